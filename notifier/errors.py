@@ -1,0 +1,103 @@
+"""Every error of notifier, as a tree split by who must act. Each message says what happened, to what, and what to do.
+
+NotifierError
+├── InvalidWatch        whoever sent it      -> 422, or rejected/ and a .error file
+├── ConfigError         the operator         -> exit 78 (EX_CONFIG); every fault with its line, nothing started
+├── ProviderError
+│   ├── ProviderBusy    time                 -> back off, honour retry_after; other providers go on
+│   ├── ProviderRefused the operator         -> pause this provider, say so, try again slowly
+│   └── BatchRejected   the batch            -> split it until the one bad ID stands alone
+├── EndpointRefused     the guard said no    -> recorded on the delivery with its reason
+├── StoreError
+│   ├── StoreUnavailable time or the operator -> the store cannot write now: nothing is accepted, looked at or sent; try again
+│   └── StoreRefused    the operator         -> in use by another daemon, of a newer version, not a store: exit 78
+└── LeaseLost           nobody               -> another worker has it: throw the result away, quietly
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing that is wrong in something a person wrote."""
+
+    #: What is wrong and what to write instead, as a whole sentence.
+    message: str
+    #: Where in the document, e.g. `endpoints.studio.url` or `watches[3].id`; empty for the whole document.
+    path: str = ""
+    #: 1-based line in the document; None where it has no lines (an API body) or the fault is not on one.
+    line: int | None = None
+    #: The document: a file's path; empty where the reader already knows.
+    source: str = ""
+
+    def __str__(self) -> str:
+        where = ":".join(part for part in (self.source, "" if self.line is None else str(self.line)) if part)
+        return ": ".join(part for part in (where, self.path, self.message) if part)
+
+
+class NotifierError(Exception):
+    """Root of all errors that notifier raises on purpose."""
+
+
+class _Faulty(NotifierError):
+    """Something written by a person is wrong; carries every fault, not the first."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = tuple(faults)
+
+
+class InvalidWatch(_Faulty):
+    """A watch, or a list of them, cannot be accepted. Nothing of the list was registered."""
+
+
+class ConfigError(_Faulty):
+    """The configuration cannot be used. Nothing was started or changed."""
+
+
+class ProviderError(NotifierError):
+    """A provider did not answer a look."""
+
+
+class ProviderBusy(ProviderError):
+    """The provider cannot answer now: 429, 5xx, a timeout, a broken reply."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        #: Seconds the provider asked us to wait; None where it did not say.
+        self.retry_after = retry_after
+
+
+class ProviderRefused(ProviderError):
+    """The provider will not answer us until the operator changes something: key, credits, route."""
+
+
+class BatchRejected(ProviderError):
+    """The provider refused this request because of what is in it: a bad ID, or too many of them."""
+
+    def __init__(self, message: str, *, status: int, too_large: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        #: True where the answer (413, 414) speaks of the size, not of an ID.
+        self.too_large = too_large
+
+
+class EndpointRefused(NotifierError):
+    """The guard will not connect to this address."""
+
+
+class StoreError(NotifierError):
+    """The store cannot be used."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot read or write now (full, read-only, locked by another program). It may later."""
+
+
+class StoreRefused(StoreError):
+    """The store must not be opened by this program: in use, too new, or not a store at all."""
+
+
+class LeaseLost(NotifierError):
+    """The lease on a row ran out and another worker has it now."""

@@ -1,0 +1,41 @@
+"""Names and identifiers. All of them are derived from facts, so a rebuilt store makes the same ones again."""
+
+import base64
+import hashlib
+from typing import NewType
+
+#: Name of a provider in the configuration.
+ProviderName = NewType("ProviderName", str)
+#: The provider's ID of one generation, as the provider's codec normalised it.
+GenerationId = NewType("GenerationId", str)
+#: A configured endpoint's name, or the normalised full callback URL. A URL has "://" and a name cannot.
+EndpointIdentity = NewType("EndpointIdentity", str)
+#: What shares concurrency, rate and health: an endpoint's name, or a callback URL's origin.
+Lane = NewType("Lane", str)
+#: `wch_…`: one watch.
+WatchId = NewType("WatchId", str)
+#: `msg_…`: the `webhook-id`, one message to one endpoint, the same on every attempt.
+MessageId = NewType("MessageId", str)
+#: One run of a worker that takes leases.
+WorkerId = NewType("WorkerId", str)
+
+
+def _digest(*facts: str) -> str:
+    """Base32 of SHA-256 over the facts, each preceded by its length, so that no two lists of facts look alike."""
+    joined = b"".join(len(fact.encode()).to_bytes(8, "big") + fact.encode() for fact in facts)
+    return base64.b32encode(hashlib.sha256(joined).digest()).decode().rstrip("=").lower()
+
+
+def message_id(
+    *, provider: str, generation: str, target: str, endpoint: str, kind: str, round_: int
+) -> MessageId:
+    """The `webhook-id` of what is owed: `kind` is result, expired or unknown; `round_` counts reopenings.
+
+    Format, URL, secrets, metadata and the state reached are not in it.
+    """
+    return MessageId("msg_" + _digest(provider, generation, target, endpoint, kind, str(round_)))
+
+
+def watch_id(*, provider: str, generation: str, target: str, endpoint: str) -> WatchId:
+    """A watch's ID; (provider, generation, target, endpoint) is what a watch *is*."""
+    return WatchId("wch_" + _digest(provider, generation, target, endpoint)[:32])

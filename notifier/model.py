@@ -1,0 +1,447 @@
+"""The words of the product as frozen, keyword-only records: what moves along the path, and the settings of each part.
+
+No behaviour beyond what a word means; tables of what may follow what are in `lifecycle`. A thing before its insert is
+another type (`WatchRequest`) than the thing itself. Times are aware and in UTC.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
+
+
+# ---- states -------------------------------------------------------------------------------------------------------
+class State(StrEnum):
+    """Where a generation is. Members stand in order of rank; rank 0 is left to "not seen yet"."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+    @property
+    def rank(self) -> int:
+        return _RANKS[self]
+
+    @property
+    def final(self) -> bool:
+        return self in (State.COMPLETED, State.FAILED)
+
+
+_RANKS: Final = {state: number for number, state in enumerate(State, start=1)}
+
+
+class WatchStatus(StrEnum):
+    """Our record of one watch."""
+
+    OPEN = "open"
+    SATISFIED = "satisfied"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+class DeliveryStatus(StrEnum):
+    """Our record of one delivery. `PENDING` covers waiting and being sent: a lease tells them apart."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    EXHAUSTED = "exhausted"
+    PARKED = "parked"
+    FILTERED = "filtered"
+
+
+class Kind(StrEnum):
+    """Why a message is owed; part of its identity."""
+
+    RESULT = "result"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+class Verdict(StrEnum):
+    """What one attempt came to. The same word stands in the attempt row and in the log."""
+
+    DELIVERED = "delivered"
+    GONE = "endpoint gone"
+    REDIRECTED = "redirected"
+    THROTTLED = "endpoint asked to slow down"
+    CLIENT_ERROR = "endpoint refused the message"
+    SERVER_ERROR = "server error"
+    TIMED_OUT = "timed out"
+    DNS_FAILED = "name not resolved"
+    CONNECT_FAILED = "connection refused"
+    TLS_FAILED = "TLS failed"
+    RESET = "connection lost"
+    PROTOCOL_ERROR = "not HTTP"
+    ADDRESS_REFUSED = "address refused"
+    INTERRUPTED = "interrupted"
+
+
+# ---- what is asked for --------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchRequest:
+    """A watch before it is registered: one generation, one target, one endpoint."""
+
+    provider: ProviderName
+    generation: GenerationId
+    target: State
+    endpoint: EndpointIdentity
+    #: The endpoint's name, or the callback URL's origin.
+    lane: Lane
+    #: From registration to the deadline.
+    timeout: timedelta
+    #: Compact JSON object in UTF-8, as it comes back in `data.metadata`.
+    metadata: bytes = b"{}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenGeneration:
+    """A generation that some open watch waits for: all that the poller needs to know of it."""
+
+    provider: ProviderName
+    id: GenerationId
+    #: The highest state recorded; None until the first one.
+    state: State | None
+    #: When it was first registered with us.
+    registered_at: datetime
+    #: The earliest deadline of its open watches.
+    deadline: datetime
+
+
+class Outcome(StrEnum):
+    """What registering one watch came to."""
+
+    CREATED = "created"
+    REOPENED = "reopened"
+    #: The same watch is open already, with the same content.
+    EXISTING = "already watched"
+    #: The same watch is open with other metadata or timeout, and the first one was kept.
+    KEPT = "already watched, with other content"
+    FINISHED = "already finished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """The answer to one `WatchRequest`."""
+
+    watch_id: WatchId
+    outcome: Outcome
+    #: Set where the watch is open now, so that the poller can be told.
+    open: OpenGeneration | None
+    #: True where a delivery was made at once, because the generation was at its target already.
+    owed: bool = False
+    #: For KEPT: what differs, e.g. ("metadata", "timeout").
+    differs: tuple[str, ...] = ()
+
+
+# ---- what is seen -------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a generation produced; URLs are http(s), at most 4,096 characters each, and never fetched by us."""
+
+    url: str | None = None
+    urls: tuple[str, ...] = ()
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What one look saw of one ID that was asked for. `state` is None where the reply did not hold the ID: absent."""
+
+    id: GenerationId
+    state: State | None
+    #: The provider's own word for the state.
+    provider_state: str | None = None
+    #: True where `provider_state` is a word the codec does not know, taken as running.
+    unmapped: bool = False
+    result: Result = Result()
+    failure: str | None = None
+    #: The provider's record as it came.
+    record: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def absent(self) -> bool:
+        return self.state is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """A generation seen at a higher state than recorded: step 7's answer and step 8's input."""
+
+    provider: ProviderName
+    observation: Observation
+    #: When the reply that showed it was complete.
+    observed_at: datetime
+    #: The last look at which it was not there yet; None where there was none since the start.
+    not_before: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenGeneration:
+    """The recorded facts of a generation, from which bodies are made."""
+
+    provider: ProviderName
+    id: GenerationId
+    state: State | None
+    provider_state: str | None
+    result: Result
+    failure: str | None
+    #: The provider's record as compact JSON; None where there is none or it was left out.
+    record: bytes | None
+    #: True where the record was above 16 KiB and was left out.
+    record_omitted: bool
+    observed_at: datetime | None
+    not_before: datetime | None
+
+
+# ---- what is owed -------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """A registered watch."""
+
+    id: WatchId
+    provider: ProviderName
+    generation: GenerationId
+    target: State
+    endpoint: EndpointIdentity
+    lane: Lane
+    status: WatchStatus
+    #: How often it was reopened.
+    round: int
+    #: Compact JSON.
+    metadata: bytes
+    registered_at: datetime
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owed:
+    """One message owed to one endpoint, before it is stored. `body` never changes after."""
+
+    message_id: MessageId
+    watch_id: WatchId
+    endpoint: EndpointIdentity
+    lane: Lane
+    kind: Kind
+    #: E.g. `generation.completed`.
+    type: str
+    content_type: str
+    body: bytes
+    #: PENDING, or why it is kept back: FILTERED, PARKED.
+    status: DeliveryStatus
+    #: Why it is kept back, in words; empty for PENDING.
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to make one attempt until the lease runs out. Taking it opened the attempt."""
+
+    message_id: MessageId
+    endpoint: EndpointIdentity
+    lane: Lane
+    type: str
+    content_type: str
+    body: bytes
+    #: 1 for the first attempt, counting interrupted ones.
+    number: int
+    #: Steps of the schedule used up by failures.
+    failures: int
+    #: Interrupted attempts in a row, just before this one.
+    interruptions: int
+    started_at: datetime
+    leased_until: datetime
+    #: For the log line.
+    provider: ProviderName
+    generation: GenerationId
+    watch_id: WatchId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came of one POST, before it is judged. `error` stands where no status arrived."""
+
+    status_code: int | None = None
+    #: The first 2 KiB of the answer's body.
+    head: bytes = b""
+    #: Seconds by `Retry-After`; None where it was not sent or made no sense.
+    retry_after: float | None = None
+    #: Target of a redirect, as sent.
+    location: str | None = None
+    #: The verdict where the exchange failed before a status was complete.
+    error: Verdict | None = None
+    #: One printable line on what went wrong.
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptResult:
+    """One closed attempt and where it leaves its delivery."""
+
+    message_id: MessageId
+    number: int
+    started_at: datetime
+    took: timedelta
+    verdict: Verdict
+    status_code: int | None
+    head: bytes
+    detail: str
+    #: The delivery's status from now on.
+    status: DeliveryStatus
+    #: Steps of the schedule used up, this attempt included.
+    failures: int
+    #: When to try again; None unless `status` is PENDING.
+    due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interruption:
+    """An attempt whose outcome nobody knows: its worker died or was stopped."""
+
+    message_id: MessageId
+    lane: Lane
+    number: int
+    failures: int
+    #: In a row, this one included.
+    interruptions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """What the configuration says of endpoints, as far as it decides whether a message leaves."""
+
+    #: Name -> event types it wants; None is all of them. A name that is not here is not configured.
+    events: Mapping[str, frozenset[str] | None]
+    #: Whether `callbacks:` is configured.
+    callbacks: bool
+
+
+# ---- settings of each part ----------------------------------------------------------------------------------------
+class Secret:
+    """Text that cannot be printed by accident; only `reveal` gives it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+DEFAULT_RETRY: Final[Sequence[timedelta]] = (
+    timedelta(0),
+    timedelta(seconds=5),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=5),
+    timedelta(hours=10),
+    timedelta(hours=14),
+    timedelta(hours=20),
+    timedelta(hours=24),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderSettings:
+    name: ProviderName
+    #: Names the codec, e.g. `aimlapi-luma`.
+    kind: str
+    base_url: str
+    api_key: Secret
+    #: IDs in one multi request at most.
+    max_ids: int = 100
+    #: Length of a request's URL in bytes at most; caps the IDs in it too.
+    max_url: int = 8_000
+    #: How IDs ride in a multi request: `array` (repeated `generation_ids[]`) or `comma`.
+    ids_as: str = "array"
+    #: Requests per second; the bucket holds one second's worth.
+    rate: float = 5.0
+    #: Requests at a time.
+    in_flight: int = 9
+    #: A watch's deadline, counted from registration, unless it says otherwise.
+    timeout: timedelta = timedelta(hours=24)
+    #: False: the provider has no multi route; one ID a request.
+    batch: bool = True
+    #: From one look at an ID to the next.
+    sweep_every: timedelta = timedelta(seconds=5)
+    #: Total time for one request.
+    request_timeout: timedelta = timedelta(seconds=45)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointSettings:
+    """Policy of one lane. For callback URLs one is derived per URL, with the origin as lane."""
+
+    identity: EndpointIdentity
+    lane: Lane
+    url: str
+    #: Signing keys, newest first: `whsec_…`, `whsk_…`.
+    secrets: tuple[Secret, ...]
+    events: frozenset[str] | None = None
+    concurrency: int = 32
+    #: Attempts per second; None is no limit. The bucket holds one second's worth.
+    rate: float | None = None
+    #: Total time for one attempt, the answer's body included.
+    timeout: timedelta = timedelta(seconds=15)
+    #: Values may carry credentials.
+    headers: Mapping[str, Secret] = field(default_factory=dict)
+    retry: Sequence[timedelta] = DEFAULT_RETRY
+    #: True for callback URLs that came from outside: held to the full list of refused addresses.
+    guarded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackSettings:
+    """What holds for every callback_url that came in a drop file."""
+
+    #: `whsec_…`: each origin's key is derived from it; or `whsk_…`, which signs all.
+    secret: Secret
+    #: `host:port`, addresses and networks that are allowed beyond public ones.
+    allow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchDefaults:
+    """What an entry that says less gets; None means it must say so itself."""
+
+    provider: str | None = None
+    notify: tuple[str, ...] = ()
+    state: State = State.COMPLETED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropSettings:
+    directory: str
+    defaults: WatchDefaults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The whole configuration, checked, with secrets read."""
+
+    #: The configuration file.
+    source: str
+    #: Path of the SQLite file.
+    store: str
+    providers: Mapping[str, ProviderSettings]
+    endpoints: Mapping[str, EndpointSettings]
+    callbacks: CallbackSettings | None
+    watches: tuple[WatchRequest, ...]
+    #: Globs.
+    watch_files: tuple[str, ...]
+    drop: DropSettings | None

@@ -1,0 +1,70 @@
+"""What a provider's codec is: sans-IO, all that is particular to one API. `providers.client` does the asking.
+
+Rules for every codec, held by `tests/contract/`:
+- Replies are untrusted. `decode` returns or raises one of the errors below for any bytes whatever, in bounded time.
+- `decode` gives exactly one Observation per ID asked, in the order asked; an ID the reply does not hold is absent. Match by ID,
+  never by position.
+- A state word the codec does not know is running, with `unmapped`: never success and never failure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from notifier.ids import GenerationId
+from notifier.model import Observation, ProviderSettings, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One request to a provider, encoded: a GET of `url` about `ids`."""
+
+    ids: tuple[GenerationId, ...]
+    #: Absolute, percent-encoded.
+    url: str
+    #: True where it used the multi route.
+    multi: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What came back, its body bounded and decompressed."""
+
+    status: int
+    body: bytes
+    #: Seconds, from `Retry-After`; None where not sent or senseless.
+    retry_after: float | None = None
+
+
+class Codec(Protocol):
+    #: As `kind:` names it.
+    kind: str
+    base_url: str
+    #: The provider's own words -> ours; what `state:` accepts beside the canonical words.
+    words: dict[str, State]
+    #: False where the API has no multi route.
+    multi: bool
+
+    def normalise_id(self, text: str) -> GenerationId:
+        """The one form of an ID; `ValueError` with a sentence for the user where `text` cannot be one."""
+        ...
+
+    def sweep(self, ids: Sequence[GenerationId], settings: ProviderSettings) -> Ask:
+        """A look at all of `ids` in one multi request, answered at once."""
+        ...
+
+    def single(self, id_: GenerationId, settings: ProviderSettings) -> Ask:
+        """A look at one ID by the single route, answered at once."""
+        ...
+
+    def fit(self, ids: Sequence[GenerationId], settings: ProviderSettings) -> int:
+        """How many of `ids`, from the first, fit in one sweep by `max_ids` and `max_url`; at least 1."""
+        ...
+
+    def decode(self, ask: Ask, reply: Reply) -> list[Observation]:
+        """What the reply says of each ID asked.
+
+        Raises `ProviderBusy` (429, 5xx, a body that is not the API's), `ProviderRefused` (401, 403), `BatchRejected`
+        (400, 404, 413, 414, 422). A single ask that is answered 400, 404 or 422 is no error: the ID is absent.
+        """
+        ...
