@@ -1,0 +1,101 @@
+"""What a message says. Pure: made inside the transaction that owes it, and never changed after.
+
+The body is Standard Webhooks' `{"type", "timestamp", "data"}`, minified. `timestamp` is the time of the event (when we saw it),
+not of an attempt. One type, one schema, for ever: fields may be added, never renamed or taken away.
+"""
+
+from datetime import datetime
+from typing import Final
+
+import orjson
+
+from notifier.clock import iso
+from notifier.ids import EndpointIdentity, message_id
+from notifier.model import Book, DeliveryStatus, Kind, Owed, SeenGeneration, Watch
+
+CONTENT_TYPE: Final = "application/json"
+#: A provider's record above this many bytes is left out of the body.
+RECORD_LIMIT: Final = 16 * 1024
+#: Every type a body may have; what `events:` of an endpoint may name.
+TYPES: Final = (
+    "generation.queued",
+    "generation.running",
+    "generation.completed",
+    "generation.failed",
+    "generation.unknown",
+    "watch.expired",
+)
+
+
+def owe(
+    watch: Watch, seen: SeenGeneration, kind: Kind, *, now: datetime, book: Book, reason: str | None = None
+) -> Owed:
+    """The message that `watch` is owed because of `kind`; `reason` says why a watch expired without a look."""
+    type_ = event_type(kind, seen)
+    status, why = _standing(watch.endpoint, type_, book)
+    return Owed(
+        message_id=message_id(
+            provider=watch.provider,
+            generation=watch.generation,
+            target=watch.target,
+            endpoint=watch.endpoint,
+            kind=kind,
+            round_=watch.round,
+        ),
+        watch_id=watch.id,
+        endpoint=watch.endpoint,
+        lane=watch.lane,
+        kind=kind,
+        type=type_,
+        content_type=CONTENT_TYPE,
+        body=_body(type_, watch, seen, now=now, reason=reason),
+        status=status,
+        reason=why,
+    )
+
+
+def event_type(kind: Kind, seen: SeenGeneration) -> str:
+    """The state actually reached names a result."""
+    match kind:
+        case Kind.EXPIRED:
+            return "watch.expired"
+        case Kind.UNKNOWN:
+            return "generation.unknown"
+        case Kind.RESULT:
+            assert seen.state is not None, "a result is owed only for a state that was seen"
+            return f"generation.{seen.state}"
+
+
+def _standing(endpoint: EndpointIdentity, type_: str, book: Book) -> tuple[DeliveryStatus, str]:
+    """Whether the message may leave, and if not, why."""
+    if "://" in endpoint:
+        parked = (DeliveryStatus.PARKED, "the configuration has no callbacks: section")
+        return (DeliveryStatus.PENDING, "") if book.callbacks else parked
+    if endpoint not in book.events:
+        return DeliveryStatus.PARKED, f"endpoint {endpoint} is not in the configuration"
+    wanted = book.events[endpoint]
+    if wanted is None or type_ in wanted:
+        return DeliveryStatus.PENDING, ""
+    return DeliveryStatus.FILTERED, f"events of endpoint {endpoint} leaves out {type_}"
+
+
+def _body(type_: str, watch: Watch, seen: SeenGeneration, *, now: datetime, reason: str | None) -> bytes:
+    content = {
+        "generation_id": watch.generation,
+        "provider": watch.provider,
+        "target": watch.target,
+        "state": seen.state,
+        "provider_state": seen.provider_state,
+        "result": {"url": seen.result.url, "urls": seen.result.urls, "text": seen.result.text},
+        "failure": seen.failure,
+        "metadata": orjson.Fragment(watch.metadata),
+        "watch_id": watch.id,
+        "registered_at": iso(watch.registered_at),
+        "observed_at": None if seen.observed_at is None else iso(seen.observed_at),
+        "not_before": None if seen.not_before is None else iso(seen.not_before),
+        "generation": None if seen.record is None else orjson.Fragment(seen.record),
+        "generation_omitted": seen.record_omitted,
+    }
+    if type_ == "watch.expired":
+        content |= {"deadline": iso(watch.deadline), "reason": reason or "deadline"}
+    return orjson.dumps({"type": type_, "timestamp": iso(now), "data": content})
