@@ -172,6 +172,10 @@ class UpkeepStore(Protocol):
         """
         ...
 
+    async def probe(self, *, now: datetime) -> None:
+        """Make one small durable write of no consequence: `StoreUnavailable` where the store cannot write now."""
+        ...
+
     async def checkpoint(self) -> None:
         """Move what the log has gathered into the main file, off the commit path."""
         ...

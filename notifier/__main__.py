@@ -1,0 +1,5 @@
+"""`python -m notifier`."""
+
+from notifier.cli.main import main
+
+main()

@@ -1,0 +1,26 @@
+"""`notifier run`: the daemon as a process."""
+
+import gc
+import importlib.util
+import os
+
+import anyio
+import typer
+
+from notifier import app, logs
+from notifier.config import load
+
+
+def run_daemon(config: str, log_level: str) -> None:
+    if log_level not in logs.LEVELS:
+        raise typer.BadParameter(f"{log_level!r} is none of {', '.join(logs.LEVELS)}", param_hint="--log-level")
+    logs.set_up(level=log_level, environ=os.environ)
+    settings = load(config, environ=os.environ)
+    gc.freeze()  # what is loaded now stays: leave it out of every later collection
+    anyio.run(
+        app.serve,
+        settings,
+        lambda: load(config, environ=os.environ),
+        os.environ,
+        backend_options={"use_uvloop": importlib.util.find_spec("uvloop") is not None},
+    )

@@ -1,0 +1,275 @@
+"""Gets every due delivery attempted, and every outcome written down. Steps 9 to 13 of the path.
+
+One loop takes turns with the store: each turn hands in the attempts that finished since the last one and claims as many as there
+are free slots, in one transaction (`DeliveryStore.exchange`). Posts run beside it, a task each. So one commit serves many
+attempts, a claim is never made for which there is no slot, and what finished is written before anything new is claimed.
+
+While the store cannot write, finished attempts wait here (no more than were in flight) and nothing is claimed.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup, TaskStatus
+
+from notifier import telemetry
+from notifier.bell import Bell
+from notifier.clock import Clock
+from notifier.delivery import schedule
+from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.verdict import judge
+from notifier.errors import StoreUnavailable
+from notifier.health import STORE, Health, Pulse
+from notifier.ids import Lane, WorkerId
+from notifier.model import (
+    DEFAULT_RETRY,
+    Answer,
+    AttemptResult,
+    Claim,
+    DeliveryStatus,
+    EndpointSettings,
+    Interruption,
+    Verdict,
+)
+from notifier.polling.cadence import TokenBucket
+from notifier.store.base import DeliveryStore, Slots
+
+_log = structlog.get_logger()
+
+#: Attempts in flight over all endpoints.
+IN_FLIGHT: Final = 512
+#: A lease outlives the attempt it is for by this, so that no second worker sends beside the first.
+LEASE_MARGIN: Final = timedelta(seconds=15)
+#: The loop looks again after this, whatever the clock was set to meanwhile.
+LONGEST_WAIT: Final = 5.0
+
+
+class Posts(Protocol):
+    """The sender."""
+
+    async def post(self, claim: Claim, policy: EndpointSettings, *, now: datetime) -> Answer: ...
+
+
+class Dispatcher:
+    """Owns the loop; `bell` wakes it when something was owed or a configuration changed."""
+
+    def __init__(
+        self,
+        store: DeliveryStore,
+        sender: Posts,
+        endpoints: Endpoints,
+        *,
+        owner: WorkerId,
+        clock: Clock,
+        chance: Callable[[], float],
+        bell: Bell,
+        health: Health,
+        pulse: Pulse,
+    ) -> None:
+        self._store = store
+        self._sender = sender
+        self._endpoints = endpoints
+        self._owner = owner
+        self._clock = clock
+        self._chance = chance
+        self._bell = bell
+        self._health = health
+        self._pulse = pulse
+        self._finished: list[AttemptResult] = []
+        self._in_flight: Counter[Lane] = Counter()
+        self._buckets: dict[Lane, TokenBucket] = {}
+        self._taking = True
+        self._idle = anyio.Event()
+
+    # ---- for the app ----
+    def apply(self, endpoints: Endpoints) -> None:
+        """Use these from the next attempt on. Buckets start anew, full."""
+        self._endpoints = endpoints
+        self._buckets.clear()
+        self._bell.ring()
+
+    def stop_taking(self) -> None:
+        """Claim nothing more; `idle` is reached when what is in flight has been written down."""
+        self._taking = False
+        self._bell.ring()
+
+    async def idle(self) -> None:
+        await self._idle.wait()
+
+    async def hand_back(self) -> None:
+        """The last write: what finished is recorded, what is still open is interrupted and due at once."""
+        now = self._clock.now()
+        await self._store.exchange(self._owner, self._finished, _none(), now=now)
+        self._finished = []
+        await self._free(lapsed_only=False)
+
+    async def free_lapsed(self) -> int:
+        """End attempts whose lease ran out. How many."""
+        freed = await self._free(lapsed_only=True)
+        if freed:
+            self._bell.ring()
+        return len(freed)
+
+    # ---- the loop ----
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled. Started once the attempts that the last run left open are interrupted."""
+        await self._free(lapsed_only=False)
+        async with anyio.create_task_group() as posts:
+            task_status.started()
+            while True:
+                self._pulse.beat()
+                await self._bell.wait(await self._turn(posts))
+
+    async def _turn(self, posts: TaskGroup) -> float:
+        """One exchange with the store; seconds until the next turn is due without a bell."""
+        now = self._clock.now()
+        results, self._finished = self._finished, []
+        try:
+            exchange = await self._store.exchange(self._owner, results, self._slots(), now=now)
+        except StoreUnavailable as error:
+            self._finished = results + self._finished
+            if self._health.trouble(STORE, str(error)):
+                _log.error(telemetry.STORE_UNAVAILABLE, error=str(error))
+            await self._health.wait_for_store(LONGEST_WAIT)
+            return 0
+        for claim in exchange.claims:
+            self._begin(posts, claim)
+        if not self._taking and not self._finished and not self._in_flight.total():
+            self._idle.set()
+        return self._wait(exchange.next_due, now)
+
+    def _wait(self, next_due: datetime | None, now: datetime) -> float:
+        waits = [LONGEST_WAIT]
+        if next_due is not None:
+            waits.append(max(0.0, (next_due - now).total_seconds()))
+        monotonic = self._clock.monotonic()
+        waits += [wait for bucket in self._buckets.values() if (wait := bucket.wait(monotonic)) > 0]
+        return min(waits)
+
+    # ---- slots ----
+    def _slots(self) -> Slots:
+        """What may begin now. Lanes that are named or busy are listed; any other has a callback URL's share."""
+        if not self._taking:
+            return _none()
+        named = self._endpoints.named
+        lanes = {policy.lane: policy for policy in named.values()}
+        busy = {lane: self._endpoints.plain(lane) for lane in self._in_flight if lane not in lanes}
+        policies = lanes | busy
+        each = self._endpoints.plain(Lane(""))
+        return Slots(
+            total=IN_FLIGHT - self._in_flight.total(),
+            free={lane: self._room(lane, policy) for lane, policy in policies.items()},
+            each=each.concurrency,
+            lease={lane: policy.timeout + LEASE_MARGIN for lane, policy in lanes.items()},
+            lease_each=each.timeout + LEASE_MARGIN,
+        )
+
+    def _room(self, lane: Lane, policy: EndpointSettings) -> int:
+        room = policy.concurrency - self._in_flight[lane]
+        bucket = self._bucket(lane, policy)
+        return max(0, room if bucket is None else min(room, bucket.available(self._clock.monotonic())))
+
+    def _bucket(self, lane: Lane, policy: EndpointSettings) -> TokenBucket | None:
+        if policy.rate is None:
+            return None
+        if lane not in self._buckets:
+            self._buckets[lane] = TokenBucket(rate=policy.rate, now=self._clock.monotonic())
+        return self._buckets[lane]
+
+    # ---- one attempt ----
+    def _begin(self, posts: TaskGroup, claim: Claim) -> None:
+        self._in_flight[claim.lane] += 1
+        if bucket := self._buckets.get(claim.lane):
+            bucket.take(self._clock.monotonic())
+        posts.start_soon(self._attempt, claim, self._endpoints.policy(claim.endpoint))
+
+    async def _attempt(self, claim: Claim, policy: EndpointSettings | None) -> None:
+        began = self._clock.monotonic()
+        if policy is None:
+            result = _unmade(claim)
+        else:
+            answer = await self._sender.post(claim, policy, now=self._clock.now())
+            took = timedelta(seconds=self._clock.monotonic() - began)
+            result = schedule.settle(
+                claim,
+                answer,
+                judge(answer),
+                retry=policy.retry,
+                took=took,
+                now=self._clock.now(),
+                jitter=self._chance(),
+            )
+            _tell(claim, result, len(policy.retry))
+        self._finished.append(result)
+        self._in_flight[claim.lane] -= 1
+        if not self._in_flight[claim.lane]:
+            del self._in_flight[claim.lane]
+        self._bell.ring()
+
+    # ---- attempts that nobody closed ----
+    async def _free(self, *, lapsed_only: bool) -> list[Interruption]:
+        freed = await self._store.free_leases(self._after_interruption, now=self._clock.now(), lapsed_only=lapsed_only)
+        if freed:
+            _log.warning(
+                telemetry.ATTEMPTS_INTERRUPTED,
+                count=len(freed),
+                first=freed[0].message_id,
+                note="the outcome of these attempts is not known; each is made again with the same webhook-id",
+            )
+        return freed
+
+    def _after_interruption(self, interruption: Interruption) -> AttemptResult:
+        policy = self._endpoints.named.get(interruption.lane)
+        retry = DEFAULT_RETRY if policy is None else policy.retry
+        return schedule.after_interruption(
+            interruption, retry, now=self._clock.now(), jitter=self._chance()
+        )
+
+
+def _none() -> Slots:
+    return Slots(total=0, free={}, each=0, lease={}, lease_each=timedelta(0))
+
+
+def _unmade(claim: Claim) -> AttemptResult:
+    """The endpoint was taken out of the configuration between the claim and the attempt."""
+    return AttemptResult(
+        message_id=claim.message_id,
+        number=claim.number,
+        started_at=claim.started_at,
+        took=timedelta(0),
+        verdict=Verdict.INTERRUPTED,
+        status_code=None,
+        head=b"",
+        detail=f"endpoint {claim.endpoint} is not in the configuration any more: nothing was sent",
+        status=DeliveryStatus.PARKED,
+        failures=claim.failures,
+        due_at=None,
+    )
+
+
+def _tell(claim: Claim, result: AttemptResult, steps: int) -> None:
+    """The wide line: why did this not arrive?"""
+    delivered = result.verdict is Verdict.DELIVERED
+    log = _log.info if delivered else _log.warning
+    log(
+        telemetry.DELIVERY_ATTEMPTED,
+        message=claim.message_id,
+        type=claim.type,
+        generation=claim.generation,
+        provider=claim.provider,
+        watch=claim.watch_id,
+        endpoint=claim.lane,
+        attempt=claim.number,
+        step=result.failures if not delivered else claim.failures + 1,
+        of=steps,
+        verdict=result.verdict.value,
+        status=result.status_code,
+        took_ms=round(result.took / timedelta(milliseconds=1)),
+        detail=result.detail,
+        delivery=result.status.value,
+        next_attempt_at=result.due_at and result.due_at.isoformat(),
+    )

@@ -1,0 +1,67 @@
+"""What is wrong now, part by part, and whether every loop still turns. Memory only; readiness and STATUS are drawn from it.
+
+A part names its trouble in a sentence that says what to do, and takes it back when it is over. The store is special: while it
+cannot write, nobody looks, claims or accepts, so loops wait here for it.
+"""
+
+from collections.abc import Mapping
+
+import anyio
+
+from notifier.clock import Clock
+
+STORE = "store"
+
+
+class Health:
+    """Troubles by part, e.g. `provider luma` -> "401: …". No trouble at all is readiness."""
+
+    def __init__(self) -> None:
+        self._troubles: dict[str, str] = {}
+        self._store_up = anyio.Event()
+        self._store_up.set()
+
+    @property
+    def troubles(self) -> Mapping[str, str]:
+        return self._troubles
+
+    @property
+    def store_up(self) -> bool:
+        return STORE not in self._troubles
+
+    def trouble(self, part: str, sentence: str) -> bool:
+        """Note a part's trouble; True where that part had none before."""
+        fresh = part not in self._troubles
+        self._troubles[part] = sentence
+        if part == STORE and fresh:
+            self._store_up = anyio.Event()
+        return fresh
+
+    def well(self, part: str) -> bool:
+        """The part has no trouble any more; True where it had one."""
+        had = self._troubles.pop(part, None) is not None
+        if part == STORE:
+            self._store_up.set()
+        return had
+
+    async def wait_for_store(self, at_most: float) -> None:
+        """Until the store can write again, but no longer than `at_most` seconds."""
+        with anyio.move_on_after(at_most):
+            await self._store_up.wait()
+
+
+class Pulse:
+    """One loop's sign of life. A loop that has not beaten for `limit` seconds does not turn any more."""
+
+    def __init__(self, name: str, clock: Clock, *, limit: float) -> None:
+        self.name = name
+        self._clock = clock
+        self._limit = limit
+        self._last = clock.monotonic()
+
+    def beat(self) -> None:
+        self._last = self._clock.monotonic()
+
+    @property
+    def alive(self) -> bool:
+        return self._clock.monotonic() - self._last < self._limit

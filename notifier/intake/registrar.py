@@ -1,0 +1,77 @@
+"""The one door: every watch, wherever it came from, is registered here, and nothing is acknowledged before it is durable.
+
+After the commit, and only then, the poller is told of what is watched now and the dispatcher of what is owed at once.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from notifier import telemetry
+from notifier.bell import Bell
+from notifier.clock import Clock
+from notifier.model import Book, OpenGeneration, Outcome, Registration, WatchRequest
+from notifier.store.base import WatchStore
+
+_log = structlog.get_logger()
+
+
+class Registrar:
+    """Registers watches in `store`; `welcome` is told of each generation that is watched from now on."""
+
+    def __init__(
+        self,
+        store: WatchStore,
+        *,
+        clock: Clock,
+        book: Callable[[], Book],
+        welcome: Callable[[OpenGeneration], None],
+        deliveries: Bell,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._book = book
+        self._welcome = welcome
+        self._deliveries = deliveries
+
+    async def register(
+        self, requests: Sequence[WatchRequest], *, source: str, keep_first: bool = False
+    ) -> list[Registration]:
+        """All of `requests` in one transaction, or none: `InvalidWatch` lists every conflict; `StoreUnavailable`: try later.
+
+        With `keep_first` (the operator's own files) a watch that is open with other content stays as it is and is logged.
+        """
+        answers = await self._store.add_watches(
+            requests, now=self._clock.now(), book=self._book(), keep_first=keep_first
+        )
+        for answer in answers:
+            if answer.open is not None and answer.outcome is not Outcome.EXISTING:
+                self._welcome(answer.open)
+        if any(answer.owed for answer in answers):
+            self._deliveries.ring()
+        self._tell(requests, answers, source)
+        return answers
+
+    @staticmethod
+    def _tell(requests: Sequence[WatchRequest], answers: Sequence[Registration], source: str) -> None:
+        for request, answer in zip(requests, answers, strict=True):
+            if answer.outcome is Outcome.KEPT:
+                _log.warning(
+                    telemetry.WATCH_KEPT,
+                    source=source,
+                    generation=request.generation,
+                    watch=answer.watch_id,
+                    differs=answer.differs,
+                    note="this watch is open already with other content; the first one stays",
+                )
+        outcomes = Counter(answer.outcome for answer in answers)
+        fresh = outcomes[Outcome.CREATED] + outcomes[Outcome.REOPENED]
+        log = _log.info if fresh else _log.debug
+        first = requests[0].generation if len(requests) == 1 else None
+        log(
+            telemetry.WATCHES_REGISTERED,
+            source=source,
+            **({"generation": first} if first else {}),
+            **{outcome.name.lower(): count for outcome, count in outcomes.items()},
+        )

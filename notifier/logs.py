@@ -1,0 +1,70 @@
+"""How log lines look: for a person on a terminal, JSON elsewhere, with journald's priority prefix under systemd.
+
+Events and their fields are the product's interface to an operator's grep; their names stand in `telemetry`.
+"""
+
+import logging
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final, TextIO
+
+import orjson
+import structlog
+
+from notifier.systemd import journal_prefix, under_journal
+
+LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def set_up(*, level: str, environ: Mapping[str, str], stream: TextIO = sys.stderr) -> None:
+    """Configure structlog for the whole process. `level` is one of `LEVELS`."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            structlog.processors.format_exc_info,
+            _without_none,
+            *_rendering(environ, stream),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    _take_in_libraries()
+
+
+def _rendering(environ: Mapping[str, str], stream: TextIO) -> list[structlog.types.Processor]:
+    if stream.isatty():
+        return [structlog.dev.ConsoleRenderer(colors=True, pad_event_to=24)]
+    if under_journal(environ, stream):
+        return [_journal_line]
+    return [_json_line]
+
+
+def _without_none(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A field that has nothing to say is left out."""
+    return {key: value for key, value in event.items() if value is not None and value != ""}
+
+
+def _json_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    ordered = {"at": event.pop("at", None), "level": event.pop("level", None), "event": event.pop("event", None)}
+    return orjson.dumps({**ordered, **event}, default=str).decode()
+
+
+def _journal_line(logger: object, method: str, event: MutableMapping[str, Any]) -> str:
+    """journald keeps the time and takes the priority from the prefix."""
+    event.pop("at", None)
+    return journal_prefix(str(event.get("level", "info"))) + _json_line(logger, method, event)
+
+
+class _IntoStructlog(logging.Handler):
+    """What libraries say through `logging`, in our own form: only what an operator must know comes through."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger()
+        log.warning("library.warned", library=record.name, message=record.getMessage(), exc_info=record.exc_info)
+
+
+def _take_in_libraries() -> None:
+    logging.basicConfig(handlers=[_IntoStructlog()], level=logging.WARNING, force=True)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns of every beat that comes late

@@ -1,0 +1,96 @@
+"""Housekeeping: one chore per kind of dirt. Each says what it did in the log and is silent when that is nothing.
+
+A store that cannot write is asked again here, every 1 to 30 seconds, and everyone who waits for it is told.
+"""
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import anyio
+import structlog
+from anyio.abc import TaskStatus
+
+from notifier import telemetry
+from notifier.bell import Bell
+from notifier.clock import Clock
+from notifier.errors import StoreUnavailable
+from notifier.health import STORE, Health, Pulse
+from notifier.model import Book
+from notifier.store.base import UpkeepStore
+
+_log = structlog.get_logger()
+
+#: Seconds between two rounds of chores without a bell.
+INTERVAL: Final = 15.0
+_LONGEST_PROBE_WAIT: Final = 30.0
+
+
+class Leases(Protocol):
+    """The dispatcher's side of upkeep."""
+
+    async def free_lapsed(self) -> int: ...
+
+
+class Upkeep:
+    """Runs the chores at every ring of `bell`, and at least every 15 s."""
+
+    def __init__(
+        self,
+        store: UpkeepStore,
+        leases: Leases,
+        *,
+        clock: Clock,
+        book: Callable[[], Book],
+        bell: Bell,
+        deliveries: Bell,
+        health: Health,
+        pulse: Pulse,
+    ) -> None:
+        self._store = store
+        self._leases = leases
+        self._clock = clock
+        self._book = book
+        self._bell = bell
+        self._deliveries = deliveries
+        self._health = health
+        self._pulse = pulse
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        task_status.started()
+        probe_wait = 1.0
+        while True:
+            self._pulse.beat()
+            await self._bell.wait(INTERVAL if self._health.store_up else probe_wait)
+            try:
+                await self.run_once()
+            except StoreUnavailable as error:
+                self._store_down(error)
+                probe_wait = min(probe_wait * 2, _LONGEST_PROBE_WAIT)
+            else:
+                probe_wait = 1.0
+
+    async def run_once(self) -> None:
+        """Every chore once. `StoreUnavailable` where the store cannot write."""
+        if not self._health.store_up:
+            await self._store.probe(now=self._clock.now())
+            self._health.well(STORE)
+            _log.info(telemetry.STORE_RECOVERED)
+        await self._leases.free_lapsed()
+        await self._expire()
+        await self._store.checkpoint()
+
+    async def _expire(self) -> None:
+        count = await self._store.expire_unreachable(now=self._clock.now(), book=self._book())
+        if count:
+            _log.warning(
+                telemetry.WATCHES_ENDED,
+                count=count,
+                kind="expired",
+                reason="provider_unreachable",
+                note="their deadline passed a day ago and the provider could not be asked since",
+            )
+            self._deliveries.ring()
+
+    def _store_down(self, error: StoreUnavailable) -> None:
+        if self._health.trouble(STORE, str(error)):
+            _log.error(telemetry.STORE_UNAVAILABLE, error=str(error))
