@@ -3,15 +3,15 @@
 One task group is the daemon, started from the drain to the tap: what is owed goes out first, the doors open last, then READY.
 A loop that crashes ends the process, and systemd starts it again: no part is watched over by another.
 
-It stops twice (design: stop taking, then cancel): doors and looks end at once, so that a long request never delays the stop; attempts in
-flight get `GRACE`; what is still open then is written down as interrupted, within `LAST_WRITE`.
+It stops twice. First doors and looks end at once, so that a long request never delays the stop, and attempts in flight get `GRACE`.
+Then everything is cancelled, and what is still open is written down as interrupted, within `LAST_WRITE`.
 
-This file is long and straight on purpose: a reader sees here what exists and in which order.
+This file is long and straight on purpose: a reader sees here what exists, and in which order.
 """
 
 import random
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -19,11 +19,11 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
-from notifier import systemd, telemetry
+from notifier import telemetry
 from notifier.bell import Bell
 from notifier.clock import Clock, SystemClock
 from notifier.config import known, needs_restart
-from notifier.delivery.addresses import Allow, parse_allow, refusal
+from notifier.delivery.addresses import Address, refusal
 from notifier.delivery.dispatcher import Dispatcher
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.sender import Sender
@@ -35,10 +35,11 @@ from notifier.intake.request import Known
 from notifier.intake.sources.drop import DropDirectory
 from notifier.intake.sources.watch_files import WatchFiles
 from notifier.model import Book, Settings, WatchRequest
+from notifier.polling.lookout import Surroundings
 from notifier.polling.poller import Poller
 from notifier.providers.client import ProviderClient
 from notifier.providers.registry import codec
-from notifier.store.base import Counts, Store
+from notifier.store.base import Counts
 from notifier.store.sqlite import open_store
 from notifier.ticks import Metronome
 from notifier.transport import AiohttpTransport
@@ -48,31 +49,27 @@ _log = structlog.get_logger()
 
 #: Seconds that attempts in flight get after the first signal to stop.
 GRACE: Final = 20.0
-#: Seconds for the last writes; GRACE and this stay below systemd's TimeoutStopSec.
+#: Seconds for the last writes. Together they stay below systemd's TimeoutStopSec.
 LAST_WRITE: Final = 3.0
-#: A loop that has not turned for this many seconds hangs.
-HANGS_AFTER: Final = 20.0
+#: A loop that has not turned for this many seconds hangs. The longest wait of any loop is 15.
+HANGS_AFTER: Final = 25.0
 
 
 class Daemon:
-    """The whole of notifier for one configuration. `run` it; `reload` and `stop` act on it while it runs."""
+    """All of notifier for one configuration: `run` it, once; `reload` and `stop` act on it while it runs."""
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._environ = environ or {}
-        self.health = Health()
-        self._counts: Counts | None = None
         self._stopping = anyio.Event()
-        self._apply(settings)
+        self._pulses: list[Pulse] = []
+        self._doors: dict[str, anyio.CancelScope] = {}
+        self.health = Health()
+        self._take(settings)
 
-    def _apply(self, settings: Settings) -> None:
-        self.settings = settings
+    def _take(self, settings: Settings) -> None:
+        self._settings = settings
         self._known = known(settings)
         self._endpoints = Endpoints(settings.endpoints, settings.callbacks)
-        self._allow = parse_allow(settings.callbacks.allow if settings.callbacks else ())
-
-    def _book(self) -> Book:
-        return self._endpoints.book()
 
     # ---- its life ----
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -80,29 +77,34 @@ class Daemon:
         async with AsyncExitStack() as opened:
             await self._build(opened)
             try:
-                async with anyio.create_task_group() as loops:
-                    await self._start(loops)
+                async with anyio.create_task_group() as self._loops:
+                    await self._start()
                     task_status.started()
-                    _log.info(telemetry.DAEMON_STARTED, config=self.settings.source, store=self.settings.store)
                     await self._stopping.wait()
                     await self._wind_down()
-                    loops.cancel_scope.cancel()
+                    self._loops.cancel_scope.cancel()
             finally:
                 with anyio.move_on_after(LAST_WRITE, shield=True):
-                    await self._dispatcher.hand_back()
+                    await self._hand_back()
+
+    def stop(self) -> None:
+        """Wind down and end `run`."""
+        self._stopping.set()
 
     async def _build(self, opened: AsyncExitStack) -> None:
-        """Everything that the loops need, closed in reverse whatever happens."""
-        self._store: Store = await opened.enter_async_context(open_store(self.settings.store))
+        """Every part; what holds a resource is closed in reverse, whatever happens."""
+        store = self._store = await opened.enter_async_context(open_store(self._settings.store))
         asking = await opened.enter_async_context(AiohttpTransport())
-        named = await opened.enter_async_context(AiohttpTransport(guard=self._refuse_named))
-        guarded = await opened.enter_async_context(AiohttpTransport(guard=self._refuse_guarded))
-        owed, housekeeping = Bell(), Bell()
+        named = await opened.enter_async_context(AiohttpTransport(guard=self._guard_named))
+        guarded = await opened.enter_async_context(AiohttpTransport(guard=self._guard_callbacks))
+        client = await opened.enter_async_context(ProviderClient(asking, clock=self._clock))
+        owed, self._housekeeping, self._rescan = Bell(), Bell(), Bell()
+        self._reread = Bell()
         self._dispatcher = Dispatcher(
-            self._store,
-            Sender(named, guarded=guarded),
+            store,
+            Sender(open_wire=named, guarded_wire=guarded),
             self._endpoints,
-            owner=WorkerId(f"run-{secrets.token_hex(8)}"),
+            owner=WorkerId(f"run_{secrets.token_hex(8)}"),
             clock=self._clock,
             chance=random.random,
             bell=owed,
@@ -110,25 +112,27 @@ class Daemon:
             pulse=self._pulse("dispatcher"),
         )
         self._poller = Poller(
-            self._store,
-            ProviderClient(asking, clock=self._clock),
+            Surroundings(
+                store=store,
+                ask=client.ask,
+                clock=self._clock,
+                chance=random.random,
+                book=self._book,
+                deliveries=owed,
+                health=self.health,
+                pulse=self._pulse("poller"),
+            ),
             codec,
-            clock=self._clock,
-            chance=random.random,
-            book=self._book,
-            deliveries=owed,
-            health=self.health,
-            pulse=self._pulse("poller"),
         )
         self._registrar = Registrar(
-            self._store, clock=self._clock, book=self._book, welcome=self._poller.welcome, deliveries=owed
+            store, clock=self._clock, book=self._book, welcome=self._poller.welcome, deliveries=owed
         )
         self._upkeep = Upkeep(
-            self._store,
+            store,
             self._dispatcher,
             clock=self._clock,
             book=self._book,
-            bell=housekeeping,
+            bell=self._housekeeping,
             deliveries=owed,
             health=self.health,
             pulse=self._pulse("upkeep"),
@@ -136,40 +140,127 @@ class Daemon:
         self._metronome = Metronome()
         opened.callback(self._metronome.stop)
 
-    async def _start(self, loops: TaskGroup) -> None:
+    async def _start(self) -> None:
         """From the drain to the tap."""
-        self._taps = _Taps(loops)
-        await self._park()
-        await loops.start(self._dispatcher.run)
-        await loops.start(self._upkeep.run)
-        self._poller.apply(self.settings.providers)
-        await loops.start(self._poller.run)
-        self._beat()
-        await self._declare(self.settings.watches)
+        await self._settle_parked()
+        await self._loops.start(self._dispatcher.run, name="dispatcher")
+        await self._loops.start(self._upkeep.run, name="upkeep")
+        await self._loops.start(self._poller.run, self._settings.providers, name="poller")
+        self._metronome.every(1, self._pulse("metronome").beat, name="pulse")
+        self._metronome.every(0.25, self._poller.tick, name="look")
+        self._metronome.every(5, self._rescan.ring, name="drop rescan")
+        self._metronome.every(5, self._reread.ring, name="watch files")
+        self._metronome.every(10, self._housekeeping.ring, name="upkeep")
+        self._metronome.start()
+        await self._declare(self._settings.watches)
         await self._open_doors()
 
-    def _beat(self) -> None:
-        self._metronome.every(0.25, self._poller.tick, name="look")
-        self._metronome.every(15, self._housekeeping.ring, name="upkeep")
-        self._metronome.every(5, self._rescan.ring, name="rescan")
-        self._metronome.start()
-
-    async def _open_doors(self) -> None:
-        """The drop directory and the watch files, as the configuration now has them."""
-        settings = self.settings
-        if settings.watch_files:
-            files = WatchFiles(
-                settings.watch_files, self._registrar, lambda: self._known, bell=Bell(), health=self.health, clock=self._clock
-            )
-            await self._taps.open("watch_files", files.run)
-        if settings.drop:
-            drop = DropDirectory(settings.drop, self._registrar, lambda: self._known, bell=self._rescan, clock=self._clock)
-            await self._taps.open("drop", drop.run)
-
     async def _wind_down(self) -> None:
-        """Stop taking; then give what is in flight its time."""
-        self._taps.close()
+        """Stop taking, then give what is in flight its time."""
+        for scope in self._doors.values():
+            scope.cancel()
         self._poller.stop()
         self._dispatcher.stop_taking()
         with anyio.move_on_after(GRACE):
             await self._dispatcher.idle()
+
+    async def _hand_back(self) -> None:
+        try:
+            await self._dispatcher.hand_back()
+        except StoreUnavailable as error:  # the leases lapse; the next start ends them
+            _log.error(telemetry.STORE_UNAVAILABLE, error=str(error))  # noqa: TRY400  the sentence says it all
+
+    # ---- doors ----
+    async def _open_doors(self) -> None:
+        """The watch files and the drop directory, as the configuration has them now."""
+        settings = self._settings
+        if settings.watch_files:
+            self._files = WatchFiles(
+                settings.watch_files, self._registrar, self._known_now, bell=self._reread
+            )
+            await self._open("watch files", self._files.run)
+        if settings.drop is not None and "drop" not in self._doors:
+            self._drop = DropDirectory(
+                settings.drop, self._registrar, self._known_now, bell=self._rescan, clock=self._clock
+            )
+            await self._open("drop", self._drop.run)
+
+    async def _open(self, name: str, run: Callable[..., object]) -> None:
+        scope = self._doors[name] = anyio.CancelScope()
+
+        async def taking(*, task_status: TaskStatus[None]) -> None:
+            with scope:
+                await run(task_status=task_status)
+
+        await self._loops.start(taking, name=name)
+
+    async def _declare(self, watches: Sequence[WatchRequest]) -> None:
+        if watches:
+            await self._registrar.register(watches, source=self._settings.source, keep_first=True)
+
+    # ---- changes while it runs ----
+    async def reload(self, settings: Settings) -> None:
+        """Take over `settings`, whole, or raise `ConfigError` and change nothing."""
+        if sentences := needs_restart(self._settings, settings):
+            raise ConfigError([Fault(source=settings.source, message=sentence) for sentence in sentences])
+        before = self._settings
+        self._take(settings)
+        self._dispatcher.apply(self._endpoints)
+        await self._poller.apply(settings.providers)
+        await self._settle_parked()
+        await self._declare(settings.watches)
+        self._tell_undeclared(before.watches, settings.watches)
+        if (scope := self._doors.pop("watch files", None)) is not None:
+            scope.cancel()
+        await self._open_doors()
+        _log.info(telemetry.CONFIG_RELOADED, config=settings.source)
+
+    async def _settle_parked(self) -> None:
+        """Keep back what is owed to endpoints that are gone; let go what is owed to those that returned."""
+        parked, resumed = await self._store.park_deliveries(now=self._clock.now(), book=self._book())
+        if parked:
+            note = "their endpoints are not in the configuration; they go out when the names return"
+            _log.warning(telemetry.DELIVERIES_PARKED, count=parked, note=note)
+        if resumed:
+            _log.info(telemetry.DELIVERIES_RESUMED, count=resumed)
+
+    def _tell_undeclared(self, before: Sequence[WatchRequest], after: Sequence[WatchRequest]) -> None:
+        if gone := set(before) - set(after):
+            note = "taken out of the configuration, but not cancelled: a watch once registered stays"
+            _log.warning(telemetry.WATCH_UNDECLARED, count=len(gone), first=next(iter(gone)).generation, note=note)
+
+    # ---- what the parts ask of the configuration, now ----
+    def _book(self) -> Book:
+        return self._endpoints.book()
+
+    def _known_now(self) -> Known:
+        return self._known
+
+    def _guard_named(self, address: Address) -> str | None:
+        return refusal(address, guarded=False, allow=self._endpoints.allow)
+
+    def _guard_callbacks(self, address: Address) -> str | None:
+        return refusal(address, guarded=True, allow=self._endpoints.allow)
+
+    # ---- how it is ----
+    def _pulse(self, name: str) -> Pulse:
+        pulse = Pulse(name, self._clock, limit=HANGS_AFTER)
+        self._pulses.append(pulse)
+        return pulse
+
+    @property
+    def hanging(self) -> list[str]:
+        """Loops that do not turn any more; the watchdog is fed only while there are none."""
+        return [pulse.name for pulse in self._pulses if not pulse.alive]
+
+    @property
+    def watched(self) -> Mapping[str, int]:
+        """Open generations by provider."""
+        return self._poller.watched
+
+    async def counts(self) -> Counts:
+        return await self._store.counts()
+
+    async def dropped(self) -> Mapping[str, int]:
+        """Files in `done/` and `rejected/`; empty without a drop directory."""
+        return await self._drop.counts() if self._settings.drop else {}

@@ -145,14 +145,30 @@ def main() -> None:
     """Run the command line; errors of ours become a message and an exit code, never a traceback."""
     try:
         app()
-    except ConfigError as error:
-        _fail(_listed("The configuration cannot be used", error.faults), EX_CONFIG)
-    except StoreRefused as error:
-        _fail(str(error), EX_CONFIG)
-    except StoreUnavailable as error:
-        _fail(str(error), EX_TEMPFAIL)
-    except NotifierError as error:
-        _fail(str(error), EX_FAILED)
+    except (NotifierError, BaseExceptionGroup) as error:
+        cause = _cause(error)
+        if not isinstance(cause, NotifierError):
+            raise
+        _fail(*_told(cause))
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What a task group wrapped, where it is one thing."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _told(error: NotifierError) -> tuple[str, int]:
+    match error:
+        case ConfigError():
+            return _listed("The configuration cannot be used", error.faults), EX_CONFIG
+        case StoreRefused():
+            return str(error), EX_CONFIG
+        case StoreUnavailable():
+            return str(error), EX_TEMPFAIL
+        case _:
+            return str(error), EX_FAILED
 
 
 def _listed(title: str, faults: tuple[Fault, ...]) -> str:

@@ -7,7 +7,7 @@ import os
 import anyio
 import typer
 
-from notifier import app, logs
+from notifier import logs, service
 from notifier.config import load
 
 
@@ -18,7 +18,7 @@ def run_daemon(config: str, log_level: str) -> None:
     settings = load(config, environ=os.environ)
     gc.freeze()  # what is loaded now stays: leave it out of every later collection
     anyio.run(
-        app.serve,
+        service.serve,
         settings,
         lambda: load(config, environ=os.environ),
         os.environ,

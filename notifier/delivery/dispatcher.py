@@ -177,7 +177,7 @@ class Dispatcher:
         if policy.rate is None:
             return None
         if lane not in self._buckets:
-            self._buckets[lane] = TokenBucket(rate=policy.rate, now=self._clock.monotonic())
+            self._buckets[lane] = TokenBucket(policy.rate)
         return self._buckets[lane]
 
     # ---- one attempt ----

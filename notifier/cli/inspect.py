@@ -1,0 +1,130 @@
+"""`list`, `show` and `backup`: what the store knows, read beside the running daemon.
+
+Output is for a person and for grep: plain lines, one fact each, times in UTC. What came from outside passes `printable`.
+"""
+
+import os
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Final, TypeVar
+
+import anyio
+import typer
+
+from notifier.clock import iso
+from notifier.config import read_store_path
+from notifier.intake.text import printable
+from notifier.model import Verdict
+from notifier.store.base import AttemptLine, DeliveryLine, GenerationLine, ReportStore, Story, WatchLine
+from notifier.store.sqlite import open_reader
+
+T = TypeVar("T")
+_ID_WIDTH: Final = 36
+
+
+def read_store(config: str, question: Callable[[ReportStore], Awaitable[T]]) -> T:
+    """Ask the store that `config` names; its secrets are not read."""
+
+    async def ask() -> T:
+        async with open_reader(read_store_path(config, environ=os.environ)) as store:
+            return await question(store)
+
+    return anyio.run(ask)
+
+
+def list_generations(config: str, *, everything: bool, limit: int) -> None:
+    lines = read_store(config, lambda store: store.generations(open_only=not everything, limit=limit))
+    if not lines:
+        typer.echo("Nothing is watched now." if not everything else "Nothing was ever registered.", err=True)
+        return
+    typer.echo(f"{'GENERATION':{_ID_WIDTH}}  {'PROVIDER':12}  {'STATE':10}  {'REGISTERED':24}  WATCHES, CALLBACKS")
+    for line in lines:
+        typer.echo(_generation(line))
+    if len(lines) == limit:
+        typer.echo(f"The newest {limit} are shown; --limit shows more.", err=True)
+
+
+def _generation(line: GenerationLine) -> str:
+    state = line.state or "not seen"
+    counts = ", ".join([*_counted(line.watches), *_counted(line.deliveries)])
+    id_ = printable(line.id, 256)
+    return f"{id_:{_ID_WIDTH}}  {line.provider:12}  {state:10}  {iso(line.registered_at):24}  {counts}"
+
+
+def _counted(counts: Mapping[object, int]) -> list[str]:
+    return [f"{count} {status}" for status, count in counts.items() if count]
+
+
+def show_story(config: str, generation: str) -> int:
+    """Print every story of this ID; 1 where there is none."""
+    from notifier.ids import GenerationId
+
+    stories = read_store(config, lambda store: store.stories(GenerationId(generation)))
+    if not stories:
+        typer.echo(f"No generation {printable(generation, 256)} was ever registered; `notifier list --all` shows which were.", err=True)
+        return 1
+    for story in stories:
+        for line in _story(story):
+            typer.echo(line)
+    return 0
+
+
+def _story(story: Story) -> Iterator[str]:
+    yield f"generation  {printable(story.id, 256)}"
+    yield f"provider    {story.provider}"
+    yield f"state       {story.state or 'not seen yet'}" + _aside(story.provider_state)
+    yield f"registered  {iso(story.registered_at)}"
+    for state, seen_at in story.states:
+        yield f"            {iso(seen_at)}  seen {state}"
+    if story.not_before:
+        yield f"            {iso(story.not_before)}  the look before, when it was not there yet"
+    if story.result_url:
+        yield f"result      {printable(story.result_url, 4096)}"
+    if story.failure:
+        yield f"failure     {printable(story.failure, 1000)}"
+    for watch in story.watches:
+        yield ""
+        yield from _watch(watch)
+
+
+def _aside(text: str | None) -> str:
+    return f" (the provider says {printable(text, 100)})" if text else ""
+
+
+def _watch(watch: WatchLine) -> Iterator[str]:
+    reopened = f", reopened {watch.round} times" if watch.round else ""
+    yield f"watch       {watch.id}: {watch.target} -> {printable(watch.endpoint, 2048)}"
+    yield f"  status    {watch.status}{reopened}" + _at(", since ", watch.ended_at)
+    yield f"  deadline  {iso(watch.deadline)}"
+    if watch.metadata != b"{}":
+        yield f"  metadata  {printable(watch.metadata.decode(), 4096)}"
+    for delivery in watch.deliveries:
+        yield from _delivery(delivery)
+
+
+def _delivery(delivery: DeliveryLine) -> Iterator[str]:
+    yield f"  callback  {delivery.message_id}"
+    yield f"            {delivery.type}, owed since {iso(delivery.created_at)}"
+    yield f"            {delivery.status}" + _at(", next attempt ", delivery.due_at) + (f": {delivery.reason}" if delivery.reason else "")
+    for attempt in delivery.attempts:
+        yield _attempt(attempt)
+
+
+def _attempt(attempt: AttemptLine) -> str:
+    took = f" after {attempt.took.total_seconds() * 1000:.0f} ms" if attempt.took is not None else ""
+    outcome = "open now" if attempt.verdict is None else f"{attempt.verdict}{took}"
+    status = f" ({attempt.status_code})" if attempt.status_code else ""
+    words = [attempt.detail]
+    if attempt.head and attempt.verdict is not Verdict.DELIVERED:
+        words.append(f"it answered: {attempt.head.decode(errors='replace')}")
+    note = "; ".join(printable(word, 200) for word in words if word)
+    return f"            attempt {attempt.number}  {iso(attempt.started_at)}  {outcome}{status}" + (f": {note}" if note else "")
+
+
+def _at(words: str, moment: datetime | None) -> str:
+    return f"{words}{iso(moment)}" if moment else ""
+
+
+def back_up(config: str, file: str) -> None:
+    read_store(config, lambda store: store.backup(file))
+    typer.echo(f"The store stands in {file}. To restore: stop notifier, put it in the store's place, start notifier.", err=True)

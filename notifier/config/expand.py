@@ -1,0 +1,132 @@
+"""`${NAME}` in the values of a configuration: after parsing, so that no variable can change the document's structure.
+
+An expanded value may be a secret, so it is never shown in a fault: it carries the text as written, and that is shown.
+`$$` is a dollar sign; a `$` before anything else stands for itself. Keys are not expanded.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, Self
+
+from notifier.errors import Fault
+from notifier.intake.text import Document, Path, printable, show_path
+
+_DOLLAR: Final = re.compile(r"\$\$|\$\{([^}]*)\}|\$\{")
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
+class _Broken:
+    """Stands where a value could not be had; its fault is told already, so nobody complains of it again."""
+
+    def __repr__(self) -> str:
+        return "BROKEN"
+
+
+BROKEN: Final = _Broken()
+
+
+class Expanded(str):
+    """Text that came out of the environment. `source` is the text as written, fit to be shown."""
+
+    __slots__ = ("source",)
+    source: str
+
+    def __new__(cls, text: str, source: str) -> Self:
+        made = super().__new__(cls, text)
+        made.source = source
+        return made
+
+    def __repr__(self) -> str:
+        return f"Expanded({self.source!r})"
+
+
+class Expansion(NamedTuple):
+    #: Like the document's value, with `Expanded` and `BROKEN` where a `$` stood.
+    value: Any
+    faults: list[Fault]
+
+
+def expand(document: Document, environ: Mapping[str, str]) -> Expansion:
+    """The document's value with every `${NAME}` replaced, and a fault for each that cannot be."""
+    faults: list[Fault] = []
+
+    def walk(value: Any, path: Path) -> Any:
+        if isinstance(value, dict):
+            return {key: walk(member, (*path, key)) for key, member in value.items()}
+        if isinstance(value, list):
+            return [walk(member, (*path, index)) for index, member in enumerate(value)]
+        if not isinstance(value, str) or "$" not in value:
+            return value
+        try:
+            return expand_text(value, environ)
+        except ValueError as error:
+            faults.append(Fault(message=str(error), path=show_path(path), line=document.line(path)))
+            return BROKEN
+
+    return Expansion(walk(document.value, ()), faults)
+
+
+def expand_text(text: str, environ: Mapping[str, str]) -> str:
+    """`text` with its variables in place; `ValueError` with a sentence that names each one that is not set."""
+    wrong: list[str] = []
+
+    def replaced(match: re.Match[str]) -> str:
+        if match[0] == "$$":
+            return "$"
+        name = match[1]
+        fault = _fault(name, environ)
+        if fault:
+            wrong.append(fault)
+            return ""
+        return environ[name]
+
+    made = _DOLLAR.sub(replaced, text)
+    if wrong:
+        raise ValueError(" ".join(dict.fromkeys(wrong)))
+    return Expanded(made, printable(text, 80)) if uses_environment(text) else made
+
+
+def uses_environment(text: str) -> bool:
+    """Whether a `${NAME}` stands in `text`."""
+    return bool(variables(text))
+
+
+def variables(text: str) -> list[str]:
+    """The names of the variables in `text`, in order."""
+    return [match[1] for match in _DOLLAR.finditer(text) if match[1] is not None]
+
+
+def _fault(name: str | None, environ: Mapping[str, str]) -> str:
+    """What is wrong with `${name}`, or nothing. `None` stands for a brace that never closes."""
+    if name is None:
+        return '"${" has no "}" after it. Write ${NAME}, or $$ for a dollar sign.'
+    if not _NAME.fullmatch(name):
+        shown = printable(name, 40)
+        return f'"${{{shown}}}" is not the name of a variable: letters, digits and _ only. Write $$ for a dollar sign.'
+    if name not in environ:
+        return f"${{{name}}}: the environment variable {name} is not set. Set it, or write the value itself."
+    if not environ[name]:
+        return f"${{{name}}}: the environment variable {name} is empty. Set it, or write the value itself."
+    return ""
+
+
+def plain(value: Any) -> Any:
+    """`value` with ordinary text in place of `Expanded`, and some text in place of BROKEN."""
+    if isinstance(value, dict):
+        return {key: plain(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [plain(member) for member in value]
+    if value is BROKEN:
+        return "?"
+    return str(value) if isinstance(value, Expanded) else value
+
+
+def expanded_places(value: Any, path: Path = ()) -> dict[str, str]:
+    """Where `Expanded` stands in `value`: shown path -> the text as written."""
+    if isinstance(value, Expanded):
+        return {show_path(path): value.source}
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    places: dict[str, str] = {}
+    for step, member in members:
+        places |= expanded_places(member, (*path, step))
+    return places

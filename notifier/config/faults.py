@@ -1,0 +1,108 @@
+"""pydantic's complaints as sentences that say what to write instead, each with its place in the file."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from notifier.config.expand import BROKEN
+from notifier.config.shapes import CallbacksShape, ConfigShape, DropShape, EndpointShape, ProviderShape
+from notifier.config.values import Reading, shown
+from notifier.errors import Fault
+from notifier.intake.text import Document, Path, did_you_mean, printable, show_path
+
+#: Where each shape stands; "*" is any name.
+SECTIONS: Final[Mapping[Path, type[BaseModel]]] = {
+    (): ConfigShape,
+    ("providers", "*"): ProviderShape,
+    ("endpoints", "*"): EndpointShape,
+    ("callbacks",): CallbacksShape,
+    ("drop",): DropShape,
+}
+#: Keys that people expect and that this version does not have.
+_NOT_YET: Final = {
+    "api": "This version has no HTTP API. Take api: out; watches, watch_files and drop register watches.",
+}
+#: What to write for a missing key whose reading has no example of its own.
+_EXAMPLES: Final = {
+    "providers": "providers: with a name of yours below it, and below that kind: and api_key:",
+    "secret": "secret: ${WEBHOOK_SECRET}",
+}
+
+
+def faults_of(errors: Sequence[Mapping[str, Any]], document: Document) -> list[Fault]:
+    """One Fault for each of pydantic's errors, those already told left out."""
+    return [_fault(error, document) for error in errors if not _told(error)]
+
+
+def _told(error: Mapping[str, Any]) -> bool:
+    """Whether the error is of a value whose own fault is told; a key nobody knows is a fault beside it."""
+    return error["type"] == "broken" or (error["input"] is BROKEN and error["type"] != "extra_forbidden")
+
+
+def _fault(error: Mapping[str, Any], document: Document) -> Fault:
+    path = tuple(step for step in error["loc"] if step != "[key]")
+    if error["type"] != "missing":
+        path = _there(path, document.value)
+    return Fault(message=_sentence(error, path), path=show_path(path), line=document.line(path))
+
+
+def _there(path: Path, value: Any) -> Path:
+    """The part of `path` that stands in the document: a single value that was read as a list of one has no index."""
+    for depth, step in enumerate(path):
+        if not (step in value if isinstance(value, dict) else isinstance(value, list) and step in range(len(value))):
+            return path[:depth]
+        value = value[step]
+    return path
+
+
+def _sentence(error: Mapping[str, Any], path: Path) -> str:
+    kind = error["type"]
+    if kind == "value_error":
+        return str(error["ctx"]["error"])
+    if kind == "missing":
+        return f"{path[-1]} is missing. Write {_example(path)}."
+    if kind == "extra_forbidden":
+        return _unknown(str(path[-1]), path[:-1])
+    return _wrong_shape(error, path)
+
+
+def _unknown(name: str, section: Path) -> str:
+    guess = did_you_mean(name, shape_at(section).model_fields)
+    return _NOT_YET.get(name) or f'Unknown key "{printable(name, 64)}".{guess}'
+
+
+def _wrong_shape(error: Mapping[str, Any], path: Path) -> str:
+    stands = shown(error["input"])
+    match error["type"]:
+        case "model_type" | "dict_type":
+            return f"{stands} stands where a mapping belongs. Write {_mapping(path)}."
+        case "list_type":
+            return f"{stands} stands where a list belongs. Write it in [brackets], or as lines that begin with a dash."
+        case "too_short":
+            return "The list is empty. Write at least one entry."
+        case "too_long":
+            context = error["ctx"]
+            return f"{context['actual_length']} entries are too many. Write {context['max_length']} at most."
+        case other:
+            return f"This value is not accepted here ({other})."
+
+
+def _mapping(path: Path) -> str:
+    return (
+        f"{path[-1]}: and its keys on indented lines below it"
+        if path
+        else "keys and values: store:, providers:, endpoints:"
+    )
+
+
+def _example(path: Path) -> str:
+    field = shape_at(path[:-1]).model_fields[str(path[-1])]
+    reading = next((each for each in field.metadata if isinstance(each, Reading)), None)
+    return (reading and reading.example) or _EXAMPLES[str(path[-1])]
+
+
+def shape_at(path: Path) -> type[BaseModel]:
+    """The shape of the section at `path`."""
+    general = tuple("*" if depth == 1 else step for depth, step in enumerate(path))
+    return SECTIONS[general]

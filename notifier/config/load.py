@@ -1,0 +1,164 @@
+"""From a configuration file to `Settings`, or to one ConfigError with every fault: read, expand, resolve, check, build.
+
+A fault does not stop the search: what can still be judged is judged, and what a fault made unknowable is passed over.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path as File
+from typing import Final
+
+from pydantic import ValidationError
+
+from notifier.config.expand import expand, expand_text, expanded_places, plain
+from notifier.config.faults import faults_of
+from notifier.config.keys import SecretReader, SecretSource, is_place, sources
+from notifier.config.records import absolute, base_of, faults_between, known, settings_from, sketch
+from notifier.config.shapes import ConfigShape
+from notifier.config.targets import Store
+from notifier.errors import ConfigError, Fault, InvalidWatch
+from notifier.intake.request import MAX_BYTES, Known, requests_from
+from notifier.intake.text import Document, TextError, read_yaml
+from notifier.model import Settings, WatchRequest
+
+_WHOLE: Final = (
+    "The configuration is a mapping that begins with store:, providers: and endpoints:; see config.example.yaml."
+)
+
+
+def load(path: str, *, environ: Mapping[str, str]) -> Settings:
+    """The configuration at `path`, its secrets read. `ConfigError` carries every fault, by line."""
+    document, faults = _document(path)
+    if not isinstance(document.value, dict):
+        raise _error(path, faults or [_not_a_mapping(document)])
+    return _Loading(path, document, environ).settings(faults)
+
+
+def read_store_path(path: str, *, environ: Mapping[str, str] | None = None) -> str:
+    """The store that the configuration at `path` names; nothing else of it is judged, and no secret is read."""
+    document, faults = _document(path)
+    value = document.value.get("store") if isinstance(document.value, dict) else None
+    if value is None:
+        missing = Fault(message=f"store is missing. Write {Store.example}.", path="store")
+        raise _error(path, faults or [missing if isinstance(document.value, dict) else _not_a_mapping(document)])
+    try:
+        expanded = expand_text(value, environ or {}) if isinstance(value, str) else value
+        return absolute(Store().read(expanded), base_of(path))
+    except ValueError as error:
+        raise _error(path, [Fault(message=str(error), path="store", line=document.line(("store",)))]) from None
+
+
+def sources_of_secrets(path: str) -> list[SecretSource]:
+    """Where each secret of the configuration at `path` comes from, as it is written; nothing is read but that file."""
+    return sources(_document(path)[0])
+
+
+class _Loading:
+    """One configuration on its way to `Settings`."""
+
+    def __init__(self, path: str, document: Document, environ: Mapping[str, str]) -> None:
+        self._path = path
+        self._document = document
+        self._value, self._faults = expand(document, environ)
+        secrets = SecretReader(document, base=base_of(path), environ=environ)
+        secrets.resolve(self._value)
+        self._faults += secrets.faults
+
+    def settings(self, told: list[Fault]) -> Settings:
+        """The settings, where neither `told` nor anything found here is a fault."""
+        shape = self._shape()
+        made = settings_from(shape, source=self._path) if shape else None
+        offered = known(made) if made else sketch(self._value)
+        watches = self._watches(offered) if offered else []
+        faults = _once(told, self._faults)
+        if made is None or faults:
+            raise _error(self._path, faults)
+        return dataclasses.replace(made, watches=tuple(watches))
+
+    def _shape(self) -> ConfigShape | None:
+        try:
+            shape = ConfigShape.model_validate(self._value)
+        except ValidationError as error:
+            self._faults += faults_of(error.errors(include_url=False), self._document)
+            return None
+        between = list(faults_between(shape, self._document))
+        self._faults += between
+        return None if between else shape
+
+    def _watches(self, offered: Known) -> list[WatchRequest]:
+        """What `watches:` registers. A fault in a value out of the environment is told without its text."""
+        value = self._value.get("watches")
+        expanded = expanded_places(value, ("watches",))
+        told = {fault.path for fault in self._faults}
+        try:
+            return requests_from(plain(value), offered, lines=self._document, source="", root=("watches",))
+        except InvalidWatch as error:
+            more = [fault for fault in error.faults if fault.path not in told]
+            self._faults += [_unseen(fault, expanded.get(fault.path)) for fault in more]
+            return []
+
+
+def _unseen(fault: Fault, source: str | None) -> Fault:
+    if source is None:
+        return fault
+    return dataclasses.replace(fault, message=f"What {source} stands for is not accepted here.")
+
+
+# ---- the file -----------------------------------------------------------------------------------------------------
+def _document(path: str) -> tuple[Document, list[Fault]]:
+    """The file, and the faults of its text where enough of it could be read to find more; else `ConfigError`."""
+    content = _bytes(path)
+    try:
+        return read_yaml(content), []
+    except TextError as error:
+        faults = [_braced(_discreet(fault), content) for fault in error.faults]
+        if error.document is None:
+            raise _error(path, faults) from None
+        return error.document, faults
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        with File(path).open("rb") as opened:
+            content = opened.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        message = f"The configuration cannot be read: {reason}. Name another with --config FILE."
+        raise _error(path, [Fault(message=message)]) from None
+    if len(content) > MAX_BYTES:
+        raise _error(path, [Fault(message=f"The file is larger than {MAX_BYTES // 2**20} MiB.")])
+    return content
+
+
+def _discreet(fault: Fault) -> Fault:
+    """Complaints about text quote it; where a secret stands they must not."""
+    if not is_place(fault.path):
+        return fault
+    return dataclasses.replace(fault, message="This is not plain text to YAML. Put the secret in quotes.")
+
+
+def _braced(fault: Fault, content: bytes) -> Fault:
+    """A word on the most usual reason why a line is not YAML: `{api_key: ${KEY}}`."""
+    line = (
+        content.splitlines()[fault.line - 1 : fault.line] if fault.line and fault.message.startswith("Not YAML") else []
+    )
+    if not any(b"${" in each for each in line):
+        return fault
+    return dataclasses.replace(fault, message=fault.message + ' Inside { } and [ ] put quotes around "${NAME}".')
+
+
+def _not_a_mapping(document: Document) -> Fault:
+    return Fault(message="The file is empty. " + _WHOLE if document.value is None else _WHOLE, line=document.line(()))
+
+
+def _once(told: list[Fault], found: list[Fault]) -> list[Fault]:
+    """Every fault, by line; a place whose text is refused already is not complained of again."""
+    places = {fault.path for fault in told if fault.path}
+    return sorted(
+        [*told, *(fault for fault in found if fault.path not in places)],
+        key=lambda fault: (fault.line or 0, fault.path),
+    )
+
+
+def _error(path: str, faults: list[Fault]) -> ConfigError:
+    return ConfigError([dataclasses.replace(fault, source=path) for fault in faults])

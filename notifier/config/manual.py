@@ -1,0 +1,126 @@
+"""`docs/configuration.md`, printed from the shapes: the name that is documented is the name that is read.
+
+`python -m notifier.config > docs/configuration.md` writes it anew; a test holds the two equal.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, Final, get_args, get_origin
+
+from annotated_types import MaxLen
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from notifier.config.faults import SECTIONS
+from notifier.config.values import Rate, Reading
+from notifier.intake.text import Path
+
+_HEAD: Final = """\
+# Configuration
+
+One YAML file, named with `--config FILE`. `config.example.yaml` shows every key in the order a newcomer needs them.
+`notifier check` says what is wrong, with file, line and what to write instead, all faults at once. A key that is not in
+these tables is refused.
+
+This page is printed by the program: `python -m notifier.config`.
+
+## Values
+
+- **Durations** have a unit: `1500ms`, `15s`, `5m`, `2h`, `1d`. **Rates** have one too: `5/s`, `300/m`, `1000/h`.
+- **`${NAME}`** anywhere in a value is replaced by the environment variable `NAME`. That happens after the YAML is read,
+  so a variable cannot change the structure of the file. A variable that is not set, or empty, is a fault. `$$` is `$`.
+- **Secrets** (`api_key`, `secret`, the values of `headers`) are text, `${NAME}`, `{file: PATH}` or
+  `{credential: NAME}`. `PATH` starts at the configuration file; one newline at the end is dropped. `NAME` is a systemd
+  credential (`LoadCredential=NAME:PATH` in the unit).
+- **A changed secret** acts after a reload where it comes from a file or stands in the configuration. It needs a restart
+  where it comes from the environment or is a credential. `notifier check` says which is which.
+- **Relative paths** start at the directory of the configuration file.
+- YAML anchors, aliases, tags, duplicate keys and unquoted dates are refused.
+- A reload refuses a change of `store` or `drop.directory`: they need a restart.
+"""
+_TAIL: Final = """
+## A watch
+
+An entry of `watches:`, of a watch file or of a drop file. With one provider and one endpoint only `id` is needed.
+
+| key | what it does |
+|---|---|
+| `id` | The generation's ID, as the provider gave it. Text: quote it where YAML would read a number. |
+| `provider` | The name of a provider. |
+| `state` | The target, or a list: `queued`, `running`, `completed` (the default), or the provider's own word. |
+| `notify` | The name of an endpoint, or a list of names. |
+| `callback_url` | In place of `notify`: a URL. Needs `callbacks:`. |
+| `timeout` | Deadline, counted from registration. By default the provider's. |
+| `metadata` | A JSON object of up to 4 KiB. It comes back in the callback. |
+"""
+
+
+def reference() -> str:
+    """The whole page, in Markdown."""
+    return _HEAD + "".join(map(_section, SECTIONS)) + _TAIL
+
+
+def _section(path: Path) -> str:
+    shape = SECTIONS[path]
+    title = "`" + ".".join("NAME" if step == "*" else str(step) for step in path) + "`" if path else "The file"
+    head = ["", f"## {title}", "", (shape.__doc__ or "").strip(), ""]
+    table = ["| key | what it does | default | accepts |", "|---|---|---|---|"]
+    return "\n".join([*head, *table, *_rows(shape)]) + "\n"
+
+
+def _rows(shape: type[BaseModel]) -> Iterator[str]:
+    for name, field in shape.model_fields.items():
+        cells = (f"`{name}`", field.description or "", _default(field), _accepts(name, field))
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**needed**"
+    value = field.get_default(call_default_factory=True)
+    rate = any(isinstance(each, Rate) for each in field.metadata)
+    return "" if value in (None, [], {}) else f"`{written(value, rate=rate)}`"
+
+
+def written(value: Any, *, rate: bool = False) -> str:
+    """A value as a person writes it in the file."""
+    match value:
+        case bool():
+            return "on" if value else "off"
+        case timedelta():
+            return _duration(value)
+        case list() | tuple():
+            return "[" + ", ".join(map(written, value)) + "]"
+        case int() | float() if rate:
+            return f"{value:g}/s"
+        case _:
+            return str(value)
+
+
+def _duration(length: timedelta) -> str:
+    for unit, one in (("h", timedelta(hours=1)), ("m", timedelta(minutes=1)), ("s", timedelta(seconds=1))):
+        if length and not length % one:
+            return f"{length // one}{unit}"
+    return f"{length // timedelta(milliseconds=1)}ms" if length else "0s"
+
+
+def _accepts(name: str, field: FieldInfo) -> str:
+    reading = _reading((*field.metadata, field.annotation))
+    most = next((each.max_length for each in field.metadata if isinstance(each, MaxLen)), None)
+    origin = get_origin(field.annotation)
+    if reading is None:
+        return "a list; see *A watch* below" if name == "watches" else "a section; see below"
+    if origin is dict:
+        return f"a mapping; each {'value' if name == 'headers' else 'key'} is {reading.accepts}"
+    if origin is list:
+        return f"a list of {f'1 to {most}' if most else 'any length'}; each entry is {reading.accepts}"
+    return reading.accepts
+
+
+def _reading(parts: tuple[Any, ...]) -> Reading | None:
+    """The first Reading in an annotation, however deep."""
+    for part in parts:
+        found = part if isinstance(part, Reading) else _reading((*getattr(part, "__metadata__", ()), *get_args(part)))
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,90 @@
+"""What a secret must look like where it stands: API key, signing key, header's value. No sentence holds the secret."""
+
+import re
+from typing import Any, Final
+
+from notifier.config.expand import BROKEN
+from notifier.config.keys import WAYS, refuse_placeholder
+from notifier.config.values import Reading
+from notifier.delivery.signature import check_secret
+from notifier.intake.text import printable
+from notifier.model import Secret
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}", re.ASCII)
+_OURS: Final = re.compile(r"(?i)host|content-.*|transfer-encoding|connection|webhook-.*")
+#: Characters of a header's value at most.
+_LONGEST: Final = 8_192
+
+
+class _SecretReading(Reading):
+    accepts = WAYS
+
+    def read(self, value: Any) -> Secret:
+        if not isinstance(value, Secret):
+            raise ValueError(f"This is not a secret. Write {self.accepts}.")  # noqa: TRY004  pydantic collects ValueErrors
+        self.judge(value.reveal())
+        return value
+
+    def judge(self, text: str) -> None:
+        raise NotImplementedError
+
+
+class ApiKey(_SecretReading):
+    """Goes into a header as it is."""
+
+    example = "api_key: ${AIMLAPI_KEY}"
+
+    def judge(self, text: str) -> None:
+        if not text:
+            raise ValueError(f"The key is empty. Write {self.accepts}.")
+        refuse_placeholder(text)
+        if not all("!" <= char <= "~" for char in text):
+            raise ValueError("A blank, a control or a non-ASCII character is in the key. Copy the key alone.")
+
+
+class SigningKey(_SecretReading):
+    """`whsec_…` or `whsk_…`."""
+
+    example = "secret: ${WEBHOOK_SECRET}"
+
+    def judge(self, text: str) -> None:
+        refuse_placeholder(text)
+        check_secret(text)
+
+
+class HeaderValue(_SecretReading):
+    """Goes out with every callback."""
+
+    def judge(self, text: str) -> None:
+        if len(text) > _LONGEST:
+            raise ValueError(f"A header's value has at most {_LONGEST:,} characters.")
+        if not all(" " <= char <= "~" for char in text) or text != text.strip():
+            raise ValueError(
+                "The value has a control or a non-ASCII character in it, or a blank at an end. Write plain ASCII."
+            )
+
+
+def check_headers(value: Any) -> Any:
+    """The names of custom headers; `ValueError` that lists each one that may not be sent."""
+    if value is BROKEN or not isinstance(value, dict):
+        return value
+    wrong = [sentence for name in value if (sentence := _wrong_name(name))]
+    seen: dict[str, str] = {}
+    for name in value:
+        if name.lower() in seen:
+            wrong.append(
+                f'"{printable(name, 60)}" and "{printable(seen[name.lower()], 60)}" are the same header. Keep one.'
+            )
+        seen[name.lower()] = name
+    if wrong:
+        raise ValueError(" ".join(wrong))
+    return value
+
+
+def _wrong_name(name: str) -> str:
+    shown = f'"{printable(name, 60)}"'
+    if not _TOKEN.fullmatch(name):
+        return f"{shown} is not the name of a header: letters, digits and - only."
+    if _OURS.fullmatch(name):
+        return f"{shown} is set by notifier itself. Take it out."
+    return ""

@@ -1,0 +1,166 @@
+"""What the configuration file may hold: every section, every key, what each does, its default and its bounds.
+
+The reference in `docs/configuration.md` is printed from here, and defaults are taken from the records in `model`: a
+documented name is the name that is read. What is not here is refused; what is here acts. One class a section, no more:
+each costs memory.
+"""
+
+import dataclasses
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from notifier.config.secret_values import ApiKey, HeaderValue, SigningKey, check_headers
+from notifier.config.targets import AllowEntry, BaseUrl, EndpointUrl, Store
+from notifier.config.values import Duration, EventTypes, Name, OneOf, OnOff, Rate, Retry, Text, Whole
+from notifier.model import CallbackSettings, EndpointSettings, ProviderSettings, Secret
+from notifier.providers.registry import KINDS
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+
+def _key(record: type, name: str, description: str) -> Any:
+    """A key whose default is that of the record's field."""
+    return Field(default=_default(record, name), description=description)
+
+
+def _default(record: type, name: str) -> Any:
+    return next(field.default for field in dataclasses.fields(record) if field.name == name)
+
+
+def _listed(value: Any) -> Any:
+    """One value stands for a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+def _empty_section(value: Any) -> Any:
+    """A section whose keys are all commented out is one that is not there."""
+    return {} if value is None else value
+
+
+def _empty_list(value: Any) -> Any:
+    return [] if value is None else value
+
+
+class ProviderShape(_Section):
+    """`providers:` holds one of these under each name. An API that can only be polled."""
+
+    kind: Annotated[str, OneOf(lambda: KINDS, noun="a kind of provider", example="kind: aimlapi-luma")] = Field(
+        description="Which API it is."
+    )
+    api_key: Annotated[Secret, ApiKey()] = Field(description="Sent to the provider as a bearer token. A secret.")
+    base_url: Annotated[str | None, BaseUrl()] = Field(
+        default=None, description="Where the API is, without the routes. By default that of the kind."
+    )
+    max_ids: Annotated[int, Whole(1, 1000)] = _key(ProviderSettings, "max_ids", "IDs in one multi-ID request, at most.")
+    max_url: Annotated[int, Whole(500, 65_536)] = _key(
+        ProviderSettings, "max_url", "Bytes in the URL of one request, at most. It caps the IDs in it too."
+    )
+    ids_as: Annotated[
+        str,
+        OneOf(
+            lambda: {"array": 1, "comma": 1},
+            noun='a way to write IDs: "array" repeats the parameter, "comma" joins them',
+        ),
+    ] = _key(ProviderSettings, "ids_as", "How several IDs are written: the parameter repeated, or joined by commas.")
+    rate: Annotated[float, Rate()] = _key(
+        ProviderSettings, "rate", "Requests in a time, at most. A burst is one second's worth."
+    )
+    in_flight: Annotated[int, Whole(1, 256)] = _key(ProviderSettings, "in_flight", "Requests at one time, at most.")
+    timeout: Annotated[timedelta, Duration("1s", "365d")] = _key(
+        ProviderSettings,
+        "timeout",
+        "Deadline of a watch, counted from its registration, unless the watch says otherwise.",
+    )
+    batch: Annotated[bool, OnOff()] = _key(
+        ProviderSettings, "batch", "Off: one ID a request, for an API whose multi-ID route is gone."
+    )
+    sweep_every: Annotated[timedelta, Duration("100ms", "1d")] = _key(
+        ProviderSettings, "sweep_every", "From one look at an ID to the next."
+    )
+    request_timeout: Annotated[timedelta, Duration("1s", "120s")] = _key(
+        ProviderSettings, "request_timeout", "Total time for one request, its answer included."
+    )
+
+
+class EndpointShape(_Section):
+    """`endpoints:` holds one of these under each name. Where callbacks are sent, and how."""
+
+    url: Annotated[str, EndpointUrl()] = Field(description="Where callbacks are sent. It may be on this machine.")
+    secret: Annotated[
+        list[Annotated[Secret, SigningKey()]], BeforeValidator(_listed), Field(min_length=1, max_length=10)
+    ] = Field(description="Signs the callbacks. One, or a list of up to 10, newest first, while receivers change over.")
+    events: Annotated[frozenset[str] | None, EventTypes()] = Field(
+        default=None, description="The event types that are sent; others are recorded and not sent. By default all."
+    )
+    concurrency: Annotated[int, Whole(1, 1024)] = _key(
+        EndpointSettings, "concurrency", "Callbacks at one time, at most."
+    )
+    rate: Annotated[float | None, Rate()] = _key(
+        EndpointSettings, "rate", "Callbacks in a time, at most. A burst is one second's worth. By default no limit."
+    )
+    timeout: Annotated[timedelta, Duration("1s", "30s")] = _key(
+        EndpointSettings, "timeout", "Total time for one attempt, the answer's body included."
+    )
+    headers: Annotated[dict[str, Annotated[Secret, HeaderValue()]], BeforeValidator(check_headers)] = Field(
+        default={}, description="Further headers of every callback. Values may be secrets."
+    )
+    retry: Annotated[list[Annotated[timedelta, Retry()]], Field(min_length=1, max_length=50)] = Field(
+        default=list(_default(EndpointSettings, "retry")),
+        description="The wait before each attempt, the first one included: so many entries, so many attempts.",
+    )
+
+
+class CallbacksShape(_Section):
+    """`callbacks:` lets a watch name a `callback_url` of its own. Without it such watches are refused."""
+
+    secret: Annotated[Secret, SigningKey()] = Field(
+        description="A master: the key of each origin is derived from it, and `notifier secret for URL` prints it. "
+        "A `whsk_` key signs all."
+    )
+    allow: Annotated[list[Annotated[str, AllowEntry()]], BeforeValidator(_empty_list)] = Field(
+        default=list(_default(CallbackSettings, "allow")),
+        description="What a callback_url may reach beyond public addresses and ports 80, 443, 8080 and 8443.",
+    )
+
+
+class DropShape(_Section):
+    """`drop:` is a directory where other programs put files that register watches."""
+
+    directory: Annotated[str, Text("the path of a directory", example="directory: /var/spool/notifier/drop")] = Field(
+        description="The directory; a relative path starts at the configuration file."
+    )
+    provider: Annotated[str | None, Text("the name of a provider")] = Field(
+        default=None, description="For entries that name none. By default the only provider there is."
+    )
+    notify: Annotated[list[Annotated[str, Text("the name of an endpoint")]], BeforeValidator(_listed)] = Field(
+        default=[], description="Endpoints, for entries that name none. By default the only endpoint there is."
+    )
+    state: Annotated[str, Text("queued, running or completed")] = Field(
+        default="completed", description="The target, for entries that name none."
+    )
+
+
+class ConfigShape(_Section):
+    """`store`, `providers` and one of `endpoints` and `callbacks` must be there."""
+
+    store: Annotated[str, Store()] = Field(
+        description="Where notifier keeps what it knows. A relative path starts at this file."
+    )
+    providers: Annotated[dict[Annotated[str, Name()], ProviderShape], BeforeValidator(_empty_section)] = Field(
+        description="APIs to poll, each under a name of yours."
+    )
+    endpoints: Annotated[dict[Annotated[str, Name()], EndpointShape], BeforeValidator(_empty_section)] = Field(
+        default={}, description="Where callbacks are sent, each under a name of yours."
+    )
+    callbacks: CallbacksShape | None = Field(
+        default=None, description="For watches that bring a callback_url of their own."
+    )
+    watches: Any = Field(default=None, description="A list of watches, written here.")
+    watch_files: Annotated[
+        list[Annotated[str, Text("the path of watch files; * and ? are wildcards")]], BeforeValidator(_empty_list)
+    ] = Field(default=[], description="Files with more watches, read again when they change. Wildcards are allowed.")
+    drop: DropShape | None = Field(default=None, description="A directory where other programs drop watches.")

@@ -1,0 +1,66 @@
+"""Values of the configuration that point somewhere: store, base URL, endpoint URL, what callbacks may reach."""
+
+from typing import Any, Final
+
+from notifier.config.values import Reading, asked, shown, text_of
+from notifier.delivery.addresses import METADATA, literal_address, normalise_url, parse_allow
+
+
+class Store(Reading):
+    """`sqlite:PATH`; `read` gives the path as written."""
+
+    accepts = "sqlite: and the path of a file, e.g. sqlite:/var/lib/notifier/notifier.db"
+    example = "store: sqlite:/var/lib/notifier/notifier.db"
+    _POSTGRES: Final = ("postgresql:", "postgres:", "postgresql+asyncpg:")
+
+    def read(self, value: Any) -> str:
+        text = text_of(value, self.accepts).strip()
+        if text.startswith(self._POSTGRES):
+            raise ValueError(f"PostgreSQL is not in this version. Write {self.accepts}.")
+        scheme, _, path = text.partition(":")
+        if scheme != "sqlite" or not path or not path.isprintable():
+            raise ValueError(f"{shown(value)} is not a store. Write {self.accepts}.")
+        if path.startswith("//"):
+            raise ValueError(f"{shown(value)} begins the path with two slashes. Write {self.accepts}.")
+        if path == ":memory:":
+            raise ValueError(f"A store in memory would forget what it owes. Write {self.accepts}.")
+        if path.endswith("/"):
+            raise ValueError(f"{shown(value)} is a directory. Write {self.accepts}.")
+        return path
+
+
+class EndpointUrl(Reading):
+    """Where callbacks go, in its one form. Local addresses are fine here: the operator wrote them."""
+
+    accepts = "a URL that begins with http:// or https://"
+    example = "url: https://app.example.com/hooks"
+
+    def read(self, value: Any) -> str:
+        url = asked(normalise_url, text_of(value, self.accepts), self.accepts)
+        if literal_address(url) in METADATA:
+            raise ValueError("This is a cloud metadata address, which is never called. Write the address of your app.")
+        return url
+
+
+class BaseUrl(Reading):
+    """Where an API is; routes are put behind it."""
+
+    accepts = "a URL that begins with http:// or https://, without a query"
+
+    def read(self, value: Any) -> str:
+        text = text_of(value, self.accepts)
+        url = asked(normalise_url, text, self.accepts)
+        if "?" in url:
+            raise ValueError(f"A base URL has no query: routes are put behind it. Write {self.accepts}.")
+        return url.rstrip("/")
+
+
+class AllowEntry(Reading):
+    """One entry of `callbacks.allow`."""
+
+    accepts = "host:port, an address or a network such as 10.1.0.0/16"
+
+    def read(self, value: Any) -> str:
+        text = text_of(value, self.accepts)
+        asked(lambda entry: parse_allow((entry,)), text, self.accepts)
+        return str(text).strip()

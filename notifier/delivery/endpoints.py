@@ -1,0 +1,65 @@
+"""Which policy holds for an endpoint: the configured one, or one derived for a callback URL. Pure.
+
+A callback URL's lane is its origin, and its key is the origin's own, so that one receiver never holds what would
+sign for another; a `whsk_` secret signs for all, because its public half can be known to everybody. A URL whose very
+host and port the operator lists in `callbacks.allow` is as trusted as an endpoint of the configuration: it is not
+guarded, whatever the name leads to. Every other one is held to the full list of refused addresses.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+from notifier.delivery.addresses import Allow, origin, parse_allow
+from notifier.delivery.signature import callback_secret
+from notifier.ids import EndpointIdentity, Lane
+from notifier.model import Book, CallbackSettings, EndpointSettings, Secret
+
+#: Derived policies and keys kept at a time; one more costs microseconds.
+_KEPT: Final = 4096
+
+
+class Endpoints:
+    """Every endpoint of one configuration. A reload makes a new one."""
+
+    def __init__(self, endpoints: Mapping[str, EndpointSettings], callbacks: CallbackSettings | None) -> None:
+        self._configured = dict(endpoints)
+        self._callbacks = callbacks
+        self.allow: Allow = parse_allow(() if callbacks is None else callbacks.allow)
+        self._key = lru_cache(maxsize=_KEPT)(self._derive_key)
+        self._derived = lru_cache(maxsize=_KEPT)(self._derive)
+
+    def policy(self, identity: EndpointIdentity) -> EndpointSettings | None:
+        """What holds for this endpoint now; None where it is not configured (any more)."""
+        if "://" in identity:
+            return None if self._callbacks is None else self._derived(identity)
+        return self._configured.get(identity)
+
+    @property
+    def named(self) -> Mapping[str, EndpointSettings]:
+        """The configured ones, by name."""
+        return self._configured
+
+    def plain(self, lane: Lane) -> EndpointSettings:
+        """What holds for every callback URL's lane: the defaults."""
+        return EndpointSettings(identity=EndpointIdentity(lane), lane=lane, url="", secrets=())
+
+    def book(self) -> Book:
+        """What decides whether a message leaves."""
+        events = {name: settings.events for name, settings in self._configured.items()}
+        return Book(events=events, callbacks=self._callbacks is not None)
+
+    def _derive(self, identity: EndpointIdentity) -> EndpointSettings:
+        lane = Lane(origin(identity))
+        return EndpointSettings(
+            identity=identity,
+            lane=lane,
+            url=identity,
+            secrets=(self._key(lane),),
+            guarded=not self.allow.names(identity),
+        )
+
+    def _derive_key(self, lane: Lane) -> Secret:
+        assert self._callbacks is not None, "a policy is derived only where callbacks are configured"
+        master = self._callbacks.secret
+        return master if master.reveal().startswith("whsk_") else callback_secret(master, lane)

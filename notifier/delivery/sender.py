@@ -1,0 +1,125 @@
+"""One POST: build it, send it, read a bounded answer. Whatever happens comes back as an Answer.
+
+One deadline holds over everything, the answer's body included: a receiver that drips its body for ever costs one
+timeout, not a slot. The exchange is complete at the body's end or at 16 KiB of it; one that breaks off before is a
+failure even after a 2xx head, for nobody can know what the rest would have said. Then the message is sent again: at
+least once.
+
+It calls `handle_async_request` itself with a ready request: a client above it would bring cookies, redirects and a
+parsing of its own to the one path that must be exact and quick.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Final
+
+import anyio
+import httpx
+
+from notifier import __version__
+from notifier.delivery.signature import headers as signature_headers
+from notifier.delivery.verdict import retry_after
+from notifier.intake.text import printable
+from notifier.model import Answer, Claim, EndpointSettings, Verdict
+from notifier.transport import AddressRefused, NameNotResolved, TlsFailed
+
+#: Raw bytes of an answer's body that are read, and kept with the attempt.
+READ_LIMIT: Final = 16 * 1024
+KEPT: Final = 2 * 1024
+_DETAIL_LIMIT: Final = 300
+_LOCATION_LIMIT: Final = 2_048
+_USER_AGENT: Final = f"notifier/{__version__}"
+
+#: The first row that fits counts.
+_VERDICTS: Final = (
+    (AddressRefused, Verdict.ADDRESS_REFUSED),
+    (NameNotResolved, Verdict.DNS_FAILED),
+    (TlsFailed, Verdict.TLS_FAILED),
+    (httpx.TimeoutException, Verdict.TIMED_OUT),
+    (httpx.ConnectError, Verdict.CONNECT_FAILED),
+    (httpx.NetworkError, Verdict.RESET),
+    (Exception, Verdict.PROTOCOL_ERROR),
+)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What has arrived so far; it outlives a deadline that passes in the middle."""
+
+    status: int | None = None
+    retry_after: float | None = None
+    location: str | None = None
+    head: bytearray = field(default_factory=bytearray)
+
+    def answer(self, error: Verdict | None = None, detail: str = "") -> Answer:
+        return Answer(
+            status_code=self.status,
+            head=bytes(self.head),
+            retry_after=self.retry_after,
+            location=self.location,
+            error=error,
+            detail=printable(detail, _DETAIL_LIMIT),
+        )
+
+
+class Sender:
+    """Posts to operator's endpoints over `open_wire`, to callback URLs from outside over `guarded_wire`."""
+
+    def __init__(self, *, open_wire: httpx.AsyncBaseTransport, guarded_wire: httpx.AsyncBaseTransport) -> None:
+        self._open = open_wire
+        self._guarded = guarded_wire
+
+    async def post(self, claim: Claim, policy: EndpointSettings, *, now: datetime) -> Answer:
+        """Make one attempt of `claim`, signed for `now`. Never raises but for cancellation."""
+        seen = _Seen()
+        wire = self._guarded if policy.guarded else self._open
+        with anyio.move_on_after(policy.timeout.total_seconds()):
+            try:
+                await _exchange(wire, build(claim, policy, now=now), seen, now)
+            except Exception as error:  # noqa: BLE001  a bug on this path may cost one attempt, never the daemon
+                return seen.answer(*_explain(error))
+            return seen.answer()
+        part = "no answer" if seen.status is None else f"{seen.status}, but no complete answer"
+        return seen.answer(Verdict.TIMED_OUT, f"{part} within {policy.timeout.total_seconds():g} s")
+
+
+def build(claim: Claim, policy: EndpointSettings, *, now: datetime) -> httpx.Request:
+    """The request of one attempt. The body is the stored bytes, untouched."""
+    lines = {"content-type": claim.content_type, "user-agent": _USER_AGENT}
+    lines |= {name.lower(): value.reveal() for name, value in policy.headers.items()}
+    lines |= signature_headers(claim.message_id, int(now.timestamp()), claim.body, policy.secrets)
+    return httpx.Request("POST", _parsed(policy.url), headers=lines, content=claim.body, extensions={"url": policy.url})
+
+
+@lru_cache(maxsize=4096)
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)
+
+
+async def _exchange(wire: httpx.AsyncBaseTransport, request: httpx.Request, seen: _Seen, now: datetime) -> None:
+    response = await wire.handle_async_request(request)
+    try:
+        seen.status = response.status_code
+        seen.retry_after = retry_after(response.headers.get("retry-after"), now)
+        if response.is_redirect or 300 <= seen.status < 400:  # noqa: PLR2004  the class of redirects
+            seen.location = printable(response.headers.get("location", ""), _LOCATION_LIMIT) or None
+        await _read(response, seen.head)
+    finally:
+        await response.aclose()
+
+
+async def _read(response: httpx.Response, head: bytearray) -> None:
+    stream, total = response.stream, 0
+    assert isinstance(stream, httpx.AsyncByteStream), "an async transport answers with an async stream"
+    async for chunk in stream:
+        head += chunk[: KEPT - len(head)]
+        total += len(chunk)
+        if total >= READ_LIMIT:
+            return
+
+
+def _explain(error: Exception) -> tuple[Verdict, str]:
+    verdict = next(verdict for kind, verdict in _VERDICTS if isinstance(error, kind))
+    said = str(error) or type(error).__name__
+    return verdict, said if isinstance(error, httpx.HTTPError) else f"{type(error).__name__}: {said}"

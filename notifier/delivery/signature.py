@@ -1,0 +1,122 @@
+"""Signing by Standard Webhooks 1.0.0: keys, and the three headers of one attempt. Pure.
+
+The bytes signed are the bytes sent.
+
+`whsec_` keys sign v1 (HMAC-SHA256), `whsk_` keys sign v1a (ed25519); one signature per live key, in one header. Keys
+are decoded once and kept, so that a v1 signature costs a few microseconds. `cryptography` is imported when the first
+`whsk_` key is met: most installations never meet one, and it is megabytes of memory.
+"""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from notifier.model import Secret
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+#: Bytes of a `whsec_` key.
+SHORTEST: Final = 24
+LONGEST: Final = 64
+_SEED: Final = 32
+_CALLBACK: Final = b"notifier callback v1"
+
+#: Signed content -> one signature with its version, e.g. `v1,…`.
+Signer = Callable[[bytes], str]
+
+
+def headers(message_id: str, timestamp: int, body: bytes, secrets: Sequence[Secret]) -> list[tuple[str, str]]:
+    """The headers of one attempt: `timestamp` is its Unix second, `secrets` sign in the order given."""
+    content = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
+    return [
+        ("webhook-id", message_id),
+        ("webhook-timestamp", str(timestamp)),
+        ("webhook-signature", " ".join([_signer(secret)(content) for secret in secrets])),
+    ]
+
+
+def check_secret(text: str) -> None:
+    """`ValueError` with a sentence for the operator where `text` cannot sign. The sentence never holds the secret."""
+    prefix, mark, rest = text.partition("_")
+    if not mark or prefix not in ("whsec", "whsk", "whpk"):
+        raise ValueError('A secret begins with "whsec_" (or "whsk_" for ed25519): "notifier secret new" makes one.')
+    if prefix == "whpk":
+        raise ValueError('That is the public key, for receivers: the secret key begins with "whsk_".')
+    key = _decode(prefix, rest)
+    if prefix == "whsec":
+        if not SHORTEST <= len(key) <= LONGEST:
+            raise ValueError(f'A "whsec_" key is {SHORTEST} to {LONGEST} bytes in base64; this one has {len(key)}.')
+        return
+    _private_key(key)
+
+
+def new_secret(random_bytes: bytes) -> str:
+    """`whsec_…` of 24-64 bytes that the caller drew by chance."""
+    text = "whsec_" + base64.b64encode(random_bytes).decode()
+    check_secret(text)
+    return text
+
+
+def new_asymmetric_secret(seed: bytes) -> str:
+    """A `whsk_` signing key of these 32 random bytes."""
+    return "whsk_" + base64.b64encode(seed).decode()
+
+
+def callback_secret(master: Secret, origin: str) -> Secret:
+    """The `whsec_` key of one callback origin; it tells nothing of the master or of another origin's key."""
+    prefix, _, rest = master.reveal().partition("_")
+    if prefix != "whsec":
+        raise ValueError('Keys are derived from a "whsec_" master only.')
+    key = hmac.digest(_decode(prefix, rest), _CALLBACK + origin.encode(), "sha256")
+    return Secret("whsec_" + base64.b64encode(key).decode())
+
+
+def public_key(whsk: str) -> str:
+    """`whpk_…`, which receivers need, of a `whsk_…` key."""
+    check_secret(whsk)
+    if not whsk.startswith("whsk_"):
+        raise ValueError('Only a "whsk_" key has a public key.')
+    public = _private_key(_decode("whsk", whsk.removeprefix("whsk_"))).public_key()
+    return "whpk_" + base64.b64encode(public.public_bytes_raw()).decode()
+
+
+def _decode(prefix: str, rest: str) -> bytes:
+    try:
+        return base64.b64decode(rest, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(
+            f'What follows "{prefix}_" is not base64 with its padding ("="): copy the secret whole.'
+        ) from None
+
+
+@lru_cache(maxsize=4096)
+def _signer(secret: Secret) -> Signer:
+    """Bounded: callback URLs bring one key per origin."""
+    text = secret.reveal()
+    check_secret(text)
+    prefix, _, rest = text.partition("_")
+    key = _decode(prefix, rest)
+    if prefix == "whsec":
+        return lambda content: "v1," + base64.b64encode(hmac.digest(key, content, "sha256")).decode()
+    sign = _private_key(key).sign
+    return lambda content: "v1a," + base64.b64encode(sign(content)).decode()
+
+
+def _private_key(key: bytes) -> "Ed25519PrivateKey":
+    """From a seed, or a seed followed by its public key."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415  see the header: memory
+        Ed25519PrivateKey,
+    )
+
+    if len(key) not in (_SEED, 2 * _SEED):
+        raise ValueError(
+            f'A "whsk_" key is {_SEED} bytes in base64, or {2 * _SEED} with its public key; not {len(key)}.'
+        )
+    private = Ed25519PrivateKey.from_private_bytes(key[:_SEED])
+    if key[_SEED:] not in (b"", private.public_key().public_bytes_raw()):
+        raise ValueError('The two halves of this "whsk_" key do not belong together: copy it whole.')
+    return private

@@ -1,0 +1,76 @@
+"""What an answer means. Pure.
+
+2xx is success and nothing else is: not a redirect (never followed, a POST would turn into a GET), not 304. 410 is
+the one answer that ends a delivery; 429, 502 and 504 say that the endpoint wants less.
+"""
+
+import math
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from notifier.model import Answer, Verdict
+
+#: Seconds; a longer `Retry-After` counts as this.
+LONGEST_HINT: Final = 24 * 3600.0
+_GONE: Final = 410
+_THROTTLED: Final = frozenset({429, 502, 504})
+#: Anything else is no status, or an interim one where the final one was due.
+_BY_HUNDRED: Final = {
+    2: Verdict.DELIVERED,
+    3: Verdict.REDIRECTED,
+    4: Verdict.CLIENT_ERROR,
+    5: Verdict.SERVER_ERROR,
+}
+
+
+def judge(answer: Answer) -> Verdict:
+    """The verdict on any answer whatever."""
+    if answer.error is not None:
+        return answer.error
+    status = answer.status_code or 0
+    if status == _GONE:
+        return Verdict.GONE
+    if status in _THROTTLED:
+        return Verdict.THROTTLED
+    return _BY_HUNDRED.get(status // 100, Verdict.PROTOCOL_ERROR)
+
+
+def retryable(verdict: Verdict) -> bool:
+    """Whether another attempt may follow: after everything but success and 410."""
+    return verdict not in (Verdict.DELIVERED, Verdict.GONE)
+
+
+def throttles(verdict: Verdict) -> bool:
+    """Whether the endpoint asked to be sent less."""
+    return verdict is Verdict.THROTTLED
+
+
+def explain(answer: Answer, verdict: Verdict) -> str:
+    """One line for the person who asks why it did not arrive; empty where the verdict and the status say it all."""
+    if answer.detail or verdict is not Verdict.REDIRECTED:
+        return answer.detail
+    if answer.location:
+        return f"moved to {answer.location}: change the url"
+    return f"answered {answer.status_code} without saying where to: change the url"
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds (to 24 h) that a `Retry-After` header (seconds or an HTTP date) asks for; None where it is senseless."""
+    text = (value or "").strip()
+    if not text.isascii():
+        return None
+    seconds = float(text) if text.isdigit() else _until(text, now)
+    if seconds is None or math.isnan(seconds):
+        return None
+    return min(max(seconds, 0.0), LONGEST_HINT)
+
+
+def _until(text: str, now: datetime) -> float | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if moment.tzinfo is None:  # "-0000": UTC of an unknown place
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - now).total_seconds()

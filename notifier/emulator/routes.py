@@ -1,0 +1,202 @@
+"""The three routes of the API, as its documents and samples have them, with whatever is set to go wrong.
+
+In order, as a request would meet it: the connection and the gateway, the key, the rate, then the route itself. Errors
+have the API's envelope. The state is looked up when the reply is made, after any hold.
+"""
+
+import hmac
+import math
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from email.utils import format_datetime
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from notifier.emulator.asked import INVALID, BadQuestion, multi_asked, single_asked
+from notifier.emulator.chance import drawn_uuid
+from notifier.emulator.faults import FaultKind, drawn_fault
+from notifier.emulator.settings import Hold, RetryAfter
+from notifier.emulator.shapes import BAD_GATEWAY, envelope, in_order, multi_reply
+from notifier.emulator.specs import Spec
+from notifier.emulator.upstream import Emulator, Generation
+
+SINGLE: Final = "/v2/generate/video/luma-ai/generation"
+MULTI: Final = "/v2/generate/video/luma-ai/generations"
+
+_NOT_FOUND: Final = "Generation not found"
+_REFUSALS: Final = {
+    401: "Unauthorized: use a valid API key",
+    403: "You've run out of credits. Please top up your balance",
+}
+
+_Route = Callable[[web.Request, int], Awaitable[tuple[int, Any]]]
+
+
+class _Refusal(Exception):  # noqa: N818  it is an answer, not a mistake
+    """An answer with the error envelope."""
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
+
+
+class Routes:
+    """Answers requests to the API from an `Emulator`."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+        self._number = 0
+
+    def add_to(self, app: web.Application) -> None:
+        """The API's routes, and an API-like 404 for everything else: add it last."""
+        app.router.add_post(SINGLE, self._handler("create", self._create))
+        app.router.add_get(SINGLE, self._handler("single", self._single))
+        app.router.add_get(MULTI, self._handler("multi", self._multi))
+        app.router.add_route("*", "/{rest:.*}", self._handler("other", self._other))
+
+    def _handler(self, name: str, route: _Route) -> Callable[[web.Request], Awaitable[web.Response]]:
+        stats = self._emulator.stats
+
+        async def handle(request: web.Request) -> web.Response:
+            stats.requests[name] += 1
+            self._number += 1
+            response = await self._answer(request, route, self._number)
+            stats.statuses[0 if _is_cut(request) else response.status] += 1
+            return response
+
+        return handle
+
+    async def _answer(self, request: web.Request, route: _Route, number: int) -> web.Response:
+        fault = drawn_fault(self._emulator.faults, self._emulator.settings.seed, number)
+        if fault is not None:
+            self._emulator.stats.faults[fault.value] += 1
+        if fault is FaultKind.DROPPED:
+            return _dropped(request)
+        if fault is FaultKind.BAD_GATEWAY:
+            return web.Response(status=502, body=BAD_GATEWAY, content_type="text/html")
+        if fault is FaultKind.SLOW:
+            await self._emulator.linger(self._emulator.faults.slow_by)
+        try:
+            self._admit(request, fault)
+            status, value = await route(request, number)
+        except _Refusal as refusal:
+            return self._refused(request, refusal, number)
+        except BadQuestion as bad:
+            return self._refused(request, _Refusal(400, str(bad)), number)
+        body = orjson.dumps(value)
+        return _json(status, body[: len(body) // 2] if fault is FaultKind.TRUNCATED else body)
+
+    def _admit(self, request: web.Request, fault: FaultKind | None) -> None:
+        """Refuse by the key, the length, the rate or an injected error, in this order."""
+        faults = self._emulator.faults
+        if faults.refuse:
+            raise _Refusal(faults.refuse, _REFUSALS.get(faults.refuse, "Refused"))
+        if not _has_key(request.headers.get("Authorization", ""), self._emulator.settings.api_key):
+            raise _Refusal(401, _REFUSALS[401])
+        if len(request.raw_path) > self._emulator.settings.max_url:
+            raise _Refusal(414, "URI Too Long")
+        if faults.rate:
+            wait = self._emulator.bucket.wait(faults.rate, now=self._emulator.clock.monotonic())
+            if wait:
+                raise _Refusal(429, "Too Many Requests", self._come_again(wait))
+        if fault is FaultKind.SERVER_ERROR:
+            raise _Refusal(500, "Internal server error")
+
+    def _come_again(self, wait: float) -> dict[str, str]:
+        how, seconds = self._emulator.faults.retry_after, max(1, math.ceil(wait))
+        if how is RetryAfter.NONE:
+            return {}
+        if how is RetryAfter.SECONDS:
+            return {"Retry-After": str(seconds)}
+        # a date has whole seconds only: round up, or it would name a moment that is too early
+        at = self._emulator.clock.now() + timedelta(seconds=seconds + 1)
+        return {"Retry-After": format_datetime(at, usegmt=True)}
+
+    def _refused(self, request: web.Request, refusal: _Refusal, number: int) -> web.Response:
+        body = envelope(
+            refusal.status,
+            str(refusal),
+            path=request.raw_path,
+            request_id=drawn_uuid(self._emulator.settings.seed, "request", number),
+            at=self._emulator.clock.now(),
+        )
+        return _json(refusal.status, orjson.dumps(body), refusal.headers)
+
+    # ---- the routes -----------------------------------------------------------------------------------------------
+    async def _create(self, request: web.Request, number: int) -> tuple[int, Any]:  # noqa: ARG002  a route's shape
+        try:
+            sent = orjson.loads(await request.read())
+        except orjson.JSONDecodeError:
+            raise _Refusal(400, INVALID) from None
+        if not isinstance(sent, dict) or not isinstance(sent.get("prompt"), str):
+            raise _Refusal(400, INVALID)
+        made = self._emulator.add(Spec(), sent)
+        return 201, self._shown_alone(made)
+
+    async def _single(self, request: web.Request, number: int) -> tuple[int, Any]:  # noqa: ARG002  a route's shape
+        asked = single_asked(request.rel_url.raw_query_string)
+        self._emulator.stats.ids_asked += 1
+        found = self._emulator.found(asked.ids[0])
+        if found is None:
+            raise _Refusal(self._emulator.settings.unknown.status or 404, _NOT_FOUND)
+        if asked.wait is not None:
+            await self._emulator.hold([found], asked.wait, Hold.ANY)
+        return 200, self._shown_alone(found)
+
+    async def _multi(self, request: web.Request, number: int) -> tuple[int, Any]:
+        if not self._emulator.faults.batch:
+            return await self._other(request, number)
+        emulator, settings = self._emulator, self._emulator.settings
+        asked = multi_asked(request.rel_url.raw_query_string, settings.wait_name)
+        emulator.stats.count_ids(len(asked.ids))
+        if settings.max_ids and len(asked.ids) > settings.max_ids:
+            raise _Refusal(settings.max_ids_status, f"generation_ids must contain at most {settings.max_ids} items")
+        found = {id_: emulator.found(id_) for id_ in asked.ids}
+        known = [generation for generation in found.values() if generation is not None]
+        if settings.unknown.status is not None and len(known) < len(found):
+            raise _Refusal(settings.unknown.status, _NOT_FOUND)
+        if asked.wait is not None:
+            await emulator.hold(known, asked.wait, settings.hold)
+        ordered = in_order(asked.ids, settings.order, seed=settings.seed, number=number)
+        return 200, multi_reply(settings.shape, settings.unknown, self._records([(id_, found[id_]) for id_ in ordered]))
+
+    def _records(self, found: list[tuple[str, Generation | None]]) -> dict[str, dict[str, Any] | None]:
+        """ID as the provider writes it -> its record now, None where it is not known."""
+        now, form = self._emulator.clock.monotonic(), self._emulator.settings.record
+        return {
+            id_ if one is None else one.id: None if one is None else self._emulator.shown(one, form, now=now)
+            for id_, one in found
+        }
+
+    def _shown_alone(self, generation: Generation) -> dict[str, Any]:
+        form = self._emulator.settings.single_record
+        return self._emulator.shown(generation, form, now=self._emulator.clock.monotonic())
+
+    async def _other(self, request: web.Request, number: int) -> tuple[int, Any]:  # noqa: ARG002  a route's shape
+        raise _Refusal(404, f"Cannot {request.method} {request.path}")
+
+
+def _has_key(authorization: str, key: str) -> bool:
+    scheme, _, sent = authorization.partition(" ")
+    sent = sent.strip()
+    if scheme.lower() != "bearer" or not sent:
+        return False
+    return not key or hmac.compare_digest(sent.encode("utf-8", "surrogateescape"), key.encode())
+
+
+def _json(status: int, body: bytes, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(status=status, body=body, headers=headers, content_type="application/json", charset="utf-8")
+
+
+def _is_cut(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+def _dropped(request: web.Request) -> web.Response:
+    """Cut the connection; the answer that is returned reaches nobody."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)

@@ -1,0 +1,49 @@
+"""An aiohttp application on a local address for as long as a block lasts, and the signals that end it in a process."""
+
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+import anyio
+from aiohttp import web
+
+from notifier.emulator.settings import MAX_LINE
+from notifier.errors import NotifierError
+
+#: What is still being answered when the block ends gets so long, seconds.
+_GRACE: Final = 1.0
+
+
+@asynccontextmanager
+async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    """Serve `app`; yields its URL without a slash at the end. Port 0 takes a free one.
+
+    `NotifierError` where it cannot listen. A client that goes away ends the handler that worked for it, so that a hold
+    does not outlive who asked for it.
+    """
+    runner = web.AppRunner(
+        app, access_log=None, handler_cancellation=True, shutdown_timeout=_GRACE, max_line_size=MAX_LINE
+    )
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise NotifierError(f"Cannot listen on {host}:{port}: {error.strerror}. Choose another port.") from error
+        name, bound = runner.addresses[0][:2]
+        yield f"http://[{name}]:{bound}" if ":" in name else f"http://{name}:{bound}"
+    finally:
+        await runner.cleanup()
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], Awaitable[None]]]:
+    """Catch Ctrl-C and SIGTERM in this block; yields a function that waits for the first of them."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+
+        async def stopped() -> None:
+            async for _ in signals:
+                return
+
+        yield stopped

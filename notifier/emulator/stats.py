@@ -1,0 +1,50 @@
+"""What the emulator was asked, counted. Counting is all it does: no decision reads it."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True, kw_only=True)
+class Stats:
+    """Counts since the start, of requests to the API; the emulator's own routes are not counted."""
+
+    #: By route: create, single, multi, other.
+    requests: Counter[str] = field(default_factory=Counter)
+    #: By status answered; a dropped connection is 0.
+    statuses: Counter[int] = field(default_factory=Counter)
+    #: By kind of injected fault.
+    faults: Counter[str] = field(default_factory=Counter)
+    #: IDs in single and multi requests that were read, each as often as it was asked.
+    ids_asked: int = 0
+    #: IDs in the largest multi request.
+    largest: int = 0
+    held_now: int = 0
+    held_most: int = 0
+
+    def count_ids(self, number: int) -> None:
+        self.ids_asked += number
+        self.largest = max(self.largest, number)
+
+    def hold_begins(self) -> None:
+        self.held_now += 1
+        self.held_most = max(self.held_most, self.held_now)
+
+    def hold_ends(self) -> None:
+        self.held_now -= 1
+
+    @property
+    def asked(self) -> int:
+        """Requests in all."""
+        return self.requests.total()
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "requests": dict(self.requests),
+            "statuses": {str(status): count for status, count in self.statuses.items()},
+            "faults": dict(self.faults),
+            "ids_asked": self.ids_asked,
+            "largest": self.largest,
+            "held_now": self.held_now,
+            "held_most": self.held_most,
+        }

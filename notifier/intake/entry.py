@@ -1,0 +1,314 @@
+"""What a person writes about one watch, read part by part: every fault is noted before any stops the entry.
+
+The words of an entry (`id`, `provider`, `state`, `notify`, `callback_url`, `timeout`, `metadata`) are the same in a
+drop file, in a watch file and in the configuration. One entry makes a watch for each of its states and endpoints. Names
+are checked against what is configured (`Known`): a misspelt one is told at once, not when a callback fails to come.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+
+from notifier.delivery.addresses import normalise_url, origin, parse_allow, url_refusal
+from notifier.errors import Fault
+from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.intake.document import MAX_FAULTS, Document, Path, did_you_mean, printable, show_path
+from notifier.intake.metadata import compact
+from notifier.intake.quantity import parse_duration
+from notifier.model import State, WatchDefaults, WatchRequest
+
+#: Watches in one list at most, after states and endpoints are multiplied out.
+MAX_WATCHES: Final = 100_000
+
+_KEYS: Final = ("id", "provider", "state", "notify", "callback_url", "timeout", "metadata")
+_MAX_ID: Final = 256
+#: What `state` takes in any case; failed is not to be waited for.
+_TARGETS: Final = {state.value: state for state in State if state is not State.FAILED}
+_FAILED: Final = (
+    "Nobody can wait for {}: wait for completed, "
+    "and a generation that fails is answered at once with generation.failed."
+)
+_NO_CALLBACKS: Final = "callback_url needs a callbacks: section with a secret in the configuration, and there is none."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownProvider:
+    """What an entry may say of one configured provider."""
+
+    #: The codec's; `ValueError` with a sentence.
+    normalise_id: Callable[[str], GenerationId]
+    #: The provider's own words for states.
+    words: Mapping[str, State]
+    #: A watch's deadline unless it says otherwise.
+    timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the configuration offers to an entry."""
+
+    providers: Mapping[str, KnownProvider]
+    #: Names.
+    endpoints: Collection[str]
+    #: Whether `callbacks:` is configured.
+    callbacks: bool = False
+    callback_allow: tuple[str, ...] = ()
+    defaults: WatchDefaults = field(default_factory=WatchDefaults)
+
+
+class _Enough(Exception):  # noqa: N818  not an error of ours: it never leaves this module
+    """So many faults that more of them help nobody."""
+
+
+class _Wrong(Exception):  # noqa: N818  not an error of ours: it never leaves this module
+    """A part of the entry cannot be used; the fault is noted."""
+
+
+#: Endpoint and the lane it shares.
+_Target = tuple[EndpointIdentity, Lane]
+
+
+class Reading:
+    """One list of entries on its way to requests; wrong ones leave faults."""
+
+    def __init__(self, known: Known, lines: Document | None, source: str) -> None:
+        self.known = known
+        self.faults: list[Fault] = []
+        self.requests: list[WatchRequest] = []
+        self._allow = parse_allow(known.callback_allow)
+        self._lines = lines
+        self._source = source
+        self._callback = lru_cache(maxsize=1_024)(self._read_callback)
+
+    # ---- faults
+    def fault(self, path: Path, message: str) -> None:
+        line = None if self._lines is None else self._lines.line(path)
+        self.faults.append(Fault(message=message, path=show_path(path), line=line, source=self._source))
+        if len(self.faults) >= MAX_FAULTS:
+            self.faults.append(
+                Fault(message="There may be more faults; looking for them ended here.", source=self._source)
+            )
+            raise _Enough
+
+    def wrong(self, path: Path, message: str) -> _Wrong:
+        self.fault(path, message)
+        return _Wrong()
+
+    def text(self, value: Any, path: Path) -> str:
+        """A text, blanks around it dropped; not a number that looks like one."""
+        if type(value) is str:
+            return value.strip()
+        if isinstance(value, (dict, list)) or value is None:
+            raise self.wrong(path, f"{path[-1]} must be text.")
+        written = (None if self._lines is None else self._lines.written(path)) or orjson.dumps(value).decode()
+        raise self.wrong(path, f'{path[-1]} must be text; quote it: "{printable(written, 64)}".')
+
+    # ---- entries
+    def read(self, value: Any, root: Path) -> None:
+        try:
+            if type(value) is dict:
+                self._entry(value, root)
+            elif type(value) is list:
+                self._list(value, root)
+            elif value is not None:
+                self.fault(root, 'A watch is a mapping such as {id: "…"}, or a list of them.')
+        except _Enough:
+            pass
+
+    def _list(self, entries: list[Any], root: Path) -> None:
+        if len(entries) > MAX_WATCHES:
+            self.fault(root, f"{len(entries):,} watches are too many for one list; at most {MAX_WATCHES:,}.")
+            return
+        for index, entry in enumerate(entries):
+            if type(entry) is dict:
+                self._entry(entry, (*root, index))
+            else:
+                self.fault((*root, index), 'A watch is a mapping such as {id: "…"}.')
+            if len(self.requests) > MAX_WATCHES:
+                self.fault(root, f"States and endpoints make more than {MAX_WATCHES:,} watches of this list; split it.")
+                return
+
+    def _entry(self, entry: Mapping[str, Any], path: Path) -> None:
+        """All parts are read before any stops the entry, so that each of them tells its faults."""
+        if not path and "watches" in entry:
+            self.fault(("watches",), 'Write the list itself, without "watches:" above it.')
+            return
+        for key in entry:
+            if key not in _KEYS:
+                shown = printable(key, 64)
+                self.fault((*path, key), f'"{shown}" is not a part of a watch.{did_you_mean(key, _KEYS)}')
+        provider = self._part(self._provider, entry, path)
+        settings = None if provider is None else self.known.providers[provider]
+        id_ = self._part(self._id, entry, path, settings)
+        states = self._part(self._states, entry, path, settings)
+        targets = self._part(self._targets, entry, path)
+        timeout = self._part(self._timeout, entry, path, settings)
+        metadata = self._part(self._metadata, entry, path)
+        if provider is None or id_ is None or not states or not targets or timeout is None or metadata is None:
+            return
+        if self.faults:  # nothing of a list with a fault is registered
+            return
+        self.requests += [
+            WatchRequest(
+                provider=ProviderName(provider),
+                generation=id_,
+                target=state,
+                endpoint=endpoint,
+                lane=lane,
+                timeout=timeout,
+                metadata=metadata,
+            )
+            for state in states
+            for endpoint, lane in targets
+        ]
+
+    @staticmethod
+    def _part(read: Callable[..., Any], *rest: Any) -> Any:
+        try:
+            return read(*rest)
+        except _Wrong:
+            return None
+
+    # ---- parts of an entry: each gives its value, or notes its faults and raises _Wrong
+    def _provider(self, entry: Mapping[str, Any], path: Path) -> str:
+        known = self.known.providers
+        path = (*path, "provider")
+        if entry.get("provider") is None:
+            name = self.known.defaults.provider or (next(iter(known)) if len(known) == 1 else None)
+            if name is None:
+                raise self.wrong(path, f"provider is missing.{_known(known, 'No provider is configured.')}")
+        else:
+            name = self.text(entry["provider"], path)
+        if name not in known:
+            shown = printable(name, 64)
+            raise self.wrong(path, f'Provider "{shown}" is not configured.{did_you_mean(name, known)}')
+        return name
+
+    def _id(self, entry: Mapping[str, Any], path: Path, settings: KnownProvider | None) -> GenerationId | None:
+        path = (*path, "id")
+        if entry.get("id") is None:
+            raise self.wrong(path, "id is missing: the generation's ID, as the provider gave it.")
+        text = self.text(entry["id"], path)
+        if not 1 <= len(text) <= _MAX_ID or not (text.isascii() and text.isprintable()):
+            raise self.wrong(path, f'"{printable(text, 64)}" is not an ID: 1 to {_MAX_ID} printable ASCII characters.')
+        if settings is None:
+            return None
+        try:
+            return settings.normalise_id(text)
+        except ValueError as error:
+            raise self.wrong(path, str(error)) from None
+
+    def _states(self, entry: Mapping[str, Any], path: Path, settings: KnownProvider | None) -> list[State]:
+        if entry.get("state") is None:
+            return [self.known.defaults.state]
+        asked = (
+            settings.words if settings else {w: s for p in self.known.providers.values() for w, s in p.words.items()}
+        )
+        words = {**asked, **_TARGETS, State.FAILED.value: State.FAILED}
+        return self._each(entry["state"], (*path, "state"), lambda text, at: self._state(text, at, words))
+
+    def _state(self, text: str, path: Path, words: Mapping[str, State]) -> State:
+        state = words.get(text)
+        if state is State.FAILED:
+            raise self.wrong(path, _FAILED.format(text))
+        if state is None:
+            offered = [word for word, meant in words.items() if meant is not State.FAILED]
+            raise self.wrong(path, f'"{printable(text, 64)}" is not a state to wait for.{did_you_mean(text, offered)}')
+        return state
+
+    def _each(self, value: Any, path: Path, read: Callable[[str, Path], Any]) -> list[Any]:
+        """One text or a list of them, read one by one; equal ones count once."""
+        if type(value) is not list:
+            return [read(self.text(value, path), path)]
+        if not value:
+            raise self.wrong(path, f"{path[-1]} is an empty list; name at least one, or leave it out.")
+        found: dict[Any, None] = {}
+        bad = False
+        for index, item in enumerate(value):
+            try:
+                at = (*path, index)
+                found[read(self._item(item, at), at)] = None
+            except _Wrong:
+                bad = True
+        if bad:
+            raise _Wrong
+        return list(found)
+
+    def _item(self, item: Any, path: Path) -> str:
+        if isinstance(item, (dict, list)) or item is None:
+            raise self.wrong(path, f"{path[-2]} must be text or a list of texts.")
+        if type(item) is not str:
+            raise self.wrong(path, f'{path[-2]} must be text; quote it: "{printable(str(item), 64)}".')
+        return item.strip()
+
+    def _targets(self, entry: Mapping[str, Any], path: Path) -> list[_Target]:
+        url, notify = entry.get("callback_url"), entry.get("notify")
+        if url is not None and notify is not None:
+            raise self.wrong((*path, "callback_url"), "callback_url stands in place of notify; keep one of them.")
+        if url is not None:
+            at = (*path, "callback_url")
+            found = self._callback(self.text(url, at))
+            if isinstance(found, str):
+                raise self.wrong(at, found)
+            return [found]
+        if notify is None:
+            return [(EndpointIdentity(name), Lane(name)) for name in self._usual(path)]
+        return self._each(notify, (*path, "notify"), self._endpoint)
+
+    def _usual(self, path: Path) -> Collection[str]:
+        known = self.known.endpoints
+        usual = self.known.defaults.notify or (tuple(known) if len(known) == 1 else ())
+        missing = [name for name in usual if name not in known]
+        if missing or not usual:
+            nothing = "No endpoint is configured" + ("; give a callback_url." if self.known.callbacks else ".")
+            raise self.wrong((*path, "notify"), f"notify is missing.{_known(known, nothing)}")
+        return usual
+
+    def _endpoint(self, text: str, path: Path) -> _Target:
+        if text in self.known.endpoints:
+            return EndpointIdentity(text), Lane(text)
+        if "://" in text:
+            raise self.wrong(path, "notify takes the name of a configured endpoint; a URL goes in callback_url.")
+        shown = printable(text, 64)
+        raise self.wrong(path, f'Endpoint "{shown}" is not configured.{did_you_mean(text, self.known.endpoints)}')
+
+    def _read_callback(self, text: str) -> _Target | str:
+        """The URL's identity and lane, or what is wrong with it."""
+        if not self.known.callbacks:
+            return _NO_CALLBACKS
+        try:
+            url = normalise_url(text)
+        except ValueError as error:
+            return str(error)
+        return url_refusal(url, self._allow) or (EndpointIdentity(url), Lane(origin(url)))
+
+    def _timeout(self, entry: Mapping[str, Any], path: Path, settings: KnownProvider | None) -> timedelta | None:
+        if entry.get("timeout") is None:
+            return None if settings is None else settings.timeout
+        path = (*path, "timeout")
+        value = entry["timeout"]
+        if type(value) in (int, float):
+            raise self.wrong(path, f'timeout needs a unit: write e.g. "{printable(str(value), 40)}s".')
+        try:
+            timeout = parse_duration(self.text(value, path))
+        except ValueError as error:
+            raise self.wrong(path, str(error)) from None
+        if not timeout:
+            raise self.wrong(path, "timeout must be more than 0.")
+        return timeout
+
+    def _metadata(self, entry: Mapping[str, Any], path: Path) -> bytes:
+        if entry.get("metadata") is None:
+            return b"{}"
+        try:
+            return compact(entry["metadata"])
+        except ValueError as error:
+            raise self.wrong((*path, "metadata"), str(error)) from None
+
+
+def _known(names: Collection[str], nothing: str) -> str:
+    return did_you_mean("", names) or f" {nothing}"

@@ -1,0 +1,14 @@
+"""What the sources need of the registrar."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from notifier.model import Registration, WatchRequest
+
+
+class Registers(Protocol):
+    async def register(
+        self, requests: Sequence[WatchRequest], *, source: str, keep_first: bool = False
+    ) -> list[Registration]:
+        """All of `requests`, durably, or none: raises `InvalidWatch` or `StoreUnavailable`."""
+        ...

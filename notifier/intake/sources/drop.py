@@ -1,0 +1,330 @@
+"""The drop directory: a file put there becomes watches, and is moved only once they are durable.
+
+Told at once of what happens there, it scans at its start and whenever its bell rings, because events can be lost and a
+scan cannot. Files are read and moved in batches in worker threads, bounded in number and bytes, and registered side by
+side so that the store can group their commits. What cannot be read stays; what cannot be registered *now*
+(`StoreUnavailable`) stays and is tried again; only what its sender must correct is moved to rejected/, with the reasons
+beside it.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Final, TypeVar
+
+import anyio
+import structlog
+from anyio.abc import TaskStatus
+from anyio.to_thread import run_sync
+
+from notifier import telemetry
+from notifier.bell import Bell
+from notifier.clock import Clock
+from notifier.errors import ConfigError, Fault, InvalidWatch, StoreUnavailable
+from notifier.intake.request import Known
+from notifier.intake.sources import inotify
+from notifier.intake.sources.arrival import SETTLE, Closed, NotYet, Sighting, Taken, Waiting, look
+from notifier.intake.sources.door import Registers
+from notifier.intake.sources.spool import DONE, REJECTED, Moved, Spool, ignored
+from notifier.intake.text import printable
+from notifier.model import DropSettings
+
+_log = structlog.get_logger()
+
+#: A file could be registered or refused, and then not moved.
+DROP_STUCK: Final = "drop.stuck"
+#: A file changed between reading and moving, and was put back.
+DROP_RETURNED: Final = "drop.returned"
+#: No inotify: files are found by the rescan only.
+DROP_UNTOLD: Final = "drop.untold"
+
+#: Files read, registered and moved together, at most; each holds a descriptor.
+_BATCH: Final = 256
+#: Bytes of files in one batch, beyond which no further one is read.
+_BATCH_BYTES: Final = 32 * 1024 * 1024
+#: Seconds between scans while events keep the loop busy.
+_RESCAN: Final = 10.0
+#: Seconds to the next try while the store cannot write: the first, and at most.
+_RETRY: Final = 1.0
+_RETRY_MAX: Final = 30.0
+#: Seconds without bell or event after which it scans anyway.
+_IDLE: Final = 300.0
+#: Seconds between looks at least, where nothing rings.
+_NAP: Final = 0.02
+
+_T = TypeVar("_T")
+
+
+class DropDirectory:
+    """Watches `settings.directory`. `known` gives what is configured now; `bell` calls for a rescan."""
+
+    def __init__(
+        self,
+        settings: DropSettings,
+        registrar: Registers,
+        known: Callable[[], Known],
+        *,
+        bell: Bell,
+        clock: Clock,
+        settle: float = SETTLE,
+    ) -> None:
+        self._settings = settings
+        self._registrar = registrar
+        self._known = known
+        self._bell = bell
+        self._clock = clock
+        self._settle = settle
+        self._waiting: dict[str, Waiting] = {}
+        #: Names that were told of since the last pass.
+        self._told: set[str] = set()
+        #: True where the bell was rung for an event, and not from outside.
+        self._heard = False
+        self._rescan_due = True
+        self._scanned_at = 0.0
+        #: Name -> inode of what we may not read or could not move, and have logged.
+        self._logged: dict[str, int] = {}
+        #: Names under which we put files back ourselves: renamed in, but not complete by that.
+        self._returned: set[str] = set()
+        #: True while the store cannot write, as far as was logged.
+        self._unavailable = False
+        self._retry = 0.0
+        self._retry_at = 0.0
+
+    # ---- the loop
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled; started once nothing can be missed. `ConfigError` where the directory must not be used."""
+        spool = await run_sync(Spool, self._settings.directory)
+        while True:
+            try:
+                await self._serve(spool, task_status)
+            finally:
+                spool.close()
+            task_status = anyio.TASK_STATUS_IGNORED
+            spool = await self._reopen()
+
+    async def _serve(self, spool: Spool, task_status: TaskStatus[None]) -> None:
+        """Until the directory is gone from its path."""
+        self._rescan_due = True
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self._listen, spool)
+            task_status.started()
+            while await run_sync(spool.current):
+                wait = await self._pass(spool)
+                rung = await self._bell.wait(wait)
+                late = self._clock.monotonic() - self._scanned_at > _RESCAN
+                self._rescan_due |= late or (rung and not self._heard)
+                self._heard = False
+            tasks.cancel_scope.cancel()
+
+    async def _reopen(self) -> Spool:
+        """The directory was moved away or removed: wait until there is one again."""
+        self._waiting.clear()
+        told = False
+        while True:
+            try:
+                return await run_sync(Spool, self._settings.directory)
+            except ConfigError as error:
+                if not told:
+                    _log.error(telemetry.DROP_UNREADABLE, why=str(error))
+                told = True
+            await self._bell.wait(_RESCAN)
+
+    async def _listen(self, spool: Spool, *, task_status: TaskStatus[None]) -> None:
+        try:
+            source = inotify.Inotify(spool.fd)
+        except OSError as error:
+            _log.warning(DROP_UNTOLD, why=error.strerror, note="files are found by the rescan only")
+            task_status.started()
+            return
+        with source:
+            task_status.started()
+            while True:
+                for mask, name in await source.events():
+                    self._hear(mask, name)
+                if self._told or self._rescan_due:
+                    self._heard = True
+                    self._bell.ring()
+
+    def _hear(self, mask: int, name: str) -> None:
+        if mask & (inotify.OVERFLOW | inotify.GONE):
+            self._rescan_due = True
+        elif name and not ignored(name):
+            self._told.add(name)
+            if mask & inotify.MOVED_TO:
+                self._waiting[name] = Waiting(renamed=name not in self._returned)
+                self._returned.discard(name)
+            elif mask & inotify.CREATE:
+                self._waiting[name] = Waiting()
+
+    # ---- one pass
+    async def _pass(self, spool: Spool) -> float:
+        """Deal with everything that can be dealt with now; the seconds until there may be more without a bell."""
+        left = self._retry_at - self._clock.monotonic()
+        if left > 0:
+            return left
+        due = await self._due(spool)
+        while due:
+            sightings = await run_sync(self._look, spool, due, self._known())
+            looked, due = due[: len(sightings)], due[len(sightings) :]
+            taken = [one for one, (_, waiting) in zip(sightings, looked, strict=True) if self._note(one, waiting)]
+            if not await self._deal_with(spool, [one for one in taken if isinstance(one, Taken)]):
+                return self._back_off()
+        self._retry = 0.0
+        soonest = min(map(self._settles_in, self._waiting.values()), default=_IDLE)
+        return max(soonest, _NAP)
+
+    def _back_off(self) -> float:
+        self._retry = min(max(self._retry * 2, _RETRY), _RETRY_MAX)
+        self._retry_at = self._clock.monotonic() + self._retry
+        return self._retry
+
+    async def _due(self, spool: Spool) -> list[tuple[str, Waiting]]:
+        """What to look at: names told of, settled ones, and after a scan all of them."""
+        if self._rescan_due:
+            self._rescan_due = False
+            self._scanned_at = self._clock.monotonic()
+            try:
+                there = await run_sync(spool.names)
+            except OSError as error:
+                self._log_once(
+                    telemetry.DROP_UNREADABLE, spool.directory, 0, help=f"it cannot be listed: {error.strerror}"
+                )
+                there = []
+            self._told.update(there)
+            self._logged = {name: self._logged[name] for name in there if name in self._logged}
+        told, self._told = self._told, set()
+        for name in told:
+            self._waiting.setdefault(name, Waiting())
+        return [(n, waiting) for n, waiting in self._waiting.items() if n in told or self._settles_in(waiting) <= 0]
+
+    def _settles_in(self, waiting: Waiting) -> float:
+        return 0.0 if waiting.key is None else waiting.since + self._settle - self._clock.monotonic()
+
+    def _look(self, spool: Spool, due: Sequence[tuple[str, Waiting]], known: Known) -> list[Sighting]:
+        """In a worker thread: one batch, from the first that is due."""
+        sightings: list[Sighting] = []
+        size = 0
+        for name, waiting in due[:_BATCH]:
+            sighting = look(spool, name, waiting, known, now=self._clock.monotonic(), settle=self._settle)
+            sightings.append(sighting)
+            size += sighting.size if isinstance(sighting, Taken) else 0
+            if size > _BATCH_BYTES:
+                break
+        return sightings
+
+    def _note(self, sighting: Sighting, waiting: Waiting) -> bool:
+        """True where it is taken."""
+        if isinstance(sighting, Closed):
+            self._log_once(telemetry.DROP_UNREADABLE, sighting.name, sighting.inode, help=sighting.hint)
+        if isinstance(sighting, NotYet) and self._settles_in(waiting) <= 0:
+            waiting.since = self._clock.monotonic()  # it changed under our eyes
+        elif not isinstance(sighting, NotYet) and self._waiting.get(sighting.name) is waiting:
+            del self._waiting[sighting.name]  # unless another one of that name came meanwhile
+        return isinstance(sighting, Taken)
+
+    def _log_once(self, event: str, name: str, inode: int, **fields: object) -> None:
+        if self._logged.get(name) != inode:
+            self._logged[name] = inode
+            _log.warning(event, file=printable(name, 200), **fields)
+
+    # ---- a batch
+    async def _deal_with(self, spool: Spool, taken: Sequence[Taken]) -> bool:
+        """Register what can be, move what is settled. False where the store cannot write now."""
+        faults: dict[str, Sequence[Fault]] = {}
+        try:
+            async with anyio.create_task_group() as tasks:
+                for one in taken:
+                    tasks.start_soon(self._register, one, faults)
+            judged = [(one, faults[one.name]) for one in taken if one.name in faults]
+            now = self._clock.now()
+            outcomes = await run_sync(_move_all, spool, judged, now)
+        finally:
+            for one in taken:
+                if one.fd is not None:
+                    os.close(one.fd)
+        for (one, why), moved in zip(judged, outcomes, strict=True):
+            self._tell(one, why, moved)
+        for one in taken:
+            if one.name not in faults:
+                self._waiting.setdefault(one.name, Waiting(renamed=True))  # complete, only not registered yet
+        return len(judged) == len(taken)
+
+    async def _register(self, one: Taken, faults: dict[str, Sequence[Fault]]) -> None:
+        """Put down the file's faults, or that it has none; nothing where it must be tried again."""
+        if one.faults:
+            faults[one.name] = one.faults
+            return
+        try:
+            await self._registrar.register(one.requests, source=f"drop:{printable(one.name, 200)}")
+        except InvalidWatch as error:
+            faults[one.name] = error.faults
+        except StoreUnavailable as error:
+            if not self._unavailable:
+                self._unavailable = True
+                _log.warning(
+                    telemetry.STORE_UNAVAILABLE, why=str(error), note="dropped files stay, and are tried again"
+                )
+        else:
+            self._unavailable = False
+            faults[one.name] = ()
+
+    def _tell(self, one: Taken, why: Sequence[Fault], moved: Moved | OSError) -> None:
+        name = printable(one.name, 200)
+        if isinstance(moved, OSError):
+            self._log_once(DROP_STUCK, one.name, one.key[0], why=moved.strerror, note="it stays, and is tried again")
+        elif not moved.same:
+            self._returned.add(moved.to)
+            _log.info(DROP_RETURNED, file=name, to=printable(moved.to, 300), note="it changed while it was read")
+        elif why:
+            shown = [str(fault) for fault in why[:5]]
+            _log.warning(telemetry.DROP_REJECTED, file=name, to=printable(moved.to, 300), count=len(why), faults=shown)
+        else:
+            _log.info(telemetry.DROP_ACCEPTED, file=name, to=printable(moved.to, 300), watches=len(one.requests))
+
+    # ---- upkeep
+    async def prune(self, now: datetime) -> int:
+        """Delete files accepted more than seven days ago; how many."""
+        return await run_sync(_with_spool, self._settings.directory, lambda spool: spool.prune(now=now))
+
+    async def counts(self) -> Mapping[str, int]:
+        """Files in `done` and in `rejected`, and those `waiting` to be read."""
+        return await run_sync(_with_spool, self._settings.directory, _counts)
+
+
+def _move_all(spool: Spool, judged: Sequence[tuple[Taken, Sequence[Fault]]], now: datetime) -> list[Moved | OSError]:
+    """In a worker thread: accepted files to done/, the others to rejected/."""
+    outcomes: list[Moved | OSError] = []
+    for one, faults in judged:
+        try:
+            if faults:
+                moved = spool.reject(one.name, one.fd, one.key, _reasons(one.name, faults), now=now)
+            else:
+                moved = spool.accept(one.name, one.fd, one.key, now=now)
+        except OSError as error:
+            outcomes.append(error)
+        else:
+            outcomes.append(moved)
+    return outcomes
+
+
+def _reasons(name: str, faults: Sequence[Fault]) -> str:
+    """The text of an .error file."""
+    lines = [f"{printable(name, 200)} was not accepted, and nothing in it was registered.", ""]
+    lines += [
+        ("" if f.line is None else f"line {f.line}: ") + (f"{f.path}: " if f.path else "") + f.message for f in faults
+    ]
+    lines += ["", "Correct the file and drop it again."]
+    return "\n".join(printable(line, 2_000) for line in lines) + "\n"
+
+
+def _counts(spool: Spool) -> dict[str, int]:
+    return {DONE: spool.count(DONE), REJECTED: spool.count(REJECTED), "waiting": len(spool.names())}
+
+
+def _with_spool(directory: str, use: Callable[[Spool], _T]) -> _T:
+    """By descriptors of its own: the loop may close its own at any moment."""
+    spool = Spool(directory)
+    try:
+        return use(spool)
+    finally:
+        spool.close()

@@ -1,0 +1,74 @@
+"""What happens in one directory, by Linux's inotify, with the distinction that matters there: renamed in or not.
+
+A file that was renamed in is complete, one that is written in place may be half there, and stat does not tell which (a
+small file is written and renamed within one tick of the kernel's clock). watchfiles reports both as "added"; so this
+reads inotify itself. Where it cannot be had (another system, its limits used up) a rescan finds everything later.
+"""
+
+import ctypes
+import errno
+import os
+import struct
+import sys
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Final, Self
+
+import anyio
+
+MODIFY: Final = 0x2
+ATTRIB: Final = 0x4
+CLOSE_WRITE: Final = 0x8
+MOVED_TO: Final = 0x80
+CREATE: Final = 0x100
+#: Events were lost: look at everything.
+OVERFLOW: Final = 0x4000
+#: The directory itself is gone or elsewhere.
+GONE: Final = 0x400 | 0x800 | 0x8000
+_WANTED: Final = MODIFY | ATTRIB | CLOSE_WRITE | MOVED_TO | CREATE | 0x400 | 0x800
+_HEAD: Final = struct.Struct("iIII")
+_READ: Final = 256 * 1024
+
+
+class Inotify:
+    """Events of one directory. `OSError` where there is no inotify."""
+
+    def __init__(self, directory: int) -> None:
+        """`directory` is an open descriptor: a name could lead elsewhere by now."""
+        if not sys.platform.startswith("linux"):
+            raise OSError(errno.ENOSYS, "inotify is Linux's")
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self._fd < 0:
+            raise OSError(ctypes.get_errno(), "inotify_init1")
+        if libc.inotify_add_watch(self._fd, f"/proc/self/fd/{directory}".encode(), _WANTED) < 0:
+            code = ctypes.get_errno()
+            os.close(self._fd)
+            raise OSError(code, "inotify_add_watch")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        anyio.notify_closing(self._fd)
+        os.close(self._fd)
+
+    async def events(self) -> list[tuple[int, str]]:
+        """(mask, name) of what happened since the last call, in order; waits for at least one."""
+        while True:
+            await anyio.wait_readable(self._fd)
+            try:
+                return list(_events(os.read(self._fd, _READ)))
+            except BlockingIOError:
+                continue
+
+
+def _events(raw: bytes) -> Iterator[tuple[int, str]]:
+    at = 0
+    while at < len(raw):
+        _, mask, _, length = _HEAD.unpack_from(raw, at)
+        at += _HEAD.size
+        yield mask, os.fsdecode(raw[at : at + length].rstrip(b"\0"))
+        at += length

@@ -1,0 +1,31 @@
+"""Strict reading of text that people and programs write: one door for drop files, watch files and the configuration.
+
+What may stand in a document at all is decided behind it; what it means belongs to its readers. A refused document says
+every fault that could be found, each with its line and what to write instead. Callers bound the size.
+"""
+
+from notifier.intake.document import (
+    MAX_FAULTS,
+    Document,
+    Path,
+    TextError,
+    decode,
+    did_you_mean,
+    printable,
+    show_path,
+)
+from notifier.intake.json_text import read_json
+from notifier.intake.yaml_text import read_yaml
+
+__all__ = [
+    "MAX_FAULTS",
+    "Document",
+    "Path",
+    "TextError",
+    "decode",
+    "did_you_mean",
+    "printable",
+    "read_json",
+    "read_yaml",
+    "show_path",
+]

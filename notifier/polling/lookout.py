@@ -1,0 +1,461 @@
+"""One provider's loop: takes what is due, asks, learns, and writes down what changed. Steps 3 to 8 of the path.
+
+A lookout has its own agenda, budget and troubles, so one provider's never slow another. No transaction is open while a request
+is under way, and an unchanged observation writes nothing. While the store cannot write nothing is asked, and what was seen
+waits in its task until it is written.
+
+With the metronome stopped nothing is looked at: a tick gives leave to look until a little after the next one is due.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeVar
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup, TaskStatus
+
+from notifier import telemetry
+from notifier.bell import Bell
+from notifier.clock import Clock
+from notifier.errors import BatchRejected, ProviderBusy, ProviderError, ProviderRefused, StoreUnavailable
+from notifier.health import STORE, Health, Pulse
+from notifier.ids import GenerationId
+from notifier.model import Book, Kind, Observation, OpenGeneration, ProviderSettings, Transition
+from notifier.polling.agenda import Agenda
+from notifier.polling.cadence import TokenBucket, next_look
+from notifier.polling.plan import BatchLimit, Look, plan
+from notifier.polling.split import Lesson, Split
+from notifier.polling.trouble import Standing, Trouble, knows_none
+from notifier.polling.watched import LookTimes, Watched, miss, overdue, see, unknown
+from notifier.providers.base import Ask, Codec, Reply
+from notifier.store.base import Ending, PollStore, Recorded
+
+_log = structlog.get_logger()
+T = TypeVar("T")
+
+#: Seconds a tick's leave lasts; ticks come every 0.25 s.
+LEAVE: Final = 1.0
+LONGEST_WAIT: Final = 5.0
+#: Splits and IDs that stand alone get this share of the rate.
+ASIDE: Final = 0.2
+#: An unusable multi route is tried again after this many seconds.
+MULTI_RETRY: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What every lookout works with."""
+
+    store: PollStore
+    ask: Callable[[Ask, ProviderSettings], Awaitable[Reply]]
+    clock: Clock
+    chance: Callable[[], float]
+    book: Callable[[], Book]
+    #: Rung when a delivery was made.
+    deliveries: Bell
+    health: Health
+    pulse: Pulse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sent:
+    """A request under way."""
+
+    ask: Ask
+    split: Split | None
+    #: Monotonic.
+    at: float
+    asked_at: datetime
+
+
+class Lookout:
+    """Looks after the open generations of one provider."""
+
+    def __init__(self, settings: ProviderSettings, codec: Codec, around: Surroundings) -> None:
+        self._around = around
+        self._bell = Bell()
+        self._watched: dict[GenerationId, Watched] = {}
+        self._splits: deque[Split] = deque()
+        self._in_flight = 0
+        self._leave_until = float("-inf")
+        self._answered_at: float | None = None
+        self._standing = Standing()
+        self._multi_again_at = float("-inf")
+        self._warned_of: set[str] = set()
+        self._codec = codec
+        self._settle(settings)
+        self._agenda: Agenda[GenerationId] = Agenda(self._width())
+
+    # ---- for the poller ----
+    @property
+    def watched(self) -> int:
+        return len(self._watched)
+
+    @property
+    def settings(self) -> ProviderSettings:
+        return self._settings
+
+    def tick(self) -> None:
+        self._leave_until = self._around.clock.monotonic() + LEAVE
+        self._bell.ring()
+
+    def welcome(self, open_: OpenGeneration) -> None:
+        """A watch was registered: look at once, whatever the cadence says."""
+        now = self._around.clock.monotonic()
+        if (entry := self._watched.get(open_.id)) is not None:
+            entry.join(open_)
+            return
+        self._watched[open_.id] = Watched(open_)
+        self._agenda.add(open_.id, now, now)
+        self._standing = self._standing.welcome(now)
+        self._bell.ring()
+
+    def apply(self, settings: ProviderSettings) -> None:
+        """Use these from the next request on; a trouble of the old ones is forgotten."""
+        self._settle(settings)
+        self._well()
+        width = self._width()
+        self._agenda = Agenda(width)
+        now = self._around.clock.monotonic()
+        for id_ in self._watched:
+            self._agenda.add(id_, now, now)
+        self._bell.ring()
+
+    def _settle(self, settings: ProviderSettings) -> None:
+        self._settings = settings
+        self._bucket = TokenBucket(settings.rate)
+        self._aside = TokenBucket(settings.rate * ASIDE)
+        self._limit = BatchLimit.of(settings.max_ids)
+
+    def _width(self) -> float:
+        """Buckets of a second, or finer where looks come more often than every five."""
+        return min(1.0, self._settings.sweep_every.total_seconds() / 5)
+
+    # ---- the loop ----
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled. Started once the store's open generations are on the agenda."""
+        async for chunk in self._around.store.open_generations(self._settings.name):
+            for open_ in chunk:
+                self.welcome(open_)
+        async with anyio.create_task_group() as looks:
+            task_status.started()
+            while True:
+                self._around.pulse.beat()
+                self._send_due(looks)
+                await self._bell.wait(self._pause())
+
+    def _pause(self) -> float:
+        """Seconds until something can be done that no bell announces."""
+        now = self._around.clock.monotonic()
+        earliest = self._agenda.earliest()
+        if now >= self._leave_until or not self._around.health.store_up or earliest is None:
+            return LONGEST_WAIT
+        soonest = max(earliest - now, self._bucket.wait(now), self._standing.until - now)
+        # Due, budget there, and still not sent: all places are taken, and whoever frees one rings.
+        return min(LONGEST_WAIT, soonest) if soonest > 0 else LONGEST_WAIT
+
+    def _send_due(self, looks: TaskGroup) -> None:
+        """Steps 3 and 4: as many requests as the budget allows now."""
+        now = self._around.clock.monotonic()
+        if now >= self._leave_until or not self._around.health.store_up:
+            return
+        self._send_splits(looks, now)
+        room = self._room(now)
+        if room <= 0:
+            return
+        multi = self._multi(now)
+        due = [self._look(id_) for id_ in self._agenda.take(now, room * (self._limit.limit if multi else 1))]
+        planned = plan(
+            due,
+            fit=lambda ids: self._codec.fit(ids, self._settings),
+            batch_limit=self._limit.limit,
+            multi=multi,
+            room=room,
+            single_room=self._aside.available(now),
+        )
+        for look in planned.rest:
+            self._agenda.add(look.id, now, now)
+        for ask in planned.asks:
+            if ask.looks[0].alone:
+                self._aside.take(now)
+            self._send(looks, now, ask.ids, multi=ask.multi, part_of=None)
+
+    def _look(self, id_: GenerationId) -> Look:
+        return Look(id=id_, alone=self._watched[id_].alone)
+
+    def _room(self, now: float) -> int:
+        free = min(self._settings.in_flight - self._in_flight, self._bucket.available(now))
+        return self._standing.room(now, free=free, in_flight=self._in_flight)
+
+    def _multi(self, now: float) -> bool:
+        return self._settings.batch and self._codec.multi and now >= self._multi_again_at
+
+    def _send_splits(self, looks: TaskGroup, now: float) -> None:
+        """Parts of refused batches, within their share of the rate."""
+        for split in list(self._splits):
+            while self._room(now) > 0 and self._aside.available(now) and (ids := split.next()):
+                self._aside.take(now)
+                self._send(looks, now, ids, multi=len(ids) > 1, part_of=split)
+
+    def _send(
+        self, looks: TaskGroup, now: float, ids: tuple[GenerationId, ...], *, multi: bool, part_of: Split | None
+    ) -> None:
+        ask = self._codec.sweep(ids, self._settings) if multi else self._codec.single(ids[0], self._settings)
+        self._bucket.take(now)
+        self._in_flight += 1
+        looks.start_soon(self._exchange, _Sent(ask=ask, split=part_of, at=now, asked_at=self._around.clock.now()))
+
+    # ---- one request ----
+    async def _exchange(self, sent: _Sent) -> None:
+        """Steps 5 to 8. Every ID asked is back on the agenda, in a split, or not watched any more, when this ends."""
+        try:
+            reply = await self._around.ask(sent.ask, self._settings)
+            observations = self._codec.decode(sent.ask, reply)
+        except BatchRejected as error:
+            self._refused_batch(sent, error)
+        except ProviderError as error:
+            self._failed(sent, error)
+        else:
+            await self._learn(sent, observations)
+        finally:
+            self._in_flight -= 1
+            self._bell.ring()
+
+    async def _learn(self, sent: _Sent, observations: Sequence[Observation]) -> None:
+        now = self._around.clock.monotonic()
+        held = [seen.id for seen in observations if not seen.absent]
+        if sent.split is None and knows_none(
+            asked=len(observations), held=len(held), now=now, answered_at=self._answered_at
+        ):
+            self._know_none(sent, f"none of the {len(observations)} IDs asked is in the reply")
+            return
+        if held:
+            self._answered_at = now
+        if held or self._standing.trouble is not Trouble.ABSENT:
+            self._answered(sent)
+        if sent.ask.multi:
+            self._limit = self._limit.proved(len(observations))
+        await self._take_in(sent, observations, now)
+        if sent.split is not None:
+            sent.split.answered(sent.ask.ids, held)
+            self._finish_split(sent.split, now)
+
+    async def _take_in(self, sent: _Sent, observations: Sequence[Observation], now: float) -> None:
+        """Steps 7 and 8: what was seen, what to write, when to look again."""
+        times = LookTimes(asked_at=sent.asked_at, answered_at=self._around.clock.now())
+        entries = {seen.id: entry for seen in observations if (entry := self._watched.get(seen.id)) is not None}
+        joined = {id_: entry.joined for id_, entry in entries.items()}
+        transitions: list[Transition] = []
+        for seen in observations:
+            if (entry := entries.get(seen.id)) is None:
+                continue
+            self._warn_unmapped(seen)
+            if seen.absent:
+                miss(entry, now, single=not sent.ask.multi)
+            elif transition := see(entry, seen, times, self._settings):
+                transitions.append(transition)
+        await self._record(transitions, joined)
+        await self._end(entries, joined, times)
+        for id_, entry in entries.items():
+            if self._watched.get(id_) is entry:
+                at = next_look(self._settings, now=sent.at, misses=entry.misses.count, alone=entry.alone)
+                self._agenda.add(id_, at, now)
+
+    async def _record(self, transitions: list[Transition], joined: dict[GenerationId, int]) -> None:
+        if not transitions:
+            return
+        around = self._around
+        recorded = await self._insist(
+            lambda: around.store.record_transitions(transitions, now=around.clock.now(), book=around.book())
+        )
+        for transition, outcome in zip(transitions, recorded, strict=True):
+            seen = transition.observation
+            _log.info(
+                telemetry.GENERATION_ADVANCED,
+                provider=transition.provider,
+                generation=seen.id,
+                state=seen.state,
+                provider_state=seen.provider_state,
+                owed=outcome.owed,
+                not_before=transition.not_before and transition.not_before.isoformat(),
+            )
+            if (entry := self._watched.get(seen.id)) is not None:
+                entry.state = seen.state
+                entry.not_before = transition.observed_at
+        self._follow([transition.observation.id for transition in transitions], recorded, joined)
+
+    async def _end(
+        self, entries: dict[GenerationId, Watched], joined: dict[GenerationId, int], times: LookTimes
+    ) -> None:
+        """Watches whose deadline has passed, and IDs that the provider does not know."""
+        endings = [
+            Ending(provider=self._settings.name, generation=id_, kind=kind, observed_at=times.asked_at)
+            for id_, entry in entries.items()
+            if self._watched.get(id_) is entry and (kind := self._ended(entry, times)) is not None
+        ]
+        if not endings:
+            return
+        around = self._around
+        recorded = await self._insist(
+            lambda: around.store.end_watches(endings, now=around.clock.now(), book=around.book())
+        )
+        for ending, outcome in zip(endings, recorded, strict=True):
+            _log.info(
+                telemetry.WATCHES_ENDED,
+                provider=ending.provider,
+                generation=ending.generation,
+                kind=ending.kind,
+                owed=outcome.owed,
+            )
+        self._follow([ending.generation for ending in endings], recorded, joined)
+
+    def _ended(self, entry: Watched, times: LookTimes) -> Kind | None:
+        if unknown(entry, times, self._answered_at):
+            return Kind.UNKNOWN
+        return Kind.EXPIRED if overdue(entry, times) else None
+
+    def _follow(
+        self, ids: Sequence[GenerationId], recorded: Sequence[Recorded], joined: dict[GenerationId, int]
+    ) -> None:
+        """Let go of what nobody waits for any more, unless a watch joined while the look was under way."""
+        if any(outcome.owed for outcome in recorded):
+            self._around.deliveries.ring()
+        for id_, outcome in zip(ids, recorded, strict=True):
+            entry = self._watched.get(id_)
+            if entry is None:
+                continue
+            if outcome.open is not None:
+                entry.deadline = outcome.open.deadline
+            elif entry.joined == joined[id_]:
+                del self._watched[id_]
+
+    async def _insist(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Until it is written: what was seen is not seen again for free."""
+        while True:
+            try:
+                return await write()
+            except StoreUnavailable as error:
+                if self._around.health.trouble(STORE, str(error)):
+                    _log.error(telemetry.STORE_UNAVAILABLE, error=str(error))
+                await self._around.health.wait_for_store(LONGEST_WAIT)
+
+    # ---- what went wrong ----
+    def _put_back(self, sent: _Sent) -> None:
+        """These were not answered: due at once, when the provider is asked again."""
+        if sent.split is not None:
+            sent.split.unasked(sent.ask.ids)
+            return
+        now = self._around.clock.monotonic()
+        for id_ in sent.ask.ids:
+            if id_ in self._watched:
+                self._agenda.add(id_, sent.at, now)
+
+    def _failed(self, sent: _Sent, error: ProviderError) -> None:
+        now = self._around.clock.monotonic()
+        if isinstance(error, ProviderBusy):
+            self._strike(
+                self._standing.busy(
+                    now,
+                    asked_at=sent.at,
+                    reason=str(error),
+                    jitter=self._around.chance(),
+                    retry_after=error.retry_after,
+                )
+            )
+        else:
+            self._strike(self._standing.refused(now, asked_at=sent.at, reason=str(error)))
+        self._put_back(sent)
+
+    def _know_none(self, sent: _Sent, what: str) -> None:
+        now = self._around.clock.monotonic()
+        fix = "check this provider's api_key (is it the account that made them?), base_url and kind"
+        self._strike(self._standing.absent(now, asked_at=sent.at, reason=f"{what}: {fix}"))
+        self._put_back(sent)
+
+    def _refused_batch(self, sent: _Sent, error: BatchRejected) -> None:
+        if self._standing.trouble in (Trouble.BUSY, Trouble.REFUSED):
+            self._answered(sent)  # it answers again, if only to refuse
+        if error.too_large:
+            self._limit = self._limit.refused(len(sent.ask.ids))
+            _log.info(telemetry.LOOK_FAILED, provider=self._settings.name, error=str(error), batch=self._limit.limit)
+        if len(sent.ask.ids) == 1:
+            self._failed(sent, ProviderRefused(f"{error} It refuses a batch of one: set `batch: off`"))
+        elif sent.split is not None:
+            sent.split.refused(sent.ask.ids)
+        elif error.too_large:
+            self._put_back(sent)
+        else:
+            _log.info(telemetry.LOOK_FAILED, provider=self._settings.name, error=str(error), splitting=len(sent.ask.ids))
+            self._splits.append(Split(sent.ask.ids, str(error)))
+
+    def _finish_split(self, split: Split, now: float) -> None:
+        if not split.done:
+            return
+        self._splits.remove(split)
+        match split.lesson():
+            case Lesson.TOO_LARGE:
+                self._limit = self._limit.refused(split.size)
+            case Lesson.MULTI_UNUSABLE:
+                self._do_without_multi(split, now)
+            case Lesson.PROVIDER_KNOWS_NONE:
+                self._strike(
+                    self._standing.absent(
+                        now,
+                        asked_at=now,
+                        reason=f"{split.reason} Nor does it hold any of these {split.size} IDs alone: check this "
+                        "provider's api_key, base_url and kind",
+                    )
+                )
+            case Lesson.BAD_IDS:
+                pass  # they stand alone by now
+
+    def _do_without_multi(self, split: Split, now: float) -> None:
+        self._multi_again_at = now + MULTI_RETRY
+        for entry in self._watched.values():
+            entry.alone = False
+        reason = f"{split.reason} Single requests work, so IDs are asked one by one for 10 minutes: set `batch: off`"
+        if self._around.health.trouble(self._part + " multi route", reason):
+            _log.warning(telemetry.LOOK_FAILED, provider=self._settings.name, error=reason)
+
+    # ---- how the provider stands ----
+    @property
+    def _part(self) -> str:
+        return f"provider {self._settings.name}"
+
+    def _strike(self, standing: Standing) -> None:
+        if standing is self._standing:
+            return
+        self._standing = standing
+        pause = max(0.0, standing.until - self._around.clock.monotonic())
+        log = _log.error if standing.paused else _log.warning
+        log(
+            telemetry.PROVIDER_PAUSED,
+            provider=self._settings.name,
+            trouble=standing.trouble.value,
+            error=standing.reason,
+            again_in_s=round(pause, 1),
+        )
+        self._around.health.trouble(self._part, standing.reason)
+
+    def _answered(self, sent: _Sent) -> None:
+        standing = self._standing.answered(asked_at=sent.at)
+        if standing.ok and not self._standing.ok:
+            _log.info(telemetry.PROVIDER_RESUMED, provider=self._settings.name, after=self._standing.trouble.value)
+            self._around.health.well(self._part)
+        self._standing = standing
+
+    def _well(self) -> None:
+        self._standing = Standing()
+        self._multi_again_at = float("-inf")
+        self._around.health.well(self._part)
+        self._around.health.well(self._part + " multi route")
+
+    def _warn_unmapped(self, seen: Observation) -> None:
+        """Once for each word: it is taken as running until the codec learns it."""
+        word = seen.provider_state or ""
+        if seen.unmapped and word not in self._warned_of and len(self._warned_of) < 100:  # noqa: PLR2004  words are bounded
+            self._warned_of.add(word)
+            _log.warning(telemetry.STATE_UNMAPPED, provider=self._settings.name, word=word, taken_as="running")

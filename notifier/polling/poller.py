@@ -1,0 +1,82 @@
+"""All lookouts: one for each provider of the configuration, started and ended as it changes.
+
+Generations of a provider that is not configured (any more) stay in the store and are watched again when its name returns.
+"""
+
+from collections.abc import Callable, Mapping
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from notifier.model import OpenGeneration, ProviderSettings
+from notifier.polling.lookout import Lookout, Surroundings
+from notifier.providers.base import Codec
+
+
+class Poller:
+    """Owns the lookouts. `codec` gives the codec of a kind."""
+
+    def __init__(self, around: Surroundings, codec: Callable[[str], Codec]) -> None:
+        self._around = around
+        self._codec = codec
+        self._lookouts: dict[str, Lookout] = {}
+        self._scopes: dict[str, anyio.CancelScope] = {}
+        self._group: TaskGroup | None = None
+
+    async def run(
+        self, providers: Mapping[str, ProviderSettings], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Until `stop` or cancelled. Started once every open generation is on an agenda."""
+        async with anyio.create_task_group() as self._group:
+            await self.apply(providers)
+            task_status.started()
+            await anyio.sleep_forever()
+
+    async def apply(self, providers: Mapping[str, ProviderSettings]) -> None:
+        """Make the lookouts those of `providers`; on return new ones have loaded what is open."""
+        for name in self._lookouts.keys() - providers.keys():
+            self._end(name)
+        for name, settings in providers.items():
+            known = self._lookouts.get(name)
+            if known is not None and known.settings.kind == settings.kind:
+                if known.settings != settings:
+                    known.apply(settings)
+                continue
+            self._end(name)
+            await self._begin(name, settings)
+
+    async def _begin(self, name: str, settings: ProviderSettings) -> None:
+        assert self._group is not None, "run comes first"
+        lookout = self._lookouts[name] = Lookout(settings, self._codec(settings.kind), self._around)
+        scope = self._scopes[name] = anyio.CancelScope()
+
+        async def looking(*, task_status: TaskStatus[None]) -> None:
+            with scope:
+                await lookout.run(task_status=task_status)
+
+        await self._group.start(looking, name=f"lookout {name}")
+
+    def _end(self, name: str) -> None:
+        self._lookouts.pop(name, None)
+        if (scope := self._scopes.pop(name, None)) is not None:
+            scope.cancel()
+            self._around.health.well(f"provider {name}")
+
+    def tick(self) -> None:
+        for lookout in self._lookouts.values():
+            lookout.tick()
+
+    def welcome(self, open_: OpenGeneration) -> None:
+        """A generation is watched from now on."""
+        if (lookout := self._lookouts.get(open_.provider)) is not None:
+            lookout.welcome(open_)
+
+    @property
+    def watched(self) -> Mapping[str, int]:
+        """Open generations by provider."""
+        return {name: lookout.watched for name, lookout in self._lookouts.items()}
+
+    def stop(self) -> None:
+        """No more looks, at once: a request under way is let go."""
+        if self._group is not None:
+            self._group.cancel_scope.cancel()

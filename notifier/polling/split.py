@@ -1,0 +1,83 @@
+"""A refused batch on its way down to the one bad ID. Pure: the lookout asks what `next` gives and tells what came of it.
+
+The left half of the left half goes first, so that the first single IDs are reached after few requests. What the whole of it
+teaches is read at the end:
+- both halves were taken: the batch was too large, no ID is bad;
+- single IDs are held by the provider while even pairs of them are refused: the multi route is unusable;
+- nothing at all was held: it is not the IDs, it is the provider (its key, its address, its kind);
+- otherwise the IDs that were missed as singles are the bad ones.
+"""
+
+from collections.abc import Sequence
+from enum import Enum, auto
+
+from notifier.ids import GenerationId
+from notifier.polling.plan import split
+
+
+class Lesson(Enum):
+    TOO_LARGE = auto()
+    MULTI_UNUSABLE = auto()
+    PROVIDER_KNOWS_NONE = auto()
+    BAD_IDS = auto()
+
+
+class Split:
+    """One refused batch. `done` once every part of it was answered."""
+
+    def __init__(self, ids: Sequence[GenerationId], reason: str) -> None:
+        self.size = len(ids)
+        #: The provider's words when it refused the batch.
+        self.reason = reason
+        self._todo: list[tuple[GenerationId, ...]] = []
+        self._out = 0
+        self._halves_refused = False
+        self._batches_taken = 0
+        self._held: set[GenerationId] = set()
+        self._pairs: list[tuple[GenerationId, ...]] = []
+        self._push(tuple(ids))
+
+    def _push(self, ids: tuple[GenerationId, ...]) -> None:
+        left, right = split(ids)
+        self._todo += [right, left]
+        if len(ids) == 2:  # noqa: PLR2004  a pair is two
+            self._pairs.append(ids)
+
+    def next(self) -> tuple[GenerationId, ...] | None:
+        """The IDs to ask for next, in one request; None where nothing is left or all of it is under way."""
+        if not self._todo:
+            return None
+        self._out += 1
+        return self._todo.pop()
+
+    def refused(self, ids: tuple[GenerationId, ...]) -> None:
+        """This part was refused too."""
+        self._out -= 1
+        self._halves_refused = True
+        self._push(ids)
+
+    def answered(self, ids: tuple[GenerationId, ...], held: Sequence[GenerationId]) -> None:
+        """This part was answered, and the answer held these of its IDs."""
+        self._out -= 1
+        if len(ids) > 1:
+            self._batches_taken += 1
+        self._held.update(held)
+
+    def unasked(self, ids: tuple[GenerationId, ...]) -> None:
+        """This part could not be asked; it comes again."""
+        self._out -= 1
+        self._todo.append(ids)
+
+    @property
+    def done(self) -> bool:
+        return not self._todo and not self._out
+
+    def lesson(self) -> Lesson:
+        """What it came to; once `done`."""
+        if self._batches_taken and not self._halves_refused:
+            return Lesson.TOO_LARGE
+        if any(self._held.issuperset(pair) for pair in self._pairs):
+            return Lesson.MULTI_UNUSABLE
+        if not self._held:
+            return Lesson.PROVIDER_KNOWS_NONE
+        return Lesson.BAD_IDS

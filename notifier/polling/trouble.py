@@ -1,0 +1,154 @@
+"""What is wrong, judged without touching anything: with one provider (`Standing`), or with one ID (`Misses`). Pure.
+
+A provider in trouble is asked one request at a time, at growing intervals, until one succeeds; others go on as usual.
+A request that was sent before the trouble began says nothing new: its failure is no further strike and its success no
+cure. Otherwise nine requests that fail together would count as nine failures in a row.
+Times are monotonic seconds, `jitter` is in [0, 1] and only adds.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from typing import Final, Self
+
+#: A provider that answered about any ID within this many seconds knows its IDs; one reply without is then no sign.
+ANSWERED_LATELY: Final = 60.0
+#: Longest `Retry-After` that is honoured.
+RETRY_AFTER_LIMIT: Final = 600.0
+UNKNOWN_AGE: Final = timedelta(minutes=10)
+UNKNOWN_MISSES: Final = 3
+
+
+class Trouble(StrEnum):
+    """Why a provider is not asked as usual."""
+
+    OK = "ok"
+    #: It cannot answer now; time mends it.
+    BUSY = "busy"
+    #: It will not answer us; the operator mends it.
+    REFUSED = "refused"
+    #: It answers, and about none of our IDs: the wrong account, or the wrong API.
+    ABSENT = "knows none of the IDs"
+
+
+#: First pause and longest pause of each trouble, in seconds; it doubles between them.
+_PAUSES: Final = {
+    Trouble.BUSY: (1.0, 60.0),
+    Trouble.REFUSED: (30.0, 300.0),
+    Trouble.ABSENT: (5.0, 300.0),
+}
+#: Doublings after which every pause is at its longest; keeps the power small.
+_DOUBLINGS: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How one provider stands with us."""
+
+    trouble: Trouble = Trouble.OK
+    #: Failures in a row, all of this trouble.
+    strikes: int = 0
+    #: When the last of them counted.
+    struck_at: float = 0.0
+    #: Not asked before this time.
+    until: float = 0.0
+    #: One line for the operator; empty while all is well.
+    reason: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.trouble is Trouble.OK
+
+    @property
+    def paused(self) -> bool:
+        """Whether the operator is needed: shown by readiness."""
+        return self.trouble in (Trouble.REFUSED, Trouble.ABSENT)
+
+    def room(self, now: float, *, free: int, in_flight: int) -> int:
+        """Requests that may be made now of `free` ones; in trouble one probe, once it is time and none is under way."""
+        if self.ok:
+            return free
+        return min(1, free) if now >= self.until and in_flight == 0 else 0
+
+    def busy(
+        self, now: float, *, asked_at: float, reason: str, jitter: float, retry_after: float | None = None
+    ) -> Self:
+        """After `ProviderBusy`. `retry_after` only ever makes the pause longer, by ten minutes at most."""
+        struck = self._strike(Trouble.BUSY, now, asked_at=asked_at, reason=reason, stretch=1 + 0.5 * jitter)
+        asked_to_wait = now + min(retry_after or 0.0, RETRY_AFTER_LIMIT)
+        return replace(struck, until=max(struck.until, asked_to_wait))
+
+    def refused(self, now: float, *, asked_at: float, reason: str) -> Self:
+        """After `ProviderRefused`."""
+        return self._strike(Trouble.REFUSED, now, asked_at=asked_at, reason=reason)
+
+    def absent(self, now: float, *, asked_at: float, reason: str) -> Self:
+        """After a reply for which `knows_none` holds, or a batch that was refused down to every single ID."""
+        return self._strike(Trouble.ABSENT, now, asked_at=asked_at, reason=reason)
+
+    def welcome(self, now: float) -> Self:
+        """After a new registration: a provider that knew none of the IDs may know this one, and is asked at once."""
+        return replace(self, until=min(self.until, now)) if self.trouble is Trouble.ABSENT else self
+
+    def answered(self, *, asked_at: float) -> Self:
+        """After a request that succeeded."""
+        return type(self)() if asked_at >= self.struck_at else self
+
+    def _strike(self, trouble: Trouble, now: float, *, asked_at: float, reason: str, stretch: float = 1.0) -> Self:
+        if not self.ok and asked_at < self.struck_at:
+            return self
+        strikes = self.strikes + 1 if self.trouble is trouble else 1
+        first, longest = _PAUSES[trouble]
+        pause = min(longest, first * 2.0 ** min(strikes - 1, _DOUBLINGS)) * stretch
+        return replace(self, trouble=trouble, strikes=strikes, struck_at=now, until=now + pause, reason=reason)
+
+
+def knows_none(*, asked: int, held: int, now: float, answered_at: float | None) -> bool:
+    """Whether a reply to `asked` IDs that held `held` of them speaks against the provider and not against the IDs.
+
+    `answered_at` is when any ID of this provider was last held by a reply; None where none ever was.
+    """
+    return asked > 1 and held == 0 and (answered_at is None or now - answered_at >= ANSWERED_LATELY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misses:
+    """The looks in a row that did not find one ID."""
+
+    count: int = 0
+    #: When the first of them was answered.
+    first_at: float | None = None
+    #: True once a request for this ID alone, after the first of them, did not find it either.
+    confirmed: bool = False
+
+    def missed(self, now: float, *, single: bool) -> Self:
+        """One more look did not find it; `single` where it asked for this ID alone."""
+        return replace(
+            self,
+            count=self.count + 1,
+            first_at=now if self.first_at is None else self.first_at,
+            confirmed=self.confirmed or (single and self.count > 0),
+        )
+
+    @property
+    def to_confirm(self) -> bool:
+        """Whether the next look should ask for this ID alone."""
+        return self.count >= UNKNOWN_MISSES - 1 and not self.confirmed
+
+
+def is_unknown(misses: Misses, *, age: timedelta, seen: bool, other_answered_at: float | None) -> bool:
+    """Whether the provider does not know this ID.
+
+    All of these must hold: it was never seen; it was registered ten minutes ago (`age`), because a new ID may not be
+    readable yet; three misses in a row, one of them a request for this ID alone; and since the first of them a reply
+    held another ID of this provider (`other_answered_at`), so that it is not the provider that knows nothing.
+    """
+    return (
+        not seen
+        and age >= UNKNOWN_AGE
+        and misses.count >= UNKNOWN_MISSES
+        and misses.confirmed
+        and misses.first_at is not None
+        and other_answered_at is not None
+        and other_answered_at >= misses.first_at
+    )

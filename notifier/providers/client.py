@@ -1,0 +1,192 @@
+"""Asks a provider: one GET, one deadline over all of it, one bounded body. What the answer means, the codec says.
+
+Owns the translation of everything that can go wrong on the wire into `ProviderBusy` (time may mend it) or
+`ProviderRefused` (the operator must). Each message is one printable line that names the provider, never the key.
+Refuses redirects (a key is not carried to another host), cookies, the environment's proxies, and bodies above 32 MiB,
+counted both as they arrive and unpacked, so that a small reply cannot become a large one.
+"""
+
+import zlib
+from collections.abc import AsyncIterator
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import TracebackType
+from typing import Final, Self
+
+import anyio
+import httpx
+
+from notifier import __version__
+from notifier.clock import Clock
+from notifier.errors import ProviderBusy, ProviderRefused
+from notifier.intake.text import printable
+from notifier.model import ProviderSettings
+from notifier.providers.base import Ask, Reply
+
+BODY_LIMIT: Final = 32 * 1024 * 1024
+#: A key shorter than this is not looked for in error bodies: it would be found by chance.
+_KEY_FLOOR: Final = 12
+_REDIRECTS: Final = 3
+#: Digits of a `Retry-After` that are read; the rest of a longer number changes nothing.
+_DIGITS: Final = 9
+_GZIP: Final = 16 + zlib.MAX_WBITS
+#: Everything a transport may raise. `OSError` covers the time limit and what a transport forgot to translate.
+_WIRE_ERRORS: Final = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError)
+
+
+class ProviderClient:
+    """Any number of requests at a time, to any number of providers. Closing it closes the transport."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, *, clock: Clock) -> None:
+        self._clock = clock
+        self._http = httpx.AsyncClient(
+            transport=transport,
+            headers={
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+                "User-Agent": f"notifier/{__version__}",
+            },
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            follow_redirects=False,
+            trust_env=False,
+            timeout=None,  # noqa: S113  the one deadline in `ask` is over the whole exchange
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def ask(self, ask: Ask, settings: ProviderSettings) -> Reply:
+        """The complete answer, whatever its status but 3xx; `ProviderBusy` or `ProviderRefused` where there is none."""
+        headers = {"Authorization": f"Bearer {_key(settings)}"}
+        try:
+            with anyio.fail_after(settings.request_timeout.total_seconds()):
+                async with self._http.stream("GET", ask.url, headers=headers) as response:
+                    _refuse_redirect(response, settings)
+                    body = await _body(response, settings)
+        except _WIRE_ERRORS as error:
+            raise ProviderBusy(f"Provider {settings.name}: {_what_failed(error, settings)}") from error
+        return Reply(
+            status=response.status_code,
+            body=body if response.is_success else _without_key(body, settings),
+            retry_after=retry_after(response.headers.get("retry-after"), now=self._clock.now()),
+        )
+
+
+# ---- what we send -------------------------------------------------------------------------------------------------
+def _key(settings: ProviderSettings) -> str:
+    """The key, if a header can carry it: httpx would quote a broken one in its error."""
+    key = settings.api_key.reveal()
+    if key and key.isascii() and key.isprintable() and key == key.strip():
+        return key
+    raise ProviderRefused(
+        f"Provider {settings.name}: the api_key is empty or holds characters that a header cannot carry. "
+        "Look for a line break or a blank that was pasted with it."
+    )
+
+
+# ---- what comes back ----------------------------------------------------------------------------------------------
+async def _body(response: httpx.Response, settings: ProviderSettings) -> bytes:
+    """The whole body, unpacked; `ProviderBusy` above the limit or where it cannot be unpacked."""
+    if response.is_stream_consumed:  # a transport that answers from memory has read and unpacked it already
+        _bound(len(response.content), settings)
+        return response.content
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    chunks = response.aiter_raw()
+    if encoding in ("", "identity"):
+        return await _plain(chunks, settings)
+    if encoding in ("gzip", "x-gzip"):
+        return await _unpacked(chunks, settings)
+    raise ProviderBusy(
+        f"Provider {settings.name}: the reply is packed as {printable(encoding, 40)}, and only gzip was asked for."
+    )
+
+
+async def _plain(chunks: AsyncIterator[bytes], settings: ProviderSettings) -> bytes:
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        _bound(len(body), settings)
+    return bytes(body)
+
+
+async def _unpacked(chunks: AsyncIterator[bytes], settings: ProviderSettings) -> bytes:
+    gunzip = zlib.decompressobj(_GZIP)
+    body = bytearray()
+    arrived = 0
+    try:
+        async for chunk in chunks:
+            arrived += len(chunk)
+            body += gunzip.decompress(chunk, BODY_LIMIT + 1 - len(body))
+            _bound(max(arrived, len(body)), settings)
+    except zlib.error as error:
+        raise ProviderBusy(f"Provider {settings.name}: the reply calls itself gzip and is not.") from error
+    if not gunzip.eof:
+        raise ProviderBusy(f"Provider {settings.name}: the packed reply was cut off.")
+    return bytes(body)
+
+
+def _bound(size: int, settings: ProviderSettings) -> None:
+    if size > BODY_LIMIT:
+        raise ProviderBusy(
+            f"Provider {settings.name}: the reply is above {BODY_LIMIT // 2**20} MiB. If this goes on, lower max_ids."
+        )
+
+
+def _refuse_redirect(response: httpx.Response, settings: ProviderSettings) -> None:
+    if response.status_code // 100 != _REDIRECTS:
+        return
+    # A query may carry a token: only what leads to the right base_url is shown.
+    location = printable(response.headers.get("location", "").partition("?")[0], 200) or "nowhere"
+    raise ProviderRefused(
+        f"Provider {settings.name} answered {response.status_code}: moved to {location}. "
+        f"Change its base_url, which is {printable(settings.base_url, 200)}."
+    )
+
+
+def retry_after(text: str | None, *, now: datetime) -> float | None:
+    """Seconds to wait by a `Retry-After` header (seconds, or a date); None where it is not there or makes no sense."""
+    if text is None:
+        return None
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:_DIGITS])
+    try:
+        moment = parsedate_to_datetime(text)
+        return max(0.0, (moment - now).total_seconds())
+    except (ValueError, TypeError, OverflowError):  # TypeError: a date without a zone ("-0000") is naive
+        return None
+
+
+# ---- what failed --------------------------------------------------------------------------------------------------
+def _what_failed(error: BaseException, settings: ProviderSettings) -> str:
+    """One line: what failed, at which host, and the transport's own words where they cannot hold the key."""
+    host = _host(settings)
+    if isinstance(error, httpx.ConnectError):
+        what = f"could not connect to {host}"
+    elif isinstance(error, TimeoutError | httpx.TimeoutException):
+        return f"no complete answer from {host} within {settings.request_timeout.total_seconds():g} s."
+    elif isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
+        return f"base_url {printable(settings.base_url, 200)} does not make a URL that can be asked."
+    elif isinstance(error, httpx.LocalProtocolError):  # quotes the header it did not like
+        return f"the request to {host} could not be written as HTTP."
+    else:
+        what = f"the exchange with {host} broke off"
+    said = printable(" ".join(str(error).split()).replace(settings.api_key.reveal(), "…"), 200)
+    return f"{what}: {said}" if said else f"{what} ({type(error).__name__})."
+
+
+def _host(settings: ProviderSettings) -> str:
+    """Without the user and password a base_url may hold."""
+    return printable(settings.base_url.partition("://")[2].partition("/")[0].rpartition("@")[2], 200)
+
+
+def _without_key(body: bytes, settings: ProviderSettings) -> bytes:
+    """An error body, which may repeat the key it did not like, and which ends up in logs."""
+    key = settings.api_key.reveal()
+    return body.replace(key.encode(), b"***") if len(key) >= _KEY_FLOOR else body

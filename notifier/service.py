@@ -1,0 +1,124 @@
+"""The daemon as a service: signals in, systemd's notices out.
+
+READY when the doors are open, STATUS as things change, WATCHDOG only while every loop turns and the scheduler beats, RELOADING
+around a reload, STOPPING at the first signal to stop. SIGHUP rereads the configuration, and a bad one changes nothing.
+"""
+
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Final
+
+import anyio
+import structlog
+from anyio.abc import TaskStatus
+
+from notifier import __version__, systemd, telemetry
+from notifier.app import Daemon
+from notifier.clock import SystemClock
+from notifier.errors import ConfigError, NotifierError, StoreUnavailable
+from notifier.model import DeliveryStatus, Settings
+
+_log = structlog.get_logger()
+
+_STATUS_EVERY: Final = 5.0
+#: Totals are counted anew after this many status lines.
+_COUNT_EVERY: Final = 6
+
+
+async def serve(settings: Settings, reread: Callable[[], Settings], environ: Mapping[str, str]) -> None:
+    """Run the daemon until SIGTERM or SIGINT. `reread` gives the configuration anew, or raises `ConfigError`."""
+    daemon = Daemon(settings)
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        async with anyio.create_task_group() as service:
+            service.start_soon(_obey, signals, daemon, reread, service.cancel_scope)
+            await service.start(_run, daemon, service.cancel_scope)
+            systemd.notify(systemd.READY, systemd.status("running"))
+            _log.info(telemetry.DAEMON_STARTED, version=__version__, config=settings.source, store=settings.store)
+            service.start_soon(_tell_status, daemon)
+            if (interval := systemd.watchdog_interval(environ)) is not None:
+                service.start_soon(_feed_watchdog, daemon, interval)
+    _log.info(telemetry.DAEMON_STOPPED)
+
+
+async def _run(
+    daemon: Daemon, service: anyio.CancelScope, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    await daemon.run(task_status=task_status)
+    service.cancel()
+
+
+async def _obey(
+    signals: AsyncIterator[signal.Signals],
+    daemon: Daemon,
+    reread: Callable[[], Settings],
+    service: anyio.CancelScope,
+) -> None:
+    stopping = False
+    async for received in signals:
+        if received == signal.SIGHUP:
+            if not stopping:
+                await _reload(daemon, reread)
+        elif stopping:
+            _log.warning(telemetry.DAEMON_STOPPING, note="asked twice: at once")
+            service.cancel()
+        else:
+            stopping = True
+            systemd.notify(systemd.STOPPING, systemd.status("stopping: attempts in flight have 20 s"))
+            _log.info(telemetry.DAEMON_STOPPING, signal=received.name)
+            daemon.stop()
+
+
+async def _reload(daemon: Daemon, reread: Callable[[], Settings]) -> None:
+    """Between RELOADING and READY, whatever comes of it."""
+    systemd.notify(*systemd.reloading(SystemClock().monotonic()))
+    try:
+        await daemon.reload(reread())
+    except ConfigError as error:
+        _log.error(  # noqa: TRY400  the faults say it all
+            telemetry.CONFIG_REFUSED,
+            note="the configuration that was running goes on",
+            faults=[str(fault) for fault in error.faults],
+        )
+    except StoreUnavailable as error:
+        note = "the new configuration acts; watches new in it are registered at the next reload or start"
+        _log.error(telemetry.STORE_UNAVAILABLE, error=str(error), note=note)  # noqa: TRY400  the sentence says it all
+    finally:
+        systemd.notify(systemd.READY)
+
+
+async def _feed_watchdog(daemon: Daemon, interval: float) -> None:
+    while True:
+        if hanging := daemon.hanging:
+            _log.error(telemetry.LOOP_HANGS, loops=hanging, note="the watchdog is not fed any more")
+        else:
+            systemd.notify(systemd.WATCHDOG)
+        await anyio.sleep(interval)
+
+
+async def _tell_status(daemon: Daemon) -> None:
+    """One line of what it does now, troubles first."""
+    counted, turn, said = "", 0, ""
+    while True:
+        if turn % _COUNT_EVERY == 0:
+            counted = await _counted(daemon)
+        turn += 1
+        watched = sum(daemon.watched.values())
+        troubles = [f"{part}: {sentence}" for part, sentence in daemon.health.troubles.items()]
+        line = "; ".join([*troubles, f"watching {watched} generations", *([counted] if counted else [])])
+        if line != said:
+            systemd.notify(systemd.status(line))
+            said = line
+        await anyio.sleep(_STATUS_EVERY)
+
+
+async def _counted(daemon: Daemon) -> str:
+    try:
+        deliveries = (await daemon.counts()).deliveries
+    except NotifierError as error:
+        return str(error)
+    shown = [f"{deliveries.get(status, 0)} callbacks {status}" for status in _SHOWN if deliveries.get(status)]
+    files = await daemon.dropped()
+    return ", ".join([*shown, *(f"{count} drop files {place}" for place, count in files.items() if count)])
+
+
+_SHOWN: Final = (DeliveryStatus.PENDING, DeliveryStatus.PARKED, DeliveryStatus.EXHAUSTED)

@@ -1,0 +1,142 @@
+"""What the store knows, for people: counts, lists, whole stories, the integrity check and the backup.
+
+Reads only, each report from one moment, on connections of its own that cannot write; it works beside a running daemon.
+"""
+
+import os
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final, TypeVar
+
+import anyio
+import anyio.to_thread
+import orjson
+
+from notifier.clock import from_micros
+from notifier.errors import StoreRefused
+from notifier.ids import GenerationId, ProviderName
+from notifier.model import DeliveryStatus, State, WatchStatus
+from notifier.store.base import Counts, GenerationLine, Story
+from notifier.store.sqlite import connection, stories, trouble
+from notifier.store.sqlite.statements import statements
+
+T = TypeVar("T")
+_SQL: Final = statements("report")
+#: Reads at a time; each has a thread and a connection.
+_READERS: Final = 4
+
+
+class SqliteReports:
+    """`ReportStore` on one file."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._readers = anyio.CapacityLimiter(_READERS)
+
+    async def counts(self) -> Counts:
+        return await self._read(_counts)
+
+    async def generations(self, *, open_only: bool, limit: int) -> Sequence[GenerationLine]:
+        return await self._read(lambda conn: _generations(conn, open_only=open_only, limit=limit))
+
+    async def stories(self, generation: GenerationId) -> Sequence[Story]:
+        return await self._read(lambda conn: stories.tell(conn, generation))
+
+    async def problems(self, *, deep: bool) -> Sequence[str]:
+        return await self._read(lambda conn: _problems(conn, deep=deep))
+
+    async def backup(self, path: str) -> None:
+        """StoreRefused where `path` exists or cannot be made; StoreUnavailable where the disk fails meanwhile."""
+        await anyio.to_thread.run_sync(_backup, self.path, path, limiter=self._readers)
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """The answer of `work`, which sees one moment of the store."""
+        return await anyio.to_thread.run_sync(_read, self.path, work, limiter=self._readers)
+
+
+def _read(path: str, work: Callable[[sqlite3.Connection], T]) -> T:
+    try:
+        with closing(connection.reader(path)) as conn:
+            conn.execute("BEGIN")
+            return work(conn)
+    except sqlite3.Error as error:
+        raise trouble.unavailable(error, path) from error
+
+
+def _counts(conn: sqlite3.Connection) -> Counts:
+    return Counts(
+        open_generations=conn.execute(_SQL["count_open_generations"]).fetchone()[0],
+        watches={WatchStatus(status): count for status, count in conn.execute(_SQL["count_watches"])},
+        deliveries={DeliveryStatus(status): count for status, count in conn.execute(_SQL["count_deliveries"])},
+    )
+
+
+def _generations(conn: sqlite3.Connection, *, open_only: bool, limit: int) -> list[GenerationLine]:
+    name = "newest_open_generations" if open_only else "newest_generations"
+    found = conn.execute(_SQL[name], (limit,)).fetchall()
+    keys = orjson.dumps([row[0] for row in found]).decode()
+    watches = _tallies(conn, "watches_by_generation", keys)
+    deliveries = _tallies(conn, "deliveries_by_generation", keys)
+    return [
+        GenerationLine(
+            provider=ProviderName(provider),
+            id=GenerationId(id_),
+            state=None if state is None else State(state),
+            registered_at=from_micros(registered_at),
+            watches={WatchStatus(status): count for status, count in watches[key].items()},
+            deliveries={DeliveryStatus(status): count for status, count in deliveries[key].items()},
+        )
+        for key, provider, id_, state, registered_at in found
+    ]
+
+
+def _tallies(conn: sqlite3.Connection, name: str, keys: str) -> Mapping[int, dict[str, int]]:
+    """Counts by status, by generation."""
+    found: defaultdict[int, dict[str, int]] = defaultdict(dict)
+    for generation, status, count in conn.execute(_SQL[name], (keys,)):
+        found[generation][status] = count
+    return found
+
+
+def _problems(conn: sqlite3.Connection, *, deep: bool) -> list[str]:
+    return list(_complaints(conn, deep=deep))
+
+
+def _complaints(conn: sqlite3.Connection, *, deep: bool) -> Iterator[str]:
+    for (line,) in conn.execute("PRAGMA integrity_check" if deep else "PRAGMA quick_check"):
+        if line != "ok":
+            yield line
+    for table, key, parent, _ in conn.execute("PRAGMA foreign_key_check"):
+        yield f"row {key} of {table} belongs to a row of {parent} that does not exist"
+
+
+def _backup(path: str, target: str) -> None:
+    """`VACUUM INTO` a file of the owner's alone, and only then call it done: on the disk, whole."""
+    try:
+        made = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise StoreRefused(f"{target} exists already: name a file that does not") from None
+    except OSError as error:
+        raise trouble.refused(target, error) from error
+    try:
+        with closing(connection.reader(path)) as conn:
+            conn.execute("VACUUM INTO ?", (target,))
+        os.fsync(made)
+        _sync_directory(Path(target).parent)
+    except (sqlite3.Error, OSError) as error:
+        Path(target).unlink(missing_ok=True)
+        raise trouble.unavailable(error, target) from error
+    finally:
+        os.close(made)
+
+
+def _sync_directory(directory: Path) -> None:
+    """A new file's name is durable only when its directory is."""
+    opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -1,0 +1,91 @@
+"""The store on one SQLite file: every protocol of `store.base`, each call handed to the writing thread or to a reader.
+
+What a call does inside its transaction stands in the module of its subject; here stands only where it runs.
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import closing
+from datetime import datetime, timedelta
+from typing import Final
+
+import anyio.to_thread
+
+from notifier.clock import to_micros
+from notifier.ids import ProviderName, WorkerId
+from notifier.model import (
+    AttemptResult,
+    Book,
+    Interruption,
+    OpenGeneration,
+    Registration,
+    Transition,
+    WatchRequest,
+)
+from notifier.store.base import Ending, Exchange, Recorded, Slots
+from notifier.store.sqlite import checkpoints, connection, deliveries, polling, trouble, watches
+from notifier.store.sqlite.reports import SqliteReports
+from notifier.store.sqlite.writer import Writer
+
+#: How long after its deadline a watch is kept while nobody can look.
+_UNREACHABLE: Final = timedelta(hours=24)
+#: Watches ended in one transaction by `expire_unreachable`.
+_SOME: Final = 200
+
+
+class SqliteStore(SqliteReports):
+    """`Store` on one file. Made by `open_store`."""
+
+    def __init__(self, path: str, writer: Writer) -> None:
+        super().__init__(path)
+        self.writer = writer
+        self._turns = deliveries.Turns()
+
+    async def add_watches(
+        self, requests: Sequence[WatchRequest], *, now: datetime, book: Book, keep_first: bool = False
+    ) -> list[Registration]:
+        return await self.writer.run(
+            lambda conn: watches.add(conn, requests, now=now, book=book, keep_first=keep_first)
+        )
+
+    async def open_generations(self, provider: ProviderName) -> AsyncIterator[Sequence[OpenGeneration]]:
+        try:
+            with closing(await anyio.to_thread.run_sync(connection.reader, self.path)) as conn:
+                cursor = await anyio.to_thread.run_sync(polling.begin_open_generations, conn, provider)
+                while chunk := await anyio.to_thread.run_sync(polling.next_open_generations, cursor, provider):
+                    yield chunk
+        except sqlite3.Error as error:
+            raise trouble.unavailable(error, self.path) from error
+
+    async def record_transitions(
+        self, transitions: Sequence[Transition], *, now: datetime, book: Book
+    ) -> list[Recorded]:
+        return await self.writer.run(lambda conn: polling.record(conn, transitions, now=now, book=book))
+
+    async def end_watches(self, endings: Sequence[Ending], *, now: datetime, book: Book) -> list[Recorded]:
+        return await self.writer.run(lambda conn: polling.end(conn, endings, now=now, book=book))
+
+    async def exchange(
+        self, owner: WorkerId, results: Sequence[AttemptResult], slots: Slots, *, now: datetime
+    ) -> Exchange:
+        return await self.writer.run(
+            lambda conn: deliveries.exchange(conn, self._turns, owner, results, slots, now=now)
+        )
+
+    async def free_leases(
+        self, judge: Callable[[Interruption], AttemptResult], *, now: datetime, lapsed_only: bool
+    ) -> list[Interruption]:
+        return await self.writer.run(lambda conn: deliveries.free(conn, judge, now=now, lapsed_only=lapsed_only))
+
+    async def park_deliveries(self, *, now: datetime, book: Book) -> tuple[int, int]:
+        return await self.writer.run(lambda conn: deliveries.park(conn, now=now, book=book))
+
+    async def expire_unreachable(self, *, now: datetime, book: Book) -> int:
+        before = to_micros(now - _UNREACHABLE)
+        ended = 0
+        while some := await self.writer.run(lambda conn: polling.expire_some(conn, before, _SOME, now=now, book=book)):
+            ended += some
+        return ended
+
+    async def checkpoint(self) -> None:
+        await anyio.to_thread.run_sync(checkpoints.move, self.path)

@@ -1,0 +1,61 @@
+"""What the disk and SQLite say when they fail, in words for the operator. The one translation; it is total.
+
+`StoreUnavailable` is for what may pass (full, read-only, busy, broken disk); whoever opens decides on `StoreRefused`.
+"""
+
+import errno
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from notifier.errors import StoreError, StoreRefused, StoreUnavailable
+
+#: By primary result code. What happened, then what to do.
+_SENTENCES: Final = {
+    sqlite3.SQLITE_FULL: "the disk is full, or the file may not grow: free some space",
+    sqlite3.SQLITE_READONLY: "it cannot be written: check its mode, its owner and how its disk is mounted",
+    sqlite3.SQLITE_PERM: "permission denied: check the owner and mode of the file and its directory",
+    sqlite3.SQLITE_BUSY: "another program keeps it locked: find it with `fuser`, and let it finish",
+    sqlite3.SQLITE_LOCKED: "another program keeps it locked: find it with `fuser`, and let it finish",
+    sqlite3.SQLITE_IOERR: "the disk failed to read or write: look at the kernel's log (`dmesg`)",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: check that its directory exists and who may write there",
+    sqlite3.SQLITE_NOMEM: "memory ran out",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged: stop notifier and restore a backup",
+    sqlite3.SQLITE_NOTADB: "the file is damaged: stop notifier and restore a backup",
+    sqlite3.SQLITE_PROTOCOL: "another program keeps it locked: find it with `fuser`, and let it finish",
+}
+_DISK: Final = {
+    errno.ENOSPC: _SENTENCES[sqlite3.SQLITE_FULL],
+    errno.EDQUOT: "the disk quota is used up: free some space",
+    errno.EROFS: _SENTENCES[sqlite3.SQLITE_READONLY],
+    errno.EIO: _SENTENCES[sqlite3.SQLITE_IOERR],
+}
+
+
+def concerns_storage(error: BaseException) -> bool:
+    """True where the file, not the statement, is at fault: then nothing that shares the commit can succeed."""
+    return isinstance(error, sqlite3.Error) and _primary(error) in _SENTENCES
+
+
+def unavailable(error: sqlite3.Error | OSError, path: str) -> StoreUnavailable:
+    """`error` met at `path`, as the sentence an operator acts on; SQLite's own words stand behind it."""
+    if isinstance(error, OSError):
+        why = _DISK.get(error.errno or 0, "it cannot be used")
+        return StoreUnavailable(f"store {path}: {why} ({error.strerror})")
+    why = _SENTENCES.get(_primary(error), "it cannot be used")
+    return StoreUnavailable(f"store {path}: {why} ({error})")
+
+
+def refused(path: str, error: OSError) -> StoreError:
+    """Why the file at `path` cannot be made: StoreUnavailable where the disk may recover, else StoreRefused."""
+    directory = Path(path).parent
+    if not directory.is_dir():
+        return StoreRefused(f"directory {directory} does not exist: make it, owned by the user that runs notifier")
+    if error.errno in _DISK:
+        return unavailable(error, path)
+    return StoreRefused(f"cannot open {path}: {error.strerror}: give it to the user that runs notifier")
+
+
+def _primary(error: sqlite3.Error) -> int:
+    """The primary result code; 0 where the error is the driver's own."""
+    return int(getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF

@@ -1,0 +1,173 @@
+"""Registers watches inside a transaction: the registrar's part of the store.
+
+A watch is (provider, generation, target, endpoint). Whether a request makes it, meets it or reopens it is decided here,
+by what is recorded and by the table in `lifecycle`; a list with one bad entry is refused whole.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import orjson
+
+from notifier.clock import from_micros
+from notifier.errors import Fault, InvalidWatch
+from notifier.ids import WatchId, watch_id
+from notifier.lifecycle import WATCH, WatchSignal, satisfies
+from notifier.model import (
+    Book,
+    Kind,
+    Outcome,
+    Registration,
+    State,
+    Watch,
+    WatchRequest,
+    WatchStatus,
+)
+from notifier.store.sqlite import rows
+from notifier.store.sqlite.endings import Cause, Terms, end_one, terms
+from notifier.store.sqlite.rows import SQL, GenerationRow, WatchRow
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def add(
+    conn: sqlite3.Connection, requests: Sequence[WatchRequest], *, now: datetime, book: Book, keep_first: bool
+) -> list[Registration]:
+    """One answer for each request, in order. InvalidWatch has a fault for each that contradicts an open watch."""
+    held = terms(now, book)
+    answers = [_register(conn, request, held) for request in requests]
+    if not keep_first:
+        faults = [
+            _contradiction(index, requests[index], answer)
+            for index, answer in enumerate(answers)
+            if answer.outcome is Outcome.KEPT
+        ]
+        if faults:
+            raise InvalidWatch(faults)
+    return answers
+
+
+def _register(conn: sqlite3.Connection, request: WatchRequest, held: Terms) -> Registration:
+    generation = rows.find_generation(conn, request.provider, request.generation)
+    if generation is None:
+        return _make(conn, request, _make_generation(conn, request, held), held)
+    found = conn.execute(SQL["find_watch"], (generation[0], request.target.value, request.endpoint)).fetchone()
+    if found is None:
+        return _make(conn, request, generation, held)
+    status = WatchStatus(found[5])
+    if status is WatchStatus.OPEN:
+        return _meet(conn, request, generation, found)
+    if WatchSignal.REOPEN in WATCH[status]:
+        return _reopen(conn, request, generation, found, held)
+    return Registration(watch_id=WatchId(found[1]), outcome=Outcome.FINISHED, open=None)
+
+
+def _make_generation(conn: sqlite3.Connection, request: WatchRequest, held: Terms) -> GenerationRow:
+    made = conn.execute(SQL["add_generation"], (request.provider, request.generation, held.micros))
+    nothing_seen = (None, None, None, None, None, 0)
+    return (made.lastrowid, request.provider, request.generation, *nothing_seen, held.micros, None, None)
+
+
+def _make(conn: sqlite3.Connection, request: WatchRequest, generation: GenerationRow, held: Terms) -> Registration:
+    made = watch_id(
+        provider=request.provider, generation=request.generation, target=request.target, endpoint=request.endpoint
+    )
+    timeout = request.timeout // _MICROSECOND
+    row = (
+        made,
+        generation[0],
+        request.target.value,
+        request.endpoint,
+        request.lane,
+        request.metadata,
+        timeout,
+        held.micros,
+        held.micros + timeout,
+    )
+    key = conn.execute(SQL["add_watch"], row).lastrowid
+    assert key is not None, "an insert has a row id"
+    return _begin(conn, key, _watch(made, request, 0, held), generation, Outcome.CREATED, held)
+
+
+def _reopen(
+    conn: sqlite3.Connection, request: WatchRequest, generation: GenerationRow, found: WatchRow, held: Terms
+) -> Registration:
+    status = WATCH[WatchStatus(found[5])][WatchSignal.REOPEN]
+    round_ = found[6] + 1
+    timeout = request.timeout // _MICROSECOND
+    row = (
+        status.value,
+        round_,
+        request.lane,
+        request.metadata,
+        timeout,
+        held.micros,
+        held.micros + timeout,
+        found[0],
+    )
+    conn.execute(SQL["reopen_watch"], row)
+    watch = _watch(WatchId(found[1]), request, round_, held)
+    return _begin(conn, found[0], watch, generation, Outcome.REOPENED, held)
+
+
+def _begin(
+    conn: sqlite3.Connection, key: int, watch: Watch, generation: GenerationRow, outcome: Outcome, held: Terms
+) -> Registration:
+    """A watch that opens while the recorded state satisfies it is satisfied at once."""
+    state = rows.recorded_state(generation)
+    if satisfies(state, watch.target):
+        end_one(conn, key, watch, Cause(Kind.RESULT, rows.seen(generation)), held)
+        return Registration(watch_id=watch.id, outcome=outcome, open=None, owed=True)
+    deadline = rows.earliest_deadline(conn, generation[0])
+    return Registration(watch_id=watch.id, outcome=outcome, open=rows.open_generation(generation, state, deadline))
+
+
+def _meet(conn: sqlite3.Connection, request: WatchRequest, generation: GenerationRow, found: WatchRow) -> Registration:
+    """The same watch is open already: with the same content, or not."""
+    differs = []
+    if not _same_metadata(found[7], request.metadata):
+        differs.append("metadata")
+    if found[8] != request.timeout // _MICROSECOND:
+        differs.append("timeout")
+    return Registration(
+        watch_id=WatchId(found[1]),
+        outcome=Outcome.KEPT if differs else Outcome.EXISTING,
+        open=rows.open_generation(
+            generation, rows.recorded_state(generation), rows.earliest_deadline(conn, generation[0])
+        ),
+        differs=tuple(differs),
+    )
+
+
+def _watch(made: WatchId, request: WatchRequest, round_: int, held: Terms) -> Watch:
+    return Watch(
+        id=made,
+        provider=request.provider,
+        generation=request.generation,
+        target=State(request.target),
+        endpoint=request.endpoint,
+        lane=request.lane,
+        status=WatchStatus.OPEN,
+        round=round_,
+        metadata=request.metadata,
+        registered_at=held.now,
+        deadline=from_micros(held.micros + request.timeout // _MICROSECOND),
+    )
+
+
+def _same_metadata(one: bytes, other: bytes) -> bool:
+    """The order of keys does not matter; `1` and `true` do."""
+    if one == other:
+        return True
+    plain = (orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS) for text in (one, other))
+    return next(plain) == next(plain)
+
+
+def _contradiction(index: int, request: WatchRequest, answer: Registration) -> Fault:
+    what = " and ".join(answer.differs)
+    return Fault(
+        path=f"[{index}]",
+        message=f"generation {request.generation} is watched for {request.target} by {request.endpoint} already, with"
+        f" other {what}: send the same {what}, or wait until that watch ends.",
+    )

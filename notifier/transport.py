@@ -1,0 +1,295 @@
+"""The wire: aiohttp's engine under httpx's vocabulary, for the callback path and the poller alike.
+
+Why: httpx's own pool is quadratic in waiting requests (78 posts a second at 64 in flight, against thousands here), and
+its hooks come too late to choose the address. This transport owns
+- the address: `guard` is asked about every address a name leads to, and one refused address refuses the name. It is
+  asked again where the socket opens, about the very address connected to: literal addresses and surprises cannot pass
+  either. What was resolved is what is connected to: there is no second look-up in between.
+- the deadline: `extensions["timeout"]["total"]` in seconds, over everything from the look-up to the last byte of the
+  body. httpx's own four numbers have no such word: without it the longest of them counts, and a None is no limit.
+- the errors: whatever aiohttp raises becomes one httpx exception, by the table below.
+
+It refuses to be clever: no redirects, cookies, decompression, proxies or headers of its own. `extensions["url"]`, where
+given, is sent letter by letter (httpx.URL would re-encode some of it).
+
+One thing is repeated: a request on a kept-alive connection that turns out to be lost before any answer. Most likely the
+server closed it while it was idle and read nothing, and aiohttp repeats only idempotent methods. It is sent once more.
+Should the server have read the first one after all, it sees the same `webhook-id` twice, which at-least-once allows.
+"""
+
+import errno
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from types import SimpleNamespace
+from typing import Any, Final
+
+import aiohttp
+import httpx
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDict
+from yarl import URL
+
+Address = IPv4Address | IPv6Address
+#: Why an address may not be connected to, as one line; None where it may.
+Guard = Callable[[Address], str | None]
+
+#: Bytes of an answer's body that wait in memory for their reader, about.
+_BUFFER: Final = 16 * 1024
+#: Interim (1xx) answers before the final one.
+_INTERIM_LIMIT: Final = 16
+#: Seconds; below the usual idle time after which servers close.
+_KEEP_ALIVE: Final = 15.0
+_NO_HEADERS_OF_ITS_OWN: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+
+# ---- errors -------------------------------------------------------------------------------------------------------
+class NameNotResolved(httpx.ConnectError):
+    """The host's name leads to no address."""
+
+
+class AddressRefused(httpx.ConnectError):
+    """The guard said no; the message says why."""
+
+
+class TlsFailed(httpx.ConnectError):
+    """The handshake or the certificate failed."""
+
+
+class ConnectionLost(httpx.ReadError):
+    """The connection ended before the answer did."""
+
+
+class DeadlinePassed(httpx.TimeoutException):
+    """The whole exchange took longer than its total time."""
+
+
+class _RefusedError(OSError):
+    """Carries the guard's reason through aiohttp, which keeps an OSError as `os_error`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(errno.EACCES, reason)
+
+
+class _InterimError(aiohttp.ClientError):
+    pass
+
+
+#: The first row that fits counts: narrow ones stand above wide ones.
+_ERRORS: Final[Sequence[tuple[type[BaseException], type[httpx.TransportError]]]] = (
+    (aiohttp.ClientConnectorDNSError, NameNotResolved),
+    (aiohttp.ClientSSLError, TlsFailed),
+    (aiohttp.ClientConnectorCertificateError, TlsFailed),
+    (aiohttp.ServerFingerprintMismatch, TlsFailed),
+    (aiohttp.ClientConnectorError, httpx.ConnectError),
+    (aiohttp.ConnectionTimeoutError, DeadlinePassed),
+    (TimeoutError, DeadlinePassed),
+    (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
+    (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol),
+    (aiohttp.ClientConnectionError, ConnectionLost),
+    (aiohttp.ClientError, httpx.RemoteProtocolError),
+    (HttpProcessingError, httpx.RemoteProtocolError),
+    (OSError, ConnectionLost),
+    (ValueError, httpx.LocalProtocolError),
+    (RuntimeError, ConnectionLost),  # uvloop on a connection that is closing
+)
+_MAPPED: Final = tuple(row[0] for row in _ERRORS)
+
+
+def translate(error: BaseException, request: httpx.Request | None = None) -> httpx.TransportError:
+    """The httpx exception for anything aiohttp raises; `request` is attached to it."""
+    cause = getattr(error, "os_error", error)
+    if isinstance(cause, _RefusedError):
+        return AddressRefused(cause.strerror or "", request=request)
+    kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), httpx.RemoteProtocolError)
+    if isinstance(error, aiohttp.ClientPayloadError) and _cut_short(error):
+        kind = ConnectionLost
+    return kind(_say(error), request=request)
+
+
+def _cut_short(error: aiohttp.ClientPayloadError) -> bool:
+    """One class of aiohttp's stands for a malformed body and for one that ended early; only its words differ."""
+    return "not completed" in str(error)
+
+
+def _say(error: BaseException) -> str:
+    cause = getattr(error, "os_error", None)
+    if isinstance(cause, OSError):
+        return getattr(cause, "verify_message", None) or cause.strerror or str(cause) or type(cause).__name__
+    if isinstance(error, aiohttp.ClientResponseError):
+        return str(getattr(error, "message", "")).partition("\n")[0] or "malformed answer"
+    return str(error) or type(error).__name__
+
+
+# ---- addresses ----------------------------------------------------------------------------------------------------
+class _CheckedResolver(AbstractResolver):
+    """Looks a name up and refuses it whole if one of its addresses is refused."""
+
+    def __init__(self, resolver: AbstractResolver, guard: Guard | None) -> None:
+        self._resolver = resolver
+        self._guard = guard
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        for result in found:
+            _ask(self._guard, result["host"])
+        return found
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+def _ask(guard: Guard | None, address: str) -> None:
+    reason = guard(ip_address(address)) if guard else None
+    if reason:
+        raise _RefusedError(reason)
+
+
+# ---- answers ------------------------------------------------------------------------------------------------------
+class _Answer(aiohttp.ClientResponse):
+    """aiohttp skips interim answers without end, and looks here at each of them for someone who waits for a 100."""
+
+    _interim = 0
+
+    @property
+    def _continue(self) -> None:
+        self._interim += 1
+        if self._interim > _INTERIM_LIMIT:
+            raise _InterimError("interim answers without end")
+
+    @_continue.setter
+    def _continue(self, waiter: object) -> None:
+        assert waiter is None, "nothing here sends Expect"
+
+
+class _Body(httpx.AsyncByteStream):
+    """Raw chunks as they come. Closing it before its end drops the connection."""
+
+    def __init__(self, answer: aiohttp.ClientResponse, request: httpx.Request) -> None:
+        self._answer = answer
+        self._request = request
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            chunk = await self._answer.content.readany()
+        except _MAPPED as error:
+            self._answer.close()
+            raise translate(error, self._request) from error
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+    async def aclose(self) -> None:
+        self._answer.close()
+
+
+# ---- the transport ------------------------------------------------------------------------------------------------
+class AiohttpTransport(httpx.AsyncBaseTransport):
+    """Speaks HTTP/1.1 for httpx, with kept-alive connections.
+
+    `connections` is how many may be open to one host, 0 for no limit: limits live with the callers. `resolver`
+    takes the place of the system's. Raises httpx.TransportError and its kinds, nothing else. `aclose` is final.
+    """
+
+    def __init__(
+        self, *, guard: Guard | None = None, connections: int = 0, resolver: AbstractResolver | None = None
+    ) -> None:
+        self._guard = guard
+        self._connections = connections
+        self._resolver = resolver
+        self._session: aiohttp.ClientSession | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        session = self._session or self._open()
+        body = await request.aread()
+        try:
+            answer = await self._send(session, request, body)
+        except _MAPPED as error:
+            raise translate(error, request) from error
+        return httpx.Response(
+            answer.status,
+            headers=list(answer.raw_headers),
+            stream=_Body(answer, request),
+            extensions={"reason_phrase": (answer.reason or "").encode(errors="replace")},
+            request=request,
+        )
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def _send(
+        self, session: aiohttp.ClientSession, request: httpx.Request, body: bytes
+    ) -> aiohttp.ClientResponse:
+        trip = SimpleNamespace(reused=False)
+        headers = CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw)
+        url = URL(request.extensions.get("url") or str(request.url), encoded=True)
+        timeout = _timeout(request.extensions.get("timeout"))
+        while True:
+            try:
+                return await session.request(
+                    request.method,
+                    url,
+                    headers=headers,
+                    data=body or None,
+                    timeout=timeout,
+                    allow_redirects=False,
+                    trace_request_ctx=trip,
+                )
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError) as error:
+                if not trip.reused or isinstance(error, aiohttp.ClientConnectorError):
+                    raise
+                trip.reused = False
+
+    def _open(self) -> aiohttp.ClientSession:
+        """At the first request: aiohttp wants the running loop."""
+        reuse = aiohttp.TraceConfig()
+        reuse.on_connection_reuseconn.append(_note_reuse)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                resolver=_CheckedResolver(self._resolver or aiohttp.ThreadedResolver(), self._guard),
+                socket_factory=self._open_socket,
+                limit=0,
+                limit_per_host=self._connections,
+                keepalive_timeout=_KEEP_ALIVE,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            read_bufsize=_BUFFER,
+            skip_auto_headers=_NO_HEADERS_OF_ITS_OWN,
+            response_class=_Answer,
+            trace_configs=[reuse],
+        )
+        return self._session
+
+    def _open_socket(self, address: tuple[Any, ...]) -> socket.socket:
+        """The true check: nothing else opens a socket, and it is for this address."""
+        family, kind, protocol, _, target = address
+        _ask(self._guard, target[0])
+        return socket.socket(family, kind, protocol)
+
+
+async def _note_reuse(_session: aiohttp.ClientSession, context: SimpleNamespace, _: object) -> None:
+    context.trace_request_ctx.reused = True
+
+
+def _timeout(asked: Mapping[str, float | None] | None) -> aiohttp.ClientTimeout:
+    """By the rule in the header; `ceil_threshold` off, for aiohttp rounds longer times up to whole seconds."""
+    if not asked:
+        return _NO_DEADLINE
+    if "total" in asked:
+        total = asked["total"]
+    else:
+        numbers = list(asked.values())
+        total = None if None in numbers else max(number for number in numbers if number is not None)
+    return aiohttp.ClientTimeout(total=total, ceil_threshold=86_400)
+
+
+_NO_DEADLINE: Final = aiohttp.ClientTimeout(total=None)

@@ -1,0 +1,138 @@
+"""The receivers' side: is this callback really from the notifier that holds our key? Standard Webhooks 1.0.0.
+
+For apps that receive, so it stands alone: nothing of the daemon, only the standard library, and `cryptography` where a
+`whpk_` key is given (no other library verifies v1a, so this one does). Hand it the raw body: JSON that was parsed and
+dumped again is another body. A verified message may still be a repeat: remember `webhook-id`, and answer 2xx again.
+
+    event = notifier.verify.verify(request.body, request.headers, "whsec_…")
+"""
+
+import base64
+import binascii
+import hmac
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+#: Seconds that a message's time may differ from ours, either way.
+TOLERANCE: Final = 300.0
+#: Signatures looked at in one header; senders rotate a few keys, not more.
+_MOST_SIGNATURES: Final = 32
+_HEADERS: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
+
+
+class InvalidSignature(Exception):  # noqa: N818  reads as what it is in the receiver's `except`
+    """The message is not to be trusted; the text says why. Answer 400 or 401."""
+
+
+def verify(
+    body: bytes,
+    headers: Mapping[str, str],
+    secrets: str | Sequence[str],
+    *,
+    tolerance: float = TOLERANCE,
+    now: float | None = None,
+) -> dict[str, Any]:
+    """The event in `body`, once a signature by any of `secrets` (`whsec_…`, `whpk_…`) holds.
+
+    `headers` are looked up without case. `tolerance` is in seconds; `now` (Unix seconds) is ours unless given.
+    Raises `InvalidSignature`, or `ValueError` where one of `secrets` cannot be a key.
+    """
+    keys = [_key(secret) for secret in ([secrets] if isinstance(secrets, str) else secrets)]
+    if not keys:
+        raise ValueError("Give at least one secret.")
+    id_, timestamp, signatures = _required(headers)
+    _check_time(timestamp, tolerance, _now() if now is None else now)
+    content = b".".join((id_.encode(errors="replace"), timestamp.encode(), body))
+    _check_signatures(content, signatures, keys)
+    return _event(body)
+
+
+def _now() -> float:
+    return time.time()  # noqa: TID251  a receiver has no clock of the daemon's, and a test gives `now`
+
+
+def _required(headers: Mapping[str, str]) -> list[str]:
+    lowered = {name.lower(): value for name, value in headers.items()}
+    for name in _HEADERS:
+        if not lowered.get(name):
+            raise InvalidSignature(f"The header {name} is missing.")
+    return [lowered[name] for name in _HEADERS]
+
+
+def _check_time(timestamp: str, tolerance: float, now: float) -> None:
+    if not re.fullmatch(r"[0-9]{1,15}", timestamp, re.ASCII):
+        raise InvalidSignature("The header webhook-timestamp is not a whole number of seconds.")
+    age = now - int(timestamp)
+    if age > tolerance:
+        raise InvalidSignature(f"The message was signed {age:.0f} s ago: it is too old, or a clock is wrong.")
+    if age < -tolerance:
+        raise InvalidSignature(f"The message was signed {-age:.0f} s in the future: a clock is wrong.")
+
+
+def _check_signatures(content: bytes, header: str, keys: Sequence[tuple[str, bytes]]) -> None:
+    known = {version for version, _ in keys}
+    offered = [pair for pair in map(_signature, header.split(" ")[:_MOST_SIGNATURES]) if pair and pair[0] in known]
+    if not offered:
+        raise InvalidSignature(f"The header webhook-signature holds no {' or '.join(sorted(known))} signature.")
+    for key in keys:
+        for signature in offered:
+            if _holds(content, key, signature):
+                return
+    raise InvalidSignature("No signature fits: another key signed this message, or its body was changed on the way.")
+
+
+def _signature(text: str) -> tuple[str, bytes] | None:
+    version, _, rest = text.partition(",")
+    try:
+        return version, base64.b64decode(rest, validate=True)
+    except ValueError:
+        return None
+
+
+def _holds(content: bytes, key: tuple[str, bytes], signature: tuple[str, bytes]) -> bool:
+    (version, secret), (offered_version, offered) = key, signature
+    if version != offered_version:
+        return False
+    if version == "v1":
+        return hmac.compare_digest(hmac.digest(secret, content, "sha256"), offered)
+    return _ed25519_holds(content, secret, offered)
+
+
+def _ed25519_holds(content: bytes, public: bytes, offered: bytes) -> bool:
+    from cryptography.exceptions import InvalidSignature as Unfit  # noqa: PLC0415  only who verifies v1a needs it
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415  likewise
+
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(offered, content)
+    except Unfit:
+        return False
+    return True
+
+
+def _key(secret: str) -> tuple[str, bytes]:
+    """The version that a secret verifies, and its bytes."""
+    prefix, _, rest = secret.partition("_")
+    if prefix == "whsk":
+        raise ValueError('That is the signing key: receivers verify with the public one, "whpk_…".')
+    if prefix not in ("whsec", "whpk"):
+        raise ValueError('A secret begins with "whsec_" or "whpk_".')
+    try:
+        key = base64.b64decode(rest, validate=True)
+    except binascii.Error:
+        raise ValueError(f'What follows "{prefix}_" is not base64: copy the secret whole.') from None
+    if not key or (prefix == "whpk" and len(key) != 32):  # noqa: PLR2004  the length of an ed25519 public key
+        raise ValueError(f'What follows "{prefix}_" has the wrong length: copy the secret whole.')
+    return ("v1" if prefix == "whsec" else "v1a"), key
+
+
+def _event(body: bytes) -> dict[str, Any]:
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        raise InvalidSignature("The signature fits, but the body is not JSON.") from None
+    if not isinstance(event, dict):
+        raise InvalidSignature("The signature fits, but the body is not a JSON object.")
+    return event

@@ -1,0 +1,135 @@
+"""What every codec must write: URLs that hold exactly the IDs asked, within the limits."""
+
+from dataclasses import replace
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifier.ids import GenerationId, ProviderName
+from notifier.model import ProviderSettings, Secret, State
+from notifier.providers.base import Codec
+from notifier.providers.registry import KINDS, codec
+
+CODECS = st.sampled_from(sorted(KINDS)).map(KINDS.__getitem__)
+ID_TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60).filter(
+    lambda text: "," not in text
+)
+IDS = st.lists(ID_TEXT.map(GenerationId), min_size=1, max_size=12, unique=True)
+SETTINGS = st.builds(
+    lambda ids_as, max_url, max_ids, slash: ProviderSettings(
+        name=ProviderName("p"),
+        kind="",
+        base_url="https://api.example.com/base" + slash,
+        api_key=Secret("k"),
+        ids_as=ids_as,
+        max_url=max_url,
+        max_ids=max_ids,
+    ),
+    st.sampled_from(["array", "comma"]),
+    st.integers(1, 900),
+    st.integers(1, 14),
+    st.sampled_from(["", "/"]),
+)
+
+
+def values(url: str) -> list[str]:
+    return [value for _, value in parse_qsl(urlsplit(url).query, strict_parsing=True)]
+
+
+@given(CODECS, IDS, SETTINGS)
+def test_a_sweep_holds_exactly_the_ids_asked(codec: Codec, ids: list[GenerationId], settings: ProviderSettings) -> None:
+    """Whatever characters IDs have, a server that reads the query gets them back, in their order, and nothing else."""
+    if not codec.multi:
+        return
+    ask = codec.sweep(ids, settings)
+    got = values(ask.url)
+    assert (got if settings.ids_as == "array" else ",".join(got).split(",")) == ids
+    assert (ask.ids, ask.multi) == (tuple(ids), True)
+    assert str(httpx.URL(ask.url)) == ask.url
+
+
+@given(CODECS, ID_TEXT.map(GenerationId), SETTINGS)
+def test_a_single_holds_exactly_the_id_asked(codec: Codec, id_: GenerationId, settings: ProviderSettings) -> None:
+    """One ID, percent-encoded, by the single route."""
+    ask = codec.single(id_, settings)
+    assert id_ in (*values(ask.url), urlsplit(ask.url).path.rpartition("/")[2])
+    assert (ask.ids, ask.multi) == ((id_,), False)
+    assert ask.url.startswith("https://api.example.com/base/")
+    assert str(httpx.URL(ask.url)) == ask.url
+
+
+@given(CODECS, IDS, SETTINGS)
+def test_what_fits_is_as_much_as_the_limits_allow(
+    codec: Codec, ids: list[GenerationId], settings: ProviderSettings
+) -> None:
+    """`fit` counts the bytes really sent: that many IDs keep to both limits, and one more would not; at least one."""
+    if not codec.multi:
+        return
+    count = codec.fit(ids, settings)
+    assert 1 <= count <= max(1, min(len(ids), settings.max_ids))
+    assert count == 1 or len(codec.sweep(ids[:count], settings).url.encode()) <= settings.max_url
+    if count < min(len(ids), settings.max_ids):
+        assert len(codec.sweep(ids[: count + 1], settings).url.encode()) > settings.max_url
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_is_found_under_its_own_name(kind: str) -> None:
+    """The registry and the codec agree on the name, and the codec has a place to ask."""
+    assert codec(kind).kind == kind
+    assert codec(kind).base_url.startswith("https://")
+    assert not codec(kind).base_url.endswith("/")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_words_for_users_are_lower_case_and_cover_the_states(kind: str) -> None:
+    """Every state has a word of the provider's, so that `state:` can be said in the provider's language."""
+    assert set(codec(kind).words.values()) == set(State)
+    assert all(word == word.lower().strip() for word in codec(kind).words)
+
+
+@given(CODECS, ID_TEXT)
+def test_an_id_has_one_form(codec: Codec, text: str) -> None:
+    """Normalising twice changes nothing more."""
+    once = codec.normalise_id(text)
+    assert codec.normalise_id(once) == once
+
+
+def test_no_look_at_luma_asks_to_wait() -> None:
+    """A sweep answers at once: neither `state` nor `status` is sent."""
+    luma = codec("aimlapi-luma")
+    settings = ProviderSettings(
+        name=ProviderName("p"), kind="aimlapi-luma", base_url=luma.base_url, api_key=Secret("k")
+    )
+    asks = [
+        luma.sweep([GenerationId("a"), GenerationId("b")], settings),
+        luma.sweep([GenerationId("a"), GenerationId("b")], replace(settings, ids_as="comma")),
+        luma.single(GenerationId("-G3b3vVKdoC42fMNeK1T5"), settings),
+    ]
+    assert [urlsplit(ask.url).path + "?" + urlsplit(ask.url).query for ask in asks] == [
+        "/v2/generate/video/luma-ai/generations?generation_ids%5B%5D=a&generation_ids%5B%5D=b",
+        "/v2/generate/video/luma-ai/generations?generation_ids=a,b",
+        "/v2/generate/video/luma-ai/generation?generation_id=-G3b3vVKdoC42fMNeK1T5",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("755F9BBB-D99B-4880-992B-F05244DDBA61", "755f9bbb-d99b-4880-992b-f05244ddba61"),
+        ("Not-A-Uuid", "Not-A-Uuid"),
+        ("755F9BBB-D99B-4880-992B-F05244DDBA61:luma/ray-2", "755F9BBB-D99B-4880-992B-F05244DDBA61:luma/ray-2"),
+        ("-G3b3vVKdoC42fMNeK1T5", "-G3b3vVKdoC42fMNeK1T5"),
+    ],
+)
+def test_only_uuids_are_compared_without_case(text: str, expected: str) -> None:
+    """A uuid is lower case; any other ID is kept to the letter."""
+    assert codec("aimlapi-luma").normalise_id(text) == expected
+
+
+def test_a_luma_id_with_a_comma_is_refused_with_a_sentence() -> None:
+    """It would be two IDs to the server."""
+    with pytest.raises(ValueError, match="comma"):
+        codec("aimlapi-luma").normalise_id("a,b")

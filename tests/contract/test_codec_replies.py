@@ -1,0 +1,174 @@
+"""What every codec must do with replies: recorded ones, one file for each kind, and any bytes whatever."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from notifier import errors
+from notifier.errors import BatchRejected, ProviderBusy, ProviderRefused
+from notifier.ids import GenerationId, ProviderName
+from notifier.model import Observation, ProviderSettings, Secret, State
+from notifier.providers.base import Ask, Codec, Reply
+from notifier.providers.registry import KINDS
+
+REPLIES = Path(__file__).parent / "replies"
+A = GenerationId("755f9bbb-d99b-4880-992b-f05244ddba61")
+B = GenerationId("123e4567-e89b-12d3-a456-426614174000")
+C = GenerationId("00000000-0000-4000-8000-00000000000c")
+
+
+def settings_of(codec: Codec) -> ProviderSettings:
+    return ProviderSettings(
+        name=ProviderName("p"), kind=codec.kind, base_url=codec.base_url, api_key=Secret("key-key-key-key")
+    )
+
+
+def recorded() -> Iterator[Any]:
+    for kind in KINDS:
+        for case in yaml.safe_load((REPLIES / f"{kind}.yaml").read_text()):
+            yield pytest.param(KINDS[kind], case, id=f"{kind}: {case['about']}")
+
+
+def spelled(body: str) -> bytes:
+    """The body with IDs in place of the letters that stand for them."""
+    for letter, id_ in (("UPPER_A", A.upper()), ("A", A), ("B", B), ("C", C)):
+        body = body.replace(f'"{letter}"', f'"{id_}"')
+    return body.encode()
+
+
+def shown(seen: Observation) -> str:
+    if seen.unmapped:
+        assert seen.state is State.RUNNING
+        return "unmapped"
+    return "absent" if seen.state is None else seen.state
+
+
+def ask_for(codec: Codec, *, single: bool) -> Ask:
+    settings = settings_of(codec)
+    return codec.single(A, settings) if single or not codec.multi else codec.sweep([A, B], settings)
+
+
+@pytest.mark.parametrize(("codec", "case"), list(recorded()))
+def test_a_recorded_reply_is_read_as_written_down(codec: Codec, case: dict[str, Any]) -> None:
+    """Each recorded reply gives what stands beside it, in the order asked."""
+    ask = ask_for(codec, single=case.get("single", False))
+    reply = Reply(status=case.get("status", 200), body=spelled(case["body"]), retry_after=7.0)
+    if "raises" not in case:
+        seen = codec.decode(ask, reply)
+        assert [one.id for one in seen] == list(ask.ids)
+        assert {letter: shown(one) for letter, one in zip("AB", seen, strict=False)} == case["expect"]
+        return
+    with pytest.raises(getattr(errors, case["raises"])) as caught:
+        codec.decode(ask, reply)
+    assert case.get("says", "") in str(caught.value)
+    if isinstance(caught.value, BatchRejected):
+        assert (caught.value.status, caught.value.too_large) == (reply.status, case.get("too_large", False))
+    if isinstance(caught.value, ProviderBusy):
+        assert caught.value.retry_after == (None if reply.status < 300 else 7.0)
+
+
+def decoded(codec: Codec, ask: Ask, reply: Reply) -> list[Observation] | None:
+    """What the codec sees, held to every rule of a codec; None where it raised one of the three errors."""
+    try:
+        seen = codec.decode(ask, reply)
+    except (ProviderBusy, ProviderRefused, BatchRejected) as error:
+        said = str(error)
+    else:
+        said = ""
+    if said:
+        assert said.isprintable()
+        return None
+    assert [one.id for one in seen] == list(ask.ids)
+    for one in seen:
+        orjson.dumps(one.record)
+        assert one.provider_state is None or one.provider_state.isprintable()
+        assert one.failure is None or (one.failure.isprintable() and len(one.failure) <= 1_000)
+        assert one.result.url == (one.result.urls[0] if one.result.urls else None)
+        assert not one.absent or one == Observation(id=one.id, state=None)
+    return seen
+
+
+CODECS = st.sampled_from(sorted(KINDS)).map(KINDS.__getitem__)
+LUMA = KINDS["aimlapi-luma"]
+STATUSES = st.one_of(st.just(200), st.integers(100, 599))
+
+
+@given(codec=CODECS, single=st.booleans(), status=STATUSES, body=st.binary(max_size=200))
+@example(codec=LUMA, single=False, status=200, body=b"[" * 100_000)
+@example(codec=LUMA, single=False, status=200, body=b'{"data":' * 1_000 + b"1" + b"}" * 1_000)
+@example(codec=LUMA, single=False, status=200, body=b"\xff\xfe[]")
+@example(codec=LUMA, single=False, status=200, body=b"\xef\xbb\xbf[]")
+def test_any_bytes_are_observations_or_an_error(codec: Codec, *, single: bool, status: int, body: bytes) -> None:
+    """Whatever arrives, with whatever status, is one of the answers that the contract names."""
+    decoded(codec, ask_for(codec, single=single), Reply(status=status, body=body))
+
+
+IDS = st.sampled_from([A, B, C, A.upper()])
+FIELDS = st.sampled_from(
+    [A, B, *"id generation_id state status assets video video_url error message failure_reason detail data".split()]
+    + "generations items generation statusCode url msg image model".split()
+)
+WORDS = st.sampled_from(["completed", "dreaming", "queued", "failed", "error", "not_found", "x\x1b[31m", "https://x/y"])
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), IDS, WORDS, st.text(max_size=9)
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(FIELDS, inner, max_size=6)),
+    max_leaves=25,
+)
+
+
+@given(codec=CODECS, single=st.booleans(), value=JSON)
+def test_any_json_is_observations_or_an_error(codec: Codec, *, single: bool, value: Any) -> None:
+    """The API's own words in any arrangement never break the rules of an observation."""
+    body = orjson.dumps(value) if _fits(value) else b"[]"
+    decoded(codec, ask_for(codec, single=single), Reply(status=200, body=body))
+
+
+def _fits(value: Any) -> bool:
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError:  # an integer above 64 bits
+        return False
+    return True
+
+
+@given(CODECS, st.permutations([A, B, C]), st.lists(st.sampled_from(["queued", "completed"]), min_size=3, max_size=3))
+def test_records_are_matched_by_id_and_never_by_position(
+    codec: Codec, order: list[GenerationId], words: list[str]
+) -> None:
+    """In whatever order the reply holds them, each ID gets its own record."""
+    if not codec.multi:
+        return
+    said = dict(zip((A, B, C), words, strict=True))
+    ask = codec.sweep([C, A, B], settings_of(codec))
+    body = orjson.dumps([{"id": id_, "state": said[id_]} for id_ in order])
+    seen = decoded(codec, ask, Reply(status=200, body=body))
+    assert seen is not None
+    assert [(one.id, one.provider_state) for one in seen] == [(id_, said[id_]) for id_ in (C, A, B)]
+
+
+@pytest.mark.parametrize("codec", KINDS.values(), ids=KINDS.keys())
+def test_a_record_too_deep_to_write_is_left_out(codec: Codec) -> None:
+    """The state is still seen; only the record, which the store could not write, is not carried."""
+    deep = '{"a":' * 500 + "0" + "}" * 500
+    body = f'{{"id":"{A}","state":"completed","request":{deep}}}'
+    seen = decoded(codec, ask_for(codec, single=True), Reply(status=200, body=body.encode()))
+    assert seen is not None
+    assert (seen[0].state, seen[0].record) == ("completed", None)
+
+
+@pytest.mark.parametrize("codec", KINDS.values(), ids=KINDS.keys())
+def test_a_record_travels_untouched(codec: Codec) -> None:
+    """What the provider wrote is in the observation as it was."""
+    record = {"id": A, "state": "completed", "x": [1, {"y": None}], "Ω": "\u202e"}
+    seen = decoded(codec, ask_for(codec, single=True), Reply(status=200, body=orjson.dumps(record)))
+    assert seen is not None
+    assert seen[0].record == record

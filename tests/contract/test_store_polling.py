@@ -1,0 +1,241 @@
+"""What a look changes: states rise, watches are satisfied or end, and messages are owed, all in one transaction."""
+
+import json
+
+import pytest
+from store_builders import (
+    BOOK,
+    HOUR,
+    LUMA,
+    NOW,
+    SECOND,
+    add,
+    deliveries,
+    ending,
+    owe,
+    request,
+    seen,
+    still_open,
+    story,
+    take,
+)
+
+from notifier.delivery.payload import RECORD_LIMIT
+from notifier.model import Book, DeliveryStatus, Kind, Result, State, WatchStatus
+from notifier.store.base import Store
+
+
+async def test_a_transition_satisfies_its_watches(store: Store) -> None:
+    """The state is recorded, every watch at or below it is satisfied and owed one message each; the others stay open."""
+    await add(
+        store,
+        request(target=State.RUNNING),
+        request(endpoint="audit", target=State.QUEUED),
+        request(timeout=2 * HOUR),
+    )
+    (recorded,) = await store.record_transitions([seen(state=State.RUNNING)], now=NOW, book=BOOK)
+    assert recorded.owed == 2
+    assert recorded.open is not None
+    assert (recorded.open.state, recorded.open.deadline) == (State.RUNNING, NOW + 2 * HOUR)
+    assert [watch.status for watch in (await story(store)).watches] == [
+        WatchStatus.SATISFIED,
+        WatchStatus.SATISFIED,
+        WatchStatus.OPEN,
+    ]
+    assert {line.type for line in await deliveries(store)} == {"generation.running"}
+
+
+async def test_failed_answers_who_waits_for_completed(store: Store) -> None:
+    """A watch is owed as soon as the rank is at or above its target's; the message names the state actually reached."""
+    await add(store, request())
+    (recorded,) = await store.record_transitions([seen(state=State.FAILED, failure="nsfw")], now=NOW, book=BOOK)
+    assert (recorded.owed, recorded.open) == (1, None)
+    (claim,) = (await take(store)).claims
+    content = json.loads(claim.body)
+    assert (content["type"], content["data"]["failure"]) == ("generation.failed", "nsfw")
+    assert await still_open(store) == set()
+
+
+async def test_one_step_back_changes_nothing(store: Store) -> None:
+    """A provider may step back, we do not; the answer still tells what is open."""
+    await add(store, request())
+    await store.record_transitions([seen(state=State.RUNNING)], now=NOW, book=BOOK)
+    later = NOW + SECOND
+    (recorded,) = await store.record_transitions([seen(state=State.QUEUED, at=later)], now=later, book=BOOK)
+    assert recorded.owed == 0
+    assert recorded.open is not None
+    assert recorded.open.state is State.RUNNING
+    told = await story(store)
+    assert (told.state, told.observed_at, len(told.states)) == (State.RUNNING, NOW, 1)
+
+
+@pytest.mark.parametrize("state", list(State))
+async def test_a_repeated_transition_changes_nothing(store: Store, state: State) -> None:
+    """The same state again, in another call or in the same one, owes nothing more."""
+    await add(store, request(target=State.QUEUED))
+    first, second = await store.record_transitions([seen(state=state), seen(state=state)], now=NOW, book=BOOK)
+    (third,) = await store.record_transitions([seen(state=state, at=NOW + SECOND)], now=NOW + SECOND, book=BOOK)
+    assert [first.owed, second.owed, third.owed] == [1, 0, 0]
+    assert (await story(store)).observed_at == NOW
+
+
+async def test_a_final_state_stands(store: Store) -> None:
+    """Completed does not become failed: nothing leaves a final state."""
+    await owe(store, "g-1")
+    await store.record_transitions([seen(state=State.FAILED)], now=NOW, book=BOOK)
+    assert (await story(store)).state is State.COMPLETED
+
+
+async def test_states_are_remembered_in_order(store: Store) -> None:
+    """Every recorded state leaves its line; one that was skipped leaves none."""
+    await add(store, request())
+    for number, state in enumerate((State.QUEUED, State.COMPLETED)):
+        at = NOW + number * SECOND
+        await store.record_transitions([seen(state=state, at=at, not_before=at - SECOND)], now=at, book=BOOK)
+    told = await story(store)
+    assert list(told.states) == [(State.QUEUED, NOW), (State.COMPLETED, NOW + SECOND)]
+    assert (told.observed_at, told.not_before) == (NOW + SECOND, NOW)
+
+
+async def test_an_id_nobody_watches_is_answered_all_the_same(store: Store) -> None:
+    """Neither a transition nor an ending of an unheard-of generation does anything, or fails."""
+    await add(store, request("g-1"))
+    answers = await store.record_transitions([seen("g-9"), seen("g-1", provider="other")], now=NOW, book=BOOK)
+    answers += await store.end_watches([ending("g-9", Kind.EXPIRED)], now=NOW, book=BOOK)
+    assert [(answer.owed, answer.open) for answer in answers] == [(0, None)] * 3
+    assert await still_open(store) == {"g-1"}
+
+
+async def test_an_absent_observation_changes_nothing(store: Store) -> None:
+    """Absent is no state."""
+    await add(store, request())
+    (recorded,) = await store.record_transitions([seen(state=None)], now=NOW, book=BOOK)
+    assert recorded.owed == 0
+    assert recorded.open is not None
+    assert (await story(store)).state is None
+
+
+async def test_many_transitions_are_one_transaction(store: Store) -> None:
+    """One answer for each, in order."""
+    await add(store, *(request(f"g-{number}") for number in range(5)))
+    answers = await store.record_transitions(
+        [seen(f"g-{number}", State.COMPLETED if number % 2 else State.QUEUED) for number in range(5)],
+        now=NOW,
+        book=BOOK,
+    )
+    assert [answer.owed for answer in answers] == [0, 1, 0, 1, 0]
+    assert await still_open(store) == {"g-0", "g-2", "g-4"}
+
+
+async def test_a_transition_that_cannot_be_recorded_undoes_its_whole_call(store: Store) -> None:
+    """A call that raised changed nothing: not even the transitions before the bad one."""
+    await add(store, request("g-1"), request("g-2"))
+    with pytest.raises(TypeError):
+        await store.record_transitions([seen("g-1"), seen("g-2", record={"odd": object()})], now=NOW, book=BOOK)
+    assert await still_open(store) == {"g-1", "g-2"}
+    assert (await story(store)).state is None
+
+
+async def test_the_record_travels_untouched(store: Store) -> None:
+    """The provider's record is in the body as it came; joining later gets the same one."""
+    await add(store, request())
+    record = {"id": "g-1", "x": [1, 2.5, None, "é"], "state": "completed"}
+    await store.record_transitions([seen(record=record)], now=NOW, book=BOOK)
+    await add(store, request(endpoint="audit"))
+    claims = (await take(store)).claims
+    assert [json.loads(claim.body)["data"]["generation"] for claim in claims] == [record, record]
+
+
+async def test_a_large_record_is_left_out(store: Store) -> None:
+    """Above the limit the body says that it was left out, now and for whoever joins later."""
+    await add(store, request())
+    await store.record_transitions([seen(record={"pad": "x" * RECORD_LIMIT})], now=NOW, book=BOOK)
+    await add(store, request(endpoint="audit"))
+    for claim in (await take(store)).claims:
+        content = json.loads(claim.body)["data"]
+        assert (content["generation"], content["generation_omitted"]) == (None, True)
+
+
+async def test_a_record_at_the_limit_is_kept(store: Store) -> None:
+    """The limit is the compact form's length, itself included."""
+    await add(store, request())
+    await store.record_transitions([seen(record={"p": "x" * (RECORD_LIMIT - 8)})], now=NOW, book=BOOK)
+    (claim,) = (await take(store)).claims
+    assert json.loads(claim.body)["data"]["generation_omitted"] is False
+
+
+async def test_a_generation_without_result_has_none(store: Store) -> None:
+    """No result, no record, no provider's word: nulls in the body of a watch that joins later."""
+    await add(store, request(target=State.FAILED, endpoint="audit"))
+    await store.record_transitions(
+        [seen(state=State.RUNNING, result=Result(), record=None, provider_state=None)], now=NOW, book=BOOK
+    )
+    await add(store, request(target=State.RUNNING))
+    (claim,) = (await take(store)).claims
+    content = json.loads(claim.body)["data"]
+    assert content["result"] == {"url": None, "urls": [], "text": None}
+    assert (content["generation"], content["generation_omitted"], content["provider_state"]) == (None, False, None)
+
+
+async def test_messages_are_filtered_or_parked_when_they_are_made(store: Store) -> None:
+    """What `events` leaves out is FILTERED, what has no configured endpoint PARKED; neither is ever claimed. Both are owed."""
+    book = Book(events={"studio": frozenset({"generation.failed"}), "audit": None}, callbacks=False)
+    wanted = ("studio", "audit", "gone", "https://app.example.com/hook")
+    await add(store, *(request(endpoint=endpoint) for endpoint in wanted), book=book)
+    (recorded,) = await store.record_transitions([seen()], now=NOW, book=book)
+    assert recorded.owed == 4
+    found = await deliveries(store)
+    assert [line.status for line in found] == [
+        DeliveryStatus.FILTERED,
+        DeliveryStatus.PENDING,
+        DeliveryStatus.PARKED,
+        DeliveryStatus.PARKED,
+    ]
+    assert [bool(line.reason) for line in found] == [True, False, True, True]
+    assert [line.due_at for line in found] == [None, NOW, None, None]
+    exchange = await take(store)
+    assert [claim.endpoint for claim in exchange.claims] == ["audit"]
+    assert exchange.next_due is None
+
+
+async def test_open_generations_are_those_of_one_provider_with_an_open_watch(store: Store) -> None:
+    """With state, registration and earliest deadline; each once, however many watches it has."""
+    await add(store, request("g-1"), request("g-1", endpoint="audit", timeout=HOUR / 2), request("g-2"))
+    await add(store, request("g-3", provider="other"))
+    await store.record_transitions([seen("g-1", State.RUNNING), seen("g-2")], now=NOW, book=BOOK)
+    found = [entry async for chunk in store.open_generations(LUMA) for entry in chunk]
+    (only,) = found
+    assert (only.provider, only.id, only.state) == ("luma", "g-1", State.RUNNING)
+    assert (only.registered_at, only.deadline) == (NOW, NOW + HOUR / 2)
+
+
+async def test_open_generations_come_in_chunks_from_one_moment(store: Store) -> None:
+    """What is registered or ends while the chunks are read is not seen; every generation comes exactly once."""
+    names = [f"g-{number}" for number in range(12_000)]
+    await add(store, *map(request, names))
+    found: list[str] = []
+    chunks = 0
+    async for chunk in store.open_generations(LUMA):
+        if not chunks:
+            await add(store, request("late"))
+            await store.record_transitions([seen("g-11999")], now=NOW, book=BOOK)
+        chunks += 1
+        found += [entry.id for entry in chunk]
+    assert chunks > 1
+    assert sorted(found) == sorted(names)
+
+
+async def test_reading_open_generations_may_stop_early(store: Store) -> None:
+    """Whoever stops in the middle leaves nothing behind that holds up the store."""
+    await add(store, *(request(f"g-{number}") for number in range(6_000)))
+    reading = store.open_generations(LUMA)
+    await anext(reading)
+    await reading.aclose()  # type: ignore[attr-defined]  # it is a generator; the contract promises an iterator
+    await store.checkpoint()
+    await add(store, request("late"))
+    assert "late" in await still_open(store)
+
+
+async def test_no_open_generation_is_no_chunk(store: Store) -> None:
+    """An empty store has nothing to look at."""
+    assert await still_open(store) == set()

@@ -1,0 +1,218 @@
+"""What registering a watch comes to, in every situation it can meet."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from store_builders import BOOK, HOUR, NOW, SECOND, add, deliveries, ending, id_of, request, seen, still_open, story, take
+
+from notifier.errors import InvalidWatch
+from notifier.ids import message_id
+from notifier.model import DeliveryStatus, Kind, Outcome, State, WatchStatus
+from notifier.store.base import Store
+
+
+async def test_a_new_watch_makes_its_generation(store: Store) -> None:
+    """A watch nobody registered before is CREATED, open, and its generation is there to be looked at."""
+    (answer,) = await add(store, request("g-1"))
+    assert (answer.outcome, answer.watch_id, answer.owed) == (Outcome.CREATED, id_of(request("g-1")), False)
+    assert answer.open is not None
+    assert (answer.open.id, answer.open.state) == ("g-1", None)
+    assert (answer.open.registered_at, answer.open.deadline) == (NOW, NOW + HOUR)
+    assert await still_open(store) == {"g-1"}
+
+
+async def test_answers_come_in_the_order_of_the_requests(store: Store) -> None:
+    """One answer for each request, in order, whatever each comes to."""
+    await add(store, request("g-2"))
+    answers = await add(store, request("g-3"), request("g-2"), request("g-1"))
+    assert [answer.watch_id for answer in answers] == [id_of(request(name)) for name in ("g-3", "g-2", "g-1")]
+    assert [answer.outcome for answer in answers] == [Outcome.CREATED, Outcome.EXISTING, Outcome.CREATED]
+
+
+async def test_an_empty_list_is_answered_by_an_empty_list(store: Store) -> None:
+    """Nothing asked for, nothing done."""
+    assert await add(store) == []
+
+
+async def test_a_repeated_watch_is_the_same_watch(store: Store) -> None:
+    """Equal content: EXISTING, still one watch, and the deadline of the first registration stands."""
+    await add(store, request())
+    (answer,) = await add(store, request(), now=NOW + SECOND)
+    assert answer.outcome is Outcome.EXISTING
+    assert answer.open is not None
+    assert answer.open.deadline == NOW + HOUR
+    assert len((await story(store)).watches) == 1
+
+
+async def test_metadata_is_equal_whatever_the_order_of_its_keys(store: Store) -> None:
+    """The same JSON object is the same content."""
+    await add(store, request(metadata=b'{"a":1,"b":2}'))
+    (answer,) = await add(store, request(metadata=b'{"b":2,"a":1}'))
+    assert answer.outcome is Outcome.EXISTING
+
+
+@pytest.mark.parametrize(
+    ("content", "differs"),
+    [
+        ({"metadata": b'{"a":2}'}, ("metadata",)),
+        ({"timeout": 2 * HOUR}, ("timeout",)),
+        ({"metadata": b'{"a":true}', "timeout": 2 * HOUR}, ("metadata", "timeout")),
+    ],
+)
+async def test_an_open_watch_with_other_content_is_refused(
+    store: Store, content: dict[str, object], differs: tuple[str, ...]
+) -> None:
+    """The fault names what differs and stands at the entry's index; with `keep_first` the first one stays and it is KEPT."""
+    await add(store, request(metadata=b'{"a":1}'))
+    other = request(**content) if "metadata" in content else request(metadata=b'{"a":1}', **content)
+    with pytest.raises(InvalidWatch) as refused:
+        await add(store, request("g-2"), other)
+    (fault,) = refused.value.faults
+    assert fault.path == "[1]"
+    assert all(word in fault.message for word in differs)
+    (kept,) = await store.add_watches([other], now=NOW, book=BOOK, keep_first=True)
+    assert (kept.outcome, kept.differs) == (Outcome.KEPT, differs)
+    assert kept.open is not None
+    assert (await story(store)).watches[0].metadata == b'{"a":1}'
+
+
+async def test_a_list_with_bad_entries_is_refused_whole(store: Store) -> None:
+    """Every bad entry has its fault, and nothing of the list is registered."""
+    await add(store, request("g-1"), request("g-2"))
+    bad = {"timeout": 9 * HOUR}
+    with pytest.raises(InvalidWatch) as refused:
+        await add(store, request("g-9"), request("g-1", **bad), request("g-8"), request("g-2", **bad))
+    assert [fault.path for fault in refused.value.faults] == ["[1]", "[3]"]
+    assert await still_open(store) == {"g-1", "g-2"}
+
+
+async def test_the_same_watch_twice_in_one_list(store: Store) -> None:
+    """The second entry meets the first: EXISTING with equal content, a fault with other content."""
+    answers = await add(store, request("g-1"), request("g-1"))
+    assert [answer.outcome for answer in answers] == [Outcome.CREATED, Outcome.EXISTING]
+    with pytest.raises(InvalidWatch) as refused:
+        await add(store, request("g-2"), request("g-2", timeout=2 * HOUR))
+    assert [fault.path for fault in refused.value.faults] == ["[1]"]
+    assert await still_open(store) == {"g-1"}
+
+
+async def test_targets_endpoints_and_providers_make_different_watches(store: Store) -> None:
+    """A watch is (provider, generation, target, endpoint): one other part, another watch."""
+    wanted = [
+        request(),
+        request(target=State.RUNNING),
+        request(endpoint="audit"),
+        request(endpoint="https://app.example.com/hook"),
+        request(provider="other"),
+    ]
+    answers = await add(store, *wanted)
+    assert {answer.outcome for answer in answers} == {Outcome.CREATED}
+    assert len({answer.watch_id for answer in answers}) == len(wanted)
+
+
+async def test_ids_with_different_case_are_different(store: Store) -> None:
+    """The store compares IDs exactly: what a case means is the provider's matter."""
+    answers = await add(store, request("G-1"), request("g-1"))
+    assert [answer.outcome for answer in answers] == [Outcome.CREATED, Outcome.CREATED]
+
+
+async def test_the_earliest_deadline_counts(store: Store) -> None:
+    """A generation's deadline is the earliest of its open watches', wherever it is answered."""
+    await add(store, request(timeout=3 * HOUR))
+    (answer,) = await add(store, request(endpoint="audit"))
+    assert answer.open is not None
+    assert answer.open.deadline == NOW + HOUR
+    (again,) = await add(store, request(timeout=3 * HOUR))
+    assert again.open is not None
+    assert again.open.deadline == NOW + HOUR
+
+
+async def test_a_generation_remembers_its_first_registration(store: Store) -> None:
+    """A later watch on the same generation does not move `registered_at`."""
+    await add(store, request())
+    (answer,) = await add(store, request(endpoint="audit"), now=NOW + SECOND)
+    assert answer.open is not None
+    assert answer.open.registered_at == NOW
+
+
+async def test_a_satisfied_watch_is_finished(store: Store) -> None:
+    """Registering it again posts nothing, with whatever content."""
+    await add(store, request())
+    await store.record_transitions([seen()], now=NOW, book=BOOK)
+    (answer,) = await add(store, request(metadata=b'{"new":1}'))
+    assert (answer.outcome, answer.open, answer.owed) == (Outcome.FINISHED, None, False)
+    assert len(await deliveries(store)) == 1
+
+
+@pytest.mark.parametrize(("state", "target"), [(s, t) for s in State for t in State if s.rank >= t.rank])
+async def test_a_watch_that_joins_at_its_target_is_owed_at_once(store: Store, state: State, target: State) -> None:
+    """The recorded state satisfies it, so its delivery is made by the call that registers it."""
+    await add(store, request(endpoint="audit", target=State.FAILED))
+    await store.record_transitions([seen(state=state)], now=NOW, book=BOOK)
+    (answer,) = await add(store, request(target=target), now=NOW + SECOND)
+    assert (answer.outcome, answer.open, answer.owed) == (Outcome.CREATED, None, True)
+    exchange = await take(store, now=NOW + SECOND, audit=0)
+    (claim,) = exchange.claims
+    assert (claim.type, claim.endpoint, claim.watch_id) == (f"generation.{state}", "studio", answer.watch_id)
+    assert json.loads(claim.body)["data"]["result"]["url"] == "https://cdn.example.com/v.mp4"
+
+
+async def test_a_watch_that_joins_below_its_target_waits(store: Store) -> None:
+    """A recorded state below the target is answered with the open generation and owes nothing."""
+    await add(store, request(endpoint="audit"))
+    await store.record_transitions([seen(state=State.RUNNING)], now=NOW, book=BOOK)
+    (answer,) = await add(store, request())
+    assert answer.open is not None
+    assert (answer.open.state, answer.owed) == (State.RUNNING, False)
+
+
+async def test_an_expired_watch_is_reopened(store: Store) -> None:
+    """It starts again with the new request's content, a new deadline and the next round, which is in its next message's ID."""
+    await add(store, request())
+    late = NOW + 2 * HOUR
+    await store.end_watches([ending("g-1", Kind.EXPIRED, at=late)], now=late, book=BOOK)
+    (answer,) = await add(store, request(metadata=b'{"a":2}', timeout=timedelta(minutes=5)), now=late)
+    assert answer.outcome is Outcome.REOPENED
+    assert answer.open is not None
+    assert answer.open.deadline == late + timedelta(minutes=5)
+    (line,) = (await story(store)).watches
+    assert (line.status, line.round, line.metadata, line.ended_at) == (WatchStatus.OPEN, 1, b'{"a":2}', None)
+    await store.record_transitions([seen(at=late)], now=late, book=BOOK)
+    expired, result = await deliveries(store)
+    facts = {"provider": "luma", "generation": "g-1", "target": "completed", "endpoint": "studio"}
+    assert expired.message_id == message_id(**facts, kind="expired", round_=0)
+    assert result.message_id == message_id(**facts, kind="result", round_=1)
+
+
+async def test_an_unknown_watch_is_reopened_each_time(store: Store) -> None:
+    """Every round that ends owes a message of its own."""
+    for round_ in range(3):
+        (answer,) = await add(store, request())
+        assert answer.outcome is (Outcome.REOPENED if round_ else Outcome.CREATED)
+        await store.end_watches([ending("g-1", Kind.UNKNOWN)], now=NOW, book=BOOK)
+    assert len({line.message_id for line in await deliveries(store)}) == 3
+
+
+async def test_a_watch_reopened_at_its_target_is_owed_at_once(store: Store) -> None:
+    """Expired, then the generation got there for another watch: reopening finds it there."""
+    await add(store, request(), request(endpoint="audit", timeout=9 * HOUR))
+    late = NOW + 2 * HOUR
+    await store.end_watches([ending("g-1", Kind.EXPIRED, at=late)], now=late, book=BOOK)
+    await store.record_transitions([seen(at=late)], now=late, book=BOOK)
+    (answer,) = await add(store, request(), now=late)
+    assert (answer.outcome, answer.open, answer.owed) == (Outcome.REOPENED, None, True)
+    assert [line.type for line in (await story(store)).watches[0].deliveries] == [
+        "watch.expired",
+        "generation.completed",
+    ]
+
+
+async def test_a_callback_url_is_an_endpoint(store: Store) -> None:
+    """Its identity is the URL, its lane the origin; without `callbacks:` the message is parked, not lost."""
+    url = "https://app.example.com/hook?job=1"
+    await add(store, request(endpoint=url))
+    await store.record_transitions([seen()], now=NOW, book=BOOK)
+    (claim,) = (await take(store)).claims
+    assert (claim.endpoint, claim.lane, claim.number) == (url, "https://app.example.com", 1)
+    assert (await deliveries(store))[0].status is DeliveryStatus.PENDING

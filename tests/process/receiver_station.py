@@ -1,0 +1,148 @@
+"""A receiver of our own, in a process by itself: verifies each callback with `standardwebhooks`, keeps a ledger, fails as it is told.
+
+It shares no code with the product. `python receiver_station.py` prints its port. Each *box* is an endpoint of its own at `/hook/<box>`:
+
+    PUT  /_/BOX               {"secrets": [...], "one_in": 5, "seed": 1, "script": [...]}   begin anew, with an empty ledger
+    POST /_/BOX               answer what is held
+    GET  /_/BOX?CONDITION=N   answers once `entries`, `distinct` (IDs), `delivered` (IDs answered 200) or `held` is N; 408 after a while
+
+An entry of the ledger is {"id", "at", "answer", "verified", "type", "generation", "body"}, in the order in which callbacks came; `at` is
+seconds on this machine's monotonic clock and `answer` what was truly given: "200", "500", "hang", "close" or "hold".
+"""
+
+import asyncio
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+from standardwebhooks import Webhook, WebhookVerificationError
+
+PATIENCE = 30.0
+_WAYS_TO_FAIL = ("500", "hang", "close")
+
+
+class Box:
+    def __init__(self, told: Mapping[str, Any]) -> None:
+        self.keys = [Webhook(secret) for secret in told.get("secrets", [])]
+        self.one_in: int = told.get("one_in", 0)
+        self.seed: int = told.get("seed", 0)
+        self.script: list[str] = list(told.get("script", []))
+        self.ledger: list[dict[str, Any]] = []
+        self.seen: dict[str, int] = {}
+        self.delivered: set[str] = set()
+        self.moved = asyncio.Condition()
+        self.released = asyncio.Event()
+        self.held = 0
+
+    def answer(self, id_: str) -> str:
+        """By the script while it lasts; then one in `one_in` fails, by the seed, the ID and the number of the attempt alone."""
+        number = self.seen[id_] = self.seen.get(id_, 0) + 1
+        if self.script:
+            return self.script.pop(0)
+        if not self.one_in:
+            return "200"
+        drawn = int.from_bytes(hashlib.sha256(f"{self.seed}/{id_}/{number}".encode()).digest()[:8], "big")
+        return _WAYS_TO_FAIL[drawn // self.one_in % 3] if drawn % self.one_in == 0 else "200"
+
+    def verified(self, body: bytes, headers: Mapping[str, str]) -> bool:
+        for key in self.keys:
+            try:
+                key.verify(body, dict(headers))
+            except WebhookVerificationError:
+                continue
+            return True
+        return False
+
+    def count(self, what: str) -> int:
+        return {
+            "entries": len(self.ledger),
+            "distinct": len(self.seen),
+            "delivered": len(self.delivered),
+            "held": self.held,
+        }[what]
+
+
+class Station:
+    def __init__(self) -> None:
+        self.boxes: dict[str, Box] = {}
+
+    async def begin(self, request: web.Request) -> web.Response:
+        self.boxes[request.match_info["box"]] = Box(await request.json())
+        return web.json_response({})
+
+    async def release(self, request: web.Request) -> web.Response:
+        self.boxes[request.match_info["box"]].released.set()
+        return web.json_response({})
+
+    async def wait(self, request: web.Request) -> web.Response:
+        box = self.boxes[request.match_info["box"]]
+        asked = {what: int(number) for what, number in request.query.items()}
+        async with box.moved:
+            try:
+                await asyncio.wait_for(
+                    box.moved.wait_for(lambda: all(box.count(what) >= number for what, number in asked.items())),
+                    PATIENCE,
+                )
+            except TimeoutError:
+                return web.json_response(box.ledger, status=408)
+        return web.json_response(box.ledger)
+
+    async def hook(self, request: web.Request) -> web.StreamResponse:
+        box = self.boxes[request.match_info["box"]]
+        body = await request.read()
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        entry = await self._note(box, body, headers)
+        answer = entry["answer"]
+        if answer == "hang":
+            await asyncio.sleep(3600)
+        if answer == "hold":
+            await box.released.wait()
+        if answer == "close":
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response(status=500 if answer == "500" else 200, text="as told")
+
+    async def _note(self, box: Box, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+        id_ = headers.get("webhook-id", "")
+        told = json.loads(body)
+        entry = {
+            "id": id_,
+            "at": time.monotonic(),
+            "answer": box.answer(id_),
+            "verified": box.verified(body, headers),
+            "type": told.get("type"),
+            "generation": told.get("data", {}).get("generation_id"),
+            "url": ((told.get("data") or {}).get("result") or {}).get("url"),
+            "metadata": (told.get("data") or {}).get("metadata"),
+            "body": hashlib.sha256(body).hexdigest(),
+        }
+        async with box.moved:
+            box.ledger.append(entry)
+            box.held += entry["answer"] == "hold"
+            if entry["answer"] == "200":
+                box.delivered.add(id_)
+            box.moved.notify_all()
+        return entry
+
+
+async def serve() -> None:
+    station = Station()
+    app = web.Application()
+    app.router.add_put("/_/{box}", station.begin)
+    app.router.add_post("/_/{box}", station.release)
+    app.router.add_get("/_/{box}", station.wait)
+    app.router.add_post("/hook/{box}", station.hook)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    sys.stdout.write(f"{runner.addresses[0][1]}\n")
+    sys.stdout.flush()
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until whoever started us goes away
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())

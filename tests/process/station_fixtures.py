@@ -1,0 +1,25 @@
+"""Fixtures of the process tests: the two stations, started once, and a stage in a directory of its own for each test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from stage import Receiver, Stage, Upstream, staged
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as station:
+        yield station
+
+
+@pytest.fixture(scope="session")
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as station:
+        yield station
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with staged(tmp_path) as made:
+        yield made

@@ -1,0 +1,97 @@
+"""Every freedom that the upstream's document leaves open: each is a provider of its own beside the others, in one daemon."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from stage import Daemon, Receiver, Stage, Upstream, some_ids, staged
+
+pytest_plugins = ("station_fixtures",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Freedom:
+    name: str
+    habit: dict[str, Any] = field(default_factory=dict)
+    #: Settings of the provider.
+    provider: dict[str, Any] = field(default_factory=dict)
+    watches: int = 7
+    #: IDs among them that the upstream does not know.
+    unknown: int = 0
+    word: str = "completed"
+
+
+REFUSALS = [Freedom(name=f"batch-{status}", habit={"unknown": status}, unknown=1) for status in (400, 404, 422)]
+LIMITS = [Freedom(name=f"limit-{status}", habit={"max_ids": (3, status)}, watches=11) for status in (400, 413, 414)]
+SHAPES = [
+    Freedom(name=f"shape-{shape}", habit={"shape": shape}) for shape in ("array", "generations", "data", "items", "map")
+]
+FAULTS = [
+    Freedom(name="busy-seconds", habit={"faults": [{"status": 429, "retry_after": 1}]}),
+    Freedom(name="busy-date", habit={"faults": [{"status": 429, "retry_after": 1, "as_date": True}]}),
+    Freedom(name="error-500", habit={"faults": [{"status": 500}]}),
+    Freedom(name="html-502", habit={"faults": [{"status": 502, "html": True}]}),
+    Freedom(name="html-200", habit={"faults": [{"status": 200, "html": True}]}),
+    Freedom(name="half", habit={"faults": [{"half": True}]}),
+    Freedom(name="cut", habit={"faults": [{"cut": True}]}),
+    Freedom(name="drip", habit={"faults": [{}, {"drip": 1.0}]}),
+]
+FREEDOMS = [
+    *SHAPES,
+    Freedom(name="shape-object", habit={"shape": "object"}, watches=1),
+    Freedom(name="reversed", habit={"order": "reversed"}),
+    Freedom(name="shuffled-foreign", habit={"order": "shuffled", "foreign": True}),
+    Freedom(name="capitals", habit={"upper": True}),
+    Freedom(name="universal", habit={"record": "universal"}),
+    Freedom(name="unknown-left-out", habit={"unknown": "omit"}, unknown=2),
+    Freedom(name="unknown-null", habit={"unknown": "null"}, unknown=2),
+    Freedom(name="unknown-null-in-map", habit={"unknown": "null", "shape": "map"}, unknown=2),
+    Freedom(name="unknown-error", habit={"unknown": "error"}, unknown=2),
+    Freedom(name="unknown-error-in-map", habit={"unknown": "error", "shape": "map"}, unknown=2),
+    *REFUSALS,
+    *LIMITS,
+    Freedom(name="no-multi", habit={"no_multi": True}, provider={"batch": False}),
+    Freedom(name="commas-only", habit={"ids_as": ["comma"]}, provider={"ids_as": "comma"}),
+    Freedom(name="arrays-only", habit={"ids_as": ["array"]}),
+    Freedom(name="short-urls", provider={"max_url": 500}, watches=20),
+    Freedom(name="gzip", habit={"gzip": True}),
+    Freedom(name="failed", word="failed"),
+    *FAULTS,
+]
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream, receiver: Receiver) -> Iterator[Stage]:
+    """One running daemon with a provider and an endpoint for each freedom."""
+    with staged(tmp_path_factory.mktemp("freedoms")) as stage:
+        for freedom in FREEDOMS:
+            stage.provider(freedom.name, upstream, **freedom.provider)
+            stage.endpoint(freedom.name, receiver)
+        stage.start().ready()
+        yield stage
+        _stop(stage.daemons[0])
+
+
+def _stop(daemon: Daemon) -> None:
+    assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("freedom", FREEDOMS, ids=lambda freedom: freedom.name)
+def test_every_watch_gets_its_one_callback(
+    hub: Stage, upstream: Upstream, receiver: Receiver, freedom: Freedom
+) -> None:
+    """Whatever form the replies take, each watched generation leads to one verified callback that carries its result."""
+    known, unknown = some_ids(freedom.watches), some_ids(freedom.unknown)
+    upstream.begin(freedom.name, dict.fromkeys(known, "dreaming"), **freedom.habit)
+    receiver.begin(freedom.name)
+    middle = len(known) // 2
+    hub.put_watches(freedom.name, known[:middle] + unknown + known[middle:], provider=freedom.name, notify=freedom.name)
+    upstream.wait(freedom.name, ids=freedom.watches)
+    upstream.move(freedom.name, freedom.word)
+    ledger = receiver.wait(freedom.name, delivered=freedom.watches)
+    assert sorted(entry["generation"] for entry in ledger) == sorted(known)
+    assert {entry["type"] for entry in ledger} == {f"generation.{freedom.word}"}
+    assert all(entry["verified"] for entry in ledger)
+    if freedom.word == "completed":
+        assert {entry["url"].lower() for entry in ledger} == {f"https://cdn.example.com/{id_}.mp4" for id_ in known}

@@ -1,0 +1,94 @@
+"""Whatever stands in the file, the answer is Settings or a ConfigError, never another exception."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from notifier.config import load, read_store_path, sources_of_secrets
+from notifier.config.faults import SECTIONS
+from notifier.errors import ConfigError
+from notifier.model import Settings
+
+KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+WORDS = sorted(
+    {name for shape in SECTIONS.values() for name in shape.model_fields} | {"luma", "studio", "id", "notify"}
+)
+VALUES = [
+    "aimlapi-luma",
+    "sqlite:n.db",
+    "5/s",
+    "15s",
+    "0s",
+    "on",
+    KEY,
+    "https://a.example/",
+    "completed",
+    "${KEY}",
+    "$",
+    "*",
+]
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(VALUES),
+    st.dates(),
+    st.binary(max_size=4),
+)
+keys = st.one_of(st.sampled_from(WORDS), st.text(max_size=5), st.sampled_from(["file", "credential"]))
+trees = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=5), max_leaves=20
+)
+SOUND: dict[str, Any] = {
+    "store": "sqlite:n.db",
+    "providers": {"luma": {"kind": "aimlapi-luma", "api_key": "k"}},
+    "endpoints": {"studio": {"url": "https://a.example/", "secret": KEY}},
+}
+
+
+def answer(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "c.yaml"
+        file.write_bytes(content)
+        for read in (lambda path: load(path, environ={"KEY": "1"}), read_store_path, sources_of_secrets):
+            try:
+                result = read(str(file))
+            except ConfigError as error:
+                assert error.faults
+                assert all(fault.message and fault.source for fault in error.faults)
+            else:
+                assert isinstance(result, Settings | str | list)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_any_bytes_are_settings_or_a_config_error(content: bytes) -> None:
+    """Bytes that are no YAML, or no UTF-8, are faults."""
+    answer(content)
+
+
+@settings(max_examples=300, deadline=None)
+@given(trees)
+def test_any_tree_is_settings_or_a_config_error(tree: Any) -> None:
+    """Any YAML value, with our own keys in strange places, is judged to its end."""
+    answer(yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "replace"))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(["store", "providers", "endpoints", "callbacks", "watches", "watch_files", "drop"]),
+    keys,
+    keys,
+    trees,
+)
+def test_any_value_in_a_sound_configuration_is_judged(section: str, name: str, key: str, tree: Any) -> None:
+    """One strange value in a configuration that is sound elsewhere."""
+    for strange in ({section: tree}, {section: {name: tree}}, {section: {"luma": {"kind": "aimlapi-luma", key: tree}}}):
+        answer(yaml.safe_dump(SOUND | strange, allow_unicode=True).encode("utf-8", "replace"))

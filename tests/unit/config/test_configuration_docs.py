@@ -1,0 +1,57 @@
+"""The example and the reference say all that the program accepts, and nothing else."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from notifier.config import load, reference
+from notifier.config.faults import SECTIONS
+
+ROOT = Path(__file__).resolve().parents[3]
+EXAMPLE = ROOT / "config.example.yaml"
+KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+ENVIRON = {"AIMLAPI_KEY": "k-123", "STUDIO_SECRET": KEY, "CALLBACK_SECRET": KEY, "APP_TOKEN": "t-123"}
+KEYS = sorted({(path, name) for path, shape in SECTIONS.items() for name in shape.model_fields}, key=str)
+
+
+def uncommented() -> str:
+    """The example with every key that is commented out taken in, the first of two equal ones."""
+    lines: list[str] = []
+    for line in EXAMPLE.read_text().splitlines():
+        key = re.match(r"( *)# (( *)(- )?[a-z_]+:( .*)?)$", line)
+        lines.append(f"{key[1]}{key[2]}" if key else line)
+    return "\n".join(line for line in lines if not line.startswith("    secret: [")) + "\n"
+
+
+def test_the_example_loads_as_it_is() -> None:
+    """A newcomer copies it, sets two variables and runs it."""
+    settings = load(str(EXAMPLE), environ={name: ENVIRON[name] for name in ("AIMLAPI_KEY", "STUDIO_SECRET")})
+    assert (list(settings.providers), list(settings.endpoints)) == (["luma"], ["studio"])
+
+
+def test_the_example_loads_with_every_comment_taken_in(tmp_path: Path) -> None:
+    """What stands there commented out is right too, and what it calls a default is one."""
+    (tmp_path / "all.yaml").write_text(uncommented())
+    every = load(str(tmp_path / "all.yaml"), environ=ENVIRON)
+    plain = load(str(EXAMPLE), environ=ENVIRON)
+    assert every.providers == plain.providers
+    assert (every.endpoints["studio"].retry, every.endpoints["studio"].timeout) == (
+        plain.endpoints["studio"].retry,
+        plain.endpoints["studio"].timeout,
+    )
+    assert every.callbacks is not None
+    assert every.drop is not None
+    assert (len(every.watches), len(every.watch_files)) == (1, 1)
+
+
+@pytest.mark.parametrize(("path", "name"), KEYS)
+def test_every_key_is_in_the_example_and_in_the_reference(path: tuple[str, ...], name: str) -> None:
+    """No setting is known to the program alone."""
+    assert re.search(rf"^ *(# +)?{name}:", EXAMPLE.read_text(), re.MULTILINE), path
+    assert f"| `{name}` |" in reference()
+
+
+def test_the_reference_is_what_the_program_prints() -> None:
+    """Write it anew with `python -m notifier.config > docs/configuration.md`."""
+    assert (ROOT / "docs" / "configuration.md").read_text() == reference()

@@ -1,0 +1,393 @@
+"""Every way in which a configuration can be wrong, and the exact sentence that its author reads."""
+# ruff: noqa: E501  each sentence stands whole, so that it can be searched for
+
+from pathlib import Path
+
+import pytest
+
+from notifier.config import load
+from notifier.errors import ConfigError
+
+KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+ENVIRON = {"KEY": "k-123", "WHSEC": KEY, "NUMBER": "seven", "LEAK": "hunter2-leak", "EMPTY": ""}
+STORE = "store: sqlite:n.db\n"
+PROVIDERS = "providers:\n  luma: {kind: aimlapi-luma, api_key: k-123}\n"
+ENDPOINTS = f"endpoints:\n  studio: {{url: 'https://a.example/h', secret: {KEY}}}\n"
+GOOD = STORE + PROVIDERS + ENDPOINTS
+
+
+def provider(extra: str) -> str:
+    return f"{STORE}{ENDPOINTS}providers:\n  luma:\n    kind: aimlapi-luma\n    api_key: k-123\n    {extra}\n"
+
+
+def endpoint(extra: str) -> str:
+    return f"{STORE}{PROVIDERS}endpoints:\n  studio:\n    url: https://a.example/h\n    secret: {KEY}\n    {extra}\n"
+
+
+def faults(directory: Path, text: str | bytes) -> list[str]:
+    """The faults of a configuration, each as `line: path: sentence`."""
+    file = directory / "c.yaml"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ConfigError) as refused:
+        load(str(file), environ=ENVIRON)
+    assert {fault.source for fault in refused.value.faults} == {str(file)}
+    return [
+        str(fault).removeprefix(f"{file}:").replace(str(directory), "DIR").strip() for fault in refused.value.faults
+    ]
+
+
+WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
+    (
+        "",
+        "The file is empty. The configuration is a mapping that begins with store:, providers: and endpoints:; see config.example.yaml.",
+    ),
+    (
+        "- a\n- b\n",
+        "1: The configuration is a mapping that begins with store:, providers: and endpoints:; see config.example.yaml.",
+    ),
+    (b"\xff\xfea", "1: The file is UTF-16 or UTF-32. Save it as UTF-8."),
+    ("store: [\n", "2: Not YAML: while parsing a flow node, did not find expected node content."),
+    (GOOD + "store: sqlite:x\n", '6: store: "store" stands twice here; keep one.'),
+    (GOOD + "? [a]\n: b\n", "6: A key must be text, not a list or a mapping."),
+    (
+        STORE,
+        "1: providers: providers is missing. Write providers: with a name of yours below it, and below that kind: and api_key:.",
+    ),
+    (PROVIDERS + ENDPOINTS, "1: store: store is missing. Write store: sqlite:/var/lib/notifier/notifier.db."),
+    (
+        STORE + PROVIDERS,
+        "1: endpoints: Nobody would be called: add an endpoint below endpoints:, or a callbacks: section.",
+    ),
+    (
+        STORE + "providers:\n" + ENDPOINTS,
+        "2: providers: No provider is configured, so nothing can be polled. Add one below providers:.",
+    ),
+    (
+        STORE + "providers: [luma]\n" + ENDPOINTS,
+        "2: providers: A list stands where a mapping belongs. Write providers: and its keys on indented lines below it.",
+    ),
+    (
+        GOOD.replace("sqlite:n.db", "postgresql://me@host/db"),
+        "1: store: PostgreSQL is not in this version. Write sqlite: and the path of a file, e.g. sqlite:/var/lib/notifier/notifier.db.",
+    ),
+    (
+        GOOD.replace("sqlite:n.db", "/var/n.db"),
+        '1: store: "/var/n.db" is not a store. Write sqlite: and the path of a file, e.g. sqlite:/var/lib/notifier/notifier.db.',
+    ),
+    (
+        GOOD.replace("sqlite:n.db", "sqlite:///n.db"),
+        '1: store: "sqlite:///n.db" begins the path with two slashes. Write sqlite: and the path of a file, e.g. sqlite:/var/lib/notifier/notifier.db.',
+    ),
+    (
+        GOOD.replace("sqlite:n.db", '"sqlite::memory:"'),
+        "1: store: A store in memory would forget what it owes. Write sqlite: and the path of a file, e.g. sqlite:/var/lib/notifier/notifier.db.",
+    ),
+    (
+        GOOD.replace("sqlite:n.db", "sqlite:dir/"),
+        '1: store: "sqlite:dir/" is a directory. Write sqlite: and the path of a file, e.g. sqlite:/var/lib/notifier/notifier.db.',
+    ),
+    (
+        GOOD.replace("sqlite:n.db", "5"),
+        "1: store: 5 is not text. Write sqlite: and the path of a file, e.g. sqlite:/var/lib/notifier/notifier.db.",
+    ),
+    (
+        GOOD + "api: {listen: api.sock}\n",
+        "6: api: This version has no HTTP API. Take api: out; watches, watch_files and drop register watches.",
+    ),
+    (GOOD + "endpoint: {}\n", '6: endpoint: Unknown key "endpoint". Did you mean "endpoints"?'),
+    (
+        GOOD.replace("luma:", "Luma:"),
+        '3: providers.Luma: "Luma" is not a name. Write a name of 1 to 64 characters out of a-z, 0-9, _ and -, that begins with a letter or a digit.',
+    ),
+    (
+        GOOD.replace("studio:", "https://x:"),
+        '5: endpoints["https://x"]: "https://x" is not a name. Write a name of 1 to 64 characters out of a-z, 0-9, _ and -, that begins with a letter or a digit.',
+    ),
+    (
+        GOOD.replace("aimlapi-luma", "aimlapi-lumma"),
+        '3: providers.luma.kind: "aimlapi-lumma" is not a kind of provider. Did you mean "aimlapi-luma"?',
+    ),
+    (GOOD.replace("kind: aimlapi-luma", "kind: 5"), "3: providers.luma.kind: 5 is not text. Write aimlapi-luma."),
+    (GOOD.replace("kind: aimlapi-luma, ", ""), "3: providers.luma.kind: kind is missing. Write kind: aimlapi-luma."),
+    (
+        GOOD.replace(", api_key: k-123", ""),
+        "3: providers.luma.api_key: api_key is missing. Write api_key: ${AIMLAPI_KEY}.",
+    ),
+    (
+        STORE + ENDPOINTS + "providers:\n  luma:\n    kind: aimlapi-luma\n    api_key:\n",
+        "7: providers.luma.api_key: Nothing stands here. Write api_key: ${AIMLAPI_KEY}.",
+    ),
+    (
+        GOOD.replace("api_key: k-123", "api_key: 123"),
+        "3: providers.luma.api_key: This is read as a number or as on/off, not as text. Quote it.",
+    ),
+    (
+        GOOD.replace("api_key: k-123", "api_key: 0123"),
+        "3: providers.luma.api_key: This is not plain text to YAML. Put the secret in quotes.",
+    ),
+    (
+        GOOD.replace("api_key: k-123", 'api_key: "k 123"'),
+        "3: providers.luma.api_key: A blank, a control or a non-ASCII character is in the key. Copy the key alone.",
+    ),
+    (
+        GOOD.replace("api_key: k-123", "api_key: YOUR_API_KEY"),
+        "3: providers.luma.api_key: This is the placeholder of an example. Write the real one.",
+    ),
+    (
+        GOOD.replace("api_key: k-123", "apikey: k-123"),
+        "3: providers.luma.api_key: api_key is missing. Write api_key: ${AIMLAPI_KEY}.",
+        '3: providers.luma.apikey: Unknown key "apikey". Did you mean "api_key"?',
+    ),
+    (provider("max_ids: 0"), "8: providers.luma.max_ids: 0 is too small. Write a whole number from 1 to 1,000."),
+    (provider("max_ids: 1001"), "8: providers.luma.max_ids: 1001 is too large. Write a whole number from 1 to 1,000."),
+    (
+        provider("max_ids: many"),
+        '8: providers.luma.max_ids: "many" is not a whole number. Write a whole number from 1 to 1,000.',
+    ),
+    (
+        provider("max_ids: on"),
+        "8: providers.luma.max_ids: on is not a whole number. Write a whole number from 1 to 1,000.",
+    ),
+    (
+        provider("max_ids: 1.5"),
+        "8: providers.luma.max_ids: 1.5 is not a whole number. Write a whole number from 1 to 1,000.",
+    ),
+    (
+        provider("max_ids: ${NUMBER}"),
+        "8: providers.luma.max_ids: ${NUMBER} is not a whole number. Write a whole number from 1 to 1,000.",
+    ),
+    (
+        provider("max_ids:"),
+        "8: providers.luma.max_ids: Nothing stands here. Write a whole number from 1 to 1,000, or take the key out.",
+    ),
+    (provider("max_url: 10"), "8: providers.luma.max_url: 10 is too small. Write a whole number from 500 to 65,536."),
+    (
+        provider("ids_as: list"),
+        '8: providers.luma.ids_as: "list" is not a way to write IDs: "array" repeats the parameter, "comma" joins them. Known: array, comma.',
+    ),
+    (
+        provider("rate: 5"),
+        '8: providers.luma.rate: 5 has no unit. Write a rate such as "5/s", "300/m" or "1000/h", above 0 and at most 100,000/s.',
+    ),
+    (provider("rate: fast"), '8: providers.luma.rate: "fast" is not a rate; write e.g. "5/s", "300/m" or "1000/h".'),
+    (provider("rate: 0/s"), '8: providers.luma.rate: "0/s" is not a rate; write e.g. "5/s", "300/m" or "1000/h".'),
+    (
+        provider("rate: 200000/s"),
+        '8: providers.luma.rate: "200000/s" is out of bounds. Write a rate such as "5/s", "300/m" or "1000/h", above 0 and at most 100,000/s.',
+    ),
+    (provider("in_flight: 300"), "8: providers.luma.in_flight: 300 is too large. Write a whole number from 1 to 256."),
+    (provider("timeout: 400d"), '8: providers.luma.timeout: "400d" is too long. Write a duration from 1s to 365d.'),
+    (provider("timeout: 24"), "8: providers.luma.timeout: 24 has no unit. Write a duration from 1s to 365d, e.g. 24s."),
+    (
+        provider("timeout: soon"),
+        '8: providers.luma.timeout: "soon" is not a duration; write e.g. "1500ms", "15s", "5m", "2h" or "1d".',
+    ),
+    (provider("batch: maybe"), '8: providers.luma.batch: "maybe" is neither on nor off. Write on or off.'),
+    (provider("batch: 1"), "8: providers.luma.batch: 1 is neither on nor off. Write on or off."),
+    (
+        provider("sweep_every: 10ms"),
+        '8: providers.luma.sweep_every: "10ms" is too short. Write a duration from 100ms to 1d.',
+    ),
+    (
+        provider("request_timeout: 5m"),
+        '8: providers.luma.request_timeout: "5m" is too long. Write a duration from 1s to 120s.',
+    ),
+    (provider("base_url: api.aimlapi.com"), "8: providers.luma.base_url: A URL begins with http:// or https://."),
+    (
+        provider("base_url: https://a.example/?x=1"),
+        "8: providers.luma.base_url: A base URL has no query: routes are put behind it. Write a URL that begins with http:// or https://, without a query.",
+    ),
+    (provider("api_keys: x"), '8: providers.luma.api_keys: Unknown key "api_keys". Did you mean "api_key"?'),
+    (provider("kind: x"), '8: providers.luma.kind: "kind" stands twice here; keep one.'),
+    (
+        endpoint("concurrency: 0"),
+        "8: endpoints.studio.concurrency: 0 is too small. Write a whole number from 1 to 1,024.",
+    ),
+    (endpoint("rate: none"), '8: endpoints.studio.rate: "none" is not a rate; write e.g. "5/s", "300/m" or "1000/h".'),
+    (endpoint("timeout: 31s"), '8: endpoints.studio.timeout: "31s" is too long. Write a duration from 1s to 30s.'),
+    (endpoint("timeout: 500ms"), '8: endpoints.studio.timeout: "500ms" is too short. Write a duration from 1s to 30s.'),
+    (endpoint("retry: []"), "8: endpoints.studio.retry: The list is empty. Write at least one entry."),
+    (
+        endpoint("retry: 5s"),
+        '8: endpoints.studio.retry: "5s" stands where a list belongs. Write it in [brackets], or as lines that begin with a dash.',
+    ),
+    (
+        endpoint("retry: [0s, 8d, 5]"),
+        '8: endpoints.studio.retry[1]: "8d" is too long. Write a duration from 0s to 7d.',
+        "8: endpoints.studio.retry[2]: 5 has no unit. Write a duration from 0s to 7d, e.g. 5s.",
+    ),
+    (
+        endpoint("events: []"),
+        "8: endpoints.studio.events: An empty list would send nothing. Name the types, or take the key out to send all.",
+    ),
+    (
+        endpoint("events: [generation.complete, 7]"),
+        '8: endpoints.studio.events: "generation.complete" is not an event type. Did you mean "generation.completed"? 7 is not an event type. Known: generation.queued, generation.running, generation.completed, generation.failed, generation.unknown, watch.expired.',
+    ),
+    (
+        endpoint("headers: {Host: x, content-type: y}"),
+        '8: endpoints.studio.headers: "Host" is set by notifier itself. Take it out. "content-type" is set by notifier itself. Take it out.',
+    ),
+    (
+        endpoint('headers: {"X Y": z}'),
+        '8: endpoints.studio.headers: "X Y" is not the name of a header: letters, digits and - only.',
+    ),
+    (
+        endpoint("headers: {X-A: b, x-a: c}"),
+        '8: endpoints.studio.headers: "x-a" and "X-A" are the same header. Keep one.',
+    ),
+    (
+        endpoint("headers: {X-A: 5}"),
+        "8: endpoints.studio.headers.X-A: This is read as a number or as on/off, not as text. Quote it.",
+    ),
+    (
+        endpoint('headers: {X-A: "a\\tb"}'),
+        "8: endpoints.studio.headers.X-A: The value has a control or a non-ASCII character in it, or a blank at an end. Write plain ASCII.",
+    ),
+    (
+        endpoint("headers: [X-A]"),
+        "8: endpoints.studio.headers: A list stands where a mapping belongs. Write headers: and its keys on indented lines below it.",
+    ),
+    (endpoint("header: {X-A: b}"), '8: endpoints.studio.header: Unknown key "header". Did you mean "headers"?'),
+    (
+        GOOD.replace("https://a.example/h", "ftp://a.example/h"),
+        "5: endpoints.studio.url: A URL begins with http:// or https://.",
+    ),
+    (
+        GOOD.replace("https://a.example/h", "http://169.254.169.254/"),
+        "5: endpoints.studio.url: This is a cloud metadata address, which is never called. Write the address of your app.",
+    ),
+    (
+        GOOD.replace("https://a.example/h", "${LEAK}"),
+        "5: endpoints.studio.url: What ${LEAK} stands for is not accepted here. It must be a URL that begins with http:// or https://.",
+    ),
+    (
+        GOOD.replace("https://a.example/h", "${MISSING}"),
+        "5: endpoints.studio.url: ${MISSING}: the environment variable MISSING is not set. Set it, or write the value itself.",
+    ),
+    (
+        GOOD.replace("https://a.example/h", "https://a.example/${KEY"),
+        '5: endpoints.studio.url: "${" has no "}" after it. Write ${NAME}, or $$ for a dollar sign.',
+    ),
+    (
+        GOOD.replace("https://a.example/h", "${A B}"),
+        '5: endpoints.studio.url: "${A B}" is not the name of a variable: letters, digits and _ only. Write $$ for a dollar sign.',
+    ),
+    (
+        GOOD.replace("https://a.example/h", "${EMPTY}"),
+        "5: endpoints.studio.url: ${EMPTY}: the environment variable EMPTY is empty. Set it, or write the value itself.",
+    ),
+    (
+        GOOD.replace(KEY, "whsec_short"),
+        '5: endpoints.studio.secret: What follows "whsec_" is not base64 with its padding ("="): copy the secret whole.',
+    ),
+    (
+        GOOD.replace(KEY, "whsec_c2hvcnQ="),
+        '5: endpoints.studio.secret: A "whsec_" key is 24 to 64 bytes in base64; this one has 5.',
+    ),
+    (
+        GOOD.replace(KEY, "hunter2"),
+        '5: endpoints.studio.secret: A secret begins with "whsec_" (or "whsk_" for ed25519): "notifier secret new" makes one.',
+    ),
+    (
+        GOOD.replace(KEY, "${LEAK}"),
+        "5: Not YAML: while parsing a flow mapping, did not find expected ',' or '}'. Inside { } and [ ] put quotes around \"${NAME}\".",
+    ),
+    (
+        GOOD.replace(KEY, "'${LEAK}'"),
+        '5: endpoints.studio.secret: A secret begins with "whsec_" (or "whsk_" for ed25519): "notifier secret new" makes one.',
+    ),
+    (
+        GOOD.replace(KEY, "{file: nothere}"),
+        "5: endpoints.studio.secret: DIR/nothere cannot be read: No such file or directory.",
+    ),
+    (GOOD.replace(KEY, "{file: .}"), "5: endpoints.studio.secret: DIR is not a regular file."),
+    (
+        GOOD.replace(KEY, "{credential: hook}"),
+        "5: endpoints.studio.secret: {credential: hook}: $CREDENTIALS_DIRECTORY is not set; the service manager sets it. Write LoadCredential=hook:PATH in the unit, or use {file: PATH}.",
+    ),
+    (
+        GOOD.replace(KEY, "{credential: ../x}"),
+        "5: endpoints.studio.secret: The name of a credential is letters, digits and . _ @ : - only, as in LoadCredential=.",
+    ),
+    (
+        GOOD.replace(KEY, "{fil: x}"),
+        '5: endpoints.studio.secret: A secret is text, ${NAME}, {file: PATH} or {credential: NAME}. Did you mean "file"?',
+    ),
+    (GOOD.replace(KEY, "[]"), "5: endpoints.studio.secret: The list is empty. Write at least one entry."),
+    (
+        GOOD.replace(KEY, f"[{KEY}, whsec_x]"),
+        '5: endpoints.studio.secret[1]: What follows "whsec_" is not base64 with its padding ("="): copy the secret whole.',
+    ),
+    (
+        GOOD.replace(KEY, "[" + f"{KEY}, " * 11 + "]"),
+        "5: endpoints.studio.secret: 11 entries are too many. Write 10 at most.",
+    ),
+    (
+        GOOD.replace(KEY, "whsec_REPLACE_ME"),
+        "5: endpoints.studio.secret: This is the placeholder of an example. Write the real one.",
+    ),
+    (
+        GOOD.replace(KEY, "whsec_…"),
+        "5: endpoints.studio.secret: This is the placeholder of an example. Write the real one.",
+    ),
+    (
+        GOOD + 'callbacks: {allow: [10.0.0.1/8, "app"]}\n',
+        '6: callbacks.allow[0]: 10.0.0.1/8 has bits beyond its length: write "10.0.0.0/8".',
+        '6: callbacks.allow[1]: \'app\' is not host:port, an address or a network: write "host:443" or "10.1.0.0/16".',
+        "6: callbacks.secret: secret is missing. Write secret: ${WEBHOOK_SECRET}.",
+    ),
+    (
+        GOOD + f"callbacks: {{secret: {KEY}, allow: app:443}}\n",
+        '6: callbacks.allow: "app:443" stands where a list belongs. Write it in [brackets], or as lines that begin with a dash.',
+    ),
+    (GOOD + "drop: {}\n", "6: drop.directory: directory is missing. Write directory: /var/spool/notifier/drop."),
+    (
+        GOOD + "drop: /spool\n",
+        '6: drop: "/spool" stands where a mapping belongs. Write drop: and its keys on indented lines below it.',
+    ),
+    (
+        GOOD + "drop: {directory: d, provider: lumma, notify: [studio, stdio], state: failed}\n",
+        '6: drop.notify[1]: Endpoint "stdio" is not configured. Did you mean "studio"?',
+        '6: drop.provider: Provider "lumma" is not configured. Did you mean "luma"?',
+        "6: drop.state: Nobody can wait for failed: whoever waits for completed is told of a failure too. Write completed.",
+    ),
+    (
+        GOOD + "drop: {directory: d, state: done}\n",
+        '6: drop.state: "done" is not a state. Known: queued, running, completed, dreaming.',
+    ),
+    (GOOD + 'drop: {directory: ""}\n', "6: drop.directory: The text is empty. Write the path of a directory."),
+    (
+        GOOD + "watch_files: w.yaml\n",
+        '6: watch_files: "w.yaml" stands where a list belongs. Write it in [brackets], or as lines that begin with a dash.',
+    ),
+    (GOOD + "watches: 5\n", '6: watches: A watch is a mapping such as {id: "…"}, or a list of them.'),
+    (
+        GOOD + "watches:\n  - {id: 12}\n  - {id: a, notify: stduio, state: failed, x: 1}\n",
+        '7: watches[0].id: id must be text; quote it: "12".',
+        '8: watches[1].notify: Endpoint "stduio" is not configured. Did you mean "studio"?',
+        "8: watches[1].state: Nobody can wait for failed: wait for completed, and a generation that fails is answered at once with generation.failed.",
+        '8: watches[1].x: "x" is not a part of a watch. Known: id, provider, state, notify, callback_url, timeout, metadata.',
+    ),
+    (
+        GOOD + 'watches: [{id: a, notify: "${LEAK}"}, {id: "${MISSING}"}]\n',
+        "6: watches[0].notify: What ${LEAK} stands for is not accepted here.",
+        "6: watches[1].id: ${MISSING}: the environment variable MISSING is not set. Set it, or write the value itself.",
+    ),
+    (
+        GOOD + 'watches: [{id: a, callback_url: "https://a.example/"}]\n',
+        "6: watches[0].callback_url: callback_url needs a callbacks: section with a secret in the configuration, and there is none.",
+    ),
+    (
+        STORE + "providers: {luma: {kind: x, api_key: k}}\nwatches: [{id: a, provider: lumma}]\n" + ENDPOINTS,
+        '2: providers.luma.kind: "x" is not a kind of provider. Known: aimlapi-luma.',
+        '3: watches[0].provider: Provider "lumma" is not configured. Did you mean "luma"?',
+    ),
+    (GOOD + "x: &a 1\n", "6: x: Anchors (&a) are not supported; write the value out."),
+]
+
+
+@pytest.mark.parametrize(("text", "sentences"), [(t, s) for t, *s in WRONG], ids=range(len(WRONG)))
+def test_a_wrong_configuration_is_told_in_these_words(tmp_path: Path, text: str, sentences: list[str]) -> None:
+    """Each fault says where it is, what is wrong and what to write instead, and nothing else is complained of."""
+    assert faults(tmp_path, text) == sentences

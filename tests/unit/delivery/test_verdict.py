@@ -1,0 +1,97 @@
+"""What an answer means."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifier.delivery.verdict import LONGEST_HINT, explain, judge, retry_after, retryable, throttles
+from notifier.model import Answer, Verdict
+
+NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("status", range(100, 600))
+def test_success_is_2xx_and_nothing_else(status: int) -> None:
+    """Trap 7: no redirect and no 304 is a success."""
+    assert (judge(Answer(status_code=status)) is Verdict.DELIVERED) == (200 <= status <= 299)
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        (101, Verdict.PROTOCOL_ERROR),
+        (301, Verdict.REDIRECTED),
+        (304, Verdict.REDIRECTED),
+        (400, Verdict.CLIENT_ERROR),
+        (410, Verdict.GONE),
+        (429, Verdict.THROTTLED),
+        (500, Verdict.SERVER_ERROR),
+        (502, Verdict.THROTTLED),
+        (503, Verdict.SERVER_ERROR),
+        (504, Verdict.THROTTLED),
+        (600, Verdict.PROTOCOL_ERROR),
+        (999, Verdict.PROTOCOL_ERROR),
+        (None, Verdict.PROTOCOL_ERROR),
+    ],
+)
+def test_each_kind_of_status_has_its_verdict(status: int | None, verdict: Verdict) -> None:
+    """The words of the attempt row."""
+    assert judge(Answer(status_code=status)) is verdict
+
+
+def test_an_exchange_that_broke_off_is_judged_by_that() -> None:
+    """A 200 whose body never ended is a failure."""
+    assert judge(Answer(status_code=200, error=Verdict.TIMED_OUT)) is Verdict.TIMED_OUT
+
+
+def test_429_is_retried_and_so_is_all_but_success_and_gone() -> None:
+    """Trap 10: being told to slow down is no reason to drop a message."""
+    assert retryable(Verdict.THROTTLED)
+    assert throttles(Verdict.THROTTLED)
+    assert {verdict for verdict in Verdict if not retryable(verdict)} == {Verdict.DELIVERED, Verdict.GONE}
+    assert [verdict for verdict in Verdict if throttles(verdict)] == [Verdict.THROTTLED]
+
+
+def test_a_redirect_tells_the_person_what_to_change() -> None:
+    """The url in the configuration, to what the answer named."""
+    moved = Answer(status_code=301, location="https://new.example/")
+    assert explain(moved, judge(moved)) == "moved to https://new.example/: change the url"
+    assert "304" in explain(Answer(status_code=304), Verdict.REDIRECTED)
+    assert explain(Answer(status_code=200), Verdict.DELIVERED) == ""
+    assert explain(Answer(error=Verdict.RESET, detail="cut"), Verdict.RESET) == "cut"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("0", 0.0),
+        (" 120 ", 120.0),
+        ("-5", None),
+        ("1.5", None),
+        ("soon", None),
+        ("٣", None),
+        ("99999999", LONGEST_HINT),
+        ("9" * 400, LONGEST_HINT),
+        ("Sun, 22 Nov 2026 05:15:00 GMT", 60.0),
+        ("Sun, 22 Nov 2026 05:15:00 -0000", 60.0),
+        ("Sunday, 22-Nov-26 05:15:00 GMT", 60.0),
+        ("Sun Nov 22 05:15:00 2026", 60.0),
+        ("Sun, 22 Nov 2026 05:13:00 GMT", 0.0),
+        ("Sun, 22 Nov 2076 05:13:00 GMT", LONGEST_HINT),
+        ("Sun, 99 Nov 2026 05:13:00 GMT", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
+    """Capped at 24 h; what makes no sense is no hint."""
+    assert retry_after(value, NOW) == seconds
+
+
+@given(st.text(max_size=60))
+def test_any_retry_after_at_all_is_survived(value: str) -> None:
+    """The header comes from outside."""
+    seconds = retry_after(value, NOW)
+    assert seconds is None or 0 <= seconds <= LONGEST_HINT

@@ -1,0 +1,97 @@
+"""The agenda against a plain model, and its rounding."""
+
+from math import floor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifier.polling.agenda import Agenda
+
+KEYS = st.integers(0, 8)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), KEYS, st.floats(-20, 60)),
+        st.tuples(st.just("drop"), KEYS, st.just(0.0)),
+        st.tuples(st.just("take"), st.integers(0, 5), st.just(0.0)),
+        st.tuples(st.just("wait"), st.just(0), st.floats(0, 15)),
+    ),
+    max_size=80,
+)
+
+
+def expected_bucket(at: float, now: float, width: float) -> int:
+    if at <= now:
+        return floor(at / width)
+    return max(floor(at / width + 0.5), floor(now / width) + 1)
+
+
+@given(STEPS, st.sampled_from([0.25, 1.0, 3.0]))
+def test_the_agenda_does_what_a_dict_of_buckets_does(steps: list[tuple[str, int, float]], width: float) -> None:
+    """After any steps the same keys are there, the same are due, in the same order of buckets."""
+    agenda: Agenda[int] = Agenda(width)
+    model: dict[int, int] = {}
+    now = 1_000.0
+    for step, number, seconds in steps:
+        if step == "add":
+            agenda.add(number, now + seconds, now)
+            model[number] = expected_bucket(now + seconds, now, width)
+        elif step == "drop":
+            agenda.drop(number)
+            model.pop(number, None)
+        elif step == "wait":
+            now += seconds
+        else:
+            due = sorted(bucket for bucket in model.values() if bucket <= floor(now / width))
+            taken = agenda.take(now, number)
+            assert [model[key] for key in taken] == due[:number]
+            assert len(set(taken)) == len(taken)
+            for key in taken:
+                del model[key]
+        assert len(agenda) == len(model)
+        assert all((key in agenda) == (key in model) for key in range(9))
+        assert agenda.earliest() == (min(model.values()) * width if model else None)
+
+
+@pytest.mark.parametrize("late", [0.0, 0.1, 0.25, 0.49])
+@pytest.mark.parametrize("period", [5.0, 7.0, 60.0])
+def test_a_period_is_kept_however_late_in_its_bucket_the_look_is(period: float, late: float) -> None:
+    """A key that is added again within half a width of its edge falls due one period after that edge."""
+    agenda: Agenda[str] = Agenda()
+    agenda.add("a", 100.0, 100.0)
+    for turn in range(50):
+        edge = 100.0 + turn * period
+        assert agenda.earliest() == edge
+        assert agenda.take(edge + late, 10) == ["a"]
+        agenda.add("a", edge + late + period, edge + late)
+
+
+@given(st.floats(0, 1e6), st.floats(1e-3, 1e3), st.sampled_from([0.1, 0.25, 1.0]))
+def test_a_later_time_is_never_due_immediately(now: float, ahead: float, width: float) -> None:
+    """What is added for later is not taken at the same moment, and is due at the latest a width and a half later."""
+    agenda: Agenda[str] = Agenda(width)
+    agenda.add("a", now + ahead, now)
+    assert agenda.take(now, 1) == []
+    assert agenda.take(now + max(ahead, width) + 1.5 * width, 1) == ["a"]
+
+
+def test_the_longest_overdue_come_first_and_the_rest_stays() -> None:
+    """`take` gives the oldest buckets first, up to the limit, and keeps what it did not give."""
+    agenda: Agenda[str] = Agenda()
+    agenda.add("new", 99.0, 100.0)
+    agenda.add("old", 10.0, 100.0)
+    agenda.add("later", 105.0, 100.0)
+    assert agenda.take(100.0, 1) == ["old"]
+    assert agenda.take(100.0, 10) == ["new"]
+    assert list(agenda.take(200.0, 10)) == ["later"]
+    assert agenda.earliest() is None
+
+
+def test_a_key_that_is_moved_often_does_not_fill_the_memory() -> None:
+    """Entries left behind by moves are swept out before they outnumber the keys by far."""
+    agenda: Agenda[int] = Agenda()
+    for turn in range(50_000):
+        agenda.add(turn % 10, 100.0 + turn % 97, 0.0)
+    assert agenda._entries <= 2 * len(agenda) + 1_025
+    assert sum(len(bucket.keys) for bucket in agenda._buckets.values()) == agenda._entries
+    assert sorted(agenda.take(1_000.0, 100)) == list(range(10))

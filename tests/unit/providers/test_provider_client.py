@@ -1,0 +1,323 @@
+"""The client on real loopback HTTP, and what it makes of everything a wire can do."""
+
+import gzip
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+
+import anyio
+import httpx
+import pytest
+from anyio.abc import SocketAttribute, SocketStream
+
+from notifier import __version__
+from notifier.errors import ProviderBusy, ProviderError, ProviderRefused
+from notifier.ids import GenerationId, ProviderName
+from notifier.model import ProviderSettings, Secret
+from notifier.providers import client as client_module
+from notifier.providers.base import Ask, Reply
+from notifier.providers.client import ProviderClient, retry_after
+
+KEY = "sk-very-secret-key-0123456789"
+NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
+
+
+class StillClock:
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+def settings(base_url: str = "http://api.test", *, key: str = KEY, limit: float = 5.0) -> ProviderSettings:
+    return ProviderSettings(
+        name=ProviderName("luma"),
+        kind="aimlapi-luma",
+        base_url=base_url,
+        api_key=Secret(key),
+        request_timeout=timedelta(seconds=limit),
+    )
+
+
+async def asked(transport: httpx.AsyncBaseTransport, using: ProviderSettings | None = None) -> Reply:
+    using = using or settings()
+    async with ProviderClient(transport, clock=StillClock()) as client:
+        return await client.ask(Ask(ids=(GenerationId("a"),), url=using.base_url + "/x?ids%5B%5D=a", multi=True), using)
+
+
+async def failed(transport: httpx.AsyncBaseTransport, using: ProviderSettings | None = None) -> ProviderError:
+    """The error it comes to, held to what holds for every message."""
+    with pytest.raises((ProviderBusy, ProviderRefused)) as caught:
+        await asked(transport, using)
+    message = str(caught.value)
+    assert message.isprintable()
+    assert "luma" in message
+    assert KEY not in message
+    return caught.value
+
+
+def replying(status: int, content: bytes = b"", headers: dict[str, str] | None = None) -> httpx.MockTransport:
+    return httpx.MockTransport(lambda _: httpx.Response(status, content=content, headers=headers))
+
+
+class Chunks(httpx.AsyncByteStream):
+    """A body that arrives piece by piece."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks = chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk
+
+
+def streaming(*chunks: bytes, encoding: str | None = None) -> httpx.MockTransport:
+    headers = {} if encoding is None else {"Content-Encoding": encoding}
+    return httpx.MockTransport(lambda _: httpx.Response(200, stream=Chunks(*chunks), headers=headers))
+
+
+@asynccontextmanager
+async def serving(answer: Callable[[SocketStream], Awaitable[None]]) -> AsyncIterator[str]:
+    """A loopback server that reads one request head and lets `answer` do the rest; gives its base URL."""
+
+    async def serve(stream: SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+            await answer(stream)
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    async with listener, anyio.create_task_group() as group:
+        group.start_soon(listener.serve, serve)
+        yield f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}"
+        group.cancel_scope.cancel()
+
+
+# ---- what is sent -------------------------------------------------------------------------------------------------
+async def test_a_look_carries_the_key_and_says_what_it_takes() -> None:
+    """One GET of exactly the URL given, with the key, our name and version, gzip only, no cookies."""
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json=[], headers={"Set-Cookie": "a=b", "Retry-After": "3"})
+
+    async with ProviderClient(httpx.MockTransport(answer), clock=StillClock()) as client:
+        ask = Ask(ids=(GenerationId("a"),), url="http://api.test/x?generation_ids%5B%5D=a%2Fb&c=d,e", multi=True)
+        for _ in range(2):
+            reply = await client.ask(ask, settings())
+    assert reply == Reply(status=200, body=b"[]", retry_after=3.0)
+    for request in seen:
+        assert (request.method, str(request.url)) == ("GET", ask.url)
+        assert request.headers["authorization"] == f"Bearer {KEY}"
+        assert request.headers["accept"] == "application/json"
+        assert request.headers["accept-encoding"] == "gzip"
+        assert request.headers["user-agent"] == f"notifier/{__version__}"
+        assert "cookie" not in request.headers
+
+
+@pytest.mark.parametrize("key", ["", "abc\ndef-secret", "schlüssel", " padded", "tab\tbed"])
+async def test_a_key_that_no_header_can_carry_is_refused_unseen(key: str) -> None:
+    """The operator is told what to look for, and the key is not in the message."""
+    error = await failed(replying(200), settings(key=key))
+    assert isinstance(error, ProviderRefused)
+    assert "api_key" in str(error)
+    assert not key or key not in str(error)
+
+
+# ---- over a real socket -------------------------------------------------------------------------------------------
+async def test_a_packed_reply_arrives_unpacked() -> None:
+    """Real HTTP, gzip, the body sent in pieces."""
+    packed = gzip.compress(b'[{"id": "a"}]' * 500)
+
+    async def answer(stream: SocketStream) -> None:
+        await stream.send(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed))
+        for start in range(0, len(packed), 7):
+            await stream.send(packed[start : start + 7])
+
+    async with serving(answer) as url:
+        reply = await asked(httpx.AsyncHTTPTransport(), settings(url))
+    assert reply.body == b'[{"id": "a"}]' * 500
+
+
+async def test_the_deadline_is_over_the_whole_exchange() -> None:
+    """A server that drips one byte after another is given up at the deadline, whatever it sends."""
+
+    async def drip(stream: SocketStream) -> None:
+        await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        with anyio.move_on_after(30):
+            while True:
+                await stream.send(b" ")
+                await anyio.sleep(0.01)
+
+    async def swallow(stream: SocketStream) -> None:
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # the client hung up
+            await drip(stream)
+
+    async with serving(swallow) as url:
+        error = await failed(httpx.AsyncHTTPTransport(), settings(url, limit=0.2))
+    assert isinstance(error, ProviderBusy)
+    assert "within 0.2 s" in str(error)
+
+
+async def test_a_closed_port_is_busy() -> None:
+    """Nobody listens: the host is named."""
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    port = listener.extra(SocketAttribute.local_port)
+    await listener.aclose()
+    error = await failed(httpx.AsyncHTTPTransport(), settings(f"http://127.0.0.1:{port}"))
+    assert isinstance(error, ProviderBusy)
+    assert f"could not connect to 127.0.0.1:{port}" in str(error)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\ncut", b"HTTP/1.1 \x00 OK\r\n\r\n"],
+)
+async def test_what_is_not_http_or_is_cut_off_is_busy(sent: bytes) -> None:
+    """A connection that ends early or speaks another protocol never crashes a look."""
+
+    async def answer(stream: SocketStream) -> None:
+        await stream.send(sent)
+
+    async with serving(answer) as url:
+        assert isinstance(await failed(httpx.AsyncHTTPTransport(), settings(url)), ProviderBusy)
+
+
+# ---- bodies -------------------------------------------------------------------------------------------------------
+async def test_a_body_above_the_limit_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain, packed, or read already by the transport: never more than the limit is kept."""
+    monkeypatch.setattr(client_module, "BODY_LIMIT", 1_000)
+    assert len((await asked(streaming(b"x" * 400, b"x" * 600))).body) == 1_000
+    for wire in (
+        streaming(b"x" * 400, b"x" * 601),
+        replying(200, b"x" * 1_001),
+        streaming(gzip.compress(b"x" * 1_001), encoding="gzip"),
+        streaming(gzip.compress(b"x" * 50_000_000), encoding="gzip"),
+    ):
+        error = await failed(wire)
+        assert isinstance(error, ProviderBusy)
+        assert "MiB" in str(error)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", " x-gzip "])
+async def test_gzip_is_known_by_its_names(encoding: str) -> None:
+    """The header is compared without case and blanks."""
+    assert (await asked(streaming(gzip.compress(b"[]"), encoding=encoding))).body == b"[]"
+
+
+@pytest.mark.parametrize(
+    ("chunks", "encoding"),
+    [
+        ((b"not gzip",), "gzip"),
+        ((gzip.compress(b"[1,2,3]")[:-9],), "gzip"),
+        ((), "gzip"),
+        ((b"[]",), "br"),
+        ((zlib.compress(b"[]"),), "deflate"),
+    ],
+)
+async def test_a_body_that_cannot_be_unpacked_is_busy(chunks: tuple[bytes, ...], encoding: str) -> None:
+    """Broken, truncated, or packed in a way nobody asked for."""
+    assert isinstance(await failed(streaming(*chunks, encoding=encoding)), ProviderBusy)
+
+
+async def test_an_error_body_does_not_repeat_the_key() -> None:
+    """Error texts end up in logs; a provider that quotes the key does not bring it there."""
+    reply = await asked(replying(401, b'{"message":"bad key ' + KEY.encode() + b'"}'))
+    assert reply.body == b'{"message":"bad key ***"}'
+
+
+# ---- redirects and Retry-After ------------------------------------------------------------------------------------
+async def test_a_redirect_is_not_followed() -> None:
+    """The operator reads where it leads and what to change; no second request is made, no query shown."""
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(301, headers={"Location": "https://elsewhere.test/v3?token=hidden"})
+
+    error = await failed(httpx.MockTransport(answer))
+    assert isinstance(error, ProviderRefused)
+    assert "moved to https://elsewhere.test/v3. Change its base_url, which is http://api.test." in str(error)
+    assert len(requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, None),
+        ("", None),
+        ("120", 120.0),
+        (" 0 ", 0.0),
+        ("1" * 5_000, 111_111_111.0),
+        ("-5", None),
+        ("1.5", None),
+        ("nan", None),
+        ("soon", None),
+        ("Sun, 22 Nov 2026 05:15:00 GMT", 60.0),
+        ("Sun, 22 Nov 2026 05:13:00 GMT", 0.0),
+        ("Sun, 22 Nov 2026 05:15:00 -0000", None),
+        ("Sun, 99 Nov 2026 05:15:00 GMT", None),
+        ("Sun, 22 Nov 99999999999 05:15:00 GMT", None),
+        ("١٢", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(text: str | None, expected: float | None) -> None:
+    """What is neither is no wish at all."""
+    assert retry_after(text, now=NOW) == expected
+
+
+# ---- nothing is left untranslated ---------------------------------------------------------------------------------
+def family(root: type[BaseException]) -> list[type[BaseException]]:
+    return [root, *(kind for child in root.__subclasses__() for kind in family(child))]
+
+
+def made(kind: type[BaseException]) -> BaseException:
+    """One such error whose text holds the key and control characters, as far as its constructor takes a text."""
+    text = f"went wrong\n\x1b[31m Bearer {KEY}"
+    if kind is httpx.HTTPStatusError:
+        request = httpx.Request("GET", "http://api.test")
+        return httpx.HTTPStatusError(text, request=request, response=httpx.Response(500, request=request))
+    try:
+        return kind(text)
+    except TypeError:  # it takes no text
+        return kind()
+
+
+WIRE_ERRORS = sorted(
+    {
+        kind
+        for root in (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, TimeoutError)
+        for kind in family(root)
+        if kind.__module__.partition(".")[0] in ("httpx", "builtins", "asyncio", "anyio")
+    }
+    | {ConnectionResetError, BrokenPipeError, OSError, ssl.SSLError, ssl.SSLCertVerificationError},
+    key=lambda kind: kind.__name__,
+)
+
+
+@pytest.mark.parametrize("kind", WIRE_ERRORS)
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "in the body"])
+async def test_every_error_of_the_wire_is_translated(kind: type[BaseException], *, late: bool) -> None:
+    """No subclass of httpx's errors, no timeout and no socket error passes as itself, before the head or after it."""
+    error = made(kind)
+
+    class Breaking(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"["
+            raise error
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        if late:
+            return httpx.Response(200, stream=Breaking())
+        raise error
+
+    assert isinstance(await failed(httpx.MockTransport(answer)), ProviderBusy)
+
+
+@pytest.mark.parametrize("base_url", ["http://[::1", "nonsense", "ftp://api.test", "http://api.test:99999999"])
+async def test_a_base_url_that_is_none_is_an_error_of_ours(base_url: str) -> None:
+    """Whatever passed the configuration, a look ends in one of our errors."""
+    await failed(httpx.AsyncHTTPTransport(), settings(base_url))
