@@ -1,23 +1,23 @@
 """The composition root: the one place that constructs the parts and ties them together. `cli` parses, `app` wires.
 
-One task group is the daemon, started from the drain to the tap: what is owed goes out first, the doors open last, then READY.
-A loop that crashes ends the process, and systemd starts it again: no part is watched over by another.
+One task group is the daemon, started from the drain to the tap: what is owed goes out first, the doors open last, then
+READY. A loop that crashes ends the process, and systemd starts it again: no part is watched over by another.
 
-It stops twice. First doors and looks end at once, so that a long request never delays the stop, and attempts in flight get `GRACE`.
-Then everything is cancelled, and what is still open is written down as interrupted, within `LAST_WRITE`.
+It stops twice. First doors and looks end at once, so that a long request never delays the stop, and attempts in flight
+get `GRACE`. Then everything is cancelled, and what is still open is written down as interrupted, within `LAST_WRITE`.
 
 This file is long and straight on purpose: a reader sees here what exists, and in which order.
 """
 
 import random
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
 import anyio
 import structlog
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskStatus
 
 from notifier import telemetry
 from notifier.bell import Bell
@@ -168,16 +168,14 @@ class Daemon:
         try:
             await self._dispatcher.hand_back()
         except StoreUnavailable as error:  # the leases lapse; the next start ends them
-            _log.error(telemetry.STORE_UNAVAILABLE, error=str(error))  # noqa: TRY400  the sentence says it all
+            _log.error(telemetry.STORE_UNAVAILABLE, error=str(error))
 
     # ---- doors ----
     async def _open_doors(self) -> None:
         """The watch files and the drop directory, as the configuration has them now."""
         settings = self._settings
         if settings.watch_files:
-            self._files = WatchFiles(
-                settings.watch_files, self._registrar, self._known_now, bell=self._reread
-            )
+            self._files = WatchFiles(settings.watch_files, self._registrar, self._known_now, bell=self._reread)
             await self._open("watch files", self._files.run)
         if settings.drop is not None and "drop" not in self._doors:
             self._drop = DropDirectory(
@@ -185,7 +183,7 @@ class Daemon:
             )
             await self._open("drop", self._drop.run)
 
-    async def _open(self, name: str, run: Callable[..., object]) -> None:
+    async def _open(self, name: str, run: Callable[..., Awaitable[None]]) -> None:
         scope = self._doors[name] = anyio.CancelScope()
 
         async def taking(*, task_status: TaskStatus[None]) -> None:

@@ -9,8 +9,8 @@ NotifierError
 │   └── BatchRejected   the batch            -> split it until the one bad ID stands alone
 ├── EndpointRefused     the guard said no    -> recorded on the delivery with its reason
 ├── StoreError
-│   ├── StoreUnavailable time or the operator -> the store cannot write now: nothing is accepted, looked at or sent; try again
-│   └── StoreRefused    the operator         -> in use by another daemon, of a newer version, not a store: exit 78
+│   ├── StoreUnavailable the operator, time  -> it cannot write now: nothing is accepted, looked at or sent
+│   └── StoreRefused    the operator         -> in use by another daemon, too new, not a store: exit 78
 └── LeaseLost           nobody               -> another worker has it: throw the result away, quietly
 """
 

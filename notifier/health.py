@@ -1,7 +1,7 @@
-"""What is wrong now, part by part, and whether every loop still turns. Memory only; readiness and STATUS are drawn from it.
+"""What is wrong now, part by part, and whether every loop turns. Memory only; readiness and STATUS are drawn from it.
 
-A part names its trouble in a sentence that says what to do, and takes it back when it is over. The store is special: while it
-cannot write, nobody looks, claims or accepts, so loops wait here for it.
+A part names its trouble in a sentence that says what to do, and takes it back when it is over. The store is special:
+while it cannot write, nobody looks, claims or accepts, so loops wait here for it.
 """
 
 from collections.abc import Mapping

@@ -26,9 +26,7 @@ def _digest(*facts: str) -> str:
     return base64.b32encode(hashlib.sha256(joined).digest()).decode().rstrip("=").lower()
 
 
-def message_id(
-    *, provider: str, generation: str, target: str, endpoint: str, kind: str, round_: int
-) -> MessageId:
+def message_id(*, provider: str, generation: str, target: str, endpoint: str, kind: str, round_: int) -> MessageId:
     """The `webhook-id` of what is owed: `kind` is result, expired or unknown; `round_` counts reopenings.
 
     Format, URL, secrets, metadata and the state reached are not in it.

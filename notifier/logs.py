@@ -52,7 +52,7 @@ def _json_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -
 
 
 def _journal_line(logger: object, method: str, event: MutableMapping[str, Any]) -> str:
-    """journald keeps the time and takes the priority from the prefix."""
+    """The journal keeps the time and takes the priority from the prefix."""
     event.pop("at", None)
     return journal_prefix(str(event.get("level", "info"))) + _json_line(logger, method, event)
 

@@ -1,7 +1,8 @@
 """The daemon as a service: signals in, systemd's notices out.
 
-READY when the doors are open, STATUS as things change, WATCHDOG only while every loop turns and the scheduler beats, RELOADING
-around a reload, STOPPING at the first signal to stop. SIGHUP rereads the configuration, and a bad one changes nothing.
+READY when the doors are open, STATUS as things change, WATCHDOG only while every loop turns and the scheduler beats,
+RELOADING around a reload, STOPPING at the first signal to stop. SIGHUP rereads the configuration, and a bad one
+changes nothing.
 """
 
 import signal
@@ -74,14 +75,14 @@ async def _reload(daemon: Daemon, reread: Callable[[], Settings]) -> None:
     try:
         await daemon.reload(reread())
     except ConfigError as error:
-        _log.error(  # noqa: TRY400  the faults say it all
+        _log.error(
             telemetry.CONFIG_REFUSED,
             note="the configuration that was running goes on",
             faults=[str(fault) for fault in error.faults],
         )
     except StoreUnavailable as error:
         note = "the new configuration acts; watches new in it are registered at the next reload or start"
-        _log.error(telemetry.STORE_UNAVAILABLE, error=str(error), note=note)  # noqa: TRY400  the sentence says it all
+        _log.error(telemetry.STORE_UNAVAILABLE, error=str(error), note=note)
     finally:
         systemd.notify(systemd.READY)
 

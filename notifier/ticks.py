@@ -1,4 +1,4 @@
-"""The metronome: APScheduler, and its only importer. Its jobs ring bells and beat; no work, no state, no cancellation in them.
+"""The metronome: APScheduler, and its only importer. Its jobs ring bells; no work, state or cancellation in them.
 
 One job per recurring duty, never one per watch. A beat that comes late is made up by one, not by many.
 """

@@ -20,8 +20,9 @@ Should the server have read the first one after all, it sees the same `webhook-i
 import errno
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from types import SimpleNamespace
 from typing import Any, Final
 
 import aiohttp
@@ -189,6 +190,19 @@ class _Body(httpx.AsyncByteStream):
         self._answer.close()
 
 
+@dataclass(slots=True)
+class _Trip:
+    """One request on its way."""
+
+    #: A socket was opened for it: it does not ride on a kept connection.
+    opened: bool = False
+    repeated: bool = False
+
+
+#: Tells for which request a socket opens. Hooks of aiohttp's would tell it too, and slow every request down.
+_trip: ContextVar[_Trip] = ContextVar("_trip")
+
+
 # ---- the transport ------------------------------------------------------------------------------------------------
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """Speaks HTTP/1.1 for httpx, with kept-alive connections.
@@ -227,7 +241,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def _send(
         self, session: aiohttp.ClientSession, request: httpx.Request, body: bytes
     ) -> aiohttp.ClientResponse:
-        trip = SimpleNamespace(reused=False)
+        trip = _Trip()
+        _trip.set(trip)
         headers = CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw)
         url = URL(request.extensions.get("url") or str(request.url), encoded=True)
         timeout = _timeout(request.extensions.get("timeout"))
@@ -240,17 +255,14 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                     data=body or None,
                     timeout=timeout,
                     allow_redirects=False,
-                    trace_request_ctx=trip,
                 )
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError) as error:
-                if not trip.reused or isinstance(error, aiohttp.ClientConnectorError):
+                if trip.opened or trip.repeated or isinstance(error, aiohttp.ClientConnectorError):
                     raise
-                trip.reused = False
+                trip.repeated = True
 
     def _open(self) -> aiohttp.ClientSession:
         """At the first request: aiohttp wants the running loop."""
-        reuse = aiohttp.TraceConfig()
-        reuse.on_connection_reuseconn.append(_note_reuse)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 resolver=_CheckedResolver(self._resolver or aiohttp.ThreadedResolver(), self._guard),
@@ -265,19 +277,15 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             read_bufsize=_BUFFER,
             skip_auto_headers=_NO_HEADERS_OF_ITS_OWN,
             response_class=_Answer,
-            trace_configs=[reuse],
         )
         return self._session
 
     def _open_socket(self, address: tuple[Any, ...]) -> socket.socket:
         """The true check: nothing else opens a socket, and it is for this address."""
         family, kind, protocol, _, target = address
+        _trip.get().opened = True
         _ask(self._guard, target[0])
         return socket.socket(family, kind, protocol)
-
-
-async def _note_reuse(_session: aiohttp.ClientSession, context: SimpleNamespace, _: object) -> None:
-    context.trace_request_ctx.reused = True
 
 
 def _timeout(asked: Mapping[str, float | None] | None) -> aiohttp.ClientTimeout:

@@ -23,7 +23,7 @@ _MOST_SIGNATURES: Final = 32
 _HEADERS: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
 
-class InvalidSignature(Exception):  # noqa: N818  reads as what it is in the receiver's `except`
+class InvalidSignature(Exception):
     """The message is not to be trusted; the text says why. Answer 400 or 401."""
 
 

@@ -1,1 +1,1 @@
-"""The commands. They parse, call and print; what a command does stands elsewhere. Exit codes are those of sysexits(3)."""
+"""The commands: they parse, call and print. Exit codes are those of sysexits(3)."""

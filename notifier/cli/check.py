@@ -1,4 +1,4 @@
-"""`notifier check`: what would stop the daemon, or make it deaf, said before it is started. Changes nothing anywhere."""
+"""`notifier check`: what would stop the daemon, or make it deaf, said before it starts. Changes nothing anywhere."""
 
 import os
 import uuid
@@ -8,7 +8,7 @@ import anyio
 import typer
 
 from notifier.clock import SystemClock
-from notifier.config import Origin, SecretSource, load, sources_of_secrets
+from notifier.config import SecretSource, load, sources_of_secrets
 from notifier.errors import BatchRejected, ProviderError, StoreError
 from notifier.ids import GenerationId
 from notifier.model import ProviderSettings, Settings

@@ -1,6 +1,6 @@
 """`list`, `show` and `backup`: what the store knows, read beside the running daemon.
 
-Output is for a person and for grep: plain lines, one fact each, times in UTC. What came from outside passes `printable`.
+For a person and for grep: plain lines, one fact each, times in UTC. What came from outside passes `printable`.
 """
 
 import os
@@ -13,8 +13,9 @@ import typer
 
 from notifier.clock import iso
 from notifier.config import read_store_path
+from notifier.ids import GenerationId
 from notifier.intake.text import printable
-from notifier.model import Verdict
+from notifier.model import DeliveryStatus, Verdict, WatchStatus
 from notifier.store.base import AttemptLine, DeliveryLine, GenerationLine, ReportStore, Story, WatchLine
 from notifier.store.sqlite import open_reader
 
@@ -51,17 +52,18 @@ def _generation(line: GenerationLine) -> str:
     return f"{id_:{_ID_WIDTH}}  {line.provider:12}  {state:10}  {iso(line.registered_at):24}  {counts}"
 
 
-def _counted(counts: Mapping[object, int]) -> list[str]:
+def _counted(counts: Mapping[WatchStatus, int] | Mapping[DeliveryStatus, int]) -> list[str]:
     return [f"{count} {status}" for status, count in counts.items() if count]
 
 
 def show_story(config: str, generation: str) -> int:
     """Print every story of this ID; 1 where there is none."""
-    from notifier.ids import GenerationId
-
     stories = read_store(config, lambda store: store.stories(GenerationId(generation)))
     if not stories:
-        typer.echo(f"No generation {printable(generation, 256)} was ever registered; `notifier list --all` shows which were.", err=True)
+        typer.echo(
+            f"No generation {printable(generation, 256)} was ever registered; `notifier list --all` shows which were.",
+            err=True,
+        )
         return 1
     for story in stories:
         for line in _story(story):
@@ -105,7 +107,11 @@ def _watch(watch: WatchLine) -> Iterator[str]:
 def _delivery(delivery: DeliveryLine) -> Iterator[str]:
     yield f"  callback  {delivery.message_id}"
     yield f"            {delivery.type}, owed since {iso(delivery.created_at)}"
-    yield f"            {delivery.status}" + _at(", next attempt ", delivery.due_at) + (f": {delivery.reason}" if delivery.reason else "")
+    yield (
+        f"            {delivery.status}"
+        + _at(", next attempt ", delivery.due_at)
+        + (f": {delivery.reason}" if delivery.reason else "")
+    )
     for attempt in delivery.attempts:
         yield _attempt(attempt)
 
@@ -118,7 +124,9 @@ def _attempt(attempt: AttemptLine) -> str:
     if attempt.head and attempt.verdict is not Verdict.DELIVERED:
         words.append(f"it answered: {attempt.head.decode(errors='replace')}")
     note = "; ".join(printable(word, 200) for word in words if word)
-    return f"            attempt {attempt.number}  {iso(attempt.started_at)}  {outcome}{status}" + (f": {note}" if note else "")
+    return f"            attempt {attempt.number}  {iso(attempt.started_at)}  {outcome}{status}" + (
+        f": {note}" if note else ""
+    )
 
 
 def _at(words: str, moment: datetime | None) -> str:
@@ -127,4 +135,6 @@ def _at(words: str, moment: datetime | None) -> str:
 
 def back_up(config: str, file: str) -> None:
     read_store(config, lambda store: store.backup(file))
-    typer.echo(f"The store stands in {file}. To restore: stop notifier, put it in the store's place, start notifier.", err=True)
+    typer.echo(
+        f"The store stands in {file}. To restore: stop notifier, put it in the store's place, start notifier.", err=True
+    )

@@ -1,7 +1,7 @@
 """`notifier`: the commands, and what their errors look like to a person and to a service manager.
 
-Exit codes: 0 done; 1 something asked for is not so; 2 wrong words on the command line; 75 (EX_TEMPFAIL) try again later; 78 (EX_CONFIG) the
-operator must change something first. Each command imports what it needs when it runs: the daemon stays small, `--help` quick.
+Exit codes: 0 done; 1 something asked for is not so; 2 wrong words on the command line; 75 (EX_TEMPFAIL) try again
+later; 78 (EX_CONFIG) the operator must change something first. Each command imports what it needs when it runs.
 """
 
 import sys
@@ -100,7 +100,8 @@ def list_(
 # An ID may begin with a dash: what is not an option of ours is taken as it stands, with or without `--` before it.
 @app.command(context_settings={"ignore_unknown_options": True})
 def show(
-    generation: Annotated[str, typer.Argument(metavar="ID", help="The generation's ID.")], config: Config = _DEFAULT_CONFIG
+    generation: Annotated[str, typer.Argument(metavar="ID", help="The generation's ID.")],
+    config: Config = _DEFAULT_CONFIG,
 ) -> None:
     """Tell the whole story of one generation: why did its callback not arrive?"""
     from notifier.cli.inspect import show_story
@@ -110,7 +111,8 @@ def show(
 
 @app.command()
 def backup(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Where to; must not exist yet.")], config: Config = _DEFAULT_CONFIG
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Where to; must not exist yet.")],
+    config: Config = _DEFAULT_CONFIG,
 ) -> None:
     """Write a consistent copy of the store, beside a running daemon too."""
     from notifier.cli.inspect import back_up
@@ -120,7 +122,10 @@ def backup(
 
 @secret_app.command("new")
 def secret_new(
-    *, asymmetric: Annotated[bool, typer.Option("--asymmetric", help="An ed25519 pair (v1a) in place of a shared key.")] = False
+    *,
+    asymmetric: Annotated[
+        bool, typer.Option("--asymmetric", help="An ed25519 pair (v1a) in place of a shared key.")
+    ] = False,
 ) -> None:
     """Make a new signing secret."""
     from notifier.cli.secret import print_new

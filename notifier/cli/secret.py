@@ -6,8 +6,8 @@ import secrets
 import typer
 
 from notifier.config import load
-from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.addresses import normalise_url
+from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.signature import new_asymmetric_secret, new_secret, public_key
 from notifier.errors import ConfigError, Fault, NotifierError
 from notifier.ids import EndpointIdentity
@@ -26,7 +26,9 @@ def print_new(*, asymmetric: bool) -> None:
 def print_for(url: str, config: str) -> None:
     settings = load(config, environ=os.environ)
     if settings.callbacks is None:
-        raise ConfigError([Fault(source=config, message="there is no callbacks: section, so no callback_url is accepted; add one")])
+        raise ConfigError(
+            [Fault(source=config, message="there is no callbacks: section, so no callback_url is accepted; add one")]
+        )
     try:
         identity = EndpointIdentity(normalise_url(url))
     except ValueError as error:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path as File
 from typing import Any, Final
 
-from notifier.config.expand import BROKEN, uses_environment, variables
+from notifier.config.expand import BROKEN, Expanded, uses_environment, variables
 from notifier.errors import Fault
 from notifier.intake.text import Document, Path, did_you_mean, printable, show_path
 from notifier.model import Secret
@@ -149,7 +149,7 @@ class SecretReader:
             case str():
                 return str(written)
             case {"file": str(name), **rest} if not rest:
-                return _read(self._base / name, str(self._base / name))
+                return _read(self._base / name, name.source if isinstance(name, Expanded) else str(self._base / name))
             case {"credential": str(name), **rest} if not rest:
                 return self._credential(name)
             case dict():
@@ -164,12 +164,13 @@ class SecretReader:
     def _credential(self, name: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9_.@:-]{1,255}", name, re.ASCII) or name in (".", ".."):
             raise ValueError("The name of a credential is letters, digits and . _ @ : - only, as in LoadCredential=.")
+        shown = name.source if isinstance(name, Expanded) else name
         if not self._credentials:
             raise ValueError(
-                f"{{credential: {name}}}: $CREDENTIALS_DIRECTORY is not set; the service manager sets it. "
-                f"Write LoadCredential={name}:PATH in the unit, or use {{file: PATH}}."
+                f"{{credential: {shown}}}: $CREDENTIALS_DIRECTORY is not set; the service manager sets it. "
+                f"Write LoadCredential={shown}:PATH in the unit, or use {{file: PATH}}."
             )
-        return _read(File(self._credentials) / name, f"$CREDENTIALS_DIRECTORY/{name}")
+        return _read(File(self._credentials) / name, f"$CREDENTIALS_DIRECTORY/{shown}")
 
 
 def _read(file: File, name: str) -> str:

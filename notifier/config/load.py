@@ -4,6 +4,7 @@ A fault does not stop the search: what can still be judged is judged, and what a
 """
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from pathlib import Path as File
 from typing import Final
@@ -21,6 +22,8 @@ from notifier.intake.request import MAX_BYTES, Known, requests_from
 from notifier.intake.text import Document, TextError, read_yaml
 from notifier.model import Settings, WatchRequest
 
+#: How the reader's complaint about a repeated key ends; it quotes the key, not the secret.
+_TWICE: Final = " stands twice here; keep one."
 _WHOLE: Final = (
     "The configuration is a mapping that begins with store:, providers: and endpoints:; see config.example.yaml."
 )
@@ -35,14 +38,17 @@ def load(path: str, *, environ: Mapping[str, str]) -> Settings:
 
 
 def read_store_path(path: str, *, environ: Mapping[str, str] | None = None) -> str:
-    """The store that the configuration at `path` names; nothing else of it is judged, and no secret is read."""
+    """The store that the configuration at `path` names; nothing else of it is judged, and no secret is read.
+
+    `environ` is the process's own unless it is given.
+    """
     document, faults = _document(path)
     value = document.value.get("store") if isinstance(document.value, dict) else None
     if value is None:
         missing = Fault(message=f"store is missing. Write {Store.example}.", path="store")
         raise _error(path, faults or [missing if isinstance(document.value, dict) else _not_a_mapping(document)])
     try:
-        expanded = expand_text(value, environ or {}) if isinstance(value, str) else value
+        expanded = expand_text(value, os.environ if environ is None else environ) if isinstance(value, str) else value
         return absolute(Store().read(expanded), base_of(path))
     except ValueError as error:
         raise _error(path, [Fault(message=str(error), path="store", line=document.line(("store",)))]) from None
@@ -132,7 +138,7 @@ def _bytes(path: str) -> bytes:
 
 def _discreet(fault: Fault) -> Fault:
     """Complaints about text quote it; where a secret stands they must not."""
-    if not is_place(fault.path):
+    if not is_place(fault.path) or fault.message.endswith(_TWICE):
         return fault
     return dataclasses.replace(fault, message="This is not plain text to YAML. Put the secret in quotes.")
 

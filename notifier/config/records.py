@@ -4,16 +4,18 @@ What one value alone cannot show is judged here: names that must exist, sections
 """
 
 import dataclasses
+import glob
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path as File
 from typing import Any
 
 from notifier.config.shapes import ConfigShape, DropShape, EndpointShape, ProviderShape
+from notifier.config.values import guess, shown
 from notifier.errors import Fault
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
 from notifier.intake.request import Known, KnownProvider
-from notifier.intake.text import Document, Path, did_you_mean, printable, show_path
+from notifier.intake.text import Document, Path, show_path
 from notifier.model import (
     CallbackSettings,
     DropSettings,
@@ -38,7 +40,8 @@ def settings_from(shape: ConfigShape, *, source: str) -> Settings:
         endpoints={name: _endpoint(name, each) for name, each in shape.endpoints.items()},
         callbacks=CallbackSettings(secret=callbacks.secret, allow=tuple(callbacks.allow)) if callbacks else None,
         watches=(),
-        watch_files=tuple(absolute(glob, base) for glob in shape.watch_files),
+        # The directory's own name is no pattern.
+        watch_files=tuple(absolute(pattern, File(glob.escape(str(base)))) for pattern in shape.watch_files),
         drop=_drop(shape.drop, shape, base) if shape.drop else None,
     )
 
@@ -91,7 +94,9 @@ def _drop(shape: DropShape, whole: ConfigShape, base: File) -> DropSettings:
     return DropSettings(
         directory=absolute(shape.directory, base),
         defaults=WatchDefaults(
-            provider=shape.provider, notify=tuple(dict.fromkeys(shape.notify)), state=target or State.COMPLETED
+            provider=None if shape.provider is None else str(shape.provider),
+            notify=tuple(dict.fromkeys(map(str, shape.notify))),
+            state=target or State.COMPLETED,
         ),
     )
 
@@ -133,11 +138,11 @@ def _drop_faults(drop: DropShape, whole: ConfigShape) -> Iterator[tuple[Path, st
             "Nobody can wait for failed: whoever waits for completed is told of a failure too. Write completed.",
         )
     elif drop.state.lower() not in targets:
-        yield ("state",), f'"{printable(drop.state, 60)}" is not a state.{did_you_mean(drop.state, targets)}'
+        yield ("state",), f"{shown(drop.state)} is not a state.{guess(drop.state, targets)}"
 
 
 def _unknown(noun: str, name: str, known: Mapping[str, Any]) -> str:
-    return f'{noun} "{printable(name, 64)}" is not configured.{did_you_mean(name, known) or " There is none."}'
+    return f"{noun} {shown(name)} is not configured.{guess(name, known) or ' There is none.'}"
 
 
 # ---- for intake ---------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from notifier.config.secret_values import ApiKey, HeaderValue, SigningKey, check_headers
 from notifier.config.targets import AllowEntry, BaseUrl, EndpointUrl, Store
-from notifier.config.values import Duration, EventTypes, Name, OneOf, OnOff, Rate, Retry, Text, Whole
+from notifier.config.values import Duration, EventTypes, FilePath, Name, OneOf, OnOff, Rate, Retry, Text, Whole
 from notifier.model import CallbackSettings, EndpointSettings, ProviderSettings, Secret
 from notifier.providers.registry import KINDS
 
@@ -130,8 +130,8 @@ class CallbacksShape(_Section):
 class DropShape(_Section):
     """`drop:` is a directory where other programs put files that register watches."""
 
-    directory: Annotated[str, Text("the path of a directory", example="directory: /var/spool/notifier/drop")] = Field(
-        description="The directory; a relative path starts at the configuration file."
+    directory: Annotated[str, FilePath("the path of a directory", example="directory: /var/spool/notifier/drop")] = (
+        Field(description="The directory; a relative path starts at the configuration file.")
     )
     provider: Annotated[str | None, Text("the name of a provider")] = Field(
         default=None, description="For entries that name none. By default the only provider there is."
@@ -161,6 +161,6 @@ class ConfigShape(_Section):
     )
     watches: Any = Field(default=None, description="A list of watches, written here.")
     watch_files: Annotated[
-        list[Annotated[str, Text("the path of watch files; * and ? are wildcards")]], BeforeValidator(_empty_list)
+        list[Annotated[str, FilePath("the path of watch files; * and ? are wildcards")]], BeforeValidator(_empty_list)
     ] = Field(default=[], description="Files with more watches, read again when they change. Wildcards are allowed.")
     drop: DropShape | None = Field(default=None, description="A directory where other programs drop watches.")

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from notifier.config.values import Reading, asked, shown, text_of
+from notifier.config.values import Reading, asked, check_path, shown, text_of
 from notifier.delivery.addresses import METADATA, literal_address, normalise_url, parse_allow
 
 
@@ -24,6 +24,7 @@ class Store(Reading):
             raise ValueError(f"{shown(value)} begins the path with two slashes. Write {self.accepts}.")
         if path == ":memory:":
             raise ValueError(f"A store in memory would forget what it owes. Write {self.accepts}.")
+        check_path(path)
         if path.endswith("/"):
             raise ValueError(f"{shown(value)} is a directory. Write {self.accepts}.")
         return path

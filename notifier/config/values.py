@@ -6,7 +6,7 @@ it is written, never as what it stands for.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
@@ -155,8 +155,7 @@ class OneOf(Reading):
     def read(self, value: Any) -> str:
         text = text_of(value, self.accepts)
         if text not in self._words():
-            known = did_you_mean("" if isinstance(value, Expanded) else text, self._words())
-            raise ValueError(f"{shown(value)} is not {self._noun}.{known}")
+            raise ValueError(f"{shown(value)} is not {self._noun}.{guess(text, self._words())}")
         return text
 
 
@@ -187,6 +186,17 @@ class Name(Reading):
         return text
 
 
+def guess(value: str, known: Iterable[str]) -> str:
+    """A "did you mean" that tells nothing of what came out of the environment."""
+    return did_you_mean("" if isinstance(value, Expanded) else value, known)
+
+
+def check_path(path: str) -> None:
+    """`ValueError` where a path would not lead where a shell would take it."""
+    if path.startswith("~"):
+        raise ValueError("A ~ is not expanded here. Write the whole path, or ${HOME}/ and the rest.")
+
+
 class Text(Reading):
     """Text that is judged later, where what it speaks of is known."""
 
@@ -199,6 +209,15 @@ class Text(Reading):
             raise ValueError(f"The text is empty. Write {self.accepts}.")
         if not text.isprintable():
             raise ValueError(f"{shown(value)} has a control character in it. Write {self.accepts}.")
+        return text
+
+
+class FilePath(Text):
+    """A path, or a pattern of paths; where it starts is known later."""
+
+    def read(self, value: Any) -> str:
+        text = super().read(value)
+        check_path(text)
         return str(text)
 
 
@@ -220,5 +239,4 @@ class EventTypes(Reading):
 
 
 def _unknown_type(name: Any) -> str:
-    guess = name if isinstance(name, str) and not isinstance(name, Expanded) else ""
-    return f"{shown(name)} is not an event type.{did_you_mean(guess, TYPES)}"
+    return f"{shown(name)} is not an event type.{guess(name if isinstance(name, str) else '', TYPES)}"

@@ -1,8 +1,8 @@
 """Gets every due delivery attempted, and every outcome written down. Steps 9 to 13 of the path.
 
-One loop takes turns with the store: each turn hands in the attempts that finished since the last one and claims as many as there
-are free slots, in one transaction (`DeliveryStore.exchange`). Posts run beside it, a task each. So one commit serves many
-attempts, a claim is never made for which there is no slot, and what finished is written before anything new is claimed.
+One loop takes turns with the store: each turn hands in the attempts that finished since the last one and claims as many
+as there are free slots, in one transaction (`DeliveryStore.exchange`). Posts run beside it, a task each. So one commit
+serves many attempts, a claim is never made without a slot, and what finished is written before anything is claimed.
 
 While the store cannot write, finished attempts wait here (no more than were in flight) and nothing is claimed.
 """
@@ -225,9 +225,7 @@ class Dispatcher:
     def _after_interruption(self, interruption: Interruption) -> AttemptResult:
         policy = self._endpoints.named.get(interruption.lane)
         retry = DEFAULT_RETRY if policy is None else policy.retry
-        return schedule.after_interruption(
-            interruption, retry, now=self._clock.now(), jitter=self._chance()
-        )
+        return schedule.after_interruption(interruption, retry, now=self._clock.now(), jitter=self._chance())
 
 
 def _none() -> Slots:

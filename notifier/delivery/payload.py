@@ -1,7 +1,7 @@
 """What a message says. Pure: made inside the transaction that owes it, and never changed after.
 
-The body is Standard Webhooks' `{"type", "timestamp", "data"}`, minified. `timestamp` is the time of the event (when we saw it),
-not of an attempt. One type, one schema, for ever: fields may be added, never renamed or taken away.
+The body is Standard Webhooks' `{"type", "timestamp", "data"}`, minified. `timestamp` is the time of the event (when we
+wrote it down), not of an attempt. One type, one schema, for ever: fields may be added, never renamed or taken away.
 """
 
 from datetime import datetime

@@ -22,7 +22,7 @@ _SINGLE: Final = frozenset({"generation_id"})
 _MULTI: Final = frozenset({"generation_ids", "generation_ids[]"})
 
 
-class BadQuestion(ValueError):  # noqa: N818  named like every error here
+class BadQuestion(ValueError):
     """A query that the API answers with 400 and this message."""
 
 

@@ -169,7 +169,7 @@ class Receiver:
         refused: str | None = None
         try:
             event = verify(body, request.headers, self.secrets, tolerance=self.settings.tolerance, now=now.timestamp())
-        except (InvalidSignature, ValueError) as invalid:  # ValueError: header bytes that are no text
+        except InvalidSignature as invalid:
             refused = str(invalid)
         number = self.post_count + 1
         return Received(
@@ -224,7 +224,7 @@ async def serve_receiver(
     on_post: Callable[[Received], None] | None = None,
     clock: Clock | None = None,
 ) -> AsyncIterator[Receiver]:
-    """Serve a receiver; yields it with its `url`. `on_post` is called with every POST. `NotifierError`: it cannot listen."""
+    """Serve a receiver; yields it with its `url`. `on_post` gets every POST. `NotifierError` where it cannot listen."""
     receiver = Receiver(settings or ReceiverSettings(), on_post=on_post, clock=clock)
     app = web.Application()
     app.router.add_post("/{path:.*}", receiver.answer)

@@ -34,7 +34,7 @@ _REFUSALS: Final = {
 _Route = Callable[[web.Request, int], Awaitable[tuple[int, Any]]]
 
 
-class _Refusal(Exception):  # noqa: N818  it is an answer, not a mistake
+class _Refusal(Exception):
     """An answer with the error envelope."""
 
     def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:

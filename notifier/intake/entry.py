@@ -60,11 +60,11 @@ class Known:
     defaults: WatchDefaults = field(default_factory=WatchDefaults)
 
 
-class _Enough(Exception):  # noqa: N818  not an error of ours: it never leaves this module
+class _Enough(Exception):
     """So many faults that more of them help nobody."""
 
 
-class _Wrong(Exception):  # noqa: N818  not an error of ours: it never leaves this module
+class _Wrong(Exception):
     """A part of the entry cannot be used; the fault is noted."""
 
 

@@ -1,4 +1,4 @@
-"""The one door: every watch, wherever it came from, is registered here, and nothing is acknowledged before it is durable.
+"""The one door: every watch is registered here, and nothing is acknowledged before it is durable.
 
 After the commit, and only then, the poller is told of what is watched now and the dispatcher of what is owed at once.
 """
@@ -38,9 +38,11 @@ class Registrar:
     async def register(
         self, requests: Sequence[WatchRequest], *, source: str, keep_first: bool = False
     ) -> list[Registration]:
-        """All of `requests` in one transaction, or none: `InvalidWatch` lists every conflict; `StoreUnavailable`: try later.
+        """All of `requests` in one transaction, or none.
 
-        With `keep_first` (the operator's own files) a watch that is open with other content stays as it is and is logged.
+        `InvalidWatch` lists every conflict; after `StoreUnavailable` try again later.
+
+        With `keep_first` (the operator's own files) a watch that is open with other content stays, and is logged.
         """
         answers = await self._store.add_watches(
             requests, now=self._clock.now(), book=self._book(), keep_first=keep_first

@@ -43,7 +43,7 @@ _DOUBTFUL: Final = re.compile(
 )
 
 
-class _Doubt(Exception):  # noqa: N818  not an error of ours: it never leaves this module
+class _Doubt(Exception):
     """A plain scalar that must not be guessed at; carries the sentence."""
 
 
@@ -87,7 +87,7 @@ class _Frame:
         self.key_line = 0
 
 
-class _Stop(Exception):  # noqa: N818  not an error of ours: it never leaves this module
+class _Stop(Exception):
     """Nothing more can be read."""
 
 

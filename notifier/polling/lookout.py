@@ -1,8 +1,8 @@
 """One provider's loop: takes what is due, asks, learns, and writes down what changed. Steps 3 to 8 of the path.
 
-A lookout has its own agenda, budget and troubles, so one provider's never slow another. No transaction is open while a request
-is under way, and an unchanged observation writes nothing. While the store cannot write nothing is asked, and what was seen
-waits in its task until it is written.
+A lookout has its own agenda, budget and troubles, so one provider's never slow another. No transaction is open while a
+request is under way, and an unchanged observation writes nothing. While the store cannot write nothing is asked, and
+what was seen waits in its task until it is written.
 
 With the metronome stopped nothing is looked at: a tick gives leave to look until a little after the next one is due.
 """
@@ -41,6 +41,8 @@ LEAVE: Final = 1.0
 LONGEST_WAIT: Final = 5.0
 #: Splits and IDs that stand alone get this share of the rate.
 ASIDE: Final = 0.2
+#: Words of states that are warned of, at most.
+MOST_WORDS: Final = 100
 #: An unusable multi route is tried again after this many seconds.
 MULTI_RETRY: Final = 600.0
 
@@ -388,7 +390,9 @@ class Lookout:
         elif error.too_large:
             self._put_back(sent)
         else:
-            _log.info(telemetry.LOOK_FAILED, provider=self._settings.name, error=str(error), splitting=len(sent.ask.ids))
+            _log.info(
+                telemetry.LOOK_FAILED, provider=self._settings.name, error=str(error), splitting=len(sent.ask.ids)
+            )
             self._splits.append(Split(sent.ask.ids, str(error)))
 
     def _finish_split(self, split: Split, now: float) -> None:
@@ -456,6 +460,6 @@ class Lookout:
     def _warn_unmapped(self, seen: Observation) -> None:
         """Once for each word: it is taken as running until the codec learns it."""
         word = seen.provider_state or ""
-        if seen.unmapped and word not in self._warned_of and len(self._warned_of) < 100:  # noqa: PLR2004  words are bounded
+        if seen.unmapped and word not in self._warned_of and len(self._warned_of) < MOST_WORDS:
             self._warned_of.add(word)
             _log.warning(telemetry.STATE_UNMAPPED, provider=self._settings.name, word=word, taken_as="running")

@@ -1,6 +1,7 @@
 """All lookouts: one for each provider of the configuration, started and ended as it changes.
 
-Generations of a provider that is not configured (any more) stay in the store and are watched again when its name returns.
+Generations of a provider that is not configured (any more) stay in the store and are watched again when its name
+returns.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,7 +1,7 @@
-"""A refused batch on its way down to the one bad ID. Pure: the lookout asks what `next` gives and tells what came of it.
+"""A refused batch on its way down to the one bad ID. Pure: the lookout asks for `next`, and tells what came of it.
 
-The left half of the left half goes first, so that the first single IDs are reached after few requests. What the whole of it
-teaches is read at the end:
+The left half of the left half goes first, so that the first single IDs are reached after few requests. What the whole
+of it teaches is read at the end:
 - both halves were taken: the batch was too large, no ID is bad;
 - single IDs are held by the provider while even pairs of them are refused: the multi route is unusable;
 - nothing at all was held: it is not the IDs, it is the provider (its key, its address, its kind);
@@ -51,20 +51,20 @@ class Split:
         return self._todo.pop()
 
     def refused(self, ids: tuple[GenerationId, ...]) -> None:
-        """This part was refused too."""
+        """Take note that this part was refused too."""
         self._out -= 1
         self._halves_refused = True
         self._push(ids)
 
     def answered(self, ids: tuple[GenerationId, ...], held: Sequence[GenerationId]) -> None:
-        """This part was answered, and the answer held these of its IDs."""
+        """Take note that this part was answered, and the answer held these of its IDs."""
         self._out -= 1
         if len(ids) > 1:
             self._batches_taken += 1
         self._held.update(held)
 
     def unasked(self, ids: tuple[GenerationId, ...]) -> None:
-        """This part could not be asked; it comes again."""
+        """Take note that this part could not be asked; it comes again."""
         self._out -= 1
         self._todo.append(ids)
 

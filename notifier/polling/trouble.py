@@ -2,7 +2,8 @@
 
 A provider in trouble is asked one request at a time, at growing intervals, until one succeeds; others go on as usual.
 A request that was sent before the trouble began says nothing new: its failure is no further strike and its success no
-cure. Otherwise nine requests that fail together would count as nine failures in a row.
+cure. Otherwise nine requests that fail together would count as nine failures in a row. Where nothing new was said, the
+very same `Standing` is answered, so that the caller has nothing to log.
 Times are monotonic seconds, `jitter` is in [0, 1] and only adds.
 """
 
@@ -76,7 +77,7 @@ class Standing:
         """After `ProviderBusy`. `retry_after` only ever makes the pause longer, by ten minutes at most."""
         struck = self._strike(Trouble.BUSY, now, asked_at=asked_at, reason=reason, stretch=1 + 0.5 * jitter)
         asked_to_wait = now + min(retry_after or 0.0, RETRY_AFTER_LIMIT)
-        return replace(struck, until=max(struck.until, asked_to_wait))
+        return struck if asked_to_wait <= struck.until else replace(struck, until=asked_to_wait)
 
     def refused(self, now: float, *, asked_at: float, reason: str) -> Self:
         """After `ProviderRefused`."""

@@ -53,9 +53,7 @@ class LookTimes:
     answered_at: datetime
 
 
-def see(
-    watched: Watched, seen: Observation, times: LookTimes, settings: ProviderSettings
-) -> Transition | None:
+def see(watched: Watched, seen: Observation, times: LookTimes, settings: ProviderSettings) -> Transition | None:
     """Take in a sight of it; the transition where it moved.
 
     It was "not there yet" when the look was *sent*: what the reply shows may be as old as that.

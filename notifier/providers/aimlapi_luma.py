@@ -156,10 +156,12 @@ def _is_absence(key: str, record: Record) -> bool:
     """By the readings in this module's header."""
     if not key:
         return is_error(record) or not any(record.get(field) is not None for field in _SIGNS)
+    if key in _READ and key != "error":
+        return False
     named = any(field in record for field in ID_FIELDS)
     if key == "error":
         return "statusCode" in record or not named
-    return key in _NOT_THERE or (key not in _READ and not named and is_error(record))
+    return key in _NOT_THERE or (not named and is_error(record))
 
 
 def _urls(record: Record) -> Iterator[Any]:

@@ -2,8 +2,8 @@
 
 Rules for every codec, held by `tests/contract/`:
 - Replies are untrusted. `decode` returns or raises one of the errors below for any bytes whatever, in bounded time.
-- `decode` gives exactly one Observation per ID asked, in the order asked; an ID the reply does not hold is absent. Match by ID,
-  never by position.
+- `decode` gives exactly one Observation per ID asked, in the order asked; an ID the reply does not hold is absent.
+  Match by ID, never by position.
 - A state word the codec does not know is running, with `unmapped`: never success and never failure.
 """
 

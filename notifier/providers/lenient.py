@@ -7,7 +7,7 @@ Whatever the bytes are, the work is bounded: wrappers are opened to a fixed dept
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -32,7 +32,7 @@ _DEPTH: Final = 5
 _ENTRIES: Final = 50_000
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _UUID_LENGTH: Final = 36
-_CONTROL: Final = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]")
+_URL: Final = re.compile(r"https?://[^\x00-\x20\x7f-\x9f\u2028\u2029]+", re.IGNORECASE)
 
 Record = dict[str, Any]
 Hit = tuple[GenerationId, Record]
@@ -131,13 +131,16 @@ def _from_map(value: Record, ids: Mapping[str, GenerationId], depth: int) -> lis
 
 
 # ---- what a record says -------------------------------------------------------------------------------------------
-def state_word(record: Record, known: Mapping[str, Any] | None = None) -> str | None:
+def state_word(record: Record, known: Container[str] = ()) -> str | None:
     """The record's word for its state, as it came: the first whose lower case is in `known`, else the first."""
-    words = [word for field in STATE_FIELDS if isinstance(word := record.get(field), str) and word.strip()]
-    for word in words:
-        if known is not None and word.strip().lower() in known:
-            return word
-    return words[0] if words else None
+    first = None
+    for field in STATE_FIELDS:
+        word = record.get(field)
+        if isinstance(word, str) and word.strip():
+            if word.strip().lower() in known:
+                return word
+            first = first or word
+    return first
 
 
 def is_error(record: Record) -> bool:
@@ -145,14 +148,13 @@ def is_error(record: Record) -> bool:
     return any(record.get(field) not in (None, "") for field in ("statusCode", "error", "message", "errors"))
 
 
-def urls_of(candidates: Iterator[Any]) -> tuple[str, ...]:
+def urls_of(candidates: Iterable[Any]) -> tuple[str, ...]:
     """Those that may be passed on, each once: http(s), at most 4,096 characters, no blanks or control characters."""
     return tuple(dict.fromkeys(url for url in candidates if isinstance(url, str) and _is_url(url)))
 
 
 def _is_url(text: str) -> bool:
-    scheme, _, rest = text[:URL_LIMIT].partition("://")
-    return len(text) <= URL_LIMIT and bool(rest) and scheme.lower() in ("http", "https") and not _CONTROL.search(text)
+    return len(text) <= URL_LIMIT and _URL.fullmatch(text) is not None
 
 
 def failure_of(record: Record) -> str | None:
@@ -162,7 +164,8 @@ def failure_of(record: Record) -> str | None:
     for text in (record.get("failure_reason"), inside.get("message"), error, _details(inside), _details(record)):
         if isinstance(text, str) and text.strip():
             return printable(text.strip(), FAILURE_LIMIT)
-    return printable(str(inside["name"]), FAILURE_LIMIT) if inside.get("name") else None
+    name = inside.get("name")
+    return printable(name.strip(), FAILURE_LIMIT) if isinstance(name, str) and name.strip() else None
 
 
 def _details(value: Record) -> str | None:

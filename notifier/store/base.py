@@ -1,4 +1,4 @@
-"""The store's contract, in prose. `tests/contract/` holds every store to it; a rule that is not tested there is no rule.
+"""The store's contract, in prose. `tests/contract/` holds every store to it; a rule not tested there is no rule.
 
 Rules for every store:
 - A call that returned is durable; a call that raised changed nothing.
@@ -41,10 +41,10 @@ class WatchStore(Protocol):
         """Register all of `requests` in one transaction; one answer each, in their order.
 
         A watch is (provider, generation, target, endpoint). New: it is made, and its generation if need be. Open with
-        equal metadata and timeout: EXISTING. Open with others: with `keep_first` the first one stays and the answer is KEPT;
-        otherwise `InvalidWatch` with one fault for each such entry (its path is `[index]`), and nothing of the list is
-        registered. Satisfied: FINISHED. Expired, cancelled or unknown: reopened with `round` + 1, new deadline, content of
-        the request. The same watch twice in one list follows the same rules.
+        equal metadata and timeout: EXISTING. Open with others: with `keep_first` the first one stays and the answer is
+        KEPT; otherwise `InvalidWatch` with one fault for each such entry (its path is `[index]`), and nothing of the
+        list is registered. Satisfied: FINISHED. Expired, cancelled or unknown: reopened with `round` + 1, new
+        deadline, content of the request. The same watch twice in one list follows the same rules.
         A watch that is made or reopened while the recorded state satisfies it is satisfied at once and its delivery
         made, in this transaction; `Registration.owed` says so.
         """
@@ -85,15 +85,18 @@ class PollStore(Protocol):
     ) -> list[Recorded]:
         """Raise each generation's state, satisfy its watches and make what is owed: one transaction for all of it.
 
-        A generation only moves by `lifecycle.advance`; a transition that does not move it changes nothing and is answered all
-        the same. Which open watches are satisfied is selected inside the transaction, so that a watch which joins at
-        the same moment is satisfied either here or in `add_watches`, never twice and never not at all.
+        A generation only moves by `lifecycle.advance`; a transition that does not move it changes nothing and is
+        answered all the same. Which open watches are satisfied is selected inside the transaction, so that a watch
+        which joins at the same moment is satisfied either here or in `add_watches`, never twice and never not at all.
         """
         ...
 
     async def end_watches(self, endings: Sequence[Ending], *, now: datetime, book: Book) -> list[Recorded]:
-        """EXPIRED: end the open watches whose deadline is at or before `observed_at`. UNKNOWN: end all open watches, if the
-        generation was never seen; nothing otherwise. Each ended watch is owed its message, in the same transaction."""
+        """End open watches; each is owed its message, in the same transaction.
+
+        EXPIRED: those whose deadline is at or before `observed_at`. UNKNOWN: all of them, if the generation was never
+        seen; none otherwise.
+        """
         ...
 
 
@@ -132,8 +135,8 @@ class DeliveryStore(Protocol):
     ) -> Exchange:
         """Hand in results and take new claims, in one transaction, results first.
 
-        A result appends its attempt, moves its delivery and gives the lease back, if `owner` still has the lease on that very
-        attempt; otherwise it is in `lost` and changes nothing.
+        A result appends its attempt, moves its delivery and gives the lease back, if `owner` still has the lease on
+        that very attempt; otherwise it is in `lost` and changes nothing.
         A delivery may be claimed if all of these hold: it is PENDING; due_at <= now; not leased. Lanes take turns, each
         giving its longest overdue first, up to `slots`. A claim numbers and opens its attempt.
         `slots.total` of 0 claims nothing.
@@ -149,15 +152,16 @@ class DeliveryStore(Protocol):
     ) -> list[Interruption]:
         """End attempts whose worker is gone: those whose lease ran out before `now`, or (not `lapsed_only`) every one.
 
-        Each becomes an attempt row with verdict INTERRUPTED and leaves its delivery as `judge` says. `judge` sees only the
-        interruption; the store fills in when the attempt was started and how long it lasted, and ignores those two of its answer.
+        Each becomes an attempt row with verdict INTERRUPTED and leaves its delivery as `judge` says. `judge` sees only
+        the interruption; the store fills in when the attempt was started and how long it lasted, and ignores those two
+        of its answer.
         """
         ...
 
     async def park_deliveries(self, *, now: datetime, book: Book) -> tuple[int, int]:
-        """Park what is pending for endpoints that are not in `book`; resume, due at once, what is parked for those that are.
+        """Park what is pending for endpoints that are not in `book`, and resume what is parked for those that are.
 
-        Answers (parked, resumed). A delivery under a lease is left alone.
+        What is resumed is due at once. Answers (parked, resumed). A delivery under a lease is left alone.
         """
         ...
 
@@ -166,9 +170,9 @@ class UpkeepStore(Protocol):
     """The housekeeper's."""
 
     async def expire_unreachable(self, *, now: datetime, book: Book) -> int:
-        """End open watches whose deadline passed a day ago without a look, with reason `provider_unreachable`; how many.
+        """End open watches whose deadline passed a day ago without a look; how many.
 
-        In small transactions, so that nothing else waits for long.
+        The reason they give is `provider_unreachable`. In small transactions, so that nothing else waits for long.
         """
         ...
 

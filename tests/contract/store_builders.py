@@ -28,7 +28,7 @@ LUMA = ProviderName("luma")
 ME = WorkerId("worker-1")
 OTHER = WorkerId("worker-2")
 #: Every endpoint that tests name is configured and wants everything.
-BOOK = Book(events={name: None for name in ("studio", "audit", "slow")}, callbacks=True)
+BOOK = Book(events=dict.fromkeys(("studio", "audit", "slow")), callbacks=True)
 NOBODY = Book(events={}, callbacks=False)
 
 

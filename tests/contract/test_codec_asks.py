@@ -4,6 +4,7 @@ from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,9 @@ from notifier.ids import GenerationId, ProviderName
 from notifier.model import ProviderSettings, Secret, State
 from notifier.providers.base import Codec
 from notifier.providers.registry import KINDS, codec
+
+#: A busy machine is no failure.
+STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 
 CODECS = st.sampled_from(sorted(KINDS)).map(KINDS.__getitem__)
 ID_TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60).filter(
@@ -39,6 +43,7 @@ def values(url: str) -> list[str]:
     return [value for _, value in parse_qsl(urlsplit(url).query, strict_parsing=True)]
 
 
+@STEADY
 @given(CODECS, IDS, SETTINGS)
 def test_a_sweep_holds_exactly_the_ids_asked(codec: Codec, ids: list[GenerationId], settings: ProviderSettings) -> None:
     """Whatever characters IDs have, a server that reads the query gets them back, in their order, and nothing else."""
@@ -51,6 +56,7 @@ def test_a_sweep_holds_exactly_the_ids_asked(codec: Codec, ids: list[GenerationI
     assert str(httpx.URL(ask.url)) == ask.url
 
 
+@STEADY
 @given(CODECS, ID_TEXT.map(GenerationId), SETTINGS)
 def test_a_single_holds_exactly_the_id_asked(codec: Codec, id_: GenerationId, settings: ProviderSettings) -> None:
     """One ID, percent-encoded, by the single route."""
@@ -61,6 +67,7 @@ def test_a_single_holds_exactly_the_id_asked(codec: Codec, id_: GenerationId, se
     assert str(httpx.URL(ask.url)) == ask.url
 
 
+@STEADY
 @given(CODECS, IDS, SETTINGS)
 def test_what_fits_is_as_much_as_the_limits_allow(
     codec: Codec, ids: list[GenerationId], settings: ProviderSettings
@@ -90,6 +97,7 @@ def test_words_for_users_are_lower_case_and_cover_the_states(kind: str) -> None:
     assert all(word == word.lower().strip() for word in codec(kind).words)
 
 
+@STEADY
 @given(CODECS, ID_TEXT)
 def test_an_id_has_one_form(codec: Codec, text: str) -> None:
     """Normalising twice changes nothing more."""

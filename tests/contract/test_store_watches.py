@@ -4,7 +4,21 @@ import json
 from datetime import timedelta
 
 import pytest
-from store_builders import BOOK, HOUR, NOW, SECOND, add, deliveries, ending, id_of, request, seen, still_open, story, take
+from store_builders import (
+    BOOK,
+    HOUR,
+    NOW,
+    SECOND,
+    add,
+    deliveries,
+    ending,
+    id_of,
+    request,
+    seen,
+    still_open,
+    story,
+    take,
+)
 
 from notifier.errors import InvalidWatch
 from notifier.ids import message_id

@@ -274,7 +274,7 @@ class Stage:
 
     def endpoint(self, name: str, receiver: Receiver, **more: Any) -> None:
         """An endpoint of this name that is the receiver's box of this name."""
-        usual = {"url": receiver.hook(name), "secret": SECRET, "retry": QUICK_RETRY}
+        usual = {"url": receiver.hook(name), "secret": SECRET, "retry": [*QUICK_RETRY]}
         self.settings["endpoints"][name] = usual | more
 
     def write(self) -> Path:

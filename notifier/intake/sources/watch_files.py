@@ -20,7 +20,6 @@ import structlog
 from anyio.abc import TaskStatus
 from anyio.to_thread import run_sync
 from watchfiles import awatch
-from watchfiles._rust_notify import WatchfilesRustInternalError
 
 from notifier import telemetry
 from notifier.bell import Bell
@@ -109,7 +108,7 @@ class WatchFiles:
         try:
             async for _ in awatch(*directories, recursive=False, step=20, debounce=200):
                 self._bell.ring()
-        except (OSError, WatchfilesRustInternalError) as error:
+        except (OSError, RuntimeError) as error:  # RuntimeError is the base of its own errors
             _log.warning(WATCH_FILES_UNTOLD, why=str(error), note="changes are found by the rescan only")
 
     async def read_all(self) -> None:

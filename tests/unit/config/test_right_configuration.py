@@ -69,7 +69,7 @@ drop: {{directory: ../drop, provider: luma, notify: studio, state: dreaming}}
     assert (luma.base_url, luma.max_ids, luma.max_url, luma.ids_as) == ("http://127.0.0.1:9/x", 7, 900, "comma")
     assert (luma.rate, luma.in_flight, luma.timeout, luma.batch) == (5.0, 3, timedelta(hours=2), False)
     assert (luma.sweep_every, luma.request_timeout) == (timedelta(milliseconds=250), timedelta(seconds=40))
-    assert (studio.secrets, studio.events) == ((Secret(KEY), Secret(OTHER)), {"generation.failed"})
+    assert (studio.secrets, studio.events) == ((Secret(KEY), Secret(OTHER)), frozenset({"generation.failed"}))
     assert (studio.concurrency, studio.rate, studio.timeout) == (2, 10.0, timedelta(seconds=3))
     assert (studio.headers, studio.retry) == ({"X-Tenant": Secret("7")}, (timedelta(0), timedelta(minutes=1)))
     assert settings.callbacks is not None
@@ -105,6 +105,37 @@ def test_variables_expand_anywhere_in_a_value_and_keep_the_type_of_the_field(tmp
     settings = loaded(tmp_path, text, {"KEY": "c${X}", "MAX": "12", "BATCH": "off"})
     luma = settings.providers["luma"]
     assert (luma.api_key.reveal(), luma.max_ids, luma.batch) == ("a$bc${X}", 12, False)
+
+
+def test_what_a_variable_stands_for_is_in_no_fault(tmp_path: Path) -> None:
+    """It may be a secret in the wrong place, so the text as written is shown."""
+    places = [
+        "max_ids",
+        "max_url",
+        "ids_as",
+        "rate",
+        "in_flight",
+        "timeout",
+        "batch",
+        "sweep_every",
+        "base_url",
+        "kind",
+    ]
+    text = "store: ${LEAK}\nproviders:\n  luma:\n" + "".join(f"    {place}: ${{LEAK}}\n" for place in places)
+    text += "    api_key: {file: '${LEAK}'}\nendpoints:\n  a:\n    secret: {credential: '${LEAK}'}\n"
+    text += "".join(
+        f"    {place}: ${{LEAK}}\n" for place in ("url", "events", "concurrency", "rate", "timeout", "retry")
+    )
+    text += "    headers: '${LEAK}'\ncallbacks: {secret: '${LEAK}', allow: ['${LEAK}']}\nwatch_files: '${LEAK}'\n"
+    text += (
+        "watches: [{id: '${LEAK}', state: '${LEAK}', notify: ['${LEAK}'], timeout: '${LEAK}', metadata: '${LEAK}'}]\n"
+    )
+    drop = SMALL + "drop: {directory: d, provider: '${LEAK}', notify: ['${LEAK}'], state: '${LEAK}'}\n"
+    for body, least in ((text, 25), (drop, 3)):
+        with pytest.raises(ConfigError) as refused:
+            loaded(tmp_path, body, {"LEAK": "hunter2-leak"})
+        assert len(refused.value.faults) >= least
+        assert "hunter2" not in str(refused.value)
 
 
 def test_a_variable_cannot_change_the_structure(tmp_path: Path) -> None:
@@ -158,19 +189,18 @@ WRONG_WITH = [
 ]
 
 
-@pytest.mark.parametrize("secret", ["hunter2-ä", '"hunter2\\t"', "whsec_hunter2", "whsk_hunter2"])
+@pytest.mark.parametrize(
+    "secret", ["hunter2-ä", "!hunter2 x", "&hunter2 x", "*hunter2", '"hunter2\\t"', "whsec_hunter2", "whsk_hunter2"]
+)
 @pytest.mark.parametrize("text", WRONG_WITH, ids=range(len(WRONG_WITH)))
 @pytest.mark.parametrize("way", ["written", "environment"])
 def test_no_fault_holds_a_secret(tmp_path: Path, way: str, text: str, secret: str) -> None:
     """Whatever is wrong with a secret, its text is in no sentence."""
     value = secret if way == "written" else "'${SECRET}'"
     body = text.replace("{0}", value.strip('"') if '"{0}"' in text else value).replace("{{", "{").replace("}}", "}")
-    try:
+    with pytest.raises(ConfigError) as refused:
         loaded(tmp_path, body + "unknown: 1\n", {"SECRET": secret.strip('"').replace("\\t", "\t")})
-    except ConfigError as error:
-        told = str(error)
-    assert "unknown" in told or "Not YAML" in told
-    assert "hunter2" not in told.replace('"file", "credential"', "")
+    assert "hunter2" not in str(refused.value)
 
 
 # ---- the store alone ----------------------------------------------------------------------------------------------
@@ -193,14 +223,14 @@ def test_a_store_that_is_not_named_is_told(tmp_path: Path, text: str, sentence: 
     """The commands that need only the store say what is wrong with it."""
     path = written(tmp_path, text)
     with pytest.raises(ConfigError) as refused:
-        read_store_path(path)
+        read_store_path(path, environ={})
     assert str(refused.value).removeprefix(f"{path}:").strip().startswith(sentence)
 
 
 def test_a_configuration_that_is_not_there_is_told(tmp_path: Path) -> None:
     """A missing file, and a directory in its place, are ConfigErrors that name --config."""
     for path in (tmp_path / "none.yaml", tmp_path):
-        with pytest.raises(ConfigError, match="cannot be read: .* Name another with --config FILE"):
+        with pytest.raises(ConfigError, match=r"cannot be read: .* Name another with --config FILE"):
             load(str(path), environ={})
 
 

@@ -383,6 +383,22 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
         '2: providers.luma.kind: "x" is not a kind of provider. Known: aimlapi-luma.',
         '3: watches[0].provider: Provider "lumma" is not configured. Did you mean "luma"?',
     ),
+    (
+        GOOD.replace("api_key: k-123", "api_key: k, api_key: l"),
+        '3: providers.luma.api_key: "api_key" stands twice here; keep one.',
+    ),
+    (
+        GOOD.replace(KEY, "*hook"),
+        "5: endpoints.studio.secret: This is not plain text to YAML. Put the secret in quotes.",
+    ),
+    (
+        GOOD.replace("sqlite:n.db", "sqlite:~/n.db"),
+        "1: store: A ~ is not expanded here. Write the whole path, or ${HOME}/ and the rest.",
+    ),
+    (
+        GOOD + "watch_files: [~/w.yaml]\n",
+        "6: watch_files[0]: A ~ is not expanded here. Write the whole path, or ${HOME}/ and the rest.",
+    ),
     (GOOD + "x: &a 1\n", "6: x: Anchors (&a) are not supported; write the value out."),
 ]
 

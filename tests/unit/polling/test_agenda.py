@@ -2,11 +2,15 @@
 
 from math import floor
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.polling.agenda import Agenda
+
+#: A busy machine is no failure.
+STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 
 KEYS = st.integers(0, 8)
 STEPS = st.lists(
@@ -26,6 +30,7 @@ def expected_bucket(at: float, now: float, width: float) -> int:
     return max(floor(at / width + 0.5), floor(now / width) + 1)
 
 
+@STEADY
 @given(STEPS, st.sampled_from([0.25, 1.0, 3.0]))
 def test_the_agenda_does_what_a_dict_of_buckets_does(steps: list[tuple[str, int, float]], width: float) -> None:
     """After any steps the same keys are there, the same are due, in the same order of buckets."""
@@ -66,6 +71,7 @@ def test_a_period_is_kept_however_late_in_its_bucket_the_look_is(period: float, 
         agenda.add("a", edge + late + period, edge + late)
 
 
+@STEADY
 @given(st.floats(0, 1e6), st.floats(1e-3, 1e3), st.sampled_from([0.1, 0.25, 1.0]))
 def test_a_later_time_is_never_due_immediately(now: float, ahead: float, width: float) -> None:
     """What is added for later is not taken at the same moment, and is due at the latest a width and a half later."""

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +10,9 @@ from hypothesis import strategies as st
 from notifier.ids import ProviderName
 from notifier.model import ProviderSettings, Secret
 from notifier.polling.cadence import TokenBucket, next_look
+
+#: A busy machine is no failure.
+STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 
 
 def settings(every: float) -> ProviderSettings:
@@ -46,6 +50,7 @@ def test_a_bucket_starts_with_one_second_of_requests(rate: float, burst: int) ->
     assert bucket.wait(50.0) > 0
 
 
+@STEADY
 @given(st.floats(0.01, 500), st.lists(st.floats(0, 3), min_size=1, max_size=200))
 def test_the_rate_is_kept_over_any_time(rate: float, gaps: list[float]) -> None:
     """However the requests fall, there are never more than the burst and the rate allow."""
@@ -57,6 +62,7 @@ def test_the_rate_is_kept_over_any_time(rate: float, gaps: list[float]) -> None:
         assert made <= max(1.0, rate) + (now - 10.0) * rate + 1e-3
 
 
+@STEADY
 @given(st.floats(0.01, 500), st.floats(0, 1e6))
 def test_after_the_wait_there_is_a_token(rate: float, start: float) -> None:
     """A caller that sleeps as long as it was told gets its request."""

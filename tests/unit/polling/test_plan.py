@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 
+import hypothesis
 from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.ids import GenerationId
 from notifier.polling.plan import GOOD_SWEEPS, BatchLimit, Look, Plan, plan, split
+
+#: A busy machine is no failure.
+STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 
 
 def looks(*names: str) -> list[Look]:
@@ -69,6 +73,7 @@ def test_bad_ids_do_not_take_the_room_of_good_ones() -> None:
     assert [look.id for look in result.rest] == ["y", "z"]
 
 
+@STEADY
 @given(
     alone=st.lists(st.booleans(), max_size=40),
     fit=st.integers(1, 7),
@@ -95,6 +100,7 @@ def test_nothing_is_lost_or_asked_twice(
     assert not (first and room) or first[0] in asked
 
 
+@STEADY
 @given(st.lists(st.text(), min_size=2, max_size=50))
 def test_a_split_is_two_halves(names: list[str]) -> None:
     """Both halves hold something, together they are the whole in its order, and they differ by one at most."""

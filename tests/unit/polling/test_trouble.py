@@ -59,7 +59,8 @@ def test_requests_that_fail_together_are_one_strike() -> None:
     """Those sent before the trouble began do not make the pause longer."""
     standing = Standing().busy(10, asked_at=9, reason="", jitter=0)
     for _ in range(8):
-        standing = standing.busy(10.2, asked_at=9.5, reason="", jitter=0)
+        assert standing.busy(10.2, asked_at=9.5, reason="", jitter=0) is standing
+        assert standing.refused(10.2, asked_at=9.5, reason="") is standing
     assert (standing.strikes, standing.until) == (1, 11)
     standing = standing.busy(10.5, asked_at=9.5, reason="", jitter=0, retry_after=30)
     assert (standing.strikes, standing.until) == (1, 40.5)

@@ -19,6 +19,7 @@ from notifier.model import ProviderSettings, Secret
 from notifier.providers import client as client_module
 from notifier.providers.base import Ask, Reply
 from notifier.providers.client import ProviderClient, retry_after
+from notifier.transport import AiohttpTransport
 
 KEY = "sk-very-secret-key-0123456789"
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
@@ -127,8 +128,15 @@ async def test_a_key_that_no_header_can_carry_is_refused_unseen(key: str) -> Non
     assert not key or key not in str(error)
 
 
+@pytest.fixture(params=[AiohttpTransport, httpx.AsyncHTTPTransport])
+def wire(request: pytest.FixtureRequest) -> httpx.AsyncBaseTransport:
+    """The daemon's own transport, and httpx's: the client is the same over both."""
+    transport: httpx.AsyncBaseTransport = request.param()
+    return transport
+
+
 # ---- over a real socket -------------------------------------------------------------------------------------------
-async def test_a_packed_reply_arrives_unpacked() -> None:
+async def test_a_packed_reply_arrives_unpacked(wire: httpx.AsyncBaseTransport) -> None:
     """Real HTTP, gzip, the body sent in pieces."""
     packed = gzip.compress(b'[{"id": "a"}]' * 500)
 
@@ -138,11 +146,11 @@ async def test_a_packed_reply_arrives_unpacked() -> None:
             await stream.send(packed[start : start + 7])
 
     async with serving(answer) as url:
-        reply = await asked(httpx.AsyncHTTPTransport(), settings(url))
+        reply = await asked(wire, settings(url))
     assert reply.body == b'[{"id": "a"}]' * 500
 
 
-async def test_the_deadline_is_over_the_whole_exchange() -> None:
+async def test_the_deadline_is_over_the_whole_exchange(wire: httpx.AsyncBaseTransport) -> None:
     """A server that drips one byte after another is given up at the deadline, whatever it sends."""
 
     async def drip(stream: SocketStream) -> None:
@@ -157,17 +165,17 @@ async def test_the_deadline_is_over_the_whole_exchange() -> None:
             await drip(stream)
 
     async with serving(swallow) as url:
-        error = await failed(httpx.AsyncHTTPTransport(), settings(url, limit=0.2))
+        error = await failed(wire, settings(url, limit=0.2))
     assert isinstance(error, ProviderBusy)
     assert "within 0.2 s" in str(error)
 
 
-async def test_a_closed_port_is_busy() -> None:
+async def test_a_closed_port_is_busy(wire: httpx.AsyncBaseTransport) -> None:
     """Nobody listens: the host is named."""
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
     port = listener.extra(SocketAttribute.local_port)
     await listener.aclose()
-    error = await failed(httpx.AsyncHTTPTransport(), settings(f"http://127.0.0.1:{port}"))
+    error = await failed(wire, settings(f"http://127.0.0.1:{port}"))
     assert isinstance(error, ProviderBusy)
     assert f"could not connect to 127.0.0.1:{port}" in str(error)
 
@@ -176,14 +184,14 @@ async def test_a_closed_port_is_busy() -> None:
     "sent",
     [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\ncut", b"HTTP/1.1 \x00 OK\r\n\r\n"],
 )
-async def test_what_is_not_http_or_is_cut_off_is_busy(sent: bytes) -> None:
+async def test_what_is_not_http_or_is_cut_off_is_busy(wire: httpx.AsyncBaseTransport, sent: bytes) -> None:
     """A connection that ends early or speaks another protocol never crashes a look."""
 
     async def answer(stream: SocketStream) -> None:
         await stream.send(sent)
 
     async with serving(answer) as url:
-        assert isinstance(await failed(httpx.AsyncHTTPTransport(), settings(url)), ProviderBusy)
+        assert isinstance(await failed(wire, settings(url)), ProviderBusy)
 
 
 # ---- bodies -------------------------------------------------------------------------------------------------------
@@ -318,6 +326,6 @@ async def test_every_error_of_the_wire_is_translated(kind: type[BaseException], 
 
 
 @pytest.mark.parametrize("base_url", ["http://[::1", "nonsense", "ftp://api.test", "http://api.test:99999999"])
-async def test_a_base_url_that_is_none_is_an_error_of_ours(base_url: str) -> None:
+async def test_a_base_url_that_is_none_is_an_error_of_ours(wire: httpx.AsyncBaseTransport, base_url: str) -> None:
     """Whatever passed the configuration, a look ends in one of our errors."""
-    await failed(httpx.AsyncHTTPTransport(), settings(base_url))
+    await failed(wire, settings(base_url))

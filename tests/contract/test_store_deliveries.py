@@ -1,0 +1,263 @@
+"""Who may send what, and when: claims, turns, results, and what is due next."""
+
+from datetime import timedelta
+
+import pytest
+from store_builders import (
+    BOOK,
+    HOUR,
+    ME,
+    NOBODY,
+    NOW,
+    OTHER,
+    SECOND,
+    add,
+    deliveries,
+    ids,
+    messages,
+    outcome,
+    owe,
+    request,
+    seen,
+    slots,
+    take,
+)
+
+from notifier.model import Book, DeliveryStatus, Verdict
+from notifier.store.base import Store
+
+
+async def test_a_claim_opens_and_numbers_the_attempt(store: Store) -> None:
+    """It carries all that the sender needs; the open attempt shows in the story without an outcome."""
+    await owe(store, "g-1")
+    (claim,) = (await take(store, now=NOW + SECOND)).claims
+    assert (claim.number, claim.failures, claim.interruptions) == (1, 0, 0)
+    assert (claim.started_at, claim.leased_until) == (NOW + SECOND, NOW + 31 * SECOND)
+    assert (claim.provider, claim.generation, claim.endpoint, claim.lane) == ("luma", "g-1", "studio", "studio")
+    assert (claim.type, claim.content_type) == ("generation.completed", "application/json")
+    (line,) = await deliveries(store)
+    (attempt,) = line.attempts
+    assert (attempt.number, attempt.started_at, attempt.verdict, attempt.took) == (1, NOW + SECOND, None, None)
+
+
+async def test_what_is_claimed_is_not_claimed_again(store: Store) -> None:
+    """A lease keeps everybody off, a lapsed one too: only `free_leases` ends it."""
+    await owe(store, "g-1")
+    await take(store)
+    assert (await take(store)).claims == []
+    assert (await store.exchange(OTHER, [], slots(), now=NOW + HOUR)).claims == []
+
+
+async def test_nothing_is_claimed_before_it_is_due(store: Store) -> None:
+    """`due_at` at `now` is due; a microsecond later is not."""
+    await owe(store, "g-1")
+    early = await take(store, now=NOW - timedelta(microseconds=1))
+    assert (early.claims, early.next_due) == ([], NOW)
+    assert ids(await take(store)) == ["g-1"]
+
+
+async def test_no_slots_no_claims(store: Store) -> None:
+    """`total` of 0 claims nothing and still takes results."""
+    await owe(store, "g-1", "g-2")
+    (claim,) = (await store.exchange(ME, [], slots(1), now=NOW)).claims
+    answer = await store.exchange(ME, [outcome(claim)], slots(0), now=NOW)
+    assert (answer.claims, answer.lost) == ([], [])
+    assert (await store.counts()).deliveries == {DeliveryStatus.DELIVERED: 1, DeliveryStatus.PENDING: 1}
+
+
+async def test_a_success_is_final(store: Store) -> None:
+    """The attempt is a row, the delivery delivered, and it is never due again."""
+    await owe(store, "g-1")
+    (claim,) = (await take(store)).claims
+    answer = await take(store, outcome(claim), now=NOW + HOUR)
+    assert (answer.claims, answer.next_due, answer.lost) == ([], None, [])
+    (line,) = await deliveries(store)
+    assert (line.status, line.due_at) == (DeliveryStatus.DELIVERED, None)
+    (attempt,) = line.attempts
+    assert (attempt.verdict, attempt.status_code, attempt.head) == (Verdict.DELIVERED, 200, b"thanks")
+    assert (attempt.started_at, attempt.took) == (claim.started_at, timedelta(milliseconds=412))
+
+
+async def test_a_failure_is_due_again(store: Store) -> None:
+    """At the time the result says, with the next number and the steps used up; not before."""
+    await owe(store, "g-1")
+    (claim,) = (await take(store)).claims
+    answer = await take(store, outcome(claim, Verdict.SERVER_ERROR))
+    assert (answer.claims, answer.next_due) == ([], NOW + HOUR)
+    (again,) = (await take(store, now=NOW + HOUR)).claims
+    assert (again.number, again.failures, again.message_id) == (2, 1, claim.message_id)
+    assert again.body == claim.body
+
+
+async def test_a_failure_due_at_once_is_claimed_by_the_same_exchange(store: Store) -> None:
+    """Results come first."""
+    await owe(store, "g-1")
+    (claim,) = (await take(store)).claims
+    (again,) = (await take(store, outcome(claim, Verdict.RESET, due_at=NOW))).claims
+    assert again.number == 2
+
+
+@pytest.mark.parametrize("status", [DeliveryStatus.EXHAUSTED, DeliveryStatus.PARKED])
+async def test_an_attempt_may_end_its_delivery(store: Store, status: DeliveryStatus) -> None:
+    """Exhausted or parked: not due any more."""
+    await owe(store, "g-1")
+    (claim,) = (await take(store)).claims
+    answer = await take(store, outcome(claim, Verdict.GONE, status=status, due_at=None))
+    assert answer.next_due is None
+    assert [(line.status, line.due_at) for line in await deliveries(store)] == [(status, None)]
+
+
+async def test_a_move_that_the_table_does_not_allow_is_refused(store: Store) -> None:
+    """No attempt makes a delivery FILTERED; the whole exchange is undone."""
+    await owe(store, "g-1", "g-2")
+    first, second = (await take(store)).claims
+    with pytest.raises(ValueError, match="filtered"):
+        await take(store, outcome(first), outcome(second, status=DeliveryStatus.FILTERED))
+    assert (await take(store, outcome(first), outcome(second))).lost == []
+
+
+async def test_a_result_without_its_lease_is_lost(store: Store) -> None:
+    """Another owner's, another attempt's, given twice or never claimed: it changes nothing; the others count."""
+    await owe(store, "g-1", "g-2")
+    first, second = (await take(store)).claims
+    foreign = await store.exchange(OTHER, [outcome(first)], slots(0), now=NOW)
+    assert foreign.lost == [first.message_id]
+
+    answer = await take(store, outcome(first), outcome(second, Verdict.RESET), outcome(first))
+    assert answer.lost == [first.message_id]
+    assert [len(line.attempts) for name in ("g-1", "g-2") for line in await deliveries(store, name)] == [1, 1]
+
+
+async def test_lanes_take_turns(store: Store) -> None:
+    """A backlog of one endpoint does not keep the others waiting, however old it is."""
+    await owe(store, *(f"s-{number}" for number in range(50)), endpoint="slow", now=NOW - HOUR)
+    await owe(store, "g-1", "g-2")
+    await owe(store, "a-1", endpoint="audit")
+    claimed = (await store.exchange(ME, [], slots(6), now=NOW)).claims
+    assert sorted(claim.lane for claim in claimed) == ["audit", "slow", "slow", "slow", "studio", "studio"]
+
+
+async def test_a_lane_gives_its_longest_overdue_first(store: Store) -> None:
+    """Oldest first within one lane."""
+    for number in (2, 0, 1):
+        await owe(store, f"g-{number}", now=NOW + number * SECOND)
+    claimed = [
+        claim.generation
+        for _ in range(3)
+        for claim in (await store.exchange(ME, [], slots(1), now=NOW + HOUR)).claims
+    ]
+    assert claimed == ["g-0", "g-1", "g-2"]
+
+
+async def test_one_slot_at_a_time_goes_round_the_lanes(store: Store) -> None:
+    """With fewer slots than lanes the turn goes on where the last call ended: no lane starves because of its name."""
+    for endpoint in ("audit", "slow", "studio"):
+        await owe(store, *(f"{endpoint}-{number}" for number in range(3)), endpoint=endpoint)
+    lanes = [
+        claim.lane for _ in range(9) for claim in (await store.exchange(ME, [], slots(1), now=NOW)).claims
+    ]
+    assert [sorted(lanes[turn : turn + 3]) for turn in (0, 3, 6)] == [["audit", "slow", "studio"]] * 3
+
+
+async def test_a_lane_takes_no_more_than_its_free_slots(store: Store) -> None:
+    """`free` by lane, `each` for the rest; what one lane leaves, the others get."""
+    for endpoint in ("audit", "slow", "studio"):
+        await owe(store, *(f"{endpoint}-{number}" for number in range(10)), endpoint=endpoint)
+    answer = await store.exchange(ME, [], slots(12, each=3, audit=0, studio=7), now=NOW)
+    lanes = [claim.lane for claim in answer.claims]
+    assert {lane: lanes.count(lane) for lane in set(lanes)} == {"slow": 3, "studio": 7}
+
+
+async def test_leases_are_as_long_as_the_lane_says(store: Store) -> None:
+    """`lease` by lane, `lease_each` for the rest."""
+    await owe(store, "g-1")
+    await owe(store, "a-1", endpoint="audit")
+    limits = slots(2)
+    claims = (
+        await store.exchange(
+            ME,
+            [],
+            type(limits)(
+                total=2, free={}, each=2, lease={request().lane: 5 * SECOND}, lease_each=limits.lease_each
+            ),
+            now=NOW,
+        )
+    ).claims
+    assert {claim.lane: claim.leased_until - NOW for claim in claims} == {
+        "studio": 5 * SECOND,
+        "audit": 30 * SECOND,
+    }
+
+
+async def test_many_lanes_with_one_delivery_each(store: Store) -> None:
+    """Every one is claimed exactly once, and each exchange is filled while there are any."""
+    urls = [f"https://app.example.com/{number}" for number in range(1_500)]
+    wanted = [request(endpoint=url, lane=f"https://{number}.example.com") for number, url in enumerate(urls)]
+    await add(store, *wanted)
+    await store.record_transitions([seen()], now=NOW, book=BOOK)
+    sizes, found = [], []
+    while claims := (await take(store)).claims:
+        sizes.append(len(claims))
+        found += [claim.endpoint for claim in claims]
+    assert sorted(found) == sorted(urls)
+    assert set(sizes[:-1]) == {64}
+
+
+async def test_turns_reach_every_lane_behind_a_long_backlog(store: Store) -> None:
+    """A thousand overdue messages of one lane hide none of the others."""
+    await owe(store, *(f"s-{number}" for number in range(1_000)), endpoint="slow", now=NOW - HOUR)
+    await owe(store, "a-1", endpoint="audit")
+    await owe(store, "g-1", endpoint="studio")
+    answer = await take(store, slow=2)
+    assert sorted(claim.lane for claim in answer.claims) == ["audit", "slow", "slow", "studio"]
+    assert (await take(store, slow=0)).claims == []
+
+
+async def test_next_due_is_the_earliest_time_after_now(store: Store) -> None:
+    """What is due already but found no slot does not count; None where nothing will fall due."""
+    assert (await take(store)).next_due is None
+    await owe(store, "g-1", "g-2")
+    answer = await store.exchange(ME, [], slots(1), now=NOW)
+    assert (len(answer.claims), answer.next_due) == (1, None)
+    (claim,) = answer.claims
+    answer = await store.exchange(ME, [outcome(claim, Verdict.RESET, due_at=NOW + SECOND)], slots(0), now=NOW)
+    assert answer.next_due == NOW + SECOND
+
+
+async def test_parking_and_resuming(store: Store) -> None:
+    """What is owed to a removed endpoint is parked, and due at once when the name returns; a lease is left alone."""
+    await owe(store, "g-1", "g-2")
+    await add(store, request("g-3", endpoint="https://app.example.com/hook"))
+    await store.record_transitions([seen("g-3")], now=NOW, book=BOOK)
+    (claim,) = (await store.exchange(ME, [], slots(1, studio=1, each=0), now=NOW)).claims
+    assert await store.park_deliveries(now=NOW, book=NOBODY) == (2, 0)
+    assert await store.park_deliveries(now=NOW, book=NOBODY) == (0, 0)
+    waiting = await take(store)
+    assert (waiting.claims, waiting.next_due) == ([], None)
+    (line,) = await deliveries(store, "g-3")
+    assert (line.status, line.due_at) == (DeliveryStatus.PARKED, None)
+    assert "callbacks" in line.reason
+    later = NOW + HOUR
+    only_names = Book(events={"studio": None}, callbacks=False)
+    assert await store.park_deliveries(now=later, book=only_names) == (0, 1)
+    assert await store.park_deliveries(now=later, book=BOOK) == (0, 1)
+    answer = await take(store, outcome(claim), now=later)
+    assert sorted(ids(answer)) == sorted({"g-1", "g-2", "g-3"} - {claim.generation})
+    (line,) = await deliveries(store, "g-3")
+    assert (line.reason, line.due_at) == ("", later)
+
+
+async def test_parked_at_creation_resumes_too(store: Store) -> None:
+    """A message made while its endpoint was not configured flows when it is; a filtered one stays."""
+    await owe(store, "g-1", book=NOBODY)
+    await owe(store, "g-2", book=Book(events={"studio": frozenset()}, callbacks=True))
+    assert await store.park_deliveries(now=NOW, book=BOOK) == (0, 1)
+    assert ids(await take(store)) == ["g-1"]
+
+
+async def test_message_ids_are_stable(store: Store) -> None:
+    """The same id on every attempt."""
+    await owe(store, "g-1")
+    first = await take(store)
+    again = await take(store, outcome(first.claims[0], Verdict.TIMED_OUT, due_at=NOW))
+    assert messages(first) == messages(again)

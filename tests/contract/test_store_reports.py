@@ -1,0 +1,135 @@
+"""What people are told: counts, lists, stories, problems, backups."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from store_builders import (
+    BOOK,
+    HOUR,
+    LUMA,
+    NOW,
+    SECOND,
+    add,
+    ending,
+    id_of,
+    outcome,
+    owe,
+    request,
+    seen,
+    story,
+    take,
+)
+
+from notifier.errors import StoreError
+from notifier.ids import GenerationId
+from notifier.model import DeliveryStatus, Kind, State, Verdict, WatchStatus
+from notifier.store.base import Store
+
+
+async def test_an_empty_store_counts_nothing(store: Store) -> None:
+    """Zero, and no keys for statuses that nothing has."""
+    counts = await store.counts()
+    assert (counts.open_generations, dict(counts.watches), dict(counts.deliveries)) == (0, {}, {})
+
+
+async def test_counts(store: Store) -> None:
+    """Generations with an open watch, watches by status, deliveries by status."""
+    await add(store, request("g-1"), request("g-1", endpoint="audit"), request("g-2"), request("g-3"))
+    await store.record_transitions([seen("g-2")], now=NOW, book=BOOK)
+    await store.end_watches([ending("g-3", Kind.UNKNOWN)], now=NOW, book=BOOK)
+    (one, _) = (await take(store)).claims
+    await take(store, outcome(one))
+    counts = await store.counts()
+    assert counts.open_generations == 1
+    assert counts.watches == {WatchStatus.OPEN: 2, WatchStatus.SATISFIED: 1, WatchStatus.UNKNOWN: 1}
+    assert counts.deliveries == {DeliveryStatus.DELIVERED: 1, DeliveryStatus.PENDING: 1}
+
+
+async def test_the_list_begins_with_the_newest(store: Store) -> None:
+    """No longer than asked for, with each generation's watches and deliveries by status."""
+    await add(store, request("g-1"))
+    await add(store, request("g-2"), request("g-2", endpoint="audit", target=State.RUNNING), now=NOW + SECOND)
+    await add(store, request("g-3"), now=NOW + 2 * SECOND)
+    await store.record_transitions([seen("g-2", State.RUNNING), seen("g-3")], now=NOW, book=BOOK)
+    lines = await store.generations(open_only=False, limit=10)
+    assert [(line.id, line.state, line.registered_at) for line in lines] == [
+        ("g-3", State.COMPLETED, NOW + 2 * SECOND),
+        ("g-2", State.RUNNING, NOW + SECOND),
+        ("g-1", None, NOW),
+    ]
+    assert lines[1].provider == LUMA
+    assert lines[1].watches == {WatchStatus.OPEN: 1, WatchStatus.SATISFIED: 1}
+    assert lines[1].deliveries == {DeliveryStatus.PENDING: 1}
+    assert lines[2].deliveries == {}
+    assert [line.id for line in await store.generations(open_only=False, limit=2)] == ["g-3", "g-2"]
+    assert [line.id for line in await store.generations(open_only=True, limit=10)] == ["g-2", "g-1"]
+    assert [line.id for line in await store.generations(open_only=True, limit=1)] == ["g-2"]
+
+
+async def test_a_story_tells_everything(store: Store) -> None:
+    """States, watches, deliveries and every attempt, oldest first."""
+    await add(store, request(metadata=b'{"job":7}'))
+    await store.record_transitions(
+        [seen(state=State.FAILED, provider_state="failed", failure="moderated", not_before=NOW - SECOND)],
+        now=NOW,
+        book=BOOK,
+    )
+    (claim,) = (await take(store)).claims
+    (claim,) = (await take(store, outcome(claim, Verdict.SERVER_ERROR, due_at=NOW))).claims
+    told = await story(store)
+    assert (told.provider, told.id, told.state, told.provider_state) == ("luma", "g-1", State.FAILED, "failed")
+    assert (told.failure, told.result_url) == ("moderated", "https://cdn.example.com/v.mp4")
+    assert (told.registered_at, told.observed_at, told.not_before) == (NOW, NOW, NOW - SECOND)
+    (watch,) = told.watches
+    assert (watch.id, watch.target, watch.endpoint) == (id_of(request()), State.COMPLETED, "studio")
+    assert (watch.status, watch.round, watch.metadata) == (WatchStatus.SATISFIED, 0, b'{"job":7}')
+    assert (watch.registered_at, watch.deadline, watch.ended_at) == (NOW, NOW + HOUR, NOW)
+    (line,) = watch.deliveries
+    assert (line.message_id, line.type, line.created_at) == (claim.message_id, "generation.failed", NOW)
+    assert [(attempt.number, attempt.verdict, attempt.status_code) for attempt in line.attempts] == [
+        (1, Verdict.SERVER_ERROR, 503),
+        (2, None, None),
+    ]
+
+
+async def test_stories_of_one_id_at_two_providers(store: Store) -> None:
+    """One for each provider that has it; none for an ID nobody watched."""
+    await add(store, request(provider="luma"), request(provider="other"))
+    assert [told.provider for told in await store.stories(GenerationId("g-1"))] == ["luma", "other"]
+    assert await store.stories(GenerationId("g-9")) == []
+
+
+async def test_a_story_is_found_without_case_where_no_exact_match_exists(store: Store) -> None:
+    """An exact match comes alone; otherwise all that differ in case only."""
+    await add(store, request("ABC"), request("abc"))
+    assert [told.id for told in await store.stories(GenerationId("abc"))] == ["abc"]
+    assert sorted(told.id for told in await store.stories(GenerationId("Abc"))) == ["ABC", "abc"]
+
+
+@pytest.mark.parametrize("deep", [False, True])
+async def test_a_healthy_store_has_no_problems(store: Store, *, deep: bool) -> None:
+    """Empty when all is well."""
+    await owe(store, "g-1", "g-2")
+    assert await store.problems(deep=deep) == []
+
+
+async def test_a_backup_is_whole_and_consistent(store: Store, tmp_path: Path) -> None:
+    """It holds what was recorded when it was made, opens as a file of its own, and only its owner may read it."""
+    await owe(store, "g-1")
+    target = tmp_path / "backup.db"
+    await store.backup(str(target))
+    await owe(store, "g-2")
+    assert target.stat().st_mode & 0o777 == 0o600
+    with sqlite3.connect(target) as copy:
+        assert copy.execute("SELECT count(*) FROM deliveries").fetchone() == (1,)
+    copy.close()
+
+
+@pytest.mark.parametrize("place", ["taken.db", "no/such/directory/copy.db"])
+async def test_a_backup_overwrites_nothing(store: Store, tmp_path: Path, place: str) -> None:
+    """A path that exists, or cannot be made, is refused with its name, and what is there stays."""
+    (tmp_path / "taken.db").write_text("precious")
+    with pytest.raises(StoreError, match=Path(place).parent.name if "/" in place else place):
+        await store.backup(str(tmp_path / place))
+    assert (tmp_path / "taken.db").read_text() == "precious"
