@@ -22,7 +22,7 @@ from anyio.abc import TaskStatus
 from notifier import telemetry
 from notifier.bell import Bell
 from notifier.clock import Clock, SystemClock
-from notifier.config import known, needs_restart
+from notifier.config import known, known_to_drop, needs_restart
 from notifier.delivery.addresses import Address, refusal
 from notifier.delivery.dispatcher import Dispatcher
 from notifier.delivery.endpoints import Endpoints
@@ -31,7 +31,6 @@ from notifier.errors import ConfigError, Fault, StoreUnavailable
 from notifier.health import Health, Pulse
 from notifier.ids import WorkerId
 from notifier.intake.registrar import Registrar
-from notifier.intake.request import Known
 from notifier.intake.sources.drop import DropDirectory
 from notifier.intake.sources.watch_files import WatchFiles
 from notifier.model import Book, Settings, WatchRequest
@@ -69,6 +68,7 @@ class Daemon:
     def _take(self, settings: Settings) -> None:
         self._settings = settings
         self._known = known(settings)
+        self._known_to_drop = known_to_drop(settings)
         self._endpoints = Endpoints(settings.endpoints, settings.callbacks)
 
     # ---- its life ----
@@ -175,11 +175,11 @@ class Daemon:
         """The watch files and the drop directory, as the configuration has them now."""
         settings = self._settings
         if settings.watch_files:
-            self._files = WatchFiles(settings.watch_files, self._registrar, self._known_now, bell=self._reread)
+            self._files = WatchFiles(settings.watch_files, self._registrar, lambda: self._known, bell=self._reread)
             await self._open("watch files", self._files.run)
         if settings.drop is not None and "drop" not in self._doors:
             self._drop = DropDirectory(
-                settings.drop, self._registrar, self._known_now, bell=self._rescan, clock=self._clock
+                settings.drop, self._registrar, lambda: self._known_to_drop, bell=self._rescan, clock=self._clock
             )
             await self._open("drop", self._drop.run)
 
@@ -230,9 +230,6 @@ class Daemon:
     # ---- what the parts ask of the configuration, now ----
     def _book(self) -> Book:
         return self._endpoints.book()
-
-    def _known_now(self) -> Known:
-        return self._known
 
     def _guard_named(self, address: Address) -> str | None:
         return refusal(address, guarded=False, allow=self._endpoints.allow)

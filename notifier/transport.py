@@ -29,7 +29,6 @@ import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.http_exceptions import HttpProcessingError
-from multidict import CIMultiDict
 from yarl import URL
 
 Address = IPv4Address | IPv6Address
@@ -243,7 +242,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     ) -> aiohttp.ClientResponse:
         trip = _Trip()
         _trip.set(trip)
-        headers = CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw)
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
         url = URL(request.extensions.get("url") or str(request.url), encoded=True)
         timeout = _timeout(request.extensions.get("timeout"))
         while True:

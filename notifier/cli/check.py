@@ -37,12 +37,7 @@ def _summary(settings: Settings, secrets: Sequence[SecretSource]) -> None:
     ]
     typer.echo(f"configuration  {settings.source}: good ({', '.join(parts)})")
     for secret in secrets:
-        typer.echo(f"  {secret.path}: {_origin(secret)}")
-
-
-def _origin(secret: SecretSource) -> str:
-    renewal = "reread on reload" if secret.reread else "a change needs a restart"
-    return f"{secret.kind} {secret.name}, {renewal}" if secret.name else f"{secret.kind}, {renewal}"
+        typer.echo(f"  {secret.path}: {secret.origin}; {secret.renewal}")
 
 
 async def _check_store(path: str, deep: bool) -> bool:  # noqa: FBT001  anyio.run passes positions only

@@ -102,7 +102,7 @@ async def _exchange(wire: httpx.AsyncBaseTransport, request: httpx.Request, seen
     try:
         seen.status = response.status_code
         seen.retry_after = retry_after(response.headers.get("retry-after"), now)
-        if response.is_redirect or 300 <= seen.status < 400:  # noqa: PLR2004  the class of redirects
+        if 300 <= seen.status < 400:  # noqa: PLR2004  the class of redirects
             seen.location = printable(response.headers.get("location", ""), _LOCATION_LIMIT) or None
         await _read(response, seen.head)
     finally:

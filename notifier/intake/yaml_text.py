@@ -197,7 +197,7 @@ class _Reading:
             if value in frame.value:
                 path = (*self._path(), value)
                 self._add(f'"{printable(value, 64)}" stands twice here; keep one.', path, line)
-        elif isinstance(spot[1], str):
+        elif type(spot) is tuple and isinstance(spot[1], str):
             shown = printable(spot[1], 64)
             self._add(f'A key must be text; quote it: "{shown}".', self._path(), line)
             frame.key = spot[1]

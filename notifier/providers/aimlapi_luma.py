@@ -126,9 +126,9 @@ def _observe(ask: Ask, value: Any) -> list[Observation]:
     return [best.get(id_) or Observation(id=id_, state=None) for id_ in ask.ids]
 
 
-def _merit(seen: Observation) -> tuple[int, bool]:
+def _merit(seen: Observation) -> tuple[int, bool, bool]:
     assert seen.state is not None, "only what is not absent is compared"
-    return seen.state.rank, not seen.unmapped
+    return seen.state.rank, not seen.unmapped, seen.result.url is not None
 
 
 def _read(id_: GenerationId, record: Record, *, shown: bool) -> Observation | None:

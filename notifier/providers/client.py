@@ -31,8 +31,8 @@ _REDIRECTS: Final = 3
 #: Digits of a `Retry-After` that are read; the rest of a longer number changes nothing.
 _DIGITS: Final = 9
 _GZIP: Final = 16 + zlib.MAX_WBITS
-#: Everything a transport may raise. `OSError` covers the time limit and what a transport forgot to translate.
-_WIRE_ERRORS: Final = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError)
+#: Everything else a transport may raise. `OSError` covers the time limit and what a transport forgot to translate.
+_WIRE_ERRORS: Final = (httpx.HTTPError, httpx.StreamError, OSError)
 
 
 class ProviderClient:
@@ -69,6 +69,11 @@ class ProviderClient:
                 async with self._http.stream("GET", ask.url, headers=headers) as response:
                     _refuse_redirect(response, settings)
                     body = await _body(response, settings)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise ProviderRefused(
+                f"Provider {settings.name}: its base_url, {printable(settings.base_url, 200)}, "
+                "does not make a URL that can be asked. Write it as https://host."
+            ) from error
         except _WIRE_ERRORS as error:
             raise ProviderBusy(f"Provider {settings.name}: {_what_failed(error, settings)}") from error
         return Reply(
@@ -171,8 +176,6 @@ def _what_failed(error: BaseException, settings: ProviderSettings) -> str:
         what = f"could not connect to {host}"
     elif isinstance(error, TimeoutError | httpx.TimeoutException):
         return f"no complete answer from {host} within {settings.request_timeout.total_seconds():g} s."
-    elif isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
-        return f"base_url {printable(settings.base_url, 200)} does not make a URL that can be asked."
     elif isinstance(error, httpx.LocalProtocolError):  # quotes the header it did not like
         return f"the request to {host} could not be written as HTTP."
     else:

@@ -89,3 +89,9 @@ CREATE TABLE attempts (
     detail      TEXT    NOT NULL,
     PRIMARY KEY (delivery, number)
 ) STRICT, WITHOUT ROWID;
+
+-- A row that is written to see whether writing works.
+CREATE TABLE probe (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    at INTEGER NOT NULL
+);

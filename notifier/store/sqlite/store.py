@@ -25,8 +25,10 @@ from notifier.model import (
 from notifier.store.base import Ending, Exchange, Recorded, Slots
 from notifier.store.sqlite import checkpoints, connection, deliveries, polling, trouble, watches
 from notifier.store.sqlite.reports import SqliteReports
+from notifier.store.sqlite.statements import statements
 from notifier.store.sqlite.writer import Writer
 
+_SQL: Final = statements("upkeep")
 #: How long after its deadline a watch is kept while nobody can look.
 _UNREACHABLE: Final = timedelta(hours=24)
 #: Watches ended in one transaction by `expire_unreachable`.
@@ -86,6 +88,10 @@ class SqliteStore(SqliteReports):
         while some := await self.writer.run(lambda conn: polling.expire_some(conn, before, _SOME, now=now, book=book)):
             ended += some
         return ended
+
+    async def probe(self, *, now: datetime) -> None:
+        at = to_micros(now)
+        await self.writer.run(lambda conn: conn.execute(_SQL["probe"], (at,)))
 
     async def checkpoint(self) -> None:
         await anyio.to_thread.run_sync(checkpoints.move, self.path)

@@ -73,6 +73,15 @@ def test_the_failure_is_found_in_its_order(record: dict[str, Any], expected: str
     assert failure_of(record) == expected
 
 
+def test_of_two_equal_records_the_one_with_a_result_counts() -> None:
+    """A repeated ID is read as the record that says most, wherever it stands."""
+    luma = AimlapiLuma()
+    empty, full = {"id": "a", "state": "completed"}, {"id": "a", "state": "completed", "video_url": "https://x/v"}
+    for pair in ([empty, full], [full, empty]):
+        ask = luma.sweep([A], SETTINGS)
+        assert luma.decode(ask, Reply(status=200, body=orjson.dumps(pair)))[0].result.url == "https://x/v"
+
+
 def test_a_failure_text_is_printable_and_cut() -> None:
     """A terminal cannot be driven by it, and it stays at a thousand characters."""
     failure = seen(state="failed", failure_reason="red \x1b[31m\n" + "x" * 5_000).failure

@@ -1,0 +1,393 @@
+"""The drop directory on a real file system, with a registrar's port of the tests' own."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import anyio
+import pytest
+from drop_door import KNOWN, drop_box
+from structlog.testing import capture_logs
+
+from notifier.errors import ConfigError
+from notifier.intake.request import MAX_BYTES
+from notifier.intake.sources.arrival import NotYet, Taken, Waiting, look
+from notifier.intake.sources.spool import Spool
+
+NOW = datetime(2026, 11, 22, 5, 14, 0, 123456, tzinfo=UTC)
+#: Longer than any test: with it, nothing is ever taken for settled.
+NEVER = 3_600.0
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+# ---- arriving -----------------------------------------------------------------------------------------------------
+async def test_files_that_are_renamed_in_are_taken_at_once(tmp_path: Path) -> None:
+    """Renamed in is complete, whatever the kind: it does not wait to settle."""
+    async with drop_box(tmp_path / "d", settle=NEVER) as box:
+        box.rename_in("a.yaml", "- id: one\n- id: two\n")
+        box.rename_in("b.txt", "three\n")
+        box.rename_in("c.json", '{"id": "four"}')
+        assert sorted(await box.door.registered(4)) == ["four", "one", "three", "two"]
+        await box.until_moved("done", "a.yaml", "b.txt", "c.json")
+        assert box.here() == []
+        assert sorted(box.door.sources) == ["drop:a.yaml", "drop:b.txt", "drop:c.json"]
+
+
+async def test_json_written_in_place_is_taken_as_soon_as_it_parses(tmp_path: Path) -> None:
+    """Half of a JSON file is not judged; the rest of it makes it complete."""
+    async with drop_box(tmp_path / "d", settle=NEVER) as box:
+        with (box.path / "a.json").open("w") as file:
+            file.write('[{"id": "one"}')
+            file.flush()
+            file.write(', {"id": "two"}]')
+            file.flush()
+            assert await box.door.registered(2) == ["one", "two"]
+        await box.until_moved("done", "a.json")
+
+
+async def test_a_truncated_yaml_list_is_not_believed(tmp_path: Path) -> None:
+    """YAML written in place, which parses when half there, waits until it stood still."""
+    async with drop_box(tmp_path / "d", settle=0.3) as box:
+        with (box.path / "a.yaml").open("w") as file:
+            for number in range(8):
+                file.write(f"- id: id{number}\n")
+                file.flush()
+                await anyio.sleep(0.1)  # the writer's own pace, three times within the settling time
+            assert box.door.ids == []
+        assert await box.door.registered(8) == [f"id{number}" for number in range(8)]
+        assert len(box.door.sources) == 1
+
+
+async def test_json_that_never_parses_is_judged_once_it_stood_still(tmp_path: Path) -> None:
+    """It is rejected then, with the line."""
+    async with drop_box(tmp_path / "d", settle=0.05) as box:
+        (box.path / "a.json").write_text('[{"id": "one"},\n')
+        assert "line 2: Not JSON" in await box.why("a.json")
+
+
+async def test_what_lay_there_before_the_start_is_found(tmp_path: Path) -> None:
+    """A scan at the start takes what came while nothing was running."""
+    async with drop_box(tmp_path / "d", start=False) as box:
+        (box.path / "a.json").write_text('{"id": "one"}')
+    async with drop_box(tmp_path / "d") as box:
+        assert await box.door.registered(1) == ["one"]
+
+
+async def test_the_bell_calls_for_a_scan(tmp_path: Path) -> None:
+    """What no event told of is found when the bell is rung."""
+    async with drop_box(tmp_path / "d", settle=NEVER) as box:
+        box.rename_in("z.json", '{"id": "first"}')
+        await box.door.registered(1)
+        box.drop._told.clear()
+        box.drop._hear = lambda mask, name: None  # type: ignore[method-assign]  # events that never came
+        box.rename_in("a.json", '{"id": "one"}')
+        box.bell.ring()
+        assert await box.door.registered(2) == ["first", "one"]
+
+
+async def test_other_files_are_left_alone(tmp_path: Path) -> None:
+    """Hidden and temporary files, editors' files and directories stay where they are."""
+    names = [".hidden.json", "a.json.tmp", "b.json.part", "c.json~", ".d.json.swp", "#e.json#"]
+    async with drop_box(tmp_path / "d", settle=0.01) as box:
+        for name in names:
+            (box.path / name).write_text('{"id": "x"}')
+        (box.path / "sub.json").mkdir()
+        box.rename_in("ok.json", '{"id": "one"}')
+        box.bell.ring()
+        await box.until_moved("done", "ok.json")
+        assert await box.door.registered(1) == ["one"]
+        assert box.here() == sorted([*names, "sub.json"])
+
+
+async def test_thousands_of_files_are_all_taken(tmp_path: Path) -> None:
+    """More files than one batch holds are registered and moved, each once."""
+    async with drop_box(tmp_path / "d", start=False) as box:
+        for number in range(1_500):
+            (box.path / f"{number}.json").write_text(json.dumps({"id": f"id{number}"}))
+    async with drop_box(tmp_path / "d") as box:
+        assert sorted(await box.door.registered(1_500)) == sorted(f"id{number}" for number in range(1_500))
+        await box.until_moved("done", *(f"{number}.json" for number in range(1_500)))
+        assert await box.drop.counts() == {"done": 1_500, "rejected": 0, "waiting": 0}
+
+
+# ---- refusing -----------------------------------------------------------------------------------------------------
+async def test_a_refused_file_says_why_beside_it(tmp_path: Path) -> None:
+    """Every fault stands in the .error file, with its line; nothing of the file was registered."""
+    async with drop_box(tmp_path / "d") as box:
+        box.rename_in("a.yaml", "- id: good\n- id: 0123\n- {id: x, notify: studoi}\n")
+        assert await box.why("a.yaml") == textwrap.dedent("""\
+            a.yaml was not accepted, and nothing in it was registered.
+
+            line 2: [1].id: 0123 is read as different numbers by different YAML parsers; quote it: "0123".
+            line 3: [2].notify: Endpoint "studoi" is not configured. Did you mean "studio"?
+
+            Correct the file and drop it again.
+            """)
+        assert box.door.tries == 0
+        (kept,) = (path for path in (box.path / "rejected").iterdir() if path.suffix == ".yaml")
+        assert kept.read_text().startswith("- id: good")
+
+
+async def test_a_conflict_that_the_store_finds_is_told_the_same_way(tmp_path: Path) -> None:
+    """What registering refuses is refused to the sender."""
+    async with drop_box(tmp_path / "d") as box:
+        box.door.refusing = {"one"}
+        box.rename_in("a.json", '{"id": "one"}')
+        assert "[0]: This watch is open with other metadata." in await box.why("a.json")
+
+
+async def test_tricks_are_refused_and_nothing_is_read_through_them(tmp_path: Path) -> None:
+    """Links, hard links, FIFOs, unknown kinds and empty or too large files go to rejected/ with their reason."""
+    secret = tmp_path / "secret.json"
+    secret.write_text('{"id": "secret"}')
+    async with drop_box(tmp_path / "d", settle=0.02) as box:
+        (box.path / "link.json").symlink_to(secret)
+        os.link(secret, box.path / "hard.json")
+        os.mkfifo(box.path / "fifo.json")
+        (box.path / "notes.csv").write_text("x")
+        (box.path / "empty.yaml").write_text("")
+        with (box.path / "large.txt").open("wb") as file:
+            file.truncate(MAX_BYTES + 1)
+        assert "symbolic link" in await box.why("link.json")
+        assert "hard links" in await box.why("hard.json")
+        assert "not a regular file" in await box.why("fifo.json")
+        assert "must end in .json, .yaml, .yml, .txt" in await box.why("notes.csv")
+        assert "holds no watch" in await box.why("empty.yaml")
+        assert "larger than 16 MiB" in await box.why("large.txt")
+        assert box.door.tries == 0
+        assert secret.read_text() == '{"id": "secret"}'
+
+
+async def test_odd_names_do_no_harm(tmp_path: Path) -> None:
+    """Line ends, terminal escapes, bytes that are no text and very long names are moved, and printed harmlessly."""
+    names = ["a\nb\x1b[31m.json", os.fsdecode(b"\xff\xfe.json"), "-rf.json", "x" * 250 + ".json"]
+    async with drop_box(tmp_path / "d", settle=NEVER) as box:
+        with capture_logs() as logs:
+            for name in names:
+                (box.path / name).write_text(json.dumps({"id": "one"}))
+            await box.door.registered(len(names))
+            with anyio.fail_after(20):
+                while box.here():
+                    await anyio.sleep(0.005)
+        told = [log["file"] for log in logs if log["event"] == "drop.accepted"]
+        assert len(told) == len(names)
+        assert all(name.isprintable() for name in told)
+        assert all(path.suffix == ".json" for path in (box.path / "done").iterdir())
+
+
+# ---- never losing a file ------------------------------------------------------------------------------------------
+async def test_a_file_waits_for_a_store_that_cannot_write(tmp_path: Path) -> None:
+    """It stays where it is, is never rejected, and is registered once the store can write again."""
+    async with drop_box(tmp_path / "d") as box:
+        box.door.shut = True
+        with capture_logs() as logs:
+            box.rename_in("a.yaml", "id: one")
+            await box.door.tried(2)
+        assert (box.here(), box.moved("rejected"), box.moved("done")) == (["a.yaml"], [], [])
+        assert [log["event"] for log in logs] == ["store.unavailable"]
+        box.door.shut = False
+        assert await box.door.registered(1) == ["one"]
+        await box.until_moved("done", "a.yaml")
+
+
+async def test_a_file_that_changes_while_it_is_registered_is_put_back(tmp_path: Path) -> None:
+    """What was written after the reading is read too."""
+    async with drop_box(tmp_path / "d", settle=0.05) as box:
+        box.door.before = anyio.Event()
+        path = box.rename_in("a.txt", "one\n")
+        await box.door.tried(1)
+        with path.open("a") as file:
+            file.write("two\n")
+        box.door.before.set()
+        assert await box.door.registered(3) == ["one", "one", "two"]
+        await box.until_moved("done", "a.txt")
+        assert box.here() == []
+
+
+async def test_another_file_of_that_name_is_not_moved_unread(tmp_path: Path) -> None:
+    """A file that took the name meanwhile is read as a new one."""
+    async with drop_box(tmp_path / "d", settle=0.05) as box:
+        box.door.before = anyio.Event()
+        box.rename_in("a.json", '{"id": "one"}')
+        await box.door.tried(1)
+        box.rename_in("a.json", '{"id": "other"}')
+        box.door.before.set()
+        assert await box.door.registered(2) == ["one", "other"]
+        await box.until_moved("done", "a.json")
+
+
+async def test_the_directory_may_be_made_anew(tmp_path: Path) -> None:
+    """Where the directory is moved away and another takes its path, that one is served."""
+    async with drop_box(tmp_path / "d", settle=0.05) as box:
+        box.path.rename(tmp_path / "old")
+        box.path.mkdir(mode=0o770)
+        (box.path / "a.json").write_text('{"id": "one"}')
+        box.bell.ring()
+        assert await box.door.registered(1) == ["one"]
+
+
+UNREADABLE = """
+import os, sys, tempfile
+from pathlib import Path
+import anyio
+from structlog.testing import capture_logs
+from drop_door import drop_box
+
+async def main(directory):
+    async with drop_box(directory / "d") as box:
+        with capture_logs() as logs:
+            hidden = box.path / ".sealed"
+            hidden.write_text('{"id": "one"}')
+            hidden.chmod(0)
+            hidden.rename(box.path / "sealed.json")
+            for number in range(3):
+                box.rename_in(f"{number}.json", '{"id": "x"}')
+                box.bell.ring()
+                await box.door.registered(number + 1)
+            while sum(log["event"] == "drop.unreadable" for log in logs) == 0:
+                await anyio.sleep(0.01)
+        told = [log for log in logs if log["event"] == "drop.unreadable"]
+        assert len(told) == 1, told
+        assert told[0]["help"] == f"chmod g+r {box.path}/sealed.json", told
+        assert box.here() == ["sealed.json"]
+        assert box.moved("rejected") == []
+        (box.path / "sealed.json").chmod(0o640)
+        assert (await box.door.registered(4))[-1] == "one"
+
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+with tempfile.TemporaryDirectory() as directory:
+    anyio.run(main, Path(directory))
+"""
+
+
+def test_a_file_that_may_not_be_read_stays_and_is_logged_once() -> None:
+    """It is not refused: the log says once which chmod helps, and after that it is taken."""
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+    ran = subprocess.run(
+        [sys.executable, "-c", UNREADABLE],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+# ---- the directory itself -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda path: path.chmod(0o777), "every user may write to it; chmod o-w"),
+        (lambda path: path.rmdir(), "there is no such directory"),
+        (lambda path: (path.rmdir(), path.write_text("")), "cannot be opened as a directory"),
+        (lambda path: (path.rmdir(), path.symlink_to("/tmp")), "cannot be opened as a directory"),
+        (lambda path: (path / "done").symlink_to("/tmp"), "done: it cannot be opened as a directory"),
+        (lambda path: ((path / "done").mkdir(), (path / "done").chmod(0o777)), "done: every user may write to it"),
+    ],
+)
+async def test_a_directory_that_is_not_safe_is_refused(tmp_path: Path, spoil, words: str) -> None:  # type: ignore[no-untyped-def]  # a lambda of the table
+    """The daemon does not start on it, and says what to do."""
+    path = tmp_path / "d"
+    async with drop_box(path, start=False) as box:
+        spoil(path)
+        with pytest.raises(ConfigError, match=words):
+            await box.drop.run()
+
+
+def test_subdirectories_are_made_like_their_parent(tmp_path: Path) -> None:
+    """Those who may drop files may read what became of them."""
+    tmp_path.chmod(0o2770)
+    Spool(str(tmp_path)).close()
+    for name in ("done", "rejected"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o2770
+
+
+# ---- moves --------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def spool(tmp_path: Path):  # type: ignore[no-untyped-def]  # a generator fixture
+    tmp_path.chmod(0o770)
+    spool = Spool(str(tmp_path))
+    yield spool
+    spool.close()
+
+
+def take(spool: Spool, name: str) -> Taken:
+    sighting = look(spool, name, Waiting(renamed=True), KNOWN, now=0.0, settle=1.0)
+    assert isinstance(sighting, Taken)
+    return sighting
+
+
+def test_no_move_ever_replaces_a_file(spool: Spool, tmp_path: Path) -> None:
+    """Files of one name that are accepted in the same microsecond lie side by side."""
+    for text in ('{"id": "one"}', '{"id": "two"}'):
+        (tmp_path / "a.json").write_text(text)
+        one = take(spool, "a.json")
+        assert spool.accept("a.json", one.fd, one.key, now=NOW).same
+        assert one.fd is not None
+        os.close(one.fd)
+    stamp = "20261122T051400.123456Z"
+    assert {path.name: path.read_text() for path in (tmp_path / "done").iterdir()} == {
+        f"{stamp}-a.json": '{"id": "one"}',
+        f"{stamp}.2-a.json": '{"id": "two"}',
+    }
+
+
+def test_an_error_file_is_never_written_through_a_link(spool: Spool, tmp_path: Path) -> None:
+    """Where somebody guessed the name of the .error file, another is taken."""
+    target = tmp_path / "precious"
+    target.write_text("kept")
+    (tmp_path / "rejected" / "20261122T051400.123456Z-a.json.error").symlink_to(target)
+    (tmp_path / "a.json").write_text("{}")
+    one = take(spool, "a.json")
+    assert spool.reject("a.json", one.fd, one.key, "why", now=NOW).to == "rejected/20261122T051400.123456Z.2-a.json"
+    assert one.fd is not None
+    os.close(one.fd)
+    assert target.read_text() == "kept"
+
+
+def test_moves_work_where_the_file_system_cannot_keep_from_replacing(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without renameat2 a placeholder holds the name, and still nothing is replaced."""
+    monkeypatch.setattr("notifier.intake.sources.spool._renameat2", None)
+    test_no_move_ever_replaces_a_file(spool, tmp_path)
+
+
+def test_a_file_that_is_swapped_between_look_and_open_is_looked_at_again(spool: Spool, tmp_path: Path) -> None:
+    """A name is judged by what was opened, never by what it was before."""
+    (tmp_path / "a.json").write_text('{"id": "one"}')
+    waiting = Waiting()
+    opened = spool.open
+
+    def swapped(name: str) -> int:
+        (tmp_path / "b").write_text('{"id": "two"}')
+        (tmp_path / "b").rename(tmp_path / "a.json")
+        return opened(name)
+
+    spool.open = swapped  # type: ignore[method-assign]  # the moment between two calls cannot be met otherwise
+    assert look(spool, "a.json", waiting, KNOWN, now=0.0, settle=1.0) == NotYet(name="a.json")
+
+
+def test_done_is_pruned_after_a_week_and_rejected_never(spool: Spool, tmp_path: Path) -> None:
+    """Only what we moved there ourselves is deleted, by the time in its name."""
+    old, new = "20261101T000000.000000Z-a.json", "20261121T000000.000000Z.2-a.json"
+    for name in (old, new, "theirs.json"):
+        (tmp_path / "done" / name).write_text("x")
+        (tmp_path / "rejected" / name).write_text("x")
+    assert spool.prune(now=NOW) == 1
+    assert sorted(path.name for path in (tmp_path / "done").iterdir()) == sorted([new, "theirs.json"])
+    assert (spool.count("done"), spool.count("rejected")) == (2, 3)
+    assert spool.prune(now=NOW + timedelta(days=30)) == 1
