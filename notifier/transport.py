@@ -18,7 +18,9 @@ Should the server have read the first one after all, it sees the same `webhook-i
 """
 
 import errno
+import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -114,12 +116,29 @@ def _cut_short(error: aiohttp.ClientPayloadError) -> bool:
 
 
 def _say(error: BaseException) -> str:
+    """One line for a person; aiohttp's own words where they are made for one."""
     cause = getattr(error, "os_error", None)
     if isinstance(cause, OSError):
-        return getattr(cause, "verify_message", None) or cause.strerror or str(cause) or type(cause).__name__
+        return _say_system(cause)
+    if isinstance(error, TimeoutError):
+        return "no complete answer in time"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the server closed the connection before its answer was complete"
+    if isinstance(error, aiohttp.ClientPayloadError) and _cut_short(error):
+        return "the server closed the connection inside its answer's body"
     if isinstance(error, aiohttp.ClientResponseError):
-        return str(getattr(error, "message", "")).partition("\n")[0] or "malformed answer"
+        return str(getattr(error, "message", "")).partition("\n")[0].rstrip(":") or "malformed answer"
     return str(error) or type(error).__name__
+
+
+def _say_system(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    said = error.strerror or str(error) or type(error).__name__
+    known = (
+        os.strerror(error.errno) if error.errno and error.errno > 0 and not isinstance(error, ssl.SSLError) else said
+    )
+    return said if known == said else f"{known}: {said}"
 
 
 # ---- addresses ----------------------------------------------------------------------------------------------------
@@ -256,7 +275,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                     allow_redirects=False,
                 )
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError) as error:
-                if trip.opened or trip.repeated or isinstance(error, aiohttp.ClientConnectorError):
+                if trip.opened or trip.repeated or not _went_stale(error):
                     raise
                 trip.repeated = True
 
@@ -285,6 +304,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         _trip.get().opened = True
         _ask(self._guard, target[0])
         return socket.socket(family, kind, protocol)
+
+
+def _went_stale(error: Exception) -> bool:
+    """Whether a kept connection was lost before any answer; of a part that came, aiohttp's message is not a text."""
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return isinstance(error.message, str)
+    return not isinstance(error, aiohttp.ClientConnectorError)
 
 
 def _timeout(asked: Mapping[str, float | None] | None) -> aiohttp.ClientTimeout:

@@ -1,16 +1,13 @@
 """Fixtures of the conformance suites. A store differs from another here and nowhere else."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from store_builders import Opening, OpeningCopy
 
 from notifier.store.base import Store
 from notifier.store.sqlite import open_store
-
-#: Opens the test's one store; after it was closed, opens the same one again.
-Opening = Callable[[], AbstractAsyncContextManager[Store]]
 
 
 @pytest.fixture
@@ -21,6 +18,12 @@ def anyio_backend() -> str:
 @pytest.fixture(params=["sqlite"])
 def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Opening:
     adapters: dict[str, Opening] = {"sqlite": lambda: open_store(str(tmp_path / "notifier.db"))}
+    return adapters[request.param]
+
+
+@pytest.fixture(params=["sqlite"])
+def opening_copy(request: pytest.FixtureRequest) -> OpeningCopy:
+    adapters: dict[str, OpeningCopy] = {"sqlite": open_store}
     return adapters[request.param]
 
 

@@ -1,5 +1,7 @@
 """Small builders of what the store is given, so that a test names only what matters to it."""
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +22,11 @@ from notifier.model import (
     WatchRequest,
 )
 from notifier.store.base import DeliveryLine, Ending, Exchange, Slots, Store, Story
+
+#: Opens the test's one store; after it was closed, opens the same one again.
+Opening = Callable[[], AbstractAsyncContextManager[Store]]
+#: Opens what `backup` has written.
+OpeningCopy = Callable[[str], AbstractAsyncContextManager[Store]]
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -66,9 +73,7 @@ def seen(
         "record": {"id": generation},
     } | more
     observation = Observation(id=GenerationId(generation), state=state, **fields)
-    return Transition(
-        provider=ProviderName(provider), observation=observation, observed_at=at, not_before=not_before
-    )
+    return Transition(provider=ProviderName(provider), observation=observation, observed_at=at, not_before=not_before)
 
 
 def ending(generation: str, kind: Kind, *, at: datetime = NOW) -> Ending:
@@ -131,7 +136,9 @@ async def add(store: Store, *requests: WatchRequest, now: datetime = NOW, book: 
     return await store.add_watches(requests, now=now, book=book)
 
 
-async def owe(store: Store, *generations: str, endpoint: str = "studio", now: datetime = NOW, book: Book = BOOK) -> None:
+async def owe(
+    store: Store, *generations: str, endpoint: str = "studio", now: datetime = NOW, book: Book = BOOK
+) -> None:
     """Watch each generation at `endpoint` and complete it: one delivery each, due at `now`."""
     await add(store, *(request(name, endpoint=endpoint) for name in generations), now=now, book=book)
     await store.record_transitions([seen(name, at=now) for name in generations], now=now, book=book)
@@ -168,5 +175,3 @@ def id_of(wanted: WatchRequest) -> str:
     return watch_id(
         provider=wanted.provider, generation=wanted.generation, target=wanted.target, endpoint=wanted.endpoint
     )
-
-

@@ -142,9 +142,7 @@ async def test_a_lane_gives_its_longest_overdue_first(store: Store) -> None:
     for number in (2, 0, 1):
         await owe(store, f"g-{number}", now=NOW + number * SECOND)
     claimed = [
-        claim.generation
-        for _ in range(3)
-        for claim in (await store.exchange(ME, [], slots(1), now=NOW + HOUR)).claims
+        claim.generation for _ in range(3) for claim in (await store.exchange(ME, [], slots(1), now=NOW + HOUR)).claims
     ]
     assert claimed == ["g-0", "g-1", "g-2"]
 
@@ -153,9 +151,7 @@ async def test_one_slot_at_a_time_goes_round_the_lanes(store: Store) -> None:
     """With fewer slots than lanes the turn goes on where the last call ended: no lane starves because of its name."""
     for endpoint in ("audit", "slow", "studio"):
         await owe(store, *(f"{endpoint}-{number}" for number in range(3)), endpoint=endpoint)
-    lanes = [
-        claim.lane for _ in range(9) for claim in (await store.exchange(ME, [], slots(1), now=NOW)).claims
-    ]
+    lanes = [claim.lane for _ in range(9) for claim in (await store.exchange(ME, [], slots(1), now=NOW)).claims]
     assert [sorted(lanes[turn : turn + 3]) for turn in (0, 3, 6)] == [["audit", "slow", "studio"]] * 3
 
 
@@ -177,9 +173,7 @@ async def test_leases_are_as_long_as_the_lane_says(store: Store) -> None:
         await store.exchange(
             ME,
             [],
-            type(limits)(
-                total=2, free={}, each=2, lease={request().lane: 5 * SECOND}, lease_each=limits.lease_each
-            ),
+            type(limits)(total=2, free={}, each=2, lease={request().lane: 5 * SECOND}, lease_each=limits.lease_each),
             now=NOW,
         )
     ).claims

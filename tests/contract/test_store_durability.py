@@ -1,12 +1,12 @@
 """What returned is there after the store was closed and opened again."""
 
-from conftest import Opening
 from store_builders import (
     BOOK,
     HOUR,
     ME,
     NOW,
     SECOND,
+    Opening,
     add,
     again_at,
     deliveries,

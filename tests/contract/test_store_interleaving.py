@@ -13,7 +13,7 @@ ROUNDS = 150
 
 @pytest.mark.parametrize("watch_first", [True, False])
 async def test_a_joining_watch_races_the_transition_that_satisfies_it(store: Store, *, watch_first: bool) -> None:
-    """Both orders, many times, each pair in flight at once: one delivery for each watch, and no open watch left over."""
+    """Both orders, many times, all in flight at once: one delivery for each watch, and no open watch left."""
     names = [f"g-{number}" for number in range(ROUNDS)]
     await add(store, *map(request, names))
     joined: dict[str, Registration] = {}
@@ -72,13 +72,13 @@ async def test_an_ending_races_a_transition(store: Store) -> None:
     owed: list[int] = []
 
     async def lose(name: str) -> None:
-        entry = Ending(provider=request().provider, generation=request(name).generation, kind=Kind.UNKNOWN, observed_at=NOW)
+        entry = Ending(
+            provider=request().provider, generation=request(name).generation, kind=Kind.UNKNOWN, observed_at=NOW
+        )
         owed.extend(recorded.owed for recorded in await store.end_watches([entry], now=NOW, book=BOOK))
 
     async def complete(name: str) -> None:
-        owed.extend(
-            recorded.owed for recorded in await store.record_transitions([seen(name)], now=NOW, book=BOOK)
-        )
+        owed.extend(recorded.owed for recorded in await store.record_transitions([seen(name)], now=NOW, book=BOOK))
 
     async with anyio.create_task_group() as racing:
         for number, name in enumerate(names):

@@ -26,7 +26,7 @@ from notifier.store.base import Store
 
 
 async def test_a_transition_satisfies_its_watches(store: Store) -> None:
-    """The state is recorded, every watch at or below it is satisfied and owed one message each; the others stay open."""
+    """The state is recorded, every watch at or below it satisfied and owed one message; the others stay open."""
     await add(
         store,
         request(target=State.RUNNING),
@@ -178,7 +178,7 @@ async def test_a_generation_without_result_has_none(store: Store) -> None:
 
 
 async def test_messages_are_filtered_or_parked_when_they_are_made(store: Store) -> None:
-    """What `events` leaves out is FILTERED, what has no configured endpoint PARKED; neither is ever claimed. Both are owed."""
+    """What `events` leaves out is FILTERED, what has no configured endpoint PARKED: owed, but never claimed."""
     book = Book(events={"studio": frozenset({"generation.failed"}), "audit": None}, callbacks=False)
     wanted = ("studio", "audit", "gone", "https://app.example.com/hook")
     await add(store, *(request(endpoint=endpoint) for endpoint in wanted), book=book)

@@ -1,6 +1,5 @@
 """What people are told: counts, lists, stories, problems, backups."""
 
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,9 @@ from store_builders import (
     LUMA,
     NOW,
     SECOND,
+    OpeningCopy,
     add,
+    deliveries,
     ending,
     id_of,
     outcome,
@@ -114,16 +115,17 @@ async def test_a_healthy_store_has_no_problems(store: Store, *, deep: bool) -> N
     assert await store.problems(deep=deep) == []
 
 
-async def test_a_backup_is_whole_and_consistent(store: Store, tmp_path: Path) -> None:
+async def test_a_backup_is_whole_and_consistent(store: Store, opening_copy: OpeningCopy, tmp_path: Path) -> None:
     """It holds what was recorded when it was made, opens as a file of its own, and only its owner may read it."""
     await owe(store, "g-1")
     target = tmp_path / "backup.db"
     await store.backup(str(target))
     await owe(store, "g-2")
     assert target.stat().st_mode & 0o777 == 0o600
-    with sqlite3.connect(target) as copy:
-        assert copy.execute("SELECT count(*) FROM deliveries").fetchone() == (1,)
-    copy.close()
+    async with opening_copy(str(target)) as copy:
+        assert await deliveries(copy, "g-1") == await deliveries(store, "g-1")
+        assert await copy.stories(GenerationId("g-2")) == []
+        assert await copy.problems(deep=True) == []
 
 
 @pytest.mark.parametrize("place", ["taken.db", "no/such/directory/copy.db"])

@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from store_builders import (
@@ -75,11 +76,11 @@ async def test_metadata_is_equal_whatever_the_order_of_its_keys(store: Store) ->
     ],
 )
 async def test_an_open_watch_with_other_content_is_refused(
-    store: Store, content: dict[str, object], differs: tuple[str, ...]
+    store: Store, content: dict[str, Any], differs: tuple[str, ...]
 ) -> None:
-    """The fault names what differs and stands at the entry's index; with `keep_first` the first one stays and it is KEPT."""
+    """The fault at the entry's index names what differs; with `keep_first` the first one stays: KEPT."""
     await add(store, request(metadata=b'{"a":1}'))
-    other = request(**content) if "metadata" in content else request(metadata=b'{"a":1}', **content)
+    other = request(**{"metadata": b'{"a":1}'} | content)
     with pytest.raises(InvalidWatch) as refused:
         await add(store, request("g-2"), other)
     (fault,) = refused.value.faults
@@ -94,7 +95,7 @@ async def test_an_open_watch_with_other_content_is_refused(
 async def test_a_list_with_bad_entries_is_refused_whole(store: Store) -> None:
     """Every bad entry has its fault, and nothing of the list is registered."""
     await add(store, request("g-1"), request("g-2"))
-    bad = {"timeout": 9 * HOUR}
+    bad: dict[str, Any] = {"timeout": 9 * HOUR}
     with pytest.raises(InvalidWatch) as refused:
         await add(store, request("g-9"), request("g-1", **bad), request("g-8"), request("g-2", **bad))
     assert [fault.path for fault in refused.value.faults] == ["[1]", "[3]"]
@@ -182,7 +183,7 @@ async def test_a_watch_that_joins_below_its_target_waits(store: Store) -> None:
 
 
 async def test_an_expired_watch_is_reopened(store: Store) -> None:
-    """It starts again with the new request's content, a new deadline and the next round, which is in its next message's ID."""
+    """It starts again with the new request's content, a new deadline and, in its next message's ID, the next round."""
     await add(store, request())
     late = NOW + 2 * HOUR
     await store.end_watches([ending("g-1", Kind.EXPIRED, at=late)], now=late, book=BOOK)

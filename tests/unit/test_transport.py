@@ -255,6 +255,15 @@ async def test_a_connection_is_used_again() -> None:
         assert server.connections == 1
 
 
+async def test_no_more_connections_to_a_host_are_open_than_allowed() -> None:
+    """Requests wait for each other then."""
+    async with serving(answering(OK, OK, OK)) as server, wired(connections=1) as transport:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(exchange, transport, post(server.url()))
+        assert server.connections == 1
+
+
 async def test_closing_an_answer_early_drops_its_connection() -> None:
     """Nobody reads on only to be polite."""
     gone = anyio.Event()
@@ -299,7 +308,8 @@ async def test_a_new_connection_that_is_lost_is_not_tried_again() -> None:
         assert server.connections == 1
 
 
-async def test_a_kept_connection_that_breaks_inside_an_answer_is_not_tried_again() -> None:
+@pytest.mark.parametrize("part", [b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart", b"HTTP/1.1 200 OK\r\nX"])
+async def test_a_kept_connection_that_breaks_inside_an_answer_is_not_tried_again(part: bytes) -> None:
     """The server has read the request."""
     asked = []
 
@@ -307,7 +317,7 @@ async def test_a_kept_connection_that_breaks_inside_an_answer_is_not_tried_again
         asked.append(await peer.request())
         await peer.send(OK)
         asked.append(await peer.request())
-        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart")
+        await peer.send(part)
 
     async with serving(talk) as server, wired() as transport:
         await exchange(transport, post(server.url()))
@@ -324,7 +334,7 @@ async def test_a_server_that_never_answers_meets_the_deadline() -> None:
         await peer.gone()
 
     async with serving(talk) as server, wired() as transport:
-        with pytest.raises(DeadlinePassed):
+        with pytest.raises(DeadlinePassed, match="no complete answer in time"):
             await exchange(transport, post(server.url(), total=0.05))
 
 
@@ -398,6 +408,7 @@ async def test_an_answer_that_breaks_off_or_is_not_http_has_its_own_error(reply:
         with pytest.raises(error) as caught:
             await exchange(transport, post(server.url()))
     assert type(caught.value) is error
+    assert not set("<>\n") & set(str(caught.value)), "words for a person"
     assert caught.value.request is not None  # type: ignore[attr-defined]  # all of them are httpx's
 
 
@@ -426,16 +437,18 @@ async def test_a_port_where_nobody_listens_refuses() -> None:
     async with serving(answering(OK)) as server:
         port = server.port
     async with wired() as transport:
-        with pytest.raises(httpx.ConnectError) as caught:
+        with pytest.raises(httpx.ConnectError, match="refused") as caught:
             await exchange(transport, post(f"http://127.0.0.1:{port}/"))
     assert type(caught.value) is httpx.ConnectError
 
 
 async def test_a_name_without_addresses_is_not_resolved() -> None:
     """The resolver's word is kept."""
-    async with wired(resolver=Resolver([])) as transport:
+    resolver = Resolver([])
+    async with wired(resolver=resolver) as transport:
         with pytest.raises(NameNotResolved, match="no such name"):
             await exchange(transport, post("http://hooks.example/"))
+    assert resolver.calls == 1
 
 
 # ---- TLS ----------------------------------------------------------------------------------------------------------

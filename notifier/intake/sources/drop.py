@@ -77,7 +77,7 @@ class DropDirectory:
         self._waiting: dict[str, Waiting] = {}
         #: Names that were told of since the last pass.
         self._told: set[str] = set()
-        #: True where the bell was rung for an event, and not from outside.
+        #: True where the bell was rung for events that wait in `_told`; any other ring calls for a scan.
         self._heard = False
         self._rescan_due = True
         self._scanned_at = 0.0
@@ -113,7 +113,6 @@ class DropDirectory:
                 rung = await self._bell.wait(wait)
                 late = self._clock.monotonic() - self._scanned_at > _RESCAN
                 self._rescan_due |= late or (rung and not self._heard)
-                self._heard = False
             tasks.cancel_scope.cancel()
 
     async def _reopen(self) -> Spool:
@@ -192,7 +191,7 @@ class DropDirectory:
                 there = []
             self._told.update(there)
             self._logged = {name: self._logged[name] for name in there if name in self._logged}
-        told, self._told = self._told, set()
+        told, self._told, self._heard = self._told, set(), False
         for name in told:
             self._waiting.setdefault(name, Waiting())
         return [(n, waiting) for n, waiting in self._waiting.items() if n in told or self._settles_in(waiting) <= 0]

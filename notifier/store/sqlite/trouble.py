@@ -46,6 +46,11 @@ def unavailable(error: sqlite3.Error | OSError, path: str) -> StoreUnavailable:
     return StoreUnavailable(f"store {path}: {why} ({error})")
 
 
+def passes(error: sqlite3.Error) -> bool:
+    """True where the same connection can go on once there is room or the other program is done."""
+    return _primary(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 def refused(path: str, error: OSError) -> StoreError:
     """Why the file at `path` cannot be made: StoreUnavailable where the disk may recover, else StoreRefused."""
     directory = Path(path).parent

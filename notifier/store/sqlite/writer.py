@@ -36,7 +36,7 @@ class Writer:
 
     def __init__(self, path: str, opened: sqlite3.Connection) -> None:
         self._path = path
-        #: None after trouble that it could not be rolled back from; the next batch opens another.
+        #: None after trouble that a connection may not survive; the next batch opens another.
         self._connection: sqlite3.Connection | None = opened
         self._loop = asyncio.get_running_loop()
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
@@ -100,19 +100,22 @@ class Writer:
             opened.execute("COMMIT")
             self.commits += 1
         except sqlite3.Error as error:
-            self._undo()
+            self._undo(error)
             for call in batch:
                 call.error = trouble.unavailable(error, self._path)
                 call.error.__cause__ = error
 
-    def _undo(self) -> None:
-        """Roll the batch back; a connection that cannot even do that is given up."""
+    def _undo(self, error: sqlite3.Error) -> None:
+        """Roll the batch back. A connection that met worse than a full or busy file is given up: the next batch opens one."""
         if self._connection is None:
             return
+        keep = trouble.passes(error)
         try:
             if self._connection.in_transaction:
                 self._connection.rollback()
         except sqlite3.Error:
+            keep = False
+        if not keep:
             self._connection.close()
             self._connection = None
 

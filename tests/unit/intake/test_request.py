@@ -121,7 +121,7 @@ TABLE: list[tuple[str, Known, list[str]]] = [
     ("id: 'a,b'", ONE, ['1: id: "a,b" holds a comma, which this API cannot be asked for.']),
     ("state: completed", ONE, ["1: id: id is missing: the generation's ID, as the provider gave it."]),
     ("{id: a, stat: x}", ONE, ['1: stat: "stat" is not a part of a watch. Did you mean "state"?']),
-    ("{id: a, url: x}", ONE, ['1: url: "url" is not a part of a watch. Did you mean "callback_url"?']),
+    ("{id: a, url: x}", ONE, ['1: url: "url" is not a part of a watch. Known: id, provider, state, notify, callback_url, timeout, metadata.']),
     (
         "{id: a, state: failed}",
         ONE,
@@ -252,7 +252,7 @@ def test_names_and_sizes_are_bounded() -> None:
     assert faults_of("", name="a.csv") == ["What kind of file is this? Its name must end in .json, .yaml, .yml, .txt."]
     assert faults_of(b" " * (MAX_BYTES + 1)) == ["The file is larger than 16 MiB; split it."]
     assert faults_of(b"a\n" * (MAX_WATCHES + 1), name="a.txt") == [
-        "100,001 watches are too many for one list; at most 100,000."
+        "1: 100,001 watches are too many for one list; at most 100,000."
     ]
     many = {"id": "a", "provider": "luma", "notify": ["studio", "lab"]}
     with pytest.raises(InvalidWatch, match=r"make more than 100,000 watches of this list; split it\."):

@@ -47,7 +47,7 @@ YAML_FAULTS: list[tuple[bytes, list[str]]] = [
     (b"a: \xff", ["1: Byte 0xff is not UTF-8. Save the file as UTF-8."]),
     ("a: 1".encode("utf-16"), ["1: The file is UTF-16 or UTF-32. Save it as UTF-8."]),
     (b"a: \x07", ["1: Not YAML: control characters are not allowed."]),
-    (b"a: 1\n\tb: 2", ["2: Not YAML: while scanning for the next token, found character that cannot start any token."]),
+    (b"a: 1\n\tb: 2", ["2: Not YAML: while scanning a plain scalar, found a tab character that violates indentation."]),
 ]
 
 

@@ -1,0 +1,270 @@
+"""What may be opened, by whom, and what the operator reads where it may not."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from notifier.errors import StoreError, StoreRefused, StoreUnavailable
+from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.model import Book, State, WatchRequest
+from notifier.store.sqlite import SqliteStore, connection, open_reader, open_store
+from notifier.store.sqlite.statements import migrations
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "notifier.db")
+
+
+async def refusal(path: str) -> str:
+    """The sentence with which `path` is refused."""
+    with pytest.raises(StoreRefused) as refused:
+        async with open_store(path):
+            pass
+    return str(refused.value)
+
+
+async def add_one(store: SqliteStore, generation: str = "g-1") -> None:
+    wanted = WatchRequest(
+        provider=ProviderName("luma"),
+        generation=GenerationId(generation),
+        target=State.COMPLETED,
+        endpoint=EndpointIdentity("studio"),
+        lane=Lane("studio"),
+        timeout=timedelta(hours=1),
+    )
+    await store.add_watches([wanted], now=NOW, book=Book(events={"studio": None}, callbacks=False))
+
+
+async def add_many(store: SqliteStore, count: int) -> None:
+    for number in range(count):
+        await add_one(store, f"f-{number}")
+
+
+def fill(filler: Path) -> None:
+    """Write until the disk has no room left."""
+    with filler.open("wb", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
+
+
+def mark(path: str, statement: str) -> None:
+    conn = sqlite3.connect(path)
+    conn.execute(statement)
+    conn.commit()
+    conn.close()
+
+
+async def test_a_second_daemon_is_refused(path: str) -> None:
+    """It reads who has the store; the first goes on."""
+    async with open_store(path) as first:
+        sentence = await refusal(path)
+        assert "in use by another notifier" in sentence
+        assert f"pid {os.getpid()}" in sentence
+        await add_one(first)
+    async with open_store(path) as second:
+        assert (await second.counts()).open_generations == 1
+
+
+async def test_the_lock_is_the_processs_not_the_files(path: str) -> None:
+    """A lock file that a dead process left behind stops nobody."""
+    Path(f"{path}.lock").write_text("999999\n")
+    async with open_store(path):
+        assert Path(f"{path}.lock").read_text() == f"{os.getpid()}\n"
+
+
+async def test_another_process_holds_the_lock_until_it_dies(path: str) -> None:
+    """Killed without a chance to tidy up, it leaves the store free."""
+    script = (
+        "import sys, time\nfrom notifier.store.sqlite import lock\n"
+        "with lock.owned(sys.argv[1]):\n    print('held', flush=True)\n    time.sleep(60)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", script, path], stdout=subprocess.PIPE, env=environment) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        assert f"pid {other.pid}" in await refusal(path)
+        other.kill()
+        other.wait()
+    async with open_store(path):
+        pass
+
+
+async def test_files_are_for_their_owner_alone(path: str, tmp_path: Path) -> None:
+    """Whatever the umask: the store, its log and its lock are 0600."""
+    before = os.umask(0)
+    try:
+        async with open_store(path) as store:
+            await add_one(store)
+            modes = {entry.name: entry.stat().st_mode & 0o777 for entry in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    assert {"notifier.db", "notifier.db-wal", "notifier.db.lock"} <= modes.keys()
+    assert set(modes.values()) == {0o600}
+
+
+async def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    """The sentence says which directory to make."""
+    assert f"directory {tmp_path / 'no'} does not exist" in await refusal(str(tmp_path / "no" / "notifier.db"))
+
+
+async def test_a_newer_schema_is_refused_and_left_alone(path: str) -> None:
+    """By the daemon and by a reader, with both numbers and what to do."""
+    async with open_store(path):
+        pass
+    mark(path, "PRAGMA user_version = 99")
+    sentence = await refusal(path)
+    assert "is of schema 99" in sentence
+    assert "upgrade notifier" in sentence
+    with pytest.raises(StoreRefused, match="schema 99"):
+        async with open_reader(path):
+            pass
+
+
+@pytest.mark.parametrize("foreign", ["sqlite", "text"])
+async def test_a_file_of_another_program_is_refused_unchanged(path: str, foreign: str) -> None:
+    """No notifier store: neither the daemon nor a reader touches a byte of it."""
+    if foreign == "sqlite":
+        mark(path, "CREATE TABLE theirs (x)")
+    else:
+        Path(path).write_text("my diary, " * 1_000)
+    before = Path(path).read_bytes()
+    assert "no notifier store" in await refusal(path)
+    with pytest.raises(StoreRefused, match="no notifier store"):
+        async with open_reader(path):
+            pass
+    assert Path(path).read_bytes() == before
+
+
+async def test_an_empty_file_becomes_a_store(path: str) -> None:
+    """A run that died between making the file and its first schema left no more than that."""
+    Path(path).touch()
+    async with open_store(path) as store:
+        await add_one(store)
+
+
+async def test_a_migration_that_fails_changes_nothing(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step is one transaction: the next start finds the schema of before."""
+    async with open_store(path) as store:
+        await add_one(store)
+    steps = migrations()
+    broken = (len(steps) + 1, "CREATE TABLE fresh (x);\nINSERT INTO nowhere VALUES (1);")
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "migrations", lambda: [*steps, broken])
+        with pytest.raises(StoreError):
+            async with open_store(path):
+                pass
+    async with open_store(path) as store:
+        assert (await store.counts()).open_generations == 1
+
+
+async def test_a_reader_works_beside_the_daemon(path: str) -> None:
+    """Without its lock, and sees what was recorded a moment ago."""
+    async with open_store(path) as store, open_reader(path) as reader:
+        await add_one(store)
+        assert (await reader.counts()).open_generations == 1
+        await add_one(store, "g-2")
+        assert (await reader.counts()).open_generations == 2
+
+
+async def test_a_reader_works_without_the_daemon(path: str) -> None:
+    """The last run's store can be read while nothing runs."""
+    async with open_store(path) as store:
+        await add_one(store)
+    async with open_reader(path) as reader:
+        assert [line.id for line in await reader.generations(open_only=True, limit=5)] == ["g-1"]
+
+
+async def test_a_reader_of_nothing_says_so(path: str) -> None:
+    """A path without a file is refused and stays without one."""
+    with pytest.raises(StoreRefused, match="there is no store"):
+        async with open_reader(path):
+            pass
+    assert not Path(path).exists()
+
+
+async def test_a_reader_cannot_write(path: str) -> None:
+    """Its connections are read-only in the file system's sense."""
+    async with open_store(path):
+        conn = connection.reader(path)
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            conn.execute("DELETE FROM watches")
+        conn.close()
+
+
+async def test_odd_names_of_files_are_names_of_files(tmp_path: Path) -> None:
+    """A question mark, a percent sign or a hash in a path is part of it."""
+    odd = tmp_path / "a?b%20c#d.db"
+    async with open_store(str(odd)) as store:
+        await add_one(store)
+    assert odd.exists()
+
+
+async def test_a_damaged_file_is_reported(path: str) -> None:
+    """`problems` finds what a bad disk has done; it is not healthy, and nothing crashes."""
+    async with open_store(path) as store:
+        for number in range(200):
+            await add_one(store, f"g-{number}")
+    size = Path(path).stat().st_size
+    with Path(path).open("r+b") as file:
+        file.seek(size // 2 // 4096 * 4096)
+        file.write(b"\xff" * 8192)
+    try:
+        async with open_reader(path) as reader:
+            assert await reader.problems(deep=True)
+    except StoreUnavailable as error:
+        assert "damaged" in str(error)  # noqa: PT017  either answer is right: it depends on the page that was hit
+
+
+async def test_an_orphan_is_a_problem(path: str) -> None:
+    """References are not enforced at each write; the check looks for rows without a parent."""
+    async with open_store(path) as store:
+        await add_one(store)
+        await store.writer.run(lambda conn: conn.execute("DELETE FROM generations").rowcount)
+        (problem,) = await store.problems(deep=False)
+    assert "watches" in problem
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="needs root to mount a small disk")
+async def test_a_full_disk_is_survived(tmp_path: Path) -> None:
+    """On a really full file system calls fail in the operator's words, and succeed once there is room."""
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", tmp_path], check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        async with open_store(str(tmp_path / "notifier.db")) as store:
+            await add_one(store)
+            filler = tmp_path / "filler"
+            with pytest.raises(OSError, match="No space"):
+                fill(filler)
+            with pytest.raises(StoreUnavailable, match="full"):
+                await add_many(store, 2_000)
+            filler.unlink()
+            await add_one(store, "after")
+            assert await store.problems(deep=True) == []
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+async def test_a_long_log_is_cut(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint brings a log above the limit back to nothing."""
+    monkeypatch.setattr(connection, "LOG_LIMIT", 1)
+    async with open_store(path) as store:
+        await add_one(store)
+        assert Path(f"{path}-wal").stat().st_size > 0
+        await store.checkpoint()
+        assert Path(f"{path}-wal").stat().st_size == 0
+        await add_one(store, "g-2")
+        assert (await store.counts()).open_generations == 2

@@ -1,0 +1,198 @@
+"""Group commit: who shares, who fails alone, who fails together, and how the writer goes on after trouble."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.from_thread
+import anyio.lowlevel
+import pytest
+
+from notifier.errors import StoreUnavailable
+from notifier.store.sqlite import connection
+from notifier.store.sqlite.writer import Writer
+
+
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"use_uvloop": request.param}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "notifier.db")
+
+
+@pytest.fixture
+async def writer(path: str) -> AsyncIterator[Writer]:
+    connection.create(path)
+    opened = connection.writer(path)
+    opened.execute("CREATE TABLE notes (text TEXT UNIQUE)")
+    made = Writer(path, opened)
+    yield made
+    await made.close()
+
+
+def note(text: str) -> Callable[[sqlite3.Connection], None]:
+    def work(conn: sqlite3.Connection) -> None:
+        conn.execute("INSERT INTO notes VALUES (?)", (text,))
+
+    return work
+
+
+def notes(path: str) -> list[str]:
+    """What another connection sees."""
+    conn = connection.reader(path)
+    found = [text for (text,) in conn.execute("SELECT text FROM notes ORDER BY rowid")]
+    conn.close()
+    return found
+
+
+def on_idle_connection(writer: Writer, statement: str) -> None:
+    """Change a setting of the writing connection from outside, while nothing waits."""
+    assert writer._connection is not None
+    writer._connection.execute(statement)
+
+
+async def note_all(writer: Writer, *texts: str) -> list[Exception]:
+    """Ask for all of them at once; what failed."""
+    failed: list[Exception] = []
+
+    async def one(text: str) -> None:
+        try:
+            await writer.run(note(text))
+        except (StoreUnavailable, sqlite3.IntegrityError) as error:
+            failed.append(error)
+
+    async with anyio.create_task_group() as asking:
+        for text in texts:
+            asking.start_soon(one, text)
+    return failed
+
+
+async def test_calls_that_wait_together_share_commits(writer: Writer, path: str) -> None:
+    """Five hundred callers at once take a few commits, and all of it is there in the order it was asked for."""
+    texts = [f"{number:03}" for number in range(500)]
+    assert await note_all(writer, *texts) == []
+    assert writer.commits < 50
+    assert notes(path) == texts
+
+
+async def test_a_call_that_returned_is_seen_by_others(writer: Writer, path: str) -> None:
+    """The answer comes after the commit, never before it."""
+    for number in range(20):
+        await writer.run(note(str(number)))
+        assert len(notes(path)) == number + 1
+
+
+async def test_a_failing_call_fails_alone(writer: Writer, path: str) -> None:
+    """What it did is undone, its error is its own, and the others of the batch are kept."""
+
+    def half(conn: sqlite3.Connection) -> None:
+        note("half")(conn)
+        raise LookupError("on purpose")
+
+    async with anyio.create_task_group() as asking:
+        for number in range(10):
+            asking.start_soon(note_all, writer, str(number))
+        with pytest.raises(LookupError, match="on purpose"):
+            await writer.run(half)
+    assert sorted(notes(path)) == [str(number) for number in range(10)]
+
+
+async def test_a_statement_that_fails_is_no_trouble_of_the_store(writer: Writer) -> None:
+    """A constraint is the call's own matter."""
+    (error,) = await note_all(writer, "a", "a", "b")
+    assert isinstance(error, sqlite3.IntegrityError)
+
+
+async def test_a_cancelled_waiter_does_not_break_its_batch(writer: Writer, path: str) -> None:
+    """The others get their answers, the writer goes on; the cancelled write may be there or not."""
+    await writer.run(note("first"))
+    async with anyio.create_task_group() as asking:
+        for number in range(20):
+            asking.start_soon(note_all, writer, f"kept {number}")
+        with anyio.CancelScope() as impatient:
+            impatient.cancel()
+            await writer.run(note("cancelled"))
+    await writer.run(note("last"))
+    assert {"first", "last", *(f"kept {number}" for number in range(20))} <= set(notes(path))
+
+
+async def test_a_waiter_cancelled_in_flight_does_not_break_its_batch(writer: Writer, path: str) -> None:
+    """Cancelled while its call is inside the transaction: the write is kept and nobody else is hurt."""
+    begun = anyio.Event()
+    loop_token = anyio.lowlevel.current_token()
+
+    def slow(conn: sqlite3.Connection) -> None:
+        anyio.from_thread.run_sync(begun.set, token=loop_token)
+        note("in flight")(conn)
+
+    async with anyio.create_task_group() as asking:
+        asking.start_soon(writer.run, slow)
+        await begun.wait()
+        asking.cancel_scope.cancel()
+    await writer.run(note("after"))
+    assert notes(path) == ["in flight", "after"]
+
+
+async def test_a_full_disk_fails_the_batch_and_passes(writer: Writer, path: str) -> None:
+    """Every caller hears it in the operator's words; nothing is kept; once there is room it works again."""
+    on_idle_connection(writer, "PRAGMA max_page_count = 1")
+    big = ["x" * 9_000 + str(number) for number in range(10)]
+    failed = await note_all(writer, *big)
+    assert len(failed) == 10
+    for error in failed:
+        assert isinstance(error, StoreUnavailable)
+        assert path in str(error)
+        assert "full" in str(error)
+    assert notes(path) == []
+    on_idle_connection(writer, "PRAGMA max_page_count = 1000000")
+    assert await note_all(writer, *big) == []
+    assert len(notes(path)) == 10
+
+
+async def test_a_read_only_store_is_said_to_be_and_recovers(writer: Writer, path: str) -> None:
+    """SQLite's refusal to write becomes StoreUnavailable; the next batch has a fresh connection."""
+    on_idle_connection(writer, "PRAGMA query_only = ON")
+    (error,) = await note_all(writer, "a")
+    assert "cannot be written" in str(error)
+    assert await note_all(writer, "b") == []
+    assert notes(path) == ["b"]
+
+
+async def test_a_file_locked_by_another_program_is_said_to_be(writer: Writer, path: str) -> None:
+    """Whoever holds the write lock longer than we wait is named as the cause; then it passes."""
+    on_idle_connection(writer, "PRAGMA busy_timeout = 10")
+    other = connection.writer(path)
+    other.execute("BEGIN IMMEDIATE")
+    (error,) = await note_all(writer, "a")
+    assert "locked" in str(error)
+    other.rollback()
+    other.close()
+    assert await note_all(writer, "a") == []
+
+
+async def test_a_connection_that_cannot_be_used_is_replaced(writer: Writer, path: str) -> None:
+    """A connection in ruins fails its batch; the next batch opens another."""
+    with pytest.raises(StoreUnavailable):
+        await writer.run(lambda conn: conn.close())
+    assert await note_all(writer, "kept") == []
+    assert "kept" in notes(path)
+
+
+async def test_a_closed_writer_takes_nothing(path: str) -> None:
+    """What was asked for before is finished; what comes after is refused."""
+    connection.create(path)
+    opened = connection.writer(path)
+    opened.execute("CREATE TABLE notes (text TEXT)")
+    writer = Writer(path, opened)
+    async with anyio.create_task_group() as asking:
+        asking.start_soon(writer.run, note("in time"))
+        await anyio.lowlevel.checkpoint()
+        asking.start_soon(writer.close)
+    assert notes(path) == ["in time"]
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await writer.run(note("late"))
