@@ -249,6 +249,12 @@ class Daemon:
         return [pulse.name for pulse in self._pulses if not pulse.alive]
 
     @property
+    def troubles(self) -> Mapping[str, str]:
+        """What is wrong now, by part; nothing is readiness."""
+        skipped = self._files.degraded() if self._settings.watch_files else []
+        return {**self.health.troubles, **dict.fromkeys(skipped, "skipped for its faults, see the log")}
+
+    @property
     def watched(self) -> Mapping[str, int]:
         """Open generations by provider."""
         return self._poller.watched

@@ -104,7 +104,7 @@ async def _tell_status(daemon: Daemon) -> None:
             counted = await _counted(daemon)
         turn += 1
         watched = sum(daemon.watched.values())
-        troubles = [f"{part}: {sentence}" for part, sentence in daemon.health.troubles.items()]
+        troubles = [f"{part}: {sentence}" for part, sentence in daemon.troubles.items()]
         line = "; ".join([*troubles, f"watching {watched} generations", *([counted] if counted else [])])
         if line != said:
             systemd.notify(systemd.status(line))

@@ -261,7 +261,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     ) -> aiohttp.ClientResponse:
         trip = _Trip()
         _trip.set(trip)
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
+        headers = [(name.decode(), value.decode()) for name, value in request.headers.raw]
         url = URL(request.extensions.get("url") or str(request.url), encoded=True)
         timeout = _timeout(request.extensions.get("timeout"))
         while True:

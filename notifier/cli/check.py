@@ -30,12 +30,9 @@ def check_all(config: str, *, deep: bool, online: bool) -> int:
 
 
 def _summary(settings: Settings, secrets: Sequence[SecretSource]) -> None:
-    parts = [
-        f"{len(settings.providers)} providers",
-        f"{len(settings.endpoints)} endpoints",
-        f"{len(settings.watches)} watches",
-    ]
-    typer.echo(f"configuration  {settings.source}: good ({', '.join(parts)})")
+    numbers = {"provider": settings.providers, "endpoint": settings.endpoints, "watch": settings.watches}
+    parts = ", ".join(f"{word}: {len(found)}" for word, found in numbers.items())
+    typer.echo(f"configuration  {settings.source}: good ({parts})")
     for secret in secrets:
         typer.echo(f"  {secret.path}: {secret.origin}; {secret.renewal}")
 

@@ -82,6 +82,19 @@ def test_what_fits_is_as_much_as_the_limits_allow(
         assert len(codec.sweep(ids[: count + 1], settings).url.encode()) > settings.max_url
 
 
+@pytest.mark.parametrize("ids_as", ["array", "comma"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind].multi])
+def test_a_url_of_exactly_the_limit_fits(kind: str, ids_as: str) -> None:
+    """Not a byte is wasted and none is too many."""
+    ids = [GenerationId(f"id/{number}") for number in range(20)]
+    base = ProviderSettings(
+        name=ProviderName("p"), kind=kind, base_url="https://x.test", api_key=Secret("k"), ids_as=ids_as
+    )
+    length = len(codec(kind).sweep(ids, base).url)
+    assert codec(kind).fit(ids, replace(base, max_url=length)) == 20
+    assert codec(kind).fit(ids, replace(base, max_url=length - 1)) == 19
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_is_found_under_its_own_name(kind: str) -> None:
     """The registry and the codec agree on the name, and the codec has a place to ask."""

@@ -62,6 +62,17 @@ async def test_a_claim_survives_as_an_open_attempt(opening: Opening) -> None:
         assert ids(await take(store)) == ["g-1"]
 
 
+async def test_a_probe_is_of_no_consequence(opening: Opening) -> None:
+    """It may be made again and again, and nobody sees it."""
+    async with opening() as store:
+        await owe(store, "g-1")
+        before = await store.counts()
+        for number in range(3):
+            await store.probe(now=NOW + number * SECOND)
+        assert await store.counts() == before
+        assert await store.problems(deep=True) == []
+
+
 async def test_a_checkpoint_loses_nothing(opening: Opening) -> None:
     """Moving the log is seen by nobody."""
     async with opening() as store:

@@ -48,13 +48,14 @@ restarts_above() { [ "$(property NRestarts)" -gt "$1" ]; }
 runs_other_than() { is ActiveState active && [ "$(property MainPID)" != "$1" ]; }
 
 # From here on `told` and `logged` look only at what comes after.
-from_now() { cursor=$(journalctl -n 1 -q --show-cursor | sed -n 's/^-- cursor: //p'); }
+# (By time: `--after-cursor` of systemd 252 skips the first entry that a filter lets through.)
+from_now() { journalctl --sync && since=@$(date +%s.%6N); }
 # told TEXT: the daemon sent TEXT to systemd. systemd at debug level logs every notice it gets.
 told() { told_by_systemd "Got notification message.*$1"; }
-told_by_systemd() { journalctl -q --after-cursor "$cursor" -o cat _PID=1 | grep -c "^notifier.service: $1"; }
-logged() { journalctl -q --after-cursor "$cursor" -o cat _SYSTEMD_UNIT=notifier.service | grep -c "$1"; }
+told_by_systemd() { journalctl -q --since "$since" -o cat _PID=1 | grep -c "^notifier.service: $1"; }
+logged() { journalctl -q --since "$since" -o cat _SYSTEMD_UNIT=notifier.service | grep -c "$1"; }
 # A priority from the daemon itself: what journald made of the prefix.
-logged_at() { journalctl -q --after-cursor "$cursor" -o cat -p "$1..$1" _SYSTEMD_UNIT=notifier.service | grep -c "$2"; }
+logged_at() { journalctl -q --since "$since" -o cat -p "$1..$1" _SYSTEMD_UNIT=notifier.service | grep -c "$2"; }
 
 # generation SECONDS|"never": a new one at the provider that completes then; its ID in $id.
 generation() {

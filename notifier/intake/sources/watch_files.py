@@ -93,15 +93,16 @@ class WatchFiles:
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. Started once every file was read, so that readiness can tell."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._listen)
+            await tasks.start(self._listen)
             await self.read_all()
             task_status.started()
             while True:
                 await self._bell.wait(self._retry or _IDLE)
                 await self.read_all()
 
-    async def _listen(self) -> None:
+    async def _listen(self, *, task_status: TaskStatus[None]) -> None:
         directories = await run_sync(_directories, self._globs)
+        task_status.started()  # awatch begins to watch before it first awaits: no change is missed between
         if not directories:
             return
         # Steps and debounce are milliseconds: an editor's few events are one, and a person does not wait.

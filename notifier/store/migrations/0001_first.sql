@@ -93,5 +93,5 @@ CREATE TABLE attempts (
 -- A row that is written to see whether writing works.
 CREATE TABLE probe (
     one INTEGER PRIMARY KEY CHECK (one = 1),
-    at INTEGER NOT NULL
-);
+    at  INTEGER NOT NULL
+) STRICT;

@@ -90,8 +90,10 @@ class SqliteStore(SqliteReports):
         return ended
 
     async def probe(self, *, now: datetime) -> None:
-        at = to_micros(now)
-        await self.writer.run(lambda conn: conn.execute(_SQL["probe"], (at,)))
+        def write(conn: sqlite3.Connection) -> None:
+            conn.execute(_SQL["probe"], (to_micros(now),))
+
+        await self.writer.run(write)
 
     async def checkpoint(self) -> None:
         await anyio.to_thread.run_sync(checkpoints.move, self.path)

@@ -106,7 +106,7 @@ class Writer:
                 call.error.__cause__ = error
 
     def _undo(self, error: sqlite3.Error) -> None:
-        """Roll the batch back. A connection that met worse than a full or busy file is given up: the next batch opens one."""
+        """Roll the batch back. A connection that met worse than a full or a busy file is given up."""
         if self._connection is None:
             return
         keep = trouble.passes(error)

@@ -93,6 +93,19 @@ def test_the_longest_overdue_come_first_and_the_rest_stays() -> None:
     assert agenda.earliest() is None
 
 
+def test_a_key_that_was_moved_or_dropped_is_not_taken_at_its_old_time() -> None:
+    """What it left behind in its old bucket is passed over, also where it comes back to that very bucket."""
+    agenda: Agenda[str] = Agenda()
+    for key in ("moved", "gone", "back", "stays"):
+        agenda.add(key, 5.0, 0.0)
+    agenda.add("moved", 50.0, 0.0)
+    agenda.drop("gone")
+    agenda.add("back", 50.0, 0.0)
+    agenda.add("back", 5.0, 0.0)
+    assert agenda.take(10.0, 10) == ["back", "stays"]
+    assert agenda.take(60.0, 10) == ["moved"]
+
+
 def test_a_key_that_is_moved_often_does_not_fill_the_memory() -> None:
     """Entries left behind by moves are swept out before they outnumber the keys by far."""
     agenda: Agenda[int] = Agenda()

@@ -258,6 +258,17 @@ async def test_a_full_disk_is_survived(tmp_path: Path) -> None:
         subprocess.run(["umount", tmp_path], check=True)
 
 
+async def test_a_probe_says_whether_the_store_can_write(path: str) -> None:
+    """StoreUnavailable while it cannot, silence once it can again."""
+    async with open_store(path) as store:
+        opened = store.writer._connection
+        assert opened is not None
+        opened.execute("PRAGMA query_only = ON")
+        with pytest.raises(StoreUnavailable, match="cannot be written"):
+            await store.probe(now=NOW)
+        await store.probe(now=NOW)
+
+
 async def test_a_long_log_is_cut(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint brings a log above the limit back to nothing."""
     monkeypatch.setattr(connection, "LOG_LIMIT", 1)

@@ -1,0 +1,137 @@
+"""What the SQLite store costs: registering, recording, claiming. Run it: `python benchmarks/store.py [DIRECTORY]`.
+
+The directory decides which disk is measured; every figure includes durable commits (`synchronous=FULL`).
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+import anyio
+
+from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName, WorkerId
+from notifier.model import (
+    AttemptResult,
+    Book,
+    Claim,
+    DeliveryStatus,
+    Observation,
+    State,
+    Transition,
+    Verdict,
+    WatchRequest,
+)
+from notifier.store.base import Slots
+from notifier.store.sqlite import SqliteStore, open_store
+
+NOW: Final = datetime(2026, 11, 22, tzinfo=UTC)
+LUMA: Final = ProviderName("luma")
+BOOK: Final = Book(events={}, callbacks=True)
+
+
+def watched(number: int, *, lanes: int = 1) -> WatchRequest:
+    lane = Lane(f"https://{number % lanes}.example.com")
+    return WatchRequest(
+        provider=LUMA,
+        generation=GenerationId(f"755f9bbb-d99b-4880-992b-{number:012}"),
+        target=State.COMPLETED,
+        endpoint=EndpointIdentity(f"{lane}/hook"),
+        lane=lane,
+        timeout=timedelta(hours=24),
+    )
+
+
+def completed(number: int) -> Transition:
+    record = {"id": str(number), "assets": {"video": "https://cdn.example.com/" + "x" * 200}, "frames": list(range(60))}
+    observation = Observation(id=watched(number).generation, state=State.COMPLETED, record=record)
+    return Transition(provider=LUMA, observation=observation, observed_at=NOW, not_before=None)
+
+
+def delivered(claim: Claim) -> AttemptResult:
+    return AttemptResult(
+        message_id=claim.message_id,
+        number=claim.number,
+        started_at=NOW,
+        took=timedelta(milliseconds=4),
+        verdict=Verdict.DELIVERED,
+        status_code=200,
+        head=b"ok",
+        detail="",
+        status=DeliveryStatus.DELIVERED,
+        failures=claim.failures,
+        due_at=None,
+    )
+
+
+@contextmanager
+def timed(what: str, count: int) -> Iterator[None]:
+    begun = time.perf_counter()
+    yield
+    took = time.perf_counter() - begun
+    print(f"{what:<58} {took:8.3f} s {count / took:12,.0f}/s")
+
+
+async def register(store: SqliteStore) -> None:
+    before = store.writer.commits
+    with timed("10,000 calls of one watch, all waiting at once", 10_000):
+        async with anyio.create_task_group() as callers:
+            for number in range(10_000):
+                callers.start_soon(add, store, number)
+    print(f"    in {store.writer.commits - before} commits")
+    with timed("one call with 100,000 watches", 100_000):
+        await store.add_watches([watched(number) for number in range(100_000, 200_000)], now=NOW, book=BOOK)
+    with timed("64 callers, each waiting for its commit", 64 * 100):
+        async with anyio.create_task_group() as callers:
+            for caller in range(64):
+                callers.start_soon(add_in_turn, store, 300_000 + caller * 100)
+    count = 0
+    with timed("reading all open generations", 116_400):
+        async for chunk in store.open_generations(LUMA):
+            count += len(chunk)
+    assert count == 116_400
+
+
+async def add(store: SqliteStore, number: int, lanes: int = 1) -> None:
+    await store.add_watches([watched(number, lanes=lanes)], now=NOW, book=BOOK)
+
+
+async def add_in_turn(store: SqliteStore, first: int) -> None:
+    for number in range(first, first + 100):
+        await add(store, number)
+
+
+async def deliver(store: SqliteStore, what: str, numbers: range, *, lanes: int) -> None:
+    """Complete and deliver them all, 64 at a time."""
+    await store.add_watches([watched(number, lanes=lanes) for number in numbers], now=NOW, book=BOOK)
+    with timed(f"recording {len(numbers):,} transitions, 100 at a time", len(numbers)):
+        for first in range(numbers.start, numbers.stop, 100):
+            await store.record_transitions([completed(first + more) for more in range(100)], now=NOW, book=BOOK)
+    limits = Slots(total=64, free={}, each=64, lease={}, lease_each=timedelta(seconds=30))
+    results: list[AttemptResult] = []
+    took: list[float] = []
+    while not took or results:
+        begun = time.perf_counter()
+        exchanged = await store.exchange(WorkerId("benchmark"), results, limits, now=NOW)
+        took.append((time.perf_counter() - begun) * 1_000)
+        results = [delivered(claim) for claim in exchanged.claims]
+    print(f"{what:<58} {median(took):8.2f} ms, at most {max(took):.2f} ms")
+
+
+async def main(directory: str | None) -> None:
+    with tempfile.TemporaryDirectory(dir=directory) as place:
+        async with open_store(str(Path(place) / "notifier.db")) as store:
+            await register(store)
+            await deliver(store, "exchange of 64, one lane", range(400_000, 402_000), lanes=1)
+            await deliver(store, "exchange of 64, 10,000 lanes", range(500_000, 510_000), lanes=10_000)
+            with timed("checkpoint", 1):
+                await store.checkpoint()
+
+
+if __name__ == "__main__":
+    anyio.run(main, sys.argv[1] if len(sys.argv) > 1 else None, backend_options={"use_uvloop": True})
