@@ -1,3 +1,4 @@
+# ruff: noqa: INP001  a script, not a package
 """Every module stands on a floor of .importlinter, and each on the two lowest floors is under the contract of purity.
 
 A module that nobody listed would be checked by nobody.

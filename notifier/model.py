@@ -235,6 +235,8 @@ class Owed:
     status: DeliveryStatus
     #: Why it is kept back, in words; empty for PENDING.
     reason: str = ""
+    #: From now to the first attempt.
+    wait: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +265,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came of one POST, before it is judged. `error` stands where no status arrived."""
+    """What came of one POST, before it is judged."""
 
     status_code: int | None = None
     #: The first 2 KiB of the answer's body.
@@ -272,7 +274,7 @@ class Answer:
     retry_after: float | None = None
     #: Target of a redirect, as sent.
     location: str | None = None
-    #: The verdict where the exchange failed before a status was complete.
+    #: The verdict where the exchange failed; a status may have arrived all the same, before the body broke off.
     error: Verdict | None = None
     #: One printable line on what went wrong.
     detail: str = ""
@@ -318,6 +320,8 @@ class Book:
     events: Mapping[str, frozenset[str] | None]
     #: Whether `callbacks:` is configured.
     callbacks: bool
+    #: Name -> wait before the first attempt, where there is one: the first step of the schedule.
+    first_wait: Mapping[str, timedelta] = field(default_factory=dict)
 
 
 # ---- settings of each part ----------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from notifier import telemetry
 from notifier.bell import Bell
+from notifier.budget import TokenBucket
 from notifier.clock import Clock
 from notifier.delivery import schedule
 from notifier.delivery.endpoints import Endpoints
@@ -35,7 +36,6 @@ from notifier.model import (
     Interruption,
     Verdict,
 )
-from notifier.polling.cadence import TokenBucket
 from notifier.store.base import DeliveryStore, Slots
 
 _log = structlog.get_logger()

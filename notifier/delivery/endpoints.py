@@ -47,7 +47,8 @@ class Endpoints:
     def book(self) -> Book:
         """What decides whether a message leaves."""
         events = {name: settings.events for name, settings in self._configured.items()}
-        return Book(events=events, callbacks=self._callbacks is not None)
+        waits = {name: settings.retry[0] for name, settings in self._configured.items() if settings.retry[0]}
+        return Book(events=events, callbacks=self._callbacks is not None, first_wait=waits)
 
     def _derive(self, identity: EndpointIdentity) -> EndpointSettings:
         lane = Lane(origin(identity))

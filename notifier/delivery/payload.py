@@ -4,7 +4,7 @@ The body is Standard Webhooks' `{"type", "timestamp", "data"}`, minified. `times
 wrote it down), not of an attempt. One type, one schema, for ever: fields may be added, never renamed or taken away.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import orjson
@@ -14,6 +14,7 @@ from notifier.ids import EndpointIdentity, message_id
 from notifier.model import Book, DeliveryStatus, Kind, Owed, SeenGeneration, Watch
 
 CONTENT_TYPE: Final = "application/json"
+_NO_WAIT: Final = timedelta(0)
 #: A provider's record above this many bytes is left out of the body.
 RECORD_LIMIT: Final = 16 * 1024
 #: Every type a body may have; what `events:` of an endpoint may name.
@@ -51,6 +52,7 @@ def owe(
         body=_body(type_, watch, seen, now=now, reason=reason),
         status=status,
         reason=why,
+        wait=book.first_wait.get(watch.endpoint, _NO_WAIT),
     )
 
 

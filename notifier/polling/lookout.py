@@ -19,13 +19,14 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from notifier import telemetry
 from notifier.bell import Bell
+from notifier.budget import TokenBucket
 from notifier.clock import Clock
 from notifier.errors import BatchRejected, ProviderBusy, ProviderError, ProviderRefused, StoreUnavailable
 from notifier.health import STORE, Health, Pulse
 from notifier.ids import GenerationId
 from notifier.model import Book, Kind, Observation, OpenGeneration, ProviderSettings, Transition
 from notifier.polling.agenda import Agenda
-from notifier.polling.cadence import TokenBucket, next_look
+from notifier.polling.cadence import next_look
 from notifier.polling.plan import BatchLimit, Look, plan
 from notifier.polling.split import Lesson, Split
 from notifier.polling.trouble import Standing, Trouble, knows_none

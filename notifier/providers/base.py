@@ -65,6 +65,7 @@ class Codec(Protocol):
         """What the reply says of each ID asked.
 
         Raises `ProviderBusy` (429, 5xx, a body that is not the API's), `ProviderRefused` (401, 403), `BatchRejected`
-        (400, 404, 413, 414, 422). A single ask that is answered 400, 404 or 422 is no error: the ID is absent.
+        (400, 404, 413, 414, 422 to a multi ask). A single ask that is answered 400, 404 or 422 is no error: the ID is
+        absent.
         """
         ...

@@ -23,7 +23,7 @@ from store_builders import (
     take,
 )
 
-from notifier.model import Book, DeliveryStatus, Verdict
+from notifier.model import Book, DeliveryStatus, State, Verdict
 from notifier.store.base import Store
 
 
@@ -147,10 +147,11 @@ async def test_a_lane_gives_its_longest_overdue_first(store: Store) -> None:
     assert claimed == ["g-0", "g-1", "g-2"]
 
 
-async def test_one_slot_at_a_time_goes_round_the_lanes(store: Store) -> None:
+@pytest.mark.parametrize("backlog", [3, 300])
+async def test_one_slot_at_a_time_goes_round_the_lanes(store: Store, backlog: int) -> None:
     """With fewer slots than lanes the turn goes on where the last call ended: no lane starves because of its name."""
     for endpoint in ("audit", "slow", "studio"):
-        await owe(store, *(f"{endpoint}-{number}" for number in range(3)), endpoint=endpoint)
+        await owe(store, *(f"{endpoint}-{number}" for number in range(backlog)), endpoint=endpoint)
     lanes = [claim.lane for _ in range(9) for claim in (await store.exchange(ME, [], slots(1), now=NOW)).claims]
     assert [sorted(lanes[turn : turn + 3]) for turn in (0, 3, 6)] == [["audit", "slow", "studio"]] * 3
 
@@ -255,3 +256,12 @@ async def test_message_ids_are_stable(store: Store) -> None:
     first = await take(store)
     again = await take(store, outcome(first.claims[0], Verdict.TIMED_OUT, due_at=NOW))
     assert messages(first) == messages(again)
+
+
+async def test_the_first_step_of_the_schedule_precedes_the_first_attempt(store: Store) -> None:
+    """A message for an endpoint whose schedule begins with a wait falls due after it, however it came to be owed."""
+    book = Book(events={"studio": None}, callbacks=False, first_wait={"studio": HOUR})
+    await owe(store, "g-1", book=book)
+    assert (await take(store)).next_due == NOW + HOUR
+    await add(store, request("g-1", endpoint="studio", target=State.RUNNING), now=NOW, book=book)
+    assert ids(await take(store, now=NOW + HOUR)) == ["g-1", "g-1"]

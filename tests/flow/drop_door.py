@@ -75,6 +75,8 @@ class Box:
     """A drop directory that is watched, and what lies in it."""
 
     def __init__(self, path: Path, *, settle: float) -> None:
+        path.mkdir(exist_ok=True)
+        path.chmod(0o770)
         self.path = path
         self.door = Door()
         self.bell = Bell()
@@ -103,22 +105,25 @@ class Box:
     async def until_moved(self, where: str, *names: str) -> None:
         """Waits until exactly these lie in done/ or rejected/, the .error files not counted."""
         with anyio.fail_after(20):
-            while [name for name in self.moved(where) if not name.endswith(".error")] != sorted(names):
+            while [n for n in self.moved(where) if not n.endswith(".error")] != sorted(names):  # noqa: ASYNC110  a file system sets no event
                 await anyio.sleep(0.005)
 
     async def why(self, name: str) -> str:
         """The text of a rejected file's .error."""
         with anyio.fail_after(20):
-            while not (found := list((self.path / "rejected").glob(f"*Z*-{name}"))):
+            while not (found := self._rejected(name)):  # noqa: ASYNC110  a file system sets no event
                 await anyio.sleep(0.005)
-        return Path(f"{found[0]}.error").read_text()
+        return found[0].read_text()
+
+    def _rejected(self, name: str) -> list[Path]:
+        """Its .error file, once the file itself is there too."""
+        found = list((self.path / "rejected").glob(f"*Z*-{name}"))
+        return [Path(f"{path}.error") for path in found]
 
 
 @asynccontextmanager
 async def drop_box(path: Path, *, settle: float = 1.0, start: bool = True) -> AsyncIterator[Box]:
     """A Box, running for as long as the block."""
-    path.mkdir(mode=0o770, exist_ok=True)
-    path.chmod(0o770)
     box = Box(path, settle=settle)
     async with anyio.create_task_group() as tasks:
         if start:

@@ -24,6 +24,7 @@ from notifier.errors import ConfigError, Fault, InvalidWatch, StoreUnavailable
 from notifier.intake.request import Known
 from notifier.intake.sources import inotify
 from notifier.intake.sources.arrival import SETTLE, Closed, NotYet, Sighting, Taken, Waiting, look
+from notifier.intake.sources.departure import move_all
 from notifier.intake.sources.door import Registers
 from notifier.intake.sources.spool import DONE, REJECTED, Moved, Spool, ignored
 from notifier.intake.text import printable
@@ -87,8 +88,14 @@ class DropDirectory:
         self._returned: set[str] = set()
         #: True while the store cannot write, as far as was logged.
         self._unavailable = False
+        #: True while there is no directory that may be used.
+        self._lost = False
         self._retry = 0.0
         self._retry_at = 0.0
+
+    def degraded(self) -> list[str]:
+        """The directory, while it is gone or must not be used any more."""
+        return [self._settings.directory] if self._lost else []
 
     # ---- the loop
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -118,14 +125,16 @@ class DropDirectory:
     async def _reopen(self) -> Spool:
         """The directory was moved away or removed: wait until there is one again."""
         self._waiting.clear()
-        told = False
         while True:
             try:
-                return await run_sync(Spool, self._settings.directory)
+                spool = await run_sync(Spool, self._settings.directory)
             except ConfigError as error:
-                if not told:
+                if not self._lost:
                     _log.error(telemetry.DROP_UNREADABLE, why=str(error))
-                told = True
+                self._lost = True
+            else:
+                self._lost = False
+                return spool
             await self._bell.wait(_RESCAN)
 
     async def _listen(self, spool: Spool, *, task_status: TaskStatus[None]) -> None:
@@ -236,7 +245,7 @@ class DropDirectory:
                     tasks.start_soon(self._register, one, faults)
             judged = [(one, faults[one.name]) for one in taken if one.name in faults]
             now = self._clock.now()
-            outcomes = await run_sync(_move_all, spool, judged, now)
+            outcomes = await run_sync(move_all, spool, judged, now)
         finally:
             for one in taken:
                 if one.fd is not None:
@@ -288,32 +297,6 @@ class DropDirectory:
     async def counts(self) -> Mapping[str, int]:
         """Files in `done` and in `rejected`, and those `waiting` to be read."""
         return await run_sync(_with_spool, self._settings.directory, _counts)
-
-
-def _move_all(spool: Spool, judged: Sequence[tuple[Taken, Sequence[Fault]]], now: datetime) -> list[Moved | OSError]:
-    """In a worker thread: accepted files to done/, the others to rejected/."""
-    outcomes: list[Moved | OSError] = []
-    for one, faults in judged:
-        try:
-            if faults:
-                moved = spool.reject(one.name, one.fd, one.key, _reasons(one.name, faults), now=now)
-            else:
-                moved = spool.accept(one.name, one.fd, one.key, now=now)
-        except OSError as error:
-            outcomes.append(error)
-        else:
-            outcomes.append(moved)
-    return outcomes
-
-
-def _reasons(name: str, faults: Sequence[Fault]) -> str:
-    """The text of an .error file."""
-    lines = [f"{printable(name, 200)} was not accepted, and nothing in it was registered.", ""]
-    lines += [
-        ("" if f.line is None else f"line {f.line}: ") + (f"{f.path}: " if f.path else "") + f.message for f in faults
-    ]
-    lines += ["", "Correct the file and drop it again."]
-    return "\n".join(printable(line, 2_000) for line in lines) + "\n"
 
 
 def _counts(spool: Spool) -> dict[str, int]:

@@ -200,7 +200,7 @@ def _open_subdirectory(parent: int, name: str, directory: str) -> int:
     like = os.fstat(parent)
     shown = f"{directory}/{name}"
     try:
-        os.mkdir(name, 0o700, dir_fd=parent)
+        os.mkdir(name, stat.S_IMODE(like.st_mode) & 0o777, dir_fd=parent)
         made = True
     except FileExistsError:
         made = False
@@ -213,10 +213,21 @@ def _open_subdirectory(parent: int, name: str, directory: str) -> int:
     except OSError as error:
         raise _refused(shown, f"it cannot be opened as a directory ({error.strerror}).") from None
     if made:
-        with suppress(OSError):  # a group we are not in: the directory is still ours
-            os.fchown(fd, -1, like.st_gid)
-        os.fchmod(fd, stat.S_IMODE(like.st_mode))
+        _make_alike(fd, like)
     return _checked(fd, shown)
+
+
+def _make_alike(fd: int, like: os.stat_result) -> None:
+    """Give a new directory its parent's group and mode, where a setgid parent and the umask did not do so already.
+
+    As far as we may: a group we are not in, or a service that may set no setgid bits, leaves a directory that works.
+    """
+    made = os.fstat(fd)
+    with suppress(OSError):
+        if made.st_gid != like.st_gid:
+            os.fchown(fd, -1, like.st_gid)
+        if stat.S_IMODE(made.st_mode) != stat.S_IMODE(like.st_mode):
+            os.fchmod(fd, stat.S_IMODE(like.st_mode))
 
 
 # ---- names --------------------------------------------------------------------------------------------------------

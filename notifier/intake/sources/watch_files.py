@@ -93,21 +93,25 @@ class WatchFiles:
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. Started once every file was read, so that readiness can tell."""
         async with anyio.create_task_group() as tasks:
-            await tasks.start(self._listen)
-            await self.read_all()
-            task_status.started()
-            while True:
-                await self._bell.wait(self._retry or _IDLE)
+            stop = anyio.Event()
+            await tasks.start(self._listen, stop)
+            try:
                 await self.read_all()
+                task_status.started()
+                while True:
+                    await self._bell.wait(self._retry or _IDLE)
+                    await self.read_all()
+            finally:
+                stop.set()  # awatch waits in a thread that a cancellation does not reach
 
-    async def _listen(self, *, task_status: TaskStatus[None]) -> None:
+    async def _listen(self, stop: anyio.Event, *, task_status: TaskStatus[None]) -> None:
         directories = await run_sync(_directories, self._globs)
         task_status.started()  # awatch begins to watch before it first awaits: no change is missed between
         if not directories:
             return
         # Steps and debounce are milliseconds: an editor's few events are one, and a person does not wait.
         try:
-            async for _ in awatch(*directories, recursive=False, step=20, debounce=200):
+            async for _ in awatch(*directories, recursive=False, step=20, debounce=200, stop_event=stop):
                 self._bell.ring()
         except (OSError, RuntimeError) as error:  # RuntimeError is the base of its own errors
             _log.warning(WATCH_FILES_UNTOLD, why=str(error), note="changes are found by the rescan only")

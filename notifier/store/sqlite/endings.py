@@ -68,7 +68,7 @@ def end_one(conn: sqlite3.Connection, key: int, watch: Watch, cause: Cause, term
     status = WATCH[watch.status][_SIGNALS[cause.kind]]
     conn.execute(SQL["end_watch"], (status.value, terms.micros, key))
     owed = owe(watch, cause.seen, cause.kind, now=terms.now, book=terms.book, reason=cause.reason)
-    due_at = terms.micros if owed.status is DeliveryStatus.PENDING else None
+    due_at = to_micros(terms.now + owed.wait) if owed.status is DeliveryStatus.PENDING else None
     made = conn.execute(
         SQL["add_delivery"],
         (

@@ -52,7 +52,7 @@ class SqliteStore(SqliteReports):
 
     async def open_generations(self, provider: ProviderName) -> AsyncIterator[Sequence[OpenGeneration]]:
         try:
-            with closing(await anyio.to_thread.run_sync(connection.reader, self.path)) as conn:
+            with closing(connection.reader(self.path)) as conn:
                 cursor = await anyio.to_thread.run_sync(polling.begin_open_generations, conn, provider)
                 while chunk := await anyio.to_thread.run_sync(polling.next_open_generations, cursor, provider):
                     yield chunk

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 
 import orjson
 
-from notifier.clock import from_micros
 from notifier.errors import Fault, InvalidWatch
 from notifier.ids import WatchId, watch_id
 from notifier.lifecycle import WATCH, WatchSignal, satisfies
@@ -152,7 +151,7 @@ def _watch(made: WatchId, request: WatchRequest, round_: int, held: Terms) -> Wa
         round=round_,
         metadata=request.metadata,
         registered_at=held.now,
-        deadline=from_micros(held.micros + request.timeout // _MICROSECOND),
+        deadline=held.now + request.timeout,
     )
 
 

@@ -73,6 +73,7 @@ class Writer:
             if batch:
                 self._commit(batch)
                 self._loop.call_soon_threadsafe(_settle, batch)
+            del batch  # it may be large, and the next one may be hours away
         if self._connection is not None:
             self._connection.close()
 

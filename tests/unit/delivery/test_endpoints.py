@@ -63,3 +63,13 @@ def test_the_book_says_what_each_endpoint_wants() -> None:
     book = Endpoints({"studio": STUDIO}, CallbackSettings(secret=MASTER)).book()
     assert book.events == {"studio": frozenset({"generation.completed"})}
     assert book.callbacks
+
+
+def test_lanes_are_known_without_a_url() -> None:
+    """Slots and leases go by lane: a name's own settings, the defaults for any origin."""
+    endpoints = Endpoints({"studio": STUDIO}, CallbackSettings(secret=MASTER))
+    derived = endpoints.policy(URL)
+    assert derived is not None
+    plain = endpoints.plain(Lane("https://a.example"))
+    assert endpoints.named == {"studio": STUDIO}
+    assert (plain.concurrency, plain.rate, plain.timeout) == (derived.concurrency, derived.rate, derived.timeout)

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from notifier.delivery.signature import callback_secret, check_secret, headers, new_secret, public_key
+from notifier.delivery.signature import (
+    callback_secret,
+    check_secret,
+    headers,
+    new_asymmetric_secret,
+    new_secret,
+    public_key,
+)
 from notifier.model import Secret
 
 V1_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -123,3 +130,11 @@ def test_signing_v1_does_not_load_cryptography() -> None:
         f"headers('m', 1, b'', [Secret({V1_SECRET!r})]); sys.exit('cryptography' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_a_new_ed25519_key_signs_and_has_a_public_half() -> None:
+    """As `notifier secret new` makes it, of 32 bytes drawn by chance."""
+    key = new_asymmetric_secret(bytes(range(32)))
+    check_secret(key)
+    assert signature([key]).startswith("v1a,")
+    assert public_key(key).startswith("whpk_")

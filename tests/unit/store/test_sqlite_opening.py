@@ -1,5 +1,7 @@
 """What may be opened, by whom, and what the operator reads where it may not."""
 
+# ruff: noqa: ASYNC220, ASYNC221, ASYNC230, ASYNC240  nothing else runs in these loops, so files may be waited for
+
 import os
 import shutil
 import sqlite3

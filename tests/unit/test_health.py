@@ -1,0 +1,95 @@
+"""What is wrong now, and whether loops turn."""
+
+from datetime import UTC, datetime
+
+import anyio
+
+from notifier.health import STORE, Health, Pulse
+
+LONG = 30.0
+
+
+class _Hand:
+    """A clock moved by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+def test_no_trouble_is_readiness() -> None:
+    """A new Health has nothing to tell."""
+    health = Health()
+    assert not health.troubles
+    assert health.store_up
+
+
+def test_a_trouble_is_fresh_once() -> None:
+    """Only the first mention of a trouble is to be logged; later ones replace its sentence."""
+    health = Health()
+    assert health.trouble("provider luma", "401")
+    assert not health.trouble("provider luma", "403")
+    assert health.troubles == {"provider luma": "403"}
+
+
+def test_a_trouble_is_taken_back_once() -> None:
+    """The part alone that had a trouble is told to be well again."""
+    health = Health()
+    health.trouble("provider luma", "401")
+    health.trouble("provider other", "busy")
+    assert health.well("provider luma")
+    assert not health.well("provider luma")
+    assert health.troubles == {"provider other": "busy"}
+
+
+def test_only_the_store_stops_the_store() -> None:
+    """A provider in trouble does not make anybody wait for the store."""
+    health = Health()
+    health.trouble("provider luma", "401")
+    assert health.store_up
+    health.trouble(STORE, "full")
+    assert not health.store_up
+
+
+async def test_who_waits_for_the_store_is_woken_by_its_recovery() -> None:
+    """All loops go on the moment it can write again, and a second trouble stops them again."""
+    health = Health()
+    for _ in range(2):
+        health.trouble(STORE, "full")
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(health.wait_for_store, LONG)
+            await anyio.wait_all_tasks_blocked()
+            health.trouble(STORE, "still full")
+            health.well(STORE)
+
+
+async def test_the_wait_for_the_store_has_an_end() -> None:
+    """A loop that waits must still turn now and then, to feed the watchdog."""
+    health = Health()
+    health.trouble(STORE, "full")
+    await health.wait_for_store(0.001)
+    assert not health.store_up
+
+
+async def test_nobody_waits_for_a_store_that_works() -> None:
+    """With no trouble the wait is over at once."""
+    await Health().wait_for_store(LONG)
+
+
+def test_a_pulse_ends_when_it_is_not_beaten() -> None:
+    """A loop lives until its limit has passed since the last beat, and comes back with the next one."""
+    clock = _Hand()
+    pulse = Pulse("poller", clock, limit=25)
+    assert pulse.alive
+    clock.seconds += 24.9
+    assert pulse.alive
+    clock.seconds += 0.1
+    assert not pulse.alive
+    pulse.beat()
+    assert pulse.alive
