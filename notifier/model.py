@@ -106,7 +106,7 @@ class OpenGeneration:
     id: GenerationId
     #: The highest state recorded; None until the first one.
     state: State | None
-    #: When it was first registered with us.
+    #: When the first of its open watches was registered.
     registered_at: datetime
     #: The earliest deadline of its open watches.
     deadline: datetime

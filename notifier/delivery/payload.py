@@ -56,6 +56,13 @@ def owe(
     )
 
 
+def parked_because(endpoint: str, book: Book) -> str | None:
+    """Why what is owed to this endpoint is kept back; None where it may go out."""
+    if "://" in endpoint:
+        return None if book.callbacks else "the configuration has no callbacks: section"
+    return None if endpoint in book.events else f"endpoint {endpoint} is not in the configuration"
+
+
 def event_type(kind: Kind, seen: SeenGeneration) -> str:
     """The state actually reached names a result."""
     match kind:
@@ -70,12 +77,9 @@ def event_type(kind: Kind, seen: SeenGeneration) -> str:
 
 def _standing(endpoint: EndpointIdentity, type_: str, book: Book) -> tuple[DeliveryStatus, str]:
     """Whether the message may leave, and if not, why."""
-    if "://" in endpoint:
-        parked = (DeliveryStatus.PARKED, "the configuration has no callbacks: section")
-        return (DeliveryStatus.PENDING, "") if book.callbacks else parked
-    if endpoint not in book.events:
-        return DeliveryStatus.PARKED, f"endpoint {endpoint} is not in the configuration"
-    wanted = book.events[endpoint]
+    if reason := parked_because(endpoint, book):
+        return DeliveryStatus.PARKED, reason
+    wanted = book.events.get(endpoint)
     if wanted is None or type_ in wanted:
         return DeliveryStatus.PENDING, ""
     return DeliveryStatus.FILTERED, f"events of endpoint {endpoint} leaves out {type_}"

@@ -190,7 +190,7 @@ async def test_an_expired_watch_is_reopened(store: Store) -> None:
     (answer,) = await add(store, request(metadata=b'{"a":2}', timeout=timedelta(minutes=5)), now=late)
     assert answer.outcome is Outcome.REOPENED
     assert answer.open is not None
-    assert answer.open.deadline == late + timedelta(minutes=5)
+    assert (answer.open.registered_at, answer.open.deadline) == (late, late + timedelta(minutes=5))
     (line,) = (await story(store)).watches
     assert (line.status, line.round, line.metadata, line.ended_at) == (WatchStatus.OPEN, 1, b'{"a":2}', None)
     await store.record_transitions([seen(at=late)], now=late, book=BOOK)

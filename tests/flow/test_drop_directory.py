@@ -40,7 +40,6 @@ async def test_files_that_are_renamed_in_are_taken_at_once(tmp_path: Path) -> No
         assert sorted(await box.door.registered(4)) == ["four", "one", "three", "two"]
         await box.until_moved("done", "a.yaml", "b.txt", "c.json")
         assert box.here() == []
-        assert sorted(box.door.sources) == ["drop:a.yaml", "drop:b.txt", "drop:c.json"]
 
 
 async def test_json_written_in_place_is_taken_as_soon_as_it_parses(tmp_path: Path) -> None:
@@ -153,6 +152,21 @@ async def test_a_conflict_that_the_store_finds_is_told_the_same_way(tmp_path: Pa
         box.door.refusing = {"one"}
         box.rename_in("a.json", '{"id": "one"}')
         assert "[0]: This watch is open with other metadata." in await box.why("a.json")
+
+
+async def test_a_refused_file_takes_no_other_with_it(tmp_path: Path) -> None:
+    """Of many files that are registered together, only the one that conflicts is rejected."""
+    async with drop_box(tmp_path / "d", start=False) as box:
+        for name in ("a", "b", "c"):
+            (box.path / f"{name}.json").write_text(json.dumps({"id": name}))
+    async with drop_box(tmp_path / "d", start=False) as box:
+        box.door.refusing = {"b"}
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(box.drop.run)
+            assert sorted(await box.door.registered(2)) == ["a", "c"]
+            assert "open with other metadata" in await box.why("b.json")
+            await box.until_moved("done", "a.json", "c.json")
+            tasks.cancel_scope.cancel()
 
 
 async def test_tricks_are_refused_and_nothing_is_read_through_them(tmp_path: Path) -> None:

@@ -160,16 +160,16 @@ within 5 "alice's file is in done/" compgen -G "$DROP/done/*first.json"
 [ ! -e $DROP/first.json ] || fail "alice's file is still there"
 ok "alice dropped a file, the callback came, signed with a credential (in the unit: $(cat "$LOGS/credential"))"
 
-drop_as alice wrong.json '{"id": "x", "sate": "completed"}'
+drop_as alice wrong.json '{"id": "x", "colour": "blue"}'
 within 20 "a .error file that alice can read" setpriv --reuid alice --regid alice --init-groups sh -c "cat $DROP/rejected/*wrong.json.error"
-grep -q sate $DROP/rejected/*wrong.json.error || fail "the .error file does not name the fault"
+grep -q colour $DROP/rejected/*wrong.json.error || fail "the .error file does not name the fault"
 ok "a wrong file is refused, and alice can read why"
 
 # ---- reload
 configure 8702
 from_now
 pid=$(property MainPID)
-systemctl reload notifier
+timeout 30 systemctl reload notifier || fail "systemctl reload does not end: no READY after RELOADING?"
 within 10 "the reload" logged config.reloaded
 within 10 "RELOADING, then READY" told READY=1
 within 5 "no RELOADING=1" told 'RELOADING=1.*MONOTONIC_USEC=[0-9]'
@@ -183,7 +183,7 @@ ok "reloaded: a changed url acts, same process"
 
 echo 'endpoints: [not, what, belongs, here]' > "$CONFIG"
 from_now
-systemctl reload notifier
+timeout 30 systemctl reload notifier || fail "systemctl reload does not end: no READY after RELOADING?"
 within 10 "the refusal in the journal" logged config.refused
 within 10 "READY after a refused reload" told READY=1
 within 5 "no RELOADING=1" told RELOADING=1

@@ -95,7 +95,7 @@ def test_the_first_sight_is_always_recorded(seen: State) -> None:
     assert advance(None, seen) is seen
 
 
-@pytest.mark.parametrize(("final", "seen"), product((State.COMPLETED, State.FAILED), State))
+@pytest.mark.parametrize(("final", "seen"), list(product((State.COMPLETED, State.FAILED), State)))
 def test_a_final_state_is_final(final: State, seen: State) -> None:
     """Nothing follows completed or failed, not even each other."""
     assert advance(final, seen) is None
@@ -111,7 +111,7 @@ def test_any_order_of_sights_ends_at_the_first_final_one_or_the_highest(sights: 
     assert recorded == (finals[0] if finals else max(sights, key=lambda seen: seen.rank, default=None))
 
 
-@pytest.mark.parametrize(("state", "target"), product(State, State))
+@pytest.mark.parametrize(("state", "target"), list(product(State, State)))
 def test_a_target_is_met_at_or_above_it(state: State, target: State) -> None:
     """A watch is owed its delivery as soon as the generation stands at its target or beyond."""
     order = [State.QUEUED, State.RUNNING, State.COMPLETED, State.FAILED]

@@ -1,6 +1,6 @@
 -- name: open_generations
--- Every generation of one provider with an open watch and its earliest deadline, streamed from the index of open watches.
-SELECT g.id, g.state, g.registered_at, min(w.deadline)
+-- Every generation of one provider with an open watch, streamed from the index of open watches.
+SELECT g.id, g.state, min(w.registered_at), min(w.deadline)
 FROM watches AS w INDEXED BY watches_open CROSS JOIN generations AS g ON g.key = w.generation
 WHERE w.status = 'open' AND g.provider = ?
 GROUP BY w.generation;

@@ -38,9 +38,9 @@ FROM watches
 WHERE generation = ? AND status = 'open'
 ORDER BY key;
 
--- name: earliest_deadline
--- The earliest deadline of a generation's open watches; null where none is open.
-SELECT min(deadline) FROM watches WHERE generation = ? AND status = 'open';
+-- name: open_since_and_until
+-- Since when a generation's open watches are registered, and their earliest deadline; nulls where none is open.
+SELECT min(registered_at), min(deadline) FROM watches WHERE generation = ? AND status = 'open';
 
 -- name: end_watch
 -- A watch leaves the open ones.

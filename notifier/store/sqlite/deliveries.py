@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from notifier.clock import from_micros, to_micros
+from notifier.delivery.payload import parked_because
 from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
 from notifier.lifecycle import DELIVERY, DeliverySignal
 from notifier.model import AttemptResult, Book, Claim, DeliveryStatus, Interruption, Verdict
@@ -221,18 +222,8 @@ def park(conn: sqlite3.Connection, *, now: datetime, book: Book) -> tuple[int, i
     due_at = to_micros(now)
     waiting = conn.execute(_SQL["waiting"]).fetchall()
     kept = conn.execute(_SQL["parked"]).fetchall()
-    gone = [(parked, _why_parked(endpoint), key) for key, endpoint in waiting if not _configured(endpoint, book)]
-    back = [(pending, due_at, key) for key, endpoint in kept if _configured(endpoint, book)]
+    gone = [(parked, why, key) for key, endpoint in waiting if (why := parked_because(endpoint, book))]
+    back = [(pending, due_at, key) for key, endpoint in kept if not parked_because(endpoint, book)]
     conn.executemany(_SQL["park"], gone)
     conn.executemany(_SQL["resume"], back)
     return len(gone), len(back)
-
-
-def _configured(endpoint: str, book: Book) -> bool:
-    return book.callbacks if "://" in endpoint else endpoint in book.events
-
-
-def _why_parked(endpoint: str) -> str:
-    if "://" in endpoint:
-        return "the configuration has no callbacks: section"
-    return f"endpoint {endpoint} is not in the configuration"

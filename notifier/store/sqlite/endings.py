@@ -53,14 +53,11 @@ def end_open(
     conn: sqlite3.Connection, generation: GenerationRow, cause: Cause, chosen: Callable[[WatchRow], bool], terms: Terms
 ) -> Recorded:
     """End the `chosen` ones of a generation's open watches."""
-    owed = 0
-    deadline: int | None = None
-    for row in conn.execute(SQL["open_watches"], (generation[0],)).fetchall():
-        if chosen(row):
-            owed += end_one(conn, row[0], rows.watch(row, generation), cause, terms)
-        else:
-            deadline = row[10] if deadline is None else min(deadline, row[10])
-    return Recorded(owed=owed, open=rows.open_generation(generation, cause.seen.state, deadline))
+    found = conn.execute(SQL["open_watches"], (generation[0],)).fetchall()
+    ending = [row for row in found if chosen(row)]
+    owed = sum(end_one(conn, row[0], rows.watch(row, generation), cause, terms) for row in ending)
+    left = None if len(ending) == len(found) else rows.open_generation(conn, generation, cause.seen.state)
+    return Recorded(owed=owed, open=left)
 
 
 def end_one(conn: sqlite3.Connection, key: int, watch: Watch, cause: Cause, terms: Terms) -> int:

@@ -60,8 +60,7 @@ def _raise(conn: sqlite3.Connection, transition: Transition, held: Terms) -> Rec
     before = rows.recorded_state(generation)
     state = None if observation.state is None else advance(before, observation.state)
     if state is None:
-        deadline = rows.earliest_deadline(conn, generation[0])
-        return Recorded(owed=0, open=rows.open_generation(generation, before, deadline))
+        return Recorded(owed=0, open=rows.open_generation(conn, generation, before))
     now_seen = _seen(transition, state)
     _write(conn, generation, now_seen, state)
     cause = Cause(Kind.RESULT, now_seen)

@@ -45,22 +45,18 @@ def seen(row: GenerationRow) -> SeenGeneration:
     )
 
 
-def open_generation(row: GenerationRow, state: State | None, deadline: int | None) -> OpenGeneration | None:
-    """The generation as it is still watched; None where no watch, and so no `deadline`, is open."""
+def open_generation(conn: sqlite3.Connection, row: GenerationRow, state: State | None) -> OpenGeneration | None:
+    """The generation as it is still watched; None where no watch is open."""
+    since, deadline = conn.execute(SQL["open_since_and_until"], (row[0],)).fetchone()
     if deadline is None:
         return None
     return OpenGeneration(
         provider=ProviderName(row[1]),
         id=GenerationId(row[2]),
         state=state,
-        registered_at=from_micros(row[9]),
+        registered_at=from_micros(since),
         deadline=from_micros(deadline),
     )
-
-
-def earliest_deadline(conn: sqlite3.Connection, generation: int) -> int | None:
-    deadline: int | None = conn.execute(SQL["earliest_deadline"], (generation,)).fetchone()[0]
-    return deadline
 
 
 def watch(row: WatchRow, generation: GenerationRow) -> Watch:

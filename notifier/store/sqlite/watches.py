@@ -118,8 +118,7 @@ def _begin(
     if satisfies(state, watch.target):
         end_one(conn, key, watch, Cause(Kind.RESULT, rows.seen(generation)), held)
         return Registration(watch_id=watch.id, outcome=outcome, open=None, owed=True)
-    deadline = rows.earliest_deadline(conn, generation[0])
-    return Registration(watch_id=watch.id, outcome=outcome, open=rows.open_generation(generation, state, deadline))
+    return Registration(watch_id=watch.id, outcome=outcome, open=rows.open_generation(conn, generation, state))
 
 
 def _meet(conn: sqlite3.Connection, request: WatchRequest, generation: GenerationRow, found: WatchRow) -> Registration:
@@ -132,9 +131,7 @@ def _meet(conn: sqlite3.Connection, request: WatchRequest, generation: Generatio
     return Registration(
         watch_id=WatchId(found[1]),
         outcome=Outcome.KEPT if differs else Outcome.EXISTING,
-        open=rows.open_generation(
-            generation, rows.recorded_state(generation), rows.earliest_deadline(conn, generation[0])
-        ),
+        open=rows.open_generation(conn, generation, rows.recorded_state(generation)),
         differs=tuple(differs),
     )
 

@@ -125,23 +125,30 @@ TABLE: list[tuple[str, Known, list[str]]] = [
         "{id: a, url: x}",
         ONE,
         [
-            '1: url: "url" is not a part of a watch. Known: id, provider, state, notify, callback_url, timeout, metadata.'
+            (
+                '1: url: "url" is not a part of a watch. '
+                "Known: id, provider, state, notify, callback_url, timeout, metadata."
+            )
         ],
     ),
     (
         "{id: a, state: failed}",
         ONE,
         [
-            "1: state: Nobody can wait for failed: wait for completed, "
-            "and a generation that fails is answered at once with generation.failed."
+            (
+                "1: state: Nobody can wait for failed: wait for completed, "
+                "and a generation that fails is answered at once with generation.failed."
+            )
         ],
     ),
     (
         "{id: a, state: [error, dreamin]}",
         ONE,
         [
-            "1: state[0]: Nobody can wait for error: wait for completed, "
-            "and a generation that fails is answered at once with generation.failed.",
+            (
+                "1: state[0]: Nobody can wait for error: wait for completed, "
+                "and a generation that fails is answered at once with generation.failed."
+            ),
             '1: state[1]: "dreamin" is not a state to wait for. Did you mean "dreaming"?',
         ],
     ),
@@ -176,7 +183,10 @@ TABLE: list[tuple[str, Known, list[str]]] = [
         "{id: a, callback_url: 'https://x.example/'}",
         ONE,
         [
-            "1: callback_url: callback_url needs a callbacks: section with a secret in the configuration, and there is none."
+            (
+                "1: callback_url: callback_url needs a callbacks: section with a secret in the configuration, "
+                "and there is none."
+            )
         ],
     ),
     (

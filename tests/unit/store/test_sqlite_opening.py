@@ -1,7 +1,5 @@
 """What may be opened, by whom, and what the operator reads where it may not."""
 
-# ruff: noqa: ASYNC220, ASYNC221, ASYNC230, ASYNC240  nothing else runs in these loops, so files may be waited for
-
 import os
 import shutil
 import sqlite3
@@ -228,7 +226,7 @@ async def test_a_damaged_file_is_reported(path: str) -> None:
         async with open_reader(path) as reader:
             assert await reader.problems(deep=True)
     except StoreUnavailable as error:
-        assert "damaged" in str(error)  # noqa: PT017  either answer is right: it depends on the page that was hit
+        assert "damaged" in str(error)
 
 
 async def test_an_orphan_is_a_problem(path: str) -> None:

@@ -1,0 +1,125 @@
+"""What is remembered of one generation between looks."""
+
+from datetime import UTC, datetime, timedelta
+
+from notifier.ids import GenerationId, ProviderName
+from notifier.model import Observation, OpenGeneration, ProviderSettings, Secret, State
+from notifier.polling.watched import LookTimes, Watched, miss, overdue, see, unknown
+
+NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+G1 = GenerationId("g-1")
+LUMA = ProviderSettings(name=ProviderName("luma"), kind="aimlapi-luma", base_url="http://x", api_key=Secret("k"))
+
+
+def opened(state: State | None = None, *, deadline: datetime = NOW + timedelta(hours=1)) -> OpenGeneration:
+    return OpenGeneration(provider=LUMA.name, id=G1, state=state, registered_at=NOW, deadline=deadline)
+
+
+def look(at: datetime, took: timedelta = SECOND) -> LookTimes:
+    return LookTimes(asked_at=at, answered_at=at + took)
+
+
+def sight(state: State) -> Observation:
+    return Observation(id=G1, state=state)
+
+
+def test_the_first_look_after_a_start_knows_no_before() -> None:
+    """Nothing is known of the time before us: `not_before` is null until a look has been made."""
+    watched = Watched(opened())
+    moved = see(watched, sight(State.COMPLETED), look(NOW), LUMA)
+    assert moved is not None
+    assert moved.not_before is None
+    assert moved.observed_at == NOW + SECOND
+
+
+def test_not_before_is_when_the_last_look_without_it_was_sent() -> None:
+    """The reply may be as old as the question: the time it was sent is the only one that is safe to claim."""
+    watched = Watched(opened(State.RUNNING))
+    assert see(watched, sight(State.RUNNING), look(NOW, took=4 * SECOND), LUMA) is None
+    moved = see(watched, sight(State.COMPLETED), look(NOW + 5 * SECOND), LUMA)
+    assert moved is not None
+    assert (moved.not_before, moved.observed_at) == (NOW, NOW + 6 * SECOND)
+
+
+def test_a_provider_that_steps_back_moves_nothing() -> None:
+    """Queued after running is a look at which it was not there yet, and no transition."""
+    watched = Watched(opened(State.RUNNING))
+    assert see(watched, sight(State.QUEUED), look(NOW), LUMA) is None
+    assert watched.not_before == NOW
+
+
+def test_a_sight_ends_all_doubt() -> None:
+    """Misses count in a row only."""
+    watched = Watched(opened())
+    miss(watched, 1.0, single=False)
+    miss(watched, 2.0, single=False)
+    see(watched, sight(State.QUEUED), look(NOW), LUMA)
+    assert watched.misses.count == 0
+
+
+def test_an_id_that_two_batches_left_out_is_asked_alone() -> None:
+    """A multi route may leave IDs out; only a single request can tell."""
+    watched = Watched(opened())
+    miss(watched, 1.0, single=False)
+    assert not watched.alone
+    miss(watched, 2.0, single=False)
+    assert watched.alone
+
+
+def test_an_id_found_alone_rejoins_once() -> None:
+    """One wrong suspicion is forgiven; who is singled out a second time stays alone, seen or not."""
+    watched = Watched(opened())
+    for alone_after_sight in (False, True):
+        watched.isolate()
+        see(watched, sight(State.QUEUED), look(NOW), LUMA)
+        assert watched.alone is alone_after_sight
+
+
+def test_a_missed_id_does_not_rejoin() -> None:
+    """While nobody has seen it, one that stands alone stays alone, confirmed or not."""
+    watched = Watched(opened())
+    watched.isolate()
+    for at in range(5):
+        miss(watched, float(at), single=True)
+        assert watched.alone
+
+
+def test_a_second_watch_can_only_bring_the_deadline_nearer() -> None:
+    """The earliest deadline of all its watches counts, and each that joins is counted."""
+    watched = Watched(opened(deadline=NOW + 60 * SECOND))
+    watched.join(opened(deadline=NOW + 90 * SECOND))
+    assert watched.deadline == NOW + 60 * SECOND
+    watched.join(opened(deadline=NOW + 30 * SECOND))
+    assert watched.deadline == NOW + 30 * SECOND
+    assert watched.joined == 2
+
+
+def test_only_a_look_sent_at_the_deadline_or_later_lets_it_expire() -> None:
+    """A look sent before and answered after says nothing about the time after."""
+    watched = Watched(opened(deadline=NOW))
+    assert not overdue(watched, look(NOW - SECOND, took=2 * SECOND))
+    assert overdue(watched, look(NOW))
+    assert overdue(watched, look(NOW + SECOND))
+
+
+def test_unknown_needs_all_its_proofs() -> None:
+    """Ten minutes, three misses, one of them alone, and the provider answering about another ID since the first."""
+    watched = Watched(opened())
+    old, young = look(NOW + timedelta(minutes=10)), look(NOW + timedelta(minutes=9))
+    miss(watched, 10.0, single=False)
+    miss(watched, 20.0, single=False)
+    assert not unknown(watched, old, other_answered_at=25.0)
+    miss(watched, 30.0, single=True)
+    assert unknown(watched, old, other_answered_at=25.0)
+    assert not unknown(watched, young, other_answered_at=25.0)
+    assert not unknown(watched, old, other_answered_at=None)
+    assert not unknown(watched, old, other_answered_at=9.0)
+
+
+def test_an_id_once_seen_is_never_unknown() -> None:
+    """It expires in place of that: somebody knew it once."""
+    watched = Watched(opened(State.QUEUED))
+    for at in (10.0, 20.0, 30.0):
+        miss(watched, at, single=True)
+    assert not unknown(watched, look(NOW + timedelta(hours=1)), other_answered_at=25.0)
