@@ -125,7 +125,12 @@ class Daemon:
             codec,
         )
         self._registrar = Registrar(
-            store, clock=self._clock, book=self._book, welcome=self._poller.welcome, deliveries=owed
+            store,
+            clock=self._clock,
+            book=self._book,
+            welcome=self._poller.welcome,
+            deliveries=owed,
+            health=self.health,
         )
         self._upkeep = Upkeep(
             store,
@@ -133,6 +138,7 @@ class Daemon:
             clock=self._clock,
             book=self._book,
             bell=self._housekeeping,
+            prune=self._prune,
             deliveries=owed,
             health=self.health,
             pulse=self._pulse("upkeep"),
@@ -252,7 +258,12 @@ class Daemon:
     def troubles(self) -> Mapping[str, str]:
         """What is wrong now, by part; nothing is readiness."""
         skipped = self._files.degraded() if self._settings.watch_files else []
-        return {**self.health.troubles, **dict.fromkeys(skipped, "skipped for its faults, see the log")}
+        shut = self._drop.degraded() if self._settings.drop else []
+        return {
+            **self.health.troubles,
+            **dict.fromkeys(skipped, "skipped for its faults, see the log"),
+            **dict.fromkeys(shut, "gone, or not safe to use any more: see the log"),
+        }
 
     @property
     def watched(self) -> Mapping[str, int]:
@@ -261,6 +272,9 @@ class Daemon:
 
     async def counts(self) -> Counts:
         return await self._store.counts()
+
+    async def _prune(self) -> int:
+        return await self._drop.prune(self._clock.now()) if self._settings.drop else 0
 
     async def dropped(self) -> Mapping[str, int]:
         """Files in `done/` and `rejected/`; empty without a drop directory."""

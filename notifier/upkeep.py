@@ -3,7 +3,7 @@
 A store that cannot write is asked again here, every 1 to 30 seconds, and everyone who waits for it is told.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 import anyio
@@ -23,6 +23,8 @@ _log = structlog.get_logger()
 #: Seconds between two rounds of chores without a bell.
 INTERVAL: Final = 15.0
 _LONGEST_PROBE_WAIT: Final = 30.0
+#: Seconds; it reads a whole directory.
+_PRUNE_EVERY: Final = 3600.0
 
 
 class Leases(Protocol):
@@ -32,7 +34,7 @@ class Leases(Protocol):
 
 
 class Upkeep:
-    """Runs the chores at every ring of `bell`, and at least every 15 s."""
+    """Runs the chores at every ring of `bell`, and at least every 15 s. `prune` clears accepted drop files away."""
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class Upkeep:
         clock: Clock,
         book: Callable[[], Book],
         bell: Bell,
+        prune: Callable[[], Awaitable[int]],
         deliveries: Bell,
         health: Health,
         pulse: Pulse,
@@ -51,6 +54,8 @@ class Upkeep:
         self._clock = clock
         self._book = book
         self._bell = bell
+        self._prune = prune
+        self._prune_at = float("-inf")
         self._deliveries = deliveries
         self._health = health
         self._pulse = pulse
@@ -78,6 +83,15 @@ class Upkeep:
         await self._leases.free_lapsed()
         await self._expire()
         await self._store.checkpoint()
+        await self._clear_away()
+
+    async def _clear_away(self) -> None:
+        now = self._clock.monotonic()
+        if now < self._prune_at:
+            return
+        self._prune_at = now + _PRUNE_EVERY
+        if count := await self._prune():
+            _log.info(telemetry.DROP_PRUNED, count=count)
 
     async def _expire(self) -> None:
         count = await self._store.expire_unreachable(now=self._clock.now(), book=self._book())

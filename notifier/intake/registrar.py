@@ -11,6 +11,8 @@ import structlog
 from notifier import telemetry
 from notifier.bell import Bell
 from notifier.clock import Clock
+from notifier.errors import StoreUnavailable
+from notifier.health import STORE, Health
 from notifier.model import Book, OpenGeneration, Outcome, Registration, WatchRequest
 from notifier.store.base import WatchStore
 
@@ -28,12 +30,14 @@ class Registrar:
         book: Callable[[], Book],
         welcome: Callable[[OpenGeneration], None],
         deliveries: Bell,
+        health: Health,
     ) -> None:
         self._store = store
         self._clock = clock
         self._book = book
         self._welcome = welcome
         self._deliveries = deliveries
+        self._health = health
 
     async def register(
         self, requests: Sequence[WatchRequest], *, source: str, keep_first: bool = False
@@ -44,9 +48,7 @@ class Registrar:
 
         With `keep_first` (the operator's own files) a watch that is open with other content stays, and is logged.
         """
-        answers = await self._store.add_watches(
-            requests, now=self._clock.now(), book=self._book(), keep_first=keep_first
-        )
+        answers = await self._add(requests, keep_first=keep_first)
         for answer in answers:
             if answer.open is not None and answer.outcome is not Outcome.EXISTING:
                 self._welcome(answer.open)
@@ -54,6 +56,16 @@ class Registrar:
             self._deliveries.ring()
         self._tell(requests, answers, source)
         return answers
+
+    async def _add(self, requests: Sequence[WatchRequest], *, keep_first: bool) -> list[Registration]:
+        try:
+            return await self._store.add_watches(
+                requests, now=self._clock.now(), book=self._book(), keep_first=keep_first
+            )
+        except StoreUnavailable as error:
+            if self._health.trouble(STORE, str(error)):
+                _log.error(telemetry.STORE_UNAVAILABLE, error=str(error))
+            raise
 
     @staticmethod
     def _tell(requests: Sequence[WatchRequest], answers: Sequence[Registration], source: str) -> None:

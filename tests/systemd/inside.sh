@@ -148,7 +148,6 @@ is ActiveState active || fail "not active after systemctl enable --now"
 within 5 "no READY=1" told READY=1
 within 5 "no STATUS" told STATUS=
 [ -n "$(property StatusText)" ] || fail "the status line is empty"
-within 5 "journald did not take the priority from the prefix" logged_at info daemon.started
 ok "started: READY and a status line ($(property StatusText))"
 
 stat -c '%a %U:%G' /run/credentials/notifier.service/aimlapi_key > "$LOGS/credential"
@@ -184,7 +183,7 @@ ok "reloaded: a changed url acts, same process"
 echo 'endpoints: [not, what, belongs, here]' > "$CONFIG"
 from_now
 timeout 30 systemctl reload notifier || fail "systemctl reload does not end: no READY after RELOADING?"
-within 10 "the refusal in the journal" logged config.refused
+within 10 "the refusal in the journal, with the priority of an error" logged_at err config.refused
 within 10 "READY after a refused reload" told READY=1
 within 5 "no RELOADING=1" told RELOADING=1
 within 5 "active after a refused reload" is ActiveState active

@@ -2,9 +2,9 @@
 
 Told at once of what happens there, it scans at its start and whenever its bell rings, because events can be lost and a
 scan cannot. Files are read and moved in batches in worker threads, bounded in number and bytes; small ones are
-registered in one call (10,000 of them: 0.4 s, against 1.5 s one by one), large ones side by side. What cannot be read stays; what cannot be registered *now*
-(`StoreUnavailable`) stays and is tried again; only what its sender must correct is moved to rejected/, with the reasons
-beside it.
+registered in one call (10,000 of them: 0.4 s, against 1.5 s one by one), large ones side by side. What cannot be read
+stays; what cannot be registered *now* (`StoreUnavailable`) stays and is tried again; only what its sender must correct
+is moved to rejected/, with the reasons beside it.
 """
 
 import os
@@ -28,16 +28,10 @@ from notifier.intake.sources.departure import move_all
 from notifier.intake.sources.door import Registers
 from notifier.intake.sources.spool import DONE, REJECTED, Moved, Spool, ignored
 from notifier.intake.text import printable
-from notifier.model import DropSettings, WatchRequest
+from notifier.model import DropSettings
 
 _log = structlog.get_logger()
 
-#: A file could be registered or refused, and then not moved.
-DROP_STUCK: Final = "drop.stuck"
-#: A file changed between reading and moving, and was put back.
-DROP_RETURNED: Final = "drop.returned"
-#: No inotify: files are found by the rescan only.
-DROP_UNTOLD: Final = "drop.untold"
 
 #: Files read, registered and moved together, at most; each holds a descriptor.
 _BATCH: Final = 256
@@ -143,7 +137,7 @@ class DropDirectory:
         try:
             source = inotify.Inotify(spool.fd)
         except OSError as error:
-            _log.warning(DROP_UNTOLD, why=error.strerror, note="files are found by the rescan only")
+            _log.warning(telemetry.DROP_UNTOLD, why=error.strerror, note="files are found by the rescan only")
             task_status.started()
             return
         with source:
@@ -266,19 +260,23 @@ class DropDirectory:
         A file that is refused refuses them all, and nothing was registered: then each tells for itself.
         """
         small = [one for one in taken if not one.faults and len(one.requests) <= _SMALL]
-        requests = [request for one in small for request in one.requests]
-        if len(small) < 2 or not await self._try(requests, "drop"):  # noqa: PLR2004  two are together
+        if len(small) < 2:  # noqa: PLR2004  two are together
             return taken
-        faults.update((one.name, ()) for one in small)
-        return [one for one in taken if one.name not in faults]
-
-    async def _try(self, requests: Sequence[WatchRequest], source: str) -> bool:
         try:
-            await self._registrar.register(requests, source=source)
-        except (InvalidWatch, StoreUnavailable):
-            return False
-        self._unavailable = False
-        return True
+            await self._registrar.register([request for one in small for request in one.requests], source="drop")
+        except InvalidWatch:
+            return taken
+        except StoreUnavailable as error:
+            self._cannot_write(error)
+        else:
+            self._unavailable = False
+            faults.update((one.name, ()) for one in small)
+        return [one for one in taken if one.faults or len(one.requests) > _SMALL]
+
+    def _cannot_write(self, error: StoreUnavailable) -> None:
+        if not self._unavailable:
+            self._unavailable = True
+            _log.warning(telemetry.STORE_UNAVAILABLE, why=str(error), note="dropped files stay, and are tried again")
 
     async def _register(self, one: Taken, faults: dict[str, Sequence[Fault]]) -> None:
         """Put down the file's faults, or that it has none; nothing where it must be tried again."""
@@ -290,11 +288,7 @@ class DropDirectory:
         except InvalidWatch as error:
             faults[one.name] = error.faults
         except StoreUnavailable as error:
-            if not self._unavailable:
-                self._unavailable = True
-                _log.warning(
-                    telemetry.STORE_UNAVAILABLE, why=str(error), note="dropped files stay, and are tried again"
-                )
+            self._cannot_write(error)
         else:
             self._unavailable = False
             faults[one.name] = ()
@@ -302,10 +296,14 @@ class DropDirectory:
     def _tell(self, one: Taken, why: Sequence[Fault], moved: Moved | OSError) -> None:
         name = printable(one.name, 200)
         if isinstance(moved, OSError):
-            self._log_once(DROP_STUCK, one.name, one.key[0], why=moved.strerror, note="it stays, and is tried again")
+            self._log_once(
+                telemetry.DROP_STUCK, one.name, one.key[0], why=moved.strerror, note="it stays, and is tried again"
+            )
         elif not moved.same:
             self._returned.add(moved.to)
-            _log.info(DROP_RETURNED, file=name, to=printable(moved.to, 300), note="it changed while it was read")
+            _log.info(
+                telemetry.DROP_RETURNED, file=name, to=printable(moved.to, 300), note="it changed while it was read"
+            )
         elif why:
             shown = [str(fault) for fault in why[:5]]
             _log.warning(telemetry.DROP_REJECTED, file=name, to=printable(moved.to, 300), count=len(why), faults=shown)

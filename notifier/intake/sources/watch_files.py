@@ -32,8 +32,6 @@ from notifier.model import WatchRequest
 
 _log = structlog.get_logger()
 
-#: The system does not tell of changes.
-WATCH_FILES_UNTOLD: Final = "watch_files.untold"
 
 #: Seconds without bell or event after which the files are looked at anyway.
 _IDLE: Final = 300.0
@@ -114,7 +112,7 @@ class WatchFiles:
             async for _ in awatch(*directories, recursive=False, step=20, debounce=200, stop_event=stop):
                 self._bell.ring()
         except (OSError, RuntimeError) as error:  # RuntimeError is the base of its own errors
-            _log.warning(WATCH_FILES_UNTOLD, why=str(error), note="changes are found by the rescan only")
+            _log.warning(telemetry.WATCH_FILES_UNTOLD, why=str(error), note="changes are found by the rescan only")
 
     async def read_all(self) -> None:
         """Read what is new or changed, and register it; a file that is gone declares nothing any more."""

@@ -60,7 +60,7 @@ def owed(kind: Kind = Kind.RESULT, state: State | None = State.COMPLETED, **more
 
 HEAD = '"generation_id":"g-1","provider":"luma","target":"completed"'
 TIMES = (
-    '"watch_id":"wch_rmrsz7uveyt2qysbzqf26nmqmvpfvsbs","registered_at":"2026-11-22T05:10:00.000Z"'
+    '"watch_id":"wch_co5fznner6ahjd23ptljqtdrv3ibabau","registered_at":"2026-11-22T05:10:00.000Z"'
 )
 SIGHT = '"observed_at":"2026-11-22T05:14:00.123Z","not_before":"2026-11-22T05:13:55.000Z"'
 NO_SIGHT = '"observed_at":null,"not_before":null'

@@ -84,10 +84,10 @@ def test_splitting_costs_two_requests_a_level_for_each_bad_id(
     assert len(asked) <= min(2 * len(bad) * math.ceil(math.log2(len(ids))), 2 * len(ids) - 2)
 
 
-def test_one_bad_id_of_a_hundred_costs_fourteen_requests() -> None:
-    """The usual case: with a fifth of five requests a second it is found in a quarter of a minute."""
+def test_one_bad_id_of_a_hundred_costs_fourteen_requests_at_most() -> None:
+    """The usual case: at one request a second, a fifth of the default rate, it is found in a quarter of a minute."""
     ids = some(100)
-    assert len(play(Split(ids, "404"), refusing({ids[37]}))) == 14
+    assert max(len(play(Split(ids, "404"), refusing({bad}))) for bad in ids) == 14
 
 
 @given(SIZES, st.data())

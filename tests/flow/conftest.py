@@ -1,0 +1,15 @@
+"""A real store on disk for every flow test that asks for one."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from notifier.store.sqlite import open_store
+from notifier.store.sqlite.store import SqliteStore
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    async with open_store(str(tmp_path / "notifier.db")) as opened:
+        yield opened
