@@ -79,6 +79,8 @@ class _Receiver:
             return True
         if len(self.came) < number:
             return None
+        if order == "times":
+            return sorted(self.came.values())
         return min(self.came.values()), max(self.came.values()), self.requests
 
 

@@ -1,10 +1,10 @@
-"""2,000 watches complete at one moment: from the first callback to the last, by notifier and by the usual way of writing it.
+"""2,000 watches complete at one moment: from the first callback to the last, by notifier and by the usual way.
 
-The usual way: a stock `httpx.AsyncClient` that polls the same upstream in batches of 100, and for each completed generation commits the
-new state, POSTs a signed callback and commits the outcome; SQLite in WAL mode with synchronous=FULL and one commit per change, which
-spares it a second fsync that the default journal would cost. At 1, 8 and 64 callbacks in flight.
+The usual way: a stock `httpx.AsyncClient` that polls the same upstream in batches of 100, and for each completed generation
+commits the new state, POSTs a signed callback and commits the outcome. One commit per change, synchronous=FULL, in WAL
+mode, which spares it the second fsync of the default journal. At 1, 8 and 64 callbacks in flight.
 
-Upstream and receiver are processes of their own and the same for both. Run it on a machine with nothing else to do:
+Upstream and receiver are processes of their own, the same for both. Run it on a machine with nothing else to do:
 
     python benchmarks/burst.py [--watches 2000] [--rounds 3] [--directory /var/tmp]
 """

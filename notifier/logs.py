@@ -13,6 +13,8 @@ import structlog
 
 from notifier.systemd import journal_prefix, under_journal
 
+#: These open a line.
+_FIRST: Final = ("at", "level", "event")
 LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -28,7 +30,7 @@ def set_up(*, level: str, environ: Mapping[str, str], stream: TextIO = sys.stder
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.WriteLoggerFactory(stream),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
     _take_in_libraries()
 
@@ -47,8 +49,8 @@ def _without_none(_logger: object, _method: str, event: MutableMapping[str, Any]
 
 
 def _json_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-    ordered = {"at": event.pop("at", None), "level": event.pop("level", None), "event": event.pop("event", None)}
-    return orjson.dumps({**ordered, **event}, default=str).decode()
+    ordered = {key: event[key] for key in _FIRST if key in event}
+    return orjson.dumps(ordered | event, default=str).decode()
 
 
 def _journal_line(logger: object, method: str, event: MutableMapping[str, Any]) -> str:

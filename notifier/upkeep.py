@@ -23,6 +23,7 @@ _log = structlog.get_logger()
 #: Seconds between two rounds of chores without a bell.
 INTERVAL: Final = 15.0
 _LONGEST_PROBE_WAIT: Final = 30.0
+_CHECKPOINT: Final = "checkpoint"
 #: Seconds; it reads a whole directory.
 _PRUNE_EVERY: Final = 3600.0
 
@@ -82,8 +83,18 @@ class Upkeep:
             _log.info(telemetry.STORE_RECOVERED)
         await self._leases.free_lapsed()
         await self._expire()
-        await self._store.checkpoint()
+        await self._checkpoint()
         await self._clear_away()
+
+    async def _checkpoint(self) -> None:
+        """Shorten the store's log. One that cannot be moved grows, and stops nobody yet."""
+        try:
+            await self._store.checkpoint()
+        except StoreUnavailable as error:
+            if self._health.trouble(_CHECKPOINT, str(error)):
+                _log.error(telemetry.STORE_UNAVAILABLE, error=str(error))
+        else:
+            self._health.well(_CHECKPOINT)
 
     async def _clear_away(self) -> None:
         now = self._clock.monotonic()

@@ -1,4 +1,4 @@
-"""What holds for every test: it says in a sentence what must hold, and async ones run on the loop the daemon runs on."""
+"""What holds for every test: it says in a sentence what must hold, and async ones run on the daemon's event loop."""
 
 import importlib.util
 import inspect
@@ -16,7 +16,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse tests that do not say what must hold."""
     silent = sorted({item.nodeid.partition("[")[0] for item in items if not _speaks(item)})
     if silent:
-        raise pytest.UsageError("These tests need a docstring, one sentence that says what must hold:\n" + "\n".join(silent))
+        raise pytest.UsageError(
+            "These tests need a docstring, one sentence that says what must hold:\n" + "\n".join(silent)
+        )
 
 
 def _speaks(item: pytest.Item) -> bool:

@@ -1,6 +1,7 @@
 """One provider's loop on a real store, against a provider on the wire's double, by a clock moved by hand."""
 
 from datetime import timedelta
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -22,6 +23,8 @@ from hands import (
 
 from notifier.model import DeliveryStatus, State, WatchStatus
 from notifier.store.sqlite.store import SqliteStore
+
+pytest_plugins = ("store_fixture",)
 
 MINUTE = 60.0
 
@@ -232,7 +235,8 @@ async def test_a_watch_that_joins_while_its_sight_is_written_is_not_dropped(stor
         stage.upstream.states["g-1"] = "dreaming"
         await stage.watch(request(target=State.RUNNING))
         async with anyio.create_task_group() as tasks:
-            stage.port.after["record_transitions"] = lambda: tasks.start_soon(stage.watch, request())
+            join = partial(stage.registrar.register, [request()], source="a test")
+            stage.port.after["record_transitions"] = lambda: tasks.start_soon(join)
             stage.upstream.gate = anyio.Event()
             await stage.tick()
             stage.upstream.gate.set()

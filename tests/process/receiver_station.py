@@ -1,13 +1,16 @@
-"""A receiver of our own, in a process by itself: verifies each callback with `standardwebhooks`, keeps a ledger, fails as it is told.
+"""A receiver of our own, in a process by itself: verifies with `standardwebhooks`, keeps a ledger, fails as it is told.
 
-It shares no code with the product. `python receiver_station.py` prints its port. Each *box* is an endpoint of its own at `/hook/<box>`:
+It shares no code with the product. `python receiver_station.py` prints its port. Each *box* is an endpoint of its own
+at `/hook/<box>`, and told what to do through `/_/<box>`:
 
-    PUT  /_/BOX               {"secrets": [...], "one_in": 5, "seed": 1, "script": [...]}   begin anew, with an empty ledger
-    POST /_/BOX               answer what is held
-    GET  /_/BOX?CONDITION=N   answers once `entries`, `distinct` (IDs), `delivered` (IDs answered 200) or `held` is N; 408 after a while
+    PUT   {"secrets": [...], "one_in": 5, "seed": 1, "script": [...]}   begin anew, with an empty ledger
+    POST  answer what is held
+    GET   ?CONDITION=N: answers once `entries`, `distinct` (IDs), `delivered` (IDs answered 200) or `held` is N, with
+          the ledger; 408 after a while, 404 where nothing was begun
 
-An entry of the ledger is {"id", "at", "answer", "verified", "type", "generation", "body"}, in the order in which callbacks came; `at` is
-seconds on this machine's monotonic clock and `answer` what was truly given: "200", "500", "hang", "close" or "hold".
+An entry of the ledger is {"id", "at", "answer", "verified", "type", "generation", "url", "metadata", "body"}, in the
+order in which callbacks came; `at` is seconds on this machine's monotonic clock and `answer` what was given: "200",
+"500", "hang" (until the caller goes away), "close" (without an answer) or "hold" (until told, then 200).
 """
 
 import asyncio
@@ -39,7 +42,7 @@ class Box:
         self.held = 0
 
     def answer(self, id_: str) -> str:
-        """By the script while it lasts; then one in `one_in` fails, by the seed, the ID and the number of the attempt alone."""
+        """By the script while it lasts; then one in `one_in` fails, by seed, ID and number of the attempt alone."""
         number = self.seen[id_] = self.seen.get(id_, 0) + 1
         if self.script:
             return self.script.pop(0)
@@ -79,6 +82,8 @@ class Station:
         return web.json_response({})
 
     async def wait(self, request: web.Request) -> web.Response:
+        if request.match_info["box"] not in self.boxes:
+            raise web.HTTPNotFound
         box = self.boxes[request.match_info["box"]]
         asked = {what: int(number) for what, number in request.query.items()}
         async with box.moved:

@@ -1,6 +1,7 @@
 """What a process test stands on: stations and the daemon as processes, and ways to wait for what they do.
 
-Nothing here sleeps for luck: every wait is for a line, a notice or a count, with a deadline that only a failure reaches.
+Nothing here sleeps for luck: every wait is for a line, a notice or a count, with a deadline that only a failure
+reaches.
 """
 
 import json
@@ -262,7 +263,7 @@ class Stage:
         }
 
     def provider(self, name: str, upstream: Upstream, **more: Any) -> None:
-        """A provider of this name that is the upstream's case of this name, asked quickly unless `more` says otherwise."""
+        """A provider that is the upstream's case of this name, asked quickly unless `more` says otherwise."""
         usual = {
             "kind": "aimlapi-luma",
             "api_key": KEY,

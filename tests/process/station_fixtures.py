@@ -1,4 +1,4 @@
-"""Fixtures of the process tests: the two stations, started once, and a stage in a directory of its own for each test."""
+"""Fixtures of the process tests: the two stations, started once, and a stage of its own for each test."""
 
 from collections.abc import Iterator
 from pathlib import Path

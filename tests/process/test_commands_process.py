@@ -11,7 +11,7 @@ DASHED = "-G3b3vVKdoC42fMNeK1T5"
 
 
 def test_the_commands_of_a_file_only_user(stage: Stage, upstream: Upstream, receiver: Receiver) -> None:
-    """list, show (an ID that begins with a dash too), check and backup answer beside a running daemon, without secrets."""
+    """list, show (IDs that begin with a dash too), check and backup answer beside a running daemon."""
     ids = [DASHED, *some_ids(3)]
     upstream.begin("api", {**dict.fromkeys(ids, "completed"), ids[3]: "dreaming"})
     receiver.begin("app", script=["500"])

@@ -32,7 +32,7 @@ def test_a_file_leads_to_callbacks_and_moves(stage: Stage, upstream: Upstream, r
 
 
 def test_a_bad_file_is_refused_whole_with_the_reason(stage: Stage, upstream: Upstream, receiver: Receiver) -> None:
-    """One bad entry refuses the list; every fault stands in the .error file beside it; a good file after it is taken."""
+    """One bad entry refuses the list, with every fault in the .error file beside it; a good file after it is taken."""
     ids = some_ids(3)
     upstream.begin("api", dict.fromkeys(ids, "completed"))
     receiver.begin("app")
@@ -82,7 +82,7 @@ def fill(place: Path) -> Path:
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path, tiny: Path, upstream: Upstream, receiver: Receiver) -> None:
-    """Without space nothing is accepted and what finished waits; with space again all goes on and nothing is repeated."""
+    """Without space nothing is accepted and what finished waits; with space all goes on and nothing is repeated."""
     first, rest = some_ids(1), some_ids(400)
     upstream.begin("api", dict.fromkeys(first + rest, "completed"))
     receiver.begin("app", script=["hold"])

@@ -1,4 +1,4 @@
-"""Every freedom that the upstream's document leaves open: each is a provider of its own beside the others, in one daemon."""
+"""Every freedom that the upstream's document leaves open: each is a provider of its own, all in one daemon."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -70,18 +70,24 @@ def hub(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream, receiver: 
             stage.endpoint(freedom.name, receiver)
         stage.start().ready()
         yield stage
-        _stop(stage.daemons[0])
+        _end(stage.daemons[0], receiver)
 
 
-def _stop(daemon: Daemon) -> None:
+def _end(daemon: Daemon, receiver: Receiver) -> None:
+    """Whatever came after its test looked: no callback was sent twice."""
     assert daemon.stop() == 0
+    for freedom in FREEDOMS:
+        ledger = receiver.http.get(f"/_/{freedom.name}")
+        if ledger.status_code == 200:  # its test ran
+            ids = [entry["id"] for entry in ledger.json()]
+            assert len(set(ids)) == len(ids), f"{freedom.name}: sent twice"
 
 
 @pytest.mark.parametrize("freedom", FREEDOMS, ids=lambda freedom: freedom.name)
 def test_every_watch_gets_its_one_callback(
     hub: Stage, upstream: Upstream, receiver: Receiver, freedom: Freedom
 ) -> None:
-    """Whatever form the replies take, each watched generation leads to one verified callback that carries its result."""
+    """Whatever form the replies take, each watched generation leads to one verified callback with its result."""
     known, unknown = some_ids(freedom.watches), some_ids(freedom.unknown)
     upstream.begin(freedom.name, dict.fromkeys(known, "dreaming"), **freedom.habit)
     receiver.begin(freedom.name)

@@ -1,7 +1,8 @@
-"""An upstream of our own: speaks the Luma API, in a process by itself, and uses every freedom that its document leaves open.
+"""An upstream of our own: speaks the Luma API, in a process by itself, with every freedom its document leaves open.
 
-It shares no code with the product or its emulator, so that a mistake of ours is not made twice. `python upstream_station.py` prints its
-port. Each *case* is an API of its own under `/<case>/`, with generations and a habit that a test sets through `/_/<case>`:
+It shares no code with the product or its emulator, so that a mistake of ours is not made twice. Started by itself it
+prints its port. Each *case* is an API of its own under `/<case>/`, with generations and a habit that a test sets
+through `/_/<case>`:
 
     PUT  /_/CASE                {"habit": {...}, "states": {id: word}}        begin anew
     POST /_/CASE                {"states": {id: word}} or {"all": word}       generations move on
@@ -137,7 +138,11 @@ class Station:
         return await self._misbehave(request, case.faults.popleft()) if case.faults else None
 
     async def _misbehave(self, request: web.Request, fault: dict[str, Any]) -> web.StreamResponse | None:
-        """One fault: {"status", "retry_after" (seconds), "as_date", "html"}, {"cut": true}, {"half": true}, {"drip": seconds} or {}."""
+        """One fault, or none for {}.
+
+        {"status", "retry_after" (seconds), "as_date", "html"}; {"cut": true}: the connection ends in the body;
+        {"half": true}: half of the JSON, as a whole reply; {"drip": seconds}: so long for the body.
+        """
         if "status" in fault:
             headers = {}
             if "retry_after" in fault:

@@ -86,10 +86,10 @@ def test_a_pulse_ends_when_it_is_not_beaten() -> None:
     """A loop lives until its limit has passed since the last beat, and comes back with the next one."""
     clock = _Hand()
     pulse = Pulse("poller", clock, limit=25)
-    assert pulse.alive
-    clock.seconds += 24.9
-    assert pulse.alive
-    clock.seconds += 0.1
-    assert not pulse.alive
+    signs = []
+    for seconds in (0, 24.9, 0.1):
+        clock.seconds += seconds
+        signs.append(pulse.alive)
     pulse.beat()
-    assert pulse.alive
+    signs.append(pulse.alive)
+    assert signs == [True, True, False, True]

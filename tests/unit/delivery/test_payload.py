@@ -59,9 +59,7 @@ def owed(kind: Kind = Kind.RESULT, state: State | None = State.COMPLETED, **more
 
 
 HEAD = '"generation_id":"g-1","provider":"luma","target":"completed"'
-TIMES = (
-    '"watch_id":"wch_co5fznner6ahjd23ptljqtdrv3ibabau","registered_at":"2026-11-22T05:10:00.000Z"'
-)
+TIMES = '"watch_id":"wch_co5fznner6ahjd23ptljqtdrv3ibabau","registered_at":"2026-11-22T05:10:00.000Z"'
 SIGHT = '"observed_at":"2026-11-22T05:14:00.123Z","not_before":"2026-11-22T05:13:55.000Z"'
 NO_SIGHT = '"observed_at":null,"not_before":null'
 RECORD = '"generation":{"id":"g-1","model":"ray-2"},"generation_omitted":false'
@@ -163,7 +161,9 @@ def test_an_expiry_nobody_could_look_for_says_so() -> None:
     assert orjson.loads(made.body)["data"]["state"] is None
 
 
-@pytest.mark.parametrize("metadata", [b"{}", b'{"a":1.50,"b":[null,"\xc3\xa9"],"c":9007199254740992}', b'{"z":1,"a":2}'])
+@pytest.mark.parametrize(
+    "metadata", [b"{}", b'{"a":1.50,"b":[null,"\xc3\xa9"],"c":9007199254740992}', b'{"z":1,"a":2}']
+)
 def test_metadata_comes_back_as_it_was_sent(metadata: bytes) -> None:
     """Neither sorted nor rewritten: numbers keep their digits and keys their order."""
     assert b'"metadata":' + metadata + b"," in owed(metadata=metadata).body

@@ -1,4 +1,4 @@
-"""A real store on disk for every flow test that asks for one."""
+"""A real store on disk for every flow test that asks for one: `pytest_plugins = ("store_fixture",)`."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,0 +1,319 @@
+"""The whole daemon in process over real loopback HTTP: emulated API, real store, verifying receiver."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+import yaml
+from hands import SECRET, HandClock
+
+from notifier.app import Daemon
+from notifier.config import load
+from notifier.emulator.receiver import Receiver, ReceiverSettings, serve_receiver
+from notifier.emulator.server import serve_emulator
+from notifier.emulator.settings import EmulatorSettings
+from notifier.emulator.upstream import Emulator
+from notifier.errors import ConfigError, StoreUnavailable
+from notifier.ids import GenerationId
+from notifier.model import DeliveryStatus, Settings, State, WatchStatus
+from notifier.store.sqlite import open_reader
+
+KEY = "sk-0123456789abcdef"
+_NAP = 0.01
+
+
+@dataclass(slots=True, kw_only=True)
+class Site:
+    """A machine with a configuration to change, and what it talks to."""
+
+    directory: Path
+    emulator: Emulator
+    receiver: Receiver
+    config: dict[str, Any]
+    daemon: Daemon | None = None
+    _ended: anyio.Event = field(default_factory=anyio.Event)
+
+    def settings(self, **change: Any) -> Settings:
+        """The configuration with `change`; None takes a section away."""
+        self.config |= change
+        written = {key: value for key, value in self.config.items() if value is not None}
+        path = self.directory / "config.yaml"
+        path.write_text(yaml.safe_dump(written))
+        return load(str(path), environ={"KEY": KEY, "SECRET": SECRET})
+
+    def drop(self, name: str, *entries: dict[str, Any]) -> None:
+        aside = self.directory / "drop" / f"{name}.tmp"
+        aside.write_text(json.dumps(entries))
+        aside.rename(aside.with_suffix(""))
+
+    async def until(self, holds: Callable[[], Any]) -> None:
+        """Until `holds`; the test's own time limit ends it where it never does."""
+        while not await _answer(holds()):  # noqa: ASYNC110  what it waits for is in files and in other parts' memory
+            await anyio.sleep(_NAP)
+
+    async def deliveries(self) -> dict[DeliveryStatus, int]:
+        async with open_reader(str(self.directory / "notifier.db")) as store:
+            return dict((await store.counts()).deliveries)
+
+    async def statuses(self, id_: str) -> list[WatchStatus]:
+        async with open_reader(str(self.directory / "notifier.db")) as store:
+            return [watch.status for story in await store.stories(GenerationId(id_)) for watch in story.watches]
+
+    @property
+    def running(self) -> Daemon:
+        assert self.daemon is not None
+        return self.daemon
+
+    async def stop(self) -> None:
+        self.running.stop()
+        await self._ended.wait()
+
+    async def run(self, *, task_status: Any = anyio.TASK_STATUS_IGNORED) -> None:
+        self.daemon, self._ended = Daemon(self.settings()), anyio.Event()
+        await self.daemon.run(task_status=task_status)
+        self._ended.set()
+
+
+async def _answer(value: Any) -> Any:
+    return await value if hasattr(value, "__await__") else value
+
+
+def endpoint(receiver: Receiver, **more: Any) -> dict[str, Any]:
+    return {"url": f"{receiver.url}/hooks", "secret": "${SECRET}", **more}
+
+
+def provider(emulator: Emulator, **more: Any) -> dict[str, Any]:
+    return {
+        "kind": "aimlapi-luma",
+        "base_url": emulator.url,
+        "api_key": "${KEY}",
+        "sweep_every": "1s",
+        **more,
+    }
+
+
+@asynccontextmanager
+async def site(directory: Path, **config: Any) -> AsyncIterator[Site]:
+    """Everything but the daemon is up."""
+    (directory / "drop").mkdir()
+    async with (
+        serve_emulator(EmulatorSettings(api_key=KEY)) as emulator,
+        serve_receiver(ReceiverSettings(secrets=(SECRET,))) as receiver,
+    ):
+        base = {
+            "store": "sqlite:notifier.db",
+            "providers": {"luma": provider(emulator)},
+            "endpoints": {"studio": endpoint(receiver)},
+            "drop": {"directory": "drop"},
+        }
+        yield Site(directory=directory, emulator=emulator, receiver=receiver, config=base | config)
+
+
+@asynccontextmanager
+async def up(directory: Path, **config: Any) -> AsyncIterator[Site]:
+    """The daemon runs; it is stopped at the end."""
+    async with site(directory, **config) as place, anyio.create_task_group() as tasks:
+        await tasks.start(place.run)
+        yield place
+        await place.stop()
+
+
+async def test_a_drop_file_becomes_a_verified_callback(tmp_path: Path) -> None:
+    """The whole path: dropped, watched, completed, signed, posted, verified, moved to done/; nothing hangs."""
+    async with up(tmp_path) as place:
+        (id_,) = place.emulator.create(complete_at=0)
+        place.drop("one.json", {"id": id_, "metadata": {"order": 7}})
+        (call,) = await place.receiver.wait_for(1)
+        assert (call.type, call.generation_id) == ("generation.completed", id_)
+        assert call.content["metadata"] == {"order": 7}
+        await place.until(lambda: [file.name for file in (tmp_path / "drop" / "done").iterdir()])
+        assert place.running.hanging == []
+        assert place.running.troubles == {}
+        assert place.running.watched == {"luma": 0}
+
+
+async def test_a_watch_of_the_configuration_is_declared_at_start(tmp_path: Path) -> None:
+    """It is watched before READY, and a second start posts nothing again."""
+    async with site(tmp_path) as place:
+        (id_,) = place.emulator.create(complete_at=0)
+        place.config["watches"] = [{"id": id_}]
+        for _ in range(2):
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(place.run)
+                await place.receiver.wait_for(1)
+                await place.until(lambda: _only(place, DeliveryStatus.DELIVERED))
+                await place.stop()
+        assert place.receiver.post_count == 1
+
+
+async def _only(place: Site, status: DeliveryStatus) -> bool:
+    return set(await place.deliveries()) == {status}
+
+
+async def test_watch_files_are_read(tmp_path: Path) -> None:
+    """A file that matches the glob is as good as a drop file, and a broken one makes readiness name it."""
+    (tmp_path / "watches.d").mkdir()
+    (tmp_path / "watches.d" / "bad.yaml").write_text("- id: [")
+    async with site(tmp_path, watch_files=["watches.d/*.yaml"]) as place:
+        (id_,) = place.emulator.create(complete_at=0)
+        (tmp_path / "watches.d" / "good.yaml").write_text(f'- id: "{id_}"\n')
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(place.run)
+            await place.receiver.wait_for(1)
+            await place.until(lambda: any("bad.yaml" in part for part in place.running.troubles))
+            await place.stop()
+
+
+async def test_a_restart_loses_nothing(tmp_path: Path) -> None:
+    """What was watched by the run before is watched by the next one, without being told of again."""
+    async with site(tmp_path) as place:
+        (id_,) = place.emulator.create(complete_at=float("inf"))
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(place.run)
+            place.drop("one.json", {"id": id_})
+            await place.until(lambda: place.running.watched == {"luma": 1})
+            await place.stop()
+        place.emulator.move(id_, State.COMPLETED)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(place.run)
+            await place.receiver.wait_for(1)
+            await place.stop()
+
+
+async def test_a_reload_adds_an_endpoint_and_unparks_what_it_was_owed(tmp_path: Path) -> None:
+    """Taken out, its message is kept back; the name returns, and the message goes out with the same id."""
+    async with site(tmp_path) as place:
+        both = {"studio": endpoint(place.receiver), "audit": endpoint(place.receiver)}
+        place.config["endpoints"] = both
+        (id_,) = place.emulator.create(complete_at=float("inf"))
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(place.run)
+            place.drop("one.json", {"id": id_, "notify": "audit"})
+            await place.until(lambda: place.running.watched == {"luma": 1})
+            await place.running.reload(place.settings(endpoints={"studio": endpoint(place.receiver)}))
+            place.emulator.move(id_, State.COMPLETED)
+            await place.until(lambda: _only(place, DeliveryStatus.PARKED))
+            assert place.receiver.post_count == 0
+            await place.running.reload(place.settings(endpoints=both))
+            (call,) = await place.receiver.wait_for(1)
+            assert call.generation_id == id_
+            await place.stop()
+
+
+async def test_a_reload_adds_a_provider(tmp_path: Path) -> None:
+    """The new one is asked for what is dropped for it, beside the old one."""
+    async with up(tmp_path) as place, serve_emulator(EmulatorSettings(api_key=KEY, seed=2)) as second:
+        (id_,) = second.create(complete_at=0)
+        both = {"luma": provider(place.emulator), "second": provider(second)}
+        await place.running.reload(place.settings(providers=both))
+        place.drop("one.json", {"id": id_, "provider": "second"})
+        (call,) = await place.receiver.wait_for(1)
+        assert call.content["provider"] == "second"
+
+
+async def test_a_reload_declares_new_watches(tmp_path: Path) -> None:
+    """A watch written into the configuration is registered; one taken out stays registered."""
+    async with up(tmp_path) as place:
+        first, second = place.emulator.create(2, complete_at=float("inf"))
+        await place.running.reload(place.settings(watches=[{"id": first}]))
+        await place.running.reload(place.settings(watches=[{"id": second}]))
+        assert place.running.watched == {"luma": 2}
+
+
+async def test_a_reload_reads_other_watch_files(tmp_path: Path) -> None:
+    """The first glob ever, and then none at all."""
+    (tmp_path / "watches.d").mkdir()
+    async with up(tmp_path) as place:
+        (id_,) = place.emulator.create(complete_at=0)
+        (tmp_path / "watches.d" / "good.yaml").write_text(f'- id: "{id_}"\n')
+        await place.running.reload(place.settings(watch_files=["watches.d/*.yaml"]))
+        await place.receiver.wait_for(1)
+        await place.running.reload(place.settings(watch_files=None))
+        assert place.running.troubles == {}
+
+
+async def test_a_reload_that_needs_a_restart_changes_nothing(tmp_path: Path) -> None:
+    """Another store and a new endpoint in one change: all of it is refused, and the daemon goes on as it was."""
+    async with up(tmp_path) as place:
+        before = dict(place.config)
+        with pytest.raises(ConfigError, match="store: needs a restart"):
+            await place.running.reload(
+                place.settings(store="sqlite:other.db", endpoints={"other": endpoint(place.receiver)})
+            )
+        assert not (tmp_path / "other.db").exists()
+        place.config = before
+        (id_,) = place.emulator.create(complete_at=0)
+        place.drop("one.json", {"id": id_, "notify": "studio"})
+        await place.receiver.wait_for(1)
+
+
+async def test_a_reload_while_the_store_cannot_write_leaves_a_daemon_that_can_be_asked(tmp_path: Path) -> None:
+    """The status line is still told, and the same reload acts whole once the store works."""
+    (tmp_path / "watches.d").mkdir()
+    async with up(tmp_path) as place:
+        first, second = place.emulator.create(2, complete_at=float("inf"))
+        (tmp_path / "watches.d" / "good.yaml").write_text(f'- id: "{second}"\n')
+        writer = place.running._store.writer
+        await writer.run(lambda conn: conn.execute("PRAGMA query_only = on").close())
+        settings = place.settings(watch_files=["watches.d/*.yaml"], watches=[{"id": first}])
+        with pytest.raises(StoreUnavailable):
+            await place.running.reload(settings)
+        assert "store" in place.running.troubles
+        await writer.run(lambda conn: conn.execute("PRAGMA query_only = off").close())
+        await place.running.reload(settings)
+        await place.until(lambda: place.running.watched == {"luma": 2})
+
+
+async def test_stop_does_not_wait_for_a_provider_that_hangs(tmp_path: Path) -> None:
+    """A look that would take forty-five seconds is let go at once."""
+    async with site(tmp_path) as place:
+        place.emulator.change_faults(slow=1.0, slow_by=3600.0)
+        (id_,) = place.emulator.create(complete_at=0)
+        place.config["watches"] = [{"id": id_}]
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(place.run)
+            await place.until(lambda: place.emulator.stats.faults)
+            await place.stop()
+        assert await place.statuses(id_) == [WatchStatus.OPEN]
+
+
+async def test_stop_gives_an_attempt_in_flight_its_time(tmp_path: Path) -> None:
+    """A receiver that answers late has its answer heard: no attempt is cut off, none is made twice."""
+    slow = ReceiverSettings(secrets=(SECRET,), delay=0.3)
+    async with site(tmp_path) as place, serve_receiver(slow) as late:
+        place.config["endpoints"] = {"studio": endpoint(late)}
+        (id_,) = place.emulator.create(complete_at=0)
+        place.config["watches"] = [{"id": id_}]
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(place.run)
+            await late.wait_for_posts(1)
+            await place.stop()
+        assert await place.deliveries() == {DeliveryStatus.DELIVERED: 1}
+        assert late.post_count == 1
+
+
+async def test_a_daemon_can_be_asked_before_its_doors_are_open(tmp_path: Path) -> None:
+    """A chore or a status line that comes in the middle of a long start finds nothing there, and breaks nothing."""
+    async with site(tmp_path, watch_files=["*.w.yaml"]) as place:
+        daemon = Daemon(place.settings())
+        assert daemon.troubles == {}
+        assert await daemon.dropped() == {}
+        assert await daemon._prune() == 0
+
+
+async def test_a_loop_that_stands_still_is_named(tmp_path: Path) -> None:
+    """By a clock that runs ahead of all loops: none has turned for too long, so the watchdog would not be fed."""
+    async with site(tmp_path, drop=None) as place:
+        clock = HandClock()
+        daemon = Daemon(place.settings(), clock=clock)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(daemon.run)
+            assert daemon.hanging == []
+            clock.advance(60)
+            assert set(daemon.hanging) == {"dispatcher", "poller", "upkeep", "metronome"}
+            daemon.stop()

@@ -1,0 +1,444 @@
+"""Every due delivery attempted and every outcome written, on a real store, by a clock moved by hand."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import httpx
+import orjson
+import pytest
+from hands import (
+    SECRET,
+    START,
+    Callbacks,
+    HandClock,
+    Tripped,
+    deliveries,
+    endpoint,
+    owe,
+    quiet,
+    statuses,
+    verdicts,
+)
+
+from notifier.bell import Bell
+from notifier.delivery.dispatcher import LEASE_MARGIN, Dispatcher
+from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.sender import Sender
+from notifier.delivery.signature import callback_secret
+from notifier.health import STORE, Health, Pulse
+from notifier.ids import Lane, WorkerId
+from notifier.model import CallbackSettings, DeliveryStatus, EndpointSettings, Secret, Verdict
+from notifier.store.base import Slots
+from notifier.store.sqlite.store import SqliteStore
+from notifier.verify import InvalidSignature, verify
+
+pytest_plugins = ("store_fixture",)
+
+SECOND = timedelta(seconds=1)
+
+
+@dataclass(slots=True, kw_only=True)
+class Sending:
+    """One dispatcher, and all that a test moves or reads."""
+
+    store: SqliteStore
+    clock: HandClock
+    callbacks: Callbacks
+    dispatcher: Dispatcher
+    health: Health
+    bell: Bell
+    port: Tripped
+    tasks: anyio.abc.TaskGroup
+
+    async def turn(self, seconds: float = 0.0) -> None:
+        """Let so much time pass, ring, and wait until all that follows has happened."""
+        self.clock.advance(seconds)
+        self.bell.ring()
+        await quiet(self.store)
+
+    async def owe(self, *generations: str, to: str = "studio") -> None:
+        await owe(self.store, *generations, at=self.clock.now(), endpoint=to)
+
+
+def policies(*endpoints: EndpointSettings, callbacks: CallbackSettings | None = None) -> Endpoints:
+    return Endpoints({each.identity: each for each in endpoints}, callbacks)
+
+
+def dispatcher_on(port: Any, callbacks: Callbacks, endpoints: Endpoints, **more: Any) -> Dispatcher:
+    wire = httpx.MockTransport(callbacks)
+    parts: Mapping[str, Any] = {
+        "owner": WorkerId("worker-1"),
+        "clock": callbacks.clock,
+        "chance": lambda: 0.0,
+        "bell": Bell(),
+        "health": Health(),
+        "pulse": Pulse("dispatcher", callbacks.clock, limit=25),
+    }
+    return Dispatcher(port, Sender(open_wire=wire, guarded_wire=wire), endpoints, **{**parts, **more})
+
+
+@asynccontextmanager
+async def sending(store: SqliteStore, *endpoints: EndpointSettings, **more: Any) -> AsyncIterator[Sending]:
+    clock, bell, health, port = HandClock(), Bell(), Health(), Tripped(store)
+    callbacks = Callbacks(clock=clock)
+    configured = policies(*(endpoints or (endpoint(),)), **more)
+    dispatcher = dispatcher_on(port, callbacks, configured, bell=bell, health=health)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(dispatcher.run)
+        await quiet(store)
+        yield Sending(
+            store=store,
+            clock=clock,
+            callbacks=callbacks,
+            dispatcher=dispatcher,
+            health=health,
+            bell=bell,
+            port=port,
+            tasks=tasks,
+        )
+        tasks.cancel_scope.cancel()
+
+
+def some(count: int, prefix: str = "g") -> list[str]:
+    return [f"{prefix}-{number}" for number in range(count)]
+
+
+# ---- the usual way ------------------------------------------------------------------------------------------------
+async def test_what_is_owed_is_posted_signed_and_closed(store: SqliteStore) -> None:
+    """The stored body goes out under its webhook-id, the receiver can verify it, and the delivery is done."""
+    async with sending(store) as stage:
+        await stage.owe("g-1")
+        await stage.turn()
+        (post,) = stage.callbacks.posts
+        (line,) = await deliveries(store)
+        event = verify(post.content, post.headers, [SECRET], now=stage.clock.now().timestamp())
+        assert event["data"]["generation_id"] == "g-1"
+        assert post.headers["webhook-id"] == line.message_id
+        assert (line.status, verdicts(line)) == (DeliveryStatus.DELIVERED, [Verdict.DELIVERED])
+
+
+async def test_what_the_last_run_left_owing_goes_out_at_once(store: SqliteStore) -> None:
+    """A start needs no bell for it."""
+    await owe(store, "g-1", at=START)
+    async with sending(store) as stage:
+        assert len(stage.callbacks.posts) == 1
+
+
+async def test_a_callback_url_is_signed_with_its_origins_key(store: SqliteStore) -> None:
+    """It goes to the very URL, and the master secret does not sign it."""
+    async with sending(store, callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:
+        await stage.owe("g-1", to="https://app.example.com/done?order=7")
+        await stage.turn()
+        (post,) = stage.callbacks.posts
+        assert str(post.url) == "https://app.example.com/done?order=7"
+        now = stage.clock.now().timestamp()
+        key = callback_secret(Secret(SECRET), Lane("https://app.example.com"))
+        verify(post.content, post.headers, [key.reveal()], now=now)
+        with pytest.raises(InvalidSignature):
+            verify(post.content, post.headers, [SECRET], now=now)
+
+
+# ---- how many at a time -------------------------------------------------------------------------------------------
+async def test_no_more_than_concurrency_are_claimed(store: SqliteStore) -> None:
+    """What has no slot is not leased, and each free slot is used at once."""
+    async with sending(store, endpoint(concurrency=3)) as stage:
+        gate = stage.callbacks.gates["studio.example.com"] = anyio.Event()
+        await stage.owe(*some(10))
+        await stage.turn()
+        leased = "SELECT count(*) FROM deliveries WHERE leased_until IS NOT NULL"
+        assert await store.writer.run(lambda conn: conn.execute(leased).fetchone()[0]) == 3
+        assert len(stage.callbacks.posts) == 3
+        gate.set()
+        await stage.callbacks.until(10)
+        await quiet(store)
+        await quiet(store)
+        assert stage.callbacks.most == {"studio.example.com": 3}
+        assert await statuses(store) == {DeliveryStatus.DELIVERED: 10}
+
+
+async def test_an_endpoint_that_hangs_does_not_hold_another(store: SqliteStore) -> None:
+    """Its slots are its own: a thousand messages for it, and the other endpoint's go out at once."""
+    async with sending(store, endpoint("studio", concurrency=2), endpoint("audit")) as stage:
+        stage.callbacks.gates["studio.example.com"] = anyio.Event()
+        await stage.owe(*some(1000, "stuck"))
+        await stage.owe(*some(50, "free"), to="audit")
+        await stage.turn()
+        await stage.callbacks.until(52)
+        await quiet(store)
+        assert stage.callbacks.to("audit.example.com") == 50
+        assert stage.callbacks.to("studio.example.com") == 2
+
+
+async def test_callback_urls_of_one_origin_share_its_slots(store: SqliteStore) -> None:
+    """However many URLs an app invents, its origin is one lane of thirty-two."""
+    async with sending(store, callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:
+        stage.callbacks.gates["app.example.com"] = anyio.Event()
+        for number in range(40):
+            await stage.owe(f"g-{number}", to=f"https://app.example.com/{number}")
+        await stage.turn()
+        assert stage.callbacks.under_way["app.example.com"] == 32
+
+
+async def test_a_rate_is_kept_and_used(store: SqliteStore) -> None:
+    """Two a second: two at once, then two for each second, and an unlimited endpoint is not slowed by it."""
+    async with sending(store, endpoint(rate=2.0), endpoint("audit")) as stage:
+        await stage.owe(*some(9))
+        await stage.owe(*some(9, "other"), to="audit")
+        await stage.turn()
+        assert stage.callbacks.to("audit.example.com") == 9
+        for expected in (2, 4, 6, 8, 9):
+            assert stage.callbacks.to("studio.example.com") == expected
+            await stage.turn(1)
+
+
+# ---- again, and no more -------------------------------------------------------------------------------------------
+async def test_the_schedule_is_followed_to_its_end(store: SqliteStore) -> None:
+    """Each failure waits its step, all attempts carry one id, and after the last one it is given up."""
+    retry = (timedelta(0), 5 * SECOND, 60 * SECOND)
+    async with sending(store, endpoint(retry=retry)) as stage:
+        stage.callbacks.answers["studio.example.com"] = [httpx.Response(500, text="oh no")]
+        await stage.owe("g-1")
+        for seconds in (0, 4.75, 0.25, 59.75, 0.25, 3600):
+            await stage.turn(seconds)
+        assert stage.callbacks.times == [0, 5, 65]
+        assert len({post.headers["webhook-id"] for post in stage.callbacks.posts}) == 1
+        assert len({post.content for post in stage.callbacks.posts}) == 1
+        (line,) = await deliveries(store)
+        assert (line.status, line.due_at) == (DeliveryStatus.EXHAUSTED, None)
+        assert [attempt.head for attempt in line.attempts] == [b"oh no"] * 3
+
+
+async def test_every_attempt_is_signed_anew(store: SqliteStore) -> None:
+    """The signature's time is the attempt's, so that a late retry is not refused as old."""
+    async with sending(store) as stage:
+        stage.callbacks.answers["studio.example.com"] = [httpx.Response(503), httpx.Response(204)]
+        await stage.owe("g-1")
+        await stage.turn()
+        await stage.turn(6)
+        for post, at in zip(stage.callbacks.posts, (0, 6), strict=True):
+            assert int(post.headers["webhook-timestamp"]) == START.timestamp() + at
+            verify(post.content, post.headers, [SECRET], now=START.timestamp() + at)
+
+
+async def test_retry_after_makes_the_wait_longer_and_never_shorter(store: SqliteStore) -> None:
+    """Five seconds by the schedule, a minute by the endpoint: a minute. One second by the endpoint: five."""
+    async with sending(store, endpoint(retry=(timedelta(0), 5 * SECOND, 5 * SECOND))) as stage:
+        stage.callbacks.answers["studio.example.com"] = [
+            httpx.Response(429, headers={"retry-after": "60"}),
+            httpx.Response(503, headers={"retry-after": "1"}),
+            httpx.Response(204),
+        ]
+        await stage.owe("g-1")
+        for seconds in (0, 59, 1, 4, 1):
+            await stage.turn(seconds)
+        assert stage.callbacks.times == [0, 60, 65]
+
+
+async def test_gone_is_final(store: SqliteStore) -> None:
+    """410 ends this delivery at once, whatever the schedule has left, and no other."""
+    async with sending(store) as stage:
+        stage.callbacks.answers["studio.example.com"] = [httpx.Response(410), httpx.Response(204)]
+        await stage.owe("g-1")
+        await stage.turn()
+        await stage.owe("g-2")
+        await stage.turn(3600)
+        assert len(stage.callbacks.posts) == 2
+        (line,) = await deliveries(store)
+        assert (line.status, verdicts(line)) == (DeliveryStatus.EXHAUSTED, [Verdict.GONE])
+        assert (await deliveries(store, "g-2"))[0].status is DeliveryStatus.DELIVERED
+
+
+async def test_what_breaks_on_the_wire_is_retried(store: SqliteStore) -> None:
+    """No connection, no answer, nonsense: each is an attempt with its verdict."""
+    async with sending(store, endpoint(retry=(timedelta(0), SECOND, SECOND, SECOND))) as stage:
+        stage.callbacks.answers["studio.example.com"] = [
+            httpx.ConnectError("refused"),
+            httpx.ReadTimeout("slow"),
+            httpx.RemoteProtocolError("nonsense"),
+            httpx.Response(204),
+        ]
+        await stage.owe("g-1")
+        for _ in range(4):
+            await stage.turn(1)
+        (line,) = await deliveries(store)
+        assert verdicts(line) == [
+            Verdict.CONNECT_FAILED,
+            Verdict.TIMED_OUT,
+            Verdict.PROTOCOL_ERROR,
+            Verdict.DELIVERED,
+        ]
+
+
+# ---- attempts that nobody closed ----------------------------------------------------------------------------------
+async def _left_open(store: SqliteStore, *generations: str) -> None:
+    """A worker claimed these and died."""
+    await owe(store, *generations, at=START)
+    slots = Slots(total=9, free={}, each=9, lease={}, lease_each=30 * SECOND)
+    exchange = await store.exchange(WorkerId("dead"), [], slots, now=START)
+    assert len(exchange.claims) == len(generations)
+
+
+async def test_attempts_left_open_are_interrupted_at_start_and_made_again(store: SqliteStore) -> None:
+    """The new run does not wait for the lease: at once, with the same webhook-id, and no step is used up."""
+    await _left_open(store, "g-1")
+    async with sending(store) as stage:
+        await stage.turn()
+        (line,) = await deliveries(store)
+        assert verdicts(line) == [Verdict.INTERRUPTED, Verdict.DELIVERED]
+        assert stage.callbacks.posts[0].headers["webhook-id"] == line.message_id
+
+
+async def test_a_lapsed_lease_is_ended_and_its_message_goes_again(store: SqliteStore) -> None:
+    """Upkeep finds it, not a moment before it lapses, and wakes the loop."""
+    async with sending(store) as stage:
+        await _left_open(store, "g-1")
+        stage.clock.advance(30)
+        assert await stage.dispatcher.free_lapsed() == 0
+        stage.clock.advance(1)
+        assert await stage.dispatcher.free_lapsed() == 1
+        await quiet(store)
+        assert len(stage.callbacks.posts) == 1
+
+
+async def test_a_lease_outlives_the_attempt(store: SqliteStore) -> None:
+    """It is the endpoint's timeout and a margin, so no second worker sends beside the first."""
+    async with sending(store, endpoint(timeout=20 * SECOND)) as stage:
+        stage.callbacks.gates["studio.example.com"] = anyio.Event()
+        await stage.owe("g-1")
+        await stage.turn()
+        until = await store.writer.run(
+            lambda conn: conn.execute("SELECT leased_until - claimed_at FROM deliveries").fetchone()[0]
+        )
+        assert timedelta(microseconds=until) == 20 * SECOND + LEASE_MARGIN
+
+
+async def test_hand_back_leaves_nothing_open(store: SqliteStore) -> None:
+    """After a stop in the middle of attempts each is an interrupted row, due at once for the next run."""
+    async with sending(store, endpoint(), endpoint("audit")) as stage:
+        stage.callbacks.gates["studio.example.com"] = anyio.Event()
+        await stage.owe(*some(3))
+        await stage.owe("done", to="audit")
+        await stage.turn()
+        stage.tasks.cancel_scope.cancel()
+    await stage.dispatcher.hand_back()
+    for name in some(3):
+        (line,) = await deliveries(store, name)
+        assert verdicts(line) == [Verdict.INTERRUPTED]
+        assert (line.status, line.due_at) == (DeliveryStatus.PENDING, stage.clock.now())
+    assert (await deliveries(store, "done"))[0].status is DeliveryStatus.DELIVERED
+
+
+async def test_stopping_takes_no_more_and_waits_for_what_is_in_flight(store: SqliteStore) -> None:
+    """Nothing new is claimed, what is under way is finished and written, and then it is idle."""
+    async with sending(store, endpoint(concurrency=2)) as stage:
+        gate = stage.callbacks.gates["studio.example.com"] = anyio.Event()
+        await stage.owe(*some(5))
+        await stage.turn()
+        stage.dispatcher.stop_taking()
+        await quiet(store)
+        assert not stage.dispatcher._idle.is_set()
+        gate.set()
+        await stage.dispatcher.idle()
+        assert len(stage.callbacks.posts) == 2
+        assert await statuses(store) == {DeliveryStatus.DELIVERED: 2, DeliveryStatus.PENDING: 3}
+
+
+async def test_stopping_with_nothing_in_flight_is_at_once(store: SqliteStore) -> None:
+    """An idle daemon does not use up its grace."""
+    async with sending(store) as stage:
+        stage.dispatcher.stop_taking()
+        await stage.dispatcher.idle()
+
+
+# ---- changes ------------------------------------------------------------------------------------------------------
+async def test_a_new_policy_acts_from_the_next_attempt(store: SqliteStore) -> None:
+    """A changed URL and secret are used for what is owed already."""
+    other = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo="
+    async with sending(store) as stage:
+        stage.callbacks.answers["studio.example.com"] = [httpx.Response(404)]
+        await stage.owe("g-1")
+        await stage.turn()
+        stage.dispatcher.apply(policies(endpoint(url="https://new.example.com/x", secrets=(Secret(other),))))
+        await stage.turn(6)
+        post = stage.callbacks.posts[-1]
+        assert post.url.host == "new.example.com"
+        verify(post.content, post.headers, [other], now=stage.clock.now().timestamp())
+
+
+async def test_an_endpoint_removed_after_the_claim_parks_the_message(store: SqliteStore) -> None:
+    """Nothing is sent to a place that is not in the configuration any more, and nothing is lost."""
+    async with sending(store, endpoint(), endpoint("audit")) as stage:
+        stage.port.after["exchange"] = lambda: stage.dispatcher.apply(policies(endpoint("audit")))
+        await stage.owe("g-1")
+        await stage.turn()
+        await stage.turn()
+        assert stage.callbacks.posts == []
+        (line,) = await deliveries(store)
+        assert line.status is DeliveryStatus.PARKED
+        assert "studio is not in the configuration" in line.reason
+
+
+# ---- a store that cannot write ------------------------------------------------------------------------------------
+async def test_nothing_is_sent_while_the_store_cannot_write(store: SqliteStore) -> None:
+    """No claim, no POST; when it can, everything goes out."""
+    async with sending(store) as stage:
+        stage.port.down = True
+        await stage.owe("g-1")
+        await stage.turn()
+        assert stage.health.troubles == {STORE: "store: the disk is full"}
+        assert stage.callbacks.posts == []
+        stage.port.down = False
+        stage.health.well(STORE)
+        await quiet(store)
+        assert await statuses(store) == {DeliveryStatus.DELIVERED: 1}
+
+
+async def test_outcomes_wait_for_the_store_and_come_before_new_claims(store: SqliteStore) -> None:
+    """Attempts that finish while it is down are kept, written first, and not made again."""
+    async with sending(store, endpoint(concurrency=2)) as stage:
+        gate = stage.callbacks.gates["studio.example.com"] = anyio.Event()
+        await stage.owe(*some(4))
+        await stage.turn()
+        stage.port.down = True
+        gate.set()
+        await quiet(store)
+        assert stage.port.refused["exchange"] >= 1
+        assert await statuses(store) == {DeliveryStatus.PENDING: 4}
+        assert len(stage.callbacks.posts) == 2
+        stage.port.down = False
+        stage.health.well(STORE)
+        await stage.callbacks.until(4)
+        await quiet(store)
+        assert await statuses(store) == {DeliveryStatus.DELIVERED: 4}
+        sent = [orjson.loads(post.content)["data"]["generation_id"] for post in stage.callbacks.posts]
+        assert sorted(sent) == some(4)
+
+
+async def test_hand_back_writes_outcomes_that_waited(store: SqliteStore) -> None:
+    """A stop right after the store came back loses no outcome either."""
+    async with sending(store) as stage:
+        gate = stage.callbacks.gates["studio.example.com"] = anyio.Event()
+        await stage.owe("g-1")
+        await stage.turn()
+        stage.port.down = True
+        gate.set()
+        await quiet(store)
+        stage.tasks.cancel_scope.cancel()
+    stage.port.down = False
+    await stage.dispatcher.hand_back()
+    assert await statuses(store) == {DeliveryStatus.DELIVERED: 1}
+
+
+async def test_a_lane_is_forgotten_when_it_is_empty(store: SqliteStore) -> None:
+    """A million callback origins do not stay in memory."""
+    async with sending(store, callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:
+        for number in range(5):
+            await stage.owe(f"g-{number}", to=f"https://app{number}.example.com/")
+        await stage.turn()
+        assert len(stage.callbacks.posts) == 5
+        assert Lane("https://app.example.com") not in stage.dispatcher._in_flight
+        assert not stage.dispatcher._in_flight

@@ -1,0 +1,195 @@
+"""All lookouts together: started and ended as the configuration changes, none in another's way."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from hands import BOOK, START, HandClock, Tripped, Upstream, around, error, luma, quiet, request
+
+from notifier.bell import Bell
+from notifier.errors import StoreUnavailable
+from notifier.health import Health
+from notifier.ids import GenerationId
+from notifier.model import DeliveryStatus, ProviderSettings
+from notifier.polling.poller import Poller
+from notifier.providers.client import ProviderClient
+from notifier.providers.registry import codec
+from notifier.store.sqlite.store import SqliteStore
+
+pytest_plugins = ("store_fixture",)
+
+
+@dataclass(slots=True, kw_only=True)
+class Polling:
+    store: SqliteStore
+    clock: HandClock
+    health: Health
+    poller: Poller
+    port: Tripped
+    #: By provider.
+    upstreams: dict[str, Upstream]
+    ended: anyio.Event = field(default_factory=anyio.Event)
+
+    async def ticks(self, seconds: float) -> None:
+        for _ in range(round(seconds / 0.25)):
+            self.clock.advance(0.25)
+            self.poller.tick()
+            await quiet(self.store)
+
+    async def watch(self, *generations: str, provider: str = "luma") -> None:
+        requests = [request(name, provider=provider) for name in generations]
+        for answer in await self.store.add_watches(requests, now=self.clock.now(), book=BOOK):
+            if answer.open is not None:
+                self.poller.welcome(answer.open)
+        await quiet(self.store)
+
+    def asked(self, provider: str) -> int:
+        return len(self.upstreams[provider].asked)
+
+
+@asynccontextmanager
+async def polling(store: SqliteStore, *providers: ProviderSettings) -> AsyncIterator[Polling]:
+    clock, health, port = HandClock(), Health(), Tripped(store)
+    upstreams = {name: Upstream(clock) for name in ("luma", "other")}
+
+    async def route(asked: httpx.Request) -> httpx.Response:
+        return await upstreams[asked.url.host.partition(".")[0]](asked)
+
+    async with ProviderClient(httpx.MockTransport(route), clock=clock) as client:
+        poller = Poller(around(port, client, clock=clock, health=health, deliveries=Bell()), codec)
+        stage = Polling(store=store, clock=clock, health=health, poller=poller, port=port, upstreams=upstreams)
+
+        async def run(*, task_status: Any) -> None:
+            await poller.run({each.name: each for each in providers or (luma(),)}, task_status=task_status)
+            stage.ended.set()
+
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(run)
+            yield stage
+            tasks.cancel_scope.cancel()
+
+
+def by_name(*providers: ProviderSettings) -> dict[str, ProviderSettings]:
+    return {each.name: each for each in providers}
+
+
+async def test_one_provider_in_trouble_does_not_slow_another(store: SqliteStore) -> None:
+    """While one hangs with every place taken and is refused later, the other is looked at on time."""
+    async with polling(store, luma(in_flight=1), luma("other")) as stage:
+        stage.upstreams["luma"].gate = anyio.Event()
+        stage.upstreams["luma"].script.append(error(401))
+        stage.upstreams["other"].states["g-9"] = "queued"
+        await stage.watch("g-1")
+        await stage.watch("g-9", provider="other")
+        await stage.ticks(20)
+        assert stage.asked("luma") == 1
+        assert stage.asked("other") == 5
+        stage.upstreams["luma"].gate.set()
+        await stage.ticks(10)
+        assert set(stage.health.troubles) == {"provider luma"}
+        assert stage.asked("other") == 7
+
+
+async def test_a_generation_is_asked_of_its_own_provider(store: SqliteStore) -> None:
+    """The same ID at two providers is two generations."""
+    async with polling(store, luma(), luma("other")) as stage:
+        stage.upstreams["luma"].states["g-1"] = "completed"
+        stage.upstreams["other"].states["g-1"] = "queued"
+        await stage.watch("g-1")
+        await stage.watch("g-1", provider="other")
+        await stage.ticks(1)
+        assert stage.poller.watched == {"luma": 0, "other": 1}
+        assert len(await store.stories(GenerationId("g-1"))) == 2
+
+
+async def test_a_provider_that_is_added_is_looked_at(store: SqliteStore) -> None:
+    """What the store holds open for it is loaded, and asked for at the next tick."""
+    await store.add_watches([request("g-9", provider="other")], now=START, book=BOOK)
+    async with polling(store) as stage:
+        await stage.ticks(1)
+        await stage.poller.apply(by_name(luma(), luma("other")))
+        assert stage.poller.watched == {"luma": 0, "other": 1}
+        await stage.ticks(1)
+        assert stage.asked("other") == 1
+
+
+async def test_a_provider_that_is_removed_is_not_asked_any_more(store: SqliteStore) -> None:
+    """Its generations stay in the store, its trouble is forgotten, and they are watched again when it returns."""
+    async with polling(store, luma(), luma("other")) as stage:
+        stage.upstreams["other"].script.append(error(401))
+        await stage.watch("g-9", provider="other")
+        await stage.ticks(1)
+        assert stage.health.troubles
+        await stage.poller.apply(by_name(luma()))
+        assert not stage.health.troubles
+        await stage.ticks(60)
+        assert stage.asked("other") == 1
+        assert stage.poller.watched == {"luma": 0}
+        stage.upstreams["other"].states["g-9"] = "completed"
+        await stage.poller.apply(by_name(luma(), luma("other")))
+        await stage.ticks(1)
+        assert (await store.counts()).deliveries == {DeliveryStatus.PENDING: 1}
+
+
+async def test_a_provider_whose_settings_stay_is_left_alone(store: SqliteStore) -> None:
+    """A reload that changes something else neither hurries its looks nor forgets its trouble."""
+    async with polling(store) as stage:
+        stage.upstreams["luma"].script.append(error(401))
+        await stage.watch("g-1")
+        await stage.ticks(1)
+        await stage.poller.apply(by_name(luma()))
+        await stage.ticks(5)
+        assert stage.asked("luma") == 1
+        assert stage.health.troubles
+
+
+async def test_a_watch_for_a_provider_that_is_not_there_waits_in_the_store(store: SqliteStore) -> None:
+    """It is told to nobody and lost by nobody."""
+    async with polling(store) as stage:
+        await stage.watch("g-9", provider="gone")
+        await stage.ticks(1)
+        assert stage.poller.watched == {"luma": 0}
+        assert (await store.counts()).open_generations == 1
+
+
+async def test_stop_lets_a_request_under_way_go(store: SqliteStore) -> None:
+    """A provider that hangs does not hold up the end."""
+    async with polling(store) as stage:
+        stage.upstreams["luma"].gate = anyio.Event()
+        await stage.watch("g-1")
+        await stage.ticks(0.25)
+        stage.poller.stop()
+        await stage.ended.wait()
+        assert stage.upstreams["luma"].under_way == 0
+
+
+async def test_a_provider_that_could_not_be_loaded_is_begun_by_the_next_reload(store: SqliteStore) -> None:
+    """The store fails in the middle of a reload; once it works the same configuration must act whole."""
+    await store.add_watches([request("g-9", provider="other")], now=START, book=BOOK)
+    async with polling(store) as stage:
+        stage.port.down = True
+        with pytest.raises(StoreUnavailable):
+            await stage.poller.apply(by_name(luma(), luma("other")))
+        stage.port.down = False
+        await stage.poller.apply(by_name(luma(), luma("other")))
+        await stage.ticks(1)
+        assert stage.asked("other") == 1
+
+
+async def test_new_settings_keep_what_is_watched(store: SqliteStore) -> None:
+    """Another rate or address is taken over without reading the store again, and everything is looked at."""
+    async with polling(store) as stage:
+        stage.upstreams["luma"].states["g-1"] = "queued"
+        await stage.watch("g-1")
+        await stage.ticks(1)
+        stage.port.down = True
+        await stage.poller.apply(by_name(luma(sweep_every=timedelta(seconds=1))))
+        stage.port.down = False
+        before = stage.asked("luma")
+        await stage.ticks(3)
+        assert stage.asked("luma") - before in (3, 4)

@@ -1,0 +1,111 @@
+"""Signals in, in process: what the service makes of them before, during and after the daemon's life."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+import yaml
+from anyio.lowlevel import checkpoint
+from hands import SECRET, heard
+
+from notifier import service, telemetry
+from notifier.config import load
+from notifier.errors import ConfigError, Fault
+from notifier.model import Settings
+
+
+@pytest.fixture(autouse=True)
+def _deaf() -> Iterator[None]:
+    """A signal that nobody has a handler for yet must not end the tests."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGHUP, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def configuration(directory: Path) -> Settings:
+    content = {
+        "store": "sqlite:notifier.db",
+        "providers": {"luma": {"kind": "aimlapi-luma", "base_url": "http://127.0.0.1:9", "api_key": "sk-0123456789"}},
+        "endpoints": {"studio": {"url": "http://127.0.0.1:9/hooks", "secret": SECRET}},
+    }
+    path = directory / "config.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return load(str(path), environ={})
+
+
+async def _until_listening() -> None:
+    while signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        await checkpoint()
+
+
+async def _until_said(said: list[Any], event: str, count: int = 1) -> None:
+    while [line["event"] for line in said].count(event) < count:  # noqa: ASYNC110  a log has no event to wait for
+        await anyio.sleep(0.01)
+
+
+async def test_sigterm_ends_it(tmp_path: Path) -> None:
+    """Started, stopped by SIGTERM, and gone with both of its last words."""
+    settings = configuration(tmp_path)
+    async with heard() as said:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(service.serve, settings, lambda: settings, {})
+            await _until_said(said, telemetry.DAEMON_STARTED)
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert [line["event"] for line in said] == [
+            telemetry.DAEMON_STARTED,
+            telemetry.DAEMON_STOPPING,
+            telemetry.DAEMON_STOPPED,
+        ]
+
+
+async def test_sigterm_during_the_start_is_heeded(tmp_path: Path) -> None:
+    """It is not lost because the doors were not open yet."""
+    settings = configuration(tmp_path)
+    async with heard() as said:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(service.serve, settings, lambda: settings, {})
+            await _until_listening()
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert said[-1]["event"] == telemetry.DAEMON_STOPPED
+
+
+async def test_sighup_during_the_start_breaks_nothing(tmp_path: Path) -> None:
+    """A reload that comes too early is made when the daemon is up, or is needless; it does not end it."""
+    settings = configuration(tmp_path)
+    async with heard() as said, anyio.create_task_group() as tasks:
+        tasks.start_soon(service.serve, settings, lambda: settings, {})
+        await _until_listening()
+        os.kill(os.getpid(), signal.SIGHUP)
+        await _until_said(said, telemetry.DAEMON_STARTED)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def test_a_bad_configuration_is_refused_and_the_old_one_goes_on(tmp_path: Path) -> None:
+    """Every fault is in the log, and a good reload after it is taken."""
+    settings = configuration(tmp_path)
+    replies: list[Settings | ConfigError] = [
+        ConfigError([Fault(message="One."), Fault(message="Two.")]),
+        settings,
+    ]
+
+    def reread() -> Settings:
+        reply = replies.pop(0)
+        if isinstance(reply, ConfigError):
+            raise reply
+        return reply
+
+    async with heard() as said, anyio.create_task_group() as tasks:
+        tasks.start_soon(service.serve, settings, reread, {})
+        await _until_said(said, telemetry.DAEMON_STARTED)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await _until_said(said, telemetry.CONFIG_REFUSED)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await _until_said(said, telemetry.CONFIG_RELOADED)
+        os.kill(os.getpid(), signal.SIGTERM)
+    (refused,) = [line for line in said if line["event"] == telemetry.CONFIG_REFUSED]
+    assert refused["faults"] == ["One.", "Two."]

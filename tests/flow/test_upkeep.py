@@ -1,0 +1,141 @@
+"""Housekeeping on a real store: what it does, and that it is silent when there is nothing to do."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import anyio
+import orjson
+import pytest
+from hands import BOOK, START, HandClock, Tripped, deliveries, heard, quiet, request
+
+from notifier import telemetry
+from notifier.bell import Bell
+from notifier.errors import StoreUnavailable
+from notifier.health import STORE, Health, Pulse
+from notifier.model import WatchStatus
+from notifier.store.sqlite.store import SqliteStore
+from notifier.upkeep import Upkeep
+
+pytest_plugins = ("store_fixture",)
+
+
+class _Leases:
+    """The dispatcher's side: counts."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def free_lapsed(self) -> int:
+        self.calls += 1
+        return 0
+
+
+class _House:
+    def __init__(self, store: SqliteStore) -> None:
+        self.clock = HandClock()
+        self.port = Tripped(store)
+        self.health, self.bell, self.deliveries, self.leases = Health(), Bell(), Bell(), _Leases()
+        #: What the next pruning clears away.
+        self.old_files = 0
+        self.prunings = 0
+        self.upkeep = Upkeep(
+            self.port,
+            self.leases,
+            clock=self.clock,
+            book=lambda: BOOK,
+            bell=self.bell,
+            prune=self.prune,
+            deliveries=self.deliveries,
+            health=self.health,
+            pulse=Pulse("upkeep", self.clock, limit=25),
+        )
+
+    async def prune(self) -> int:
+        self.prunings += 1
+        return self.old_files
+
+
+async def test_nothing_to_do_is_silence(store: SqliteStore) -> None:
+    """A clean house writes no line, and rings nobody."""
+    house = _House(store)
+    async with heard() as said:
+        await house.upkeep.run_once()
+    assert said == []
+    assert house.leases.calls == 1
+    assert not await house.deliveries.wait(0)
+
+
+async def test_a_watch_nobody_could_look_for_expires_a_day_late(store: SqliteStore) -> None:
+    """Not at its deadline and not before a day more; the callback says that the provider could not be asked."""
+    house = _House(store)
+    await store.add_watches([request(timeout=timedelta(hours=1))], now=START, book=BOOK)
+    house.clock.advance(25 * 3600)
+    await house.upkeep.run_once()
+    assert (await store.counts()).watches == {WatchStatus.OPEN: 1}
+    house.clock.advance(1)
+    async with heard() as said:
+        await house.upkeep.run_once()
+    (line,) = await deliveries(store)
+    assert line.type == "watch.expired"
+    body = await store.writer.run(lambda conn: conn.execute("SELECT body FROM bodies").fetchone()[0])
+    assert orjson.loads(body)["data"]["reason"] == "provider_unreachable"
+    assert await house.deliveries.wait(0)
+    assert [(event["event"], event["count"]) for event in said] == [(telemetry.WATCHES_ENDED, 1)]
+
+
+async def test_a_store_that_came_back_is_told_to_all(store: SqliteStore) -> None:
+    """One durable write that works ends the trouble and wakes every loop."""
+    house = _House(store)
+    house.health.trouble(STORE, "full")
+    house.port.down = True
+    with pytest.raises(StoreUnavailable):
+        await house.upkeep.run_once()
+    assert not house.health.store_up
+    house.port.down = False
+    async with heard() as said, anyio.create_task_group() as tasks:
+        tasks.start_soon(house.health.wait_for_store, 30.0)
+        await house.upkeep.run_once()
+    assert not house.health.troubles
+    assert [event["event"] for event in said] == [telemetry.STORE_RECOVERED]
+
+
+async def test_the_loop_survives_a_store_that_fails(store: SqliteStore) -> None:
+    """It is said once, asked again at each ring, and said again when it works."""
+    house = _House(store)
+    house.port.down = True
+    async with heard() as said, anyio.create_task_group() as tasks:
+        await tasks.start(house.upkeep.run)
+        for _ in range(3):
+            house.bell.ring()
+            await quiet(store)
+        assert STORE in house.health.troubles
+        house.port.down = False
+        house.bell.ring()
+        while STORE in house.health.troubles:
+            await quiet(store)
+        tasks.cancel_scope.cancel()
+    assert [event["event"] for event in said] == [telemetry.STORE_UNAVAILABLE, telemetry.STORE_RECOVERED]
+    assert house.port.refused["probe"] == 2
+
+
+async def test_accepted_files_are_cleared_away_now_and_then(store: SqliteStore) -> None:
+    """At a start and then seldom, not at every round; what was cleared is said."""
+    house = _House(store)
+    house.old_files = 3
+    async with heard() as said:
+        await house.upkeep.run_once()
+        await house.upkeep.run_once()
+    assert house.prunings == 1
+    assert [(event["event"], event["count"]) for event in said] == [(telemetry.DROP_PRUNED, 3)]
+    house.clock.advance(24 * 3600)
+    await house.upkeep.run_once()
+    assert house.prunings == 2
+
+
+async def test_the_log_is_moved_into_the_main_file(store: SqliteStore, tmp_path: Path) -> None:
+    """The write-ahead log does not grow for ever."""
+    await store.add_watches([request(f"g-{number}") for number in range(200)], now=START, book=BOOK)
+    main = tmp_path / "notifier.db"
+    before = main.stat().st_size
+    await _House(store).upkeep.run_once()
+    assert main.stat().st_size > before

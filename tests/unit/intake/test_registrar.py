@@ -1,0 +1,171 @@
+"""The one door, on a real store: nothing is acknowledged before it is durable, and all who must know are told."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from notifier import telemetry
+from notifier.bell import Bell
+from notifier.errors import InvalidWatch, StoreUnavailable
+from notifier.health import STORE, Health
+from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.intake.registrar import Registrar
+from notifier.model import Book, Kind, Observation, OpenGeneration, Outcome, State, Transition, WatchRequest
+from notifier.store.base import Ending
+from notifier.store.sqlite import open_store
+from notifier.store.sqlite.store import SqliteStore
+
+NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
+BOOK = Book(events={"studio": None}, callbacks=False)
+LUMA = ProviderName("luma")
+G1 = GenerationId("g-1")
+
+
+class _Still:
+    """A clock that stands."""
+
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Door:
+    store: SqliteStore
+    bell: Bell = field(default_factory=Bell)
+    health: Health = field(default_factory=Health)
+    welcomed: list[OpenGeneration] = field(default_factory=list)
+
+    async def register(self, *requests: WatchRequest, keep_first: bool = False) -> list[Outcome]:
+        registrar = Registrar(
+            self.store,
+            clock=_Still(),
+            book=lambda: BOOK,
+            welcome=self.welcomed.append,
+            deliveries=self.bell,
+            health=self.health,
+        )
+        answers = await registrar.register(requests, source="a test", keep_first=keep_first)
+        return [answer.outcome for answer in answers]
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Door]:
+    async with open_store(str(tmp_path / "notifier.db")) as store:
+        yield Door(store=store)
+
+
+def request(generation: str = "g-1", **more: Any) -> WatchRequest:
+    fields: dict[str, Any] = {"target": State.COMPLETED, "timeout": timedelta(hours=1)} | more
+    return WatchRequest(
+        provider=LUMA,
+        generation=GenerationId(generation),
+        endpoint=EndpointIdentity("studio"),
+        lane=Lane("studio"),
+        **fields,
+    )
+
+
+async def finish(store: SqliteStore) -> None:
+    sight = Transition(
+        provider=LUMA, observation=Observation(id=G1, state=State.COMPLETED), observed_at=NOW, not_before=None
+    )
+    await store.record_transitions([sight], now=NOW, book=BOOK)
+
+
+async def test_a_new_watch_is_durable_and_the_poller_is_told(door: Door) -> None:
+    """By the time it is acknowledged the store has it, and the poller knows what to look at."""
+    assert await door.register(request()) == [Outcome.CREATED]
+    assert (await door.store.counts()).open_generations == 1
+    assert [(open_.id, open_.deadline) for open_ in door.welcomed] == [("g-1", NOW + timedelta(hours=1))]
+    assert not await door.bell.wait(0)
+
+
+async def test_the_same_watch_again_disturbs_nobody(door: Door) -> None:
+    """A restart that declares its watches again makes nothing new and hurries no look."""
+    await door.register(request())
+    door.welcomed.clear()
+    with structlog.testing.capture_logs() as said:
+        assert await door.register(request()) == [Outcome.EXISTING]
+    assert door.welcomed == []
+    assert [line["log_level"] for line in said] == ["debug"]
+
+
+async def test_a_finished_watch_is_not_asked_for_again(door: Door) -> None:
+    """Registering it posts nothing and looks at nothing."""
+    await door.register(request())
+    await finish(door.store)
+    door.welcomed.clear()
+    assert await door.register(request()) == [Outcome.FINISHED]
+    assert door.welcomed == []
+    assert not await door.bell.wait(0)
+
+
+async def test_a_watch_that_comes_late_is_owed_its_callback_at_once(door: Door) -> None:
+    """The generation is at its target already: the dispatcher is woken, and nobody looks again."""
+    await door.register(request(target=State.RUNNING))
+    await finish(door.store)
+    door.welcomed.clear()
+    assert await door.register(request()) == [Outcome.CREATED]
+    assert await door.bell.wait(0)
+    assert door.welcomed == []
+
+
+async def test_a_reopened_watch_is_looked_at_again(door: Door) -> None:
+    """What expired is watched anew, with a new deadline."""
+    await door.register(request(timeout=timedelta(0)))
+    await door.store.end_watches(
+        [Ending(provider=LUMA, generation=G1, kind=Kind.EXPIRED, observed_at=NOW)], now=NOW, book=BOOK
+    )
+    door.welcomed.clear()
+    assert await door.register(request()) == [Outcome.REOPENED]
+    assert [open_.deadline for open_ in door.welcomed] == [NOW + timedelta(hours=1)]
+
+
+async def test_other_content_is_refused_whole(door: Door) -> None:
+    """One conflict in a list and nothing of the list is registered; nobody is told of it."""
+    await door.register(request())
+    door.welcomed.clear()
+    with pytest.raises(InvalidWatch) as refused:
+        await door.register(request("g-2"), request(metadata=b'{"a":1}'))
+    assert [fault.path for fault in refused.value.faults] == ["[1]"]
+    assert "metadata" in str(refused.value)
+    assert door.welcomed == []
+    assert (await door.store.counts()).open_generations == 1
+
+
+async def test_the_operators_own_files_keep_the_first_and_say_so(door: Door) -> None:
+    """Other content from YAML is a warning that names what differs, and the watch that is open stays."""
+    await door.register(request())
+    with structlog.testing.capture_logs() as said:
+        assert await door.register(request(metadata=b'{"a":1}'), keep_first=True) == [Outcome.KEPT]
+    (kept,) = [line for line in said if line["event"] == telemetry.WATCH_KEPT]
+    assert kept["differs"] == ("metadata",)
+    assert kept["generation"] == "g-1"
+
+
+async def test_a_store_that_cannot_write_accepts_nothing_and_is_told_of(door: Door) -> None:
+    """The sender may try again, readiness says why, and nobody was told of a watch that is not there."""
+    await door.store.writer.run(lambda conn: conn.execute("PRAGMA query_only = on").close())
+    with pytest.raises(StoreUnavailable):
+        await door.register(request())
+    assert STORE in door.health.troubles
+    assert door.welcomed == []
+    await door.store.writer.run(lambda conn: conn.execute("PRAGMA query_only = off").close())
+    assert (await door.store.counts()).open_generations == 0
+
+
+async def test_one_line_tells_of_a_whole_list(door: Door) -> None:
+    """A thousand watches are one line of log with their outcomes counted."""
+    await door.register(request())
+    with structlog.testing.capture_logs() as said:
+        await door.register(*(request(f"g-{number}") for number in range(1, 5)))
+    (line,) = said
+    assert (line["created"], line["existing"], line["source"]) == (3, 1, "a test")
