@@ -1,7 +1,7 @@
-"""What the benchmarks run against: an upstream and a receiver, each a process of its own, and the daemon under measurement.
+"""What the benchmarks run against: an upstream and a receiver, each a process of its own, and the daemon itself.
 
-Both servers are bare asyncio protocols that parse no more of HTTP than they need, so that on two cores they are never what
-is measured. Times are `time.monotonic()`, which all processes of a machine share.
+Both servers are bare asyncio protocols that parse no more of HTTP than they need, so that on two cores they are never
+what is measured. Times are `time.monotonic()`, which all processes of a machine share.
 """
 
 import asyncio
@@ -109,8 +109,9 @@ class _Upstream:
         if not self.done:
             return b'{"id":"%b","generation_type":"video","state":"dreaming","assets":{"video":null}}' % id_
         return (
-            b'{"id":"%b","generation_type":"video","state":"completed","failure_reason":null,"created_at":"2026-11-22T12:00:00Z",'
-            b'"assets":{"video":"https://cdn.example.com/%b.mp4"},"model":"ray-2","request":{"prompt":"a bench at the sea"}}'
+            b'{"id":"%b","generation_type":"video","state":"completed","failure_reason":null,'
+            b'"created_at":"2026-11-22T12:00:00Z","assets":{"video":"https://cdn.example.com/%b.mp4"},'
+            b'"model":"ray-2","request":{"prompt":"a bench at the sea"}}'
         ) % (id_, id_)
 
     def obey(self, order: str, number: int) -> Any:
@@ -139,14 +140,14 @@ async def _serve(kind: str, wire: Connection) -> None:
         order, number = await loop.run_in_executor(None, wire.recv)
         if order == "end":
             return
-        while (answer := made.obey(order, number)) is None:
+        while (answer := made.obey(order, number)) is None:  # noqa: ASYNC110  the servers pay for no event
             await asyncio.sleep(0.002)
         wire.send(answer)
 
 
 def _run(kind: str, wire: Connection) -> None:
     with suppress(ImportError):
-        import uvloop
+        import uvloop  # noqa: PLC0415  only the servers' processes need it
 
         uvloop.install()
     with suppress(KeyboardInterrupt):

@@ -1,8 +1,8 @@
-"""2,000 watches complete at one moment: from the first callback to the last, by notifier and by the usual way.
+"""2,000 watches complete at one moment: from the first callback to the last, by us and by the usual way.
 
-The usual way: a stock `httpx.AsyncClient` that polls the same upstream in batches of 100, and for each completed generation
-commits the new state, POSTs a signed callback and commits the outcome. One commit per change, synchronous=FULL, in WAL
-mode, which spares it the second fsync of the default journal. At 1, 8 and 64 callbacks in flight.
+The usual way: a stock `httpx.AsyncClient` that polls the same upstream in batches of 100, and for each completed
+generation commits the new state, POSTs a signed callback and commits the outcome. One commit per change,
+synchronous=FULL, in WAL mode, which spares it the second fsync of the default journal. At 1, 8 and 64 in flight.
 
 Upstream and receiver are processes of their own, the same for both. Run it on a machine with nothing else to do:
 
@@ -156,16 +156,15 @@ def main() -> None:
     ):
         place = Path(made)
         print(
-            f"Python {platform.python_version()}, {os.cpu_count()} cores, httpx {httpx.__version__}; a commit takes {commit_ms(place):.2f} ms"
+            f"Python {platform.python_version()}, {os.cpu_count()} cores, httpx {httpx.__version__}; "
+            f"a commit takes {commit_ms(place):.2f} ms"
         )
         print(f"{len(ids)} watches complete at one moment; seconds from the first callback to the last\n")
         ours = []
         for number in range(asked.rounds):
             ours.append(by_notifier(place / f"notifier-{number}", upstream, receiver, ids))
-            print(
-                f"notifier, 64 in flight (round {number + 1})             {ours[-1]:7.2f} s  {len(ids) / ours[-1]:7.0f}/s",
-                flush=True,
-            )
+            name = f"notifier, 64 in flight (round {number + 1})"
+            print(f"{name:46} {ours[-1]:7.2f} s  {len(ids) / ours[-1]:7.0f}/s", flush=True)
         theirs = {}
         for in_flight in IN_FLIGHT:
             took = theirs[in_flight] = by_the_usual_way(

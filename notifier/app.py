@@ -28,7 +28,7 @@ from notifier.delivery.dispatcher import Dispatcher
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.sender import Sender
 from notifier.errors import ConfigError, Fault, StoreUnavailable
-from notifier.health import Health, Pulse
+from notifier.health import STORE, Health, Pulse
 from notifier.ids import WorkerId
 from notifier.intake.registrar import Registrar
 from notifier.intake.sources.drop import DropDirectory
@@ -63,6 +63,8 @@ class Daemon:
         self._pulses: list[Pulse] = []
         self._doors: dict[str, anyio.CancelScope] = {}
         self.health = Health()
+        self._files: WatchFiles | None = None
+        self._drop: DropDirectory | None = None
         self._take(settings)
 
     def _take(self, settings: Settings) -> None:
@@ -221,7 +223,11 @@ class Daemon:
 
     async def _settle_parked(self) -> None:
         """Keep back what is owed to endpoints that are gone; let go what is owed to those that returned."""
-        parked, resumed = await self._store.park_deliveries(now=self._clock.now(), book=self._book())
+        try:
+            parked, resumed = await self._store.park_deliveries(now=self._clock.now(), book=self._book())
+        except StoreUnavailable as error:
+            self.health.trouble(STORE, str(error))
+            raise
         if parked:
             note = "their endpoints are not in the configuration; they go out when the names return"
             _log.warning(telemetry.DELIVERIES_PARKED, count=parked, note=note)
@@ -257,8 +263,8 @@ class Daemon:
     @property
     def troubles(self) -> Mapping[str, str]:
         """What is wrong now, by part; nothing is readiness."""
-        skipped = self._files.degraded() if self._settings.watch_files else []
-        shut = self._drop.degraded() if self._settings.drop else []
+        skipped = self._files.degraded() if self._files and self._settings.watch_files else []
+        shut = self._drop.degraded() if self._drop else []
         return {
             **self.health.troubles,
             **dict.fromkeys(skipped, "skipped for its faults, see the log"),
@@ -274,8 +280,8 @@ class Daemon:
         return await self._store.counts()
 
     async def _prune(self) -> int:
-        return await self._drop.prune(self._clock.now()) if self._settings.drop else 0
+        return await self._drop.prune(self._clock.now()) if self._drop else 0
 
     async def dropped(self) -> Mapping[str, int]:
         """Files in `done/` and `rejected/`; empty without a drop directory."""
-        return await self._drop.counts() if self._settings.drop else {}
+        return await self._drop.counts() if self._drop else {}

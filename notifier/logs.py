@@ -50,7 +50,12 @@ def _without_none(_logger: object, _method: str, event: MutableMapping[str, Any]
 
 def _json_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
     ordered = {key: event[key] for key in _FIRST if key in event}
-    return orjson.dumps(ordered | event, default=str).decode()
+    line = {**ordered, **event}
+    try:
+        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        plain = {key: str(value).encode(errors="backslashreplace").decode() for key, value in line.items()}
+        return orjson.dumps(plain).decode()
 
 
 def _journal_line(logger: object, method: str, event: MutableMapping[str, Any]) -> str:
@@ -63,8 +68,12 @@ class _IntoStructlog(logging.Handler):
     """What libraries say through `logging`, in our own form: only what an operator must know comes through."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        log = structlog.get_logger()
-        log.warning("library.warned", library=record.name, message=record.getMessage(), exc_info=record.exc_info)
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001  the library's mistake must not end what the library was doing
+            self.handleError(record)
+            return
+        structlog.get_logger().warning("library.warned", library=record.name, message=message, exc_info=record.exc_info)
 
 
 def _take_in_libraries() -> None:

@@ -31,10 +31,12 @@ async def serve(settings: Settings, reread: Callable[[], Settings], environ: Map
     daemon = Daemon(settings)
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with anyio.create_task_group() as service:
-            service.start_soon(_obey, signals, daemon, reread, service.cancel_scope)
+            reload = _Reload(daemon, reread)
+            service.start_soon(_obey, signals, daemon, reload, service.cancel_scope)
             await service.start(_run, daemon, service.cancel_scope)
             systemd.notify(systemd.READY, systemd.status("running"))
             _log.info(telemetry.DAEMON_STARTED, version=__version__, config=settings.source, store=settings.store)
+            await reload.open()
             service.start_soon(_tell_status, daemon)
             if (interval := systemd.watchdog_interval(environ)) is not None:
                 service.start_soon(_feed_watchdog, daemon, interval)
@@ -51,14 +53,14 @@ async def _run(
 async def _obey(
     signals: AsyncIterator[signal.Signals],
     daemon: Daemon,
-    reread: Callable[[], Settings],
+    reload: "_Reload",
     service: anyio.CancelScope,
 ) -> None:
     stopping = False
     async for received in signals:
         if received == signal.SIGHUP:
             if not stopping:
-                await _reload(daemon, reread)
+                await reload.ask()
         elif stopping:
             _log.warning(telemetry.DAEMON_STOPPING, note="asked twice: at once")
             service.cancel()
@@ -67,6 +69,33 @@ async def _obey(
             systemd.notify(systemd.STOPPING, systemd.status("stopping: attempts in flight have 20 s"))
             _log.info(telemetry.DAEMON_STOPPING, signal=received.name)
             daemon.stop()
+
+
+class _Reload:
+    """Reloads when it is asked to, one at a time; what was asked for during the start is done after it."""
+
+    def __init__(self, daemon: Daemon, reread: Callable[[], Settings]) -> None:
+        self._daemon = daemon
+        self._reread = reread
+        self._open = False
+        self._wanted = False
+        self._lock = anyio.Lock()
+
+    async def ask(self) -> None:
+        self._wanted = True
+        if self._open:
+            await self._carry_out()
+
+    async def open(self) -> None:
+        """The start is over."""
+        self._open = True
+        await self._carry_out()
+
+    async def _carry_out(self) -> None:
+        async with self._lock:
+            if self._wanted:
+                self._wanted = False
+                await _reload(self._daemon, self._reread)
 
 
 async def _reload(daemon: Daemon, reread: Callable[[], Settings]) -> None:

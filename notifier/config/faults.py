@@ -41,7 +41,9 @@ def _told(error: Mapping[str, Any]) -> bool:
 
 
 def _fault(error: Mapping[str, Any], document: Document) -> Fault:
-    path = tuple(step for step in error["loc"] if step != "[key]")
+    path = tuple(error["loc"])
+    if path and path[-1] == "[key]" and error["type"] != "extra_forbidden":  # pydantic's mark for "the key itself"
+        path = path[:-1]
     if error["type"] != "missing":
         path = _there(path, document.value)
     return Fault(message=_sentence(error, path), path=show_path(path), line=document.line(path))

@@ -134,6 +134,8 @@ class Dispatcher:
             self._finished = results + self._finished
             if self._health.trouble(STORE, str(error)):
                 _log.error(telemetry.STORE_UNAVAILABLE, error=str(error))
+            if not self._taking and not self._in_flight:
+                self._idle.set()  # nobody stays for a store that cannot write: what finished is made again
             await self._health.wait_for_store(LONGEST_WAIT)
             return 0
         for claim in exchange.claims:

@@ -21,7 +21,7 @@ from notifier import telemetry
 from notifier.bell import Bell
 from notifier.budget import TokenBucket
 from notifier.clock import Clock
-from notifier.errors import BatchRejected, ProviderBusy, ProviderError, ProviderRefused, StoreUnavailable
+from notifier.errors import BatchRejected, ProviderBusy, ProviderError, StoreUnavailable
 from notifier.health import STORE, Health, Pulse
 from notifier.ids import GenerationId
 from notifier.model import Book, Kind, Observation, OpenGeneration, ProviderSettings, Transition
@@ -240,6 +240,7 @@ class Lookout:
         if held or self._standing.trouble is not Trouble.ABSENT:
             self._answered(sent)
         if sent.ask.multi:
+            self._around.health.well(self._part + " multi route")
             self._limit = self._limit.proved(len(observations))
         await self._take_in(sent, observations, now)
         if sent.split is not None:
@@ -258,6 +259,8 @@ class Lookout:
             self._warn_unmapped(seen)
             if seen.absent:
                 miss(entry, now, single=not sent.ask.multi)
+                if sent.split is not None and not sent.ask.multi and not entry.alone:
+                    entry.isolate()  # now, not when the split is done: it would rejoin a batch meanwhile
             elif transition := see(entry, seen, times, self._settings):
                 transitions.append(transition)
         await self._record(transitions, joined)
@@ -331,7 +334,8 @@ class Lookout:
             if entry is None:
                 continue
             if outcome.open is not None:
-                entry.deadline = outcome.open.deadline
+                known = outcome.open.deadline
+                entry.deadline = known if entry.joined == joined[id_] else min(known, entry.deadline)
             elif entry.joined == joined[id_]:
                 del self._watched[id_]
 
@@ -385,7 +389,9 @@ class Lookout:
             self._limit = self._limit.refused(len(sent.ask.ids))
             _log.info(telemetry.LOOK_FAILED, provider=self._settings.name, error=str(error), batch=self._limit.limit)
         if len(sent.ask.ids) == 1:
-            self._failed(sent, ProviderRefused(f"{error} It refuses a batch of one: set `batch: off`"))
+            if (entry := self._watched.get(sent.ask.ids[0])) is not None and not entry.alone:
+                entry.isolate()
+            self._put_back(sent)
         elif sent.split is not None:
             sent.split.refused(sent.ask.ids)
         elif error.too_large:
@@ -400,7 +406,12 @@ class Lookout:
         if not split.done:
             return
         self._splits.remove(split)
-        match split.lesson():
+        lesson = split.lesson()
+        if lesson is not Lesson.BAD_IDS:
+            for id_ in split.ids:
+                if (entry := self._watched.get(id_)) is not None:
+                    entry.acquit()
+        match lesson:
             case Lesson.TOO_LARGE:
                 self._limit = self._limit.refused(split.size)
             case Lesson.MULTI_UNUSABLE:

@@ -55,13 +55,18 @@ class Poller:
             with scope:
                 await lookout.run(task_status=task_status)
 
-        await self._group.start(looking, name=f"lookout {name}")
+        try:
+            await self._group.start(looking, name=f"lookout {name}")
+        except BaseException:
+            self._end(name)
+            raise
 
     def _end(self, name: str) -> None:
         self._lookouts.pop(name, None)
         if (scope := self._scopes.pop(name, None)) is not None:
             scope.cancel()
             self._around.health.well(f"provider {name}")
+            self._around.health.well(f"provider {name} multi route")
 
     def tick(self) -> None:
         for lookout in self._lookouts.values():

@@ -26,6 +26,7 @@ class Split:
     """One refused batch. `done` once every part of it was answered."""
 
     def __init__(self, ids: Sequence[GenerationId], reason: str) -> None:
+        self.ids = tuple(ids)
         self.size = len(ids)
         #: The provider's words when it refused the batch.
         self.reason = reason
@@ -34,6 +35,7 @@ class Split:
         self._halves_refused = False
         self._batches_taken = 0
         self._held: set[GenerationId] = set()
+        self._single_missed = False
         self._pairs: list[tuple[GenerationId, ...]] = []
         self._push(tuple(ids))
 
@@ -61,6 +63,8 @@ class Split:
         self._out -= 1
         if len(ids) > 1:
             self._batches_taken += 1
+        elif not held:
+            self._single_missed = True
         self._held.update(held)
 
     def unasked(self, ids: tuple[GenerationId, ...]) -> None:
@@ -74,7 +78,7 @@ class Split:
 
     def lesson(self) -> Lesson:
         """What it came to; once `done`."""
-        if self._batches_taken and not self._halves_refused:
+        if self._batches_taken and not self._halves_refused and not self._single_missed:
             return Lesson.TOO_LARGE
         if any(self._held.issuperset(pair) for pair in self._pairs):
             return Lesson.MULTI_UNUSABLE

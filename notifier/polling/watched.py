@@ -44,6 +44,12 @@ class Watched:
         self.alone = True
         self.isolations += 1
 
+    def acquit(self) -> None:
+        """It was not the ID: it was the provider, its route or the batch's size."""
+        if self.alone:
+            self.alone = False
+            self.isolations -= 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookTimes:

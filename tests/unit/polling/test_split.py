@@ -92,11 +92,22 @@ def test_one_bad_id_of_a_hundred_costs_fourteen_requests_at_most() -> None:
 
 @given(SIZES, st.data())
 def test_a_batch_whose_halves_are_taken_was_too_large(size: int, data: st.DataObject) -> None:
-    """No ID is bad then, whichever of them were held, and no single ID is asked unless it is a half."""
-    ids = some(size + 1)
+    """No ID is bad then, whichever of them were held: two batches went through, and nothing was asked alone."""
+    ids = some(size + 2)
     held = data.draw(st.sets(st.sampled_from(ids)))
     split = Split(ids, "400")
     assert len(play(split, lambda part: [id_ for id_ in part if id_ in held])) == 2
+    assert split.lesson() is Lesson.TOO_LARGE
+
+
+def test_a_half_of_one_is_no_proof_of_size() -> None:
+    """Three IDs: a pair that is taken and a single that is missed are one bad ID; with all three held it was size."""
+    ids = some(3)
+    split = Split(ids, "404")
+    play(split, refusing({ids[2]}))
+    assert split.lesson() is Lesson.BAD_IDS
+    split = Split(ids, "400")
+    play(split, list)
     assert split.lesson() is Lesson.TOO_LARGE
 
 
