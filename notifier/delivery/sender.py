@@ -86,10 +86,21 @@ class Sender:
 
 def build(claim: Claim, policy: EndpointSettings, *, now: datetime) -> httpx.Request:
     """The request of one attempt. The body is the stored bytes, untouched."""
-    lines = {"content-type": claim.content_type, "user-agent": _USER_AGENT}
+    url = _parsed(policy.url)
+    lines = {"host": url.netloc.decode(), "content-type": claim.content_type, "user-agent": _USER_AGENT}
     lines |= {name.lower(): value.reveal() for name, value in policy.headers.items()}
     lines |= signature_headers(claim.message_id, int(now.timestamp()), claim.body, policy.secrets)
-    return httpx.Request("POST", _parsed(policy.url), headers=lines, content=claim.body, extensions={"url": policy.url})
+    lines["content-length"] = str(len(claim.body))
+    # Ready headers and a ready stream: httpx then works nothing out for itself, which is most of a request's cost.
+    request = httpx.Request(
+        "POST",
+        url,
+        headers=httpx.Headers(list(lines.items())),
+        stream=httpx.ByteStream(claim.body),
+        extensions={"url": policy.url},
+    )
+    request.read()
+    return request
 
 
 @lru_cache(maxsize=4096)

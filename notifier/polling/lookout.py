@@ -279,7 +279,7 @@ class Lookout:
         )
         for transition, outcome in zip(transitions, recorded, strict=True):
             seen = transition.observation
-            _log.info(
+            _log.debug(  # the attempt that follows has its own line
                 telemetry.GENERATION_ADVANCED,
                 provider=transition.provider,
                 generation=seen.id,
