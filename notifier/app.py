@@ -33,11 +33,12 @@ from notifier.ids import WorkerId
 from notifier.intake.registrar import Registrar
 from notifier.intake.sources.drop import DropDirectory
 from notifier.intake.sources.watch_files import WatchFiles
-from notifier.model import Book, Settings, WatchRequest
+from notifier.model import Book, WatchRequest
 from notifier.polling.lookout import Surroundings
 from notifier.polling.poller import Poller
 from notifier.providers.client import ProviderClient
 from notifier.providers.registry import codec
+from notifier.settings import Settings
 from notifier.store.base import Counts
 from notifier.store.sqlite import open_store
 from notifier.ticks import Metronome

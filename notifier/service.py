@@ -17,7 +17,8 @@ from notifier import __version__, systemd, telemetry
 from notifier.app import Daemon
 from notifier.clock import SystemClock
 from notifier.errors import ConfigError, NotifierError, StoreUnavailable
-from notifier.model import DeliveryStatus, Settings
+from notifier.model import DeliveryStatus
+from notifier.settings import Settings
 
 _log = structlog.get_logger()
 

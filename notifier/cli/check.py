@@ -11,10 +11,10 @@ from notifier.clock import SystemClock
 from notifier.config import SecretSource, load, sources_of_secrets
 from notifier.errors import BatchRejected, ProviderError, StoreError
 from notifier.ids import GenerationId
-from notifier.model import ProviderSettings, Settings
 from notifier.providers.base import Ask
 from notifier.providers.client import ProviderClient
 from notifier.providers.registry import codec
+from notifier.settings import ProviderSettings, Settings
 from notifier.store.sqlite import open_reader
 from notifier.transport import AiohttpTransport
 

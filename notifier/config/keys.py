@@ -15,7 +15,7 @@ from typing import Any, Final
 from notifier.config.expand import BROKEN, Expanded, uses_environment, variables
 from notifier.errors import Fault
 from notifier.intake.text import Document, Path, did_you_mean, printable, show_path
-from notifier.model import Secret
+from notifier.settings import Secret
 
 #: Where a secret may stand; "*" is any name or index.
 PLACES: Final[tuple[Path, ...]] = (

@@ -20,7 +20,8 @@ from notifier.config.targets import Store
 from notifier.errors import ConfigError, Fault, InvalidWatch
 from notifier.intake.request import MAX_BYTES, Known, requests_from
 from notifier.intake.text import Document, TextError, read_yaml
-from notifier.model import Settings, WatchRequest
+from notifier.model import WatchRequest
+from notifier.settings import Settings
 
 #: How the reader's complaint about a repeated key ends; it quotes the key, not the secret.
 _TWICE: Final = " stands twice here; keep one."

@@ -16,16 +16,16 @@ from notifier.errors import Fault
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
 from notifier.intake.request import Known, KnownProvider
 from notifier.intake.text import Document, Path, show_path
-from notifier.model import (
+from notifier.model import State
+from notifier.providers.registry import KINDS, codec
+from notifier.settings import (
     CallbackSettings,
     DropSettings,
     EndpointSettings,
     ProviderSettings,
     Settings,
-    State,
     WatchDefaults,
 )
-from notifier.providers.registry import KINDS, codec
 
 
 # ---- shapes into records ------------------------------------------------------------------------------------------

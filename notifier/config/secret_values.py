@@ -8,7 +8,7 @@ from notifier.config.keys import WAYS, refuse_placeholder
 from notifier.config.values import Reading
 from notifier.delivery.signature import check_secret
 from notifier.intake.text import printable
-from notifier.model import Secret
+from notifier.settings import Secret
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}", re.ASCII)
 _OURS: Final = re.compile(r"(?i)host|content-.*|transfer-encoding|connection|webhook-.*")

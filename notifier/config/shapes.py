@@ -14,8 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from notifier.config.secret_values import ApiKey, HeaderValue, SigningKey, check_headers
 from notifier.config.targets import AllowEntry, BaseUrl, EndpointUrl, Store
 from notifier.config.values import Duration, EventTypes, FilePath, Name, OneOf, OnOff, Rate, Retry, Text, Whole
-from notifier.model import CallbackSettings, EndpointSettings, ProviderSettings, Secret
 from notifier.providers.registry import KINDS
+from notifier.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret
 
 
 class _Section(BaseModel):

@@ -16,7 +16,7 @@ from notifier.config.expand import BROKEN, Expanded
 from notifier.delivery.payload import TYPES
 from notifier.intake.request import parse_duration, parse_rate
 from notifier.intake.text import did_you_mean, printable
-from notifier.model import Secret
+from notifier.settings import Secret
 
 _T = TypeVar("_T")
 

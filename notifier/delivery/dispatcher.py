@@ -26,16 +26,8 @@ from notifier.delivery.verdict import judge
 from notifier.errors import StoreUnavailable
 from notifier.health import STORE, Health, Pulse
 from notifier.ids import Lane, WorkerId
-from notifier.model import (
-    DEFAULT_RETRY,
-    Answer,
-    AttemptResult,
-    Claim,
-    DeliveryStatus,
-    EndpointSettings,
-    Interruption,
-    Verdict,
-)
+from notifier.model import Answer, AttemptResult, Claim, DeliveryStatus, Interruption, Verdict
+from notifier.settings import DEFAULT_RETRY, EndpointSettings
 from notifier.store.base import DeliveryStore, Slots
 
 _log = structlog.get_logger()

@@ -13,7 +13,8 @@ from typing import Final
 from notifier.delivery.addresses import Allow, origin, parse_allow
 from notifier.delivery.signature import callback_secret
 from notifier.ids import EndpointIdentity, Lane
-from notifier.model import Book, CallbackSettings, EndpointSettings, Secret
+from notifier.model import Book
+from notifier.settings import CallbackSettings, EndpointSettings, Secret
 
 #: Derived policies and keys kept at a time; one more costs microseconds.
 _KEPT: Final = 4096

@@ -5,6 +5,7 @@ wrote it down), not of an attempt. One type, one schema, for ever: fields may be
 """
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -15,6 +16,8 @@ from notifier.model import Book, DeliveryStatus, Kind, Owed, SeenGeneration, Wat
 
 CONTENT_TYPE: Final = "application/json"
 _NO_WAIT: Final = timedelta(0)
+#: The same few moments stand in many bodies.
+_iso: Final = lru_cache(maxsize=1_024)(iso)
 #: A provider's record above this many bytes is left out of the body.
 RECORD_LIMIT: Final = 16 * 1024
 #: Every type a body may have; what `events:` of an endpoint may name.
@@ -96,12 +99,12 @@ def _body(type_: str, watch: Watch, seen: SeenGeneration, *, now: datetime, reas
         "failure": seen.failure,
         "metadata": orjson.Fragment(watch.metadata),
         "watch_id": watch.id,
-        "registered_at": iso(watch.registered_at),
-        "observed_at": None if seen.observed_at is None else iso(seen.observed_at),
-        "not_before": None if seen.not_before is None else iso(seen.not_before),
+        "registered_at": _iso(watch.registered_at),
+        "observed_at": None if seen.observed_at is None else _iso(seen.observed_at),
+        "not_before": None if seen.not_before is None else _iso(seen.not_before),
         "generation": None if seen.record is None else orjson.Fragment(seen.record),
         "generation_omitted": seen.record_omitted,
     }
     if type_ == "watch.expired":
-        content |= {"deadline": iso(watch.deadline), "reason": reason or "deadline"}
-    return orjson.dumps({"type": type_, "timestamp": iso(now), "data": content})
+        content |= {"deadline": _iso(watch.deadline), "reason": reason or "deadline"}
+    return orjson.dumps({"type": type_, "timestamp": _iso(now), "data": content})

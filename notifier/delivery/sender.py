@@ -21,7 +21,8 @@ from notifier import __version__
 from notifier.delivery.signature import headers as signature_headers
 from notifier.delivery.verdict import retry_after
 from notifier.intake.text import printable
-from notifier.model import Answer, Claim, EndpointSettings, Verdict
+from notifier.model import Answer, Claim, Verdict
+from notifier.settings import EndpointSettings
 from notifier.transport import AddressRefused, NameNotResolved, TlsFailed
 
 #: Raw bytes of an answer's body that are read, and kept with the attempt.

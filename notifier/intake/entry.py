@@ -19,7 +19,8 @@ from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
 from notifier.intake.document import MAX_FAULTS, Document, Path, did_you_mean, printable, show_path
 from notifier.intake.metadata import compact
 from notifier.intake.quantity import parse_duration
-from notifier.model import State, WatchDefaults, WatchRequest
+from notifier.model import State, WatchRequest
+from notifier.settings import WatchDefaults
 
 #: Watches in one list at most, after states and endpoints are multiplied out.
 MAX_WATCHES: Final = 100_000

@@ -7,7 +7,7 @@ request, which a bad ID takes for nothing.
 
 from typing import Final
 
-from notifier.model import ProviderSettings
+from notifier.settings import ProviderSettings
 
 #: Longest time between two looks at an ID that stands alone, in seconds.
 ALONE_LIMIT: Final = 120.0

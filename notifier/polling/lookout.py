@@ -19,19 +19,19 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from notifier import telemetry
 from notifier.bell import Bell
-from notifier.budget import TokenBucket
 from notifier.clock import Clock
-from notifier.errors import BatchRejected, ProviderBusy, ProviderError, StoreUnavailable
+from notifier.errors import BatchRejected, ProviderError, StoreUnavailable
 from notifier.health import STORE, Health, Pulse
 from notifier.ids import GenerationId
-from notifier.model import Book, Kind, Observation, OpenGeneration, ProviderSettings, Transition
+from notifier.model import Book, Kind, Observation, OpenGeneration, Transition
 from notifier.polling.agenda import Agenda
 from notifier.polling.cadence import next_look
-from notifier.polling.plan import BatchLimit, Look, plan
+from notifier.polling.conduct import Conduct
+from notifier.polling.plan import Look, plan
 from notifier.polling.split import Lesson, Split
-from notifier.polling.trouble import Standing, Trouble, knows_none
 from notifier.polling.watched import LookTimes, Watched, miss, overdue, see, unknown
 from notifier.providers.base import Ask, Codec, Reply
+from notifier.settings import ProviderSettings
 from notifier.store.base import Ending, PollStore, Recorded
 
 _log = structlog.get_logger()
@@ -40,12 +40,8 @@ T = TypeVar("T")
 #: Seconds a tick's leave lasts; ticks come every 0.25 s.
 LEAVE: Final = 1.0
 LONGEST_WAIT: Final = 5.0
-#: Splits and IDs that stand alone get this share of the rate.
-ASIDE: Final = 0.2
 #: Words of states that are warned of, at most.
 MOST_WORDS: Final = 100
-#: An unusable multi route is tried again after this many seconds.
-MULTI_RETRY: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +78,13 @@ class Lookout:
         self._bell = Bell()
         self._watched: dict[GenerationId, Watched] = {}
         self._splits: deque[Split] = deque()
-        self._in_flight = 0
         self._leave_until = float("-inf")
-        self._answered_at: float | None = None
-        self._standing = Standing()
-        self._multi_again_at = float("-inf")
         self._warned_of: set[str] = set()
         self._codec = codec
-        self._settle(settings)
+        self._settings = settings
+        self._conduct = Conduct(
+            settings, multi=codec.multi, clock=around.clock, chance=around.chance, health=around.health
+        )
         self._agenda: Agenda[GenerationId] = Agenda(self._width())
 
     # ---- for the poller ----
@@ -113,25 +108,22 @@ class Lookout:
             return
         self._watched[open_.id] = Watched(open_)
         self._agenda.add(open_.id, now, now)
-        self._standing = self._standing.welcome(now)
+        self._conduct.welcome(now)
         self._bell.ring()
+
+    def leave(self) -> None:
+        """Its provider is not configured any more."""
+        self._conduct.leave()
 
     def apply(self, settings: ProviderSettings) -> None:
         """Use these from the next request on; a trouble of the old ones is forgotten."""
-        self._settle(settings)
-        self._well()
-        width = self._width()
-        self._agenda = Agenda(width)
+        self._settings = settings
+        self._conduct.settle(settings)
+        self._agenda = Agenda(self._width())
         now = self._around.clock.monotonic()
         for id_ in self._watched:
             self._agenda.add(id_, now, now)
         self._bell.ring()
-
-    def _settle(self, settings: ProviderSettings) -> None:
-        self._settings = settings
-        self._bucket = TokenBucket(settings.rate)
-        self._aside = TokenBucket(settings.rate * ASIDE)
-        self._limit = BatchLimit.of(settings.max_ids)
 
     def _width(self) -> float:
         """Buckets of a second, or finer where looks come more often than every five."""
@@ -156,7 +148,7 @@ class Lookout:
         earliest = self._agenda.earliest()
         if now >= self._leave_until or not self._around.health.store_up or earliest is None:
             return LONGEST_WAIT
-        soonest = max(earliest - now, self._bucket.wait(now), self._standing.until - now)
+        soonest = max(earliest - now, self._conduct.wait(now))
         # Due, budget there, and still not sent: all places are taken, and whoever frees one rings.
         return min(LONGEST_WAIT, soonest) if soonest > 0 else LONGEST_WAIT
 
@@ -166,49 +158,39 @@ class Lookout:
         if now >= self._leave_until or not self._around.health.store_up:
             return
         self._send_splits(looks, now)
-        room = self._room(now)
+        conduct = self._conduct
+        room, multi = conduct.room(now), conduct.multi(now)
         if room <= 0:
             return
-        multi = self._multi(now)
-        due = [self._look(id_) for id_ in self._agenda.take(now, room * (self._limit.limit if multi else 1))]
+        due = [self._look(id_) for id_ in self._agenda.take(now, room * (conduct.batch if multi else 1))]
         planned = plan(
             due,
             fit=lambda ids: self._codec.fit(ids, self._settings),
-            batch_limit=self._limit.limit,
+            batch_limit=conduct.batch,
             multi=multi,
             room=room,
-            single_room=self._aside.available(now),
+            single_room=conduct.room_aside(now),
         )
         for look in planned.rest:
             self._agenda.add(look.id, now, now)
         for ask in planned.asks:
-            if ask.looks[0].alone:
-                self._aside.take(now)
+            self._conduct.begin(now, aside=ask.looks[0].alone)
             self._send(looks, now, ask.ids, multi=ask.multi, part_of=None)
 
     def _look(self, id_: GenerationId) -> Look:
         return Look(id=id_, alone=self._watched[id_].alone)
 
-    def _room(self, now: float) -> int:
-        free = min(self._settings.in_flight - self._in_flight, self._bucket.available(now))
-        return self._standing.room(now, free=free, in_flight=self._in_flight)
-
-    def _multi(self, now: float) -> bool:
-        return self._settings.batch and self._codec.multi and now >= self._multi_again_at
-
     def _send_splits(self, looks: TaskGroup, now: float) -> None:
         """Parts of refused batches, within their share of the rate."""
         for split in list(self._splits):
-            while self._room(now) > 0 and self._aside.available(now) and (ids := split.next()):
-                self._aside.take(now)
+            while self._conduct.room(now) > 0 and self._conduct.room_aside(now) and (ids := split.next()):
+                self._conduct.begin(now, aside=True)
                 self._send(looks, now, ids, multi=len(ids) > 1, part_of=split)
 
     def _send(
         self, looks: TaskGroup, now: float, ids: tuple[GenerationId, ...], *, multi: bool, part_of: Split | None
     ) -> None:
         ask = self._codec.sweep(ids, self._settings) if multi else self._codec.single(ids[0], self._settings)
-        self._bucket.take(now)
-        self._in_flight += 1
         looks.start_soon(self._exchange, _Sent(ask=ask, split=part_of, at=now, asked_at=self._around.clock.now()))
 
     # ---- one request ----
@@ -220,35 +202,29 @@ class Lookout:
         except BatchRejected as error:
             self._refused_batch(sent, error)
         except ProviderError as error:
-            self._failed(sent, error)
+            self._conduct.failed(error, sent_at=sent.at)
+            self._put_back(sent)
         else:
             await self._learn(sent, observations)
         finally:
-            self._in_flight -= 1
+            self._conduct.end()
             self._bell.ring()
 
     async def _learn(self, sent: _Sent, observations: Sequence[Observation]) -> None:
-        now = self._around.clock.monotonic()
-        held = [seen.id for seen in observations if not seen.absent]
-        if sent.split is None and knows_none(
-            asked=len(observations), held=len(held), now=now, answered_at=self._answered_at
-        ):
-            self._know_none(sent, f"none of the {len(observations)} IDs asked is in the reply")
+        asked, held = len(observations), [seen.id for seen in observations if not seen.absent]
+        if sent.split is None and self._conduct.knows_none(asked=asked, held=len(held)):
+            self._conduct.knew_none(f"none of the {asked} IDs asked is in the reply", sent_at=sent.at)
+            self._put_back(sent)
             return
-        if held:
-            self._answered_at = now
-        if held or self._standing.trouble is not Trouble.ABSENT:
-            self._answered(sent)
-        if sent.ask.multi:
-            self._around.health.well(self._part + " multi route")
-            self._limit = self._limit.proved(len(observations))
-        await self._take_in(sent, observations, now)
+        self._conduct.answered(sent_at=sent.at, asked=asked, held=len(held), multi=sent.ask.multi)
+        await self._take_in(sent, observations)
         if sent.split is not None:
             sent.split.answered(sent.ask.ids, held)
-            self._finish_split(sent.split, now)
+            self._finish_split(sent.split)
 
-    async def _take_in(self, sent: _Sent, observations: Sequence[Observation], now: float) -> None:
+    async def _take_in(self, sent: _Sent, observations: Sequence[Observation]) -> None:
         """Steps 7 and 8: what was seen, what to write, when to look again."""
+        now = self._around.clock.monotonic()
         times = LookTimes(asked_at=sent.asked_at, answered_at=self._around.clock.now())
         entries = {seen.id: entry for seen in observations if (entry := self._watched.get(seen.id)) is not None}
         joined = {id_: entry.joined for id_, entry in entries.items()}
@@ -319,7 +295,7 @@ class Lookout:
         self._follow([ending.generation for ending in endings], recorded, joined)
 
     def _ended(self, entry: Watched, times: LookTimes) -> Kind | None:
-        if unknown(entry, times, self._answered_at):
+        if unknown(entry, times, self._conduct.answered_at):
             return Kind.UNKNOWN
         return Kind.EXPIRED if overdue(entry, times) else None
 
@@ -360,114 +336,31 @@ class Lookout:
             if id_ in self._watched:
                 self._agenda.add(id_, sent.at, now)
 
-    def _failed(self, sent: _Sent, error: ProviderError) -> None:
-        now = self._around.clock.monotonic()
-        if isinstance(error, ProviderBusy):
-            self._strike(
-                self._standing.busy(
-                    now,
-                    asked_at=sent.at,
-                    reason=str(error),
-                    jitter=self._around.chance(),
-                    retry_after=error.retry_after,
-                )
-            )
-        else:
-            self._strike(self._standing.refused(now, asked_at=sent.at, reason=str(error)))
-        self._put_back(sent)
-
-    def _know_none(self, sent: _Sent, what: str) -> None:
-        now = self._around.clock.monotonic()
-        fix = "check this provider's api_key (is it the account that made them?), base_url and kind"
-        self._strike(self._standing.absent(now, asked_at=sent.at, reason=f"{what}: {fix}"))
-        self._put_back(sent)
-
     def _refused_batch(self, sent: _Sent, error: BatchRejected) -> None:
-        if self._standing.trouble in (Trouble.BUSY, Trouble.REFUSED):
-            self._answered(sent)  # it answers again, if only to refuse
-        if error.too_large:
-            self._limit = self._limit.refused(len(sent.ask.ids))
-            _log.info(telemetry.LOOK_FAILED, provider=self._settings.name, error=str(error), batch=self._limit.limit)
-        if len(sent.ask.ids) == 1:
-            if (entry := self._watched.get(sent.ask.ids[0])) is not None and not entry.alone:
-                entry.isolate()
+        ids = sent.ask.ids
+        self._conduct.refused(error, sent_at=sent.at, size=len(ids))
+        if len(ids) == 1:
+            if (entry := self._watched.get(ids[0])) is not None and not entry.alone:
+                entry.isolate()  # the single route decides
             self._put_back(sent)
         elif sent.split is not None:
-            sent.split.refused(sent.ask.ids)
+            sent.split.refused(ids)
         elif error.too_large:
             self._put_back(sent)
         else:
-            _log.info(
-                telemetry.LOOK_FAILED, provider=self._settings.name, error=str(error), splitting=len(sent.ask.ids)
-            )
-            self._splits.append(Split(sent.ask.ids, str(error)))
+            self._splits.append(Split(ids, str(error)))
 
-    def _finish_split(self, split: Split, now: float) -> None:
+    def _finish_split(self, split: Split) -> None:
         if not split.done:
             return
         self._splits.remove(split)
-        lesson = split.lesson()
-        if lesson is not Lesson.BAD_IDS:
-            for id_ in split.ids:
-                if (entry := self._watched.get(id_)) is not None:
-                    entry.acquit()
-        match lesson:
-            case Lesson.TOO_LARGE:
-                self._limit = self._limit.refused(split.size)
-            case Lesson.MULTI_UNUSABLE:
-                self._do_without_multi(split, now)
-            case Lesson.PROVIDER_KNOWS_NONE:
-                self._strike(
-                    self._standing.absent(
-                        now,
-                        asked_at=now,
-                        reason=f"{split.reason} Nor does it hold any of these {split.size} IDs alone: check this "
-                        "provider's api_key, base_url and kind",
-                    )
-                )
-            case Lesson.BAD_IDS:
-                pass  # they stand alone by now
-
-    def _do_without_multi(self, split: Split, now: float) -> None:
-        self._multi_again_at = now + MULTI_RETRY
-        for entry in self._watched.values():
-            entry.alone = False
-        reason = f"{split.reason} Single requests work, so IDs are asked one by one for 10 minutes: set `batch: off`"
-        if self._around.health.trouble(self._part + " multi route", reason):
-            _log.warning(telemetry.LOOK_FAILED, provider=self._settings.name, error=reason)
-
-    # ---- how the provider stands ----
-    @property
-    def _part(self) -> str:
-        return f"provider {self._settings.name}"
-
-    def _strike(self, standing: Standing) -> None:
-        if standing is self._standing:
+        lesson = self._conduct.learn(split)
+        if lesson is Lesson.BAD_IDS:
             return
-        self._standing = standing
-        pause = max(0.0, standing.until - self._around.clock.monotonic())
-        log = _log.error if standing.paused else _log.warning
-        log(
-            telemetry.PROVIDER_PAUSED,
-            provider=self._settings.name,
-            trouble=standing.trouble.value,
-            error=standing.reason,
-            again_in_s=round(pause, 1),
-        )
-        self._around.health.trouble(self._part, standing.reason)
-
-    def _answered(self, sent: _Sent) -> None:
-        standing = self._standing.answered(asked_at=sent.at)
-        if standing.ok and not self._standing.ok:
-            _log.info(telemetry.PROVIDER_RESUMED, provider=self._settings.name, after=self._standing.trouble.value)
-            self._around.health.well(self._part)
-        self._standing = standing
-
-    def _well(self) -> None:
-        self._standing = Standing()
-        self._multi_again_at = float("-inf")
-        self._around.health.well(self._part)
-        self._around.health.well(self._part + " multi route")
+        blamed = self._watched.keys() if lesson is Lesson.MULTI_UNUSABLE else split.ids
+        for id_ in blamed:
+            if (entry := self._watched.get(id_)) is not None:
+                entry.acquit()
 
     def _warn_unmapped(self, seen: Observation) -> None:
         """Once for each word: it is taken as running until the codec learns it."""

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from notifier.model import OpenGeneration, ProviderSettings
+from notifier.model import OpenGeneration
 from notifier.polling.lookout import Lookout, Surroundings
 from notifier.providers.base import Codec
+from notifier.settings import ProviderSettings
 
 
 class Poller:
@@ -62,11 +63,10 @@ class Poller:
             raise
 
     def _end(self, name: str) -> None:
-        self._lookouts.pop(name, None)
+        if (lookout := self._lookouts.pop(name, None)) is not None:
+            lookout.leave()
         if (scope := self._scopes.pop(name, None)) is not None:
             scope.cancel()
-            self._around.health.well(f"provider {name}")
-            self._around.health.well(f"provider {name} multi route")
 
     def tick(self) -> None:
         for lookout in self._lookouts.values():

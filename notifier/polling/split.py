@@ -27,7 +27,6 @@ class Split:
 
     def __init__(self, ids: Sequence[GenerationId], reason: str) -> None:
         self.ids = tuple(ids)
-        self.size = len(ids)
         #: The provider's words when it refused the batch.
         self.reason = reason
         self._todo: list[tuple[GenerationId, ...]] = []

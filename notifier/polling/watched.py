@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Final
 
 from notifier.lifecycle import advance
-from notifier.model import Observation, OpenGeneration, ProviderSettings, State, Transition
+from notifier.model import Observation, OpenGeneration, State, Transition
 from notifier.polling.trouble import Misses, is_unknown
+from notifier.settings import ProviderSettings
 
 NO_MISSES: Final = Misses()
 #: An ID that was singled out this often is asked alone for good.

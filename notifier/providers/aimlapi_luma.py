@@ -20,7 +20,7 @@ from urllib.parse import quote
 from notifier.errors import BatchRejected, ProviderBusy, ProviderRefused
 from notifier.ids import GenerationId
 from notifier.intake.text import printable
-from notifier.model import Observation, ProviderSettings, Result, State
+from notifier.model import Observation, Result, State
 from notifier.providers.base import Ask, Reply
 from notifier.providers.lenient import (
     ID_FIELDS,
@@ -35,6 +35,7 @@ from notifier.providers.lenient import (
     state_word,
     urls_of,
 )
+from notifier.settings import ProviderSettings
 
 _OK, _MOVED, _BROKEN = 200, 300, 500
 SINGLE_ROUTE: Final = "/v2/generate/video/luma-ai/generation?generation_id="

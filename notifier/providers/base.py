@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from notifier.ids import GenerationId
-from notifier.model import Observation, ProviderSettings, State
+from notifier.model import Observation, State
+from notifier.settings import ProviderSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,8 +21,8 @@ from notifier import __version__
 from notifier.clock import Clock
 from notifier.errors import ProviderBusy, ProviderRefused
 from notifier.intake.text import printable
-from notifier.model import ProviderSettings
 from notifier.providers.base import Ask, Reply
+from notifier.settings import ProviderSettings
 
 BODY_LIMIT: Final = 32 * 1024 * 1024
 #: A key shorter than this is not looked for in error bodies: it would be found by chance.

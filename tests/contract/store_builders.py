@@ -98,15 +98,15 @@ def outcome(claim: Claim, verdict: Verdict = Verdict.DELIVERED, **more: Any) -> 
         "failures": claim.failures if done else claim.failures + 1,
         "due_at": None if done else claim.started_at + HOUR,
         "status_code": 200 if done else 503,
+        "number": claim.number,
+        "detail": "",
     } | more
     return AttemptResult(
         message_id=claim.message_id,
-        number=claim.number,
         started_at=claim.started_at,
         took=timedelta(milliseconds=412),
         verdict=verdict,
         head=b"thanks",
-        detail="",
         **fields,
     )
 

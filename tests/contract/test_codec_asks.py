@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.ids import GenerationId, ProviderName
-from notifier.model import ProviderSettings, Secret, State
+from notifier.model import State
 from notifier.providers.base import Codec
 from notifier.providers.registry import KINDS, codec
+from notifier.settings import ProviderSettings, Secret
 
 #: A busy machine is no failure.
 STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

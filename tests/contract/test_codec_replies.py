@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from notifier import errors
 from notifier.errors import BatchRejected, ProviderBusy, ProviderRefused
 from notifier.ids import GenerationId, ProviderName
-from notifier.model import Observation, ProviderSettings, Secret, State
+from notifier.model import Observation, State
 from notifier.providers.base import Ask, Codec, Reply
 from notifier.providers.registry import KINDS
+from notifier.settings import ProviderSettings, Secret
 
 #: A busy machine is no failure.
 STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

@@ -128,6 +128,22 @@ async def test_a_result_without_its_lease_is_lost(store: Store) -> None:
     assert [len(line.attempts) for name in ("g-1", "g-2") for line in await deliveries(store, name)] == [1, 1]
 
 
+async def test_many_results_in_one_call(store: Store) -> None:
+    """Hundreds at once, some of them lost: each that stands closes its own attempt, each lost one changes nothing."""
+    await owe(store, *(f"g-{number}" for number in range(300)))
+    claims = (await store.exchange(ME, [], slots(300), now=NOW)).claims
+    results = [
+        outcome(claim, Verdict.RESET, detail=claim.generation, number=claim.number + (index % 7 == 0))
+        for index, claim in enumerate(claims)
+    ]
+    lost = {claim.message_id for index, claim in enumerate(claims) if index % 7 == 0}
+    assert set((await store.exchange(ME, results, slots(0), now=NOW)).lost) == lost
+    for claim in claims:
+        (line,) = await deliveries(store, claim.generation)
+        expected = (None, "") if claim.message_id in lost else (Verdict.RESET, claim.generation)
+        assert [(attempt.verdict, attempt.detail) for attempt in line.attempts] == [expected]
+
+
 async def test_lanes_take_turns(store: Store) -> None:
     """A backlog of one endpoint does not keep the others waiting, however old it is."""
     await owe(store, *(f"s-{number}" for number in range(50)), endpoint="slow", now=NOW - HOUR)

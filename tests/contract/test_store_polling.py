@@ -7,6 +7,7 @@ from store_builders import (
     BOOK,
     HOUR,
     LUMA,
+    ME,
     NOW,
     SECOND,
     add,
@@ -15,6 +16,7 @@ from store_builders import (
     owe,
     request,
     seen,
+    slots,
     still_open,
     story,
     take,
@@ -125,6 +127,43 @@ async def test_many_transitions_are_one_transaction(store: Store) -> None:
     )
     assert [answer.owed for answer in answers] == [0, 1, 0, 1, 0]
     assert await still_open(store) == {"g-0", "g-2", "g-4"}
+
+
+async def test_one_call_may_raise_a_generation_twice(store: Store) -> None:
+    """Each rise leaves its line and satisfies its own watches, as if it had come in a call of its own."""
+    await add(store, request(target=State.RUNNING), request(), request("g-2"))
+    answers = await store.record_transitions(
+        [seen(state=State.RUNNING), seen("g-2"), seen(at=NOW + SECOND)], now=NOW, book=BOOK
+    )
+    assert [answer.owed for answer in answers] == [1, 1, 1]
+    assert [answer.open and answer.open.state for answer in answers] == [State.RUNNING, None, None]
+    assert list((await story(store)).states) == [(State.RUNNING, NOW), (State.COMPLETED, NOW + SECOND)]
+    assert [line.type for line in await deliveries(store)] == ["generation.running", "generation.completed"]
+
+
+async def test_one_call_may_raise_the_same_id_of_two_providers(store: Store) -> None:
+    """They are two generations; one that nobody watches between them is answered in its place."""
+    await add(store, request(), request(provider="other", target=State.RUNNING))
+    both = [seen(state=State.RUNNING), seen("g-9"), seen(provider="other", state=State.RUNNING)]
+    answers = await store.record_transitions(both, now=NOW, book=BOOK)
+    assert [answer.owed for answer in answers] == [0, 0, 1]
+    assert [answer.open and answer.open.provider for answer in answers] == ["luma", None, None]
+
+
+async def test_a_long_call_keeps_every_generation_apart(store: Store) -> None:
+    """Hundreds of transitions in one call: each watch gets its own generation's message, byte for byte its own."""
+    names = [f"g-{number}" for number in range(700)]
+    await add(store, *(request(name, metadata=f'{{"of":"{name} é"}}'.encode()) for name in names))
+    answers = await store.record_transitions(
+        [seen(name, failure="ü" * len(name)) for name in names], now=NOW, book=BOOK
+    )
+    assert [(answer.owed, answer.open) for answer in answers] == [(1, None)] * 700
+    claims = [*(await take(store)).claims, *(await store.exchange(ME, [], slots(700), now=NOW)).claims]
+    told = [json.loads(claim.body)["data"] for claim in claims]
+    assert sorted(claim.generation for claim in claims) == sorted(names)
+    for claim, content in zip(claims, told, strict=True):
+        assert content["generation_id"] == content["generation"]["id"] == claim.generation
+        assert content["metadata"] == {"of": f"{claim.generation} é"}
 
 
 async def test_a_transition_that_cannot_be_recorded_undoes_its_whole_call(store: Store) -> None:

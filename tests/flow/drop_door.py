@@ -13,7 +13,8 @@ from notifier.errors import Fault, InvalidWatch, StoreUnavailable
 from notifier.ids import GenerationId, WatchId
 from notifier.intake.request import Known, KnownProvider
 from notifier.intake.sources import DropDirectory
-from notifier.model import DropSettings, Outcome, Registration, State, WatchDefaults, WatchRequest
+from notifier.model import Outcome, Registration, State, WatchRequest
+from notifier.settings import DropSettings, WatchDefaults
 
 KNOWN = Known(
     providers={

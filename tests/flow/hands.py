@@ -26,13 +26,10 @@ from notifier.intake.registrar import Registrar
 from notifier.model import (
     Book,
     DeliveryStatus,
-    EndpointSettings,
     Kind,
     Observation,
-    ProviderSettings,
     Registration,
     Result,
-    Secret,
     State,
     Transition,
     Verdict,
@@ -41,6 +38,7 @@ from notifier.model import (
 from notifier.polling.lookout import Lookout, Surroundings
 from notifier.providers.aimlapi_luma import AimlapiLuma
 from notifier.providers.client import ProviderClient
+from notifier.settings import EndpointSettings, ProviderSettings, Secret
 from notifier.store.base import DeliveryLine, Story, WatchLine
 from notifier.store.sqlite.store import SqliteStore
 

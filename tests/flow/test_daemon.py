@@ -20,7 +20,8 @@ from notifier.emulator.settings import EmulatorSettings
 from notifier.emulator.upstream import Emulator
 from notifier.errors import ConfigError, StoreUnavailable
 from notifier.ids import GenerationId
-from notifier.model import DeliveryStatus, Settings, State, WatchStatus
+from notifier.model import DeliveryStatus, State, WatchStatus
+from notifier.settings import Settings
 from notifier.store.sqlite import open_reader
 
 KEY = "sk-0123456789abcdef"

@@ -31,7 +31,8 @@ from notifier.delivery.sender import Sender
 from notifier.delivery.signature import callback_secret
 from notifier.health import STORE, Health, Pulse
 from notifier.ids import Lane, WorkerId
-from notifier.model import CallbackSettings, DeliveryStatus, EndpointSettings, Secret, Verdict
+from notifier.model import DeliveryStatus, Verdict
+from notifier.settings import CallbackSettings, EndpointSettings, Secret
 from notifier.store.base import Slots
 from notifier.store.sqlite.store import SqliteStore
 from notifier.verify import InvalidSignature, verify

@@ -15,10 +15,11 @@ from notifier.bell import Bell
 from notifier.errors import StoreUnavailable
 from notifier.health import Health
 from notifier.ids import GenerationId
-from notifier.model import DeliveryStatus, ProviderSettings
+from notifier.model import DeliveryStatus
 from notifier.polling.poller import Poller
 from notifier.providers.client import ProviderClient
 from notifier.providers.registry import codec
+from notifier.settings import ProviderSettings
 from notifier.store.sqlite.store import SqliteStore
 
 pytest_plugins = ("store_fixture",)

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from notifier.delivery.signature import headers
-from notifier.model import Secret
+from notifier.settings import Secret
 
 ROOT = Path(__file__).parents[2]
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"

@@ -15,7 +15,7 @@ from hands import SECRET, heard
 from notifier import service, telemetry
 from notifier.config import load
 from notifier.errors import ConfigError, Fault
-from notifier.model import Settings
+from notifier.settings import Settings
 
 
 @pytest.fixture(autouse=True)

@@ -23,12 +23,12 @@ from notifier.model import (
     DeliveryStatus,
     Observation,
     Result,
-    Secret,
     State,
     Transition,
     Verdict,
     WatchRequest,
 )
+from notifier.settings import Secret
 from notifier.store.base import Slots
 from notifier.store.sqlite import open_store
 

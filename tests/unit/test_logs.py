@@ -13,7 +13,8 @@ import pytest
 import structlog
 
 from notifier import logs
-from notifier.model import Secret, Verdict
+from notifier.model import Verdict
+from notifier.settings import Secret
 
 
 @pytest.fixture(autouse=True)

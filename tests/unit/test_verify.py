@@ -10,7 +10,7 @@ from standardwebhooks import Webhook
 
 from notifier.delivery.signature import headers as sign
 from notifier.delivery.signature import new_secret
-from notifier.model import Secret
+from notifier.settings import Secret
 from notifier.verify import InvalidSignature, verify
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -28,7 +28,7 @@ from notifier.intake.sources.departure import move_all
 from notifier.intake.sources.door import Registers
 from notifier.intake.sources.spool import DONE, REJECTED, Moved, Spool, ignored
 from notifier.intake.text import printable
-from notifier.model import DropSettings
+from notifier.settings import DropSettings
 
 _log = structlog.get_logger()
 

@@ -5,14 +5,26 @@ FROM watches AS w INDEXED BY watches_open CROSS JOIN generations AS g ON g.key =
 WHERE w.status = 'open' AND g.provider = ?
 GROUP BY w.generation;
 
--- name: raise_generation
--- A generation reaches a higher state; what was seen with it replaces what was seen before.
-UPDATE generations
-SET state = ?, provider_state = ?, result = ?, failure = ?, record = ?, record_omitted = ?, observed_at = ?, not_before = ?
-WHERE key = ?;
+-- name: find_states
+-- Key and state of generations: those of one provider in a JSON list of IDs.
+SELECT json_group_array(json_array(g.id, g.key, g.state))
+FROM json_each(:ids) AS asked
+CROSS JOIN generations AS g ON g.id = asked.value AND g.provider = :provider;
 
--- name: add_state
--- A line of a generation's history.
+-- name: raise_generations
+-- Generations reach a higher state; what was seen with it replaces what was seen before.
+WITH raised (key, state, provider_state, result, failure, record, record_omitted, observed_at, not_before) AS (
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+)
+UPDATE generations
+SET state = raised.state, provider_state = raised.provider_state, result = raised.result, failure = raised.failure,
+    record = raised.record, record_omitted = raised.record_omitted, observed_at = raised.observed_at,
+    not_before = raised.not_before
+FROM raised
+WHERE generations.key = raised.key;
+
+-- name: add_states
+-- Lines of generations' histories.
 INSERT INTO states (generation, state, observed_at) VALUES (?, ?, ?);
 
 -- name: overdue_generations

@@ -32,26 +32,39 @@ SET status = ?, round = ?, lane = ?, metadata = ?, timeout = ?, registered_at = 
 WHERE key = ?;
 
 -- name: open_watches
--- The open watches of one generation, in the order they came.
-SELECT key, id, target, endpoint, lane, status, round, metadata, timeout, registered_at, deadline
-FROM watches
-WHERE generation = ? AND status = 'open'
-ORDER BY key;
+-- The open watches of generations (a JSON list of keys), each with its generation's key before it.
+SELECT json_group_array(json_array(
+    w.generation, w.key, w.id, w.target, w.endpoint, w.lane, w.status, w.round, CAST(w.metadata AS TEXT),
+    w.timeout, w.registered_at, w.deadline))
+FROM json_each(:generations) AS asked
+CROSS JOIN watches AS w ON w.generation = asked.value AND w.status = 'open';
 
 -- name: open_since_and_until
 -- Since when a generation's open watches are registered, and their earliest deadline; nulls where none is open.
 SELECT min(registered_at), min(deadline) FROM watches WHERE generation = ? AND status = 'open';
 
--- name: end_watch
--- A watch leaves the open ones.
-UPDATE watches SET status = ?, ended_at = ? WHERE key = ?;
+-- name: end_watches
+-- Watches leave the open ones.
+WITH ended (key, status, ended_at) AS (
+    VALUES (?, ?, ?)
+)
+UPDATE watches SET status = ended.status, ended_at = ended.ended_at FROM ended WHERE watches.key = ended.key;
 
--- name: add_delivery
--- A message is owed. One that is there already is owed already.
+-- name: made_already
+-- Which messages of a JSON list are owed already.
+SELECT json_group_array(d.message_id)
+FROM json_each(:messages) AS asked
+CROSS JOIN deliveries AS d ON d.message_id = asked.value;
+
+-- name: add_deliveries
+-- Messages are owed.
 INSERT INTO deliveries (message_id, watch, kind, type, endpoint, lane, status, reason, created_at, due_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (message_id) DO NOTHING;
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
--- name: add_body
--- The bytes of a message, which never change after.
-INSERT INTO bodies (delivery, content_type, body) VALUES (?, ?, ?);
+-- name: add_bodies
+-- The bytes of messages, which never change after.
+WITH made (message_id, content_type, body) AS (
+    VALUES (?, ?, ?)
+)
+INSERT INTO bodies (delivery, content_type, body)
+SELECT d.key, made.content_type, made.body FROM made CROSS JOIN deliveries AS d ON d.message_id = made.message_id;

@@ -7,6 +7,7 @@ the turn goes on where the last call ended, so that no lane waits because of its
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -18,12 +19,14 @@ from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, Provid
 from notifier.lifecycle import DELIVERY, DeliverySignal
 from notifier.model import AttemptResult, Book, Claim, DeliveryStatus, Interruption, Verdict
 from notifier.store.base import Exchange, Slots
+from notifier.store.sqlite import bulk
+from notifier.store.sqlite.rows import moment
 from notifier.store.sqlite.statements import statements
 
 _SQL: Final = statements("deliveries")
 _MICROSECOND: Final = timedelta(microseconds=1)
 #: Up to so many due deliveries, their lanes are found by reading them all; above it, by stepping from lane to lane.
-_FEW: Final = 512
+_FEW: Final = 128
 #: Later than any time that is stored.
 _NEVER: Final = 2**62
 
@@ -45,34 +48,31 @@ def exchange(
     *,
     now: datetime,
 ) -> Exchange:
-    lost = [result.message_id for result in results if not _close(conn, owner, result)]
+    lost = _close(conn, owner, results) if results else []
     micros = to_micros(now)
-    keys = _claim(conn, turns, owner, slots, micros) if slots.total > 0 else []
+    claims = _claim(conn, turns, owner, slots, micros) if slots.total > 0 else []
     next_due = conn.execute(_SQL["next_due"], (micros,)).fetchone()[0]
-    return Exchange(
-        claims=_claims(conn, keys) if keys else [],
-        next_due=None if next_due is None else from_micros(next_due),
-        lost=lost,
-    )
+    return Exchange(claims=claims, next_due=None if next_due is None else from_micros(next_due), lost=lost)
 
 
 # ---- results ------------------------------------------------------------------------------------------------------
-def _close(conn: sqlite3.Connection, owner: WorkerId, result: AttemptResult) -> bool:
-    """Take one result; False where its lease is lost."""
-    moved = conn.execute(
-        _SQL["close_attempt"],
-        (
-            *_moves(result),
-            result.verdict is Verdict.INTERRUPTED,
-            result.message_id,
-            owner,
-            result.number,
-        ),
-    ).fetchone()
-    if moved is None:
-        return False
-    _append(conn, moved[0], result, to_micros(result.started_at), result.took // _MICROSECOND, result.verdict)
-    return True
+def _close(conn: sqlite3.Connection, owner: WorkerId, results: Sequence[AttemptResult]) -> list[MessageId]:
+    """Take results; the messages of those whose lease is lost."""
+    asked = {"owner": owner, "messages": bulk.listed([result.message_id for result in results])}
+    standing = {
+        (message_id, number): key for message_id, number, key in bulk.read(conn, _SQL["standing_leases"], asked)
+    }
+    moved, lost = [], []
+    for result in results:
+        moves = _moves(result)
+        key = standing.pop((result.message_id, result.number), None)
+        if key is None:
+            lost.append(result.message_id)
+        else:
+            moved.append((key, *moves, result.verdict is Verdict.INTERRUPTED, result))
+    bulk.write(conn, _SQL["close_attempts"], [row[:-1] for row in moved])
+    bulk.write(conn, _SQL["add_attempts"], [_attempt(row[0], row[-1]) for row in moved])
+    return lost
 
 
 def _moves(result: AttemptResult) -> tuple[str, str, int, int | None]:
@@ -87,43 +87,54 @@ def _moves(result: AttemptResult) -> tuple[str, str, int, int | None]:
     return result.status.value, reason, result.failures, to_micros(result.due_at)
 
 
-def _append(
-    conn: sqlite3.Connection, key: int, result: AttemptResult, started_at: int, took: int, verdict: Verdict
-) -> None:
-    row: tuple[Any, ...] = (
+def _attempt(key: int, result: AttemptResult) -> tuple[Any, ...]:
+    return (
         key,
         result.number,
-        started_at,
-        took,
-        verdict.value,
+        to_micros(result.started_at),
+        result.took // _MICROSECOND,
+        result.verdict.value,
         result.status_code,
         result.head,
         result.detail,
     )
-    conn.execute(_SQL["add_attempt"], row)
 
 
 # ---- claims -------------------------------------------------------------------------------------------------------
-def _claim(conn: sqlite3.Connection, turns: Turns, owner: WorkerId, slots: Slots, now: int) -> list[int]:
-    """Lease up to `slots` and answer the keys. Each round gives every lane an equal share of what is left."""
+def _claim(conn: sqlite3.Connection, turns: Turns, owner: WorkerId, slots: Slots, now: int) -> list[Claim]:
+    """Lease up to `slots`; what was claimed, longest overdue first."""
+    taken = _share(conn, turns, slots, now)
+    if not taken:
+        return []
+    leases = [
+        (key, owner, now, now + slots.lease.get(Lane(lane), slots.lease_each) // _MICROSECOND)
+        for lane, keys in taken.items()
+        for key in keys
+    ]
+    bulk.write(conn, _SQL["lease"], leases)
+    return _claims(conn, [lease[0] for lease in leases])
+
+
+def _share(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> dict[str, list[int]]:
+    """Lane -> keys of its deliveries to claim. Each round gives every lane an equal share of what is left."""
     left = slots.total
     room = _lanes_with_room(conn, turns, slots, now)
-    keys: list[int] = []
+    taken: dict[str, list[int]] = {lane: [] for lane in room}
     while room and left > 0:
         share = max(1, left // len(room))
         for lane in list(room):
             asked = min(share, room[lane], left)
-            taken = _claim_in_lane(conn, owner, slots, lane, asked, now)
-            keys += taken
-            left -= len(taken)
-            room[lane] -= len(taken)
-            if taken:
+            found = _due_in_lane(conn, lane, asked, len(taken[lane]), now)
+            taken[lane] += found
+            left -= len(found)
+            room[lane] -= len(found)
+            if found:
                 turns.last = lane
-            if len(taken) < asked or room[lane] == 0:
+            if len(found) < asked or room[lane] == 0:
                 del room[lane]
             if left == 0:
                 break
-    return keys
+    return {lane: keys for lane, keys in taken.items() if keys}
 
 
 def _lanes_with_room(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> dict[str, int]:
@@ -140,9 +151,9 @@ def _lanes_with_room(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: 
 
 def _due_lanes(conn: sqlite3.Connection, last: str, now: int) -> Iterator[str]:
     """Every lane with something due, in order, from the one after `last` all the way round."""
-    overdue = [lane for (lane,) in conn.execute(_SQL["first_due_lanes"], (now, _FEW))]
-    if len(overdue) < _FEW:
-        lanes = sorted(set(overdue))
+    count, listed = conn.execute(_SQL["first_due_lanes"], {"now": now, "limit": _FEW}).fetchone()
+    if count < _FEW:
+        lanes = sorted(orjson.loads(listed))
         yield from (lane for lane in lanes if lane > last)
         yield from (lane for lane in lanes if lane <= last)
         return
@@ -154,35 +165,38 @@ def _due_lanes(conn: sqlite3.Connection, last: str, now: int) -> Iterator[str]:
         yield lane
 
 
-def _claim_in_lane(
-    conn: sqlite3.Connection, owner: WorkerId, slots: Slots, lane: str, most: int, now: int
-) -> list[int]:
-    lease = slots.lease.get(Lane(lane), slots.lease_each)
-    named = {"owner": owner, "now": now, "until": now + lease // _MICROSECOND, "lane": lane, "most": most}
-    return [key for (key,) in conn.execute(_SQL["claim_in_lane"], named)]
+def _due_in_lane(conn: sqlite3.Connection, lane: str, most: int, taken: int, now: int) -> list[int]:
+    return bulk.read(conn, _SQL["due_in_lane"], {"lane": lane, "most": most, "taken": taken, "now": now})
 
 
 def _claims(conn: sqlite3.Connection, keys: Sequence[int]) -> list[Claim]:
-    """What was just claimed, longest overdue first."""
-    return [
-        Claim(
-            message_id=MessageId(row[0]),
-            endpoint=EndpointIdentity(row[1]),
-            lane=Lane(row[2]),
-            type=row[3],
-            content_type=row[4],
-            body=row[5],
-            number=row[6],
-            failures=row[7],
-            interruptions=row[8],
-            started_at=from_micros(row[9]),
-            leased_until=from_micros(row[10]),
-            provider=ProviderName(row[11]),
-            generation=GenerationId(row[12]),
-            watch_id=WatchId(row[13]),
-        )
-        for row in conn.execute(_SQL["claimed"], (orjson.dumps(keys).decode(),))
-    ]
+    listed, bodies = conn.execute(_SQL["claimed"], {"keys": bulk.listed(keys)}).fetchone()
+    cut, begin = [], 0
+    for row in orjson.loads(listed):
+        end = begin + row[7]
+        cut.append((row, bodies[begin:end]))
+        begin = end
+    cut.sort(key=lambda claimed: claimed[0][:2])
+    return [_claimed(row, body) for row, body in cut]
+
+
+def _claimed(row: Sequence[Any], body: bytes) -> Claim:
+    return Claim(
+        message_id=MessageId(row[2]),
+        endpoint=EndpointIdentity(row[3]),
+        lane=Lane(row[4]),
+        type=row[5],
+        content_type=row[6],
+        body=body,
+        number=row[8],
+        failures=row[9],
+        interruptions=row[10],
+        started_at=moment(row[11]),
+        leased_until=moment(row[12]),
+        provider=ProviderName(row[13]),
+        generation=GenerationId(row[14]),
+        watch_id=WatchId(row[15]),
+    )
 
 
 # ---- attempts without an outcome ----------------------------------------------------------------------------------
@@ -208,9 +222,10 @@ def _interrupt(
     result = judge(interruption)
     if (result.message_id, result.number) != (message_id, number):
         raise ValueError("the judge answered for another attempt")
-    conn.execute(_SQL["free_lease"], (*_moves(result), key))
-    took = max(0, min(now, leased_until) - claimed_at)
-    _append(conn, key, result, claimed_at, took, Verdict.INTERRUPTED)
+    bulk.write(conn, _SQL["close_attempts"], [(key, *_moves(result), True)])
+    took = max(0, min(now, leased_until) - claimed_at) * _MICROSECOND
+    known = replace(result, started_at=from_micros(claimed_at), took=took, verdict=Verdict.INTERRUPTED)
+    bulk.write(conn, _SQL["add_attempts"], [_attempt(key, known)])
     return interruption
 
 

@@ -4,18 +4,19 @@ Rule: a watch ends and its message is made in the same transaction, or neither h
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from notifier.clock import to_micros
 from notifier.delivery.payload import owe
+from notifier.ids import GenerationId, ProviderName
 from notifier.lifecycle import WATCH, WatchSignal
-from notifier.model import Book, DeliveryStatus, Kind, SeenGeneration, Watch
+from notifier.model import Book, DeliveryStatus, Kind, OpenGeneration, Owed, SeenGeneration, State, Watch
 from notifier.store.base import Recorded
-from notifier.store.sqlite import rows
-from notifier.store.sqlite.rows import SQL, GenerationRow, WatchRow
+from notifier.store.sqlite import bulk, rows
+from notifier.store.sqlite.rows import SQL, WatchRow
 
 #: What a kind of message says of its watch.
 _SIGNALS: Final = {
@@ -49,39 +50,94 @@ class Cause:
     reason: str | None = None
 
 
-def end_open(
-    conn: sqlite3.Connection, generation: GenerationRow, cause: Cause, chosen: Callable[[WatchRow], bool], terms: Terms
-) -> Recorded:
-    """End the `chosen` ones of a generation's open watches."""
-    found = conn.execute(SQL["open_watches"], (generation[0],)).fetchall()
-    ending = [row for row in found if chosen(row)]
-    owed = sum(end_one(conn, row[0], rows.watch(row, generation), cause, terms) for row in ending)
-    left = None if len(ending) == len(found) else rows.open_generation(conn, generation, cause.seen.state)
-    return Recorded(owed=owed, open=left)
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One generation, and which of its open watches end."""
+
+    key: int
+    provider: ProviderName
+    id: GenerationId
+    #: As it is recorded now.
+    state: State | None
+    #: Why those that are `chosen` end; None where none does.
+    cause: Cause | None
+    chosen: Callable[[WatchRow], bool]
 
 
-def end_one(conn: sqlite3.Connection, key: int, watch: Watch, cause: Cause, terms: Terms) -> int:
-    """End one open watch and make its message; how many were made (0 where it is there already)."""
-    status = WATCH[watch.status][_SIGNALS[cause.kind]]
-    conn.execute(SQL["end_watch"], (status.value, terms.micros, key))
-    owed = owe(watch, cause.seen, cause.kind, now=terms.now, book=terms.book, reason=cause.reason)
-    due_at = to_micros(terms.now + owed.wait) if owed.status is DeliveryStatus.PENDING else None
-    made = conn.execute(
-        SQL["add_delivery"],
-        (
-            owed.message_id,
-            key,
-            owed.kind.value,
-            owed.type,
-            owed.endpoint,
-            owed.lane,
-            owed.status.value,
-            owed.reason,
-            terms.micros,
-            due_at,
-        ),
+#: One watch that ends: its key, itself, and why.
+Ended = tuple[int, Watch, Cause]
+
+
+def end_open(conn: sqlite3.Connection, cases: Sequence[Case], terms: Terms) -> list[Recorded]:
+    """End open watches of many generations, each of which stands there once; an answer for each, in order."""
+    found = rows.open_watches(conn, [case.key for case in cases])
+    ending: list[Ended] = []
+    answers: list[tuple[int, list[WatchRow]]] = []
+    for case in cases:
+        left, begun = [], len(ending)
+        for row in found.get(case.key, ()):
+            if case.cause is not None and case.chosen(row):
+                ending.append((row[0], rows.watch(row, case.provider, case.id), case.cause))
+            else:
+                left.append(row)
+        answers.append((len(ending) - begun, left))
+    made = iter(end_many(conn, ending, terms))
+    return [
+        Recorded(owed=sum(next(made) for _ in range(count)), open=_still_open(case, left))
+        for case, (count, left) in zip(cases, answers, strict=True)
+    ]
+
+
+def _still_open(case: Case, left: Sequence[WatchRow]) -> OpenGeneration | None:
+    """The generation as it is still watched; None where no watch is open."""
+    if not left:
+        return None
+    return OpenGeneration(
+        provider=case.provider,
+        id=case.id,
+        state=case.state,
+        registered_at=rows.moment(min(row[9] for row in left)),
+        deadline=rows.moment(min(row[10] for row in left)),
     )
-    if not made.rowcount:
-        return 0
-    conn.execute(SQL["add_body"], (made.lastrowid, owed.content_type, owed.body))
-    return 1
+
+
+def end_one(conn: sqlite3.Connection, key: int, watch: Watch, cause: Cause, terms: Terms) -> None:
+    """End one open watch and make its message."""
+    end_many(conn, [(key, watch, cause)], terms)
+
+
+def end_many(conn: sqlite3.Connection, ending: Sequence[Ended], terms: Terms) -> list[bool]:
+    """End open watches and make their messages; for each, whether its message was made (False: it is there already)."""
+    if not ending:
+        return []
+    bulk.write(conn, SQL["end_watches"], [(key, _ended(watch, cause), terms.micros) for key, watch, cause in ending])
+    owed = [
+        owe(watch, cause.seen, cause.kind, now=terms.now, book=terms.book, reason=cause.reason)
+        for _, watch, cause in ending
+    ]
+    there = set(bulk.read(conn, SQL["made_already"], {"messages": bulk.listed([each.message_id for each in owed])}))
+    new = [each.message_id not in there for each in owed]
+    made = [(key, each) for (key, _, _), each, is_new in zip(ending, owed, new, strict=True) if is_new]
+    bulk.write(conn, SQL["add_deliveries"], [_delivery(key, each, terms) for key, each in made])
+    bulk.write(conn, SQL["add_bodies"], [(each.message_id, each.content_type, each.body) for _, each in made])
+    return new
+
+
+def _ended(watch: Watch, cause: Cause) -> str:
+    return WATCH[watch.status][_SIGNALS[cause.kind]].value
+
+
+def _delivery(key: int, owed: Owed, terms: Terms) -> tuple[Any, ...]:
+    pending = owed.status is DeliveryStatus.PENDING
+    return (
+        owed.message_id,
+        key,
+        owed.kind.value,
+        owed.type,
+        owed.endpoint,
+        owed.lane,
+        owed.status.value,
+        owed.reason,
+        terms.micros,
+        to_micros(terms.now + owed.wait) if pending else None,
+    )

@@ -5,7 +5,7 @@ no watch can slip in between. A look that showed nothing new writes nothing.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,14 +17,18 @@ from notifier.ids import GenerationId, ProviderName
 from notifier.lifecycle import advance, satisfies
 from notifier.model import Book, Kind, Observation, OpenGeneration, SeenGeneration, State, Transition
 from notifier.store.base import Ending, Recorded
-from notifier.store.sqlite import rows
-from notifier.store.sqlite.endings import Cause, Terms, end_open, terms
+from notifier.store.sqlite import bulk, rows
+from notifier.store.sqlite.endings import Case, Cause, Terms, end_open, terms
 from notifier.store.sqlite.rows import GenerationRow, WatchRow
 from notifier.store.sqlite.statements import statements
 
 _SQL: Final = statements("polling")
 #: Generations handed out at a time.
 CHUNK: Final = 5_000
+#: The answer for a generation that nobody ever watched.
+_UNKNOWN: Final = Recorded(owed=0, open=None)
+#: State -> the targets, as they are stored, that it satisfies.
+_MET: Final = {state: {target.value for target in State if satisfies(state, target)} for state in State}
 
 
 def begin_open_generations(conn: sqlite3.Connection, provider: ProviderName) -> sqlite3.Cursor:
@@ -49,22 +53,52 @@ def next_open_generations(cursor: sqlite3.Cursor, provider: ProviderName) -> lis
 
 def record(conn: sqlite3.Connection, transitions: Sequence[Transition], *, now: datetime, book: Book) -> list[Recorded]:
     held = terms(now, book)
-    return [_raise(conn, transition, held) for transition in transitions]
+    return [answer for wave in _waves(transitions) for answer in _raise(conn, wave, held)]
 
 
-def _raise(conn: sqlite3.Connection, transition: Transition, held: Terms) -> Recorded:
+def _waves(transitions: Sequence[Transition]) -> Iterator[Sequence[Transition]]:
+    """The same in the same order, in runs (mostly one) in which no generation stands twice."""
+    wave: dict[tuple[str, str], Transition] = {}
+    for transition in transitions:
+        name = (transition.provider, transition.observation.id)
+        if name in wave:
+            yield list(wave.values())
+            wave = {}
+        wave[name] = transition
+    yield list(wave.values())
+
+
+def _raise(conn: sqlite3.Connection, wave: Sequence[Transition], held: Terms) -> list[Recorded]:
+    found = _find(conn, wave)
+    known = [(each, *found[name]) for each in wave if (name := (each.provider, each.observation.id)) in found]
+    cases = [_case(transition, key, state) for transition, key, state in known]
+    raised = [_raised(case.key, case.cause.seen) for case in cases if case.cause is not None]
+    bulk.write(conn, _SQL["raise_generations"], raised)
+    bulk.write(conn, _SQL["add_states"], [(row[0], row[1], row[7]) for row in raised])
+    answers = iter(end_open(conn, cases, held))
+    return [next(answers) if (each.provider, each.observation.id) in found else _UNKNOWN for each in wave]
+
+
+def _find(conn: sqlite3.Connection, wave: Sequence[Transition]) -> dict[tuple[str, str], tuple[int, State | None]]:
+    """(provider, ID) -> (key, recorded state) of those that are there."""
+    asked: dict[ProviderName, list[GenerationId]] = {}
+    for transition in wave:
+        asked.setdefault(transition.provider, []).append(transition.observation.id)
+    return {
+        (provider, id_): (key, None if state is None else rows.STATES[state])
+        for provider, ids in asked.items()
+        for id_, key, state in bulk.read(conn, _SQL["find_states"], {"provider": provider, "ids": bulk.listed(ids)})
+    }
+
+
+def _case(transition: Transition, key: int, before: State | None) -> Case:
     observation = transition.observation
-    generation = rows.find_generation(conn, transition.provider, observation.id)
-    if generation is None:
-        return Recorded(owed=0, open=None)
-    before = rows.recorded_state(generation)
     state = None if observation.state is None else advance(before, observation.state)
     if state is None:
-        return Recorded(owed=0, open=rows.open_generation(conn, generation, before))
-    now_seen = _seen(transition, state)
-    _write(conn, generation, now_seen, state)
-    cause = Cause(Kind.RESULT, now_seen)
-    return end_open(conn, generation, cause, lambda row: satisfies(state, State(row[2])), held)
+        return Case(key, transition.provider, observation.id, before, None, bool)
+    cause = Cause(Kind.RESULT, _seen(transition, state))
+    met = _MET[state]
+    return Case(key, transition.provider, observation.id, state, cause, lambda row: row[2] in met)
 
 
 def _seen(transition: Transition, state: State) -> SeenGeneration:
@@ -92,22 +126,20 @@ def _record(observation: Observation) -> tuple[bytes | None, bool]:
     return (text, False) if len(text) <= RECORD_LIMIT else (None, True)
 
 
-def _write(conn: sqlite3.Connection, generation: GenerationRow, seen: SeenGeneration, state: State) -> None:
+def _raised(key: int, seen: SeenGeneration) -> tuple[Any, ...]:
+    assert seen.state is not None, "a generation is raised to a state"
     assert seen.observed_at is not None, "a transition was observed"
-    observed_at = to_micros(seen.observed_at)
-    row: tuple[Any, ...] = (
-        state.value,
+    return (
+        key,
+        seen.state.value,
         seen.provider_state,
         rows.result_text(seen.result),
         seen.failure,
         seen.record,
         seen.record_omitted,
-        observed_at,
+        to_micros(seen.observed_at),
         None if seen.not_before is None else to_micros(seen.not_before),
-        generation[0],
     )
-    conn.execute(_SQL["raise_generation"], row)
-    conn.execute(_SQL["add_state"], (generation[0], state.value, observed_at))
 
 
 def end(conn: sqlite3.Connection, endings: Sequence[Ending], *, now: datetime, book: Book) -> list[Recorded]:
@@ -118,8 +150,7 @@ def end(conn: sqlite3.Connection, endings: Sequence[Ending], *, now: datetime, b
 def _end(conn: sqlite3.Connection, ending: Ending, held: Terms) -> Recorded:
     generation = rows.find_generation(conn, ending.provider, ending.generation)
     if generation is None:
-        return Recorded(owed=0, open=None)
-    seen = rows.seen(generation)
+        return _UNKNOWN
     observed_at = to_micros(ending.observed_at)
 
     def chosen(row: WatchRow) -> bool:
@@ -127,26 +158,29 @@ def _end(conn: sqlite3.Connection, ending: Ending, held: Terms) -> Recorded:
             case Kind.EXPIRED:
                 return bool(row[10] <= observed_at)
             case Kind.UNKNOWN:
-                return seen.state is None
+                return generation[3] is None
             case Kind.RESULT:
                 raise ValueError("a result is recorded as a transition, not as an ending")
 
-    return end_open(conn, generation, Cause(ending.kind, seen), chosen, held)
+    (recorded,) = end_open(conn, [_ending(generation, Cause(ending.kind, rows.seen(generation)), chosen)], held)
+    return recorded
+
+
+def _ending(generation: GenerationRow, cause: Cause, chosen: Callable[[WatchRow], bool]) -> Case:
+    return Case(generation[0], cause.seen.provider, cause.seen.id, cause.seen.state, cause, chosen)
 
 
 def expire_some(conn: sqlite3.Connection, before: int, most: int, *, now: datetime, book: Book) -> int:
     """End watches whose deadline was before `before` (microseconds); about `most` of them. How many were ended."""
-    held = terms(now, book)
-    return sum(
-        end_open(
-            conn,
+    cases = [
+        _ending(
             generation,
             Cause(Kind.EXPIRED, rows.seen(generation), reason="provider_unreachable"),
             lambda row: bool(row[10] < before),
-            held,
-        ).owed
+        )
         for generation in _overdue(conn, before, most)
-    )
+    ]
+    return sum(recorded.owed for recorded in end_open(conn, cases, terms(now, book)))
 
 
 def _overdue(conn: sqlite3.Connection, before: int, most: int) -> Iterator[GenerationRow]:

@@ -4,6 +4,9 @@ Times are stored as whole microseconds, words as text, and a result as JSON.
 """
 
 import sqlite3
+from collections.abc import Sequence
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final
 
 import orjson
@@ -11,13 +14,22 @@ import orjson
 from notifier.clock import from_micros
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName, WatchId
 from notifier.model import OpenGeneration, Result, SeenGeneration, State, Watch, WatchStatus
+from notifier.store.sqlite import bulk
 from notifier.store.sqlite.statements import statements
 
 SQL: Final = statements("watches")
 #: One row of `find_generation`: key, provider, id, state, …
 GenerationRow = tuple[Any, ...]
 #: One row of `find_watch` or `open_watches`: key, id, target, endpoint, …
-WatchRow = tuple[Any, ...]
+#: Its metadata is bytes in the first and text in the other.
+WatchRow = Sequence[Any]
+_KEY: Final = itemgetter(0)
+#: `from_micros`; rows that were written together hold the same few times.
+moment: Final = lru_cache(maxsize=1_024)(from_micros)
+#: Words as they are stored -> words of the model: several times faster than to call the enumeration.
+STATES: Final = {state.value: state for state in State}
+_WATCH_STATUSES: Final = {status.value: status for status in WatchStatus}
+_NO_RESULT: Final = Result()
 
 
 def find_generation(conn: sqlite3.Connection, provider: str, generation: str) -> GenerationRow | None:
@@ -26,7 +38,7 @@ def find_generation(conn: sqlite3.Connection, provider: str, generation: str) ->
 
 
 def recorded_state(row: GenerationRow) -> State | None:
-    return None if row[3] is None else State(row[3])
+    return None if row[3] is None else STATES[row[3]]
 
 
 def seen(row: GenerationRow) -> SeenGeneration:
@@ -40,8 +52,8 @@ def seen(row: GenerationRow) -> SeenGeneration:
         failure=row[6],
         record=row[7],
         record_omitted=bool(row[8]),
-        observed_at=None if row[10] is None else from_micros(row[10]),
-        not_before=None if row[11] is None else from_micros(row[11]),
+        observed_at=None if row[10] is None else moment(row[10]),
+        not_before=None if row[11] is None else moment(row[11]),
     )
 
 
@@ -54,24 +66,35 @@ def open_generation(conn: sqlite3.Connection, row: GenerationRow, state: State |
         provider=ProviderName(row[1]),
         id=GenerationId(row[2]),
         state=state,
-        registered_at=from_micros(since),
-        deadline=from_micros(deadline),
+        registered_at=moment(since),
+        deadline=moment(deadline),
     )
 
 
-def watch(row: WatchRow, generation: GenerationRow) -> Watch:
+def open_watches(conn: sqlite3.Connection, generations: Sequence[int]) -> dict[int, list[WatchRow]]:
+    """The open watches of each of `generations` that has any, in the order they came."""
+    found: dict[int, list[WatchRow]] = {}
+    for generation, *row in bulk.read(conn, SQL["open_watches"], {"generations": bulk.listed(generations)}):
+        found.setdefault(generation, []).append(row)
+    for several in found.values():
+        several.sort(key=_KEY)
+    return found
+
+
+def watch(row: WatchRow, provider: ProviderName, generation: GenerationId) -> Watch:
+    """One of `open_watches`."""
     return Watch(
         id=WatchId(row[1]),
-        provider=ProviderName(generation[1]),
-        generation=GenerationId(generation[2]),
-        target=State(row[2]),
+        provider=provider,
+        generation=generation,
+        target=STATES[row[2]],
         endpoint=EndpointIdentity(row[3]),
         lane=Lane(row[4]),
-        status=WatchStatus(row[5]),
+        status=_WATCH_STATUSES[row[5]],
         round=row[6],
-        metadata=row[7],
-        registered_at=from_micros(row[9]),
-        deadline=from_micros(row[10]),
+        metadata=row[7].encode(),
+        registered_at=moment(row[9]),
+        deadline=moment(row[10]),
     )
 
 
@@ -84,6 +107,6 @@ def result_from(text: str | None) -> Result:
 
 def result_text(result: Result) -> str | None:
     """The stored form; None where there is no result at all."""
-    if result == Result():
+    if result == _NO_RESULT:
         return None
     return orjson.dumps({"url": result.url, "urls": result.urls, "text": result.text}).decode()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from notifier.config import load, read_store_path, sources_of_secrets
 from notifier.config.faults import SECTIONS
 from notifier.errors import ConfigError
-from notifier.model import Settings
+from notifier.settings import Settings
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 WORDS = sorted(

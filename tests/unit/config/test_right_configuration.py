@@ -9,7 +9,8 @@ import pytest
 from notifier.config import Origin, known, known_to_drop, load, needs_restart, read_store_path, sources_of_secrets
 from notifier.errors import ConfigError
 from notifier.intake.request import parse_drop
-from notifier.model import DEFAULT_RETRY, ProviderSettings, Secret, Settings, State
+from notifier.model import State
+from notifier.settings import DEFAULT_RETRY, ProviderSettings, Secret, Settings
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"

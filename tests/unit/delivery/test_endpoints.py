@@ -3,7 +3,7 @@
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.signature import callback_secret
 from notifier.ids import EndpointIdentity, Lane
-from notifier.model import DEFAULT_RETRY, CallbackSettings, EndpointSettings, Secret
+from notifier.settings import DEFAULT_RETRY, CallbackSettings, EndpointSettings, Secret
 
 MASTER = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 ED25519 = Secret("whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==")

@@ -8,15 +8,8 @@ from hypothesis import strategies as st
 from notifier.delivery.schedule import LONGEST_HINT, after_interruption, next_attempt_at, settle
 from notifier.delivery.verdict import judge
 from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
-from notifier.model import (
-    DEFAULT_RETRY,
-    Answer,
-    AttemptResult,
-    Claim,
-    DeliveryStatus,
-    Interruption,
-    Verdict,
-)
+from notifier.model import Answer, AttemptResult, Claim, DeliveryStatus, Interruption, Verdict
+from notifier.settings import DEFAULT_RETRY
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
 NO_HINT = timedelta(0)

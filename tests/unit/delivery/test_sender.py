@@ -15,7 +15,8 @@ from notifier.delivery.addresses import Allow, refusal
 from notifier.delivery.sender import KEPT, READ_LIMIT, Sender, build
 from notifier.delivery.verdict import judge
 from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
-from notifier.model import Answer, Claim, EndpointSettings, Secret, Verdict
+from notifier.model import Answer, Claim, Verdict
+from notifier.settings import EndpointSettings, Secret
 from notifier.transport import (
     Address,
     AddressRefused,

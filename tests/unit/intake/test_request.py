@@ -25,7 +25,8 @@ from notifier.intake.request import (
     requests_from,
 )
 from notifier.intake.text import read_yaml
-from notifier.model import State, WatchDefaults, WatchRequest
+from notifier.model import State, WatchRequest
+from notifier.settings import WatchDefaults
 
 
 def normalise(text: str) -> GenerationId:

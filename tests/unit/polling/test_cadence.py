@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from notifier.ids import ProviderName
-from notifier.model import ProviderSettings, Secret
 from notifier.polling.cadence import next_look
+from notifier.settings import ProviderSettings, Secret
 
 
 def settings(every: float) -> ProviderSettings:

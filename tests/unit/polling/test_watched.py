@@ -3,8 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 from notifier.ids import GenerationId, ProviderName
-from notifier.model import Observation, OpenGeneration, ProviderSettings, Secret, State
+from notifier.model import Observation, OpenGeneration, State
 from notifier.polling.watched import LookTimes, Watched, miss, overdue, see, unknown
+from notifier.settings import ProviderSettings, Secret
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -7,10 +7,11 @@ import pytest
 
 from notifier.errors import ProviderBusy
 from notifier.ids import GenerationId, ProviderName
-from notifier.model import Observation, ProviderSettings, Secret, State
+from notifier.model import Observation, State
 from notifier.providers.aimlapi_luma import AimlapiLuma
 from notifier.providers.base import Reply
 from notifier.providers.lenient import failure_of, find_records, fold_uuid, message_of, read_json
+from notifier.settings import ProviderSettings, Secret
 
 A = GenerationId("a")
 SETTINGS = ProviderSettings(

@@ -15,10 +15,10 @@ from anyio.abc import SocketAttribute, SocketStream
 from notifier import __version__
 from notifier.errors import ProviderBusy, ProviderError, ProviderRefused
 from notifier.ids import GenerationId, ProviderName
-from notifier.model import ProviderSettings, Secret
 from notifier.providers import client as client_module
 from notifier.providers.base import Ask, Reply
 from notifier.providers.client import ProviderClient, retry_after
+from notifier.settings import ProviderSettings, Secret
 from notifier.transport import AiohttpTransport
 
 KEY = "sk-very-secret-key-0123456789"

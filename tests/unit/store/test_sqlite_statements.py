@@ -11,7 +11,9 @@ from notifier.store.sqlite import trouble
 from notifier.store.sqlite.statements import migrations, parse, statements
 
 #: Values for statements with named parameters.
-NAMED = {"owner": "", "now": 0, "until": 0, "lane": "", "most": 0, "after": ""}
+NAMED: dict[str, Any] = dict.fromkeys(("owner", "lane", "after", "provider"), "")
+NAMED |= dict.fromkeys(("ids", "generations", "messages", "keys"), "[]")
+NAMED |= dict.fromkeys(("now", "limit", "most", "taken"), 0)
 SUBJECTS = sorted(entry.name.removesuffix(".sql") for entry in (files("notifier.store") / "sql").iterdir())
 
 

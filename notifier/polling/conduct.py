@@ -1,0 +1,187 @@
+"""How one provider is dealt with now: its budget, its troubles, what it taught us of batches.
+
+The decisions are `trouble`'s, `plan`'s and `split`'s; here they are kept together, and told to log and readiness. What
+is known of generations is the lookout's.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from notifier import telemetry
+from notifier.budget import TokenBucket
+from notifier.clock import Clock
+from notifier.errors import BatchRejected, ProviderBusy, ProviderError
+from notifier.health import Health
+from notifier.polling.plan import BatchLimit
+from notifier.polling.split import Lesson, Split
+from notifier.polling.trouble import Standing, Trouble, knows_none
+from notifier.settings import ProviderSettings
+
+_log = structlog.get_logger()
+
+#: Splits and IDs that stand alone get this share of the rate.
+ASIDE: Final = 0.2
+#: An unusable multi route is tried again after this many seconds.
+MULTI_RETRY: Final = 600.0
+_NEVER: Final = float("-inf")
+
+
+class Conduct:
+    """Of one provider. Times are monotonic seconds."""
+
+    def __init__(
+        self, settings: ProviderSettings, *, multi: bool, clock: Clock, chance: Callable[[], float], health: Health
+    ) -> None:
+        self._clock = clock
+        self._chance = chance
+        self._health = health
+        #: Whether the API has a multi route at all.
+        self._has_multi = multi
+        self._in_flight = 0
+        #: When any ID was last held by a reply; None where none ever was.
+        self.answered_at: float | None = None
+        self.settle(settings)
+
+    def settle(self, settings: ProviderSettings) -> None:
+        """Use these from now on; troubles under the old ones are forgotten."""
+        self._settings = settings
+        self._bucket = TokenBucket(settings.rate)
+        self._aside = TokenBucket(settings.rate * ASIDE)
+        self._limit = BatchLimit.of(settings.max_ids)
+        self._standing = Standing()
+        self._multi_again_at = _NEVER
+        self.leave()
+
+    def leave(self) -> None:
+        """Take every trouble of this provider back."""
+        self._health.well(self._part)
+        self._health.well(self._route)
+
+    @property
+    def _part(self) -> str:
+        return f"provider {self._settings.name}"
+
+    @property
+    def _route(self) -> str:
+        return f"provider {self._settings.name} multi route"
+
+    # ---- what may be asked ----
+    def room(self, now: float) -> int:
+        """Requests that may be made now."""
+        free = min(self._settings.in_flight - self._in_flight, self._bucket.available(now))
+        return self._standing.room(now, free=free, in_flight=self._in_flight)
+
+    def room_aside(self, now: float) -> int:
+        """Requests that may be made now for parts of refused batches and for IDs that stand alone."""
+        return self._aside.available(now)
+
+    @property
+    def batch(self) -> int:
+        """IDs in one sweep at most, as far as we know."""
+        return self._limit.limit
+
+    def multi(self, now: float) -> bool:
+        """Whether many IDs can be asked for at once."""
+        return self._settings.batch and self._has_multi and now >= self._multi_again_at
+
+    def wait(self, now: float) -> float:
+        """Seconds until a request may be made, as far as time decides it; 0 or less where it may."""
+        return max(self._bucket.wait(now), self._standing.until - now)
+
+    def begin(self, now: float, *, aside: bool) -> None:
+        """A request is made."""
+        self._bucket.take(now)
+        if aside:
+            self._aside.take(now)
+        self._in_flight += 1
+
+    def end(self) -> None:
+        """A request is over, whatever came of it."""
+        self._in_flight -= 1
+
+    def welcome(self, now: float) -> None:
+        """An ID was registered: a provider that knew none may know this one."""
+        self._standing = self._standing.welcome(now)
+
+    # ---- what came back ----
+    def knows_none(self, *, asked: int, held: int) -> bool:
+        """Whether such a reply speaks against the provider and not against the IDs."""
+        return knows_none(asked=asked, held=held, now=self._clock.monotonic(), answered_at=self.answered_at)
+
+    def answered(self, *, sent_at: float, asked: int, held: int, multi: bool) -> None:
+        """A reply to `asked` IDs held `held` of them."""
+        if held:
+            self.answered_at = self._clock.monotonic()
+        if held or self._standing.trouble is not Trouble.ABSENT:
+            self._recover(sent_at)
+        if multi:
+            self._health.well(self._route)
+            self._limit = self._limit.proved(asked)
+
+    def failed(self, error: ProviderError, *, sent_at: float) -> None:
+        """Nobody can be asked about, for a time or until the operator acts."""
+        now, reason = self._clock.monotonic(), str(error)
+        if isinstance(error, ProviderBusy):
+            hint, jitter = error.retry_after, self._chance()
+            self._strike(self._standing.busy(now, asked_at=sent_at, reason=reason, jitter=jitter, retry_after=hint))
+        else:
+            self._strike(self._standing.refused(now, asked_at=sent_at, reason=reason))
+
+    def knew_none(self, what: str, *, sent_at: float) -> None:
+        """It answered, and about none of our IDs."""
+        fix = "check this provider's api_key (is it the account that made them?), base_url and kind"
+        reason = f"{what}: {fix}"
+        self._strike(self._standing.absent(self._clock.monotonic(), asked_at=sent_at, reason=reason))
+
+    def refused(self, error: BatchRejected, *, sent_at: float, size: int) -> None:
+        """A batch of `size` was refused: the provider is there, and something in the batch is wrong."""
+        if self._standing.trouble in (Trouble.BUSY, Trouble.REFUSED):
+            self._recover(sent_at)
+        if error.too_large:
+            self._limit = self._limit.refused(size)
+        _log.info(telemetry.LOOK_FAILED, provider=self._settings.name, error=str(error), ids=size, batch=self.batch)
+
+    def learn(self, split: Split) -> Lesson:
+        """What a refused batch taught, once all its parts were answered."""
+        lesson = split.lesson()
+        match lesson:
+            case Lesson.TOO_LARGE:
+                self._limit = self._limit.refused(len(split.ids))
+            case Lesson.MULTI_UNUSABLE:
+                self._do_without_multi(split)
+            case Lesson.PROVIDER_KNOWS_NONE:
+                what = f"{split.reason} Nor does it hold any of these {len(split.ids)} IDs alone"
+                self.knew_none(what, sent_at=self._clock.monotonic())
+            case Lesson.BAD_IDS:
+                pass  # they stand alone by now
+        return lesson
+
+    def _do_without_multi(self, split: Split) -> None:
+        self._multi_again_at = self._clock.monotonic() + MULTI_RETRY
+        reason = f"{split.reason} Single requests work, so IDs are asked one by one for 10 minutes: set `batch: off`"
+        if self._health.trouble(self._route, reason):
+            _log.warning(telemetry.LOOK_FAILED, provider=self._settings.name, error=reason)
+
+    # ---- how it stands ----
+    def _strike(self, standing: Standing) -> None:
+        if standing is self._standing:  # of a request sent before the trouble began: nothing new
+            return
+        self._standing = standing
+        log = _log.error if standing.paused else _log.warning
+        log(
+            telemetry.PROVIDER_PAUSED,
+            provider=self._settings.name,
+            trouble=standing.trouble.value,
+            error=standing.reason,
+            again_in_s=round(max(0.0, standing.until - self._clock.monotonic()), 1),
+        )
+        self._health.trouble(self._part, standing.reason)
+
+    def _recover(self, sent_at: float) -> None:
+        standing = self._standing.answered(asked_at=sent_at)
+        if standing.ok and not self._standing.ok:
+            _log.info(telemetry.PROVIDER_RESUMED, provider=self._settings.name, after=self._standing.trouble.value)
+            self._health.well(self._part)
+        self._standing = standing

@@ -1,0 +1,46 @@
+"""A message is made once: its id says what it is."""
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.model import Book, Kind, State, WatchRequest
+from notifier.store.sqlite import endings, rows, watches
+from notifier.store.sqlite.statements import migrations
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+BOOK = Book(events={"studio": None}, callbacks=False)
+
+
+def request(generation: str) -> WatchRequest:
+    return WatchRequest(
+        provider=ProviderName("luma"),
+        generation=GenerationId(generation),
+        target=State.COMPLETED,
+        endpoint=EndpointIdentity("studio"),
+        lane=Lane("studio"),
+        timeout=timedelta(hours=1),
+    )
+
+
+def test_a_message_that_is_there_already_is_not_made_again() -> None:
+    """Beside one that is new, it is told apart and its row and body stay as they were."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as conn:
+        for _, script in migrations():
+            conn.executescript(script)
+        watches.add(conn, [request("g-1"), request("g-2")], now=NOW, book=BOOK, keep_first=False)
+        ending = []
+        for name in ("g-1", "g-2"):
+            generation = rows.find_generation(conn, "luma", name)
+            assert generation is not None
+            ((row,),) = rows.open_watches(conn, [generation[0]]).values()
+            seen = rows.seen(generation)
+            ending.append((row[0], rows.watch(row, seen.provider, seen.id), endings.Cause(Kind.EXPIRED, seen)))
+        assert endings.end_many(conn, ending[:1], endings.terms(NOW, BOOK)) == [True]
+        before = conn.execute("SELECT * FROM deliveries JOIN bodies ON delivery = key").fetchall()
+        later = endings.terms(NOW + timedelta(hours=1), BOOK)
+        assert endings.end_many(conn, ending, later) == [False, True]
+        after = conn.execute("SELECT * FROM deliveries JOIN bodies ON delivery = key ORDER BY key").fetchall()
+        assert after[:1] == before
+        assert len(after) == 2
