@@ -53,6 +53,8 @@ GRACE: Final = 20.0
 LAST_WRITE: Final = 3.0
 #: A loop that has not turned for this many seconds hangs. The longest wait of any loop is 15.
 HANGS_AFTER: Final = 25.0
+#: A round of chores may move a long log or end many watches.
+CHORES_HANG_AFTER: Final = 300.0
 
 
 class Daemon:
@@ -144,7 +146,7 @@ class Daemon:
             prune=self._prune,
             deliveries=owed,
             health=self.health,
-            pulse=self._pulse("upkeep"),
+            pulse=self._pulse("upkeep", limit=CHORES_HANG_AFTER),
         )
         self._metronome = Metronome()
         opened.callback(self._metronome.stop)
@@ -207,9 +209,10 @@ class Daemon:
 
     # ---- changes while it runs ----
     async def reload(self, settings: Settings) -> None:
-        """Take over `settings`, whole, or raise `ConfigError` and change nothing."""
+        """Take over `settings`, whole, or raise `ConfigError` or `StoreUnavailable` and change nothing."""
         if sentences := needs_restart(self._settings, settings):
             raise ConfigError([Fault(source=settings.source, message=sentence) for sentence in sentences])
+        await self._store.probe(now=self._clock.now())  # what cannot be taken over whole is not begun
         before = self._settings
         self._take(settings)
         self._dispatcher.apply(self._endpoints)
@@ -251,8 +254,8 @@ class Daemon:
         return refusal(address, guarded=True, allow=self._endpoints.allow)
 
     # ---- how it is ----
-    def _pulse(self, name: str) -> Pulse:
-        pulse = Pulse(name, self._clock, limit=HANGS_AFTER)
+    def _pulse(self, name: str, *, limit: float = HANGS_AFTER) -> Pulse:
+        pulse = Pulse(name, self._clock, limit=limit)
         self._pulses.append(pulse)
         return pulse
 
@@ -279,6 +282,10 @@ class Daemon:
 
     async def counts(self) -> Counts:
         return await self._store.counts()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
 
     async def _prune(self) -> int:
         return await self._drop.prune(self._clock.now()) if self._drop else 0

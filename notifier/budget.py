@@ -10,7 +10,7 @@ class TokenBucket:
     """At most `rate` requests a second over time, and one second's worth (at least one) at a time. Starts full."""
 
     def __init__(self, rate: float) -> None:
-        self._rate = rate
+        self.rate = rate
         self._capacity = max(1.0, rate)
         self._tokens = self._capacity
         self._filled_at: float | None = None
@@ -29,9 +29,9 @@ class TokenBucket:
 
     def wait(self, now: float) -> float:
         """Seconds until there is one token; 0 where there is one now."""
-        return 0.0 if self.available(now) else (1.0 - self._tokens) / self._rate
+        return 0.0 if self.available(now) else (1.0 - self._tokens) / self.rate
 
     def _fill(self, now: float) -> None:
         if self._filled_at is not None and now > self._filled_at:
-            self._tokens = min(self._capacity, self._tokens + (now - self._filled_at) * self._rate)
+            self._tokens = min(self._capacity, self._tokens + (now - self._filled_at) * self.rate)
         self._filled_at = now if self._filled_at is None else max(now, self._filled_at)

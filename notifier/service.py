@@ -11,7 +11,7 @@ from typing import Final
 
 import anyio
 import structlog
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 
 from notifier import __version__, systemd, telemetry
 from notifier.app import Daemon
@@ -33,11 +33,11 @@ async def serve(settings: Settings, reread: Callable[[], Settings], environ: Map
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with anyio.create_task_group() as service:
             reload = _Reload(daemon, reread)
-            service.start_soon(_obey, signals, daemon, reload, service.cancel_scope)
+            service.start_soon(_obey, signals, daemon, reload, service)
             await service.start(_run, daemon, service.cancel_scope)
             systemd.notify(systemd.READY, systemd.status("running"))
             _log.info(telemetry.DAEMON_STARTED, version=__version__, config=settings.source, store=settings.store)
-            await reload.open()
+            service.start_soon(reload.open)
             service.start_soon(_tell_status, daemon)
             if (interval := systemd.watchdog_interval(environ)) is not None:
                 service.start_soon(_feed_watchdog, daemon, interval)
@@ -55,16 +55,15 @@ async def _obey(
     signals: AsyncIterator[signal.Signals],
     daemon: Daemon,
     reload: "_Reload",
-    service: anyio.CancelScope,
+    service: TaskGroup,
 ) -> None:
     stopping = False
     async for received in signals:
         if received == signal.SIGHUP:
-            if not stopping:
-                await reload.ask()
+            service.start_soon(reload.ask)  # beside: a signal to stop does not wait for it
         elif stopping:
             _log.warning(telemetry.DAEMON_STOPPING, note="asked twice: at once")
-            service.cancel()
+            service.cancel_scope.cancel()
         else:
             stopping = True
             systemd.notify(systemd.STOPPING, systemd.status("stopping: attempts in flight have 20 s"))
@@ -94,7 +93,7 @@ class _Reload:
 
     async def _carry_out(self) -> None:
         async with self._lock:
-            if self._wanted:
+            if self._wanted and not self._daemon.stopping:
                 self._wanted = False
                 await _reload(self._daemon, self._reread)
 
@@ -103,7 +102,7 @@ async def _reload(daemon: Daemon, reread: Callable[[], Settings]) -> None:
     """Between RELOADING and READY, whatever comes of it."""
     systemd.notify(*systemd.reloading(SystemClock().monotonic()))
     try:
-        await daemon.reload(reread())
+        await daemon.reload(await anyio.to_thread.run_sync(reread))
     except ConfigError as error:
         _log.error(
             telemetry.CONFIG_REFUSED,
@@ -111,10 +110,11 @@ async def _reload(daemon: Daemon, reread: Callable[[], Settings]) -> None:
             faults=[str(fault) for fault in error.faults],
         )
     except StoreUnavailable as error:
-        note = "the new configuration acts; watches new in it are registered at the next reload or start"
+        note = "the configuration that was running goes on; reload again when the store can write"
         _log.error(telemetry.STORE_UNAVAILABLE, error=str(error), note=note)
     finally:
-        systemd.notify(systemd.READY)
+        if not daemon.stopping:
+            systemd.notify(systemd.READY)
 
 
 async def _feed_watchdog(daemon: Daemon, interval: float) -> None:

@@ -23,6 +23,8 @@ _log = structlog.get_logger()
 #: Seconds between two rounds of chores without a bell.
 INTERVAL: Final = 15.0
 _LONGEST_PROBE_WAIT: Final = 30.0
+#: Seconds that a run has for its first looks at what fell overdue while nobody looked.
+_FIRST_LOOKS: Final = 3600.0
 _CHECKPOINT: Final = "checkpoint"
 #: Seconds; it reads a whole directory.
 _PRUNE_EVERY: Final = 3600.0
@@ -57,6 +59,7 @@ class Upkeep:
         self._bell = bell
         self._prune = prune
         self._prune_at = float("-inf")
+        self._expire_from = clock.monotonic() + _FIRST_LOOKS
         self._deliveries = deliveries
         self._health = health
         self._pulse = pulse
@@ -105,6 +108,9 @@ class Upkeep:
             _log.info(telemetry.DROP_PRUNED, count=count)
 
     async def _expire(self) -> None:
+        """Only once this run has had the time to ask: a provider is not unreachable because we were down."""
+        if self._clock.monotonic() < self._expire_from:
+            return
         count = await self._store.expire_unreachable(now=self._clock.now(), book=self._book())
         if count:
             _log.warning(

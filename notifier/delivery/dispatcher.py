@@ -79,9 +79,8 @@ class Dispatcher:
 
     # ---- for the app ----
     def apply(self, endpoints: Endpoints) -> None:
-        """Use these from the next attempt on. Buckets start anew, full."""
+        """Use these from the next attempt on."""
         self._endpoints = endpoints
-        self._buckets.clear()
         self._bell.ring()
 
     def stop_taking(self) -> None:
@@ -100,8 +99,12 @@ class Dispatcher:
         await self._free(lapsed_only=False)
 
     async def free_lapsed(self) -> int:
-        """End attempts whose lease ran out. How many."""
-        freed = await self._free(lapsed_only=True)
+        """End attempts of other workers whose lease ran out; how many.
+
+        Our own are in flight, or wait to be handed in: a clock set forward, or a store that could not write for long,
+        does not make them anybody else's.
+        """
+        freed = await self._free(lapsed_only=True, sparing=self._owner)
         if freed:
             self._bell.ring()
         return len(freed)
@@ -170,9 +173,10 @@ class Dispatcher:
     def _bucket(self, lane: Lane, policy: EndpointSettings) -> TokenBucket | None:
         if policy.rate is None:
             return None
-        if lane not in self._buckets:
-            self._buckets[lane] = TokenBucket(policy.rate)
-        return self._buckets[lane]
+        bucket = self._buckets.get(lane)
+        if bucket is None or bucket.rate != policy.rate:
+            bucket = self._buckets[lane] = TokenBucket(policy.rate)
+        return bucket
 
     # ---- one attempt ----
     def _begin(self, posts: TaskGroup, claim: Claim) -> None:
@@ -205,8 +209,10 @@ class Dispatcher:
         self._bell.ring()
 
     # ---- attempts that nobody closed ----
-    async def _free(self, *, lapsed_only: bool) -> list[Interruption]:
-        freed = await self._store.free_leases(self._after_interruption, now=self._clock.now(), lapsed_only=lapsed_only)
+    async def _free(self, *, lapsed_only: bool, sparing: WorkerId | None = None) -> list[Interruption]:
+        freed = await self._store.free_leases(
+            self._after_interruption, now=self._clock.now(), lapsed_only=lapsed_only, sparing=sparing
+        )
         if freed:
             _log.warning(
                 telemetry.ATTEMPTS_INTERRUPTED,
@@ -236,7 +242,7 @@ def _unmade(claim: Claim) -> AttemptResult:
         verdict=Verdict.INTERRUPTED,
         status_code=None,
         head=b"",
-        detail=f"endpoint {claim.endpoint} is not in the configuration any more: nothing was sent",
+        detail=f"endpoint {claim.lane} is not in the configuration any more: nothing was sent",
         status=DeliveryStatus.PARKED,
         failures=claim.failures,
         due_at=None,

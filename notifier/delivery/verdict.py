@@ -51,7 +51,7 @@ def explain(answer: Answer, verdict: Verdict) -> str:
     if answer.detail or verdict is not Verdict.REDIRECTED:
         return answer.detail
     if answer.location:
-        return f"moved to {answer.location}: change the url"
+        return f"moved to {answer.location.partition('?')[0]}: change the url"  # a query may carry a token
     return f"answered {answer.status_code} without saying where to: change the url"
 
 

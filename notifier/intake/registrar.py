@@ -6,6 +6,7 @@ After the commit, and only then, the poller is told of what is watched now and t
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+import anyio
 import structlog
 
 from notifier import telemetry
@@ -48,9 +49,10 @@ class Registrar:
 
         With `keep_first` (the operator's own files) a watch that is open with other content stays, and is logged.
         """
-        answers = await self._add(requests, keep_first=keep_first)
+        with anyio.CancelScope(shield=True):  # what is committed is told to the poller, whoever gave up waiting for it
+            answers = await self._add(requests, keep_first=keep_first)
         for answer in answers:
-            if answer.open is not None and answer.outcome is not Outcome.EXISTING:
+            if answer.open is not None:
                 self._welcome(answer.open)
         if any(answer.owed for answer in answers):
             self._deliveries.ring()

@@ -42,13 +42,14 @@ class Conduct:
         self._in_flight = 0
         #: When any ID was last held by a reply; None where none ever was.
         self.answered_at: float | None = None
+        self._bucket, self._aside = _buckets(settings)
         self.settle(settings)
 
     def settle(self, settings: ProviderSettings) -> None:
         """Use these from now on; troubles under the old ones are forgotten."""
         self._settings = settings
-        self._bucket = TokenBucket(settings.rate)
-        self._aside = TokenBucket(settings.rate * ASIDE)
+        if self._bucket.rate != settings.rate:  # otherwise a reload would be a second burst
+            self._bucket, self._aside = _buckets(settings)
         self._limit = BatchLimit.of(settings.max_ids)
         self._standing = Standing()
         self._multi_again_at = _NEVER
@@ -185,3 +186,8 @@ class Conduct:
             _log.info(telemetry.PROVIDER_RESUMED, provider=self._settings.name, after=self._standing.trouble.value)
             self._health.well(self._part)
         self._standing = standing
+
+
+def _buckets(settings: ProviderSettings) -> tuple[TokenBucket, TokenBucket]:
+    """For all requests, and for those aside."""
+    return TokenBucket(settings.rate), TokenBucket(settings.rate * ASIDE)

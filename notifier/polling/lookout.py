@@ -119,10 +119,11 @@ class Lookout:
         """Use these from the next request on; a trouble of the old ones is forgotten."""
         self._settings = settings
         self._conduct.settle(settings)
+        now, before = self._around.clock.monotonic(), self._agenda
         self._agenda = Agenda(self._width())
-        now = self._around.clock.monotonic()
         for id_ in self._watched:
-            self._agenda.add(id_, now, now)
+            if id_ in before:  # the others are asked about now, or stand in a split: they come back by themselves
+                self._agenda.add(id_, now, now)
         self._bell.ring()
 
     def _width(self) -> float:
@@ -312,8 +313,9 @@ class Lookout:
             if outcome.open is not None:
                 known = outcome.open.deadline
                 entry.deadline = known if entry.joined == joined[id_] else min(known, entry.deadline)
-            elif entry.joined == joined[id_]:
+            elif entry.joined == joined[id_] or (entry.state is not None and entry.state.final):
                 del self._watched[id_]
+                self._agenda.drop(id_)
 
     async def _insist(self, write: Callable[[], Awaitable[T]]) -> T:
         """Until it is written: what was seen is not seen again for free."""
@@ -328,13 +330,16 @@ class Lookout:
     # ---- what went wrong ----
     def _put_back(self, sent: _Sent) -> None:
         """These were not answered: due at once, when the provider is asked again."""
-        if sent.split is not None:
+        if sent.split is not None and sent.split in self._splits:
             sent.split.unasked(sent.ask.ids)
-            return
+        else:
+            self._put_back_ids(sent.ask.ids)
+
+    def _put_back_ids(self, ids: Sequence[GenerationId]) -> None:
         now = self._around.clock.monotonic()
-        for id_ in sent.ask.ids:
+        for id_ in ids:
             if id_ in self._watched:
-                self._agenda.add(id_, sent.at, now)
+                self._agenda.add(id_, now, now)
 
     def _refused_batch(self, sent: _Sent, error: BatchRejected) -> None:
         ids = sent.ask.ids
@@ -343,21 +348,25 @@ class Lookout:
             if (entry := self._watched.get(ids[0])) is not None and not entry.alone:
                 entry.isolate()  # the single route decides
             self._put_back(sent)
-        elif sent.split is not None:
+        elif sent.split is not None and sent.split in self._splits:
             sent.split.refused(ids)
-        elif error.too_large:
+        elif error.too_large or sent.split is not None:
             self._put_back(sent)
         else:
             self._splits.append(Split(ids, str(error)))
 
     def _finish_split(self, split: Split) -> None:
-        if not split.done:
+        """Learn from it once it has taught something; what it has not asked about goes back on the agenda."""
+        if not split.done or split not in self._splits:
             return
-        self._splits.remove(split)
         lesson = self._conduct.learn(split)
-        if lesson is Lesson.BAD_IDS:
-            return
-        blamed = self._watched.keys() if lesson is Lesson.MULTI_UNUSABLE else split.ids
+        if lesson is Lesson.MULTI_UNUSABLE:
+            blamed, over = list(self._watched), list(self._splits)  # the others would only teach the same
+        else:
+            blamed, over = ([] if lesson is Lesson.BAD_IDS else list(split.ids)), [split]
+        for each in over:
+            self._splits.remove(each)
+            self._put_back_ids(each.abandon())
         for id_ in blamed:
             if (entry := self._watched.get(id_)) is not None:
                 entry.acquit()

@@ -23,7 +23,7 @@ class Lesson(Enum):
 
 
 class Split:
-    """One refused batch. `done` once every part of it was answered."""
+    """One refused batch."""
 
     def __init__(self, ids: Sequence[GenerationId], reason: str) -> None:
         self.ids = tuple(ids)
@@ -73,13 +73,23 @@ class Split:
 
     @property
     def done(self) -> bool:
-        return not self._todo and not self._out
+        """Whether it has taught what it can: every part was answered, or the route is known to be unusable."""
+        return (not self._todo and not self._out) or self._route_unusable()
+
+    def abandon(self) -> list[GenerationId]:
+        """Ask no further; the IDs that were not asked about yet."""
+        left = [id_ for ids in self._todo for id_ in ids]
+        self._todo.clear()
+        return left
+
+    def _route_unusable(self) -> bool:
+        return any(self._held.issuperset(pair) for pair in self._pairs)
 
     def lesson(self) -> Lesson:
         """What it came to; once `done`."""
         if self._batches_taken and not self._halves_refused and not self._single_missed:
             return Lesson.TOO_LARGE
-        if any(self._held.issuperset(pair) for pair in self._pairs):
+        if self._route_unusable():
             return Lesson.MULTI_UNUSABLE
         if not self._held:
             return Lesson.PROVIDER_KNOWS_NONE

@@ -44,7 +44,8 @@ class WatchStore(Protocol):
         equal metadata and timeout: EXISTING. Open with others: with `keep_first` the first one stays and the answer is
         KEPT; otherwise `InvalidWatch` with one fault for each such entry (its path is `[index]`), and nothing of the
         list is registered. Satisfied: FINISHED. Expired, cancelled or unknown: reopened with `round` + 1, new
-        deadline, content of the request. The same watch twice in one list follows the same rules.
+        deadline, content of the request; with `keep_first` FINISHED, because a declaration that is only read again, at
+        a restart, asks for nothing new. The same watch twice in one list follows the same rules.
         A watch that is made or reopened while the recorded state satisfies it is satisfied at once and its delivery
         made, in this transaction; `Registration.owed` says so.
         """
@@ -149,9 +150,11 @@ class DeliveryStore(Protocol):
         *,
         now: datetime,
         lapsed_only: bool,
+        sparing: WorkerId | None = None,
     ) -> list[Interruption]:
         """End attempts whose worker is gone: those whose lease ran out before `now`, or (not `lapsed_only`) every one.
 
+        Leases of `sparing` are left alone: a worker knows of its own attempts, and may wait to hand them in.
         Each becomes an attempt row with verdict INTERRUPTED and leaves its delivery as `judge` says. `judge` sees only
         the interruption; the store fills in when the attempt was started and how long it lasted, and ignores those two
         of its answer.

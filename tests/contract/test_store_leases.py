@@ -143,3 +143,13 @@ async def test_an_interruption_that_its_own_worker_hands_in_counts_too(store: St
     (claim,) = (await take(store)).claims
     (again,) = (await take(store, outcome(claim, Verdict.INTERRUPTED, failures=0, due_at=NOW))).claims
     assert (again.number, again.interruptions) == (2, 1)
+
+
+async def test_a_worker_can_spare_its_own_leases(store: Store) -> None:
+    """However long ago they ran out: it knows of its attempts, and may still hand them in."""
+    await owe(store, "g-1")
+    (claim,) = (await take(store)).claims
+    late = NOW + 24 * HOUR
+    assert await store.free_leases(again_at(late), now=late, lapsed_only=True, sparing=ME) == []
+    assert list((await take(store, outcome(claim), now=late)).lost) == []
+    assert [line.status for line in await deliveries(store)] == [DeliveryStatus.DELIVERED]

@@ -231,3 +231,21 @@ async def test_a_callback_url_is_an_endpoint(store: Store) -> None:
     (claim,) = (await take(store)).claims
     assert (claim.endpoint, claim.lane, claim.number) == (url, "https://app.example.com", 1)
     assert (await deliveries(store))[0].status is DeliveryStatus.PENDING
+
+
+async def test_a_declaration_that_is_read_again_reopens_nothing(store: Store) -> None:
+    """With `keep_first` an ended watch stays ended, so that a restart does not post again."""
+    await add(store, request())
+    await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + 2 * HOUR)], now=NOW + 2 * HOUR, book=BOOK)
+    (answer,) = await store.add_watches([request()], now=NOW + 3 * HOUR, book=BOOK, keep_first=True)
+    assert (answer.outcome, answer.open) == (Outcome.FINISHED, None)
+    assert len(await deliveries(store)) == 1
+
+
+async def test_a_fault_shows_no_query_of_a_callback_url(store: Store) -> None:
+    """It may carry a token, and faults end up in logs."""
+    url = "https://app.example.com/hook?token=hunter2"
+    await add(store, request(endpoint=url))
+    with pytest.raises(InvalidWatch) as refused:
+        await add(store, request(endpoint=url, metadata=b'{"a":1}'))
+    assert "hunter2" not in str(refused.value)

@@ -654,3 +654,28 @@ async def test_a_split_survives_new_settings(store: SqliteStore) -> None:
         stage.upstream.states |= dict.fromkeys(ids[1:], "completed")
         await stage.ticks(40)
         assert (await store.counts()).watches == {WatchStatus.SATISFIED: 7, WatchStatus.OPEN: 1}
+
+
+async def test_new_settings_while_what_was_asked_is_finished_trip_nobody(store: SqliteStore) -> None:
+    """An ID that leaves the watch while a reload has it on a new agenda is not looked at, and nothing breaks."""
+    async with watching(store) as stage:
+        stage.upstream.states["g-1"] = "completed"
+        stage.upstream.gate = anyio.Event()
+        await stage.watch(request())
+        await stage.tick()
+        stage.lookout.apply(luma(sweep_every=timedelta(seconds=2)))
+        stage.upstream.gate.set()
+        await stage.ticks(5)
+        assert len(stage.upstream.asked) == 1
+        assert stage.lookout.watched == 0
+
+
+async def test_one_split_that_proves_the_multi_route_gone_ends_them_all(store: SqliteStore) -> None:
+    """However many batches were refused, their IDs are asked one by one at the whole rate from then on."""
+    ids = some(60)
+    async with watching(store, max_ids=10, rate=20.0, sweep_every=timedelta(minutes=5)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        stage.upstream.judge = lambda asked: error(404, "Cannot GET") if asked.multi else None
+        await stage.watch(*map(request, ids))
+        await stage.ticks(8)
+        assert (await store.counts()).watches == {WatchStatus.SATISFIED: 60}

@@ -83,6 +83,18 @@ async def test_a_watch_nobody_could_look_for_expires_a_day_late(store: SqliteSto
     assert [(event["event"], event["count"]) for event in said] == [(telemetry.WATCHES_ENDED, 1)]
 
 
+async def test_being_down_ourselves_makes_no_provider_unreachable(store: SqliteStore) -> None:
+    """What fell overdue while nobody looked has an hour of this run for its looks before it expires unseen."""
+    await store.add_watches([request(timeout=timedelta(hours=1))], now=START - timedelta(days=3), book=BOOK)
+    house = _House(store)
+    house.clock.advance(3599)
+    await house.upkeep.run_once()
+    assert (await store.counts()).watches == {WatchStatus.OPEN: 1}
+    house.clock.advance(1)
+    await house.upkeep.run_once()
+    assert (await store.counts()).watches == {WatchStatus.EXPIRED: 1}
+
+
 async def test_a_store_that_came_back_is_told_to_all(store: SqliteStore) -> None:
     """One durable write that works ends the trouble and wakes every loop."""
     house = _House(store)
@@ -102,6 +114,7 @@ async def test_a_store_that_came_back_is_told_to_all(store: SqliteStore) -> None
 async def test_the_loop_survives_a_store_that_fails(store: SqliteStore) -> None:
     """It is said once, asked again at each ring, and said again when it works."""
     house = _House(store)
+    house.clock.advance(3600)
     house.port.down = True
     async with heard() as said, anyio.create_task_group() as tasks:
         await tasks.start(house.upkeep.run)

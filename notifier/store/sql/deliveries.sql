@@ -78,10 +78,10 @@ CROSS JOIN generations AS g ON g.key = w.generation;
 SELECT min(due_at) FROM deliveries WHERE status = 'pending' AND leased_until IS NULL AND due_at > ?;
 
 -- name: leases
--- Every open attempt whose lease ran out before a time.
+-- Every open attempt whose lease ran out before a time, one worker's left out.
 SELECT key, message_id, lane, attempts, failures, interruptions, claimed_at, leased_until
 FROM deliveries
-WHERE leased_until IS NOT NULL AND leased_until < ?
+WHERE leased_until IS NOT NULL AND leased_until < ? AND owner IS NOT ?
 ORDER BY key;
 
 -- name: waiting

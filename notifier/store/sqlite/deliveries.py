@@ -201,10 +201,15 @@ def _claimed(row: Sequence[Any], body: bytes) -> Claim:
 
 # ---- attempts without an outcome ----------------------------------------------------------------------------------
 def free(
-    conn: sqlite3.Connection, judge: Callable[[Interruption], AttemptResult], *, now: datetime, lapsed_only: bool
+    conn: sqlite3.Connection,
+    judge: Callable[[Interruption], AttemptResult],
+    *,
+    now: datetime,
+    lapsed_only: bool,
+    sparing: WorkerId | None,
 ) -> list[Interruption]:
     micros = to_micros(now)
-    leases = conn.execute(_SQL["leases"], (micros if lapsed_only else _NEVER,)).fetchall()
+    leases = conn.execute(_SQL["leases"], (micros if lapsed_only else _NEVER, sparing)).fetchall()
     return [_interrupt(conn, lease, judge, micros) for lease in leases]
 
 

@@ -75,9 +75,16 @@ class SqliteStore(SqliteReports):
         )
 
     async def free_leases(
-        self, judge: Callable[[Interruption], AttemptResult], *, now: datetime, lapsed_only: bool
+        self,
+        judge: Callable[[Interruption], AttemptResult],
+        *,
+        now: datetime,
+        lapsed_only: bool,
+        sparing: WorkerId | None = None,
     ) -> list[Interruption]:
-        return await self.writer.run(lambda conn: deliveries.free(conn, judge, now=now, lapsed_only=lapsed_only))
+        return await self.writer.run(
+            lambda conn: deliveries.free(conn, judge, now=now, lapsed_only=lapsed_only, sparing=sparing)
+        )
 
     async def park_deliveries(self, *, now: datetime, book: Book) -> tuple[int, int]:
         return await self.writer.run(lambda conn: deliveries.park(conn, now=now, book=book))

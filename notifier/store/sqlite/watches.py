@@ -35,7 +35,7 @@ def add(
 ) -> list[Registration]:
     """One answer for each request, in order. InvalidWatch has a fault for each that contradicts an open watch."""
     held = terms(now, book)
-    answers = [_register(conn, request, held) for request in requests]
+    answers = [_register(conn, request, held, reopen=not keep_first) for request in requests]
     if not keep_first:
         faults = [
             _contradiction(index, requests[index], answer)
@@ -47,7 +47,7 @@ def add(
     return answers
 
 
-def _register(conn: sqlite3.Connection, request: WatchRequest, held: Terms) -> Registration:
+def _register(conn: sqlite3.Connection, request: WatchRequest, held: Terms, *, reopen: bool) -> Registration:
     generation = rows.find_generation(conn, request.provider, request.generation)
     if generation is None:
         return _make(conn, request, _make_generation(conn, request, held), held)
@@ -57,7 +57,7 @@ def _register(conn: sqlite3.Connection, request: WatchRequest, held: Terms) -> R
     status = WatchStatus(found[5])
     if status is WatchStatus.OPEN:
         return _meet(conn, request, generation, found)
-    if WatchSignal.REOPEN in WATCH[status]:
+    if reopen and WatchSignal.REOPEN in WATCH[status]:
         return _reopen(conn, request, generation, found, held)
     return Registration(watch_id=WatchId(found[1]), outcome=Outcome.FINISHED, open=None)
 
@@ -164,6 +164,11 @@ def _contradiction(index: int, request: WatchRequest, answer: Registration) -> F
     what = " and ".join(answer.differs)
     return Fault(
         path=f"[{index}]",
-        message=f"generation {request.generation} is watched for {request.target} by {request.endpoint} already, with"
-        f" other {what}: send the same {what}, or wait until that watch ends.",
+        message=f"generation {request.generation} is watched for {request.target} by {_shown(request.endpoint)}"
+        f" already, with other {what}: send the same {what}, or wait until that watch ends.",
     )
+
+
+def _shown(endpoint: str) -> str:
+    """Without a query, which may carry a token: this ends up in logs."""
+    return endpoint.partition("?")[0]
