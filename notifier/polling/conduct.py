@@ -52,6 +52,8 @@ class Conduct:
             self._bucket, self._aside = _buckets(settings)
         self._limit = BatchLimit.of(settings.max_ids)
         self._standing = Standing()
+        #: IDs asked for since any was held, each as often as it was asked.
+        self._in_vain = 0
         self._multi_again_at = _NEVER
         self.leave()
 
@@ -115,6 +117,7 @@ class Conduct:
         """A reply to `asked` IDs held `held` of them."""
         if held:
             self.answered_at = self._clock.monotonic()
+            self._in_vain = 0
         if held or self._standing.trouble is not Trouble.ABSENT:
             self._recover(sent_at)
         if multi:
@@ -130,11 +133,17 @@ class Conduct:
         else:
             self._strike(self._standing.refused(now, asked_at=sent_at, reason=reason))
 
-    def knew_none(self, what: str, *, sent_at: float) -> None:
-        """It answered, and about none of our IDs."""
+    def knew_none(self, what: str, *, sent_at: float, asked: int, watched: int) -> None:
+        """It answered, and about none of the `asked` IDs; `watched` is how many there are."""
+        self._in_vain += asked
         fix = "check this provider's api_key (is it the account that made them?), base_url and kind"
-        reason = f"{what}: {fix}"
-        self._strike(self._standing.absent(self._clock.monotonic(), asked_at=sent_at, reason=reason))
+        standing = self._standing.absent(
+            self._clock.monotonic(),
+            asked_at=sent_at,
+            reason=f"{what}: {fix}",
+            untried=self._in_vain < watched,
+        )
+        self._strike(standing)
 
     def refused(self, error: BatchRejected, *, sent_at: float, size: int) -> None:
         """A batch of `size` was refused: the provider is there, and something in the batch is wrong."""
@@ -144,8 +153,8 @@ class Conduct:
             self._limit = self._limit.refused(size)
         _log.info(telemetry.LOOK_FAILED, provider=self._settings.name, error=str(error), ids=size, batch=self.batch)
 
-    def learn(self, split: Split) -> Lesson:
-        """What a refused batch taught, once all its parts were answered."""
+    def learn(self, split: Split, *, watched: int) -> Lesson:
+        """What a refused batch taught, once all its parts were answered; `watched` IDs there are in all."""
         lesson = split.lesson()
         match lesson:
             case Lesson.TOO_LARGE:
@@ -154,7 +163,7 @@ class Conduct:
                 self._do_without_multi(split)
             case Lesson.PROVIDER_KNOWS_NONE:
                 what = f"{split.reason} Nor does it hold any of these {len(split.ids)} IDs alone"
-                self.knew_none(what, sent_at=self._clock.monotonic())
+                self.knew_none(what, sent_at=self._clock.monotonic(), asked=len(split.ids), watched=watched)
             case Lesson.BAD_IDS:
                 pass  # they stand alone by now
         return lesson

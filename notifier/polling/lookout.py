@@ -40,6 +40,8 @@ T = TypeVar("T")
 #: Seconds a tick's leave lasts; ticks come every 0.25 s.
 LEAVE: Final = 1.0
 LONGEST_WAIT: Final = 5.0
+#: When a new ID falls due: before all that is overdue, however much that is.
+FIRST: Final = 0.0
 #: Words of states that are warned of, at most.
 MOST_WORDS: Final = 100
 
@@ -107,7 +109,7 @@ class Lookout:
             entry.join(open_)
             return
         self._watched[open_.id] = Watched(open_)
-        self._agenda.add(open_.id, now, now)
+        self._agenda.add(open_.id, FIRST, now)
         self._conduct.welcome(now)
         self._bell.ring()
 
@@ -214,7 +216,8 @@ class Lookout:
     async def _learn(self, sent: _Sent, observations: Sequence[Observation]) -> None:
         asked, held = len(observations), [seen.id for seen in observations if not seen.absent]
         if sent.split is None and self._conduct.knows_none(asked=asked, held=len(held)):
-            self._conduct.knew_none(f"none of the {asked} IDs asked is in the reply", sent_at=sent.at)
+            what = f"none of the {asked} IDs asked, such as {sent.ask.ids[0]}, is in the reply"
+            self._conduct.knew_none(what, sent_at=sent.at, asked=asked, watched=len(self._watched))
             self._put_back(sent)
             return
         self._conduct.answered(sent_at=sent.at, asked=asked, held=len(held), multi=sent.ask.multi)
@@ -359,7 +362,7 @@ class Lookout:
         """Learn from it once it has taught something; what it has not asked about goes back on the agenda."""
         if not split.done or split not in self._splits:
             return
-        lesson = self._conduct.learn(split)
+        lesson = self._conduct.learn(split, watched=len(self._watched))
         if lesson is Lesson.MULTI_UNUSABLE:
             blamed, over = list(self._watched), list(self._splits)  # the others would only teach the same
         else:

@@ -13,7 +13,8 @@ from enum import StrEnum
 from typing import Final, Self
 
 #: A provider that answered about any ID within this many seconds knows its IDs; one reply without is then no sign.
-ANSWERED_LATELY: Final = 60.0
+#: Long enough that thousands of dead IDs, asked in turn, do not make a provider look dead between two good ones.
+ANSWERED_LATELY: Final = 600.0
 #: Longest `Retry-After` that is honoured.
 RETRY_AFTER_LIMIT: Final = 600.0
 UNKNOWN_AGE: Final = timedelta(minutes=10)
@@ -38,6 +39,8 @@ _PAUSES: Final = {
     Trouble.REFUSED: (30.0, 300.0),
     Trouble.ABSENT: (5.0, 300.0),
 }
+#: Pause under ABSENT while there are IDs that were not asked about yet: the next ones may be known.
+UNTRIED_PAUSE: Final = 1.0
 #: Doublings after which every pause is at its longest; keeps the power small.
 _DOUBLINGS: Final = 20
 
@@ -83,9 +86,15 @@ class Standing:
         """After `ProviderRefused`."""
         return self._strike(Trouble.REFUSED, now, asked_at=asked_at, reason=reason)
 
-    def absent(self, now: float, *, asked_at: float, reason: str) -> Self:
-        """After a reply for which `knows_none` holds, or a batch that was refused down to every single ID."""
-        return self._strike(Trouble.ABSENT, now, asked_at=asked_at, reason=reason)
+    def absent(self, now: float, *, asked_at: float, reason: str, untried: bool = False) -> Self:
+        """After a reply for which `knows_none` holds, or a batch that was refused down to every single ID.
+
+        While other IDs are `untried` the pause is short, and it does not grow.
+        """
+        struck = self._strike(Trouble.ABSENT, now, asked_at=asked_at, reason=reason)
+        if not untried or struck is self:
+            return struck
+        return replace(struck, strikes=0, until=now + UNTRIED_PAUSE)
 
     def welcome(self, now: float) -> Self:
         """After a new registration: a provider that knew none of the IDs may know this one, and is asked at once."""

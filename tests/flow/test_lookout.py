@@ -679,3 +679,30 @@ async def test_one_split_that_proves_the_multi_route_gone_ends_them_all(store: S
         await stage.watch(*map(request, ids))
         await stage.ticks(8)
         assert (await store.counts()).watches == {WatchStatus.SATISFIED: 60}
+
+
+async def test_dead_ids_do_not_starve_good_ones(store: SqliteStore) -> None:
+    """A new ID is asked about before all that is overdue; with hundreds of dead ones the good ones are still in time."""
+    dead, good = some(900), ["good-1", "good-2", "good-3"]
+    async with watching(store, rate=5.0) as stage:
+        await stage.watch(*map(request, dead))
+        await stage.ticks(6)
+        assert "api_key" in stage.health.troubles["provider luma"]
+        stage.upstream.states |= dict.fromkeys(good, "queued")
+        await stage.watch(*map(request, good))
+        await stage.tick(0.25)
+        assert set(good) <= set(stage.upstream.asked[-1].ids)
+        assert not stage.health.troubles
+        stage.upstream.states |= dict.fromkeys(good, "completed")
+        await stage.ticks(15)
+        assert (await store.counts()).watches[WatchStatus.SATISFIED] == 3
+
+
+async def test_ids_that_were_not_tried_are_tried_without_long_pauses(store: SqliteStore) -> None:
+    """One known ID behind hundreds of dead ones is found at a batch a second, however often none was held."""
+    ids = some(900)
+    async with watching(store, rate=5.0) as stage:
+        await stage.watch(*map(request, ids))
+        stage.upstream.states[ids[-1]] = "completed"
+        await stage.ticks(15)
+        assert (await store.counts()).watches[WatchStatus.SATISFIED] == 1
