@@ -179,6 +179,9 @@ class Conduct:
         if standing is self._standing:  # of a request sent before the trouble began: nothing new
             return
         self._standing = standing
+        fresh = self._health.trouble(self._part, standing.reason)
+        if not fresh and not standing.strikes:  # the same trouble, with other IDs
+            return
         log = _log.error if standing.paused else _log.warning
         log(
             telemetry.PROVIDER_PAUSED,
@@ -187,7 +190,6 @@ class Conduct:
             error=standing.reason,
             again_in_s=round(max(0.0, standing.until - self._clock.monotonic()), 1),
         )
-        self._health.trouble(self._part, standing.reason)
 
     def _recover(self, sent_at: float) -> None:
         standing = self._standing.answered(asked_at=sent_at)
