@@ -689,8 +689,8 @@ async def test_dead_ids_do_not_starve_good_ones(store: SqliteStore) -> None:
         await stage.ticks(6)
         assert "api_key" in stage.health.troubles["provider luma"]
         stage.upstream.states |= dict.fromkeys(good, "queued")
-        await stage.watch(*map(request, good))
         before = len(stage.upstream.asked)
+        await stage.watch(*map(request, good))
         await stage.tick(0.25)
         assert set(good) <= set(stage.upstream.asked[before].ids)
         assert not stage.health.troubles
