@@ -419,6 +419,24 @@ async def test_outcomes_wait_for_the_store_and_come_before_new_claims(store: Sql
         assert sorted(sent) == some(4)
 
 
+async def test_outcomes_outlive_their_leases(store: SqliteStore) -> None:
+    """A store that could not write for an hour, and upkeep first when it can: no callback is posted twice."""
+    async with sending(store) as stage:
+        gate = stage.callbacks.gates["studio.example.com"] = anyio.Event()
+        await stage.owe(*some(3))
+        await stage.turn()
+        stage.port.down = True
+        gate.set()
+        await quiet(store)
+        stage.clock.advance(3600)
+        stage.port.down = False
+        assert await stage.dispatcher.free_lapsed() == 0
+        stage.health.well(STORE)
+        await stage.turn()
+        assert await statuses(store) == {DeliveryStatus.DELIVERED: 3}
+        assert len(stage.callbacks.posts) == 3
+
+
 async def test_hand_back_writes_outcomes_that_waited(store: SqliteStore) -> None:
     """A stop right after the store came back loses no outcome either."""
     async with sending(store) as stage:
