@@ -119,9 +119,14 @@ def _ipv6(text: str) -> str:
     if "%" in text:
         raise ValueError("An IPv6 address in a URL may have no zone (%…).")
     try:
-        return IPv6Address(text).compressed
+        address = IPv6Address(text)
     except ValueError:
         raise ValueError(f"{text!a} is not an IPv6 address.") from None
+    if address.ipv4_mapped is None:
+        return address.compressed
+    # Python 3.13 writes these with dots and 3.12 without; a URL is an identity, and must not change with either.
+    high, low = divmod(int(address.ipv4_mapped), 0x10000)
+    return f"::ffff:{high:x}:{low:x}"
 
 
 def _host(text: str) -> str:

@@ -52,7 +52,7 @@ class Registrar:
         with anyio.CancelScope(shield=True):  # what is committed is told to the poller, whoever gave up waiting for it
             answers = await self._add(requests, keep_first=keep_first)
         for answer in answers:
-            if answer.open is not None:
+            if answer.open is not None and answer.outcome is not Outcome.EXISTING:
                 self._welcome(answer.open)
         if any(answer.owed for answer in answers):
             self._deliveries.ring()
