@@ -2,7 +2,8 @@
 
 expand: `${NAME}` · keys: where secrets stand and come from · values, secret_values, targets: how one value is read ·
 shapes: every key there is · faults: complaints as sentences · records: shapes into records · load: the whole way ·
-manual: `docs/configuration.md`. Nothing is guessed: an unknown key, or a value that would not act, is refused.
+hints: why a line is no YAML · manual: `docs/configuration.md`.
+Nothing is guessed: an unknown key, or a value that would not act, is refused.
 """
 
 from notifier.config.keys import Origin, SecretSource

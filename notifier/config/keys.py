@@ -25,8 +25,9 @@ PLACES: Final[tuple[Path, ...]] = (
     ("endpoints", "*", "headers", "*"),
     ("callbacks", "secret"),
 )
-#: The one of them whose members are places too.
+#: The one of them that may be a list, whose members are places then; those of `{file: PATH}` never are.
 _MAY_BE_LIST: Final[Path] = PLACES[1]
+_IN_LIST: Final[Path] = PLACES[2]
 WAYS: Final = "text, ${NAME}, {file: PATH} or {credential: NAME}"
 #: Bytes of a secret's file at most.
 _LIMIT: Final = 16 * 1024
@@ -100,7 +101,9 @@ def places(value: Any) -> Iterator[tuple[Path, Any]]:
     """Each place of `value` that holds a secret: its path, and the mapping or list it stands in."""
     for pattern in PLACES:
         for path, holder in _matching(value, pattern, ()):
-            if pattern != _MAY_BE_LIST or not isinstance(holder[path[-1]], list):
+            whole = pattern == _MAY_BE_LIST and isinstance(holder[path[-1]], list)
+            within = pattern == _IN_LIST and not isinstance(holder, list)
+            if not whole and not within:
                 yield path, holder
 
 

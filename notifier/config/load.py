@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from notifier.config.expand import expand, expand_text, expanded_places, plain
 from notifier.config.faults import faults_of
+from notifier.config.hints import hint
 from notifier.config.keys import SecretReader, SecretSource, is_place, sources
 from notifier.config.records import absolute, base_of, faults_between, known, settings_from, sketch
 from notifier.config.shapes import ConfigShape
@@ -118,7 +119,8 @@ def _document(path: str) -> tuple[Document, list[Fault]]:
     try:
         return read_yaml(content), []
     except TextError as error:
-        faults = [_braced(_discreet(fault), content) for fault in error.faults]
+        told = [_discreet(fault) for fault in error.faults]
+        faults = [dataclasses.replace(fault, message=fault.message + hint(fault, content)) for fault in told]
         if error.document is None:
             raise _error(path, faults) from None
         return error.document, faults
@@ -130,11 +132,21 @@ def _bytes(path: str) -> bytes:
             content = opened.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        message = f"The configuration cannot be read: {reason}. Name another with --config FILE."
+        message = f"The configuration cannot be read: {reason}. {_remedy(error)}"
         raise _error(path, [Fault(message=message)]) from None
     if len(content) > MAX_BYTES:
         raise _error(path, [Fault(message=f"The file is larger than {MAX_BYTES // 2**20} MiB.")])
     return content
+
+
+def _remedy(error: OSError | ValueError) -> str:
+    match error:
+        case FileNotFoundError():
+            return "Copy config.example.yaml there, or name another with --config FILE."
+        case PermissionError():
+            return "Run this as root or as the user that runs notifier."
+        case _:
+            return "Name another with --config FILE."
 
 
 def _discreet(fault: Fault) -> Fault:
@@ -142,16 +154,6 @@ def _discreet(fault: Fault) -> Fault:
     if not is_place(fault.path) or fault.message.endswith(_TWICE):
         return fault
     return dataclasses.replace(fault, message="This is not plain text to YAML. Put the secret in quotes.")
-
-
-def _braced(fault: Fault, content: bytes) -> Fault:
-    """A word on the most usual reason why a line is not YAML: `{api_key: ${KEY}}`."""
-    line = (
-        content.splitlines()[fault.line - 1 : fault.line] if fault.line and fault.message.startswith("Not YAML") else []
-    )
-    if not any(b"${" in each for each in line):
-        return fault
-    return dataclasses.replace(fault, message=fault.message + ' Inside { } and [ ] put quotes around "${NAME}".')
 
 
 def _not_a_mapping(document: Document) -> Fault:

@@ -8,10 +8,11 @@ from datetime import timedelta
 from typing import Any, Final, get_args, get_origin
 
 from annotated_types import MaxLen
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
 from notifier.config.faults import SECTIONS
+from notifier.config.shapes import listed
 from notifier.config.values import Rate, Reading
 from notifier.intake.text import Path
 
@@ -35,6 +36,7 @@ This page is printed by the program: `python -m notifier.config`.
 - **A changed secret** acts after a reload where it comes from a file or stands in the configuration. It needs a restart
   where it comes from the environment or is a credential. `notifier check` says which is which.
 - **Relative paths** start at the directory of the configuration file.
+- A heading with nothing but comments below it counts as not there.
 - YAML anchors, aliases, tags, duplicate keys and unquoted dates are refused.
 - A reload refuses a change of `store` or `drop.directory`: they need a restart.
 """
@@ -113,7 +115,9 @@ def _accepts(name: str, field: FieldInfo) -> str:
     if origin is dict:
         return f"a mapping; each {'value' if name == 'headers' else 'key'} is {reading.accepts}"
     if origin is list:
-        return f"a list of {f'1 to {most}' if most else 'any length'}; each entry is {reading.accepts}"
+        lone = any(isinstance(each, BeforeValidator) and each.func is listed for each in field.metadata)
+        length = f"1 to {most}" if most else "any length"
+        return f"{'one or a list' if lone else 'a list'} of {length}; each entry is {reading.accepts}"
     return reading.accepts
 
 

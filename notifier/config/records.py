@@ -118,6 +118,10 @@ def faults_between(shape: ConfigShape, document: Document) -> Iterator[Fault]:
 
     if not shape.providers:
         yield fault(("providers",), "No provider is configured, so nothing can be polled. Add one below providers:.")
+    for name, provider in shape.providers.items():
+        if "batch" in provider.model_fields_set and provider.batch and not codec(provider.kind).multi:
+            message = f"{provider.kind} has no route for many IDs. Write batch: off, or take the key out."
+            yield fault(("providers", name, "batch"), message)
     if not shape.endpoints and shape.callbacks is None:
         message = "Nobody would be called: add an endpoint below endpoints:, or a callbacks: section."
         yield fault(("endpoints",), message)

@@ -31,7 +31,7 @@ def _default(record: type, name: str) -> Any:
     return next(field.default for field in dataclasses.fields(record) if field.name == name)
 
 
-def _listed(value: Any) -> Any:
+def listed(value: Any) -> Any:
     """One value stands for a list of one."""
     return value if isinstance(value, list) else [value]
 
@@ -91,7 +91,7 @@ class EndpointShape(_Section):
 
     url: Annotated[str, EndpointUrl()] = Field(description="Where callbacks are sent. It may be on this machine.")
     secret: Annotated[
-        list[Annotated[Secret, SigningKey()]], BeforeValidator(_listed), Field(min_length=1, max_length=10)
+        list[Annotated[Secret, SigningKey()]], BeforeValidator(listed), Field(min_length=1, max_length=10)
     ] = Field(description="Signs the callbacks. One, or a list of up to 10, newest first, while receivers change over.")
     events: Annotated[frozenset[str] | None, EventTypes()] = Field(
         default=None, description="The event types that are sent; others are recorded and not sent. By default all."
@@ -136,7 +136,7 @@ class DropShape(_Section):
     provider: Annotated[str | None, Text("the name of a provider")] = Field(
         default=None, description="For entries that name none. By default the only provider there is."
     )
-    notify: Annotated[list[Annotated[str, Text("the name of an endpoint")]], BeforeValidator(_listed)] = Field(
+    notify: Annotated[list[Annotated[str, Text("the name of an endpoint")]], BeforeValidator(listed)] = Field(
         default=[], description="Endpoints, for entries that name none. By default the only endpoint there is."
     )
     state: Annotated[str, Text("queued, running or completed")] = Field(

@@ -224,7 +224,7 @@ class FilePath(Text):
 class EventTypes(Reading):
     """A list of event types; none at all would be an endpoint that is never told anything."""
 
-    accepts = "a list out of " + ", ".join(TYPES)
+    accepts = "one or a list out of " + ", ".join(TYPES)
 
     def read(self, value: Any) -> frozenset[str]:
         names = value if isinstance(value, list) else [value]

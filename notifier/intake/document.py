@@ -21,6 +21,13 @@ MAX_FAULTS: Final = 200
 _MAX_NAMES: Final = 20
 #: Digits of one number, at most; beyond, a number is meant as text.
 MAX_DIGITS: Final = 40
+#: Values in one document at most, lists and mappings among them: twelve for each of 100,000 watches. Bytes alone are no
+#: bound: 16 MiB of `{},` take 1.2 GB once they are built.
+MAX_VALUES: Final = 1_200_000
+TOO_MANY: Final = f"There are more than {MAX_VALUES:,} values in it; split it."
+#: Items of its outermost list at most: as many as may be watched.
+MAX_ITEMS: Final = 100_000
+TOO_LONG: Final = f"There are more than {MAX_ITEMS:,} items in this list; split it."
 
 
 class Document:
@@ -30,8 +37,8 @@ class Document:
 
     def __init__(self, value: Any, spots: Any = None) -> None:
         self.value = value
-        #: A tree like `value`: (line, spots by key or index) for a collection, (line, written) for a scalar that is not
-        #: text, a line for text; None where lines are not known.
+        #: A tree like `value`: (line, [spots in the order of keys or items]) for a collection, (line, written) for a
+        #: scalar that is not text, a line for text; None where lines are not known.
         self._spots = spots
 
     def line(self, path: Path) -> int | None:
@@ -46,11 +53,12 @@ class Document:
         return spot[1] if isinstance(spot, tuple) and isinstance(spot[1], str) else None
 
     def _spot(self, path: Path, *, nearest: bool) -> Any:
-        spot = self._spots
+        spot, value = self._spots, self.value
         for step in path:
             try:
-                spot = spot[1][step]
-            except (KeyError, IndexError, TypeError):
+                spot = spot[1][step if type(value) is list else list(value).index(step)]
+                value = value[step]
+            except (KeyError, IndexError, TypeError, ValueError):
                 return spot if nearest else None
         return spot
 

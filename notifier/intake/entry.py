@@ -5,13 +5,12 @@ drop file, in a watch file and in the configuration. One entry makes a watch for
 are checked against what is configured (`Known`): a misspelt one is told at once, not when a callback fails to come.
 """
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Final
-
-import orjson
 
 from notifier.delivery.addresses import normalise_url, origin, parse_allow, url_refusal
 from notifier.errors import Fault
@@ -80,10 +79,8 @@ class Reading:
         self.known = known
         self.faults: list[Fault] = []
         self.requests: list[WatchRequest] = []
-        self._allow = parse_allow(known.callback_allow)
         self._lines = lines
         self._source = source
-        self._callback = lru_cache(maxsize=1_024)(self._read_callback)
 
     # ---- faults
     def fault(self, path: Path, message: str) -> None:
@@ -105,7 +102,7 @@ class Reading:
             return value.strip()
         if isinstance(value, (dict, list)) or value is None:
             raise self.wrong(path, f"{path[-1]} must be text.")
-        written = (None if self._lines is None else self._lines.written(path)) or orjson.dumps(value).decode()
+        written = (None if self._lines is None else self._lines.written(path)) or json.dumps(value)
         raise self.wrong(path, f'{path[-1]} must be text; quote it: "{printable(written, 64)}".')
 
     # ---- entries
@@ -252,7 +249,8 @@ class Reading:
             raise self.wrong((*path, "callback_url"), "callback_url stands in place of notify; keep one of them.")
         if url is not None:
             at = (*path, "callback_url")
-            found = self._callback(self.text(url, at))
+            text = self.text(url, at)
+            found = _callback(text, self.known.callback_allow) if self.known.callbacks else _NO_CALLBACKS
             if isinstance(found, str):
                 raise self.wrong(at, found)
             return [found]
@@ -277,16 +275,6 @@ class Reading:
         shown = printable(text, 64)
         raise self.wrong(path, f'Endpoint "{shown}" is not configured.{did_you_mean(text, self.known.endpoints)}')
 
-    def _read_callback(self, text: str) -> _Target | str:
-        """The URL's identity and lane, or what is wrong with it."""
-        if not self.known.callbacks:
-            return _NO_CALLBACKS
-        try:
-            url = normalise_url(text)
-        except ValueError as error:
-            return str(error)
-        return url_refusal(url, self._allow) or (EndpointIdentity(url), Lane(origin(url)))
-
     def _timeout(self, entry: Mapping[str, Any], path: Path, settings: KnownProvider | None) -> timedelta | None:
         if entry.get("timeout") is None:
             return None if settings is None else settings.timeout
@@ -309,6 +297,16 @@ class Reading:
             return compact(entry["metadata"])
         except ValueError as error:
             raise self.wrong((*path, "metadata"), str(error)) from None
+
+
+@lru_cache(maxsize=1_024)
+def _callback(text: str, allow: tuple[str, ...]) -> _Target | str:
+    """The URL's identity and lane, or what is wrong with it. Most entries name the same few."""
+    try:
+        url = normalise_url(text)
+    except ValueError as error:
+        return str(error)
+    return url_refusal(url, parse_allow(allow)) or (EndpointIdentity(url), Lane(origin(url)))
 
 
 def _known(names: Collection[str], nothing: str) -> str:

@@ -2,11 +2,15 @@
 
 The standard library reads it: orjson takes the last of two equal keys without a word. Values have no lines (a path is
 enough to find them); a syntax fault has its line.
+
+What it builds is bounded before it is built. Commas and opening brackets are counted in the bytes, and in a large text
+each item of the outer list is read out of a window: one object of a million pairs takes 300 MB on its way to a dict.
 """
 
 import json
 import math
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from notifier.errors import Fault
@@ -14,6 +18,10 @@ from notifier.intake.document import (
     MAX_DEPTH,
     MAX_DIGITS,
     MAX_FAULTS,
+    MAX_ITEMS,
+    MAX_VALUES,
+    TOO_LONG,
+    TOO_MANY,
     Document,
     Path,
     TextError,
@@ -24,6 +32,12 @@ from notifier.intake.document import (
 
 #: An escape that may be half a surrogate pair: such text cannot be written as UTF-8.
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+_HALF: Final = re.compile("[\ud800-\udfff]")
+_BLANKS: Final = re.compile(r"[ \t\n\r]*")
+#: Characters of a text that is read at once, and of the window into a larger one.
+_WINDOW: Final = 1_048_576
+#: Characters of one item of a larger one, at most.
+_ITEM: Final = 262_144
 
 
 class _Json:
@@ -59,16 +73,18 @@ class _Json:
 
 def read_json(data: bytes) -> Document:
     """One JSON value, as strict as YAML here; without lines, but a syntax fault has its line. Raises `TextError`."""
+    if sum(map(data.count, (b",", b"{", b"["))) > MAX_VALUES:
+        raise TextError([Fault(message=TOO_MANY)])
     text = decode(data)
     hooks = _Json()
+    decoder = json.JSONDecoder(
+        object_pairs_hook=hooks.pairs,
+        parse_int=hooks.integer,
+        parse_float=hooks.float,
+        parse_constant=hooks.constant,
+    )
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=hooks.pairs,
-            parse_int=hooks.integer,
-            parse_float=hooks.float,
-            parse_constant=hooks.constant,
-        )
+        value = decoder.decode(text) if len(text) <= _WINDOW else list(_items(text, decoder))
     except json.JSONDecodeError as error:
         message = f"Not JSON: {error.msg} (column {error.colno})."
         raise TextError([Fault(message=message, line=error.lineno)]) from None
@@ -82,28 +98,89 @@ def read_json(data: bytes) -> Document:
     return Document(value)
 
 
+def _items(text: str, decoder: json.JSONDecoder) -> Iterator[Any]:
+    """The items of a list too large to be read at once."""
+    at = _past(text, 0)
+    if text[at : at + 1] != "[":
+        message = f"This is longer than {_WINDOW:,} characters, and not a list; only a list of watches may be."
+        raise TextError([Fault(message=message)])
+    at = _past(text, at + 1)
+    begin, window = at, text[at : at + _WINDOW]
+    count, mark = 0, ","
+    if text[at : at + 1] == "]":
+        mark, at = "]", _past(text, at + 1)
+    while mark == ",":
+        if begin + len(window) - at < _ITEM:
+            begin, window = at, text[at : at + _WINDOW]
+        item, end = _item(text, begin, window, at, decoder)
+        count += 1
+        if count > MAX_ITEMS:
+            raise TextError([Fault(message=TOO_LONG, line=text.count("\n", 0, at) + 1)])
+        yield item
+        end = _past(text, end)
+        mark, at = text[end : end + 1], _past(text, end + 1)
+        if mark not in ("]", ","):
+            raise json.JSONDecodeError("Expecting ',' delimiter", text, end)
+    if at < len(text):
+        raise json.JSONDecodeError("Extra data", text, at)
+
+
+def _item(text: str, begin: int, window: str, at: int, decoder: json.JSONDecoder) -> tuple[Any, int]:
+    """The item at `at`, and where it ends. `window` is the text from `begin`."""
+    try:
+        item, end = decoder.raw_decode(window, at - begin)
+    except json.JSONDecodeError as error:
+        cut = begin + len(window) < len(text)
+        if cut and (error.msg.startswith("Unterminated") or error.pos > len(window) - 8):
+            line = text.count("\n", 0, at) + 1
+            raise TextError([Fault(message=f"One item is longer than {_ITEM:,} characters.", line=line)]) from None
+        raise json.JSONDecodeError(error.msg, text, begin + error.pos) from None
+    return item, begin + end
+
+
+def _past(text: str, at: int) -> int:
+    """Where the blanks at `at` end."""
+    blanks = _BLANKS.match(text, at)
+    return blanks.end() if blanks else at
+
+
 def _walk(value: Any, twice: dict[int, str], *, surrogates: bool) -> list[Fault]:
     """Faults of depth, of keys that stand twice, and of half surrogate pairs, with their paths."""
     faults: list[Fault] = []
-    waiting: list[tuple[Path, Any]] = [((), value)]
-    while waiting and len(faults) < MAX_FAULTS:
-        path, item = waiting.pop()
+    for path, item in _parts(value, ()):
         if len(path) > MAX_DEPTH:
             return [Fault(message=f"Lists and objects are more than {MAX_DEPTH} deep.", path=show_path(path[:4]))]
         if id(item) in twice:
             key = twice[id(item)]
             faults.append(Fault(message=f'"{printable(key, 64)}" stands twice here; keep one.', path=show_path(path)))
-        members = item.items() if type(item) is dict else enumerate(item) if type(item) is list else ()
-        for step, member in members:
-            if surrogates and (_half(step) or _half(member)):
-                at = path if _half(step) else (*path, step)
-                faults.append(Fault(message="Half of a surrogate pair (\\ud8…) is not text.", path=show_path(at)))
-            if type(member) is dict or type(member) is list:
-                waiting.append(((*path, step), member))
-    if surrogates and _half(value):
-        faults.append(Fault(message="Half of a surrogate pair (\\ud8…) is not text."))
-    return faults
+        if surrogates:
+            at = (at for at, text in _texts(item, path) if _HALF.search(text))
+            faults += [Fault(message="Half of a surrogate pair (\\ud8…) is not text.", path=show_path(p)) for p in at]
+        if len(faults) >= MAX_FAULTS:
+            break
+    return faults[:MAX_FAULTS]
 
 
-def _half(value: Any) -> bool:
-    return type(value) is str and any("\ud800" <= char <= "\udfff" for char in value)
+def _parts(item: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    """`item` and every collection in it, down to one level too deep."""
+    yield path, item
+    if len(path) > MAX_DEPTH:
+        return
+    for step, member in _members(item):
+        if type(member) is dict or type(member) is list:
+            yield from _parts(member, (*path, step))
+
+
+def _members(item: Any) -> Iterable[tuple[str | int, Any]]:
+    return item.items() if type(item) is dict else enumerate(item) if type(item) is list else ()
+
+
+def _texts(item: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    """The texts that stand in `item` itself, its keys among them."""
+    if type(item) is str:
+        yield path, item
+    for step, member in _members(item):
+        if type(step) is str:
+            yield path, step
+        if type(member) is str:
+            yield (*path, step), member

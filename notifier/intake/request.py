@@ -4,12 +4,15 @@ Owns the forms of a drop file: one watch or a list of them as JSON or YAML, or o
 large a file may be. What an entry may say is `entry`'s.
 """
 
+import re
+from codecs import BOM_UTF8
+from io import BytesIO
 from typing import Any, Final
 
 from notifier.errors import Fault, InvalidWatch
 from notifier.intake.entry import MAX_WATCHES, Known, KnownProvider, Reading
 from notifier.intake.quantity import parse_duration, parse_rate
-from notifier.intake.text import Document, Path, TextError, decode, read_json, read_yaml
+from notifier.intake.text import MAX_FAULTS, Document, Path, TextError, decode, read_json, read_yaml
 from notifier.model import WatchRequest
 
 __all__ = [
@@ -31,6 +34,11 @@ __all__ = [
 MAX_BYTES: Final = 16 * 1024 * 1024
 #: Kinds of drop file.
 SUFFIXES: Final = (".json", ".yaml", ".yml", ".txt")
+#: What shows that a line of a `.txt` file is more than an ID.
+_NOT_AN_ID: Final = re.compile(r"^[{\[\"']|[\s,]")
+_NO_LINE: Final = (
+    "This is more than one ID. Write one ID a line, without quotes; JSON and YAML go in .json and .yaml files."
+)
 
 
 def requests_from(
@@ -98,16 +106,30 @@ def _all_faults(error: TextError, known: Known, source: str) -> list[Fault]:
 def _parse_lines(data: bytes, known: Known) -> list[WatchRequest]:
     """One ID a line; blank lines and lines that begin with # are skipped."""
     try:
-        text = decode(data)
+        ids = _ids(data)
     except TextError as error:
         raise InvalidWatch(error.faults) from None
-    ids = [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1)]
-    ids = [(number, id_) for number, id_ in ids if id_ and not id_.startswith("#")]
     if not ids:
         raise InvalidWatch([Fault(message="The file holds no ID; write one a line.")])
-    spots = (1, [(number, {"id": number}) for number, _ in ids])
-    lines = Document([{"id": id_} for _, id_ in ids], spots)
+    if faults := [Fault(message=_NO_LINE, line=number) for number, id_ in ids if _NOT_AN_ID.search(id_)]:
+        raise InvalidWatch(faults[:MAX_FAULTS])
+    lines = Document([{"id": id_} for _, id_ in ids], (1, [(number, [number]) for number, _ in ids]))
     try:
         return requests_from(lines.value, known, lines=lines, source="")
     except InvalidWatch as error:
         raise InvalidWatch([Fault(message=f.message, line=f.line) for f in error.faults]) from None
+
+
+def _ids(data: bytes) -> list[tuple[int, str]]:
+    """IDs and their lines. It goes line by line: a list of all lines that a file may hold takes 1 GB."""
+    decode(data)  # refuses what is not UTF-8
+    found: list[tuple[int, str]] = []
+    for number, raw in enumerate(BytesIO(data.removeprefix(BOM_UTF8)), start=1):
+        id_ = raw.decode().strip()
+        if not id_ or id_.startswith("#"):
+            continue
+        if len(found) == MAX_WATCHES:
+            message = f"There are more than {MAX_WATCHES:,} IDs in this file; split it."
+            raise TextError([Fault(message=message, line=number)])
+        found.append((number, id_))
+    return found

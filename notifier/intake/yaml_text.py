@@ -19,6 +19,10 @@ from notifier.intake.document import (
     MAX_DEPTH,
     MAX_DIGITS,
     MAX_FAULTS,
+    MAX_ITEMS,
+    MAX_VALUES,
+    TOO_LONG,
+    TOO_MANY,
     Document,
     Path,
     TextError,
@@ -41,6 +45,12 @@ _DOUBTFUL: Final = re.compile(
     r"|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?"
     r"|[-+]?[0-9][0-9_]*\.?[0-9_]*(?:[eE][-+]?[0-9]+)?"
 )
+
+
+#: Values that a list or mapping counts for: with its lines it takes as much memory.
+_COLLECTION: Final = 3
+#: Keys that are kept once for all mappings, at most.
+_KEYS: Final = 256
 
 
 class _Doubt(Exception):
@@ -79,7 +89,8 @@ class _Frame:
     def __init__(self, *, is_map: bool) -> None:
         self.is_map = is_map
         self.value: Any = {} if is_map else []
-        self.spots: Any = {} if is_map else []
+        #: In the order of `value`.
+        self.spots: list[Any] = []
         #: The key read last.
         self.key = ""
         #: True where the value of `key` comes next.
@@ -100,6 +111,9 @@ class _Reading:
         self.value: Any = None
         self.spots: Any = None
         self._documents = 0
+        self._room = MAX_VALUES
+        #: Keys that were met first: the parser makes a new text of each.
+        self._keys: dict[str, str] = {}
 
     def read(self, text: str) -> Document:
         try:
@@ -160,6 +174,7 @@ class _Reading:
         if len(self.frames) >= MAX_DEPTH:
             self._fault(event, f"Lists and mappings are more than {MAX_DEPTH} deep here.")
             raise _Stop
+        self._room -= _COLLECTION - 1
         frame = _Frame(is_map=is_map)
         self._put(frame.value, (event.start_mark.line + 1, frame.spots))
         self.frames.append(frame)
@@ -175,8 +190,13 @@ class _Reading:
         if not self.frames:
             self.value, self.spots = value, spot
             return
+        self._room -= 1
+        if self._room < 0:
+            raise self._too_large(TOO_MANY, spot)
         frame = self.frames[-1]
         if not frame.is_map:
+            if len(frame.value) == MAX_ITEMS:
+                raise self._too_large(TOO_LONG, spot)
             frame.value.append(value)
             frame.spots.append(spot)
         elif not frame.pending:
@@ -185,7 +205,7 @@ class _Reading:
             # A key's line is where a person looks; the first of two equal keys is kept.
             if frame.key not in frame.value:
                 frame.value[frame.key] = value
-                frame.spots[frame.key] = spot if type(spot) is int else (frame.key_line, spot[1])
+                frame.spots.append(frame.key_line if type(spot) is int else (frame.key_line, spot[1]))
             frame.pending = False
 
     def _key(self, frame: _Frame, value: Any, spot: Any) -> None:
@@ -193,7 +213,9 @@ class _Reading:
         frame.key_line = line
         frame.pending = True
         if type(value) is str:
-            frame.key = value
+            frame.key = self._keys.get(value) or value
+            if len(self._keys) < _KEYS:
+                self._keys[frame.key] = frame.key
             if value in frame.value:
                 path = (*self._path(), value)
                 self._add(f'"{printable(value, 64)}" stands twice here; keep one.', path, line)
@@ -204,6 +226,11 @@ class _Reading:
         else:
             self._add("A key must be text, not a list or a mapping.", self._path(), line)
             raise _Stop
+
+    @staticmethod
+    def _too_large(message: str, spot: Any) -> TextError:
+        """Nothing else is looked for: what was read so far is dropped."""
+        return TextError([Fault(message=message, line=spot if type(spot) is int else spot[0])])
 
     def _path(self) -> Path:
         """Of the innermost open collection."""

@@ -117,6 +117,27 @@ async def test_other_files_are_left_alone(tmp_path: Path) -> None:
         assert box.here() == sorted([*names, "sub.json"])
 
 
+async def test_many_files_are_one_line_of_the_log(tmp_path: Path) -> None:
+    """A lone file is told of by its name; of many that are taken together, how many; their names for debugging."""
+    async with drop_box(tmp_path / "d", start=False) as box:
+        for number in range(20):
+            (box.path / f"{number}.json").write_text(json.dumps({"id": f"id{number}"}))
+    with capture_logs() as logs:
+        async with drop_box(tmp_path / "d", settle=NEVER) as box:
+            await box.until_moved("done", *(f"{number}.json" for number in range(20)))
+            box.rename_in("alone.txt", "one\n")
+            await box.until_moved("done", "alone.txt", *(f"{number}.json" for number in range(20)))
+            await box.door.registered(21)
+            with anyio.fail_after(20):
+                while logs[-1].get("file") != "alone.txt":  # noqa: ASYNC110  a log sets no event
+                    await anyio.sleep(0.005)
+    told = [log for log in logs if log["event"] == "drop.accepted"]
+    assert {log["file"] for log in told if log["log_level"] == "debug"} == {f"{number}.json" for number in range(20)}
+    many, alone = (log for log in told if log["log_level"] == "info")
+    assert (many["files"], many["watches"], many["to"]) == (20, 20, "done")
+    assert (alone["file"], alone["watches"]) == ("alone.txt", 1)
+
+
 async def test_thousands_of_files_are_all_taken(tmp_path: Path) -> None:
     """More files than one batch holds are registered and moved, each once."""
     async with drop_box(tmp_path / "d", start=False) as box:
@@ -202,7 +223,7 @@ async def test_odd_names_do_no_harm(tmp_path: Path) -> None:
             with anyio.fail_after(20):
                 while box.here():  # noqa: ASYNC110  a file system sets no event
                     await anyio.sleep(0.005)
-        told = [log["file"] for log in logs if log["event"] == "drop.accepted"]
+        told = [log["file"] for log in logs if log["event"] == "drop.accepted" and "file" in log]
         assert len(told) == len(names)
         assert all(name.isprintable() for name in told)
         assert all(path.suffix == ".json" for path in (box.path / "done").iterdir())
@@ -351,6 +372,23 @@ async def test_a_directory_that_is_not_safe_is_refused(
         spoil(path)
         with pytest.raises(ConfigError, match=words):
             await box.drop.run()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.rename(path.with_name("elsewhere")),
+        lambda path: path.chmod(0o777),
+        lambda path: ((path / "done").rmdir(), (path / "done").write_text("")),
+    ],
+)
+async def test_upkeep_and_status_outlive_the_directory(tmp_path: Path, spoil: Callable[[Path], object]) -> None:
+    """Where it is gone or not safe any more, nothing is pruned or counted, and nothing is raised."""
+    async with drop_box(tmp_path / "d", start=False) as box:
+        assert await box.drop.counts() == {"done": 0, "rejected": 0, "waiting": 0}
+        spoil(box.path)
+        assert await box.drop.prune(NOW) == 0
+        assert await box.drop.counts() == {}
 
 
 def test_subdirectories_are_made_like_their_parent(tmp_path: Path) -> None:

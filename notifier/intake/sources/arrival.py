@@ -152,7 +152,7 @@ def _read(fd: int, name: str, waiting: Waiting, known: Known, *, settled: bool) 
     if not settled and not _ends_like_json(fd, before.st_size):
         return NotYet(name=name)
     try:
-        body = _bytes_of(fd)
+        body = _bytes_of(fd, before.st_size)
         if key_of(os.fstat(fd)) != key:
             return NotYet(name=name)
         requests = tuple(parse_drop(name, body, known))
@@ -169,10 +169,10 @@ def _ends_like_json(fd: int, size: int) -> bool:
     return os.pread(fd, 64, max(size - 64, 0)).rstrip().endswith((b"}", b"]"))
 
 
-def _bytes_of(fd: int) -> bytes:
-    """The whole file, or one byte more than is allowed."""
+def _bytes_of(fd: int, size: int) -> bytes:
+    """The whole file of `size` bytes, or one byte more than is allowed. That it grew meanwhile, its key tells."""
     parts: list[bytes] = []
-    left = MAX_BYTES + 1
+    left = min(size, MAX_BYTES + 1)
     while left > 0 and (part := os.read(fd, min(left, 1 << 20))):
         parts.append(part)
         left -= len(part)

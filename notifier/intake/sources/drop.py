@@ -247,8 +247,7 @@ class DropDirectory:
             for one in taken:
                 if one.fd is not None:
                     os.close(one.fd)
-        for (one, why), moved in zip(judged, outcomes, strict=True):
-            self._tell(one, why, moved)
+        self._tell_all(judged, outcomes)
         for one in taken:
             if one.name not in faults:
                 self._waiting.setdefault(one.name, Waiting(renamed=True))  # complete, only not registered yet
@@ -293,6 +292,31 @@ class DropDirectory:
             self._unavailable = False
             faults[one.name] = ()
 
+    def _tell_all(self, judged: Sequence[tuple[Taken, Sequence[Fault]]], outcomes: Sequence[Moved | OSError]) -> None:
+        """Of accepted files a line each where that is one; of many, one for all, and their names for who debugs."""
+        accepted: list[tuple[Taken, Moved]] = []
+        for (one, why), moved in zip(judged, outcomes, strict=True):
+            if isinstance(moved, Moved) and moved.same and not why:
+                accepted.append((one, moved))
+            else:
+                self._tell(one, why, moved)
+        log = _log.info if len(accepted) == 1 else _log.debug
+        for one, moved in accepted:
+            log(
+                telemetry.DROP_ACCEPTED,
+                file=printable(one.name, 200),
+                to=printable(moved.to, 300),
+                watches=len(one.requests),
+            )
+        if len(accepted) > 1:
+            _log.info(
+                telemetry.DROP_ACCEPTED,
+                files=len(accepted),
+                first=printable(accepted[0][0].name, 200),
+                to=DONE,
+                watches=sum(len(one.requests) for one, _ in accepted),
+            )
+
     def _tell(self, one: Taken, why: Sequence[Fault], moved: Moved | OSError) -> None:
         name = printable(one.name, 200)
         if isinstance(moved, OSError):
@@ -304,30 +328,36 @@ class DropDirectory:
             _log.info(
                 telemetry.DROP_RETURNED, file=name, to=printable(moved.to, 300), note="it changed while it was read"
             )
-        elif why:
+        else:
             shown = [str(fault) for fault in why[:5]]
             _log.warning(telemetry.DROP_REJECTED, file=name, to=printable(moved.to, 300), count=len(why), faults=shown)
-        else:
-            _log.info(telemetry.DROP_ACCEPTED, file=name, to=printable(moved.to, 300), watches=len(one.requests))
 
     # ---- upkeep
     async def prune(self, now: datetime) -> int:
-        """Delete files accepted more than seven days ago; how many."""
-        return await run_sync(_with_spool, self._settings.directory, lambda spool: spool.prune(now=now))
+        """Delete files accepted more than seven days ago; how many. 0 where there is no directory to use."""
+        return await run_sync(_with_spool, self._settings.directory, lambda spool: spool.prune(now=now), 0)
 
     async def counts(self) -> Mapping[str, int]:
-        """Files in `done` and in `rejected`, and those `waiting` to be read."""
-        return await run_sync(_with_spool, self._settings.directory, _counts)
+        """Files in `done` and in `rejected`, and those `waiting` to be read; none where there is no directory."""
+        return await run_sync(_with_spool, self._settings.directory, _counts, {})
 
 
 def _counts(spool: Spool) -> dict[str, int]:
     return {DONE: spool.count(DONE), REJECTED: spool.count(REJECTED), "waiting": len(spool.names())}
 
 
-def _with_spool(directory: str, use: Callable[[Spool], _T]) -> _T:
-    """By descriptors of its own: the loop may close its own at any moment."""
-    spool = Spool(directory)
+def _with_spool(directory: str, use: Callable[[Spool], _T], otherwise: _T) -> _T:
+    """By descriptors of its own: the loop may close its own at any moment.
+
+    `otherwise` where the directory is gone or must not be used: the loop tells of that, and who counts goes on.
+    """
+    try:
+        spool = Spool(directory)
+    except (ConfigError, OSError):
+        return otherwise
     try:
         return use(spool)
+    except OSError:
+        return otherwise
     finally:
         spool.close()

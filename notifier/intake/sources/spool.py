@@ -13,6 +13,7 @@ cannot do it, an empty file made with O_EXCL holds the name and is renamed over.
 import ctypes
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -29,6 +30,8 @@ REJECTED: Final = "rejected"
 KEEP_DONE: Final = timedelta(days=7)
 ERROR: Final = ".error"
 _STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
+#: A name that `_targets` made; others are not ours to delete. Stamps as text are in the order of their times.
+_STAMPED: Final = re.compile(r"([0-9]{8}T[0-9]{6}\.[0-9]{6}Z)[-.]")
 #: Bytes of a file's name at most, and what a stamp, a number and `.error` need of it.
 _NAME_MAX: Final = 255
 _NAME_ROOM: Final = 48
@@ -151,9 +154,10 @@ class Spool:
     def prune(self, *, now: datetime) -> int:
         """Delete what was moved to done/ more than `KEEP_DONE` ago; how many."""
         done, gone = self._subdirectories[DONE], 0
+        oldest = _stamp(now - KEEP_DONE)
         for name in _listed(done):
-            moved_at = _moved_at(name)
-            if moved_at is not None and now - moved_at > KEEP_DONE:
+            stamped = _STAMPED.match(name)
+            if stamped and stamped[1] < oldest:
                 with suppress(OSError):  # a directory of that name, or gone already
                     os.unlink(name, dir_fd=done)
                     gone += 1
@@ -238,21 +242,14 @@ def _targets(name: str, now: datetime) -> Iterator[str]:
     if len(raw) > room:
         suffix = raw[-8:]
         name = os.fsdecode(raw[: room - 9] + b"~" + suffix)
-    stamp = now.astimezone(UTC).strftime(_STAMP)
+    stamp = _stamp(now)
     yield f"{stamp}-{name}"
     for number in range(2, 1_000):
         yield f"{stamp}.{number}-{name}"
 
 
-def _moved_at(name: str) -> datetime | None:
-    """The time in a name that `_targets` made; None for others, which are not ours to delete."""
-    head = name[:23]
-    if name[23:24] not in ("-", "."):
-        return None
-    try:
-        return datetime.strptime(head, _STAMP).replace(tzinfo=UTC)
-    except ValueError:
-        return None
+def _stamp(at: datetime) -> str:
+    return at.astimezone(UTC).strftime(_STAMP)
 
 
 def _write_new(directory: int, name: str, text: str) -> None:

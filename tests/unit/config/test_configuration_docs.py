@@ -45,6 +45,39 @@ def test_the_example_loads_with_every_comment_taken_in(tmp_path: Path) -> None:
     assert (len(every.watches), len(every.watch_files)) == (1, 1)
 
 
+@pytest.mark.parametrize("heading", ["watches", "drop", "callbacks"])
+def test_a_heading_taken_in_alone_says_what_else_to_take_in(tmp_path: Path, heading: str) -> None:
+    """Alone it counts as not there, so its line names the key below it; with that key it acts."""
+    lines = EXAMPLE.read_text().splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith(f"# {heading}:"))
+    named = re.fullmatch(rf'# {heading}: +# take the "# " away from (.+:) too', lines[at])
+    assert named
+    assert lines[at + 1].removeprefix("#").strip().startswith(named[1])
+    lines[at : at + 2] = (line.removeprefix("# ") for line in lines[at : at + 2])
+    (tmp_path / "c.yaml").write_text("\n".join(lines))
+    assert getattr(load(str(tmp_path / "c.yaml"), environ=ENVIRON), heading)
+
+
+def test_the_second_secret_of_the_example_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    """Both lines at once are refused, so the example says which one goes."""
+    lines = EXAMPLE.read_text().splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("    # secret: ["))
+    assert "instead of the line above" in lines[at]
+    assert lines[at - 1].startswith("    secret:")
+    lines[at - 1 : at + 1] = [lines[at].replace("# ", "", 1)]
+    (tmp_path / "c.yaml").write_text("\n".join(lines))
+    for name in ("new.key", "old.key"):
+        (tmp_path / name).write_text(KEY)
+    assert len(load(str(tmp_path / "c.yaml"), environ=ENVIRON).endpoints["studio"].secrets) == 2
+
+
+def test_the_reference_says_where_one_stands_for_a_list_of_one() -> None:
+    """`notify: studio` is accepted, so "a list" alone would be half the truth."""
+    for name in ("secret", "events", "notify"):
+        assert re.search(rf"^\| `{name}` \|.*\| one or a list (of|out of) ", reference(), re.MULTILINE), name
+    assert re.search(r"^\| `retry` \|.*\| a list of ", reference(), re.MULTILINE)
+
+
 @pytest.mark.parametrize(("path", "name"), KEYS)
 def test_every_key_is_in_the_example_and_in_the_reference(path: tuple[str, ...], name: str) -> None:
     """No setting is known to the program alone."""

@@ -1,5 +1,6 @@
 """What a right configuration comes to, where its secrets come from, and what a reload may change."""
 
+import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -178,6 +179,18 @@ endpoints:
     assert found[0].renewal == "a change needs a restart"
 
 
+def test_a_secret_by_credential_or_file_is_one_secret(tmp_path: Path) -> None:
+    """`credential:` and `file:` say where the secret is; what stands behind them is no secret of its own."""
+    text = SMALL.replace(f"secret: {KEY}", "secret: {credential: hook}")
+    text += "  other: {url: 'https://b.example/', secret: {file: b.key}}\n"
+    found = sources_of_secrets(written(tmp_path, text))
+    assert [(each.path, each.kind) for each in found] == [
+        ("providers.luma.api_key", Origin.LITERAL),
+        ("endpoints.studio.secret", Origin.CREDENTIAL),
+        ("endpoints.other.secret", Origin.FILE),
+    ]
+
+
 WRONG_WITH = [
     SMALL.replace("k-123", "{0}"),
     SMALL.replace("k-123", "[{0}]"),
@@ -229,10 +242,24 @@ def test_a_store_that_is_not_named_is_told(tmp_path: Path, text: str, sentence: 
 
 
 def test_a_configuration_that_is_not_there_is_told(tmp_path: Path) -> None:
-    """A missing file, and a directory in its place, are ConfigErrors that name --config."""
-    for path in (tmp_path / "none.yaml", tmp_path):
-        with pytest.raises(ConfigError, match=r"cannot be read: .* Name another with --config FILE"):
+    """A missing file says where to get one; a directory in its place, that --config names another."""
+    missing = r"No such file or directory\. Copy config\.example\.yaml there, or name another with --config FILE\."
+    for path, words in (
+        (tmp_path / "none.yaml", missing),
+        (tmp_path, r"directory\. Name another with --config FILE\."),
+    ):
+        with pytest.raises(ConfigError, match=rf"cannot be read: .*{words}$"):
             load(str(path), environ={})
+
+
+def test_a_configuration_of_another_user_says_whom_to_run_as(tmp_path: Path) -> None:
+    """Another file would not help: this one is right, and the user is wrong."""
+    path = written(tmp_path, SMALL)
+    Path(path).chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user reads every file")
+    with pytest.raises(ConfigError, match=r"Permission denied\. Run this as root or as the user that runs notifier\.$"):
+        load(path, environ={})
 
 
 # ---- intake and reload --------------------------------------------------------------------------------------------

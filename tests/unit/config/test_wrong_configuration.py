@@ -7,6 +7,7 @@ import pytest
 
 from notifier.config import load
 from notifier.errors import ConfigError
+from notifier.providers.aimlapi_luma import AimlapiLuma
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ENVIRON = {"KEY": "k-123", "WHSEC": KEY, "NUMBER": "seven", "LEAK": "hunter2-leak", "EMPTY": ""}
@@ -399,6 +400,47 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
         GOOD + "watch_files: [~/w.yaml]\n",
         "6: watch_files[0]: A ~ is not expanded here. Write the whole path, or ${HOME}/ and the rest.",
     ),
+    (
+        STORE + "providers:\n  luma:\n   kind: aimlapi-luma\n    api_key: ${KEY}\n" + ENDPOINTS,
+        "5: Not YAML: mapping values are not allowed in this context. Keys of one mapping begin in the same column; compare with the line above.",
+    ),
+    (
+        STORE + 'providers:\n  luma:\n   kind: aimlapi-luma # ours:\n\n    headers: {A: "${KEY}"}\n' + ENDPOINTS,
+        "6: Not YAML: while parsing a block mapping, did not find expected key. Keys of one mapping begin in the same column; compare with the line above.",
+    ),
+    (
+        STORE + "providers:\n  luma:\n    kind: aimlapi-luma\n   api_key: ${KEY}\n" + ENDPOINTS,
+        "5: Not YAML: while parsing a block mapping, did not find expected key. Keys of one mapping begin in the same column; compare with the line above.",
+    ),
+    (
+        "  " + GOOD,
+        "2: Not YAML: did not find expected <document start>. Keys of one mapping begin in the same column; compare with the line above.",
+    ),
+    (
+        GOOD + "watches:\n  - id: a\n     notify: studio\n",
+        "8: Not YAML: mapping values are not allowed in this context. Keys of one mapping begin in the same column; compare with the line above.",
+    ),
+    (
+        GOOD + "watches:\n  - id: a\n    notify: stu: dio\n",
+        '8: Not YAML: mapping values are not allowed in this context. Put text that has ": " in it in quotes.',
+    ),
+    (
+        provider("base_url: http: //${KEY}"),
+        '8: Not YAML: mapping values are not allowed in this context. Put text that has ": " in it in quotes.',
+    ),
+    (
+        "#\u2028a: b: c\n\n\n",
+        '2: Not YAML: mapping values are not allowed in this context. Put text that has ": " in it in quotes.',
+    ),
+    (provider('base_url: "${KEY}" x'), "8: Not YAML: while parsing a block mapping, did not find expected key."),
+    (
+        STORE + "providers:\n  luma: {kind: aimlapi-luma,\n    api_key: ${KEY}}\n" + ENDPOINTS,
+        "4: Not YAML: while parsing a flow mapping, did not find expected ',' or '}'. Inside { } and [ ] put quotes around \"${NAME}\".",
+    ),
+    (
+        GOOD.replace(KEY, "{credential: 5}"),
+        "5: endpoints.studio.secret: A secret is text, ${NAME}, {file: PATH} or {credential: NAME}.",
+    ),
     (GOOD + "x: &a 1\n", "6: x: Anchors (&a) are not supported; write the value out."),
 ]
 
@@ -407,3 +449,18 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
 def test_a_wrong_configuration_is_told_in_these_words(tmp_path: Path, text: str, sentences: list[str]) -> None:
     """Each fault says where it is, what is wrong and what to write instead, and nothing else is complained of."""
     assert faults(tmp_path, text) == sentences
+
+
+@pytest.mark.parametrize("word", ["on", '"${SWITCH}"'])
+def test_batch_on_is_refused_where_the_api_takes_one_id_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    """It would not act. What is left out, or off, is right there."""
+    monkeypatch.setattr(AimlapiLuma, "multi", False)
+    monkeypatch.setitem(ENVIRON, "SWITCH", "on")
+    assert faults(tmp_path, provider(f"batch: {word}")) == [
+        "8: providers.luma.batch: aimlapi-luma has no route for many IDs. Write batch: off, or take the key out."
+    ]
+    for right in ("", "batch: off"):
+        (tmp_path / "right.yaml").write_text(provider(right))
+        load(str(tmp_path / "right.yaml"), environ=ENVIRON)

@@ -269,11 +269,18 @@ def test_names_and_sizes_are_bounded() -> None:
     assert faults_of("", name="a.csv") == ["What kind of file is this? Its name must end in .json, .yaml, .yml, .txt."]
     assert faults_of(b" " * (MAX_BYTES + 1)) == ["The file is larger than 16 MiB; split it."]
     assert faults_of(b"a\n" * (MAX_WATCHES + 1), name="a.txt") == [
-        "1: 100,001 watches are too many for one list; at most 100,000."
+        "100001: There are more than 100,000 IDs in this file; split it."
     ]
     many = {"id": "a", "provider": "luma", "notify": ["studio", "lab"]}
     with pytest.raises(InvalidWatch, match=r"make more than 100,000 watches of this list; split it\."):
         requests_from([many] * 50_001, MANY, lines=None, source="")
+
+
+def test_a_number_of_any_size_is_refused_as_an_id() -> None:
+    """One that no 64 bits hold is shown as it was written."""
+    assert faults_of('{"id": -9223372036854775809}', name="a.json") == [
+        'id: id must be text; quote it: "-9223372036854775809".'
+    ]
 
 
 def test_faults_are_bounded() -> None:
@@ -372,3 +379,11 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
     """A bare, odd or zero number is not guessed at."""
     with pytest.raises(ValueError, match=r"is not a rate"):
         parse_rate(text)
+
+
+@pytest.mark.parametrize("line", ['{"id":"a-1"}', '["a-1"]', '"a-1"', "a-1 a-2", "a-1,a-2"])
+def test_a_line_that_is_no_id_is_refused(line: str) -> None:
+    """JSON in a .txt file, or two IDs on a line, would be watched for ever and never found."""
+    with pytest.raises(InvalidWatch) as refused:
+        parse_drop("ids.txt", f"b-1\n{line}\n".encode(), ONE)
+    assert [(fault.line, "more than one ID" in fault.message) for fault in refused.value.faults] == [(2, True)]
