@@ -35,7 +35,7 @@ MAX_BYTES: Final = 16 * 1024 * 1024
 #: Kinds of drop file.
 SUFFIXES: Final = (".json", ".yaml", ".yml", ".txt")
 #: What shows that a line of a `.txt` file is more than an ID.
-_NOT_AN_ID: Final = re.compile(r"^[{\[\"']|[\s,]")
+_NOT_AN_ID: Final = re.compile(r"^[{\[\"']|\s")
 _NO_LINE: Final = (
     "This is more than one ID. Write one ID a line, without quotes; JSON and YAML go in .json and .yaml files."
 )
@@ -111,13 +111,17 @@ def _parse_lines(data: bytes, known: Known) -> list[WatchRequest]:
         raise InvalidWatch(error.faults) from None
     if not ids:
         raise InvalidWatch([Fault(message="The file holds no ID; write one a line.")])
-    if faults := [Fault(message=_NO_LINE, line=number) for number, id_ in ids if _NOT_AN_ID.search(id_)]:
-        raise InvalidWatch(faults[:MAX_FAULTS])
+    faults = [Fault(message=_NO_LINE, line=number) for number, id_ in ids if _NOT_AN_ID.search(id_)]
+    ids = [(number, id_) for number, id_ in ids if not _NOT_AN_ID.search(id_)] if faults else ids
     lines = Document([{"id": id_} for _, id_ in ids], (1, [(number, [number]) for number, _ in ids]))
+    requests: list[WatchRequest] = []
     try:
-        return requests_from(lines.value, known, lines=lines, source="")
+        requests = requests_from(lines.value, known, lines=lines, source="")
     except InvalidWatch as error:
-        raise InvalidWatch([Fault(message=f.message, line=f.line) for f in error.faults]) from None
+        faults += [Fault(message=f.message, line=f.line) for f in error.faults]
+    if faults:
+        raise InvalidWatch(sorted(faults, key=lambda fault: fault.line or 0)[:MAX_FAULTS])
+    return requests
 
 
 def _ids(data: bytes) -> list[tuple[int, str]]:

@@ -381,7 +381,7 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
         parse_rate(text)
 
 
-@pytest.mark.parametrize("line", ['{"id":"a-1"}', '["a-1"]', '"a-1"', "a-1 a-2", "a-1,a-2"])
+@pytest.mark.parametrize("line", ['{"id":"a-1"}', '["a-1"]', '"a-1"', "a-1 a-2"])
 def test_a_line_that_is_no_id_is_refused(line: str) -> None:
     """JSON in a .txt file, or two IDs on a line, would be watched for ever and never found."""
     with pytest.raises(InvalidWatch) as refused:
