@@ -1,4 +1,7 @@
-"""The three routes of the API, as its documents and samples have them, with whatever is set to go wrong.
+"""The routes of the API, as its documents and samples have them, with whatever is set to go wrong.
+
+Luma's three, and the universal endpoint's two, which serve the same generations one at a time, never wait, and have
+words of their own.
 
 In order, as a request would meet it: the connection and the gateway, the key, the rate, then the route itself. Errors
 have the API's envelope. The state is looked up when the reply is made, after any hold.
@@ -17,13 +20,19 @@ from aiohttp import web
 from notifier.emulator.asked import INVALID, BadQuestion, multi_asked, single_asked
 from notifier.emulator.chance import drawn_uuid
 from notifier.emulator.faults import FaultKind, drawn_fault
-from notifier.emulator.settings import Hold, RetryAfter
+from notifier.emulator.generations import WORDS
+from notifier.emulator.settings import Hold, RecordForm, RetryAfter
 from notifier.emulator.shapes import BAD_GATEWAY, envelope, in_order, multi_reply
 from notifier.emulator.specs import Spec
 from notifier.emulator.upstream import Emulator, Generation
+from notifier.model import State
 
 SINGLE: Final = "/v2/generate/video/luma-ai/generation"
 MULTI: Final = "/v2/generate/video/luma-ai/generations"
+VIDEO: Final = "/v2/video/generations"
+
+#: Luma's words -> those of the universal endpoint, where they differ.
+_VIDEO_WORDS: Final = {WORDS[State.RUNNING]: "generating", WORDS[State.FAILED]: "error"}
 
 _NOT_FOUND: Final = "Generation not found"
 _REFUSALS: Final = {
@@ -55,6 +64,8 @@ class Routes:
         app.router.add_post(SINGLE, self._handler("create", self._create))
         app.router.add_get(SINGLE, self._handler("single", self._single))
         app.router.add_get(MULTI, self._handler("multi", self._multi))
+        app.router.add_post(VIDEO, self._handler("create", self._create_video))
+        app.router.add_get(VIDEO, self._handler("single", self._video))
         app.router.add_route("*", "/{rest:.*}", self._handler("other", self._other))
 
     def _handler(self, name: str, route: _Route) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -127,14 +138,21 @@ class Routes:
 
     # ---- the routes -----------------------------------------------------------------------------------------------
     async def _create(self, request: web.Request, number: int) -> tuple[int, Any]:  # noqa: ARG002  a route's shape
-        try:
-            sent = orjson.loads(await request.read())
-        except orjson.JSONDecodeError:
-            raise _Refusal(400, INVALID) from None
-        if not isinstance(sent, dict) or not isinstance(sent.get("prompt"), str):
-            raise _Refusal(400, INVALID)
-        made = self._emulator.add(Spec(), sent)
+        made = self._emulator.add(Spec(), await _order(request, "prompt"))
         return 201, self._shown_alone(made)
+
+    async def _create_video(self, request: web.Request, number: int) -> tuple[int, Any]:
+        sent = await _order(request, "model")
+        id_ = f"{drawn_uuid(self._emulator.settings.seed, 'video', number)}:{sent['model']}"
+        return 201, self._shown_video(self._emulator.add(Spec(id=id_), sent))
+
+    async def _video(self, request: web.Request, number: int) -> tuple[int, Any]:  # noqa: ARG002  a route's shape
+        (id_,) = single_asked(request.rel_url.raw_query_string).ids
+        self._emulator.stats.ids_asked += 1
+        found = self._emulator.found(id_)
+        if found is None or found.id != id_:  # case counts here
+            raise _Refusal(self._emulator.settings.unknown.status or 404, _NOT_FOUND)
+        return 200, self._shown_video(found)
 
     async def _single(self, request: web.Request, number: int) -> tuple[int, Any]:  # noqa: ARG002  a route's shape
         asked = single_asked(request.rel_url.raw_query_string)
@@ -175,8 +193,23 @@ class Routes:
         form = self._emulator.settings.single_record
         return self._emulator.shown(generation, form, now=self._emulator.clock.monotonic())
 
+    def _shown_video(self, generation: Generation) -> dict[str, Any]:
+        shown = self._emulator.shown(generation, RecordForm.UNIVERSAL, now=self._emulator.clock.monotonic())
+        return shown | {"status": _VIDEO_WORDS.get(shown["status"], shown["status"])}
+
     async def _other(self, request: web.Request, number: int) -> tuple[int, Any]:  # noqa: ARG002  a route's shape
         raise _Refusal(404, f"Cannot {request.method} {request.path}")
+
+
+async def _order(request: web.Request, needed: str) -> dict[str, Any]:
+    """What was sent to create a generation: an object with at least the text `needed`."""
+    try:
+        sent = orjson.loads(await request.read())
+    except orjson.JSONDecodeError:
+        raise _Refusal(400, INVALID) from None
+    if not isinstance(sent, dict) or not isinstance(sent.get(needed), str):
+        raise _Refusal(400, INVALID)
+    return sent
 
 
 def _has_key(authorization: str, key: str) -> bool:

@@ -5,9 +5,10 @@ from types import MappingProxyType
 from typing import Final
 
 from notifier.providers.aimlapi_luma import AimlapiLuma
+from notifier.providers.aimlapi_video import AimlapiVideo
 from notifier.providers.base import Codec
 
-_CODECS: Final[tuple[Codec, ...]] = (AimlapiLuma(),)
+_CODECS: Final[tuple[Codec, ...]] = (AimlapiLuma(), AimlapiVideo())
 
 #: Every kind that the configuration may name.
 KINDS: Final[Mapping[str, Codec]] = MappingProxyType({codec.kind: codec for codec in _CODECS})

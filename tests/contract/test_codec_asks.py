@@ -146,9 +146,32 @@ def test_no_look_at_luma_asks_to_wait() -> None:
         ("-G3b3vVKdoC42fMNeK1T5", "-G3b3vVKdoC42fMNeK1T5"),
     ],
 )
-def test_only_uuids_are_compared_without_case(text: str, expected: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_uuids_are_compared_without_case(kind: str, text: str, expected: str) -> None:
     """A uuid is lower case; any other ID is kept to the letter."""
-    assert codec("aimlapi-luma").normalise_id(text) == expected
+    assert codec(kind).normalise_id(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("id_", "written"),
+    [
+        ("60ac7c34-d99b-4880-992b-f05244ddba61:luma/ray-2", "60ac7c34-d99b-4880-992b-f05244ddba61%3Aluma%2Fray-2"),
+        ("349872201343396:minimax/hailuo-2.3-fast", "349872201343396%3Aminimax%2Fhailuo-2.3-fast"),
+        ("-G3b3vVKdoC42fMNeK1T5", "-G3b3vVKdoC42fMNeK1T5"),
+        ("a,b&state=completed", "a%2Cb%26state%3Dcompleted"),
+        ("50%+?#", "50%25%2B%3F%23"),
+    ],
+)
+def test_an_id_of_the_video_endpoint_is_encoded_whole(id_: str, written: str) -> None:
+    """Colons, slashes and commas are part of it, nothing is split off, and nothing but the ID is sent."""
+    video = codec("aimlapi-video")
+    settings = ProviderSettings(
+        name=ProviderName("p"), kind="aimlapi-video", base_url=video.base_url, api_key=Secret("k")
+    )
+    wanted = "https://api.aimlapi.com/v2/video/generations?generation_id=" + written
+    assert video.single(video.normalise_id(id_), settings).url == wanted
+    assert video.sweep([GenerationId(id_)], settings) == video.single(GenerationId(id_), settings)
+    assert video.fit([GenerationId(id_), GenerationId("b")], settings) == 1
 
 
 def test_a_luma_id_with_a_comma_is_refused_with_a_sentence() -> None:

@@ -40,9 +40,9 @@ def recorded() -> Iterator[Any]:
             yield pytest.param(KINDS[kind], case, id=f"{kind}: {case['about']}")
 
 
-def spelled(body: str) -> bytes:
+def spelled(body: str, a: GenerationId) -> bytes:
     """The body with IDs in place of the letters that stand for them."""
-    for letter, id_ in (("UPPER_A", A.upper()), ("A", A), ("B", B), ("C", C)):
+    for letter, id_ in (("UPPER_A", a.upper()), ("A", a), ("B", B), ("C", C)):
         body = body.replace(f'"{letter}"', f'"{id_}"')
     return body.encode()
 
@@ -54,20 +54,23 @@ def shown(seen: Observation) -> str:
     return "absent" if seen.state is None else seen.state
 
 
-def ask_for(codec: Codec, *, single: bool) -> Ask:
+def ask_for(codec: Codec, *, single: bool, a: GenerationId = A) -> Ask:
     settings = settings_of(codec)
-    return codec.single(A, settings) if single or not codec.multi else codec.sweep([A, B], settings)
+    return codec.single(a, settings) if single or not codec.multi else codec.sweep([a, B], settings)
 
 
 @pytest.mark.parametrize(("codec", "case"), list(recorded()))
 def test_a_recorded_reply_is_read_as_written_down(codec: Codec, case: dict[str, Any]) -> None:
     """Each recorded reply gives what stands beside it, in the order asked."""
-    ask = ask_for(codec, single=case.get("single", False))
-    reply = Reply(status=case.get("status", 200), body=spelled(case["body"]), retry_after=7.0)
+    a = codec.normalise_id(case.get("asked", A))
+    ask = ask_for(codec, single=case.get("single", False), a=a)
+    reply = Reply(status=case.get("status", 200), body=spelled(case["body"], a), retry_after=7.0)
     if "raises" not in case:
         seen = codec.decode(ask, reply)
         assert [one.id for one in seen] == list(ask.ids)
         assert {letter: shown(one) for letter, one in zip("AB", seen, strict=False)} == case["expect"]
+        assert seen[0].result.url == case.get("url", seen[0].result.url)
+        assert seen[0].failure == case.get("failure", seen[0].failure)
         return
     with pytest.raises(getattr(errors, case["raises"])) as caught:
         codec.decode(ask, reply)
@@ -140,9 +143,14 @@ FIELDS = st.sampled_from(
         "msg",
         "image",
         "model",
+        "audio_file",
+        "output",
+        "meta",
     ]
 )
-WORDS = st.sampled_from(["completed", "dreaming", "queued", "failed", "error", "not_found", "x\x1b[31m", "https://x/y"])
+WORDS = st.sampled_from(
+    ["completed", "dreaming", "generating", "queued", "failed", "error", "not_found", "x\x1b[31m", "https://x/y"]
+)
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), IDS, WORDS, st.text(max_size=9)
 )

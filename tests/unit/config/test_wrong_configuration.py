@@ -108,7 +108,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
         GOOD.replace("aimlapi-luma", "aimlapi-lumma"),
         '3: providers.luma.kind: "aimlapi-lumma" is not a kind of provider. Did you mean "aimlapi-luma"?',
     ),
-    (GOOD.replace("kind: aimlapi-luma", "kind: 5"), "3: providers.luma.kind: 5 is not text. Write aimlapi-luma."),
+    (GOOD.replace("kind: aimlapi-luma", "kind: 5"), "3: providers.luma.kind: 5 is not text. Write aimlapi-luma or aimlapi-video."),
     (GOOD.replace("kind: aimlapi-luma, ", ""), "3: providers.luma.kind: kind is missing. Write kind: aimlapi-luma."),
     (
         GOOD.replace(", api_key: k-123", ""),
@@ -381,7 +381,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         STORE + "providers: {luma: {kind: x, api_key: k}}\nwatches: [{id: a, provider: lumma}]\n" + ENDPOINTS,
-        '2: providers.luma.kind: "x" is not a kind of provider. Known: aimlapi-luma.',
+        '2: providers.luma.kind: "x" is not a kind of provider. Known: aimlapi-luma, aimlapi-video.',
         '3: watches[0].provider: Provider "lumma" is not configured. Did you mean "luma"?',
     ),
     (

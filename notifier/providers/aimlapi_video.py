@@ -1,0 +1,103 @@
+"""Codec of AIMLAPI's universal video endpoint: one route, one ID a request, an answer at once. Pure.
+
+Owns the route, the words for states, the places of a result and what an ID is here. Shapes and status codes are read by
+`lenient`. The documentation has four words; samples show more, and failure is `error`, not `failed`: who waits for
+`failed` alone waits for ever. Audio and speech-to-text share the envelope, so their results are read where they stand.
+
+An ID is opaque, and never a uuid by rule: `60ac7c34-…:luma/ray-2`, `349872201343396:minimax/hailuo-2.3-fast`,
+`-G3b3vVKdoC42fMNeK1T5`. What follows from it:
+- It is sent percent-encoded as a whole, a comma included: there is no list here that a comma could divide.
+- Its case counts, because IDs as random as the last one differ by it alone. Only a text that is a uuid from end to end
+  is folded: a uuid has no case, and two spellings would be two generations to us, each with its callback.
+- A reply may leave the `:model` out, or add it, where the request did otherwise: the request was about one ID, and the
+  same text up to the colon is that ID. A record that names anything else is a stranger's, though it stands alone: a
+  wrong result that was called back could not be taken back, and who misses one hears `generation.unknown` or expiry.
+"""
+
+from collections.abc import Iterator, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+from urllib.parse import quote
+
+from notifier.ids import GenerationId
+from notifier.model import Observation, Result, State
+from notifier.providers.base import Ask, Reply
+from notifier.providers.lenient import Naming, Record, fold_uuid, is_refused, links, observe, read_json, urls_of
+from notifier.settings import ProviderSettings
+
+ROUTE: Final = "/v2/video/generations?generation_id="
+#: Longest text of a result that is passed on, characters. A longer one is left out: half of it would pass for all.
+TEXT_LIMIT: Final = 16_384
+
+_WORDS: Final = {
+    "queued": State.QUEUED,
+    "generating": State.RUNNING,
+    "completed": State.COMPLETED,
+    "error": State.FAILED,
+}
+#: Words that samples have shown, and those of the sister APIs; read, but not offered to users.
+_SYNONYMS: Final = {
+    "waiting": State.QUEUED,
+    "pending": State.QUEUED,
+    "active": State.RUNNING,
+    "running": State.RUNNING,
+    "processing": State.RUNNING,
+    "dreaming": State.RUNNING,
+    "succeeded": State.COMPLETED,
+    "failed": State.FAILED,
+}
+_READ: Final = MappingProxyType(_WORDS | _SYNONYMS)
+
+
+class AimlapiVideo:
+    """`kind: aimlapi-video`."""
+
+    kind = "aimlapi-video"
+    base_url = "https://api.aimlapi.com"
+    multi = False
+
+    def __init__(self) -> None:
+        self.words = dict(_WORDS)
+
+    def normalise_id(self, text: str) -> GenerationId:
+        return GenerationId(fold_uuid(text))
+
+    def sweep(self, ids: Sequence[GenerationId], settings: ProviderSettings) -> Ask:
+        """Of one ID, as `fit` says; `ValueError` for any other number: it would be an ID lost."""
+        (id_,) = ids
+        return self.single(id_, settings)
+
+    def single(self, id_: GenerationId, settings: ProviderSettings) -> Ask:
+        return Ask(ids=(id_,), url=settings.base_url.rstrip("/") + ROUTE + quote(id_, safe=""), multi=False)
+
+    def fit(self, ids: Sequence[GenerationId], settings: ProviderSettings) -> int:  # noqa: ARG002  the port's shape
+        return 1
+
+    def decode(self, ask: Ask, reply: Reply) -> list[Observation]:
+        missing = is_refused(reply.status, reply.body, asked=1, multi=False, retry_after=reply.retry_after)
+        value = None if missing else read_json(reply.body)
+        return observe(value, ask.ids, lone=True, words=_READ, result_of=_result, naming=_naming(ask.ids[0]))
+
+
+def _naming(asked: GenerationId) -> Naming:
+    """By the third rule of this module's header."""
+
+    def naming(text: str) -> GenerationId | None:
+        same = fold_uuid(text) == asked or asked.startswith(f"{text}:") or text.startswith(f"{asked}:")
+        return asked if same else None
+
+    return naming
+
+
+def _result(record: Record) -> Result:
+    urls = urls_of(_places(record))
+    text = record.get("output")
+    said = text if isinstance(text, str) and text.strip() and len(text) <= TEXT_LIMIT else None
+    return Result(url=urls[0] if urls else None, urls=urls, text=said)
+
+
+def _places(record: Record) -> Iterator[Any]:
+    """Where a result may stand, the best place first."""
+    yield from links(record.get("video"))
+    yield from links(record.get("audio_file"))
+    yield record.get("video_url")
