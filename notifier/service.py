@@ -135,7 +135,7 @@ async def _tell_status(daemon: Daemon) -> None:
         turn += 1
         watched = sum(daemon.watched.values())
         troubles = [f"{part}: {sentence}" for part, sentence in daemon.troubles.items()]
-        line = "; ".join([*troubles, f"watching {watched} generations", *([counted] if counted else [])])
+        line = "; ".join([*troubles, f"watching {_number(watched, 'generation')}", *([counted] if counted else [])])
         if line != said:
             systemd.notify(systemd.status(line))
             said = line
@@ -147,9 +147,13 @@ async def _counted(daemon: Daemon) -> str:
         deliveries = (await daemon.counts()).deliveries
     except NotifierError as error:
         return str(error)
-    shown = [f"{deliveries.get(status, 0)} callbacks {status}" for status in _SHOWN if deliveries.get(status)]
+    shown = [f"{_number(deliveries[status], 'callback')} {status}" for status in _SHOWN if deliveries.get(status)]
     files = await daemon.dropped()
-    return ", ".join([*shown, *(f"{count} drop files {place}" for place, count in files.items() if count)])
+    return ", ".join([*shown, *(f"{_number(count, 'drop file')} {place}" for place, count in files.items() if count)])
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 _SHOWN: Final = (DeliveryStatus.PENDING, DeliveryStatus.PARKED, DeliveryStatus.EXHAUSTED)

@@ -138,7 +138,8 @@ def _say_system(error: OSError) -> str:
     known = (
         os.strerror(error.errno) if error.errno and error.errno > 0 and not isinstance(error, ssl.SSLError) else said
     )
-    return said if known == said else f"{known}: {said}"
+    # asyncio's own words for a failed connect only name the address, which the caller knows better.
+    return known if known == said or said.startswith("Connect call failed") else f"{known}: {said}"
 
 
 # ---- addresses ----------------------------------------------------------------------------------------------------

@@ -1,94 +1,149 @@
-"""`notifier check`: what would stop the daemon, or make it deaf, said before it starts. Changes nothing anywhere."""
+"""`notifier check`: what would stop the daemon, or make it deaf, said before it starts. Changes nothing anywhere.
 
+Whoever runs it stands for the daemon: what that user may not write, the daemon is told not to be able to write.
+"""
+
+import glob
 import os
-import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
 
 import anyio
 import typer
 
-from notifier.clock import SystemClock
-from notifier.config import SecretSource, load, sources_of_secrets
-from notifier.errors import BatchRejected, ProviderError, StoreError
-from notifier.ids import GenerationId
-from notifier.providers.base import Ask
-from notifier.providers.client import ProviderClient
-from notifier.providers.registry import codec
-from notifier.settings import ProviderSettings, Settings
+from notifier.config import SecretSource, known, load, sources_of_secrets
+from notifier.errors import ConfigError, Fault, InvalidWatch, StoreError
+from notifier.intake.request import MAX_BYTES, Known, parse_document, suffix_of
+from notifier.intake.sources.spool import examine
+from notifier.intake.text import printable
+from notifier.settings import Settings
 from notifier.store.sqlite import open_reader
-from notifier.transport import AiohttpTransport
+
+#: Faults of one watch file that are shown, at most.
+_SHOWN: Final = 20
 
 
 def check_all(config: str, *, deep: bool, online: bool) -> int:
     """Print what was found; 0 where all is well. A bad configuration raises `ConfigError`."""
     settings = load(config, environ=os.environ)
     _summary(settings, sources_of_secrets(config))
-    well = anyio.run(_check_store, settings.store, deep)
+    found = [_check_watch_files(settings), _check_drop(settings), anyio.run(_check_store, settings.store, deep)]
     if online:
-        well = anyio.run(_check_providers, settings) and well
-    return 0 if well else 1
+        from notifier.cli.check_online import check_providers
+
+        found.append(anyio.run(check_providers, settings.providers.values()))
+    return 0 if all(found) else 1
+
+
+def _say(part: str, sentence: object) -> None:
+    typer.echo(f"{part:13}  {sentence}")
 
 
 def _summary(settings: Settings, secrets: Sequence[SecretSource]) -> None:
     numbers = {"provider": settings.providers, "endpoint": settings.endpoints, "watch": settings.watches}
     parts = ", ".join(f"{word}: {len(found)}" for word, found in numbers.items())
-    typer.echo(f"configuration  {settings.source}: good ({parts})")
+    _say("configuration", f"{settings.source}: good ({parts})")
     for secret in secrets:
         typer.echo(f"  {secret.path}: {secret.origin}; {secret.renewal}")
 
 
-async def _check_store(path: str, deep: bool) -> bool:  # noqa: FBT001  anyio.run passes positions only
-    if not await anyio.Path(path).exists():
-        typer.echo(f"store          {path}: not there yet; the first start makes it")
-        return True
-    try:
-        async with open_reader(path) as store:
-            problems = await store.problems(deep=deep)
-            counts = await store.counts()
-    except StoreError as error:
-        typer.echo(f"store          {error}")
-        return False
-    for problem in problems:
-        typer.echo(f"store          {path}: {problem}")
-    if not problems:
-        typer.echo(f"store          {path}: good ({counts.open_generations} generations watched)")
-    return not problems
-
-
-async def _check_providers(settings: Settings) -> bool:
-    """One single and one multi request each, about IDs that nobody has."""
-    async with AiohttpTransport() as wire, ProviderClient(wire, clock=SystemClock()) as client:
-        answers = [await _ask_both(client, provider) for provider in settings.providers.values()]
-    return all(answers)
-
-
-async def _ask_both(client: ProviderClient, settings: ProviderSettings) -> bool:
-    speech = codec(settings.kind)
-    ids = [GenerationId(str(uuid.uuid4())) for _ in range(2)]
-    well = await _ask(client, settings, "single route", speech.single(ids[0], settings))
-    if settings.batch and speech.multi:
-        well = await _ask(client, settings, "multi route", speech.sweep(ids, settings)) and well
+# ---- watch files --------------------------------------------------------------------------------------------------
+def _check_watch_files(settings: Settings) -> bool:
+    """False where a file would be skipped. That a pattern matches nothing is said, and may be as it should."""
+    offered, seen, well = known(settings), set[str](), True
+    for index, pattern in enumerate(settings.watch_files):
+        matched = _matched(pattern)
+        if not matched:
+            _say("watch files", f"watch_files[{index}]: matches no file ({printable(pattern, 300)})")
+        for path in matched:
+            if path not in seen:
+                seen.add(path)
+                well = _check_watch_file(path, offered) and well
     return well
 
 
-async def _ask(client: ProviderClient, settings: ProviderSettings, route: str, ask: Ask) -> bool:
+def _matched(pattern: str) -> list[str]:
+    found = glob.glob(pattern, recursive=True)  # noqa: PTH207  absolute patterns
+    return sorted(path for path in found if not Path(path).is_dir())
+
+
+def _check_watch_file(path: str, offered: Known) -> bool:
+    source = printable(path, 300)
     try:
-        reply = await client.ask(ask, settings)
-        codec(settings.kind).decode(ask, reply)
-    except BatchRejected as error:
-        typer.echo(f"provider       {settings.name}: {route}: {error}{_hint(error)}")
-        return error.status != _NOT_FOUND
-    except ProviderError as error:
-        typer.echo(f"provider       {settings.name}: {route}: {error}")
+        requests = parse_document(_bytes_of(path), offered, json=suffix_of(path) == ".json", source=source)
+    except OSError as error:
+        _say("watch files", f"{source}: It cannot be read: {error.strerror}.")
         return False
-    typer.echo(f"provider       {settings.name}: {route}: answers ({reply.status})")
+    except InvalidWatch as error:
+        for fault in error.faults[:_SHOWN]:
+            _say("watch files", fault)
+        if (more := len(error.faults) - _SHOWN) > 0:
+            _say("watch files", f"{source}: and {more} more")
+        return False
+    _say("watch files", f"{source}: good (watch: {len(requests)})")
     return True
 
 
-_NOT_FOUND = 404
+def _bytes_of(path: str) -> bytes:
+    if Path(path).exists() and not Path(path).is_file():
+        raise InvalidWatch([Fault(message="It is not a regular file.", source=path)])
+    with Path(path).open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise InvalidWatch([Fault(message=f"It is larger than {MAX_BYTES // 2**20} MiB; split it.", source=path)])
+    return data
 
 
-def _hint(error: BatchRejected) -> str:
-    if error.status == _NOT_FOUND:
-        return " If its IDs are good, the multi route is gone: set `batch: off` for this provider."
-    return " It may refuse a batch for one unknown ID: such batches are split, which is slower."
+# ---- drop directory -----------------------------------------------------------------------------------------------
+def _check_drop(settings: Settings) -> bool:
+    if settings.drop is None:
+        return True
+    try:
+        examine(settings.drop.directory)
+    except ConfigError as error:
+        for fault in error.faults:
+            _say("drop", fault)
+        return False
+    _say("drop", f"{settings.drop.directory}: good")
+    return True
+
+
+# ---- store --------------------------------------------------------------------------------------------------------
+async def _check_store(path: str, deep: bool) -> bool:  # noqa: FBT001  anyio.run passes positions only
+    there = await anyio.Path(path).exists()
+    try:
+        problems = [f"{path}: {problem}" for problem in await _problems(path, deep=deep)] if there else []
+        counts = await _watched(path) if there else ""
+    except StoreError as error:
+        _say("store", error)
+        return False
+    problems += _unwritable(path)
+    for problem in problems:
+        _say("store", problem)
+    if not problems:
+        _say("store", f"{path}: good ({counts})" if there else f"{path}: not there yet; the first start makes it")
+    return not problems
+
+
+async def _problems(path: str, *, deep: bool) -> Sequence[str]:
+    async with open_reader(path) as store:
+        return await store.problems(deep=deep)
+
+
+async def _watched(path: str) -> str:
+    async with open_reader(path) as store:
+        count = (await store.counts()).open_generations
+    return f"{count} generation{'' if count == 1 else 's'} watched"
+
+
+def _unwritable(path: str) -> Iterator[str]:
+    """Why the daemon could not make or change the store here: it makes other files beside it, too."""
+    directory = Path(path).parent
+    advice = "run check as the user that runs notifier, or as root; if it is that user, give it"
+    if not directory.is_dir():
+        yield f"directory {directory} does not exist: make it, owned by the user that runs notifier"
+    elif not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
+        yield f"directory {directory} cannot be written by this user: {advice} the directory"
+    elif Path(path).exists() and not os.access(path, os.W_OK, effective_ids=True):
+        yield f"{path} cannot be written by this user: {advice} the file"

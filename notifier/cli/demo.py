@@ -7,6 +7,7 @@ are temporary. The daemon reads the kind of configuration that a user writes, an
 import json
 import logging
 import os
+import signal
 import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ import anyio
 import structlog
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 
 from notifier.app import Daemon
 from notifier.clock import SystemClock
@@ -71,11 +72,30 @@ class _Stage:
 
 
 def run_demo() -> int:
-    """Show it; 0 where every callback arrived verified, 1 where one is missing."""
+    """Show it; 0 where every callback arrived verified, 1 where one is missing, 128 and its number for a signal."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    console = Console()
-    with tempfile.TemporaryDirectory(prefix="notifier-demo-") as directory:
-        return anyio.run(_play, Path(directory), console)
+    return anyio.run(_attend, Console())
+
+
+async def _attend(console: Console) -> int:
+    """Play until the end or the first signal, and leave nothing behind; a signal's exit code is the shell's for it."""
+    code = 0
+    with (
+        anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
+        tempfile.TemporaryDirectory(prefix="notifier-demo-") as directory,
+    ):
+        async with anyio.create_task_group() as playing:
+
+            async def leave() -> None:
+                nonlocal code
+                async for received in signals:
+                    code = 128 + received
+                    playing.cancel_scope.cancel()
+
+            playing.start_soon(leave)
+            code = await _play(Path(directory), console)
+            playing.cancel_scope.cancel()
+    return code
 
 
 async def _play(directory: Path, console: Console) -> int:
@@ -148,7 +168,8 @@ def _line(callback: Received) -> str:
 
 
 def _table(stage: _Stage) -> Table:
-    table = Table("generation", "at the provider", "callback", box=None, pad_edge=False)
+    # of 80 columns this takes 79; on fewer the rest folds: an ID is there to be copied
+    table = Table(Column("generation", min_width=36, no_wrap=True), "state", "callback", box=None, pad_edge=False)
     for row in _rows(stage):
         table.add_row(*row)
     return table

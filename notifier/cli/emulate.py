@@ -97,7 +97,7 @@ def emulate(
     refuse: _Refuse = _F.refuse,
     batch: _Batch = _F.batch,
 ) -> None:
-    """Run a local copy of the Luma API, to try notifier against without a key. Ctrl-C ends it."""
+    """Run a local copy of the Luma API to try notifier against. It needs no key; Ctrl-C ends it."""
     settings = _settings(locals())
 
     import anyio

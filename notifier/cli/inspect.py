@@ -33,7 +33,8 @@ def read_store(config: str, question: Callable[[ReportStore], Awaitable[T]]) -> 
     return anyio.run(ask)
 
 
-def list_generations(config: str, *, everything: bool, limit: int) -> None:
+def list_generations(config: str, *, everything: bool, limit: int, most: int) -> None:
+    """Print the newest; `most` is the highest limit there is."""
     lines = read_store(config, lambda store: store.generations(open_only=not everything, limit=limit))
     if not lines:
         typer.echo("Nothing is watched now." if not everything else "Nothing was ever registered.", err=True)
@@ -42,7 +43,8 @@ def list_generations(config: str, *, everything: bool, limit: int) -> None:
     for line in lines:
         typer.echo(_generation(line))
     if len(lines) == limit:
-        typer.echo(f"The newest {limit} are shown; --limit shows more.", err=True)
+        more = "--limit shows more" if limit < most else "no more can be listed"
+        typer.echo(f"The newest {limit} are shown; {more}.", err=True)
 
 
 def _generation(line: GenerationLine) -> str:
@@ -94,7 +96,7 @@ def _aside(text: str | None) -> str:
 
 
 def _watch(watch: WatchLine) -> Iterator[str]:
-    reopened = f", reopened {watch.round} times" if watch.round else ""
+    reopened = f", reopened {'once' if watch.round == 1 else f'{watch.round} times'}" if watch.round else ""
     yield f"watch       {watch.id}: {watch.target} -> {printable(watch.endpoint, 2048)}"
     yield f"  status    {watch.status}{reopened}" + _at(", since ", watch.ended_at)
     yield f"  deadline  {iso(watch.deadline)}"
@@ -135,6 +137,5 @@ def _at(words: str, moment: datetime | None) -> str:
 
 def back_up(config: str, file: str) -> None:
     read_store(config, lambda store: store.backup(file))
-    typer.echo(
-        f"The store stands in {file}. To restore: stop notifier, put it in the store's place, start notifier.", err=True
-    )
+    restore = "stop notifier, put it in the store's place, remove the -wal and -shm files beside that, start notifier"
+    typer.echo(f"The store stands in {file}. To restore: {restore}.", err=True)

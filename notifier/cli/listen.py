@@ -53,7 +53,7 @@ def listen(
     seed: _Seed = 1,
     json: _Json = False,
 ) -> None:
-    """Receive callbacks on this machine, verify each and print one line for it. Ctrl-C ends it."""
+    """Receive callbacks on this machine and verify each. Prints one line for each; Ctrl-C ends it."""
     import anyio
 
     from notifier.emulator.receiver import ReceiverSettings

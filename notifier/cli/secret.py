@@ -6,7 +6,7 @@ import secrets
 import typer
 
 from notifier.config import load
-from notifier.delivery.addresses import normalise_url
+from notifier.delivery.addresses import normalise_url, parse_allow, url_refusal
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.signature import new_asymmetric_secret, new_secret, public_key
 from notifier.errors import ConfigError, Fault, NotifierError
@@ -37,3 +37,5 @@ def print_for(url: str, config: str) -> None:
     assert policy is not None, "with a callbacks: section every callback_url has a policy"
     key = policy.secrets[0].reveal()
     typer.echo(public_key(key) if key.startswith("whsk_") else key)
+    if (why := url_refusal(identity, parse_allow(settings.callbacks.allow))) is not None:
+        typer.echo(f"As a callback_url it would be refused: {why}", err=True)

@@ -1,6 +1,9 @@
 """An aiohttp application on a local address for as long as a block lasts, and the signals that end it in a process."""
 
+import errno
+import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
@@ -30,11 +33,26 @@ async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[s
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
-            raise NotifierError(f"Cannot listen on {host}:{port}: {error.strerror}. Choose another port.") from error
+            raise NotifierError(f"Cannot listen on {host}:{port}: {_why(error)}") from error
         name, bound = runner.addresses[0][:2]
         yield f"http://[{name}]:{bound}" if ":" in name else f"http://{name}:{bound}"
     finally:
         await runner.cleanup()
+
+
+def _why(error: OSError) -> str:
+    """What is wrong with the address, and which part of it to change; the loop's own words repeat the address."""
+    if isinstance(error, socket.gaierror):
+        return "no such host is known. Choose another host."
+    match error.errno:
+        case errno.EADDRINUSE:
+            return "something listens there already. Choose another port."
+        case errno.EACCES | errno.EPERM:
+            return "this user may not. Choose a port from 1024 on."
+        case errno.EADDRNOTAVAIL | None:
+            return "that is no address of this machine. Choose another host."
+        case code:
+            return f"{os.strerror(code)}. Choose another host or port."
 
 
 @contextmanager

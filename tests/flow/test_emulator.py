@@ -14,6 +14,7 @@ import pytest
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from notifier.cli.check_online import check_providers
 from notifier.emulator.server import serve_emulator
 from notifier.emulator.settings import (
     EmulatorSettings,
@@ -27,7 +28,9 @@ from notifier.emulator.settings import (
     WaitName,
 )
 from notifier.emulator.upstream import Emulator
+from notifier.ids import ProviderName
 from notifier.model import State
+from notifier.settings import ProviderSettings, Secret
 
 _SINGLE = "/v2/generate/video/luma-ai/generation"
 _MULTI = "/v2/generate/video/luma-ai/generations"
@@ -507,3 +510,33 @@ async def test_a_setting_without_sense_stops_the_command() -> None:
     ended = await anyio.run_process([sys.executable, "-m", "notifier", "emulate", "--slow", "2"], check=False)
     assert ended.returncode == 2
     assert b"share" in ended.stderr
+
+
+async def _checked(capsys: pytest.CaptureFixture[str], **more: str) -> tuple[bool, list[str]]:
+    """What `check --online` says of an emulated API."""
+    async with serve_emulator() as emulator:
+        chosen = {"base_url": emulator.url, "key": "emulator", **more}
+        settings = ProviderSettings(
+            name=ProviderName("luma"),
+            kind="aimlapi-luma",
+            base_url=chosen["base_url"],
+            api_key=Secret(chosen["key"]),
+        )
+        return await check_providers([settings]), capsys.readouterr().out.splitlines()
+
+
+async def test_a_healthy_provider_is_told_as_healthy(capsys: pytest.CaptureFixture[str]) -> None:
+    """The 404 for a made-up ID is said to be right."""
+    well, lines = await _checked(capsys)
+    assert well
+    assert lines[0].endswith("single route: answers (404, as it should: the ID is made up)")
+    assert lines[1].endswith("multi route: answers (200)")
+
+
+@pytest.mark.parametrize("wrong", [{"key": "of-somebody-else"}, {"base_url": "http://127.0.0.1:1"}])
+async def test_what_both_routes_say_is_said_once(capsys: pytest.CaptureFixture[str], wrong: dict[str, str]) -> None:
+    """A wrong key, or a host that does not answer, is one line."""
+    well, lines = await _checked(capsys, **wrong)
+    assert not well
+    assert len(lines) == 1
+    assert "single and multi routes: " in lines[0]

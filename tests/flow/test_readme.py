@@ -86,6 +86,7 @@ def test_a_receiver_of_the_readme_verifies_and_takes_a_message_once(
         assert [client.post(url, content=BODY, headers=signed).status_code for _ in range(2)] == [204, 204]
         assert client.post(url, content=BODY + b" ", headers=signed).status_code == 401
         assert client.post(url, content=BODY).status_code == 401
+        assert client.post(url, content=iter([BODY])).status_code == 401  # chunked: no Content-Length
         assert process.stdout is not None
         assert process.stdout.readline().split() == ["generation.completed", "g-1", "https://cdn.example.com/1.mp4"]
         process.terminate()

@@ -19,6 +19,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from notifier.clock import SystemClock, iso
 from notifier.emulator.receiver import Received, Receiver, ReceiverSettings, new_secret, serve_receiver
+from notifier.errors import NotifierError
 
 _CLOCK = SystemClock()
 _SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
@@ -305,7 +306,17 @@ async def test_a_port_in_use_is_said() -> None:
         ended = await anyio.run_process(command, check=False)
     assert ended.returncode == 1
     assert f"Cannot listen on 127.0.0.1:{port}".encode() in ended.stderr
+    assert ended.stderr.count(port.encode()) == 1
     assert b"Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.invalid"])
+async def test_a_wrong_host_is_said(host: str) -> None:
+    """It is the host that has to be changed, and the address is named once."""
+    with pytest.raises(NotifierError, match="Choose another host") as refused:
+        async with serve_receiver(host=host):
+            pass
+    assert str(refused.value).count(host) == 1
 
 
 async def test_a_lag_is_from_the_observation_to_the_post() -> None:

@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from notifier import __version__
+from notifier.cli.inspect import list_generations
 from notifier.cli.main import main
 from notifier.delivery.signature import callback_secret
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName, WorkerId
@@ -160,6 +161,45 @@ def test_version(notifier: Run) -> None:
     assert (said.code, said.out) == (0, f"notifier {__version__}\n")
 
 
+def test_no_line_of_the_help_is_cut(notifier: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On 80 columns every command has a whole sentence."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for words in (("--help",), ("secret", "--help")):
+        commands = notifier(*words).out.partition("Commands:\n")[2].splitlines()
+        assert commands
+        assert all(line.endswith(".") and not line.endswith("...") for line in commands), commands
+
+
+@pytest.mark.parametrize("words", [("emulate", "--shape", "foo"), ("list", "--limit", "0"), ("list", "--limit", "x")])
+def test_a_wrong_value_is_told_in_plain_words(notifier: Run, words: tuple[str, ...]) -> None:
+    """Whatever library checks the values, its own words for it do not show."""
+    said = notifier(*words)
+    assert said.code == 2
+    assert words[1] in said.err
+    assert "Value error" not in said.err
+    assert "Input should" not in said.err
+
+
+@pytest.mark.parametrize(("module", "command"), [("commands", "run"), ("run", "run"), ("listen", "listen")])
+def test_ctrl_c_is_silent_while_modules_load(module: str, command: str) -> None:
+    """130, and not a word, whether it comes while the command line is loaded or while the command is."""
+    script = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == 'notifier.cli.{module}': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from notifier.cli.main import main\n"
+        f"sys.argv = ['notifier', '{command}', '--config', 'none.yaml']\n"
+        "main()\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    ended = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
 @pytest.mark.parametrize("words", [("watch",), ("run", "--fast"), ("list", "--limit", "0"), ("show",)])
 def test_wrong_words_are_2(notifier: Run, config: Path, words: tuple[str, ...]) -> None:
     """An unknown command or option is the caller's mistake, not the configuration's."""
@@ -228,6 +268,97 @@ def test_check_of_a_file_that_is_no_store(notifier: Run, config: Path) -> None:
     assert other.read_text().startswith("not a database")
 
 
+def spoil(drop: Path, how: str) -> None:
+    """Make of the drop directory what a start refuses."""
+    if how == "a file":
+        drop.write_text("")
+    elif how == "open to all":
+        drop.mkdir()
+        drop.chmod(0o777)
+    elif how == "done is a file":
+        drop.mkdir()
+        (drop / "done").write_text("")
+
+
+@pytest.mark.parametrize("how", ["missing", "a file", "open to all", "done is a file"])
+def test_check_refuses_the_drop_directory_that_a_start_refuses(notifier: Run, config: Path, how: str) -> None:
+    """Exit 1 with the start's own sentence, so that `run` holds no surprise."""
+    drop = config.with_name("drop")
+    spoil(drop, how)
+    config.write_text(CONFIG + f"drop: {{directory: {drop}}}\n")
+    said = notifier("check")
+    assert said.code == 1
+    (sentence,) = (line for line in said.out.splitlines() if line.startswith("drop "))
+    started = spawned(config)
+    assert started.code == 78
+    assert sentence.removeprefix("drop").strip() in started.err
+
+
+def test_check_makes_nothing_in_the_drop_directory(notifier: Run, config: Path) -> None:
+    """done/ and rejected/ are the daemon's to make."""
+    drop = config.with_name("drop")
+    drop.mkdir(mode=0o770)
+    config.write_text(CONFIG + f"drop: {{directory: {drop}}}\n")
+    said = notifier("check")
+    assert said.code == 0
+    assert f"{drop}: good" in said.out
+    assert list(drop.iterdir()) == []
+
+
+def test_check_wants_a_place_for_the_store(notifier: Run, config: Path) -> None:
+    """Exit 1 where the first start could not make it."""
+    config.write_text(CONFIG.replace("notifier.db", "no/dir/s.db"))
+    said = notifier("check")
+    assert said.code == 1
+    assert f"directory {config.parent / 'no/dir'} does not exist" in said.out
+    assert "not there yet" not in said.out
+
+
+def test_a_directory_is_no_store(notifier: Run, config: Path) -> None:
+    """`check` and `run` say the same of it, and no lock is left beside it."""
+    config.with_name("notifier.db").mkdir()
+    said, started = notifier("check"), spawned(config)
+    assert (said.code, started.code) == (1, 78)
+    for told in (said.out, started.err):
+        assert "notifier.db is a directory: name a file in it" in told
+    assert sorted(path.name for path in config.parent.iterdir()) == ["config.yaml", "notifier.db"]
+
+
+def test_check_reads_the_watch_files(notifier: Run, config: Path) -> None:
+    """Exit 1 with the faults of each, by line; a good one is counted, and a pattern without a file is named."""
+    config.write_text(CONFIG + "watch_files: [bad.yaml, good.yaml, none/*.yaml]\n")
+    config.with_name("bad.yaml").write_text("- {id: g-1}\n- {id: g-2, provider: lima}\n")
+    config.with_name("good.yaml").write_text("- {id: g-3}\n- {id: g-4}\n")
+    said = notifier("check")
+    assert said.code == 1
+    assert re.search(r"bad\.yaml:2: .*lima", said.out)
+    assert "good.yaml: good (watch: 2)" in said.out
+    assert "watch_files[2]: matches no file" in said.out
+    config.with_name("bad.yaml").unlink()
+    said = notifier("check")
+    assert said.code == 0
+    assert "watch_files[0]: matches no file" in said.out
+
+
+@pytest.mark.parametrize("content", [None, b"nonsense: [", b"- {id: g-1"])
+def test_check_survives_any_watch_file(notifier: Run, config: Path, content: bytes | None) -> None:
+    """What is no regular file, or no YAML, is a fault like others."""
+    config.write_text(CONFIG + "watch_files: [odd.yaml]\n")
+    odd = config.with_name("odd.yaml")
+    os.mkfifo(odd) if content is None else odd.write_bytes(content)
+    said = notifier("check")
+    assert said.code == 1
+    assert "odd.yaml:" in said.out
+
+
+@pytest.mark.parametrize("words", [("check",), ("check", "--deep"), ("list",), ("show", "g-1")])
+def test_looking_leaves_nothing_beside_the_store(notifier: Run, store: Path, words: tuple[str, ...]) -> None:
+    """No log is made by who only reads, and the store itself is not touched."""
+    before = {path.name: path.stat().st_mtime_ns for path in store.parent.iterdir()}
+    assert notifier(*words).code == 0
+    assert {path.name: path.stat().st_mtime_ns for path in store.parent.iterdir()} == before
+
+
 def spawned(config: Path) -> Said:
     """`notifier run` as a process: it takes over the log of the process it runs in."""
     words = [sys.executable, "-m", "notifier", "run", "--config", str(config)]
@@ -271,6 +402,12 @@ def test_list_says_where_it_stopped(notifier: Run, store: Path) -> None:
     said = notifier("list", "--limit", "1")
     assert len(said.out.splitlines()) == 2
     assert "--limit" in said.err
+
+
+def test_a_list_at_its_highest_limit_promises_no_more(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--limit is offered only where it can be raised."""
+    list_generations(str(store.with_name("config.yaml")), everything=True, limit=2, most=2)
+    assert "--limit" not in capsys.readouterr().err
 
 
 def test_show_tells_why_a_callback_did_not_arrive(notifier: Run, store: Path) -> None:
@@ -338,7 +475,9 @@ def test_without_a_store_it_is_said(notifier: Run, config: Path, words: tuple[st
 def test_a_backup_is_a_store(notifier: Run, store: Path, tmp_path: Path) -> None:
     """The copy knows what the store knows, and the store can be asked meanwhile."""
     copy = tmp_path / "copy.db"
-    assert notifier("backup", str(copy)).code == 0
+    made = notifier("backup", str(copy))
+    assert made.code == 0
+    assert "-wal and -shm" in made.err
     (tmp_path / "config.yaml").write_text(CONFIG.replace("notifier.db", "copy.db"))
     assert "attempt 1" in notifier("show", "g-1").out
     assert store.exists()
@@ -380,6 +519,17 @@ def test_the_key_of_a_callback_url_is_its_origins(notifier: Run, config: Path) -
     assert said.out.strip() == callback_secret(Secret(SECRET), Lane("https://app.example.com")).reveal()
     assert notifier("secret", "for", "https://APP.example.com:443/other").out == said.out
     assert notifier("secret", "for", "https://app.example.com:8443/").out != said.out
+
+
+def test_a_url_that_would_be_refused_is_said_to_be(notifier: Run, config: Path) -> None:
+    """The key all the same, alone on standard output, and why no callback would go there."""
+    config.write_text(CONFIG + f"callbacks: {{secret: {SECRET}}}\n")
+    said = notifier("secret", "for", "http://10.0.0.1/x")
+    assert said.code == 0
+    assert re.fullmatch(r"whsec_\S+\n", said.out)
+    assert "would be refused" in said.err
+    config.write_text(CONFIG + f"callbacks: {{secret: {SECRET}, allow: [10.0.0.0/8]}}\n")
+    assert notifier("secret", "for", "http://10.0.0.1/x").err == ""
 
 
 def test_without_callbacks_there_is_no_such_key(notifier: Run, config: Path) -> None:

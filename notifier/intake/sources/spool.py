@@ -192,6 +192,24 @@ def _open_directory(directory: str) -> int:
     return _checked(fd, directory)
 
 
+def examine(directory: str) -> None:
+    """The tests of `Spool` with nothing made: `ConfigError` where a start would refuse the directory."""
+    fd = _open_directory(directory)
+    try:
+        for name in (DONE, REJECTED):
+            shown = f"{directory}/{name}"
+            try:
+                os.close(_checked(os.open(name, _OPEN_DIR, dir_fd=fd), shown))
+            except FileNotFoundError:
+                if not os.access(".", os.W_OK | os.X_OK, dir_fd=fd):
+                    message = "it cannot be made by this user; let notifier's user write to the directory."
+                    raise _refused(shown, message) from None
+            except OSError as error:
+                raise _refused(shown, f"it cannot be opened as a directory ({error.strerror}).") from None
+    finally:
+        os.close(fd)
+
+
 def _checked(fd: int, directory: str) -> int:
     """`fd`, closed and refused where anybody may write into it."""
     if os.fstat(fd).st_mode & stat.S_IWOTH:

@@ -7,13 +7,17 @@ is made by us from a row just read, and the integrity check looks for orphans.
 
 import os
 import sqlite3
-from typing import Final
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 from notifier.errors import StoreRefused
 from notifier.store.sqlite import trouble
 from notifier.store.sqlite.statements import migrations
 
+T = TypeVar("T")
 #: "ntfr": says in the file's header that it is ours.
 APPLICATION_ID: Final = 0x6E746672
 #: Milliseconds to wait for a lock that another connection has.
@@ -49,6 +53,36 @@ def writer(path: str) -> sqlite3.Connection:
 def reader(path: str) -> sqlite3.Connection:
     """A connection that cannot write; it works beside a running daemon."""
     return _connect(path, "ro")
+
+
+def look(path: str, work: Callable[[sqlite3.Connection], T]) -> T:
+    """What `work` reads, with nothing made or changed on disk.
+
+    A reader of a store in WAL mode makes its log where there is none, and cannot remove it. Without a log the file is
+    whole by itself and is read as one that nobody writes; where somebody did meanwhile, that reading is thrown away.
+    """
+    before = _unlogged(path)
+    if before is not None:
+        try:
+            with closing(_connect(path, "ro&immutable=1")) as conn:
+                found = work(conn)
+        except sqlite3.Error:
+            if _unlogged(path) == before:
+                raise
+        else:
+            if _unlogged(path) == before:
+                return found
+    with closing(reader(path)) as conn:
+        return work(conn)
+
+
+def _unlogged(path: str) -> tuple[int, int, int] | None:
+    """What changes with the file, where it has no log beside it; None where it has one, or is not there."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return None if Path(f"{path}-wal").exists() else (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def schema_of(connection: sqlite3.Connection, path: str) -> int:

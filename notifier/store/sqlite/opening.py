@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 
 from notifier.errors import StoreRefused
@@ -28,6 +29,8 @@ async def open_store(path: str, *, owner_lock: bool = True) -> AsyncIterator[Sql
     StoreRefused where it must not be opened; StoreUnavailable where the disk fails. `owner_lock` False leaves out the
     lock, for a file that nobody else can know of.
     """
+    if await anyio.Path(path).is_dir():  # before a lock is made beside it
+        raise trouble.directory_refused(path)
     with lock.owned(path) if owner_lock else nullcontext():
         writer = Writer(path, await anyio.to_thread.run_sync(_open_writer, path))
         try:
@@ -63,10 +66,12 @@ def _open_writer(path: str) -> sqlite3.Connection:
 def _check_readable(path: str) -> None:
     if not Path(path).exists():
         raise StoreRefused(f"there is no store at {path}: check `store:` in the configuration, or start `notifier run`")
+    if Path(path).is_dir():
+        raise trouble.directory_refused(path)
     if not os.access(path, os.R_OK):
         raise StoreRefused(f"{path} cannot be read by this user: run this as the user that runs notifier, or as root")
-    with _translated(path), closing(connection.reader(path)) as conn:
-        schema = connection.schema_of(conn, path)
+    with _translated(path):
+        schema = connection.look(path, lambda conn: connection.schema_of(conn, path))
     known = len(migrations())
     if schema < known:
         raise StoreRefused(

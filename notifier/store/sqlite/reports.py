@@ -59,11 +59,14 @@ class SqliteReports:
 
 def _read(path: str, work: Callable[[sqlite3.Connection], T]) -> T:
     try:
-        with closing(connection.reader(path)) as conn:
-            conn.execute("BEGIN")
-            return work(conn)
+        return connection.look(path, lambda conn: _at_one_moment(conn, work))
     except sqlite3.Error as error:
         raise trouble.unavailable(error, path) from error
+
+
+def _at_one_moment(conn: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+    conn.execute("BEGIN")
+    return work(conn)
 
 
 def _counts(conn: sqlite3.Connection) -> Counts:

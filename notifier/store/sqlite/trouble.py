@@ -58,7 +58,14 @@ def refused(path: str, error: OSError) -> StoreError:
         return StoreRefused(f"directory {directory} does not exist: make it, owned by the user that runs notifier")
     if error.errno in _DISK:
         return unavailable(error, path)
-    return StoreRefused(f"cannot open {path}: {error.strerror}: give it to the user that runs notifier")
+    if error.errno == errno.EISDIR:
+        return directory_refused(path)
+    advice = ": give it to the user that runs notifier" if error.errno in (errno.EACCES, errno.EPERM) else ""
+    return StoreRefused(f"cannot open {path}: {error.strerror}{advice}")
+
+
+def directory_refused(path: str) -> StoreRefused:
+    return StoreRefused(f"{path} is a directory: name a file in it")
 
 
 def _primary(error: sqlite3.Error) -> int:

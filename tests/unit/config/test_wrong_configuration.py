@@ -108,7 +108,10 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
         GOOD.replace("aimlapi-luma", "aimlapi-lumma"),
         '3: providers.luma.kind: "aimlapi-lumma" is not a kind of provider. Did you mean "aimlapi-luma"?',
     ),
-    (GOOD.replace("kind: aimlapi-luma", "kind: 5"), "3: providers.luma.kind: 5 is not text. Write aimlapi-luma or aimlapi-video."),
+    (
+        GOOD.replace("kind: aimlapi-luma", "kind: 5"),
+        "3: providers.luma.kind: 5 is not text. Write aimlapi-luma or aimlapi-video.",
+    ),
     (GOOD.replace("kind: aimlapi-luma, ", ""), "3: providers.luma.kind: kind is missing. Write kind: aimlapi-luma."),
     (
         GOOD.replace(", api_key: k-123", ""),

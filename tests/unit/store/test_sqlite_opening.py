@@ -121,6 +121,17 @@ async def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     assert f"directory {tmp_path / 'no'} does not exist" in await refusal(str(tmp_path / "no" / "notifier.db"))
 
 
+async def test_a_directory_is_refused_before_a_lock_is_made(tmp_path: Path) -> None:
+    """By the daemon and by a reader, with what to do about it."""
+    path = tmp_path / "store"
+    path.mkdir()
+    assert "is a directory: name a file in it" in await refusal(str(path))
+    with pytest.raises(StoreRefused, match="is a directory"):
+        async with open_reader(str(path)):
+            pass
+    assert list(tmp_path.iterdir()) == [path]
+
+
 async def test_a_newer_schema_is_refused_and_left_alone(path: str) -> None:
     """By the daemon and by a reader, with both numbers and what to do."""
     async with open_store(path):
@@ -186,6 +197,33 @@ async def test_a_reader_works_without_the_daemon(path: str) -> None:
         await add_one(store)
     async with open_reader(path) as reader:
         assert [line.id for line in await reader.generations(open_only=True, limit=5)] == ["g-1"]
+
+
+async def test_a_reader_makes_no_file(path: str, tmp_path: Path) -> None:
+    """While nothing runs there is no log, and reading makes none."""
+    async with open_store(path) as store:
+        await add_one(store)
+    before = sorted(tmp_path.iterdir())
+    async with open_reader(path) as reader:
+        assert (await reader.counts()).open_generations == 1
+        assert await reader.problems(deep=True) == []
+    assert sorted(tmp_path.iterdir()) == before
+
+
+async def test_a_look_that_was_overtaken_looks_again(path: str) -> None:
+    """A daemon that starts and writes while the store is read as unwritten is not missed."""
+    async with open_store(path) as store:
+        await add_one(store)
+    calls: list[str] = []
+
+    def look(conn: sqlite3.Connection) -> int:
+        calls.append("look")
+        if len(calls) == 1:
+            mark(path, "CREATE TABLE more (x)")
+        return int(conn.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'more'").fetchone()[0])
+
+    assert connection.look(path, look) == 1
+    assert len(calls) == 2
 
 
 async def test_a_reader_of_nothing_says_so(path: str) -> None:

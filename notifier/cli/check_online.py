@@ -1,0 +1,65 @@
+"""`notifier check --online`: one single and one multi request to each provider, about IDs that nobody has."""
+
+import uuid
+from collections.abc import Iterable
+from typing import Final
+
+import typer
+
+from notifier.clock import SystemClock
+from notifier.errors import BatchRejected, ProviderError
+from notifier.ids import GenerationId
+from notifier.providers.base import Ask
+from notifier.providers.client import ProviderClient
+from notifier.providers.registry import codec
+from notifier.settings import ProviderSettings
+from notifier.transport import AiohttpTransport
+
+_NOT_FOUND: Final = 404
+#: Whether the route does what it should, and the sentence that says so.
+_Answer = tuple[bool, str]
+
+
+async def check_providers(providers: Iterable[ProviderSettings]) -> bool:
+    """Ask each and print what came of it; True where every route can be used."""
+    async with AiohttpTransport() as wire, ProviderClient(wire, clock=SystemClock()) as client:
+        return all([await _check(client, provider) for provider in providers])
+
+
+async def _check(client: ProviderClient, settings: ProviderSettings) -> bool:
+    """What both routes say alike, as of a wrong key or a host that does not answer, is said once."""
+    answers = await _ask_both(client, settings)
+    told: dict[str, list[str]] = {}
+    for route, (_, sentence) in answers.items():
+        told.setdefault(sentence, []).append(route)
+    for sentence, routes in told.items():
+        where = f"{routes[0]} route" if len(routes) == 1 else f"{' and '.join(routes)} routes"
+        typer.echo(f"provider       {settings.name}: {where}: {sentence}")
+    return all(well for well, _ in answers.values())
+
+
+async def _ask_both(client: ProviderClient, settings: ProviderSettings) -> dict[str, _Answer]:
+    speech = codec(settings.kind)
+    ids = [GenerationId(str(uuid.uuid4())) for _ in range(2)]
+    answers = {"single": await _ask(client, settings, speech.single(ids[0], settings))}
+    if settings.batch and speech.multi:
+        answers["multi"] = await _ask(client, settings, speech.sweep(ids, settings))
+    return answers
+
+
+async def _ask(client: ProviderClient, settings: ProviderSettings, ask: Ask) -> _Answer:
+    try:
+        reply = await client.ask(ask, settings)
+        codec(settings.kind).decode(ask, reply)
+    except BatchRejected as error:
+        return error.status != _NOT_FOUND, f"{error}{_hint(error)}"
+    except ProviderError as error:
+        return False, str(error).removeprefix(f"Provider {settings.name}: ")
+    expected = ", as it should: the ID is made up" if reply.status == _NOT_FOUND else ""
+    return True, f"answers ({reply.status}{expected})"
+
+
+def _hint(error: BatchRejected) -> str:
+    if error.status == _NOT_FOUND:
+        return " If its IDs are good, the multi route is gone: set `batch: off` for this provider."
+    return " It may refuse a batch for one unknown ID: such batches are split, which is slower."

@@ -1,0 +1,170 @@
+"""`notifier`: every command with its options. Each imports what it needs when it runs.
+
+The first sentence of a command is its line in `notifier --help`, which has room for 65 characters on 80 columns.
+"""
+
+import re
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from notifier import __version__
+from notifier.cli.emulate import emulate
+from notifier.cli.listen import listen
+
+#: What pydantic, which may check the values for typer, says of one, and what we say.
+_WORDS: Final = (
+    (re.compile(r"^Value error, "), ""),
+    (re.compile(r"^Input should be "), "it must be "),
+    (re.compile(r", unable to (parse|interpret) .*$"), ""),
+)
+#: The most that `list --limit` takes.
+LIST_MOST: Final = 100_000
+
+
+class _Commands(TyperGroup):
+    """The commands; a value that is refused is told in plain words."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            for pattern, words in _WORDS:
+                error.message = pattern.sub(words, error.message)
+            raise
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Webhooks for APIs that only let you poll: give it generation IDs, get one signed callback for each.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # it prints local variables, and some of them are secrets
+    rich_markup_mode=None,
+)
+secret_app = typer.Typer(help="Make and derive signing secrets.", no_args_is_help=True)
+
+Config = Annotated[
+    str,
+    typer.Option(
+        "--config",
+        envvar="NOTIFIER_CONFIG",
+        metavar="FILE",
+        help="The configuration.",
+    ),
+]
+_DEFAULT_CONFIG: Final = "/etc/notifier/config.yaml"
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    *, version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False
+) -> None:
+    if version:
+        typer.echo(f"notifier {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    config: Config = _DEFAULT_CONFIG,
+    log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Run the daemon. SIGHUP rereads the configuration, SIGTERM stops it, a second SIGTERM at once."""
+    from notifier.cli.run import run_daemon
+
+    run_daemon(config, log_level)
+
+
+@app.command()
+def check(
+    config: Config = _DEFAULT_CONFIG,
+    *,
+    deep: Annotated[bool, typer.Option("--deep", help="Check every page of the store; slow.")] = False,
+    online: Annotated[bool, typer.Option("--online", help="Ask each provider two harmless questions.")] = False,
+) -> None:
+    """Check the configuration and the store, changing nothing.
+
+    Says what would keep the daemon from starting, or make it deaf.
+    """
+    from notifier.cli.check import check_all
+
+    raise typer.Exit(check_all(config, deep=deep, online=online))
+
+
+@app.command()
+def demo() -> None:
+    """Show the whole path on this machine; needs no key.
+
+    An emulated API, the daemon and a receiver run here for half a minute.
+    """
+    from notifier.cli.demo import run_demo
+
+    raise typer.Exit(run_demo())
+
+
+app.command()(emulate)
+app.command()(listen)
+
+
+@app.command("list")
+def list_(
+    config: Config = _DEFAULT_CONFIG,
+    *,
+    all_: Annotated[bool, typer.Option("--all", help="Finished ones too.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=LIST_MOST, help="Lines at most.")] = 100,
+) -> None:
+    """List the generations that are watched, the newest first."""
+    from notifier.cli.inspect import list_generations
+
+    list_generations(config, everything=all_, limit=limit, most=LIST_MOST)
+
+
+# An ID may begin with a dash: what is not an option of ours is taken as it stands, with or without `--` before it.
+@app.command(context_settings={"ignore_unknown_options": True})
+def show(
+    generation: Annotated[str, typer.Argument(metavar="ID", help="The generation's ID.")],
+    config: Config = _DEFAULT_CONFIG,
+) -> None:
+    """Tell the whole story of one generation. Why did its callback not arrive?"""
+    from notifier.cli.inspect import show_story
+
+    raise typer.Exit(show_story(config, generation))
+
+
+@app.command()
+def backup(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Where to; must not exist yet.")],
+    config: Config = _DEFAULT_CONFIG,
+) -> None:
+    """Write a consistent copy of the store. The daemon may run meanwhile."""
+    from notifier.cli.inspect import back_up
+
+    back_up(config, file)
+
+
+@secret_app.command("new")
+def secret_new(
+    *,
+    asymmetric: Annotated[
+        bool, typer.Option("--asymmetric", help="An ed25519 pair (v1a) in place of a shared key.")
+    ] = False,
+) -> None:
+    """Make a new signing secret."""
+    from notifier.cli.secret import print_new
+
+    print_new(asymmetric=asymmetric)
+
+
+@secret_app.command("for")
+def secret_for(
+    url: Annotated[str, typer.Argument(metavar="URL", help="A callback_url.")], config: Config = _DEFAULT_CONFIG
+) -> None:
+    """Print the key with which callbacks to a callback_url are signed."""
+    from notifier.cli.secret import print_for
+
+    print_for(url, config)
+
+
+app.add_typer(secret_app, name="secret")
