@@ -51,6 +51,8 @@ _log = structlog.get_logger()
 GRACE: Final = 20.0
 #: Seconds for the last writes. Together they stay below systemd's TimeoutStopSec.
 LAST_WRITE: Final = 3.0
+#: Seconds between two tries of a reload while the store cannot write.
+_STORE_WAIT: Final = 5.0
 #: A loop that has not turned for this many seconds hangs. The longest wait of any loop is 15.
 HANGS_AFTER: Final = 25.0
 #: A round of chores may move a long log or end many watches.
@@ -65,6 +67,9 @@ class Daemon:
         self._stopping = anyio.Event()
         self._pulses: list[Pulse] = []
         self._doors: dict[str, anyio.CancelScope] = {}
+        self._reloading = anyio.CancelScope()
+        self._reloaded = anyio.Event()
+        self._reloaded.set()
         self.health = Health()
         self._files: WatchFiles | None = None
         self._drop: DropDirectory | None = None
@@ -167,7 +172,9 @@ class Daemon:
         await self._open_doors()
 
     async def _wind_down(self) -> None:
-        """Stop taking, then give what is in flight its time."""
+        """Stop taking, then give what is in flight its time. A reload under way ends where it is."""
+        self._reloading.cancel()
+        await self._reloaded.wait()
         for scope in self._doors.values():
             scope.cancel()
         self._poller.stop()
@@ -213,25 +220,38 @@ class Daemon:
         if sentences := needs_restart(self._settings, settings):
             raise ConfigError([Fault(source=settings.source, message=sentence) for sentence in sentences])
         await self._store.probe(now=self._clock.now())  # what cannot be taken over whole is not begun
+        if self.stopping:
+            return
+        self._reloaded = anyio.Event()
+        try:
+            with anyio.CancelScope() as self._reloading:
+                await self._take_over(settings)
+                _log.info(telemetry.CONFIG_RELOADED, config=settings.source)
+        finally:
+            self._reloaded.set()
+
+    async def _take_over(self, settings: Settings) -> None:
+        """Every step may be taken twice; a store that fails in between is waited for."""
         before = self._settings
         self._take(settings)
         self._dispatcher.apply(self._endpoints)
-        await self._poller.apply(settings.providers)
-        await self._settle_parked()
-        await self._declare(settings.watches)
+        while True:
+            try:
+                await self._poller.apply(settings.providers)
+                await self._settle_parked()
+                await self._declare(settings.watches)
+                break
+            except StoreUnavailable as error:
+                self.health.trouble(STORE, str(error))
+                await self.health.wait_for_store(_STORE_WAIT)
         self._tell_undeclared(before.watches, settings.watches)
         if (scope := self._doors.pop("watch files", None)) is not None:
             scope.cancel()
         await self._open_doors()
-        _log.info(telemetry.CONFIG_RELOADED, config=settings.source)
 
     async def _settle_parked(self) -> None:
         """Keep back what is owed to endpoints that are gone; let go what is owed to those that returned."""
-        try:
-            parked, resumed = await self._store.park_deliveries(now=self._clock.now(), book=self._book())
-        except StoreUnavailable as error:
-            self.health.trouble(STORE, str(error))
-            raise
+        parked, resumed = await self._store.park_deliveries(now=self._clock.now(), book=self._book())
         if parked:
             note = "their endpoints are not in the configuration; they go out when the names return"
             _log.warning(telemetry.DELIVERIES_PARKED, count=parked, note=note)

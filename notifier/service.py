@@ -102,7 +102,7 @@ async def _reload(daemon: Daemon, reread: Callable[[], Settings]) -> None:
     """Between RELOADING and READY, whatever comes of it."""
     systemd.notify(*systemd.reloading(SystemClock().monotonic()))
     try:
-        await daemon.reload(await anyio.to_thread.run_sync(reread))
+        await daemon.reload(await anyio.to_thread.run_sync(reread, abandon_on_cancel=True))
     except ConfigError as error:
         _log.error(
             telemetry.CONFIG_REFUSED,

@@ -156,11 +156,13 @@ class Conduct:
     def learn(self, split: Split, *, watched: int) -> Lesson:
         """What a refused batch taught, once all its parts were answered; `watched` IDs there are in all."""
         lesson = split.lesson()
+        if lesson is Lesson.PROVIDER_KNOWS_NONE and not self.knows_none(asked=len(split.ids), held=0):
+            lesson = Lesson.BAD_IDS  # it answered about others lately
         match lesson:
             case Lesson.TOO_LARGE:
                 self._limit = self._limit.refused(len(split.ids))
             case Lesson.MULTI_UNUSABLE:
-                self._do_without_multi(split)
+                self.do_without_multi(split.reason)
             case Lesson.PROVIDER_KNOWS_NONE:
                 what = f"{split.reason} Nor does it hold any of these {len(split.ids)} IDs alone"
                 self.knew_none(what, sent_at=self._clock.monotonic(), asked=len(split.ids), watched=watched)
@@ -168,9 +170,10 @@ class Conduct:
                 pass  # they stand alone by now
         return lesson
 
-    def _do_without_multi(self, split: Split) -> None:
+    def do_without_multi(self, said: str) -> None:
+        """Single requests work where the multi route refuses; `said` is its last word."""
         self._multi_again_at = self._clock.monotonic() + MULTI_RETRY
-        reason = f"{split.reason} Single requests work, so IDs are asked one by one for 10 minutes: set `batch: off`"
+        reason = f"{said} Single requests work, so IDs are asked one by one for 10 minutes: set `batch: off`"
         if self._health.trouble(self._route, reason):
             _log.warning(telemetry.LOOK_FAILED, provider=self._settings.name, error=reason)
 

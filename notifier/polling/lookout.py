@@ -8,7 +8,7 @@ With the metronome stopped nothing is looked at: a tick gives leave to look unti
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar
@@ -42,6 +42,8 @@ LEAVE: Final = 1.0
 LONGEST_WAIT: Final = 5.0
 #: When a new ID falls due: before all that is overdue, however much that is.
 FIRST: Final = 0.0
+#: IDs that the multi route refuses and the single route holds, until the multi route counts as unusable.
+PROOF: Final = 2
 #: Words of states that are warned of, at most.
 MOST_WORDS: Final = 100
 
@@ -80,6 +82,10 @@ class Lookout:
         self._bell = Bell()
         self._watched: dict[GenerationId, Watched] = {}
         self._splits: deque[Split] = deque()
+        #: ID -> what the multi route said when it refused that one ID.
+        self._refused_alone: dict[GenerationId, str] = {}
+        #: Those of them that the single route holds.
+        self._held_alone: set[GenerationId] = set()
         self._leave_until = float("-inf")
         self._warned_of: set[str] = set()
         self._codec = codec
@@ -108,10 +114,13 @@ class Lookout:
         if (entry := self._watched.get(open_.id)) is not None:
             entry.join(open_)
             return
-        self._watched[open_.id] = Watched(open_)
-        self._agenda.add(open_.id, FIRST, now)
+        self._watch(open_, FIRST)
         self._conduct.welcome(now)
         self._bell.ring()
+
+    def _watch(self, open_: OpenGeneration, at: float) -> None:
+        self._watched[open_.id] = Watched(open_)
+        self._agenda.add(open_.id, at, self._around.clock.monotonic())
 
     def leave(self) -> None:
         """Its provider is not configured any more."""
@@ -136,8 +145,10 @@ class Lookout:
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. Started once the store's open generations are on the agenda."""
         async for chunk in self._around.store.open_generations(self._settings.name):
+            now = self._around.clock.monotonic()
             for open_ in chunk:
-                self.welcome(open_)
+                if open_.id not in self._watched:
+                    self._watch(open_, now)
         async with anyio.create_task_group() as looks:
             task_status.started()
             while True:
@@ -165,9 +176,10 @@ class Lookout:
         room, multi = conduct.room(now), conduct.multi(now)
         if room <= 0:
             return
-        due = [self._look(id_) for id_ in self._agenda.take(now, room * (conduct.batch if multi else 1))]
+        taken = self._agenda.take(now, room * (conduct.batch if multi else 1))
         planned = plan(
-            due,
+            # Without batches there is nothing that a bad ID must be kept out of.
+            [Look(id=id_, alone=multi and self._watched[id_].alone) for id_ in taken],
             fit=lambda ids: self._codec.fit(ids, self._settings),
             batch_limit=conduct.batch,
             multi=multi,
@@ -179,9 +191,6 @@ class Lookout:
         for ask in planned.asks:
             self._conduct.begin(now, aside=ask.looks[0].alone)
             self._send(looks, now, ask.ids, multi=ask.multi, part_of=None)
-
-    def _look(self, id_: GenerationId) -> Look:
-        return Look(id=id_, alone=self._watched[id_].alone)
 
     def _send_splits(self, looks: TaskGroup, now: float) -> None:
         """Parts of refused batches, within their share of the rate."""
@@ -221,6 +230,8 @@ class Lookout:
             self._put_back(sent)
             return
         self._conduct.answered(sent_at=sent.at, asked=asked, held=len(held), multi=sent.ask.multi)
+        if held and not sent.ask.multi:
+            self._doubt_multi(held[0])
         await self._take_in(sent, observations)
         if sent.split is not None:
             sent.split.answered(sent.ask.ids, held)
@@ -247,7 +258,8 @@ class Lookout:
         await self._end(entries, joined, times)
         for id_, entry in entries.items():
             if self._watched.get(id_) is entry:
-                at = next_look(self._settings, now=sent.at, misses=entry.misses.count, alone=entry.alone)
+                alone = entry.alone or not sent.ask.multi
+                at = next_look(self._settings, now=sent.at, misses=entry.misses.count, alone=alone)
                 self._agenda.add(id_, at, now)
 
     async def _record(self, transitions: list[Transition], joined: dict[GenerationId, int]) -> None:
@@ -319,6 +331,7 @@ class Lookout:
             elif entry.joined == joined[id_] or (entry.state is not None and entry.state.final):
                 del self._watched[id_]
                 self._agenda.drop(id_)
+                self._refused_alone.pop(id_, None)
 
     async def _insist(self, write: Callable[[], Awaitable[T]]) -> T:
         """Until it is written: what was seen is not seen again for free."""
@@ -350,6 +363,7 @@ class Lookout:
         if len(ids) == 1:
             if (entry := self._watched.get(ids[0])) is not None and not entry.alone:
                 entry.isolate()  # the single route decides
+            self._refused_alone[ids[0]] = str(error)
             self._put_back(sent)
         elif sent.split is not None and sent.split in self._splits:
             sent.split.refused(ids)
@@ -357,6 +371,22 @@ class Lookout:
             self._put_back(sent)
         else:
             self._splits.append(Split(ids, str(error)))
+
+    def _doubt_multi(self, held: GenerationId) -> None:
+        """The single route holds an ID; if the multi route refused that one by itself, and another, it is unusable."""
+        if held not in self._refused_alone:
+            return
+        self._held_alone.add(held)
+        if len(self._held_alone) >= PROOF:
+            self._conduct.do_without_multi(self._refused_alone[held])
+            self._held_alone.clear()
+            self._refused_alone.clear()
+            self._acquit(self._watched)
+
+    def _acquit(self, ids: Iterable[GenerationId]) -> None:
+        for id_ in ids:
+            if (entry := self._watched.get(id_)) is not None:
+                entry.acquit()
 
     def _finish_split(self, split: Split) -> None:
         """Learn from it once it has taught something; what it has not asked about goes back on the agenda."""
@@ -370,9 +400,7 @@ class Lookout:
         for each in over:
             self._splits.remove(each)
             self._put_back_ids(each.abandon())
-        for id_ in blamed:
-            if (entry := self._watched.get(id_)) is not None:
-                entry.acquit()
+        self._acquit(blamed)
 
     def _warn_unmapped(self, seen: Observation) -> None:
         """Once for each word: it is taken as running until the codec learns it."""

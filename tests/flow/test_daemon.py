@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 import yaml
 from hands import SECRET, HandClock
@@ -319,4 +320,21 @@ async def test_a_loop_that_stands_still_is_named(tmp_path: Path) -> None:
             assert set(daemon.hanging) == {"dispatcher", "poller", "metronome"}
             clock.advance(300)  # a round of chores may take its time
             assert set(daemon.hanging) == {"dispatcher", "poller", "upkeep", "metronome"}
+            daemon.stop()
+
+
+@pytest.mark.parametrize("steps", range(0, 40, 3))
+async def test_a_stop_beside_a_reload_ends_both_in_peace(tmp_path: Path, steps: int) -> None:
+    """Whatever step the reload is at: the daemon winds down as usual, and nothing trips over what is gone."""
+    (tmp_path / "watches.d").mkdir()
+    (tmp_path / "watches.d" / "some.yaml").write_text("- id: g-1\n")
+    async with site(tmp_path) as place:
+        one, two = ({name: provider(place.emulator) for name in names} for names in (["luma"], ["luma", "other"]))
+        daemon = Daemon(place.settings(providers=one))
+        settings = place.settings(providers=two, watch_files=["watches.d/*.yaml"])
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(daemon.run)
+            tasks.start_soon(daemon.reload, settings)
+            for _ in range(steps):
+                await anyio.lowlevel.checkpoint()
             daemon.stop()

@@ -9,6 +9,7 @@ import anyio
 import httpx
 import pytest
 from hands import (
+    BOOK,
     START,
     blocked,
     changes,
@@ -707,3 +708,40 @@ async def test_ids_that_were_not_tried_are_tried_without_long_pauses(store: Sqli
         stage.upstream.states[ids[-1]] = "completed"
         await stage.ticks(15)
         assert (await store.counts()).watches[WatchStatus.SATISFIED] == 1
+
+
+async def test_a_multi_route_that_refuses_even_one_id_is_done_without(store: SqliteStore) -> None:
+    """413 to whatever is asked: the size is not what is wrong; IDs are asked one by one, at the whole rate."""
+    ids = some(40)
+    async with watching(store, rate=10.0) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "queued")
+        stage.upstream.judge = lambda asked: error(413, "too large") if asked.multi else None
+        await stage.watch(*map(request, ids))
+        await stage.ticks(20)
+        assert any("batch: off" in sentence for sentence in stage.health.troubles.values())
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        await stage.ticks(10)
+        assert (await store.counts()).watches == {WatchStatus.SATISFIED: 40}
+
+
+async def test_a_new_id_does_not_wait_for_what_was_open_at_the_start(store: SqliteStore) -> None:
+    """However many generations a start loads, what is registered after it is asked about next."""
+    await store.add_watches(list(map(request, some(300))), now=START, book=BOOK)
+    async with watching(store, batch=False, rate=5.0) as stage:
+        stage.upstream.states |= dict.fromkeys([*some(300), "new"], "queued")
+        await stage.ticks(2)
+        before = len(stage.upstream.asked)
+        await stage.watch(request("new"))
+        await stage.ticks(1)
+        assert ["new"] in stage.upstream.since(before)[:3]
+
+
+async def test_dead_ids_cost_less_and_less_without_batches(store: SqliteStore) -> None:
+    """With `batch: off` each look is a request of its own; IDs that are not there leave room for those that are."""
+    dead, good = some(100), [f"good-{number}" for number in range(10)]
+    async with watching(store, batch=False, rate=5.0) as stage:
+        stage.upstream.states |= dict.fromkeys(good, "queued")
+        await stage.watch(*map(request, dead + good))
+        await stage.ticks(3 * MINUTE, step=1)
+        asked = [id_ for ids in stage.upstream.since(0) for id_ in ids]
+        assert sum(id_ in good for id_ in asked) > sum(id_ in dead for id_ in asked) / 2
