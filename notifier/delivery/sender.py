@@ -19,9 +19,9 @@ import httpx
 
 from notifier import __version__
 from notifier.delivery.signature import headers as signature_headers
-from notifier.delivery.verdict import retry_after
 from notifier.intake.text import printable
 from notifier.model import Answer, Claim, Verdict
+from notifier.retry_after import retry_after
 from notifier.settings import EndpointSettings
 from notifier.transport import AddressRefused, NameNotResolved, TlsFailed
 

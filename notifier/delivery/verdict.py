@@ -4,15 +4,10 @@
 the one answer that ends a delivery; 429, 502 and 504 say that the endpoint wants less.
 """
 
-import math
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from notifier.model import Answer, Verdict
 
-#: Seconds; a longer `Retry-After` counts as this.
-LONGEST_HINT: Final = 24 * 3600.0
 _GONE: Final = 410
 _THROTTLED: Final = frozenset({429, 502, 504})
 #: Anything else is no status, or an interim one where the final one was due.
@@ -53,24 +48,3 @@ def explain(answer: Answer, verdict: Verdict) -> str:
     if answer.location:
         return f"moved to {answer.location.partition('?')[0]}: change the url"  # a query may carry a token
     return f"answered {answer.status_code} without saying where to: change the url"
-
-
-def retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds (to 24 h) that a `Retry-After` header (seconds or an HTTP date) asks for; None where it is senseless."""
-    text = (value or "").strip()
-    if not text.isascii():
-        return None
-    seconds = float(text) if text.isdigit() else _until(text, now)
-    if seconds is None or math.isnan(seconds):
-        return None
-    return min(max(seconds, 0.0), LONGEST_HINT)
-
-
-def _until(text: str, now: datetime) -> float | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    if moment.tzinfo is None:  # "-0000": UTC of an unknown place
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - now).total_seconds()

@@ -8,8 +8,6 @@ counted both as they arrive and unpacked, so that a small reply cannot become a 
 
 import zlib
 from collections.abc import AsyncIterator
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Final, Self
@@ -22,14 +20,13 @@ from notifier.clock import Clock
 from notifier.errors import ProviderBusy, ProviderRefused
 from notifier.intake.text import printable
 from notifier.providers.base import Ask, Reply
+from notifier.retry_after import retry_after
 from notifier.settings import ProviderSettings
 
 BODY_LIMIT: Final = 32 * 1024 * 1024
 #: A key shorter than this is not looked for in error bodies: it would be found by chance.
 _KEY_FLOOR: Final = 12
 _REDIRECTS: Final = 3
-#: Digits of a `Retry-After` that are read; the rest of a longer number changes nothing.
-_DIGITS: Final = 9
 _GZIP: Final = 16 + zlib.MAX_WBITS
 #: Everything else a transport may raise. `OSError` covers the time limit and what a transport forgot to translate.
 _WIRE_ERRORS: Final = (httpx.HTTPError, httpx.StreamError, OSError)
@@ -79,7 +76,7 @@ class ProviderClient:
         return Reply(
             status=response.status_code,
             body=body if response.is_success else _without_key(body, settings),
-            retry_after=retry_after(response.headers.get("retry-after"), now=self._clock.now()),
+            retry_after=retry_after(response.headers.get("retry-after"), self._clock.now()),
         )
 
 
@@ -152,20 +149,6 @@ def _refuse_redirect(response: httpx.Response, settings: ProviderSettings) -> No
         f"Provider {settings.name} answered {response.status_code}: moved to {location}. "
         f"Change its base_url, which is {printable(settings.base_url, 200)}."
     )
-
-
-def retry_after(text: str | None, *, now: datetime) -> float | None:
-    """Seconds to wait by a `Retry-After` header (seconds, or a date); None where it is not there or makes no sense."""
-    if text is None:
-        return None
-    text = text.strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:_DIGITS])
-    try:
-        moment = parsedate_to_datetime(text)
-        return max(0.0, (moment - now).total_seconds())
-    except (ValueError, TypeError, OverflowError):  # TypeError: a date without a zone ("-0000") is naive
-        return None
 
 
 # ---- what failed --------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from notifier.errors import ProviderBusy, ProviderError, ProviderRefused
 from notifier.ids import GenerationId, ProviderName
 from notifier.providers import client as client_module
 from notifier.providers.base import Ask, Reply
-from notifier.providers.client import ProviderClient, retry_after
+from notifier.providers.client import ProviderClient
 from notifier.settings import ProviderSettings, Secret
 from notifier.transport import AiohttpTransport
 
@@ -237,7 +237,7 @@ async def test_an_error_body_does_not_repeat_the_key() -> None:
     assert reply.body == b'{"message":"bad key ***"}'
 
 
-# ---- redirects and Retry-After ------------------------------------------------------------------------------------
+# ---- redirects ----------------------------------------------------------------------------------------------------
 async def test_a_redirect_is_not_followed() -> None:
     """The operator reads where it leads and what to change; no second request is made, no query shown."""
     requests: list[httpx.Request] = []
@@ -250,31 +250,6 @@ async def test_a_redirect_is_not_followed() -> None:
     assert isinstance(error, ProviderRefused)
     assert "moved to https://elsewhere.test/v3. Change its base_url, which is http://api.test." in str(error)
     assert len(requests) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (None, None),
-        ("", None),
-        ("120", 120.0),
-        (" 0 ", 0.0),
-        ("1" * 5_000, 111_111_111.0),
-        ("-5", None),
-        ("1.5", None),
-        ("nan", None),
-        ("soon", None),
-        ("Sun, 22 Nov 2026 05:15:00 GMT", 60.0),
-        ("Sun, 22 Nov 2026 05:13:00 GMT", 0.0),
-        ("Sun, 22 Nov 2026 05:15:00 -0000", None),
-        ("Sun, 99 Nov 2026 05:15:00 GMT", None),
-        ("Sun, 22 Nov 99999999999 05:15:00 GMT", None),
-        ("١٢", None),
-    ],
-)
-def test_retry_after_is_seconds_or_a_date(text: str | None, expected: float | None) -> None:
-    """What is neither is no wish at all."""
-    assert retry_after(text, now=NOW) == expected
 
 
 # ---- nothing is left untranslated ---------------------------------------------------------------------------------
