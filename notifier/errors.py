@@ -7,11 +7,12 @@ NotifierError
 │   ├── ProviderBusy    time                 -> back off, honour retry_after; other providers go on
 │   ├── ProviderRefused the operator         -> pause this provider, say so, try again slowly
 │   └── BatchRejected   the batch            -> split it until the one bad ID stands alone
-├── EndpointRefused     the guard said no    -> recorded on the delivery with its reason
-├── StoreError
-│   ├── StoreUnavailable the operator, time  -> it cannot write now: nothing is accepted, looked at or sent
-│   └── StoreRefused    the operator         -> in use by another daemon, too new, not a store: exit 78
-└── LeaseLost           nobody               -> another worker has it: throw the result away, quietly
+└── StoreError
+    ├── StoreUnavailable the operator, time  -> it cannot write now: nothing is accepted, looked at or sent
+    └── StoreRefused    the operator         -> in use by another daemon, too new, not a store: exit 78
+
+Two things that go wrong are answers and no errors, because nobody acts on them here: an address that the guard refuses
+is the verdict of an attempt, and a result whose lease was lost is named by the store and thrown away.
 """
 
 from collections.abc import Sequence
@@ -83,10 +84,6 @@ class BatchRejected(ProviderError):
         self.too_large = too_large
 
 
-class EndpointRefused(NotifierError):
-    """The guard will not connect to this address."""
-
-
 class StoreError(NotifierError):
     """The store cannot be used."""
 
@@ -97,7 +94,3 @@ class StoreUnavailable(StoreError):
 
 class StoreRefused(StoreError):
     """The store must not be opened by this program: in use, too new, or not a store at all."""
-
-
-class LeaseLost(NotifierError):
-    """The lease on a row ran out and another worker has it now."""

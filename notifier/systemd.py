@@ -13,7 +13,6 @@ import contextlib
 import os
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 from typing import IO, Final
 
 READY: Final = "READY=1"
@@ -51,12 +50,6 @@ def watchdog_interval(environ: Mapping[str, str], *, pid: int | None = None) -> 
     if not (allowed.isascii() and allowed.isdecimal()) or int(allowed) == 0:
         return None
     return int(allowed) / 2 / 1_000_000
-
-
-def credentials_directory(environ: Mapping[str, str]) -> Path | None:
-    """Where LoadCredential= put its files, each named as its credential; None outside a unit that has some."""
-    named = environ.get("CREDENTIALS_DIRECTORY")
-    return Path(named) if named else None
 
 
 def journal_prefix(level: str) -> str:

@@ -36,11 +36,6 @@ def retryable(verdict: Verdict) -> bool:
     return verdict not in (Verdict.DELIVERED, Verdict.GONE)
 
 
-def throttles(verdict: Verdict) -> bool:
-    """Whether the endpoint asked to be sent less."""
-    return verdict is Verdict.THROTTLED
-
-
 def explain(answer: Answer, verdict: Verdict) -> str:
     """One line for the person who asks why it did not arrive; empty where the verdict and the status say it all."""
     if answer.detail or verdict is not Verdict.REDIRECTED:

@@ -8,10 +8,8 @@ from notifier import errors
 from notifier.errors import (
     BatchRejected,
     ConfigError,
-    EndpointRefused,
     Fault,
     InvalidWatch,
-    LeaseLost,
     NotifierError,
     ProviderBusy,
     ProviderError,
@@ -44,7 +42,7 @@ def test_whoever_asks_a_provider_can_catch_one_kind(kind: type[Exception]) -> No
 
 def test_those_who_act_are_different_people() -> None:
     """No kind of trouble is caught by who waits for another."""
-    kinds = (InvalidWatch, ConfigError, ProviderError, EndpointRefused, StoreError, LeaseLost)
+    kinds = (InvalidWatch, ConfigError, ProviderError, StoreError)
     for one in kinds:
         assert [other for other in kinds if issubclass(one, other)] == [one]
     assert not issubclass(StoreRefused, StoreUnavailable)

@@ -98,13 +98,6 @@ def test_the_watchdog_is_this_process_unless_said() -> None:
     assert systemd.watchdog_interval({"WATCHDOG_USEC": "4000000", "WATCHDOG_PID": str(os.getppid())}) is None
 
 
-def test_credentials_have_a_directory_only_inside_a_unit_with_some() -> None:
-    """An unset and an empty variable mean the same: no credentials."""
-    assert systemd.credentials_directory({"CREDENTIALS_DIRECTORY": "/run/c"}) == Path("/run/c")
-    assert systemd.credentials_directory({"CREDENTIALS_DIRECTORY": ""}) is None
-    assert systemd.credentials_directory({}) is None
-
-
 @pytest.mark.parametrize(
     ("level", "prefix"),
     [

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from notifier.delivery.verdict import explain, judge, retryable, throttles
+from notifier.delivery.verdict import explain, judge, retryable
 from notifier.model import Answer, Verdict
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
@@ -47,9 +47,7 @@ def test_an_exchange_that_broke_off_is_judged_by_that() -> None:
 def test_429_is_retried_and_so_is_all_but_success_and_gone() -> None:
     """Trap 10: being told to slow down is no reason to drop a message."""
     assert retryable(Verdict.THROTTLED)
-    assert throttles(Verdict.THROTTLED)
     assert {verdict for verdict in Verdict if not retryable(verdict)} == {Verdict.DELIVERED, Verdict.GONE}
-    assert [verdict for verdict in Verdict if throttles(verdict)] == [Verdict.THROTTLED]
 
 
 def test_a_redirect_tells_the_person_what_to_change() -> None:
