@@ -196,5 +196,7 @@ def _sum_up(stage: _Stage, console: Console) -> int:
             f"lag from the end of a generation to its callback: median {middle:.0f} ms, at most {most:.0f} ms",
             highlight=False,
         )
-    console.print(f"requests to the provider: {asked.asked}, about {asked.ids_asked} states", highlight=False)
+    console.print(
+        f"{asked.asked} requests to the provider made {asked.ids_asked} looks at a generation", highlight=False
+    )
     return 0 if verified == COUNT else 1

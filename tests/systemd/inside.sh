@@ -134,7 +134,7 @@ SECRET=whsec_$(head -c 32 /dev/urandom | base64 -w 0)
 (umask 077 && echo "$KEY" > /etc/notifier/credentials/aimlapi_key && echo "$SECRET" > /etc/notifier/credentials/studio_secret)
 readme 5
 readme 6
-[ ! -e /var/lib/notifier ] || fail "notifier check left something behind"
+[ -z "$(ls -A /var/lib/notifier "$DROP" | grep -v ':$')" ] || fail "notifier check left something behind"
 ok "the configuration as the README makes it is good"
 beside emulator "$NOTIFIER" emulate --port 8788 --api-key "$KEY"
 listener first 8701
