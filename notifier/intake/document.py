@@ -24,7 +24,7 @@ MAX_DIGITS: Final = 40
 #: Values in one document at most, lists and mappings among them: twelve for each of 100,000 watches. Bytes alone are no
 #: bound: 16 MiB of `{},` take 1.2 GB once they are built.
 MAX_VALUES: Final = 1_200_000
-TOO_MANY: Final = f"There are more than {MAX_VALUES:,} values in it; split it."
+TOO_MANY: Final = f"It holds too many values: about {MAX_VALUES:,} may be in one file. Split it."
 #: Items of its outermost list at most: as many as may be watched.
 MAX_ITEMS: Final = 100_000
 TOO_LONG: Final = f"There are more than {MAX_ITEMS:,} items in this list; split it."

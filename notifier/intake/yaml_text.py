@@ -111,7 +111,8 @@ class _Reading:
         self.value: Any = None
         self.spots: Any = None
         self._documents = 0
-        self._room = MAX_VALUES
+        #: Here keys count too, and a list or mapping thrice: 100,000 whole watches must fit all the same.
+        self._room = 2 * MAX_VALUES
         #: Keys that were met first: the parser makes a new text of each.
         self._keys: dict[str, str] = {}
 

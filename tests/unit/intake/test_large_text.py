@@ -39,7 +39,7 @@ def pairs(form: str, join: str) -> str:
     [
         ("a.txt", fill("a\n"), "100001: There are more than 100,000 IDs in this file; split it."),
         ("a.txt", fill("\n"), "The file holds no ID; write one a line."),
-        ("a.json", inside("{}"), "There are more than 1,200,000 values in it; split it."),
+        ("a.json", inside("{}"), "It holds too many values: about 1,200,000 may be in one file. Split it."),
         ("a.json", inside('{"a":1}'), "1: There are more than 100,000 items in this list; split it."),
         ("a.json", inside('"some text"'), "1: There are more than 100,000 items in this list; split it."),
         (
@@ -70,10 +70,20 @@ def test_a_hostile_file_takes_no_more_than_a_little_memory(name: str, make: Call
 def test_values_of_yaml_are_counted_as_they_are_read() -> None:
     """However they are nested, reading ends at the first that is too many, with its line as the one fault."""
     with pytest.raises(TextError) as refused:
-        read_yaml(f"- [{'{},' * 300}]\n".encode() * 2_000)
+        read_yaml(f"- [{'{},' * 300}]\n".encode() * 3_000)
     assert [str(fault) for fault in refused.value.faults] == [
-        "1329: There are more than 1,200,000 values in it; split it."
+        "2658: It holds too many values: about 1,200,000 may be in one file. Split it."
     ]
+
+
+def test_a_hundred_thousand_whole_watches_fit_in_yaml() -> None:
+    """Every part that an entry can have, metadata with two keys among them, in a file below 16 MiB."""
+    entry = (
+        "- {id: a-%08d, state: completed, notify: studio, provider: luma, timeout: 2h, metadata: {job: a%d, user: u}}\n"
+    )
+    content = "".join(entry % (number, number) for number in range(100_000)).encode()
+    assert len(content) < 16 * 2**20
+    assert len(parse_drop("a.yaml", content, ONE)) == 100_000
 
 
 def test_a_watch_keeps_no_more_than_its_metadata() -> None:
