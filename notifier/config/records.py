@@ -119,14 +119,24 @@ def faults_between(shape: ConfigShape, document: Document) -> Iterator[Fault]:
     if not shape.providers:
         yield fault(("providers",), "No provider is configured, so nothing can be polled. Add one below providers:.")
     for name, provider in shape.providers.items():
-        if "batch" in provider.model_fields_set and provider.batch and not codec(provider.kind).multi:
-            message = f"{provider.kind} has no route for many IDs. Write batch: off, or take the key out."
-            yield fault(("providers", name, "batch"), message)
+        yield from (fault(("providers", name, key), message) for key, message in _batch_faults(provider))
     if not shape.endpoints and shape.callbacks is None:
         message = "Nobody would be called: add an endpoint below endpoints:, or a callbacks: section."
         yield fault(("endpoints",), message)
     if shape.drop:
         yield from (fault(("drop", *path), message) for path, message in _drop_faults(shape.drop, shape))
+
+
+def _batch_faults(provider: ProviderShape) -> Iterator[tuple[str, str]]:
+    """What is said of batches where the API has none: it would not act."""
+    if codec(provider.kind).multi:
+        return
+    none = f"{provider.kind} has no route for many IDs."
+    if "batch" in provider.model_fields_set and provider.batch:
+        yield "batch", f"{none} Write batch: off, or take the key out."
+    for key in ("max_ids", "max_url", "ids_as"):
+        if key in provider.model_fields_set:
+            yield key, f"{none} Take {key} out: it would not act."
 
 
 def _drop_faults(drop: DropShape, whole: ConfigShape) -> Iterator[tuple[Path, str]]:

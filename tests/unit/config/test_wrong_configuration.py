@@ -467,3 +467,13 @@ def test_batch_on_is_refused_where_the_api_takes_one_id_only(
     for right in ("", "batch: off"):
         (tmp_path / "right.yaml").write_text(provider(right))
         load(str(tmp_path / "right.yaml"), environ=ENVIRON)
+
+
+def test_what_speaks_of_batches_is_refused_where_there_are_none(tmp_path: Path) -> None:
+    """Every accepted setting acts: with one ID a request there is nothing to cap or to join."""
+    text = provider("max_ids: 10\n    max_url: 4000\n    ids_as: comma").replace("aimlapi-luma", "aimlapi-video")
+    assert [line.split(": ", 2)[1] for line in faults(tmp_path, text)] == [
+        "providers.luma.max_ids",
+        "providers.luma.max_url",
+        "providers.luma.ids_as",
+    ]
