@@ -28,7 +28,7 @@ from notifier.delivery.dispatcher import Dispatcher
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.sender import Sender
 from notifier.errors import ConfigError, Fault, StoreUnavailable
-from notifier.health import STORE, Health, Pulse
+from notifier.health import Health, Pulse
 from notifier.ids import WorkerId
 from notifier.intake.registrar import Registrar
 from notifier.intake.sources.drop import DropDirectory
@@ -242,7 +242,7 @@ class Daemon:
                 await self._declare(settings.watches)
                 break
             except StoreUnavailable as error:
-                self.health.trouble(STORE, str(error))
+                self.health.store_failed(error)
                 await self.health.wait_for_store(_STORE_WAIT)
         self._tell_undeclared(before.watches, settings.watches)
         if (scope := self._doors.pop("watch files", None)) is not None:

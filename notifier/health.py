@@ -7,8 +7,13 @@ while it cannot write, nobody looks, claims or accepts, so loops wait here for i
 from collections.abc import Mapping
 
 import anyio
+import structlog
 
+from notifier import telemetry
 from notifier.clock import Clock
+from notifier.errors import StoreUnavailable
+
+_log = structlog.get_logger()
 
 STORE = "store"
 
@@ -36,6 +41,11 @@ class Health:
         if part == STORE and fresh:
             self._store_up = anyio.Event()
         return fresh
+
+    def store_failed(self, error: StoreUnavailable) -> None:
+        """The store cannot write: said once, until it can again."""
+        if self.trouble(STORE, str(error)):
+            _log.error(telemetry.STORE_UNAVAILABLE, error=str(error))
 
     def well(self, part: str) -> bool:
         """The part has no trouble any more; True where it had one."""

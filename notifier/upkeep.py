@@ -73,7 +73,7 @@ class Upkeep:
             try:
                 await self.run_once()
             except StoreUnavailable as error:
-                self._store_down(error)
+                self._health.store_failed(error)
                 probe_wait = min(probe_wait * 2, _LONGEST_PROBE_WAIT)
             else:
                 probe_wait = 1.0
@@ -121,7 +121,3 @@ class Upkeep:
                 note="their deadline passed a day ago and the provider could not be asked since",
             )
             self._deliveries.ring()
-
-    def _store_down(self, error: StoreUnavailable) -> None:
-        if self._health.trouble(STORE, str(error)):
-            _log.error(telemetry.STORE_UNAVAILABLE, error=str(error))

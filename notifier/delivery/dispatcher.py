@@ -24,7 +24,7 @@ from notifier.delivery import schedule
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.verdict import judge
 from notifier.errors import StoreUnavailable
-from notifier.health import STORE, Health, Pulse
+from notifier.health import Health, Pulse
 from notifier.ids import Lane, WorkerId
 from notifier.model import Answer, AttemptResult, Claim, DeliveryStatus, Interruption, Verdict
 from notifier.settings import DEFAULT_RETRY, EndpointSettings
@@ -131,8 +131,7 @@ class Dispatcher:
             exchange = await self._store.exchange(self._owner, results, self._slots(), now=now)
         except StoreUnavailable as error:
             self._finished = results + self._finished
-            if self._health.trouble(STORE, str(error)):
-                _log.error(telemetry.STORE_UNAVAILABLE, error=str(error))
+            self._health.store_failed(error)
             if not self._taking and not self._in_flight:
                 self._idle.set()  # nobody stays for a store that cannot write: what finished is made again
             await self._health.wait_for_store(LONGEST_WAIT)

@@ -13,7 +13,7 @@ from notifier import telemetry
 from notifier.bell import Bell
 from notifier.clock import Clock
 from notifier.errors import StoreUnavailable
-from notifier.health import STORE, Health
+from notifier.health import Health
 from notifier.model import Book, OpenGeneration, Outcome, Registration, WatchRequest
 from notifier.store.base import WatchStore
 
@@ -65,8 +65,7 @@ class Registrar:
                 requests, now=self._clock.now(), book=self._book(), keep_first=keep_first
             )
         except StoreUnavailable as error:
-            if self._health.trouble(STORE, str(error)):
-                _log.error(telemetry.STORE_UNAVAILABLE, error=str(error))
+            self._health.store_failed(error)
             raise
 
     @staticmethod

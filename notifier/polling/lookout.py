@@ -21,7 +21,7 @@ from notifier import telemetry
 from notifier.bell import Bell
 from notifier.clock import Clock
 from notifier.errors import BatchRejected, ProviderError, StoreUnavailable
-from notifier.health import STORE, Health, Pulse
+from notifier.health import Health, Pulse
 from notifier.ids import GenerationId
 from notifier.model import Book, Kind, Observation, OpenGeneration, Transition
 from notifier.polling.agenda import Agenda
@@ -230,8 +230,7 @@ class Lookout:
             self._put_back(sent)
             return
         self._conduct.answered(sent_at=sent.at, asked=asked, held=len(held), multi=sent.ask.multi)
-        if held and not sent.ask.multi:
-            self._doubt_multi(held[0])
+        self._weigh_multi(sent.ask, held)
         await self._take_in(sent, observations)
         if sent.split is not None:
             sent.split.answered(sent.ask.ids, held)
@@ -339,8 +338,7 @@ class Lookout:
             try:
                 return await write()
             except StoreUnavailable as error:
-                if self._around.health.trouble(STORE, str(error)):
-                    _log.error(telemetry.STORE_UNAVAILABLE, error=str(error))
+                self._around.health.store_failed(error)
                 await self._around.health.wait_for_store(LONGEST_WAIT)
 
     # ---- what went wrong ----
@@ -372,15 +370,25 @@ class Lookout:
         else:
             self._splits.append(Split(ids, str(error)))
 
-    def _doubt_multi(self, held: GenerationId) -> None:
-        """The single route holds an ID; if the multi route refused that one by itself, and another, it is unusable."""
-        if held not in self._refused_alone:
-            return
-        self._held_alone.add(held)
-        if len(self._held_alone) >= PROOF:
-            self._conduct.do_without_multi(self._refused_alone[held])
-            self._held_alone.clear()
+    def _weigh_multi(self, ask: Ask, held: Sequence[GenerationId]) -> None:
+        """A multi route that refuses one ID by itself, which the single route then holds, and another, is unusable.
+
+        One that answers is usable; an ID that the single route does not hold either may be new, and speaks for neither.
+        """
+        if ask.multi:
             self._refused_alone.clear()
+            self._held_alone.clear()
+        elif ask.ids[0] in self._refused_alone:
+            self._doubt_multi(ask.ids[0], held=bool(held))
+
+    def _doubt_multi(self, id_: GenerationId, *, held: bool) -> None:
+        said = self._refused_alone.pop(id_)
+        if not held:
+            return
+        self._held_alone.add(id_)
+        if len(self._held_alone) >= PROOF:
+            self._conduct.do_without_multi(said)
+            self._held_alone.clear()
             self._acquit(self._watched)
 
     def _acquit(self, ids: Iterable[GenerationId]) -> None:

@@ -745,3 +745,18 @@ async def test_dead_ids_cost_less_and_less_without_batches(store: SqliteStore) -
         await stage.ticks(3 * MINUTE, step=1)
         asked = [id_ for ids in stage.upstream.since(0) for id_ in ids]
         assert sum(id_ in good for id_ in asked) > sum(id_ in dead for id_ in asked) / 2
+
+
+async def test_ids_that_are_not_readable_yet_do_not_speak_against_the_multi_route(store: SqliteStore) -> None:
+    """Refused by themselves and missed alone, then there: new IDs, one after the other; the route is used as before."""
+    async with watching(store) as stage:
+        stage.upstream.judge = lambda asked: (
+            error(404, "not found") if asked.multi and not set(asked.ids) <= stage.upstream.states.keys() else None
+        )
+        for id_ in ("new-1", "new-2", "new-3"):
+            await stage.watch(request(id_))
+            await stage.ticks(12)
+            stage.upstream.states[id_] = "completed"
+            await stage.ticks(60, step=1)
+        assert (await store.counts()).watches == {WatchStatus.SATISFIED: 3}
+        assert not stage.health.troubles
