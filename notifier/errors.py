@@ -64,8 +64,10 @@ class ProviderError(NotifierError):
 class ProviderBusy(ProviderError):
     """The provider cannot answer now: 429, 5xx, a timeout, a broken reply."""
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, overloaded: bool = False) -> None:
         super().__init__(message)
+        #: True where it is likely that we ask too much: 429, or no answer in time.
+        self.overloaded = overloaded
         #: Seconds the provider asked us to wait; None where it did not say.
         self.retry_after = retry_after
 

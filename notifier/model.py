@@ -110,6 +110,10 @@ class OpenGeneration:
     registered_at: datetime
     #: The earliest deadline of its open watches.
     deadline: datetime
+    #: The lowest target of its open watches.
+    target: State
+    #: Where its open watches are told, each once, in order.
+    lanes: tuple[Lane, ...]
 
 
 class Outcome(StrEnum):
@@ -160,6 +164,10 @@ class Observation:
     unmapped: bool = False
     result: Result = Result()
     failure: str | None = None
+    #: Which model makes it; None where the record does not tell.
+    model: str | None = None
+    #: When it was submitted, by the provider's clock; None where the record does not tell.
+    created_at: datetime | None = None
     #: The provider's record as it came.
     record: Mapping[str, Any] | None = field(default=None, repr=False)
 

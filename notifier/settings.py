@@ -65,8 +65,14 @@ class ProviderSettings:
     timeout: timedelta = timedelta(hours=24)
     #: False: the provider has no multi route; one ID a request.
     batch: bool = True
-    #: From one look at an ID to the next.
-    sweep_every: timedelta = timedelta(seconds=5)
+    #: From one look at an ID to the next, at the least.
+    sweep_every: timedelta = timedelta(seconds=1)
+    #: Requests that wait for a state: `single` for one ID each, `any` for many that return when one of them is there,
+    #: `auto` for what the provider turns out to do, or `off`.
+    hold: str = "auto"
+    #: Names of the parameter that asks for it, by route.
+    hold_single_as: tuple[str, ...] = ("state",)
+    hold_multi_as: tuple[str, ...] = ("state", "status")
     #: Total time for one request.
     request_timeout: timedelta = timedelta(seconds=45)
 

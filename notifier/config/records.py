@@ -70,6 +70,9 @@ def _provider(name: str, shape: ProviderShape) -> ProviderSettings:
         timeout=shape.timeout,
         batch=shape.batch,
         sweep_every=shape.sweep_every,
+        hold=shape.hold,
+        hold_single_as=shape.hold_single_as,
+        hold_multi_as=shape.hold_multi_as,
         request_timeout=shape.request_timeout,
     )
 
@@ -129,7 +132,9 @@ def faults_between(shape: ConfigShape, document: Document) -> Iterator[Fault]:
 
 def _batch_faults(provider: ProviderShape) -> Iterator[tuple[str, str]]:
     """What is said of batches where the API has none: it would not act."""
-    if codec(provider.kind).multi:
+    kind = codec(provider.kind)
+    yield from _hold_faults(provider, holds=kind.patience is not None)
+    if kind.multi:
         return
     none = f"{provider.kind} has no route for many IDs."
     if "batch" in provider.model_fields_set and provider.batch:
@@ -137,6 +142,17 @@ def _batch_faults(provider: ProviderShape) -> Iterator[tuple[str, str]]:
     for key in ("max_ids", "max_url", "ids_as"):
         if key in provider.model_fields_set:
             yield key, f"{none} Take {key} out: it would not act."
+
+
+def _hold_faults(provider: ProviderShape, *, holds: bool) -> Iterator[tuple[str, str]]:
+    """What is said of holds where there are none: it would not act."""
+    given = provider.model_fields_set
+    if not holds and provider.hold in ("single", "any"):
+        yield "hold", f"{provider.kind} answers every request at once. Write hold: off, or take the key out."
+    for key in ("hold_single_as", "hold_multi_as"):
+        if key in given and (not holds or provider.hold == "off"):
+            why = "hold is off" if holds else f"{provider.kind} answers every request at once"
+            yield key, f"It would not act: {why}. Take {key} out."
 
 
 def _drop_faults(drop: DropShape, whole: ConfigShape) -> Iterator[tuple[Path, str]]:

@@ -13,7 +13,20 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from notifier.config.secret_values import ApiKey, HeaderValue, SigningKey, check_headers
 from notifier.config.targets import AllowEntry, BaseUrl, EndpointUrl, Store
-from notifier.config.values import Duration, EventTypes, FilePath, Name, OneOf, OnOff, Rate, Retry, Text, Whole
+from notifier.config.values import (
+    Duration,
+    EventTypes,
+    FilePath,
+    HoldMode,
+    Name,
+    OneOf,
+    OnOff,
+    Parameters,
+    Rate,
+    Retry,
+    Text,
+    Whole,
+)
 from notifier.providers.registry import KINDS
 from notifier.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret
 
@@ -79,10 +92,26 @@ class ProviderShape(_Section):
         ProviderSettings, "batch", "Off: one ID a request, for an API whose multi-ID route is gone."
     )
     sweep_every: Annotated[timedelta, Duration("100ms", "1d")] = _key(
-        ProviderSettings, "sweep_every", "From one look at an ID to the next."
+        ProviderSettings,
+        "sweep_every",
+        "From one look at an ID to the next, at the least. How often it is really looked at is learned, within `rate`.",
+    )
+    hold: Annotated[str, HoldMode()] = _key(
+        ProviderSettings,
+        "hold",
+        "Requests that the API keeps until a state is reached: for one ID (single), for many at once that return with "
+        "the first of them (any), by what the API turns out to do (auto), or none.",
+    )
+    hold_single_as: Annotated[tuple[str, ...], Parameters()] = _key(
+        ProviderSettings, "hold_single_as", "The parameter that asks for it, in a request about one ID."
+    )
+    hold_multi_as: Annotated[tuple[str, ...], Parameters()] = _key(
+        ProviderSettings, "hold_multi_as", "The same in a request about many IDs; every name listed is sent."
     )
     request_timeout: Annotated[timedelta, Duration("1s", "120s")] = _key(
-        ProviderSettings, "request_timeout", "Total time for one request, its answer included."
+        ProviderSettings,
+        "request_timeout",
+        "Total time for one request, its answer included. One that the API holds has 30 s more.",
     )
 
 

@@ -173,6 +173,32 @@ class OnOff(Reading):
         raise ValueError(f"{shown(value)} is neither on nor off. Write {self.accepts}.")
 
 
+class HoldMode(OneOf):
+    """`auto`, `single`, `any` or `off`, which YAML reads as a boolean."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: dict.fromkeys(("auto", "single", "any", "off")), noun="a way to hold requests")
+
+    def read(self, value: Any) -> str:
+        return super().read("off" if value is False else value)
+
+
+class Parameters(Reading):
+    """Names of query parameters."""
+
+    accepts = "the name of a parameter, or a list of up to 4"
+    _FORM: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", re.ASCII)
+
+    def read(self, value: Any) -> tuple[str, ...]:
+        names = value if isinstance(value, list) else [value]
+        if not 1 <= len(names) <= 4:  # noqa: PLR2004  more would be a mistake
+            raise ValueError(f"Write {self.accepts}.")
+        for name in names:
+            if not isinstance(name, str) or not self._FORM.fullmatch(name):
+                raise ValueError(f"{shown(name)} is not the name of a parameter: letters, digits, _, . and -.")
+        return tuple(dict.fromkeys(names))
+
+
 class Name(Reading):
     """The name of a provider or an endpoint. It can never look like a URL: that is how the two are told apart."""
 

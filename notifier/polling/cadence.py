@@ -1,23 +1,274 @@
-"""How often to look. Pure: monotonic seconds come as arguments.
+"""How long generations take, learned, and how often it is worth looking. Pure: ages in seconds come as arguments.
 
-The first, simple cadence, meant to be replaced by one that learns how long generations take: at once, then every
-`sweep_every`. Only an ID that stands alone is looked at less and less often, because each of its looks costs a whole
-request, which a bad ID takes for nothing.
+A `Curve` belongs to one kind of generation (provider, model, target). It keeps, for each step of age, how many reached
+the target there and how long others were watched there without: events over exposure is the hazard rate, the chance of
+getting there in the next second. Counting exposure is what lets generations that are still open count too, and it is why
+a change of regime is followed within some tens of completions: only those that get to an age say anything about it.
+Both fade with every completion, to 1/e after `MEMORY` of them. Before anything is learned, and at ages that nobody
+reaches, a prior stands: 11 s to 9 min, mostly 1 to 3 min.
+
+The classic optimum for inspections puts looks with a density proportional to the square root of the hazard. `Curve`
+sums that root up over age (`effort`); looks that lie one `stride` of effort apart are optimal, whatever the stride. What
+the stride is, the budget says (`pace`).
+
+Steps of age are a tenth wide (in logarithm). What is known of one is shared with its neighbours, for a few hundred
+completions do not fill them smoothly.
 """
 
-from typing import Final
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from math import erfc, exp, inf, log, pi, sqrt
+from typing import Any, Final
 
-from notifier.settings import ProviderSettings
+#: Completions after which what was learned before counts 1/e.
+MEMORY: Final = 500.0
+#: Completions before a curve's own quantiles mean anything.
+ENOUGH: Final = 30
+_FIRST: Final = 1.0
+_STEP: Final = 0.1
+#: Steps: the last one begins at about 24 hours.
+_STEPS: Final = 115
+#: Where each step of age begins, seconds; the last one has no end.
+EDGES: Final = [0.0, *(_FIRST * exp(_STEP * k) for k in range(_STEPS))]
+_WIDTHS: Final = [EDGES[k + 1] - EDGES[k] for k in range(_STEPS)]
+#: Seconds; stands for the width of the last step where one is needed.
+_LAST_WIDTH: Final = 100_000.0
+_MEDIAN: Final = 90.0
+_SPREAD: Final = 0.9
+#: Generations that the prior counts for.
+_PRIOR: Final = 2.0
+#: Completions between two reckonings.
+_REBUILD_EVERY: Final = 12
+#: Completions that a seedling is given.
+_SEED: Final = 3.0
+_SCALE_LIMIT: Final = 1e9
+_FORM: Final = 1
+#: A change of regime makes completions so many times more, or less, frequent than expected.
+_CHANGE: Final = 3.0
+_LOG_CHANGE: Final = log(_CHANGE)
+#: Of it, as a logarithm of likelihoods: about nine completions that nobody expected, or twice as many that fail to come.
+_EVIDENCE: Final = 10.0
+#: Part of a completion that is spread evenly over the time in which it may have happened.
+_EVEN: Final = 0.05
 
-#: Longest time between two looks at an ID that stands alone, in seconds.
-ALONE_LIMIT: Final = 120.0
-#: Doublings after which `ALONE_LIMIT` is reached whatever `sweep_every` is; keeps the power small.
-_DOUBLINGS: Final = 20
+
+def _prior_hazard(age: float) -> float:
+    """Of a log-normal with the prior's median and spread."""
+    z = log(age / _MEDIAN) / _SPREAD
+    density = exp(-z * z / 2) / (_SPREAD * age * sqrt(2 * pi))
+    return density / (erfc(z / sqrt(2)) / 2)
 
 
-def next_look(settings: ProviderSettings, *, now: float, misses: int, alone: bool) -> float:
-    """When to look again at an ID that was looked at `now`, after `misses` looks in a row that did not find it."""
-    every = settings.sweep_every.total_seconds()
-    if not alone:
-        return now + every
-    return now + max(every, min(ALONE_LIMIT, every * 2.0 ** min(misses, _DOUBLINGS)))
+_PRIOR_HAZARD: Final = [_prior_hazard(age + width / 2) for age, width in zip(EDGES, _WIDTHS, strict=False)] + [
+    _prior_hazard(EDGES[-1])
+]
+_PRIOR_EXPOSURE: Final = [_PRIOR * width for width in [*_WIDTHS, _LAST_WIDTH]]
+_PRIOR_EVENTS: Final = [rate * long for rate, long in zip(_PRIOR_HAZARD, _PRIOR_EXPOSURE, strict=True)]
+
+
+def _shared(numbers: Sequence[float]) -> list[float]:
+    """Each step's with its neighbours': 1/9, 2/9, 3/9, 2/9, 1/9. Events and exposure alike, so that rates stay."""
+    once = _with_next(numbers)
+    return [number / 3 for number in _with_next(once)]
+
+
+def _with_next(numbers: Sequence[float]) -> list[float]:
+    before, after = [0.0, *numbers[:-1]], [*numbers[1:], 0.0]
+    return [one + two + three for one, two, three in zip(before, numbers, after, strict=True)]
+
+
+class Curve:
+    """What is known of one kind. `hazard` and the rest are as of the last few completions."""
+
+    def __init__(self) -> None:
+        #: Completions learned from, ever.
+        self.learned = 0
+        #: The weight of what is added now: it grows, and what is older counts less beside it.
+        self._weight = 1.0
+        self._events = [0.0] * (_STEPS + 1)
+        #: Exposure as flows: begun minus ended in each step. Whole steps in between cost nothing to add.
+        self._flow = [0.0] * (_STEPS + 1)
+        self._partial = [0.0] * (_STEPS + 1)
+        self._since_rebuild = 0
+        #: Evidence that generations have become faster, or slower, by `_CHANGE`: cumulative sums of log-likelihood.
+        self._faster, self._slower = 0.0, 0.0
+        #: Completions since the last change of regime.
+        self._since_change = 0
+        self._rebuild()
+
+    # ---- learning ----
+    def expose(self, since: float, until: float) -> None:
+        """It was watched from age `since` to age `until` and was not there."""
+        self._expose(since, until, self._weight)
+        self._expected(since, until)
+
+    def reached(self, since: float, until: float) -> bool:
+        """It got there after age `since` (the last look without) and by age `until` (the look that showed it).
+
+        True where that was one surprise too many: what was known of this kind is mostly forgotten now.
+        """
+        for step, share, middle in self._spread(since, until):
+            weight = self._weight * share
+            self._events[step] += weight
+            self._expose(since, middle, weight)
+        self._expected(since, (since + until) / 2)
+        self.learned += 1
+        self._since_change += 1
+        self._fade()
+        return self._surprised()
+
+    def _expose(self, since: float, until: float, weight: float) -> None:
+        begin, end = bisect_right(EDGES, since) - 1, bisect_right(EDGES, until) - 1
+        self._flow[begin] += weight
+        self._flow[end] -= weight
+        self._partial[begin] -= weight * (since - EDGES[begin])
+        self._partial[end] += weight * (until - EDGES[end])
+
+    def _expected(self, since: float, until: float) -> None:
+        """So many completions were to be expected; there may have been none."""
+        expected = self.cumulative(until) - self.cumulative(since)
+        self._faster = max(0.0, self._faster - (_CHANGE - 1) * expected)
+        self._slower += (1 - 1 / _CHANGE) * expected
+
+    def _surprised(self) -> bool:
+        """After a completion: whether there are far more, or fewer, than what is known lets expect."""
+        self._faster += _LOG_CHANGE
+        self._slower = max(0.0, self._slower - _LOG_CHANGE)
+        if self._since_change < ENOUGH or max(self._faster, self._slower) < _EVIDENCE:
+            return False
+        self._take(*self._share(_SEED), self.learned)
+        return True
+
+    def _spread(self, since: float, until: float) -> list[tuple[int, float, float]]:
+        """(step, share of one completion, its age there). Nobody saw when it happened.
+
+        By what is known, in part; evenly for the rest, and wholly so while little is known: otherwise what was learned
+        once would explain away whatever contradicts it.
+        """
+        begin, end = bisect_right(EDGES, since) - 1, bisect_right(EDGES, until) - 1
+        if begin == end:
+            return [(begin, 1.0, (since + until) / 2)]
+        parts = []
+        for step in range(begin, end + 1):
+            low, high = max(since, EDGES[step]), min(until, EDGES[step + 1]) if step < end else until
+            known = (high - low) * self.hazard[step] * exp(-self._cumulative[step])
+            parts.append((step, known, high - low, (low + high) / 2))
+        whole, even = sum(known for _, known, _, _ in parts), self._even_part / (until - since)
+        scale = (1 - self._even_part) / whole if whole > 0.0 else 0.0
+        return [
+            (step, known * scale + long * (even if scale else 1 / (until - since)), middle)
+            for step, known, long, middle in parts
+        ]
+
+    @property
+    def _even_part(self) -> float:
+        return 1.0 if self._since_change < ENOUGH else _EVEN
+
+    def _fade(self) -> None:
+        self._weight *= 1 + 1 / MEMORY
+        if self._weight > _SCALE_LIMIT:
+            scale, self._weight = 1 / self._weight, 1.0
+            for numbers in (self._events, self._flow, self._partial):
+                numbers[:] = [number * scale for number in numbers]
+        self._since_rebuild += 1
+        if self._since_rebuild >= _REBUILD_EVERY or self.learned < ENOUGH:
+            self._rebuild()
+
+    # ---- what it comes to ----
+    def _rebuild(self) -> None:
+        self._since_rebuild = 0
+        exposure = self._exposure()
+        events = [number / self._weight for number in self._events]
+        #: Chance per second of getting there, by step.
+        shared = zip(_shared(events), _shared(exposure), _PRIOR_EVENTS, _PRIOR_EXPOSURE, strict=True)
+        self.hazard = [(seen + prior) / (watched + long) for seen, watched, prior, long in shared]
+        #: Its square root, and that summed up to the beginning of each step.
+        self.root = [sqrt(rate) for rate in self.hazard]
+        self._effort = [0.0, *accumulate(root * width for root, width in zip(self.root, _WIDTHS, strict=False))]
+        self._cumulative = [0.0, *accumulate(rate * width for rate, width in zip(self.hazard, _WIDTHS, strict=False))]
+        self._weigh(exposure)
+        #: The age that one in a hundred exceeds, seconds; infinite until enough is known.
+        self.late = self.quantile(0.99) if self.learned >= ENOUGH else inf
+
+    def _exposure(self) -> list[float]:
+        """Seconds watched in each step, faded."""
+        flows = accumulate(self._flow)
+        widths = [*_WIDTHS, 0.0]
+        return [
+            max(0.0, (flow * width + partial) / self._weight)
+            for flow, width, partial in zip(flows, widths, self._partial, strict=True)
+        ]
+
+    def _weigh(self, exposure: Sequence[float]) -> None:
+        """`mean_root`: over the time that generations are open. `peak_root`: over the moments they get there."""
+        alive = [exp(-sum_) for sum_ in self._cumulative]
+        weights = [seen + prior * left for seen, prior, left in zip(exposure, _PRIOR_EXPOSURE, alive, strict=True)]
+        self.mean_root = sum(map(float.__mul__, weights, self.root)) / sum(weights)
+        arrivals = [weight * rate for weight, rate in zip(weights, self.hazard, strict=True)]
+        self.peak_root = sum(map(float.__mul__, arrivals, self.root)) / sum(arrivals)
+
+    def hazard_at(self, age: float) -> float:
+        """Chance per second of getting there at this age."""
+        return self.hazard[bisect_right(EDGES, age) - 1]
+
+    def cumulative(self, age: float) -> float:
+        """The hazard summed up to this age: a share of exp(-cumulative) is still open then."""
+        step = bisect_right(EDGES, age) - 1
+        return self._cumulative[step] + self.hazard[step] * (age - EDGES[step])
+
+    def quantile(self, share: float) -> float:
+        """The age by which this share is there, seconds; infinite beyond what is known."""
+        wanted = -log(1 - share)
+        step = bisect_right(self._cumulative, wanted) - 1
+        return EDGES[step] + (wanted - self._cumulative[step]) / self.hazard[step]
+
+    def next_age(self, age: float, stride: float) -> float:
+        """The age that lies one `stride` of effort after `age`."""
+        step = bisect_right(EDGES, age) - 1
+        effort = self._effort[step] + self.root[step] * (age - EDGES[step]) + stride
+        step = bisect_right(self._effort, effort) - 1
+        return EDGES[step] + (effort - self._effort[step]) / self.root[step]
+
+    # ---- kept over a restart ----
+    def dump(self) -> dict[str, Any]:
+        """All that was learned, as JSON takes it."""
+        return {
+            "form": _FORM,
+            "learned": self.learned,
+            "events": [round(number / self._weight, 6) for number in self._events],
+            "exposure": [round(number, 3) for number in self._exposure()],
+        }
+
+    @classmethod
+    def load(cls, dumped: Any) -> "Curve":
+        """The inverse of `dump`; a form that is not known, or makes no sense, is learned anew."""
+        curve = cls()
+        try:
+            events, exposure = ([float(number) for number in dumped[name]] for name in ("events", "exposure"))
+            learned = int(dumped["learned"])
+            sound = dumped["form"] == _FORM and len(events) == len(exposure) == _STEPS + 1
+        except (TypeError, KeyError, ValueError, OverflowError):
+            return curve
+        if sound and all(0 <= number < _SCALE_LIMIT for number in (*events, *exposure, learned)):
+            curve._take(events, exposure, learned)
+            curve._since_change = learned
+        return curve
+
+    def seedling(self) -> "Curve":
+        """A curve for a kind that nothing is known of yet: much like this one, and quick to change its mind."""
+        young = Curve()
+        young._take(*self._share(_SEED), 0)
+        return young
+
+    def _share(self, completions: float) -> tuple[list[float], list[float]]:
+        """Events and exposure of that many completions at most."""
+        share = min(1.0, completions * self._weight / max(1e-9, sum(self._events)))
+        events = [number / self._weight * share for number in self._events]
+        return events, [number * share for number in self._exposure()]
+
+    def _take(self, events: list[float], exposure: list[float], learned: int) -> None:
+        self._weight, self._faster, self._slower, self._since_change = 1.0, 0.0, 0.0, 0
+        self._events, self._partial, self.learned = events, exposure, learned
+        self._flow = [0.0] * (_STEPS + 1)
+        self._rebuild()

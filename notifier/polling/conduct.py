@@ -14,6 +14,9 @@ from notifier.budget import TokenBucket
 from notifier.clock import Clock
 from notifier.errors import BatchRejected, ProviderBusy, ProviderError
 from notifier.health import Health
+from notifier.polling.allowance import Allowance
+from notifier.polling.holding import QUICK, Holding, Mode, showed
+from notifier.polling.holding import Held as Showed
 from notifier.polling.plan import BatchLimit
 from notifier.polling.split import Lesson, Split
 from notifier.polling.trouble import Standing, Trouble, knows_none
@@ -32,24 +35,34 @@ class Conduct:
     """Of one provider. Times are monotonic seconds."""
 
     def __init__(
-        self, settings: ProviderSettings, *, multi: bool, clock: Clock, chance: Callable[[], float], health: Health
+        self,
+        settings: ProviderSettings,
+        *,
+        multi: bool,
+        patience: float | None,
+        clock: Clock,
+        chance: Callable[[], float],
+        health: Health,
     ) -> None:
         self._clock = clock
         self._chance = chance
         self._health = health
         #: Whether the API has a multi route at all.
         self._has_multi = multi
-        self._in_flight = 0
+        self._patience = patience
+        #: Requests under way that are answered at once, and those that wait.
+        self._in_flight, self._held = 0, 0
         #: When any ID was last held by a reply; None where none ever was.
         self.answered_at: float | None = None
-        self._bucket, self._aside = _buckets(settings)
+        self._bucket, self._aside = TokenBucket(settings.rate), TokenBucket(settings.rate * ASIDE)
         self.settle(settings)
 
     def settle(self, settings: ProviderSettings) -> None:
         """Use these from now on; troubles under the old ones are forgotten."""
         self._settings = settings
-        if self._bucket.rate != settings.rate:  # otherwise a reload would be a second burst
-            self._bucket, self._aside = _buckets(settings)
+        self._allowance = Allowance(settings.rate, settings.in_flight)
+        self._pace()
+        self.holding = Holding(mode=Mode(settings.hold), patience=self._patience)
         self._limit = BatchLimit.of(settings.max_ids)
         self._standing = Standing()
         #: IDs asked for since any was held, each as often as it was asked.
@@ -73,8 +86,25 @@ class Conduct:
     # ---- what may be asked ----
     def room(self, now: float) -> int:
         """Requests that may be made now."""
-        free = min(self._settings.in_flight - self._in_flight, self._bucket.available(now))
+        free = min(self._allowance.in_flight - self._in_flight - self._held, self._bucket.available(now))
         return self._standing.room(now, free=free, in_flight=self._in_flight)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests at a time."""
+        return self._allowance.in_flight
+
+    def capacity(self, now: float) -> float:
+        """IDs that can be looked at per second."""
+        return self._allowance.rate * (self.batch if self.multi(now) else 1)
+
+    def idle(self, now: float) -> bool:
+        """Whether the budget is not used up."""
+        return self._bucket.full(now)
+
+    def well(self) -> bool:
+        """Whether it is asked as usual."""
+        return self._standing.ok
 
     def room_aside(self, now: float) -> int:
         """Requests that may be made now for parts of refused batches and for IDs that stand alone."""
@@ -93,16 +123,18 @@ class Conduct:
         """Seconds until a request may be made, as far as time decides it; 0 or less where it may."""
         return max(self._bucket.wait(now), self._standing.until - now)
 
-    def begin(self, now: float, *, aside: bool) -> None:
+    def begin(self, now: float, *, aside: bool, hold: bool = False) -> None:
         """A request is made."""
         self._bucket.take(now)
         if aside:
             self._aside.take(now)
-        self._in_flight += 1
+        self._in_flight += not hold
+        self._held += hold
 
-    def end(self) -> None:
+    def end(self, *, hold: bool = False) -> None:
         """A request is over, whatever came of it."""
-        self._in_flight -= 1
+        self._in_flight -= not hold
+        self._held -= hold
 
     def welcome(self, now: float) -> None:
         """An ID was registered: a provider that knew none may know this one."""
@@ -120,6 +152,9 @@ class Conduct:
             self._in_vain = 0
         if held or self._standing.trouble is not Trouble.ABSENT:
             self._recover(sent_at)
+        if self._allowance.share < 1.0:
+            self._allowance.answered()
+            self._pace()
         if multi:
             self._health.well(self._route)
             self._limit = self._limit.proved(asked)
@@ -129,7 +164,11 @@ class Conduct:
         now, reason = self._clock.monotonic(), str(error)
         if isinstance(error, ProviderBusy):
             hint, jitter = error.retry_after, self._chance()
-            self._strike(self._standing.busy(now, asked_at=sent_at, reason=reason, jitter=jitter, retry_after=hint))
+            struck = self._standing.busy(now, asked_at=sent_at, reason=reason, jitter=jitter, retry_after=hint)
+            if error.overloaded and struck is not self._standing:  # many that fail together are one sign
+                self._allowance.cut()
+                self._pace()
+            self._strike(struck)
         else:
             self._strike(self._standing.refused(now, asked_at=sent_at, reason=reason))
 
@@ -177,7 +216,44 @@ class Conduct:
         if self._health.trouble(self._route, reason):
             _log.warning(telemetry.LOOK_FAILED, provider=self._settings.name, error=reason)
 
+    # ---- holds ----
+    def held(self, *, took: float, reached: int, asked: int) -> None:
+        """A hold of `asked` IDs was answered after `took` seconds, with so many of them at the target."""
+        now = self._clock.monotonic()
+        if asked == 1:
+            self._hold(self.holding.kept(took=took, reached=reached > 0).judged(now))
+        else:
+            patience = self._patience or 0.0
+            self._hold(self.holding.learned(showed(took=took, patience=patience, reached=reached, asked=asked), now))
+
+    def hold_broke(self, error: ProviderBusy, *, took: float, asked: int) -> bool:
+        """A hold failed; True where that speaks against holding, and not against the provider."""
+        if took < QUICK or error.retry_after is not None:
+            return False
+        now = self._clock.monotonic()
+        if asked == 1:
+            self._hold(self.holding.broke().judged(now))
+        else:
+            self._hold(self.holding.learned(Showed.IGNORED, now))
+        return True
+
+    def _hold(self, holding: Holding) -> None:
+        before, self.holding = self.holding, holding
+        now = self._clock.monotonic()
+        if before.any(now) != holding.any(now):
+            _log.info(telemetry.HOLDS_LEARNED, provider=self._settings.name, many=holding.any(now))
+        if before.single(now) and not holding.single(now):
+            note = (
+                "it answers at once, or its gateway cuts long requests off: tried again in 10 minutes, or set hold: off"
+            )
+            _log.info(telemetry.HOLDS_LEARNED, provider=self._settings.name, single=False, note=note)
+
     # ---- how it stands ----
+    def _pace(self) -> None:
+        """Go by what is allowed now; the bucket stays, for a new one would be a second burst."""
+        self._bucket.pace(self._allowance.rate)
+        self._aside.pace(self._allowance.rate * ASIDE)
+
     def _strike(self, standing: Standing) -> None:
         if standing is self._standing:  # of a request sent before the trouble began: nothing new
             return
@@ -200,8 +276,3 @@ class Conduct:
             _log.info(telemetry.PROVIDER_RESUMED, provider=self._settings.name, after=self._standing.trouble.value)
             self._health.well(self._part)
         self._standing = standing
-
-
-def _buckets(settings: ProviderSettings) -> tuple[TokenBucket, TokenBucket]:
-    """For all requests, and for those aside."""
-    return TokenBucket(settings.rate), TokenBucket(settings.rate * ASIDE)

@@ -9,7 +9,7 @@ With the metronome stopped nothing is looked at: a tick gives leave to look unti
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -20,14 +20,17 @@ from anyio.abc import TaskGroup, TaskStatus
 from notifier import telemetry
 from notifier.bell import Bell
 from notifier.clock import Clock
-from notifier.errors import BatchRejected, ProviderError, StoreUnavailable
+from notifier.delivery.payload import parked_because
+from notifier.errors import BatchRejected, ProviderBusy, ProviderError, StoreUnavailable
 from notifier.health import Health, Pulse
 from notifier.ids import GenerationId
 from notifier.model import Book, Kind, Observation, OpenGeneration, Transition
-from notifier.polling.agenda import Agenda
-from notifier.polling.cadence import next_look
 from notifier.polling.conduct import Conduct
-from notifier.polling.plan import Look, plan
+from notifier.polling.holding import QUICK
+from notifier.polling.holds import Hold, Holds
+from notifier.polling.lags import Lags
+from notifier.polling.plan import plan
+from notifier.polling.roster import Roster
 from notifier.polling.split import Lesson, Split
 from notifier.polling.watched import LookTimes, Watched, miss, overdue, see, unknown
 from notifier.providers.base import Ask, Codec, Reply
@@ -40,12 +43,13 @@ T = TypeVar("T")
 #: Seconds a tick's leave lasts; ticks come every 0.25 s.
 LEAVE: Final = 1.0
 LONGEST_WAIT: Final = 5.0
-#: When a new ID falls due: before all that is overdue, however much that is.
-FIRST: Final = 0.0
 #: IDs that the multi route refuses and the single route holds, until the multi route counts as unusable.
 PROOF: Final = 2
 #: Words of states that are warned of, at most.
 MOST_WORDS: Final = 100
+#: Seconds between two saves of what was learned, and between two lines on how late we knew.
+SAVE_EVERY: Final = 60.0
+TELL_EVERY: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +72,12 @@ class _Sent:
     """A request under way."""
 
     ask: Ask
-    split: Split | None
     #: Monotonic.
     at: float
     asked_at: datetime
+    #: What it is part of, if anything.
+    split: Split | None = None
+    hold: Hold | None = None
 
 
 class Lookout:
@@ -80,7 +86,6 @@ class Lookout:
     def __init__(self, settings: ProviderSettings, codec: Codec, around: Surroundings) -> None:
         self._around = around
         self._bell = Bell()
-        self._watched: dict[GenerationId, Watched] = {}
         self._splits: deque[Split] = deque()
         #: ID -> what the multi route said when it refused that one ID.
         self._refused_alone: dict[GenerationId, str] = {}
@@ -90,15 +95,27 @@ class Lookout:
         self._warned_of: set[str] = set()
         self._codec = codec
         self._settings = settings
+        self._roster = Roster(settings.sweep_every.total_seconds())
         self._conduct = Conduct(
-            settings, multi=codec.multi, clock=around.clock, chance=around.chance, health=around.health
+            settings,
+            multi=codec.multi,
+            patience=codec.patience,
+            clock=around.clock,
+            chance=around.chance,
+            health=around.health,
         )
-        self._agenda: Agenda[GenerationId] = Agenda(self._width())
+        self._holds = Holds(self._roster, self._conduct, begin=self._hold, fit=self._fit_hold)
+        self._looks: TaskGroup | None = None
+        self._book: Book | None = None
+        self.lags = Lags()
+        #: Completions learned from since the last save.
+        self._unsaved = False
+        self._save_at = self._tell_at = around.clock.monotonic() + SAVE_EVERY
 
     # ---- for the poller ----
     @property
     def watched(self) -> int:
-        return len(self._watched)
+        return len(self._roster)
 
     @property
     def settings(self) -> ProviderSettings:
@@ -109,18 +126,21 @@ class Lookout:
         self._bell.ring()
 
     def welcome(self, open_: OpenGeneration) -> None:
-        """A watch was registered: look at once, whatever the cadence says."""
+        """A watch was registered: look as soon as that is worth a look."""
         now = self._around.clock.monotonic()
-        if (entry := self._watched.get(open_.id)) is not None:
+        if (entry := self._roster.get(open_.id)) is not None:
             entry.join(open_)
+            self._roster.tell(entry, open_.lanes)
+            self._roster.aim(entry, open_.target)
             return
-        self._watch(open_, FIRST)
+        self._roster.welcome(open_, now=now)
         self._conduct.welcome(now)
         self._bell.ring()
 
-    def _watch(self, open_: OpenGeneration, at: float) -> None:
-        self._watched[open_.id] = Watched(open_)
-        self._agenda.add(open_.id, at, self._around.clock.monotonic())
+    def farewell(self, id_: GenerationId) -> None:
+        """Nobody watches it any more."""
+        if (entry := self._roster.get(id_)) is not None:
+            self._forget(entry)
 
     def leave(self) -> None:
         """Its provider is not configured any more."""
@@ -130,87 +150,134 @@ class Lookout:
         """Use these from the next request on; a trouble of the old ones is forgotten."""
         self._settings = settings
         self._conduct.settle(settings)
-        now, before = self._around.clock.monotonic(), self._agenda
-        self._agenda = Agenda(self._width())
-        for id_ in self._watched:
-            if id_ in before:  # the others are asked about now, or stand in a split: they come back by themselves
-                self._agenda.add(id_, now, now)
+        # Those that are asked about now, or stand in a split, come back by themselves.
+        self._roster.settle(settings.sweep_every.total_seconds(), now=self._around.clock.monotonic())
         self._bell.ring()
-
-    def _width(self) -> float:
-        """Buckets of a second, or finer where looks come more often than every five."""
-        return min(1.0, self._settings.sweep_every.total_seconds() / 5)
 
     # ---- the loop ----
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. Started once the store's open generations are on the agenda."""
-        async for chunk in self._around.store.open_generations(self._settings.name):
-            now = self._around.clock.monotonic()
-            for open_ in chunk:
-                if open_.id not in self._watched:
-                    self._watch(open_, now)
-        async with anyio.create_task_group() as looks:
+        self._roster.curves.load(dict(await self._around.store.learned(self._settings.name)))
+        await self._load()
+        async with anyio.create_task_group() as self._looks:
             task_status.started()
             while True:
                 self._around.pulse.beat()
-                self._send_due(looks)
+                self._send_due()
+                await self._keep()
                 await self._bell.wait(self._pause())
+
+    async def _load(self) -> None:
+        async for chunk in self._around.store.open_generations(self._settings.name):
+            now, wall = self._around.clock.monotonic(), self._around.clock.now()
+            for open_ in chunk:
+                if self._roster.get(open_.id) is None:
+                    self._roster.load(open_, now=now, age=(wall - open_.registered_at).total_seconds())
 
     def _pause(self) -> float:
         """Seconds until something can be done that no bell announces."""
         now = self._around.clock.monotonic()
-        earliest = self._agenda.earliest()
+        earliest = self._roster.earliest()
         if now >= self._leave_until or not self._around.health.store_up or earliest is None:
             return LONGEST_WAIT
         soonest = max(earliest - now, self._conduct.wait(now))
         # Due, budget there, and still not sent: all places are taken, and whoever frees one rings.
         return min(LONGEST_WAIT, soonest) if soonest > 0 else LONGEST_WAIT
 
-    def _send_due(self, looks: TaskGroup) -> None:
+    def _send_due(self) -> None:
         """Steps 3 and 4: as many requests as the budget allows now."""
         now = self._around.clock.monotonic()
         if now >= self._leave_until or not self._around.health.store_up:
             return
-        self._send_splits(looks, now)
+        self._heed(self._around.book(), now)
+        self._roster.budget(self._conduct.capacity(now), now, idle=self._conduct.idle(now))
+        self._send_splits(now)
+        if self._holds.first(now):
+            self._holds.plan(now)
+            self._send_sweeps(now)
+        else:
+            self._send_sweeps(now)
+            self._holds.plan(now)
+
+    def _heed(self, book: Book, now: float) -> None:
+        """Where nobody can be told it is looked rarely."""
+        if book != self._book:
+            self._book = book
+            self._roster.hear(lambda lane: parked_because(lane, book) is not None, now=now)
+
+    def _send_sweeps(self, now: float) -> None:
         conduct = self._conduct
         room, multi = conduct.room(now), conduct.multi(now)
         if room <= 0:
             return
-        taken = self._agenda.take(now, room * (conduct.batch if multi else 1))
+        taken = self._roster.take(now, room * (conduct.batch if multi else 1))
+        if not taken:
+            return
         planned = plan(
-            # Without batches there is nothing that a bad ID must be kept out of.
-            [Look(id=id_, alone=multi and self._watched[id_].alone) for id_ in taken],
-            fit=lambda ids: self._codec.fit(ids, self._settings),
-            batch_limit=conduct.batch,
-            multi=multi,
-            room=room,
-            single_room=conduct.room_aside(now),
+            taken, fit=self._fit, batch_limit=conduct.batch, multi=multi, room=room, single_room=conduct.room_aside(now)
         )
-        for look in planned.rest:
-            self._agenda.add(look.id, now, now)
+        for entry in planned.rest:
+            self._roster.call(entry, now)
         for ask in planned.asks:
-            self._conduct.begin(now, aside=ask.looks[0].alone)
-            self._send(looks, now, ask.ids, multi=ask.multi, part_of=None)
+            conduct.begin(now, aside=multi and ask.alone)
+            last = ask is planned.asks[-1]
+            ids = self._filled(ask.ids, now) if multi and last and ask.multi else ask.ids
+            self._send(ids, now, multi=ask.multi)
 
-    def _send_splits(self, looks: TaskGroup, now: float) -> None:
+    def _filled(self, ids: tuple[GenerationId, ...], now: float) -> tuple[GenerationId, ...]:
+        """A sweep with free seats takes what falls due soonest: it costs no more."""
+        free = self._conduct.batch - len(ids)
+        if free <= 0:
+            return ids
+        more = self._roster.fill(now, free)
+        whole = (*ids, *[entry.id for entry in more])
+        fitting = self._fit(whole)
+        for entry in more[max(0, fitting - len(ids)) :]:
+            self._roster.call(entry, now)
+        return whole[: max(fitting, len(ids))]
+
+    def _fit(self, ids: Sequence[GenerationId]) -> int:
+        return self._codec.fit(ids, self._settings)
+
+    def _fit_hold(self, ids: Sequence[GenerationId]) -> int:
+        return self._codec.fit(ids, self._settings, hold=True)
+
+    def _send_splits(self, now: float) -> None:
         """Parts of refused batches, within their share of the rate."""
         for split in list(self._splits):
             while self._conduct.room(now) > 0 and self._conduct.room_aside(now) and (ids := split.next()):
                 self._conduct.begin(now, aside=True)
-                self._send(looks, now, ids, multi=len(ids) > 1, part_of=split)
+                self._send(ids, now, multi=len(ids) > 1, part_of=split)
 
-    def _send(
-        self, looks: TaskGroup, now: float, ids: tuple[GenerationId, ...], *, multi: bool, part_of: Split | None
-    ) -> None:
+    def _send(self, ids: tuple[GenerationId, ...], now: float, *, multi: bool, part_of: Split | None = None) -> None:
         ask = self._codec.sweep(ids, self._settings) if multi else self._codec.single(ids[0], self._settings)
-        looks.start_soon(self._exchange, _Sent(ask=ask, split=part_of, at=now, asked_at=self._around.clock.now()))
+        self._go(_Sent(ask=ask, split=part_of, at=now, asked_at=self._around.clock.now()))
+
+    def _hold(self, hold: Hold) -> None:
+        ids = [entry.id for entry in hold.entries]
+        ask = self._codec.hold(ids, hold.target, self._settings)
+        self._conduct.begin(hold.since, aside=False, hold=True)
+        self._go(_Sent(ask=ask, at=hold.since, asked_at=self._around.clock.now(), hold=hold))
+
+    def _go(self, sent: _Sent) -> None:
+        assert self._looks is not None, "it runs"
+        self._looks.start_soon(self._exchange, sent)
 
     # ---- one request ----
     async def _exchange(self, sent: _Sent) -> None:
         """Steps 5 to 8. Every ID asked is back on the agenda, in a split, or not watched any more, when this ends."""
         try:
-            reply = await self._around.ask(sent.ask, self._settings)
-            observations = self._codec.decode(sent.ask, reply)
+            if sent.hold is None:
+                await self._ask(sent)
+            else:
+                await self._ask_and_wait(sent, sent.hold)
+        finally:
+            self._conduct.end(hold=sent.hold is not None)
+            self._bell.ring()
+
+    async def _ask(self, sent: _Sent) -> None:
+        try:
+            observations = await self._observe(sent)
         except BatchRejected as error:
             self._refused_batch(sent, error)
         except ProviderError as error:
@@ -218,15 +285,49 @@ class Lookout:
             self._put_back(sent)
         else:
             await self._learn(sent, observations)
-        finally:
-            self._conduct.end()
-            self._bell.ring()
+
+    async def _observe(self, sent: _Sent) -> Sequence[Observation]:
+        reply = await self._around.ask(sent.ask, self._settings)
+        return self._codec.decode(sent.ask, reply)
+
+    async def _ask_and_wait(self, sent: _Sent, hold: Hold) -> None:
+        """A request that waits. It may be let go, and it may fail in ways that say nothing of the provider."""
+        observations: Sequence[Observation] = ()
+        failure: ProviderError | None = None
+        with hold.scope:
+            try:
+                observations = await self._observe(sent)
+            except ProviderError as error:
+                failure = error
+        took = self._around.clock.monotonic() - sent.at
+        self._holds.ended(hold, kept=failure is None and bool(observations) and took >= QUICK)
+        if failure is not None:
+            self._hold_failed(sent, failure, took)
+        if not observations:
+            self._put_back(sent)
+            return
+        held = [seen for seen in observations if not seen.absent]
+        reached = sum(seen.state is not None and seen.state.rank >= hold.target.rank for seen in held)
+        self._conduct.held(took=took, reached=reached, asked=len(observations))
+        if not held:  # whether they are unknown, a look without a wish will tell
+            self._put_back(sent)
+            return
+        self._conduct.answered(sent_at=sent.at, asked=len(observations), held=len(held), multi=False)
+        await self._take_in(sent, held, kept=took >= QUICK)
+        self._put_back_ids([seen.id for seen in observations if seen.absent])
+
+    def _hold_failed(self, sent: _Sent, error: ProviderError, took: float) -> None:
+        asked = len(sent.ask.ids)
+        if isinstance(error, BatchRejected):
+            self._conduct.held(took=0.0, reached=0, asked=asked)
+        elif not (isinstance(error, ProviderBusy) and self._conduct.hold_broke(error, took=took, asked=asked)):
+            self._conduct.failed(error, sent_at=sent.at)
 
     async def _learn(self, sent: _Sent, observations: Sequence[Observation]) -> None:
         asked, held = len(observations), [seen.id for seen in observations if not seen.absent]
         if sent.split is None and self._conduct.knows_none(asked=asked, held=len(held)):
             what = f"none of the {asked} IDs asked, such as {sent.ask.ids[0]}, is in the reply"
-            self._conduct.knew_none(what, sent_at=sent.at, asked=asked, watched=len(self._watched))
+            self._conduct.knew_none(what, sent_at=sent.at, asked=asked, watched=self.watched)
             self._put_back(sent)
             return
         self._conduct.answered(sent_at=sent.at, asked=asked, held=len(held), multi=sent.ask.multi)
@@ -236,40 +337,59 @@ class Lookout:
             sent.split.answered(sent.ask.ids, held)
             self._finish_split(sent.split)
 
-    async def _take_in(self, sent: _Sent, observations: Sequence[Observation]) -> None:
-        """Steps 7 and 8: what was seen, what to write, when to look again."""
-        now = self._around.clock.monotonic()
-        times = LookTimes(asked_at=sent.asked_at, answered_at=self._around.clock.now())
-        entries = {seen.id: entry for seen in observations if (entry := self._watched.get(seen.id)) is not None}
-        joined = {id_: entry.joined for id_, entry in entries.items()}
-        transitions: list[Transition] = []
+    async def _take_in(self, sent: _Sent, observations: Sequence[Observation], *, kept: bool = False) -> None:
+        """Steps 7 and 8: what was seen, what to write, when to look again. `kept`: the provider held the request."""
+        times = LookTimes(
+            asked_at=sent.asked_at,
+            answered_at=self._around.clock.now(),
+            sent=sent.at,
+            got=self._around.clock.monotonic(),
+        )
+        round_ = _Round(times=times, kept=kept)
         for seen in observations:
-            if (entry := entries.get(seen.id)) is None:
-                continue
-            self._warn_unmapped(seen)
-            if seen.absent:
-                miss(entry, now, single=not sent.ask.multi)
-                if sent.split is not None and not sent.ask.multi and not entry.alone:
-                    entry.isolate()  # now, not when the split is done: it would rejoin a batch meanwhile
-            elif transition := see(entry, seen, times, self._settings):
-                transitions.append(transition)
-        await self._record(transitions, joined)
-        await self._end(entries, joined, times)
-        for id_, entry in entries.items():
-            if self._watched.get(id_) is entry:
-                alone = entry.alone or not sent.ask.multi
-                at = next_look(self._settings, now=sent.at, misses=entry.misses.count, alone=alone)
-                self._agenda.add(id_, at, now)
+            if (entry := self._roster.get(seen.id)) is not None:
+                round_.entries[entry] = entry.joined
+                self._sight(entry, seen, sent, round_)
+        await self._record(round_)
+        await self._end(round_)
+        self._again(sent, round_)
 
-    async def _record(self, transitions: list[Transition], joined: dict[GenerationId, int]) -> None:
+    def _sight(self, entry: Watched, seen: Observation, sent: _Sent, round_: "_Round") -> None:
+        if seen.absent:
+            miss(entry, round_.times.got, single=not sent.ask.multi)
+            self._roster.missed(entry)
+            if sent.split is not None and not sent.ask.multi and not entry.alone:
+                entry.isolate()  # now, not when the split is done: it would rejoin a batch meanwhile
+            return
+        if seen.unmapped:
+            self._warn_unmapped(seen)
+        if self._roster.learn(entry, seen, round_.times, held=round_.kept):
+            self._warn_stalled(entry, round_.times)
+        if transition := see(entry, seen, round_.times, self._settings):
+            round_.transitions.append(transition)
+
+    def _again(self, sent: _Sent, round_: "_Round") -> None:
+        """When to look again at what stays."""
+        now, wall = self._around.clock.monotonic(), round_.times.answered_at.timestamp()
+        single = not sent.ask.multi
+        for entry in round_.entries:
+            if not self._roster.here(entry) or entry.held:
+                continue
+            looked = entry.looked if round_.kept and entry.looked is not None else sent.at
+            self._roster.look_again(entry, looked=looked, now=now, alone=entry.alone or single, wall=wall)
+
+    async def _record(self, round_: "_Round") -> None:
+        transitions = round_.transitions
         if not transitions:
             return
         around = self._around
         recorded = await self._insist(
             lambda: around.store.record_transitions(transitions, now=around.clock.now(), book=around.book())
         )
+        self._unsaved = True
         for transition, outcome in zip(transitions, recorded, strict=True):
             seen = transition.observation
+            self._tell_lag(transition, held=round_.kept)
             _log.debug(  # the attempt that follows has its own line
                 telemetry.GENERATION_ADVANCED,
                 provider=transition.provider,
@@ -279,19 +399,20 @@ class Lookout:
                 owed=outcome.owed,
                 not_before=transition.not_before and transition.not_before.isoformat(),
             )
-            if (entry := self._watched.get(seen.id)) is not None:
+            if (entry := self._roster.get(seen.id)) is not None:
                 entry.state = seen.state
                 entry.not_before = transition.observed_at
-        self._follow([transition.observation.id for transition in transitions], recorded, joined)
+        self._follow([transition.observation.id for transition in transitions], recorded, round_)
 
-    async def _end(
-        self, entries: dict[GenerationId, Watched], joined: dict[GenerationId, int], times: LookTimes
-    ) -> None:
+    async def _end(self, round_: "_Round") -> None:
         """Watches whose deadline has passed, and IDs that the provider does not know."""
+        asked_at = round_.times.asked_at.timestamp()
         endings = [
-            Ending(provider=self._settings.name, generation=id_, kind=kind, observed_at=times.asked_at)
-            for id_, entry in entries.items()
-            if self._watched.get(id_) is entry and (kind := self._ended(entry, times)) is not None
+            Ending(provider=self._settings.name, generation=entry.id, kind=kind, observed_at=round_.times.asked_at)
+            for entry in round_.entries
+            if (entry.misses.count or overdue(entry, asked_at))
+            and self._roster.here(entry)
+            and (kind := self._ended(entry, round_.times, asked_at)) is not None
         ]
         if not endings:
             return
@@ -307,30 +428,34 @@ class Lookout:
                 kind=ending.kind,
                 owed=outcome.owed,
             )
-        self._follow([ending.generation for ending in endings], recorded, joined)
+        self._follow([ending.generation for ending in endings], recorded, round_)
 
-    def _ended(self, entry: Watched, times: LookTimes) -> Kind | None:
+    def _ended(self, entry: Watched, times: LookTimes, asked_at: float) -> Kind | None:
         if unknown(entry, times, self._conduct.answered_at):
             return Kind.UNKNOWN
-        return Kind.EXPIRED if overdue(entry, times) else None
+        return Kind.EXPIRED if overdue(entry, asked_at) else None
 
-    def _follow(
-        self, ids: Sequence[GenerationId], recorded: Sequence[Recorded], joined: dict[GenerationId, int]
-    ) -> None:
+    def _follow(self, ids: Sequence[GenerationId], recorded: Sequence[Recorded], round_: "_Round") -> None:
         """Let go of what nobody waits for any more, unless a watch joined while the look was under way."""
         if any(outcome.owed for outcome in recorded):
             self._around.deliveries.ring()
         for id_, outcome in zip(ids, recorded, strict=True):
-            entry = self._watched.get(id_)
+            entry = self._roster.get(id_)
             if entry is None:
                 continue
+            as_before = entry.joined == round_.entries.get(entry, entry.joined)
             if outcome.open is not None:
-                known = outcome.open.deadline
-                entry.deadline = known if entry.joined == joined[id_] else min(known, entry.deadline)
-            elif entry.joined == joined[id_] or (entry.state is not None and entry.state.final):
-                del self._watched[id_]
-                self._agenda.drop(id_)
-                self._refused_alone.pop(id_, None)
+                known = outcome.open.deadline.timestamp()
+                entry.deadline = known if as_before else min(known, entry.deadline)
+                if as_before:
+                    self._roster.aim(entry, outcome.open.target)
+                    self._roster.tell(entry, outcome.open.lanes)
+            elif as_before or (entry.state is not None and entry.state.final):
+                self._forget(entry)
+
+    def _forget(self, entry: Watched) -> None:
+        self._roster.leave(entry)
+        self._refused_alone.pop(entry.id, None)
 
     async def _insist(self, write: Callable[[], Awaitable[T]]) -> T:
         """Until it is written: what was seen is not seen again for free."""
@@ -341,25 +466,69 @@ class Lookout:
                 self._around.health.store_failed(error)
                 await self._around.health.wait_for_store(LONGEST_WAIT)
 
+    # ---- what was learned ----
+    async def _keep(self) -> None:
+        """Save it now and then; what is lost with a crash is learned again."""
+        now, around = self._around.clock.monotonic(), self._around
+        if now >= self._tell_at:
+            self._tell_at = now + TELL_EVERY
+            self._tell_lags()
+        if not self._unsaved or now < self._save_at or not around.health.store_up:
+            return
+        self._save_at, self._unsaved = now + SAVE_EVERY, False
+        try:
+            learned = self._roster.curves.dump()
+            await around.store.save_learned(self._settings.name, learned, now=around.clock.now())
+        except StoreUnavailable as error:
+            self._unsaved = True
+            around.health.store_failed(error)
+
+    def _tell_lag(self, transition: Transition, *, held: bool) -> None:
+        before = transition.not_before
+        self.lags.add(None if before is None else (transition.observed_at - before).total_seconds(), held=held)
+
+    def _tell_lags(self) -> None:
+        """How late we knew, lately: bounds that evidence gives."""
+        lags, self.lags = self.lags, Lags()
+        if lags.count:
+            _log.info(
+                telemetry.OBSERVED,
+                provider=self._settings.name,
+                count=lags.count,
+                held=lags.held,
+                within_s_50=lags.within(0.5),
+                within_s_99=lags.within(0.99),
+            )
+
+    def _warn_stalled(self, entry: Watched, times: LookTimes) -> None:
+        _log.warning(
+            telemetry.GENERATION_STALLED,
+            provider=self._settings.name,
+            generation=entry.id,
+            age_s=round(times.got - entry.begun),
+            usual_s=round(entry.curve.late),
+            note="99 of 100 of its kind are there sooner: it may be stuck at the provider; its watches go on",
+        )
+
     # ---- what went wrong ----
     def _put_back(self, sent: _Sent) -> None:
         """These were not answered: due at once, when the provider is asked again."""
         if sent.split is not None and sent.split in self._splits:
             sent.split.unasked(sent.ask.ids)
-        else:
+        elif sent.hold is None or not sent.hold.trial:  # those of a trial are on the agenda
             self._put_back_ids(sent.ask.ids)
 
     def _put_back_ids(self, ids: Sequence[GenerationId]) -> None:
         now = self._around.clock.monotonic()
         for id_ in ids:
-            if id_ in self._watched:
-                self._agenda.add(id_, now, now)
+            if (entry := self._roster.get(id_)) is not None and not entry.held:
+                self._roster.call(entry, now)
 
     def _refused_batch(self, sent: _Sent, error: BatchRejected) -> None:
         ids = sent.ask.ids
         self._conduct.refused(error, sent_at=sent.at, size=len(ids))
         if len(ids) == 1:
-            if (entry := self._watched.get(ids[0])) is not None and not entry.alone:
+            if (entry := self._roster.get(ids[0])) is not None and not entry.alone:
                 entry.isolate()  # the single route decides
             self._refused_alone[ids[0]] = str(error)
             self._put_back(sent)
@@ -389,22 +558,22 @@ class Lookout:
         if len(self._held_alone) >= PROOF:
             self._conduct.do_without_multi(said)
             self._held_alone.clear()
-            self._acquit(self._watched)
+            self._acquit(self._roster)
 
-    def _acquit(self, ids: Iterable[GenerationId]) -> None:
-        for id_ in ids:
-            if (entry := self._watched.get(id_)) is not None:
-                entry.acquit()
+    def _acquit(self, entries: Iterable[Watched]) -> None:
+        for entry in entries:
+            entry.acquit()
 
     def _finish_split(self, split: Split) -> None:
         """Learn from it once it has taught something; what it has not asked about goes back on the agenda."""
         if not split.done or split not in self._splits:
             return
-        lesson = self._conduct.learn(split, watched=len(self._watched))
+        lesson = self._conduct.learn(split, watched=self.watched)
         if lesson is Lesson.MULTI_UNUSABLE:
-            blamed, over = list(self._watched), list(self._splits)  # the others would only teach the same
+            blamed, over = list(self._roster), list(self._splits)  # the others would only teach the same
         else:
-            blamed, over = ([] if lesson is Lesson.BAD_IDS else list(split.ids)), [split]
+            named = [] if lesson is Lesson.BAD_IDS else map(self._roster.get, split.ids)
+            blamed, over = [entry for entry in named if entry is not None], [split]
         for each in over:
             self._splits.remove(each)
             self._put_back_ids(each.abandon())
@@ -413,6 +582,18 @@ class Lookout:
     def _warn_unmapped(self, seen: Observation) -> None:
         """Once for each word: it is taken as running until the codec learns it."""
         word = seen.provider_state or ""
-        if seen.unmapped and word not in self._warned_of and len(self._warned_of) < MOST_WORDS:
+        if word not in self._warned_of and len(self._warned_of) < MOST_WORDS:
             self._warned_of.add(word)
             _log.warning(telemetry.STATE_UNMAPPED, provider=self._settings.name, word=word, taken_as="running")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Round:
+    """One reply on its way from what was seen to what is written."""
+
+    times: LookTimes
+    #: True where the provider held the request.
+    kept: bool
+    #: Entry -> how often it was joined when the reply came.
+    entries: dict[Watched, int] = field(default_factory=dict)
+    transitions: list[Transition] = field(default_factory=list)

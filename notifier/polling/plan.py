@@ -8,79 +8,100 @@ rejoins a batch, and such IDs use only the room set apart for them, so that bad 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Self
+from typing import Final, Generic, Protocol, Self, TypeVar
 
 from notifier.ids import GenerationId
 
 #: Good sweeps at the learned size before a larger one is tried.
 GOOD_SWEEPS: Final = 20
+#: However often it went wrong.
+_MOST_SWEEPS: Final = 2_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Look(Protocol):
     """One ID that is due."""
 
     id: GenerationId
     #: True where it must be asked by itself: a batch was refused because of it, or it is to be confirmed as unknown.
-    alone: bool = False
+    alone: bool
+
+
+L = TypeVar("L", bound=Look)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
+class Planned(Generic[L]):
     """One request to make."""
 
-    looks: tuple[Look, ...]
+    looks: Sequence[L]
     #: True for the multi route.
     multi: bool
 
     @property
     def ids(self) -> tuple[GenerationId, ...]:
-        return tuple(look.id for look in self.looks)
+        return tuple([look.id for look in self.looks])
+
+    @property
+    def alone(self) -> bool:
+        """Whether it uses the room set apart."""
+        return self.looks[0].alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    asks: tuple[Planned, ...]
+class Plan(Generic[L]):
+    asks: Sequence[Planned[L]]
     #: What there was no room for, in the order given: due at once again.
-    rest: tuple[Look, ...]
+    rest: Sequence[L]
 
 
 def plan(
-    due: Sequence[Look],
+    due: Sequence[L],
     *,
     fit: Callable[[Sequence[GenerationId]], int],
     batch_limit: int,
     multi: bool,
     room: int,
     single_room: int,
-) -> Plan:
-    """The requests to make now for `due`, which stands longest overdue first.
+) -> Plan[L]:
+    """The requests to make now for `due`, which stands longest overdue first, each ID once.
 
     `fit` says how many of some IDs, from the first, fit in one sweep (at least 1). `batch_limit` caps that. Without
     `multi` every ID is asked by itself. At most `room` requests, of which `single_room` for IDs that stand alone.
     """
-    together = [look for look in due if multi and not look.alone]
-    asks: list[Planned] = []
-    asked: set[GenerationId] = set()
-    begun = 0  # how many of `together` are in a batch
+    if not multi:  # there is nothing that a bad ID must be kept out of
+        asks = [Planned(looks=(look,), multi=False) for look in due[:room]]
+        return Plan(asks=asks, rest=due[room:])
+    alone: list[L] = []
+    together: list[L] = []
     for look in due:
-        if len(asks) >= room:
-            break
-        if look.id in asked or (look.alone and single_room <= 0):
-            continue
-        if multi and not look.alone:
-            looks = _batch(together[begun : begun + batch_limit], fit)
-            begun += len(looks)
-        else:
-            looks = (look,)
-            single_room -= look.alone
-        asks.append(Planned(looks=looks, multi=multi and not look.alone))
-        asked.update(member.id for member in looks)
-    return Plan(asks=tuple(asks), rest=tuple(look for look in due if look.id not in asked))
+        (alone if look.alone else together).append(look)
+    # A batch goes where its first ID stands.
+    batches, over = _batches(together, fit, batch_limit, room)
+    ranks = {id(look): rank for rank, look in enumerate(due)} if alone else {}
+    begun = [Planned(looks=batch, multi=True) for batch in batches]
+    begun += [Planned(looks=(look,), multi=False) for look in alone[: max(0, single_room)]]
+    if alone:
+        begun.sort(key=lambda ask: ranks[id(ask.looks[0])])
+    over += alone[max(0, single_room) :]
+    for ask in begun[room:]:
+        over += ask.looks
+    if alone:
+        over.sort(key=lambda look: ranks[id(look)])
+    return Plan(asks=begun[:room], rest=over)
 
 
-def _batch(looks: Sequence[Look], fit: Callable[[Sequence[GenerationId]], int]) -> tuple[Look, ...]:
-    return tuple(looks[: fit([look.id for look in looks])])
+def _batches(
+    together: Sequence[L], fit: Callable[[Sequence[GenerationId]], int], limit: int, most: int
+) -> tuple[list[Sequence[L]], list[L]]:
+    """At most `most` batches, and what is in none of them."""
+    batches: list[Sequence[L]] = []
+    begin = 0
+    while begin < len(together) and len(batches) < most:
+        some = together[begin : begin + limit]
+        count = fit([look.id for look in some])
+        batches.append(some[:count])
+        begin += count
+    return batches, list(together[begin:])
 
 
 def split(ids: Sequence[GenerationId]) -> tuple[tuple[GenerationId, ...], tuple[GenerationId, ...]]:
@@ -93,15 +114,19 @@ def split(ids: Sequence[GenerationId]) -> tuple[tuple[GenerationId, ...], tuple[
 class BatchLimit:
     """How many IDs the provider takes in one sweep, as far as it was found out.
 
-    No provider says it. A refusal that speaks of size, or one that both halves of the batch escape, halves the limit.
-    It is tried a quarter larger after twenty good sweeps at it, so that one bad moment does not cost batches for ever.
+    No provider says it. A refusal that speaks of size, or one that both halves of the batch escape, lowers the limit: to
+    what was answered since it was last lowered, or else to half. A quarter more is tried after some good sweeps at the
+    limit, so that one bad moment does not cost batches for ever; twice as many each time that this goes wrong.
     """
 
     limit: int
     #: `max_ids`: never above.
     ceiling: int
-    #: Good sweeps of the full limit since it last changed.
+    #: The largest batch that was answered since the limit was last halved.
+    answered: int = 0
+    #: Good sweeps of the full limit since it last changed, and how many it takes to try more.
     good: int = 0
+    enough: int = GOOD_SWEEPS
 
     @classmethod
     def of(cls, max_ids: int) -> Self:
@@ -109,12 +134,16 @@ class BatchLimit:
 
     def refused(self, size: int) -> Self:
         """A batch of `size` IDs was too large."""
-        return replace(self, limit=max(1, min(self.limit, size // 2)), good=0)
+        if 0 < self.answered < size:
+            enough = min(_MOST_SWEEPS, 2 * self.enough)
+            return replace(self, limit=min(self.limit, self.answered), good=0, enough=enough)
+        return replace(self, limit=max(1, min(self.limit, size // 2)), answered=0, good=0)
 
     def proved(self, size: int) -> Self:
         """A batch of `size` IDs was answered."""
         if size < self.limit or self.limit >= self.ceiling:
             return self
-        if self.good + 1 < GOOD_SWEEPS:
-            return replace(self, good=self.good + 1)
-        return replace(self, limit=min(self.ceiling, self.limit + max(1, self.limit // 4)), good=0)
+        if self.good + 1 < self.enough:
+            return replace(self, good=self.good + 1, answered=max(self.answered, size))
+        more = min(self.ceiling, self.limit + max(1, self.limit // 4))
+        return replace(self, limit=more, good=0, answered=max(self.answered, size))

@@ -1,14 +1,18 @@
 """What the poller remembers of one open generation, and what one sight of it comes to. Pure, memory only.
 
-A million of these must fit in memory: slots, and nothing for what is rarely there.
+A million of these must fit in memory, at 400 bytes each with all that refers to them: slots, numbers rather than
+datetimes, nothing for what is rarely there, and what many share (a curve, lanes, the time of a sweep) is one object.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
+from notifier.ids import GenerationId, Lane
 from notifier.lifecycle import advance
 from notifier.model import Observation, OpenGeneration, State, Transition
+from notifier.polling.agenda import Bucket
+from notifier.polling.cadence import Curve
 from notifier.polling.trouble import Misses, is_unknown
 from notifier.settings import ProviderSettings
 
@@ -20,25 +24,66 @@ TRUSTED_ISOLATIONS: Final = 1
 class Watched:
     """One open generation."""
 
-    __slots__ = ("alone", "deadline", "isolations", "joined", "misses", "not_before", "registered_at", "state")
+    __slots__ = (
+        "alone",
+        "aside",
+        "begun",
+        "bucket",
+        "curve",
+        "deadline",
+        "held",
+        "id",
+        "isolations",
+        "joined",
+        "lanes",
+        "looked",
+        "misses",
+        "not_before",
+        "registered",
+        "stalled",
+        "state",
+        "target",
+        "told",
+    )
 
-    def __init__(self, open_: OpenGeneration) -> None:
+    def __init__(self, open_: OpenGeneration, curve: Curve, *, begun: float, registered: float | None) -> None:
+        self.id: GenerationId = open_.id
         self.state: State | None = open_.state
-        self.registered_at = open_.registered_at
-        #: The earliest deadline of its watches.
-        self.deadline = open_.deadline
-        #: The last look at which the next state was not there yet.
+        #: The lowest target that one of its watches still waits for.
+        self.target = open_.target
+        #: Lanes of its watches.
+        self.lanes: tuple[Lane, ...] = open_.lanes
+        #: When its age was 0, monotonic seconds: at registration, or before it where the provider says so.
+        self.begun = begun
+        #: When it was registered, monotonic seconds; None where that was before this run.
+        self.registered = registered
+        #: The earliest deadline of its watches, Unix seconds.
+        self.deadline = open_.deadline.timestamp()
+        #: When the last look was sent that found it short of its target, monotonic seconds; None where there was none.
+        self.looked: float | None = None
+        #: The same moment in wall time, for whatever state comes next.
         self.not_before: datetime | None = None
+        self.curve = curve
+        #: The agenda's.
+        self.bucket: Bucket | None = None
         self.misses = NO_MISSES
         #: True where it must be asked by itself.
         self.alone = False
         self.isolations = 0
+        #: True while it is missed: it has no part in how the budget is shared out.
+        self.aside = False
         #: Counts registrations that joined; a look that began before the last one must not drop it.
         self.joined = 0
+        #: True while a request waits for it.
+        self.held = False
+        #: True once a record was seen, which told its model and when it was made.
+        self.told = False
+        #: True once it was warned of.
+        self.stalled = False
 
     def join(self, open_: OpenGeneration) -> None:
         """Another watch waits for it."""
-        self.deadline = min(self.deadline, open_.deadline)
+        self.deadline = min(self.deadline, open_.deadline.timestamp())
         self.joined += 1
 
     def isolate(self) -> None:
@@ -54,10 +99,14 @@ class Watched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookTimes:
-    """When one look was sent and when its reply was complete, in wall time."""
+    """When one look was sent and when its reply was complete."""
 
+    #: In wall time.
     asked_at: datetime
     answered_at: datetime
+    #: The same, monotonic seconds.
+    sent: float
+    got: float
 
 
 def see(watched: Watched, seen: Observation, times: LookTimes, settings: ProviderSettings) -> Transition | None:
@@ -88,15 +137,15 @@ def miss(watched: Watched, now: float, *, single: bool) -> None:
 
 
 def unknown(watched: Watched, times: LookTimes, other_answered_at: float | None) -> bool:
-    """Whether the provider does not know it."""
+    """Whether the provider does not know it. One that it never told of is as old as its registration."""
     return is_unknown(
         watched.misses,
-        age=times.answered_at - watched.registered_at,
+        age=timedelta(seconds=times.got - watched.begun),
         seen=watched.state is not None,
         other_answered_at=other_answered_at,
     )
 
 
-def overdue(watched: Watched, times: LookTimes) -> bool:
-    """Whether this look allows its watches to expire: it was sent at or after the deadline."""
-    return times.asked_at >= watched.deadline
+def overdue(watched: Watched, asked_at: float) -> bool:
+    """Whether a look sent at this Unix second allows its watches to expire: at or after the deadline."""
+    return asked_at >= watched.deadline

@@ -2,10 +2,13 @@
 
 Owns the routes, the words for states and the places of a result. What the documentation leaves open is accepted in
 every form: the shapes, and what a status code means, are read by `lenient`. A look never sends `state`: with it the
-server would hold the request for up to 30 seconds, and a sweep must answer at once.
+server holds the request for up to 30 seconds, and a sweep must answer at once. A hold sends it, under each name that
+`hold_single_as` and `hold_multi_as` list: sources disagree on what the multi route calls it.
 """
 
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote
@@ -27,6 +30,8 @@ _WORDS: Final = {
     "completed": State.COMPLETED,
     "failed": State.FAILED,
 }
+#: What is sent for our words.
+_SENT: Final = {state: word for word, state in _WORDS.items()}
 #: Words that the universal video endpoint has shown for the same jobs; read, but not offered to users.
 _SYNONYMS: Final = {
     "waiting": State.QUEUED,
@@ -41,12 +46,19 @@ _SYNONYMS: Final = {
 _READ: Final = MappingProxyType(_WORDS | _SYNONYMS)
 
 
+#: `&`, `=` and the longest of the words sent.
+_LONGEST_WAIT: Final = 2 + max(map(len, _WORDS))
+#: Text that is sent as it is.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]+")
+
+
 class AimlapiLuma:
     """`kind: aimlapi-luma`."""
 
     kind = "aimlapi-luma"
     base_url = "https://api.aimlapi.com"
     multi = True
+    patience = 30.0
 
     def __init__(self) -> None:
         self.words = dict(_WORDS)
@@ -64,12 +76,23 @@ class AimlapiLuma:
     def single(self, id_: GenerationId, settings: ProviderSettings) -> Ask:
         return Ask(ids=(id_,), url=_base(settings) + SINGLE_ROUTE + quote(id_, safe=""), multi=False)
 
-    def fit(self, ids: Sequence[GenerationId], settings: ProviderSettings) -> int:
+    def hold(self, ids: Sequence[GenerationId], target: State, settings: ProviderSettings) -> Ask:
+        look = self.single(ids[0], settings) if len(ids) == 1 else self.sweep(ids, settings)
+        names = settings.hold_single_as if len(ids) == 1 else settings.hold_multi_as
+        waits = "".join(f"&{name}={_SENT[target]}" for name in names)
+        return replace(look, url=look.url + waits, patience=self.patience)
+
+    def fit(self, ids: Sequence[GenerationId], settings: ProviderSettings, *, hold: bool = False) -> int:
         comma = settings.ids_as == "comma"
         length = len(_base(settings).encode()) + len(MULTI_ROUTE) + (len(_COMMA) if comma else 0)
+        length += sum(len(name) + _LONGEST_WAIT for name in settings.hold_multi_as) if hold else 0
         # What joins two IDs is counted with each; the first has none.
         each = 1 if comma else len(_ARRAY) + 1
         room = settings.max_url - length + 1
+        most = min(len(ids), settings.max_ids)
+        joined = "".join(ids[:most])
+        if _PLAIN.fullmatch(joined) and len(joined) + most * each <= room:  # mostly: uuids, and they fit
+            return max(1, most)
         for count, id_ in enumerate(ids[: settings.max_ids]):
             room -= each + len(quote(id_, safe=""))
             if room < 0:

@@ -55,6 +55,7 @@ class AimlapiVideo:
     kind = "aimlapi-video"
     base_url = "https://api.aimlapi.com"
     multi = False
+    patience = None
 
     def __init__(self) -> None:
         self.words = dict(_WORDS)
@@ -70,7 +71,14 @@ class AimlapiVideo:
     def single(self, id_: GenerationId, settings: ProviderSettings) -> Ask:
         return Ask(ids=(id_,), url=settings.base_url.rstrip("/") + ROUTE + quote(id_, safe=""), multi=False)
 
-    def fit(self, ids: Sequence[GenerationId], settings: ProviderSettings) -> int:  # noqa: ARG002  the port's shape
+    def hold(self, ids: Sequence[GenerationId], target: State, settings: ProviderSettings) -> Ask:
+        """Never: this API answers at once."""
+        del ids, target, settings
+        raise ValueError(f"{self.kind} holds no request")
+
+    def fit(self, ids: Sequence[GenerationId], settings: ProviderSettings, *, hold: bool = False) -> int:
+        """One, whatever they are."""
+        del ids, settings, hold
         return 1
 
     def decode(self, ask: Ask, reply: Reply) -> list[Observation]:

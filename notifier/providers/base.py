@@ -25,6 +25,12 @@ class Ask:
     url: str
     #: True where it used the multi route.
     multi: bool
+    #: Seconds that the provider may keep it until a state is there; 0 where it was not asked to.
+    patience: float = 0.0
+
+    @property
+    def hold(self) -> bool:
+        return self.patience > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +52,11 @@ class Codec(Protocol):
     #: False where the API has no multi route.
     multi: bool
 
+    @property
+    def patience(self) -> float | None:
+        """Seconds that the API keeps a request which waits for a state; None where it never does."""
+        ...
+
     def normalise_id(self, text: str) -> GenerationId:
         """The one form of an ID; `ValueError` with a sentence for the user where `text` cannot be one."""
         ...
@@ -58,8 +69,15 @@ class Codec(Protocol):
         """A look at one ID by the single route, answered at once."""
         ...
 
-    def fit(self, ids: Sequence[GenerationId], settings: ProviderSettings) -> int:
-        """How many of `ids`, from the first, fit in one sweep by `max_ids` and `max_url`; at least 1."""
+    def hold(self, ids: Sequence[GenerationId], target: State, settings: ProviderSettings) -> Ask:
+        """A request that waits until `target` is reached: one ID by the single route, several by the multi route.
+
+        `ValueError` where `patience` is None.
+        """
+        ...
+
+    def fit(self, ids: Sequence[GenerationId], settings: ProviderSettings, *, hold: bool = False) -> int:
+        """How many of `ids`, from the first, fit in one sweep, or hold, by `max_ids` and `max_url`; at least 1."""
         ...
 
     def decode(self, ask: Ask, reply: Reply) -> list[Observation]:

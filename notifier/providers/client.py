@@ -62,7 +62,7 @@ class ProviderClient:
         """The complete answer, whatever its status but 3xx; `ProviderBusy` or `ProviderRefused` where there is none."""
         headers = {"Authorization": f"Bearer {_key(settings)}"}
         try:
-            with anyio.fail_after(settings.request_timeout.total_seconds()):
+            with anyio.fail_after(_limit(ask, settings)):
                 async with self._http.stream("GET", ask.url, headers=headers) as response:
                     _refuse_redirect(response, settings)
                     body = await _body(response, settings)
@@ -72,12 +72,19 @@ class ProviderClient:
                 "does not make a URL that can be asked. Write it as https://host."
             ) from error
         except _WIRE_ERRORS as error:
-            raise ProviderBusy(f"Provider {settings.name}: {_what_failed(error, settings)}") from error
+            late = isinstance(error, TimeoutError | httpx.TimeoutException)
+            said = f"Provider {settings.name}: {_what_failed(error, ask, settings)}"
+            raise ProviderBusy(said, overloaded=late) from error
         return Reply(
             status=response.status_code,
             body=body if response.is_success else _without_key(body, settings),
             retry_after=retry_after(response.headers.get("retry-after"), self._clock.now()),
         )
+
+
+def _limit(ask: Ask, settings: ProviderSettings) -> float:
+    """Seconds for all of it; a hold has the provider's patience beside."""
+    return settings.request_timeout.total_seconds() + ask.patience
 
 
 # ---- what we send -------------------------------------------------------------------------------------------------
@@ -152,13 +159,13 @@ def _refuse_redirect(response: httpx.Response, settings: ProviderSettings) -> No
 
 
 # ---- what failed --------------------------------------------------------------------------------------------------
-def _what_failed(error: BaseException, settings: ProviderSettings) -> str:
+def _what_failed(error: BaseException, ask: Ask, settings: ProviderSettings) -> str:
     """One line: what failed, at which host, and the transport's own words where they cannot hold the key."""
     host = _host(settings)
     if isinstance(error, httpx.ConnectError):
         what = f"could not connect to {host}"
     elif isinstance(error, TimeoutError | httpx.TimeoutException):
-        return f"no complete answer from {host} within {settings.request_timeout.total_seconds():g} s."
+        return f"no complete answer from {host} within {_limit(ask, settings):g} s."
     elif isinstance(error, httpx.LocalProtocolError):  # quotes the header it did not like
         return f"the request to {host} could not be written as HTTP."
     else:

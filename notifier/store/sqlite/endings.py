@@ -7,17 +7,19 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final
 
 from notifier.clock import to_micros
 from notifier.delivery.payload import owe
-from notifier.ids import GenerationId, ProviderName
+from notifier.ids import GenerationId, Lane, ProviderName
 from notifier.lifecycle import WATCH, WatchSignal
 from notifier.model import Book, DeliveryStatus, Kind, OpenGeneration, Owed, SeenGeneration, State, Watch
 from notifier.store.base import Recorded
 from notifier.store.sqlite import bulk, rows
 from notifier.store.sqlite.rows import SQL, WatchRow
 
+_RANK: Final = attrgetter("rank")
 #: What a kind of message says of its watch.
 _SIGNALS: Final = {
     Kind.RESULT: WatchSignal.SATISFY,
@@ -98,6 +100,8 @@ def _still_open(case: Case, left: Sequence[WatchRow]) -> OpenGeneration | None:
         state=case.state,
         registered_at=rows.moment(min(row[9] for row in left)),
         deadline=rows.moment(min(row[10] for row in left)),
+        target=min((rows.STATES[row[2]] for row in left), key=_RANK),
+        lanes=tuple(map(Lane, sorted({row[4] for row in left}))),
     )
 
 

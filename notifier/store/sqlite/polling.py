@@ -5,7 +5,7 @@ no watch can slip in between. A look that showed nothing new writes nothing.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -46,9 +46,23 @@ def next_open_generations(cursor: sqlite3.Cursor, provider: ProviderName) -> lis
             state=None if state is None else State(state),
             registered_at=from_micros(registered_at),
             deadline=from_micros(deadline),
+            target=rows.RANKED[target],
+            lanes=rows.lanes_from(lanes),
         )
-        for id_, state, registered_at, deadline in cursor.fetchmany(CHUNK)
+        for id_, state, registered_at, deadline, target, lanes in cursor.fetchmany(CHUNK)
     ]
+
+
+def learned(conn: sqlite3.Connection, provider: ProviderName) -> dict[str, bytes]:
+    """Name -> what was saved under it."""
+    return dict(conn.execute(_SQL["learned"], (provider,)).fetchall())
+
+
+def save_learned(
+    conn: sqlite3.Connection, provider: ProviderName, learned: Mapping[str, bytes], *, now: datetime
+) -> None:
+    rows_ = [(provider, name, body, to_micros(now)) for name, body in learned.items()]
+    bulk.write(conn, _SQL["save_learned"], rows_)
 
 
 def record(conn: sqlite3.Connection, transitions: Sequence[Transition], *, now: datetime, book: Book) -> list[Recorded]:

@@ -28,6 +28,8 @@ _KEY: Final = itemgetter(0)
 moment: Final = lru_cache(maxsize=1_024)(from_micros)
 #: Words as they are stored -> words of the model: several times faster than to call the enumeration.
 STATES: Final = {state.value: state for state in State}
+#: A state's rank -> the state.
+RANKED: Final = {state.rank: state for state in State}
 _WATCH_STATUSES: Final = {status.value: status for status in WatchStatus}
 _NO_RESULT: Final = Result()
 
@@ -59,7 +61,7 @@ def seen(row: GenerationRow) -> SeenGeneration:
 
 def open_generation(conn: sqlite3.Connection, row: GenerationRow, state: State | None) -> OpenGeneration | None:
     """The generation as it is still watched; None where no watch is open."""
-    since, deadline = conn.execute(SQL["open_since_and_until"], (row[0],)).fetchone()
+    since, deadline, target, lanes = conn.execute(SQL["open_since_and_until"], (row[0],)).fetchone()
     if deadline is None:
         return None
     return OpenGeneration(
@@ -68,7 +70,15 @@ def open_generation(conn: sqlite3.Connection, row: GenerationRow, state: State |
         state=state,
         registered_at=moment(since),
         deadline=moment(deadline),
+        target=RANKED[target],
+        lanes=lanes_from(lanes),
     )
+
+
+@lru_cache(maxsize=1_024)
+def lanes_from(text: str) -> tuple[Lane, ...]:
+    """Of a JSON list."""
+    return tuple(map(Lane, sorted(orjson.loads(text))))
 
 
 def open_watches(conn: sqlite3.Connection, generations: Sequence[int]) -> dict[int, list[WatchRow]]:

@@ -4,7 +4,7 @@ What a call does inside its transaction stands in the module of its subject; her
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Final
@@ -58,6 +58,12 @@ class SqliteStore(SqliteReports):
                     yield chunk
         except sqlite3.Error as error:
             raise trouble.unavailable(error, self.path) from error
+
+    async def learned(self, provider: ProviderName) -> Mapping[str, bytes]:
+        return await self.writer.run(lambda conn: polling.learned(conn, provider))
+
+    async def save_learned(self, provider: ProviderName, learned: Mapping[str, bytes], *, now: datetime) -> None:
+        await self.writer.run(lambda conn: polling.save_learned(conn, provider, learned, now=now))
 
     async def record_transitions(
         self, transitions: Sequence[Transition], *, now: datetime, book: Book

@@ -1,0 +1,164 @@
+"""The requests of one provider that wait: which are under way, which begin now, which is let go for a better one.
+
+The decisions are `seats`' and `holding`'s; here they are kept together with what is under way. How a request is sent and
+what its answer means is the lookout's.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import anyio
+
+from notifier.ids import GenerationId
+from notifier.model import State
+from notifier.polling.conduct import Conduct
+from notifier.polling.roster import Roster
+from notifier.polling.seats import likeliest, likelihood, seats_for_holds, to_hand_over, worthwhile
+from notifier.polling.watched import Watched
+
+#: IDs of a trial at most.
+_TRIAL: Final = 20
+#: Candidates looked at, at the least.
+_SOME: Final = 64
+#: Seconds between two looks for a better candidate.
+_REVIEW_EVERY: Final = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class Hold:
+    """One request that waits."""
+
+    entries: Sequence[Watched]
+    target: State
+    #: Monotonic seconds.
+    since: float
+    #: True where its IDs are looked at beside it, because nobody knows yet what it does.
+    trial: bool = False
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+
+class Holds:
+    """Of one provider. `begin` sends a hold; `fit` says how many of some IDs one request takes."""
+
+    def __init__(
+        self,
+        roster: Roster,
+        conduct: Conduct,
+        *,
+        begin: Callable[[Hold], None],
+        fit: Callable[[Sequence[GenerationId]], int],
+    ) -> None:
+        self._roster = roster
+        self._conduct = conduct
+        self._begin = begin
+        self._fit = fit
+        self._under_way: list[Hold] = []
+        #: Kept to the end and not there: these go on where they were.
+        self._renewed: set[Watched] = set()
+        self._review_at = 0.0
+
+    def ended(self, hold: Hold, *, kept: bool) -> None:
+        """It was answered, let go, or failed; `kept`: the provider did hold it."""
+        self._under_way.remove(hold)
+        for entry in hold.entries:
+            if not hold.trial:
+                entry.held = False
+            if kept:
+                self._renewed.add(entry)
+
+    def first(self, now: float) -> bool:
+        """Whether holds go before sweeps: all can be held, or many in one request."""
+        return self._many(now) or len(self._roster) <= self._conduct.in_flight
+
+    def plan(self, now: float) -> None:
+        """Begin what is worth it and allowed now."""
+        conduct, many = self._conduct, self._many(now)
+        if not conduct.well() or not (many or conduct.holding.single(now)):
+            return
+        per_hold = conduct.batch if many else 1
+        seats = seats_for_holds(in_flight=conduct.in_flight, open_=len(self._roster), per_hold=per_hold)
+        free = seats - len(self._under_way)
+        room = min(free, conduct.room(now))
+        if room <= 0 and (free > 0 or now < self._review_at):
+            return
+        candidates = self._candidates(now, max(_SOME, (max(free, 0) + 1) * per_hold))
+        if many and room > 0:
+            self._start_many(candidates, room, per_hold, now)
+        elif room > 0:
+            self._start(candidates, room - self._try(candidates[room - 1 :], now), now)
+        elif candidates:
+            self._review_at = now + _REVIEW_EVERY
+            self._review(candidates, per_hold, now)
+        self._renewed.clear()
+
+    # ---- what there is ----
+    def _many(self, now: float) -> bool:
+        """Whether one request holds many IDs."""
+        return self._conduct.multi(now) and self._conduct.holding.any(now)
+
+    def _candidates(self, now: float, count: int) -> list[Watched]:
+        """What can be held, likeliest first."""
+        fresh = now - self._roster.pace.every
+        found = {
+            id(entry): entry
+            for entry in self._roster.soonest(count)
+            if (entry.looked is None or entry.looked <= fresh or entry in self._renewed)
+            and not entry.misses.count
+            and not self._roster.unheard(entry)
+        }
+        return likeliest(found.values(), count, now)
+
+    # ---- beginning ----
+    def _start(self, candidates: Sequence[Watched], room: int, now: float) -> None:
+        pace, patience = self._roster.pace, self._conduct.holding.patience or 1.0
+        per_request = self._conduct.batch if self._conduct.multi(now) else 1
+        for entry in candidates[:room]:
+            if pace.scarce and not worthwhile(
+                likelihood(entry, now), stride=pace.stride, per_request=per_request, patience=patience
+            ):
+                break  # the others are less likely still
+            self._send(Hold([entry], entry.target, now))
+
+    def _start_many(self, candidates: Sequence[Watched], room: int, per_hold: int, now: float) -> None:
+        left = [entry for entry in candidates if not entry.alone]
+        while left and room > 0:
+            target = left[0].target
+            some = [entry for entry in left if entry.target is target][:per_hold]
+            some = some[: self._fit([entry.id for entry in some])]
+            self._send(Hold(some, target, now))
+            taken = set(some)
+            left = [entry for entry in left if entry not in taken]
+            room -= 1
+
+    def _try(self, candidates: Sequence[Watched], now: float) -> bool:
+        """See what a multi hold does, where more are open than can be held one by one; True where one began."""
+        conduct = self._conduct
+        if self.first(now) or not (conduct.multi(now) and conduct.holding.trial(now)):
+            return False
+        few = [entry for entry in candidates if not entry.alone and entry.target is candidates[0].target][:_TRIAL]
+        few = few[: self._fit([entry.id for entry in few])] if few else few
+        if len(few) < 2:  # noqa: PLR2004  one ID shows nothing
+            return False
+        conduct.holding = conduct.holding.tried(now)
+        self._send(Hold(few, few[0].target, now, trial=True))
+        return True
+
+    def _send(self, hold: Hold) -> None:
+        if not hold.trial:
+            for entry in hold.entries:
+                self._roster.hold(entry)
+        self._under_way.append(hold)
+        self._begin(hold)
+
+    # ---- handing over ----
+    def _review(self, candidates: Sequence[Watched], per_hold: int, now: float) -> None:
+        mine = [hold for hold in self._under_way if not hold.trial]
+        if per_hold > 1:
+            roomy = [hold for hold in mine if len(hold.entries) + len(candidates) <= per_hold and now - hold.since > 1]
+            if roomy:
+                min(roomy, key=lambda hold: len(hold.entries)).scope.cancel()
+            return
+        pair = to_hand_over([(hold.entries[0], hold.since) for hold in mine], candidates, now)
+        if pair is not None:
+            next(hold for hold in mine if hold.entries[0] is pair[0]).scope.cancel()

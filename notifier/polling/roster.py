@@ -1,0 +1,266 @@
+"""The open generations of one provider: who they are, and when each is looked at next. Pure, memory only.
+
+Owns the agenda, the curves and the pace; every open generation that is not asked about at the moment is on the agenda.
+Refuses to ask, to decide what a reply means for its watches, and to write.
+
+What a look costs here is what bounds a daemon with a million open generations: no allocation, and no loop over all of
+them, in what is done for each look.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from notifier.ids import GenerationId, Lane
+from notifier.model import Observation, OpenGeneration, State
+from notifier.polling.agenda import Agenda
+from notifier.polling.cadence import Curve
+from notifier.polling.curves import Curves, since_told
+from notifier.polling.pace import Pace
+from notifier.polling.watched import LookTimes, Watched
+
+#: When a new ID falls due that is worth a look at once: before all that is overdue, however much that is.
+FIRST: Final = 0.0
+#: Longest time between two looks at an ID that stands alone, seconds.
+ALONE_LIMIT: Final = 120.0
+#: Seconds from the first look that missed it to the next; then twice as many each time.
+_MISSED: Final = 5.0
+#: Doublings after which `ALONE_LIMIT` is reached whatever `sweep_every` is; keeps the power small.
+_DOUBLINGS: Final = 20
+#: From one look to the next where nobody can be told now, seconds.
+RARELY: Final = 600.0
+#: A generation this many times as old as 99 of 100 get is stalled.
+_STALLED: Final = 3.0
+#: Ages count to this many seconds: what a provider says of an older one is more likely a wrong clock.
+OLDEST: Final = 7 * 86_400.0
+#: Generations of one kind that are rescheduled at a change of regime; of more, looks are so frequent that they adapt.
+_RECONSIDERED: Final = 10_000
+#: A request that was held ended less than this many seconds after the state was there.
+_HOLD_GRAIN: Final = 0.5
+
+
+class Roster:
+    """Of one provider. Times are monotonic seconds unless they say otherwise."""
+
+    def __init__(self, every: float) -> None:
+        self.curves = Curves()
+        self.pace = Pace(every)
+        #: Whether nothing can be sent to a lane now, and the tuples of lanes that are all so.
+        self._deaf: Callable[[Lane], bool] = lambda _: False
+        self._unheard: set[tuple[Lane, ...]] = set()
+        self._entries: dict[GenerationId, Watched] = {}
+        self._crowds: Counter[Curve] = Counter()
+        self._agenda: Agenda[Watched] = Agenda(_width(every))
+        #: The same few tuples stand in many entries.
+        self._lanes: dict[tuple[Lane, ...], tuple[Lane, ...]] = {}
+
+    # ---- who is there ----
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Watched]:
+        return iter(self._entries.values())
+
+    def get(self, id_: GenerationId) -> Watched | None:
+        return self._entries.get(id_)
+
+    def here(self, entry: Watched) -> bool:
+        return self._entries.get(entry.id) is entry
+
+    def welcome(self, open_: OpenGeneration, *, now: float) -> Watched:
+        """A generation that was registered just now."""
+        entry = self._enter(open_, begun=now, registered=now)
+        wait = self.pace.first_wait(entry.curve, self.curves.met(entry.target).share)
+        self._agenda.add(entry, now + wait if wait else FIRST, now)
+        return entry
+
+    def load(self, open_: OpenGeneration, *, now: float, age: float) -> None:
+        """One that was open before this run: what happened meanwhile nobody knows, so it is due at once."""
+        entry = self._enter(open_, begun=now - max(0.0, age), registered=None)
+        self._agenda.add(entry, now, now)
+
+    def _enter(self, open_: OpenGeneration, *, begun: float, registered: float | None) -> Watched:
+        curve = self.curves.usual(open_.target)
+        entry = self._entries[open_.id] = Watched(open_, curve, begun=begun, registered=registered)
+        self.tell(entry, open_.lanes)
+        self._crowds[curve] += 1
+        return entry
+
+    def leave(self, entry: Watched) -> None:
+        del self._entries[entry.id]
+        self._leave_curve(entry)
+        self._agenda.drop(entry)
+
+    def missed(self, entry: Watched) -> None:
+        """A look did not find it: until one does it is looked at by other rules, and does not count."""
+        if not entry.aside:
+            self._leave_curve(entry)
+            entry.aside = True
+
+    def _leave_curve(self, entry: Watched) -> None:
+        if entry.aside:
+            return
+        self._crowds[entry.curve] -= 1
+        if not self._crowds[entry.curve]:
+            del self._crowds[entry.curve]
+
+    def _join_curve(self, entry: Watched, curve: Curve) -> None:
+        if curve is not entry.curve or entry.aside:
+            self._leave_curve(entry)
+            self._crowds[curve] += 1
+            entry.curve, entry.aside = curve, False
+
+    # ---- when each is looked at ----
+    def settle(self, every: float, *, now: float) -> None:
+        """Go by another `sweep_every`: all that wait are due at once."""
+        waiting = [entry for entry in self if entry.bucket is not None]
+        for entry in waiting:
+            self._agenda.drop(entry)
+        self._agenda = Agenda(_width(every))
+        self.pace.every = every
+        for entry in waiting:
+            self._agenda.add(entry, now, now)
+
+    def hear(self, deaf: Callable[[Lane], bool], *, now: float) -> None:
+        """From now on this says to which lanes nothing can be sent. What can be told again is due at once."""
+        before, self._deaf = self._unheard, deaf
+        self._unheard = {lanes for lanes in self._lanes if all(map(deaf, lanes))}
+        if back := before - self._unheard:
+            for entry in self:
+                if entry.bucket is not None and entry.lanes in back:
+                    self._agenda.add(entry, now, now)
+
+    def tell(self, entry: Watched, lanes: tuple[Lane, ...]) -> None:
+        """Its watches are told at these."""
+        if lanes not in self._lanes and all(map(self._deaf, lanes)):
+            self._unheard.add(lanes)
+        entry.lanes = self._lanes.setdefault(lanes, lanes)
+
+    def budget(self, capacity: float, now: float, *, idle: bool) -> None:
+        """So many IDs can be looked at per second now; `idle`: of the budget for the last second nothing was used."""
+        earliest = self._agenda.earliest()
+        late = 0.0 if earliest is None or earliest == FIRST else max(0.0, now - earliest)
+        self.pace.correct(late, now, idle=idle)
+        self.pace.set(self._crowds.items(), capacity)
+
+    def earliest(self) -> float | None:
+        """When something falls due; None where nothing waits."""
+        return self._agenda.earliest()
+
+    def take(self, now: float, limit: int) -> list[Watched]:
+        """What is due, longest overdue first. It leaves the agenda, and must be put back."""
+        return self._agenda.take(now, limit)
+
+    def fill(self, now: float, limit: int) -> list[Watched]:
+        """For free seats of a sweep: what falls due soonest and was not looked at just now. It leaves the agenda."""
+        fresh = now - self.pace.every
+        taken = []
+        for entry in self._agenda.soonest(limit):
+            looked = entry.looked
+            if (looked is None or looked <= fresh) and entry.bucket and not entry.alone and not self.unheard(entry):
+                self._agenda.drop(entry)
+                taken.append(entry)
+        return taken
+
+    def soonest(self, limit: int) -> list[Watched]:
+        """What falls due next; it stays on the agenda."""
+        return self._agenda.soonest(limit)
+
+    def call(self, entry: Watched, now: float) -> None:
+        """Due at once."""
+        self._agenda.add(entry, now, now)
+
+    def hold(self, entry: Watched) -> None:
+        """A request waits for it: it is off the agenda until that ends."""
+        self._agenda.drop(entry)
+        entry.held = True
+
+    def look_again(self, entry: Watched, *, looked: float, now: float, alone: bool, wall: float) -> None:
+        """It was looked at `looked`, and stays; `alone` where that costs a request. `wall` is now in Unix seconds."""
+        wait = self.pace.wait(entry.curve, looked - entry.begun)
+        if alone and entry.misses.count:
+            doubled = max(self.pace.every, _MISSED) * 2.0 ** min(entry.misses.count - 1, _DOUBLINGS)
+            wait = max(wait, min(ALONE_LIMIT, doubled))
+        if self.unheard(entry):
+            wait = max(wait, RARELY)
+        at, left = looked + wait, entry.deadline - wall
+        if 0.0 < left < at - now:
+            at = now + left + _width(self.pace.every)  # not before it, however the agenda rounds
+        self._agenda.add(entry, at, now)
+
+    def unheard(self, entry: Watched) -> bool:
+        """Whether nothing can be sent to any lane of its watches."""
+        return bool(self._unheard) and entry.lanes in self._unheard
+
+    # ---- what looks teach ----
+    def learn(self, entry: Watched, seen: Observation, times: LookTimes, *, held: bool = False) -> bool:
+        """Take in a sight of it. True where it has just become one to warn of: stalled.
+
+        `held`: the provider kept the request until it was there, or its patience ended.
+        """
+        assert seen.state is not None, "an absent ID teaches nothing"
+        if not entry.told:
+            self._tell(entry, seen, times)
+        if entry.aside:
+            self._join_curve(entry, entry.curve)
+        there = seen.state.rank >= entry.target.rank
+        short = times.got - _HOLD_GRAIN if held else times.sent
+        since = entry.looked
+        if since is None:
+            since = self._first_sight(entry, short, there=there)
+        curve, begun = entry.curve, entry.begun
+        if since is not None and (held or not there) and short > since:
+            curve.expose(since - begun, short - begun)
+            since = short
+        if there:
+            self._reached(entry, since, times.got)
+            return False
+        entry.looked = max(short, entry.looked or short)
+        if short - begun > _STALLED * curve.late and not entry.stalled:
+            entry.stalled = True
+            return True
+        return False
+
+    def _first_sight(self, entry: Watched, at: float, *, there: bool) -> float | None:
+        """When it was not there for sure, by the first look at it; None where that is not known."""
+        told = entry.registered
+        if told is None:
+            return None
+        chance = since_told(entry.curve, told - entry.begun, at - entry.begun)
+        since = self.curves.met(entry.target).first(done=there, chance=chance)
+        return told if since or not there else None
+
+    def _reached(self, entry: Watched, since: float | None, got: float) -> None:
+        entry.looked = got
+        if since is None:
+            return
+        changed = entry.curve.reached(max(0.0, since - entry.begun), got - entry.begun)
+        self.curves.settle_usual(entry.target, entry.curve)
+        if changed and self._crowds[entry.curve] <= _RECONSIDERED:
+            self._reconsider(entry.curve, got)
+
+    def _reconsider(self, curve: Curve, now: float) -> None:
+        """What waits for an age at which nothing is expected any more waits no longer."""
+        for entry in self:
+            if entry.curve is curve and entry.bucket is not None and not entry.misses.count:
+                looked = entry.begun if entry.looked is None else entry.looked
+                self._agenda.add(entry, looked + self.pace.wait(curve, max(0.0, looked - entry.begun)), now)
+
+    def _tell(self, entry: Watched, seen: Observation, times: LookTimes) -> None:
+        """The first record of it tells its model, and when it was made."""
+        entry.told = True
+        self._join_curve(entry, self.curves.of(seen.model, entry.target))
+        if seen.created_at is not None:
+            age = (times.answered_at - seen.created_at).total_seconds()
+            entry.begun = min(entry.begun, times.got - min(age, OLDEST))
+
+    def aim(self, entry: Watched, target: State) -> None:
+        """Its watches wait for another target now."""
+        if target is not entry.target:
+            entry.target = target
+            self._join_curve(entry, self.curves.of(self.curves.model_of(entry.curve), target))
+
+
+def _width(every: float) -> float:
+    """Buckets of a second, or finer where looks may come more often than every five."""
+    return min(1.0, every / 5)
