@@ -2,14 +2,16 @@
 
 A `Curve` belongs to one kind of generation (provider, model, target). It keeps, for each step of age, how many reached
 the target there and how long others were watched there without: events over exposure is the hazard rate, the chance of
-getting there in the next second. Counting exposure is what lets generations that are still open count too, and it is why
-a change of regime is followed within some tens of completions: only those that get to an age say anything about it.
-Both fade with every completion, to 1/e after `MEMORY` of them. Before anything is learned, and at ages that nobody
-reaches, a prior stands: 11 s to 9 min, mostly 1 to 3 min.
+getting there in the next second. Exposure is what lets generations that are still open count too. Both fade with every
+completion, to 1/e after `MEMORY` of them. Before anything is learned, and at ages that nobody reaches, a prior stands:
+11 s to 9 min, mostly 1 to 3 min.
+
+A change of regime is noticed at once where completions come that nobody expected, or fail to come (two cumulative sums of
+log-likelihood); then nearly all that was known is dropped, and the new regime is learned within some tens of completions.
 
 The classic optimum for inspections puts looks with a density proportional to the square root of the hazard. `Curve`
-sums that root up over age (`effort`); looks that lie one `stride` of effort apart are optimal, whatever the stride. What
-the stride is, the budget says (`pace`).
+sums that root up over age (`effort`); looks that lie one `stride` of effort apart are optimal, whatever the stride.
+What the stride is, the budget says (`pace`).
 
 Steps of age are a tenth wide (in logarithm). What is known of one is shared with its neighbours, for a few hundred
 completions do not fill them smoothly.
@@ -60,9 +62,8 @@ def _prior_hazard(age: float) -> float:
     return density / (erfc(z / sqrt(2)) / 2)
 
 
-_PRIOR_HAZARD: Final = [_prior_hazard(age + width / 2) for age, width in zip(EDGES, _WIDTHS, strict=False)] + [
-    _prior_hazard(EDGES[-1])
-]
+_MIDDLES: Final = [*map(lambda age, width: age + width / 2, EDGES, _WIDTHS), EDGES[-1]]
+_PRIOR_HAZARD: Final = [_prior_hazard(age) for age in _MIDDLES]
 _PRIOR_EXPOSURE: Final = [_PRIOR * width for width in [*_WIDTHS, _LAST_WIDTH]]
 _PRIOR_EVENTS: Final = [rate * long for rate, long in zip(_PRIOR_HAZARD, _PRIOR_EXPOSURE, strict=True)]
 

@@ -1,8 +1,8 @@
 """How far apart looks are, so that all of them fit in the budget. Pure: monotonic seconds come as arguments.
 
 One number rules a whole provider: the stride of effort (`cadence`) between two looks at a generation. Everyone's looks
-together cost the sum of the roots of all hazards over the stride; what that sum is, the curves tell, so the stride for a
-given budget is known at once when many are registered or end. A small correction follows how late looks really are.
+together cost the sum of the roots of all hazards over the stride. What that sum is, the curves tell, so the stride for
+a given budget is known at once when many are registered or end. A correction follows how late looks really are.
 
 Two bounds: a generation is never looked at more often than every `sweep_every`, which is also the pace at the ages at
 which most get there when the budget is ample. And no wait is longer than a few times what it would be if all looks were

@@ -6,15 +6,17 @@ datetimes, nothing for what is rarely there, and what many share (a curve, lanes
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from notifier.ids import GenerationId, Lane
 from notifier.lifecycle import advance
 from notifier.model import Observation, OpenGeneration, State, Transition
-from notifier.polling.agenda import Bucket
 from notifier.polling.cadence import Curve
 from notifier.polling.trouble import Misses, is_unknown
 from notifier.settings import ProviderSettings
+
+if TYPE_CHECKING:
+    from notifier.ids import GenerationId, Lane
+    from notifier.polling.agenda import Bucket
 
 NO_MISSES: Final = Misses()
 #: An ID that was singled out this often is asked alone for good.
