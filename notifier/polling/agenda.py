@@ -55,7 +55,8 @@ class Agenda(Generic[K]):
 
     def add(self, entry: K, at: float, now: float) -> None:
         """Look at `entry` next at `at`; one that is there already is moved."""
-        bucket = self._bucket(self._number(at, now))
+        number = self._number(at, now)
+        bucket = self._buckets.get(number) or self._bucket(number)
         before = entry.bucket
         if before is bucket:
             return
@@ -107,10 +108,8 @@ class Agenda(Generic[K]):
         return max(floor(at / self._width + 0.5), floor(now / self._width) + 1)
 
     def _bucket(self, number: int) -> Bucket:
-        bucket = self._buckets.get(number)
-        if bucket is None:
-            bucket = self._buckets[number] = Bucket(number)
-            heappush(self._order, number)
+        bucket = self._buckets[number] = Bucket(number)
+        heappush(self._order, number)
         return bucket
 
     def _first(self) -> Bucket | None:

@@ -6,8 +6,8 @@ getting there in the next second. Exposure is what lets generations that are sti
 completion, to 1/e after `MEMORY` of them. Before anything is learned, and at ages that nobody reaches, a prior stands:
 11 s to 9 min, mostly 1 to 3 min.
 
-A change of regime is noticed at once where completions come that nobody expected, or fail to come (two cumulative sums of
-log-likelihood); then nearly all that was known is dropped, and the new regime is learned within some tens of completions.
+A change of regime is noticed where completions come that nobody expected, or fail to come (two cumulative sums of
+log-likelihood). Then nearly all that was known is dropped, and the new regime is learned in some tens of completions.
 
 The classic optimum for inspections puts looks with a density proportional to the square root of the hazard. `Curve`
 sums that root up over age (`effort`); looks that lie one `stride` of effort apart are optimal, whatever the stride.
@@ -49,7 +49,7 @@ _FORM: Final = 1
 #: A change of regime makes completions so many times more, or less, frequent than expected.
 _CHANGE: Final = 3.0
 _LOG_CHANGE: Final = log(_CHANGE)
-#: Of it, as a logarithm of likelihoods: about nine completions that nobody expected, or twice as many that fail to come.
+#: Of it, as a logarithm of likelihoods: nine completions that nobody expected, or twice as many that fail to come.
 _EVIDENCE: Final = 10.0
 #: Part of a completion that is spread evenly over the time in which it may have happened.
 _EVEN: Final = 0.05
@@ -62,7 +62,7 @@ def _prior_hazard(age: float) -> float:
     return density / (erfc(z / sqrt(2)) / 2)
 
 
-_MIDDLES: Final = [*map(lambda age, width: age + width / 2, EDGES, _WIDTHS), EDGES[-1]]
+_MIDDLES: Final = [*((age + width / 2) for age, width in zip(EDGES, _WIDTHS, strict=False)), EDGES[-1]]
 _PRIOR_HAZARD: Final = [_prior_hazard(age) for age in _MIDDLES]
 _PRIOR_EXPOSURE: Final = [_PRIOR * width for width in [*_WIDTHS, _LAST_WIDTH]]
 _PRIOR_EVENTS: Final = [rate * long for rate, long in zip(_PRIOR_HAZARD, _PRIOR_EXPOSURE, strict=True)]
@@ -101,8 +101,14 @@ class Curve:
     # ---- learning ----
     def expose(self, since: float, until: float) -> None:
         """It was watched from age `since` to age `until` and was not there."""
-        self._expose(since, until, self._weight)
-        self._expected(since, until)
+        begin, end = bisect_right(EDGES, since) - 1, bisect_right(EDGES, until) - 1
+        begun, ended, weight = since - EDGES[begin], until - EDGES[end], self._weight
+        self._flow[begin] += weight
+        self._flow[end] -= weight
+        self._partial[begin] -= weight * begun
+        self._partial[end] += weight * ended
+        cumulative, hazard = self._cumulative, self.hazard
+        self._expect(cumulative[end] + hazard[end] * ended - cumulative[begin] - hazard[begin] * begun)
 
     def reached(self, since: float, until: float) -> bool:
         """It got there after age `since` (the last look without) and by age `until` (the look that showed it).
@@ -113,7 +119,7 @@ class Curve:
             weight = self._weight * share
             self._events[step] += weight
             self._expose(since, middle, weight)
-        self._expected(since, (since + until) / 2)
+        self._expect(self.cumulative((since + until) / 2) - self.cumulative(since))
         self.learned += 1
         self._since_change += 1
         self._fade()
@@ -126,9 +132,8 @@ class Curve:
         self._partial[begin] -= weight * (since - EDGES[begin])
         self._partial[end] += weight * (until - EDGES[end])
 
-    def _expected(self, since: float, until: float) -> None:
+    def _expect(self, expected: float) -> None:
         """So many completions were to be expected; there may have been none."""
-        expected = self.cumulative(until) - self.cumulative(since)
         self._faster = max(0.0, self._faster - (_CHANGE - 1) * expected)
         self._slower += (1 - 1 / _CHANGE) * expected
 

@@ -203,7 +203,7 @@ class Roster:
             self._tell(entry, seen, times)
         if entry.aside:
             self._join_curve(entry, entry.curve)
-        there = seen.state.rank >= entry.target.rank
+        there = seen.state is not entry.state and seen.state.rank >= entry.target.rank
         short = times.got - _HOLD_GRAIN if held else times.sent
         since = entry.looked
         if since is None:
@@ -215,7 +215,8 @@ class Roster:
         if there:
             self._reached(entry, since, times.got)
             return False
-        entry.looked = max(short, entry.looked or short)
+        if entry.looked is None or short > entry.looked:
+            entry.looked = short
         if short - begun > _STALLED * curve.late and not entry.stalled:
             entry.stalled = True
             return True

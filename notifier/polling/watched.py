@@ -120,7 +120,7 @@ def see(watched: Watched, seen: Observation, times: LookTimes, settings: Provide
     watched.misses = NO_MISSES
     if watched.alone and watched.isolations <= TRUSTED_ISOLATIONS:
         watched.alone = False
-    if advance(watched.state, seen.state) is None:
+    if seen.state is watched.state or advance(watched.state, seen.state) is None:
         watched.not_before = times.asked_at
         return None
     return Transition(
