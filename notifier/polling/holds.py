@@ -103,7 +103,7 @@ class Holds:
         elif candidates:
             self._review_at = now + _REVIEW_EVERY
             self._review(candidates, per_hold, now)
-        self._renewed.clear()
+        self._renewed = {entry for entry in self._renewed if self._roster.here(entry)}
 
     # ---- what there is ----
     def _many(self, now: float) -> bool:
@@ -119,7 +119,7 @@ class Holds:
             for entry in self._roster.soonest(count)
             if (entry.looked is None or entry.looked <= fresh or entry in self._renewed)
             and not entry.misses.count
-            and not wall < entry.deadline < soon
+            and entry.deadline >= soon
             and not self._roster.unheard(entry)
         }
         return likeliest(found.values(), count, now)
@@ -163,6 +163,7 @@ class Holds:
         if not hold.trial:
             for entry in hold.entries:
                 self._roster.hold(entry)
+                self._renewed.discard(entry)
         self._under_way.append(hold)
         self._begin(hold)
 
