@@ -1,0 +1,82 @@
+"""Formats on the wire: what goes out is what a CloudEvents library of somebody else's reads, signed as a whole."""
+
+from datetime import UTC
+
+import anyio
+import orjson
+import pytest
+from cloudevents.core.bindings.http import HTTPMessage, from_http_event
+from cloudevents.core.v1.event import CloudEvent
+from hands import BOOK, SECRET, START, Callbacks, deliveries, endpoint, owe, quiet
+from test_dispatcher import policies, sending
+
+from notifier.model import Book, DeliveryStatus, Format
+from notifier.settings import CallbackSettings, Secret
+from notifier.store.sqlite.store import SqliteStore
+from notifier.verify import InvalidSignature, verify
+
+pytest_plugins = ("store_fixture",)
+
+EVENTS = Book(
+    events={"studio": None},
+    callbacks=True,
+    formats={"studio": Format.CLOUDEVENTS},
+    callback_format=Format.CLOUDEVENTS,
+)
+APP = "https://app.example.com/done"
+
+
+def as_cloudevent(callbacks: Callbacks, number: int = -1) -> CloudEvent:
+    post = callbacks.posts[number]
+    event = from_http_event(HTTPMessage(headers=dict(post.headers), body=post.content))
+    assert isinstance(event, CloudEvent)
+    return event
+
+
+@pytest.mark.parametrize("to", ["studio", APP])
+async def test_a_cloudevents_library_reads_what_goes_out(store: SqliteStore, to: str) -> None:
+    """In structured mode, with every attribute that it asks for, and the standard form's `data`."""
+    await owe(store, "g-1", at=START, endpoint=to, book=EVENTS)
+    async with sending(store, endpoint(), callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:
+        (line,) = await deliveries(store)
+        event = as_cloudevent(stage.callbacks)
+        assert (event.get_specversion(), event.get_id()) == ("1.0", line.message_id)
+        assert (event.get_source(), event.get_type()) == ("notifier/luma", "generation.completed")
+        assert (event.get_subject(), event.get_datacontenttype()) == ("g-1", "application/json")
+        assert event.get_dataschema() == "urn:notifier:schema:generation.completed"
+        time = event.get_time()
+        assert time is not None
+        assert time.astimezone(UTC) == START
+        content = event.get_data()
+        assert isinstance(content, dict)
+        assert (content["generation_id"], content["state"]) == ("g-1", "completed")
+        assert line.status is DeliveryStatus.DELIVERED
+
+
+async def test_the_signature_covers_the_attributes(store: SqliteStore) -> None:
+    """Whoever changes one on the way is found out: they stand in the body."""
+    await owe(store, "g-1", at=START, book=EVENTS)
+    async with sending(store) as stage:
+        (post,) = stage.callbacks.posts
+        assert post.headers["content-type"] == "application/cloudevents+json; charset=UTF-8"
+        now = stage.clock.now().timestamp()
+        assert verify(post.content, post.headers, [SECRET], now=now)["id"] == post.headers["webhook-id"]
+        other = post.content.replace(b'"subject":"g-1"', b'"subject":"g-2"')
+        with pytest.raises(InvalidSignature):
+            verify(other, post.headers, [SECRET], now=now)
+
+
+async def test_a_changed_format_acts_on_what_is_owed_from_then_on(store: SqliteStore) -> None:
+    """What was owed before goes out as it was owed, and again as such."""
+    async with sending(store) as stage:
+        stage.callbacks.gates["studio.example.com"] = gate = anyio.Event()
+        await owe(store, "before", at=START, book=BOOK)
+        stage.dispatcher.apply(policies(endpoint(format=Format.CLOUDEVENTS)))
+        await owe(store, "after", at=START, book=EVENTS)
+        await stage.turn()
+        gate.set()
+        await quiet(store)
+        sent = {orjson.loads(post.content)["data"]["generation_id"]: post for post in stage.callbacks.posts}
+        assert sent["before"].headers["content-type"] == "application/json"
+        assert sent["after"].headers["content-type"] == "application/cloudevents+json; charset=UTF-8"
+        assert "specversion" not in orjson.loads(sent["before"].content)
