@@ -288,6 +288,8 @@ _REFUSED: Final[Sequence[tuple[Network, str]]] = tuple(
 )
 #: Prefixes whose last 32 bits are an IPv4 address: compatible, translated, NAT64 (well-known and local).
 _IPV4_AT_THE_END: Final = tuple(map(IPv6Network, ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")))
+#: Where a network may put a translator of its own, with a prefix of 48, 56, 64 or 96 bits.
+_LOCAL_NAT64: Final = IPv6Network("64:ff9b:1::/48")
 
 
 def refusal(address: Address, *, guarded: bool, allow: Allow) -> str | None:
@@ -296,7 +298,7 @@ def refusal(address: Address, *, guarded: bool, allow: Allow) -> str | None:
     Not guarded is the operator's own endpoint: only metadata addresses are refused.
     """
     layers = _unwrap(address)
-    if not METADATA.isdisjoint(layers):
+    if not METADATA.isdisjoint((*layers, *_translated(address))):
         return f"{address} is a cloud metadata address"
     if not guarded:
         return None
@@ -306,6 +308,18 @@ def refusal(address: Address, *, guarded: bool, allow: Allow) -> str | None:
             within = "" if layer == address else f", which stands for {layer}"
             return f"{address}{within} is {why}"
     return None
+
+
+def _translated(address: Address) -> tuple[IPv4Address, ...]:
+    """What a translator of this network's own may send to this address; how long its prefix is, only it knows.
+
+    By RFC 6052 the IPv4 address begins behind the prefix and leaves out the ninth byte. Only looked at for metadata: of
+    other networks the outer address is refused already, unless the operator allows it.
+    """
+    if address not in _LOCAL_NAT64:
+        return ()
+    bare = address.packed[:8] + address.packed[9:]
+    return tuple(IPv4Address(bare[start : start + 4]) for start in (6, 7, 8))
 
 
 def _refused(address: Address) -> str | None:
