@@ -1,6 +1,7 @@
 """Formats on the wire: what goes out is what a CloudEvents library of somebody else's reads, signed as a whole."""
 
 from datetime import UTC
+from pathlib import Path
 
 import anyio
 import orjson
@@ -10,6 +11,9 @@ from cloudevents.core.v1.event import CloudEvent
 from hands import BOOK, SECRET, START, Callbacks, deliveries, endpoint, owe, quiet
 from test_dispatcher import policies, sending
 
+from notifier.config import load
+from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.payload import CONTENT_TYPES
 from notifier.model import Book, DeliveryStatus, Format
 from notifier.settings import CallbackSettings, Secret
 from notifier.store.sqlite.store import SqliteStore
@@ -51,6 +55,32 @@ async def test_a_cloudevents_library_reads_what_goes_out(store: SqliteStore, to:
         assert isinstance(content, dict)
         assert (content["generation_id"], content["state"]) == ("g-1", "completed")
         assert line.status is DeliveryStatus.DELIVERED
+
+
+CONFIG = f"""\
+store: sqlite:unused.db
+providers: {{luma: {{kind: aimlapi-luma, api_key: k-123}}}}
+endpoints:
+  studio: {{url: "https://studio.example.com/hooks", secret: {SECRET}, format: cloudevents}}
+  audit: {{url: "https://audit.example.com/hooks", secret: {SECRET}}}
+callbacks: {{secret: {SECRET}, format: cloudevents}}
+"""
+
+
+async def test_what_the_configuration_says_of_formats_reaches_the_wire(store: SqliteStore, tmp_path: Path) -> None:
+    """Each endpoint in the form that it asks for, and callback URLs in that of their section."""
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    settings = load(str(tmp_path / "config.yaml"), environ={})
+    book = Endpoints(settings.endpoints, settings.callbacks).book()
+    for number, to in enumerate(("studio", "audit", APP)):
+        await owe(store, f"g-{number}", at=START, endpoint=to, book=book)
+    async with sending(store, *settings.endpoints.values(), callbacks=settings.callbacks) as stage:
+        forms = {post.url.host: post.headers["content-type"] for post in stage.callbacks.posts}
+    assert forms == {
+        "studio.example.com": CONTENT_TYPES[Format.CLOUDEVENTS],
+        "audit.example.com": CONTENT_TYPES[Format.STANDARD],
+        "app.example.com": CONTENT_TYPES[Format.CLOUDEVENTS],
+    }
 
 
 async def test_the_signature_covers_the_attributes(store: SqliteStore) -> None:

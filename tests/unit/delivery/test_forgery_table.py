@@ -10,7 +10,15 @@ from ipaddress import ip_address
 import pytest
 
 from notifier.config.targets import EndpointUrl
-from notifier.delivery.addresses import Allow, literal_address, normalise_url, refusal, url_refusal
+from notifier.delivery.addresses import (
+    Allow,
+    host_and_port,
+    literal_address,
+    normalise_url,
+    parse_allow,
+    refusal,
+    url_refusal,
+)
 
 FINE = ""
 NOTHING = Allow()
@@ -185,6 +193,17 @@ def test_each_place_is_refused_to_whom_it_must_be(url: str, guarded: str, unguar
     for expected, said in ((guarded, answer(url, guarded=True)), (unguarded, answer(url, guarded=False))):
         assert expected in said
         assert bool(expected) == bool(said)
+
+
+@pytest.mark.parametrize("url", [url for url, _, said in TABLE if said == "metadata" and "google" not in url])
+def test_a_metadata_address_is_refused_where_it_is_written(url: str) -> None:
+    """In the configuration, not only at the socket: no endpoint, and no entry of `allow`, that could never act."""
+    with pytest.raises(ValueError, match="metadata"):
+        EndpointUrl().read(url)
+    host, port = host_and_port(normalise_url(url))
+    for entry in (host, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"):
+        with pytest.raises(ValueError, match="never allowed"):
+            parse_allow([entry])
 
 
 def test_the_table_is_as_long_as_it_claims() -> None:
