@@ -1,6 +1,7 @@
 """Formats on the wire: what goes out is what a CloudEvents library of somebody else's reads, signed as a whole."""
 
 from datetime import UTC
+from importlib import resources
 from pathlib import Path
 
 import anyio
@@ -9,6 +10,7 @@ import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from cloudevents.core.v1.event import CloudEvent
 from hands import BOOK, SECRET, START, Callbacks, deliveries, endpoint, owe, quiet
+from jsonschema import Draft202012Validator
 from test_dispatcher import policies, sending
 
 from notifier.config import load
@@ -81,6 +83,17 @@ async def test_what_the_configuration_says_of_formats_reaches_the_wire(store: Sq
         "audit.example.com": CONTENT_TYPES[Format.STANDARD],
         "app.example.com": CONTENT_TYPES[Format.CLOUDEVENTS],
     }
+
+
+@pytest.mark.parametrize("format_", Format)
+async def test_what_goes_out_is_as_the_shipped_schema_says(store: SqliteStore, format_: Format) -> None:
+    """Judged on the bytes that a receiver gets."""
+    book = EVENTS if format_ is Format.CLOUDEVENTS else BOOK
+    await owe(store, "g-1", at=START, book=book)
+    async with sending(store) as stage:
+        (post,) = stage.callbacks.posts
+    file = resources.files("notifier.schemas") / f"generation.completed.{format_}.json"
+    Draft202012Validator(orjson.loads(file.read_bytes())).validate(orjson.loads(post.content))
 
 
 async def test_the_signature_covers_the_attributes(store: SqliteStore) -> None:

@@ -47,23 +47,29 @@ def validator(type_: str, format_: Format) -> Draft202012Validator:
     return Draft202012Validator(text, format_checker=_formats)
 
 
-def made(kind: Kind, seen: SeenGeneration, format_: Format, metadata: bytes = b"{}", **more: Any) -> Owed:
-    facts = {"provider": "luma", "generation": seen.id, "target": State.COMPLETED, "endpoint": "studio"}
-    watch = Watch(
-        id=watch_id(**facts),
-        provider=ProviderName("luma"),
-        generation=seen.id,
-        target=State.COMPLETED,
+def watch(generation: GenerationId, **more: Any) -> Watch:
+    facts: dict[str, Any] = {"provider": ProviderName("luma"), "target": State.COMPLETED}
+    facts |= {key: more.pop(key) for key in list(more) if key in facts}
+    fields: dict[str, Any] = {
+        "round": 0,
+        "metadata": b"{}",
+        "registered_at": REGISTERED,
+        "deadline": REGISTERED + timedelta(hours=24),
+    }
+    return Watch(
+        id=watch_id(generation=generation, endpoint="studio", **facts),
+        generation=generation,
         endpoint=EndpointIdentity("studio"),
         lane=Lane("studio"),
         status=WatchStatus.OPEN,
-        round=0,
-        metadata=metadata,
-        registered_at=REGISTERED,
-        deadline=REGISTERED + timedelta(hours=24),
+        **facts,
+        **(fields | more),
     )
+
+
+def made(kind: Kind, of: Watch, seen: SeenGeneration, format_: Format, reason: str | None = None) -> Owed:
     book = Book(events={"studio": None}, callbacks=False, formats={"studio": format_})
-    return owe(watch, seen, kind, now=REGISTERED + timedelta(minutes=4), book=book, **more)
+    return owe(of, seen, kind, now=REGISTERED + timedelta(minutes=4), book=book, reason=reason)
 
 
 def sight(state: State | None, **more: Any) -> SeenGeneration:
@@ -84,7 +90,7 @@ def one(type_: str, format_: Format) -> dict[str, Any]:
     """A body of this type."""
     cases = [(Kind.RESULT, state) for state in State] + [(Kind.EXPIRED, State.RUNNING), (Kind.UNKNOWN, None)]
     (kind, state) = next(case for case in cases if event_type(case[0], sight(case[1])) == type_)
-    content: dict[str, Any] = orjson.loads(made(kind, sight(state), format_).body)
+    content: dict[str, Any] = orjson.loads(made(kind, watch(GenerationId("g-1")), sight(state), format_).body)
     return content
 
 
@@ -123,11 +129,20 @@ JSON = st.recursive(
 OBJECTS = st.dictionaries(TEXT, JSON, max_size=3).map(orjson.dumps)
 TIMES = st.datetimes(datetime(1970, 1, 1), datetime(2999, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  bounds are naive
 URLS = TEXT.map(lambda text: f"https://cdn.example.com/{text}")
+IDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=256).map(GenerationId)
+WATCHES = st.builds(
+    watch,
+    IDS,
+    provider=st.from_regex(r"[a-z0-9][a-z0-9_-]{0,63}", fullmatch=True).map(ProviderName),
+    target=st.sampled_from([State.QUEUED, State.RUNNING, State.COMPLETED]),
+    round=st.integers(0, 5),
+    metadata=OBJECTS,
+    registered_at=TIMES,
+    deadline=TIMES,
+)
 SIGHTS = st.builds(
-    SeenGeneration,
-    provider=st.just(ProviderName("luma")),
-    id=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=256).map(GenerationId),
-    state=st.sampled_from(State),
+    sight,
+    st.sampled_from(State),
     provider_state=st.none() | TEXT,
     result=st.builds(Result, url=st.none() | URLS, urls=st.lists(URLS, max_size=3).map(tuple), text=st.none() | TEXT),
     failure=st.none() | TEXT,
@@ -144,13 +159,14 @@ def cases() -> st.SearchStrategy[tuple[Kind, SeenGeneration]]:
     return ends | st.sampled_from([Kind.EXPIRED, Kind.UNKNOWN]).map(lambda kind: (kind, sight(None)))
 
 
-@given(cases(), OBJECTS, st.sampled_from(Format), st.sampled_from([None, "provider_unreachable"]), TIMES)
+@given(WATCHES, cases(), st.sampled_from(Format), st.sampled_from([None, "provider_unreachable"]), TIMES)
 def test_every_body_is_as_its_schema_says(
-    case: tuple[Kind, SeenGeneration], metadata: bytes, format_: Format, reason: str | None, refreshed_at: datetime
+    of: Watch, case: tuple[Kind, SeenGeneration], format_: Format, reason: str | None, refreshed_at: datetime
 ) -> None:
-    """Whatever was registered and seen, when it is made and when it is brought up to date; and no field is a secret."""
-    message = made(*case, format_, metadata, reason=reason)
-    later = refreshed(message.body, message.content_type, case[1], refreshed_at=refreshed_at)
+    """Whatever was registered and seen, when it is made and when it is brought up to date; and it says no more."""
+    kind, seen = case
+    message = made(kind, of, seen, format_, reason)
+    later = refreshed(message.body, message.content_type, seen, refreshed_at=refreshed_at)
     for body in (orjson.loads(message.body), orjson.loads(later)):
         validator(message.type, format_).validate(body)
         validator("any", format_).validate(body)
