@@ -9,25 +9,17 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import anyio
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
-from hands import SECRET, START, HandClock, deliveries, owe, quiet
-from test_dispatcher import policies
-from test_traps import Posting
+from hands import SECRET, START, deliveries, owe, quiet
 from wire import Peer, Server, listening
+from working import aiohttp_wire, worker
 
-from notifier.bell import Bell
 from notifier.delivery.addresses import parse_allow, refusal
-from notifier.delivery.dispatcher import Dispatcher
-from notifier.delivery.sender import Sender
-from notifier.health import Health, Pulse
-from notifier.ids import WorkerId
 from notifier.model import DeliveryStatus, Verdict
 from notifier.settings import CallbackSettings, Secret
 from notifier.store.base import DeliveryLine
 from notifier.store.sqlite.store import SqliteStore
-from notifier.transport import AiohttpTransport
 
 pytest_plugins = ("store_fixture",)
 
@@ -79,29 +71,16 @@ async def servers() -> AsyncIterator[tuple[Server, Server]]:
 
 async def sent(store: SqliteStore, resolver: AbstractResolver, *, allow: str = GOOD) -> Stage:
     """One attempt at a callback_url with a name in it, over the guarded wire, and what came of it."""
-    allowed, clock = parse_allow([allow]), HandClock()
-    endpoints = policies(callbacks=CallbackSettings(secret=Secret(SECRET), allow=(allow,)))
-    wire = AiohttpTransport(guard=lambda address: refusal(address, guarded=True, allow=allowed), resolver=resolver)
-    posting = Posting(Sender(open_wire=wire, guarded_wire=wire))
-    dispatcher = Dispatcher(
-        store,
-        posting,
-        endpoints,
-        owner=WorkerId("worker-1"),
-        clock=clock,
-        chance=lambda: 0.0,
-        bell=Bell(),
-        health=Health(),
-        pulse=Pulse("dispatcher", clock, limit=25),
-    )
-    async with servers() as (good, victim):
+    allowed = parse_allow([allow])
+    callbacks = CallbackSettings(secret=Secret(SECRET), allow=(allow,))
+    async with (
+        servers() as (good, victim),
+        aiohttp_wire(guard=lambda each: refusal(each, guarded=True, allow=allowed), resolver=resolver) as wire,
+    ):
         await owe(store, "g-1", at=START, endpoint=good.url(host=NAME))
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(dispatcher.run)
-            await posting.until(1)
+        async with worker(store, wire, callbacks=callbacks) as stage:
+            await stage.posting.until(1)
             await quiet(store)
-            tasks.cancel_scope.cancel()
-        await wire.aclose()
         (line,) = await deliveries(store)
         return Stage(good=good, victim=victim, line=line)
 

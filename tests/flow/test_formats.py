@@ -11,7 +11,7 @@ from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from cloudevents.core.v1.event import CloudEvent
 from hands import BOOK, SECRET, START, Callbacks, deliveries, endpoint, owe, quiet
 from jsonschema import Draft202012Validator
-from test_dispatcher import policies, sending
+from working import policies, taking, worker
 
 from notifier.config import load
 from notifier.delivery.endpoints import Endpoints
@@ -43,9 +43,10 @@ def as_cloudevent(callbacks: Callbacks, number: int = -1) -> CloudEvent:
 async def test_a_cloudevents_library_reads_what_goes_out(store: SqliteStore, to: str) -> None:
     """In structured mode, with every attribute that it asks for, and the standard form's `data`."""
     await owe(store, "g-1", at=START, endpoint=to, book=EVENTS)
-    async with sending(store, endpoint(), callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:
+    callbacks, wire = taking()
+    async with worker(store, wire, callbacks=CallbackSettings(secret=Secret(SECRET))):
         (line,) = await deliveries(store)
-        event = as_cloudevent(stage.callbacks)
+        event = as_cloudevent(callbacks)
         assert (event.get_specversion(), event.get_id()) == ("1.0", line.message_id)
         assert (event.get_source(), event.get_type()) == ("notifier/luma", "generation.completed")
         assert (event.get_subject(), event.get_datacontenttype()) == ("g-1", "application/json")
@@ -76,8 +77,9 @@ async def test_what_the_configuration_says_of_formats_reaches_the_wire(store: Sq
     book = Endpoints(settings.endpoints, settings.callbacks).book()
     for number, to in enumerate(("studio", "audit", APP)):
         await owe(store, f"g-{number}", at=START, endpoint=to, book=book)
-    async with sending(store, *settings.endpoints.values(), callbacks=settings.callbacks) as stage:
-        forms = {post.url.host: post.headers["content-type"] for post in stage.callbacks.posts}
+    callbacks, wire = taking()
+    async with worker(store, wire, *settings.endpoints.values(), callbacks=settings.callbacks):
+        forms = {post.url.host: post.headers["content-type"] for post in callbacks.posts}
     assert forms == {
         "studio.example.com": CONTENT_TYPES[Format.CLOUDEVENTS],
         "audit.example.com": CONTENT_TYPES[Format.STANDARD],
@@ -90,8 +92,9 @@ async def test_what_goes_out_is_as_the_shipped_schema_says(store: SqliteStore, f
     """Judged on the bytes that a receiver gets."""
     book = EVENTS if format_ is Format.CLOUDEVENTS else BOOK
     await owe(store, "g-1", at=START, book=book)
-    async with sending(store) as stage:
-        (post,) = stage.callbacks.posts
+    callbacks, wire = taking()
+    async with worker(store, wire):
+        (post,) = callbacks.posts
     file = resources.files("notifier.schemas") / f"generation.completed.{format_}.json"
     Draft202012Validator(orjson.loads(file.read_bytes())).validate(orjson.loads(post.content))
 
@@ -99,8 +102,9 @@ async def test_what_goes_out_is_as_the_shipped_schema_says(store: SqliteStore, f
 async def test_the_signature_covers_the_attributes(store: SqliteStore) -> None:
     """Whoever changes one on the way is found out: they stand in the body."""
     await owe(store, "g-1", at=START, book=EVENTS)
-    async with sending(store) as stage:
-        (post,) = stage.callbacks.posts
+    callbacks, wire = taking()
+    async with worker(store, wire) as stage:
+        (post,) = callbacks.posts
         assert post.headers["content-type"] == "application/cloudevents+json; charset=UTF-8"
         now = stage.clock.now().timestamp()
         assert verify(post.content, post.headers, [SECRET], now=now)["id"] == post.headers["webhook-id"]
@@ -111,15 +115,16 @@ async def test_the_signature_covers_the_attributes(store: SqliteStore) -> None:
 
 async def test_a_changed_format_acts_on_what_is_owed_from_then_on(store: SqliteStore) -> None:
     """What was owed before goes out as it was owed, and again as such."""
-    async with sending(store) as stage:
-        stage.callbacks.gates["studio.example.com"] = gate = anyio.Event()
+    callbacks, wire = taking()
+    async with worker(store, wire) as stage:
+        callbacks.gates["studio.example.com"] = gate = anyio.Event()
         await owe(store, "before", at=START, book=BOOK)
         stage.dispatcher.apply(policies(endpoint(format=Format.CLOUDEVENTS)))
         await owe(store, "after", at=START, book=EVENTS)
         await stage.turn()
         gate.set()
         await quiet(store)
-        sent = {orjson.loads(post.content)["data"]["generation_id"]: post for post in stage.callbacks.posts}
+        sent = {orjson.loads(post.content)["data"]["generation_id"]: post for post in callbacks.posts}
         assert sent["before"].headers["content-type"] == "application/json"
         assert sent["after"].headers["content-type"] == "application/cloudevents+json; charset=UTF-8"
         assert "specversion" not in orjson.loads(sent["before"].content)

@@ -5,12 +5,8 @@ Those about settings that do nothing (3 and 8) go on in `tests/unit/config/test_
 """
 
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import anyio
 import httpx
@@ -19,9 +15,7 @@ from hands import (
     BOOK,
     LUMA,
     START,
-    Callbacks,
     HandClock,
-    Tripped,
     deliveries,
     endpoint,
     heard,
@@ -32,115 +26,22 @@ from hands import (
     verdicts,
 )
 from wire import NO_CONTENT, Peer, listening
+from working import aiohttp_wire, taking, worker
 
-from notifier.bell import Bell
 from notifier.config import load
-from notifier.delivery.dispatcher import Dispatcher, Posts
-from notifier.delivery.endpoints import Endpoints
-from notifier.delivery.sender import KEPT, Sender
-from notifier.health import STORE, Health, Pulse
-from notifier.ids import GenerationId, WorkerId
-from notifier.model import Answer, Claim, DeliveryStatus, Observation, State, Transition, Verdict
+from notifier.delivery.sender import KEPT
+from notifier.health import STORE
+from notifier.ids import GenerationId
+from notifier.model import DeliveryStatus, Observation, State, Transition, Verdict
 from notifier.settings import DEFAULT_RETRY, EndpointSettings
 from notifier.store.sqlite import open_store
 from notifier.store.sqlite.store import SqliteStore
 from notifier.telemetry import STORE_UNAVAILABLE
-from notifier.transport import AiohttpTransport
 
 pytest_plugins = ("store_fixture",)
 
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
-
-
-class Posting:
-    """A sender whose answers can be waited for."""
-
-    def __init__(self, sender: Posts) -> None:
-        self._sender = sender
-        self.answers: list[Answer] = []
-        self._answered = anyio.Event()
-
-    async def post(self, claim: Claim, policy: EndpointSettings, *, now: datetime) -> Answer:
-        answer = await self._sender.post(claim, policy, now=now)
-        self.answers.append(answer)
-        self._answered.set()
-        self._answered = anyio.Event()
-        return answer
-
-    async def until(self, count: int) -> None:
-        """Until so many attempts have an answer."""
-        while len(self.answers) < count:
-            await self._answered.wait()
-
-
-@dataclass(slots=True, kw_only=True)
-class Worker:
-    """One dispatcher at work, and what a test moves or reads."""
-
-    store: SqliteStore
-    clock: HandClock
-    dispatcher: Dispatcher
-    posting: Posting
-    health: Health
-    bell: Bell
-    port: Tripped
-
-    async def turn(self, seconds: float = 0.0) -> None:
-        """Let so much time pass, ring, and wait until nothing moves but the wire."""
-        self.clock.advance(seconds)
-        self.bell.ring()
-        await quiet(self.store)
-
-
-@asynccontextmanager
-async def worker(
-    store: SqliteStore,
-    wire: Any,
-    *endpoints: EndpointSettings,
-    clock: HandClock | None = None,
-    chance: float = 0.0,
-    owner: str = "worker-1",
-) -> AsyncIterator[Worker]:
-    """A dispatcher over `wire`, an httpx transport."""
-    hand, bell, health, port = clock or HandClock(), Bell(), Health(), Tripped(store)
-    posting = Posting(Sender(open_wire=wire, guarded_wire=wire))
-    dispatcher = Dispatcher(
-        port,
-        posting,
-        Endpoints({each.identity: each for each in endpoints or (endpoint(),)}, None),
-        owner=WorkerId(owner),
-        clock=hand,
-        chance=lambda: chance,
-        bell=bell,
-        health=health,
-        pulse=Pulse("dispatcher", hand, limit=25),
-    )
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(dispatcher.run)
-        await quiet(store)
-        yield Worker(
-            store=store, clock=hand, dispatcher=dispatcher, posting=posting, health=health, bell=bell, port=port
-        )
-        tasks.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def aiohttp_wire() -> AsyncIterator[AiohttpTransport]:
-    transport = AiohttpTransport()
-    try:
-        yield transport
-    finally:
-        await transport.aclose()
-
-
-def answering(*answers: httpx.Response | Exception) -> Callbacks:
-    """Receivers that answer one after the other, the last one for ever."""
-    return Callbacks(clock=HandClock(), answers={"studio.example.com": list(answers)})
-
-
-def over(callbacks: Callbacks) -> httpx.MockTransport:
-    return httpx.MockTransport(callbacks)
 
 
 # ---- 1: answers without an end ------------------------------------------------------------------------------------
@@ -209,9 +110,9 @@ async def test_trap_02_a_hint_is_kept_whole_and_chance_only_adds_to_it(
     store: SqliteStore, hint: str, wait: timedelta, chance: float
 ) -> None:
     """An hour where the step is five seconds is an hour at least; no hint shortens a step; a day is the most."""
-    callbacks = answering(httpx.Response(429, headers={"retry-after": hint}), httpx.Response(204))
+    callbacks, wire = taking(httpx.Response(429, headers={"retry-after": hint}), httpx.Response(204))
     await owe(store, "g-1", at=START)
-    async with worker(store, over(callbacks), chance=chance) as stage:
+    async with worker(store, wire, chance=chance) as stage:
         (line,) = await deliveries(store)
         assert line.due_at == START + wait * (1 + 0.1 * chance)
         await stage.turn((line.due_at - START).total_seconds() - 0.001)
@@ -237,10 +138,10 @@ def configured(directory: Path, words: str) -> EndpointSettings:
 
 async def test_trap_03_a_throttle_that_is_written_is_kept(store: SqliteStore, tmp_path: Path) -> None:
     """From the text of the configuration to the wire: so many at one time, and so many in a second."""
-    callbacks = answering(httpx.Response(204))
+    callbacks, wire = taking()
     gate = callbacks.gates["studio.example.com"] = anyio.Event()
     await owe(store, *(f"g-{number}" for number in range(12)), at=START)
-    async with worker(store, over(callbacks), configured(tmp_path, "concurrency: 2, rate: 3/s")) as stage:
+    async with worker(store, wire, configured(tmp_path, "concurrency: 2, rate: 3/s")) as stage:
         assert len(callbacks.posts) == 2
         await stage.turn(60)
         assert len(callbacks.posts) == 2
@@ -256,10 +157,10 @@ async def test_trap_03_a_throttle_that_is_written_is_kept(store: SqliteStore, tm
 
 async def test_trap_03_what_else_is_written_of_an_endpoint_acts(store: SqliteStore, tmp_path: Path) -> None:
     """Its schedule and its headers, from the text of the configuration to the wire."""
-    callbacks = answering(httpx.Response(500))
+    callbacks, wire = taking(httpx.Response(500))
     written = configured(tmp_path, 'retry: [0s, 7s], headers: {X-Tenant: "7"}')
     await owe(store, "g-1", at=START)
-    async with worker(store, over(callbacks), written) as stage:
+    async with worker(store, wire, written) as stage:
         for seconds in (6.5, 0.5, HOUR.total_seconds()):
             await stage.turn(seconds)
         assert [post.headers["x-tenant"] for post in callbacks.posts] == ["7", "7"]
@@ -298,8 +199,8 @@ async def test_trap_04_a_crash_right_after_the_state_is_recorded_loses_no_messag
     async with open_store(path) as store:
         await store.add_watches([request()], now=START, book=BOOK)
         await store.record_transitions([completed()], now=START, book=BOOK)
-    callbacks = answering(httpx.Response(204))
-    async with open_store(path) as store, worker(store, over(callbacks)):
+    callbacks, wire = taking()
+    async with open_store(path) as store, worker(store, wire):
         assert len(callbacks.posts) == 1
         assert await statuses(store) == {DeliveryStatus.DELIVERED: 1}
 
@@ -322,12 +223,12 @@ async def test_trap_04_a_state_whose_message_cannot_be_written_is_not_recorded(s
 # ---- 5: a lease shorter than the attempt --------------------------------------------------------------------------
 async def test_trap_05_no_second_worker_sends_while_the_first_may_still_be_sending(store: SqliteStore) -> None:
     """For as long as an attempt may last, and some: nobody else's upkeep frees it, nobody else's turn claims it."""
-    callbacks, clock = answering(httpx.Response(204)), HandClock()
+    (callbacks, wire), clock = taking(), HandClock()
     callbacks.gates["studio.example.com"] = anyio.Event()
     slow = endpoint(timeout=20 * SECOND)
     async with (
-        worker(store, over(callbacks), slow, clock=clock) as first,
-        worker(store, over(callbacks), slow, clock=clock, owner="worker-2") as second,
+        worker(store, wire, slow, clock=clock) as first,
+        worker(store, wire, slow, clock=clock, owner="worker-2") as second,
     ):
         await owe(store, "g-1", at=START)
         await first.turn()
@@ -344,10 +245,10 @@ async def test_trap_05_no_second_worker_sends_while_the_first_may_still_be_sendi
 # ---- 6: sent, and not written down --------------------------------------------------------------------------------
 async def test_trap_06_an_outcome_that_cannot_be_written_down_is_kept_and_not_sent_again(store: SqliteStore) -> None:
     """The store fails a dozen times after the POST, for hours: it is one POST, and one delivered message."""
-    callbacks = answering(httpx.Response(204))
+    callbacks, wire = taking()
     gate = callbacks.gates["studio.example.com"] = anyio.Event()
     await owe(store, "g-1", at=START)
-    async with worker(store, over(callbacks)) as stage:
+    async with worker(store, wire) as stage:
         stage.port.down = True
         gate.set()
         await quiet(store)
@@ -389,10 +290,10 @@ async def test_trap_07_a_redirect_is_a_failure_and_is_not_followed(store: Sqlite
 # ---- 9: given up after a quarter of an hour -----------------------------------------------------------------------
 async def test_trap_09_an_endpoint_that_is_down_for_three_days_gets_its_message(store: SqliteStore) -> None:
     """By the default schedule: ten attempts over 75 h 35 m, the last of them answered."""
-    callbacks = answering(*[httpx.ConnectError("refused")] * 9, httpx.Response(204))
+    callbacks, wire = taking(*[httpx.ConnectError("refused")] * 9, httpx.Response(204))
     callbacks.clock = clock = HandClock()
     await owe(store, "g-1", at=START)
-    async with worker(store, over(callbacks), clock=clock) as stage:
+    async with worker(store, wire, clock=clock) as stage:
         for delay in DEFAULT_RETRY[1:]:
             await stage.turn(delay.total_seconds())
         (line,) = await deliveries(store)
@@ -403,9 +304,9 @@ async def test_trap_09_an_endpoint_that_is_down_for_three_days_gets_its_message(
 # ---- 10: dropped for being asked to wait --------------------------------------------------------------------------
 async def test_trap_10_an_endpoint_that_asks_for_less_gets_its_message_later(store: SqliteStore) -> None:
     """429 is retried like any failure, to the end of the schedule where it never stops."""
-    callbacks = answering(*[httpx.Response(429)] * 9, httpx.Response(204))
+    _, wire = taking(*[httpx.Response(429)] * 9, httpx.Response(204))
     await owe(store, "g-1", at=START)
-    async with worker(store, over(callbacks)) as stage:
+    async with worker(store, wire) as stage:
         for delay in DEFAULT_RETRY[1:]:
             await stage.turn(delay.total_seconds())
         (line,) = await deliveries(store)
@@ -415,8 +316,8 @@ async def test_trap_10_an_endpoint_that_asks_for_less_gets_its_message_later(sto
 # ---- 12: given up on the store, or asked without rest -------------------------------------------------------------
 async def test_trap_12_a_store_that_fails_is_neither_given_up_nor_asked_without_rest(store: SqliteStore) -> None:
     """While it is down it is asked once and said once, however often the loop is woken; fifty failures are no end."""
-    callbacks = answering(httpx.Response(204))
-    async with worker(store, over(callbacks)) as stage, heard() as events:
+    callbacks, wire = taking()
+    async with worker(store, wire) as stage, heard() as events:
         stage.port.down = True
         await owe(store, "g-1", at=START)
         for _ in range(20):
