@@ -65,7 +65,7 @@ async def one_each(peer: Peer) -> None:
 
 @asynccontextmanager
 async def servers() -> AsyncIterator[tuple[Server, Server]]:
-    async with listening(one_each, host=GOOD) as good, listening(one_each, host=VICTIM, port=good.port) as victim:
+    async with listening(one_each, host=VICTIM) as victim, listening(one_each, host=GOOD, port=victim.port) as good:
         yield good, victim
 
 
