@@ -11,7 +11,7 @@ This file is long and straight on purpose: a reader sees here what exists, and i
 
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -29,7 +29,7 @@ from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.sender import Sender
 from notifier.errors import ConfigError, Fault, StoreUnavailable
 from notifier.health import Health, Pulse
-from notifier.ids import WorkerId
+from notifier.ids import WatchId, WorkerId
 from notifier.intake.registrar import Registrar
 from notifier.intake.sources.drop import DropDirectory
 from notifier.intake.sources.watch_files import WatchFiles
@@ -38,6 +38,7 @@ from notifier.polling.lookout import Surroundings
 from notifier.polling.poller import Poller
 from notifier.providers.client import ProviderClient
 from notifier.providers.registry import codec
+from notifier.retention import Retention
 from notifier.settings import Settings
 from notifier.store.base import Counts
 from notifier.store.sqlite import open_store
@@ -142,6 +143,7 @@ class Daemon:
             deliveries=owed,
             health=self.health,
         )
+        retention = Retention(store, clock=self._clock, keep=lambda: self._settings.retention, declared=self._declared)
         self._upkeep = Upkeep(
             store,
             self._dispatcher,
@@ -149,6 +151,7 @@ class Daemon:
             book=self._book,
             bell=self._housekeeping,
             prune=self._prune,
+            retain=retention.run_once,
             deliveries=owed,
             health=self.health,
             pulse=self._pulse("upkeep", limit=CHORES_HANG_AFTER),
@@ -266,6 +269,10 @@ class Daemon:
     # ---- what the parts ask of the configuration, now ----
     def _book(self) -> Book:
         return self._endpoints.book()
+
+    def _declared(self) -> Container[WatchId] | None:
+        """What the configuration and the watch files declared in this run; None while a file could not be taken."""
+        return None if self._files and self._files.incomplete else self._registrar.declared
 
     def _guard_named(self, address: Address) -> str | None:
         return refusal(address, guarded=False, allow=self._endpoints.allow)

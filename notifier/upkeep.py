@@ -37,7 +37,10 @@ class Leases(Protocol):
 
 
 class Upkeep:
-    """Runs the chores at every ring of `bell`, and at least every 15 s. `prune` clears accepted drop files away."""
+    """Runs the chores at every ring of `bell`, and at least every 15 s.
+
+    `prune` clears accepted drop files away; `retain` has the store forget what was finished long ago.
+    """
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class Upkeep:
         book: Callable[[], Book],
         bell: Bell,
         prune: Callable[[], Awaitable[int]],
+        retain: Callable[[], Awaitable[None]],
         deliveries: Bell,
         health: Health,
         pulse: Pulse,
@@ -58,6 +62,7 @@ class Upkeep:
         self._book = book
         self._bell = bell
         self._prune = prune
+        self._retain = retain
         self._prune_at = float("-inf")
         self._expire_from = clock.monotonic() + _FIRST_LOOKS
         self._deliveries = deliveries
@@ -86,6 +91,7 @@ class Upkeep:
             _log.info(telemetry.STORE_RECOVERED)
         await self._leases.free_lapsed()
         await self._expire()
+        await self._retain()
         await self._checkpoint()
         await self._clear_away()
 

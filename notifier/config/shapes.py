@@ -15,7 +15,7 @@ from notifier.config.secret_values import ApiKey, HeaderValue, SigningKey, check
 from notifier.config.targets import AllowEntry, BaseUrl, EndpointUrl, Store
 from notifier.config.values import Duration, EventTypes, FilePath, Name, OneOf, OnOff, Rate, Retry, Text, Whole
 from notifier.providers.registry import KINDS
-from notifier.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret
+from notifier.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret, Settings
 
 
 class _Section(BaseModel):
@@ -164,3 +164,8 @@ class ConfigShape(_Section):
         list[Annotated[str, FilePath("the path of watch files; * and ? are wildcards")]], BeforeValidator(_empty_list)
     ] = Field(default=[], description="Files with more watches, read again when they change. Wildcards are allowed.")
     drop: DropShape | None = Field(default=None, description="A directory where other programs drop watches.")
+    retention: Annotated[timedelta, Duration("1h", "3650d")] = _key(
+        Settings,
+        "retention",
+        "How long what is finished is kept: callbacks with their attempts, then watches. See operations-store.md.",
+    )

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Container
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import anyio
 import hypothesis
@@ -272,9 +273,7 @@ class _World:
             case "see":
                 await self.store.record_transitions([seen(generation, state, at=self.now)], now=self.now, book=book)
             case "expire":
-                await self.store.end_watches(
-                    [ending(generation, Kind.EXPIRED, at=self.now)], now=self.now, book=book
-                )
+                await self.store.end_watches([ending(generation, Kind.EXPIRED, at=self.now)], now=self.now, book=book)
             case "interrupt":
                 await take(self.store, now=self.now)
                 await self.store.free_leases(again_at(self.now), now=self.now, lapsed_only=False)
@@ -284,7 +283,7 @@ class _World:
                 await self._attempt(what)
 
     async def _attempt(self, what: str) -> None:
-        ends = {
+        ends: dict[str, dict[str, Any]] = {
             "attempt": {},
             "retry": {"verdict": Verdict.RESET},
             "give up": {"verdict": Verdict.GONE, "status": DeliveryStatus.EXHAUSTED, "due_at": None},

@@ -38,6 +38,7 @@ class _House:
         #: What the next pruning clears away.
         self.old_files = 0
         self.prunings = 0
+        self.retained = 0
         self.upkeep = Upkeep(
             self.port,
             self.leases,
@@ -45,10 +46,14 @@ class _House:
             book=lambda: BOOK,
             bell=self.bell,
             prune=self.prune,
+            retain=self.retain,
             deliveries=self.deliveries,
             health=self.health,
             pulse=Pulse("upkeep", self.clock, limit=25),
         )
+
+    async def retain(self) -> None:
+        self.retained += 1
 
     async def prune(self) -> int:
         self.prunings += 1
@@ -61,7 +66,7 @@ async def test_nothing_to_do_is_silence(store: SqliteStore) -> None:
     async with heard() as said:
         await house.upkeep.run_once()
     assert said == []
-    assert house.leases.calls == 1
+    assert (house.leases.calls, house.retained) == (1, 1)
     assert not await house.deliveries.wait(0)
 
 

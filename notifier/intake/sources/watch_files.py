@@ -84,6 +84,11 @@ class WatchFiles:
         """Paths of the files that are skipped for a fault now."""
         return sorted(path for path, file in self._files.items() if file.faulty)
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether some file's watches are not known now: skipped for a fault, or waiting for the store."""
+        return bool(self._retry) or any(file.faulty for file in self._files.values())
+
     def declared(self) -> set[WatchId]:
         """Every watch that stands in a file now."""
         return {watch for file in self._files.values() for watch in file.declared}

@@ -104,7 +104,7 @@ def test_no_statement_reads_a_table_through(name: str) -> None:
 
 
 def test_only_finished_deliveries_are_walked() -> None:
-    """The words in the index and in its query are those from which no automatic signal leaves, and parked is not one."""
+    """The words in the index and its query are those that no automatic signal leaves, and parked is not one."""
     automatic = set(DeliverySignal) - {DeliverySignal.RESUME, getattr(DeliverySignal, "REDELIVER", None)}
     finished = {status for status in DeliveryStatus if automatic.isdisjoint(DELIVERY[status])} - {DeliveryStatus.PARKED}
     listed = ", ".join(f"'{status}'" for status in DeliveryStatus if status in finished)
@@ -113,7 +113,7 @@ def test_only_finished_deliveries_are_walked() -> None:
 
 
 async def test_a_step_is_small(store: SqliteStore) -> None:
-    """No transaction forgets more than a step's rows, and each is a commit of its own: the writer is free in between."""
+    """No transaction forgets more than a step's rows, and each has a commit of its own: others write in between."""
     await finish(store, MANY)
     before, place, changed = to_micros(LATER), retention.START, []
 
