@@ -21,7 +21,7 @@ from anyio.abc import TaskStatus
 
 from notifier import telemetry
 from notifier.bell import Bell
-from notifier.clock import Clock, SystemClock
+from notifier.clock import JumpClock, SystemClock
 from notifier.config import known, known_to_drop, needs_restart
 from notifier.delivery.addresses import Address, refusal
 from notifier.delivery.dispatcher import Dispatcher
@@ -63,7 +63,7 @@ CHORES_HANG_AFTER: Final = 300.0
 class Daemon:
     """All of notifier for one configuration: `run` it, once; `reload` and `stop` act on it while it runs."""
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings, *, clock: JumpClock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._stopping = anyio.Event()
         self._pulses: list[Pulse] = []

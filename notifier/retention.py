@@ -5,7 +5,8 @@ nor the other chores wait for it, and then says in one line what went and what t
 
 Who declares which watches is asked anew each time. While that is not known (a watch file cannot be read), and in the
 first hour of a run (its directory may not be mounted yet), every watch stays: to forget one that is declared would post
-it again.
+it again. And where the wall clock was set nothing is forgotten for an hour, so that a wrong one can be set right before
+everything looks old.
 """
 
 from collections.abc import Callable, Container
@@ -15,8 +16,9 @@ from typing import Final
 import structlog
 
 from notifier import telemetry
-from notifier.clock import Clock
+from notifier.clock import JumpClock
 from notifier.ids import WatchId
+from notifier.jumps import Jumps
 from notifier.store.base import Pruned, UpkeepStore
 
 _log = structlog.get_logger()
@@ -36,7 +38,7 @@ class Retention:
         self,
         store: UpkeepStore,
         *,
-        clock: Clock,
+        clock: JumpClock,
         keep: Callable[[], timedelta],
         declared: Callable[[], Container[WatchId] | None],
     ) -> None:
@@ -46,12 +48,15 @@ class Retention:
         self._declared = declared
         self._settled = clock.monotonic() + SETTLING
         self._next_pass = clock.monotonic()
+        self._jumps = Jumps(clock.now(), clock.elapsed())
         #: What the pass under way has forgotten so far.
         self._done = Pruned()
 
     async def run_once(self) -> None:
         """A little of the pass that is due, if one is. `StoreUnavailable` where the store cannot write."""
         now = self._clock.monotonic()
+        if self._jumps.since_last(self._clock.now(), self._clock.elapsed()):
+            self._next_pass = now + PASS_EVERY
         if now < self._next_pass:
             return
         known = self._declared() if now >= self._settled else None

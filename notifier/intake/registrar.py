@@ -4,7 +4,8 @@ After the commit, and only then, the poller is told of what is watched now and t
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 
 import anyio
 import structlog
@@ -43,7 +44,7 @@ class Registrar:
         self._declared: set[WatchId] = set()
 
     @property
-    def declared(self) -> Set[WatchId]:
+    def declared(self) -> AbstractSet[WatchId]:
         """What the operator's own files hold, or held in this run: retention leaves these identities."""
         return self._declared
 

@@ -168,6 +168,15 @@ class DeliveryStore(Protocol):
         """
         ...
 
+    async def shift_waits(self, by: timedelta, *, now: datetime, done: datetime | None) -> datetime | None:
+        """The wall clock was set forward by `by` (back, where it is below zero), and showed `now` just after.
+
+        What is pending, not leased and was not due yet falls due as much later by the clock, so that it waits as long
+        as it would have. What was made after a clock was set forward keeps its time. One short transaction, for those
+        that the calls before it, whose answer is `done`, have not moved; None is the beginning, and the end.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:

@@ -168,6 +168,9 @@ class _Weeks:
     def monotonic(self) -> float:
         return self._real.monotonic() + self.more
 
+    def elapsed(self) -> float:
+        return self._real.elapsed() + self.more
+
 
 async def test_a_declared_watch_posts_nothing_again_after_weeks(tmp_path: Path) -> None:
     """Declared in the configuration or a watch file, it outlives retention; what came in a drop file does not."""

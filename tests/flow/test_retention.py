@@ -140,6 +140,22 @@ async def test_a_run_leaves_every_watch_in_its_first_hour(store: SqliteStore) ->
     assert (await store.counts()).watches == {}
 
 
+async def test_a_clock_that_is_set_makes_nothing_old_for_an_hour(store: SqliteStore) -> None:
+    """A wrong year can be set right before all that is finished is forgotten for it."""
+    house = _House(store)
+    await delivered(store, "g-1")
+    await house.rounds()
+    house.clock.set_wall(400 * DAY)
+    house.clock.advance(PASS_EVERY - 1)
+    assert await house.rounds() == []
+    house.clock.set_wall(-400 * DAY)
+    house.clock.advance(PASS_EVERY)
+    assert await house.rounds() == []
+    house.clock.advance(PASS_EVERY)
+    await house.rounds()
+    assert await house.kept() == (1, 1)
+
+
 async def test_a_store_that_fails_is_told_and_asked_again(store: SqliteStore) -> None:
     """The pass goes on when it can write."""
     house = _House(store)

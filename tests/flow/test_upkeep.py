@@ -100,6 +100,22 @@ async def test_being_down_ourselves_makes_no_provider_unreachable(store: SqliteS
     assert (await store.counts()).watches == {WatchStatus.EXPIRED: 1}
 
 
+async def test_a_clock_that_is_set_makes_no_provider_unreachable(store: SqliteStore) -> None:
+    """What fell overdue by it has an hour for its looks."""
+    house = _House(store)
+    house.clock.advance(3600)
+    await store.add_watches([request(timeout=timedelta(hours=1))], now=house.clock.now(), book=BOOK)
+    await house.upkeep.run_once()
+    house.clock.set_wall(48 * 3600)
+    await house.upkeep.run_once()
+    house.clock.advance(3599)
+    await house.upkeep.run_once()
+    assert (await store.counts()).watches == {WatchStatus.OPEN: 1}
+    house.clock.advance(1)
+    await house.upkeep.run_once()
+    assert (await store.counts()).watches == {WatchStatus.EXPIRED: 1}
+
+
 async def test_a_store_that_came_back_is_told_to_all(store: SqliteStore) -> None:
     """One durable write that works ends the trouble and wakes every loop."""
     house = _House(store)

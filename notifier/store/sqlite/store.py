@@ -24,7 +24,17 @@ from notifier.model import (
     WatchRequest,
 )
 from notifier.store.base import Ending, Exchange, Pruned, Recorded, Size, Slots
-from notifier.store.sqlite import checkpoints, connection, deliveries, polling, retention, space, trouble, watches
+from notifier.store.sqlite import (
+    checkpoints,
+    connection,
+    deliveries,
+    polling,
+    retention,
+    shifts,
+    space,
+    trouble,
+    watches,
+)
 from notifier.store.sqlite.reports import SqliteReports
 from notifier.store.sqlite.statements import statements
 from notifier.store.sqlite.writer import Writer
@@ -91,6 +101,9 @@ class SqliteStore(SqliteReports):
 
     async def park_deliveries(self, *, now: datetime, book: Book) -> tuple[int, int]:
         return await self.writer.run(lambda conn: deliveries.park(conn, now=now, book=book))
+
+    async def shift_waits(self, by: timedelta, *, now: datetime, done: datetime | None) -> datetime | None:
+        return await self.writer.run(lambda conn: shifts.step(conn, by, now=now, done=done))
 
     async def expire_unreachable(self, *, now: datetime, book: Book) -> int:
         before = to_micros(now - _UNREACHABLE)
