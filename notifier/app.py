@@ -71,7 +71,8 @@ class Daemon:
         self._reloading = anyio.CancelScope()
         self._reloaded = anyio.Event()
         self._reloaded.set()
-        self.health = Health()
+        self._housekeeping = Bell()
+        self.health = Health(self._housekeeping)
         self._files: WatchFiles | None = None
         self._drop: DropDirectory | None = None
         self._take(settings)
@@ -109,7 +110,7 @@ class Daemon:
         named = await opened.enter_async_context(AiohttpTransport(guard=self._guard_named))
         guarded = await opened.enter_async_context(AiohttpTransport(guard=self._guard_callbacks))
         client = await opened.enter_async_context(ProviderClient(asking, clock=self._clock))
-        owed, self._housekeeping, self._rescan = Bell(), Bell(), Bell()
+        owed, self._rescan = Bell(), Bell()
         self._reread = Bell()
         self._dispatcher = Dispatcher(
             store,

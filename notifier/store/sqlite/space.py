@@ -36,7 +36,8 @@ def give_back(conn: sqlite3.Connection, *, kept: int = KEPT) -> int:
     spare = min(STEP, free - max(kept, _pragma(conn, "page_count") // 10))
     if spare <= 0 or _pragma(conn, "auto_vacuum") != _INCREMENTAL:
         return 0
-    conn.execute(f"PRAGMA incremental_vacuum({spare})").fetchall()  # each row that is fetched is a page
+    for _ in range(spare):
+        conn.execute("PRAGMA incremental_vacuum")  # it moves a page a row, and the driver asks for the first row only
     return free - _pragma(conn, "freelist_count")
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from notifier.clock import to_micros
+from notifier.errors import StoreUnavailable
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName, WorkerId
 from notifier.lifecycle import DELIVERY, DeliverySignal
 from notifier.model import AttemptResult, Book, Claim, DeliveryStatus, Observation, State, Transition, Verdict
 from notifier.model import WatchRequest as Request
 from notifier.store.base import Slots
-from notifier.store.sqlite import SqliteStore, connection, open_store, retention, space
+from notifier.store.sqlite import SqliteStore, checkpoints, connection, open_store, retention, space
 from notifier.store.sqlite.statements import migrations, statements
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -23,6 +24,7 @@ BOOK = Book(events={"studio": None}, callbacks=False)
 LUMA = ProviderName("luma")
 NAMES = ("at", "key", "before", "most")
 MANY = 1_000
+NO_SLOTS = Slots(total=0, free={}, each=0, lease={}, lease_each=timedelta(0))
 
 
 @pytest.fixture
@@ -143,7 +145,7 @@ async def test_free_space_goes_back_in_small_steps(store: SqliteStore, path: str
         assert some <= space.STEP
         given += some
     await store.checkpoint()
-    assert store.writer.commits - commits > 2
+    assert 2 < store.writer.commits - commits < free
     assert given >= free - 100 - 1
     assert Path(path).stat().st_size < full / 2
     assert await store.problems(deep=True) == []
@@ -168,3 +170,21 @@ def test_a_new_file_can_shrink(path: str) -> None:
     connection.migrate(conn, path)
     assert conn.execute("PRAGMA auto_vacuum").fetchone() == (2,)
     conn.close()
+
+
+async def test_a_log_that_a_reader_keeps_from_being_cut_is_said(
+    store: SqliteStore, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not while it is short; then in words that say what to look for; and it is cut once the reader is done."""
+    reader = connection.reader(path)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM watches").fetchone()
+    await finish(store, 300)
+    checkpoints.move(path)
+    monkeypatch.setattr(connection, "LOG_LIMIT", 64 * 1024)
+    with pytest.raises(StoreUnavailable, match="keeps reading an old state"):
+        checkpoints.move(path)
+    assert len((await store.exchange(WorkerId("me"), [], NO_SLOTS, now=NOW)).claims) == 0, "it stops nobody"
+    reader.close()
+    checkpoints.move(path)
+    assert Path(f"{path}-wal").stat().st_size == 0
