@@ -155,6 +155,16 @@ def test_files_that_became_read_only_are_told_from_a_broken_disk(
     case.recovers()
 
 
+def test_a_file_that_was_moved_away_is_missed(stage: Stage, upstream: Upstream, receiver: Receiver) -> None:
+    """Nothing more is put into a file that no start would find; it goes on once the file is back."""
+    case = Case(stage, upstream, receiver)
+    aside = stage.store.rename(stage.store.with_name("aside.db"))
+    case.breaks("was removed while it is in use")
+    case.stands_still()
+    aside.rename(stage.store)
+    case.recovers()
+
+
 def test_a_start_on_a_read_only_disk_says_so(
     small_disk: Path, tmp_path: Path, upstream: Upstream, receiver: Receiver
 ) -> None:

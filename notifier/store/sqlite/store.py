@@ -119,6 +119,7 @@ class SqliteStore(SqliteReports):
         await self.writer.run(write)
 
     async def checkpoint(self) -> None:
+        self.writer.check_place()  # our log does not belong to another file
         await anyio.to_thread.run_sync(checkpoints.move, self.path)
 
     async def prune(self, *, before: datetime, declared: Container[WatchId] | None, most: int) -> Pruned:

@@ -65,9 +65,34 @@ def _no_room(path: str) -> str | None:
     return _SENTENCES[sqlite3.SQLITE_FULL] if free == 0 else None
 
 
-def passes(error: sqlite3.Error) -> bool:
-    """True where the same connection can go on once there is room or the other program is done."""
-    return _primary(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+def identity(path: str) -> tuple[int, int] | None:
+    """Which file stands under `path` now; None where there is none."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def check_place(path: str, wanted: tuple[int, int] | None) -> None:
+    """StoreUnavailable where another file than `wanted`, or none, stands under `path`."""
+    if (found := identity(path)) == wanted:
+        return
+    what = "was removed" if found is None else "was replaced by another file"
+    raise StoreUnavailable(
+        f"store {path}: the file {what} while it is in use: put it back, or stop notifier and start it on the other"
+    )
+
+
+def passes(error: Exception) -> bool:
+    """True where the same connection can go on once there is room, the other program is done or the file is back."""
+    if isinstance(error, StoreUnavailable):
+        return True
+    return isinstance(error, sqlite3.Error) and _primary(error) in (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    )
 
 
 def refused(path: str, error: OSError) -> StoreError:
