@@ -80,7 +80,8 @@ async def test_every_file_is_read_before_it_counts_as_started(tmp_path: Path) ->
 
 
 async def test_what_is_declared_is_complete_only_once_every_file_is_known(tmp_path: Path) -> None:
-    """Not while one is skipped for a fault, and not while one waits for the store."""
+    """Not before they were read, not while one is skipped for a fault, and not while one waits for the store."""
+    assert Desk(tmp_path).files.incomplete
     async with desk(tmp_path, a="- id: one", b="- id: [") as it:
         assert it.files.incomplete
         it.write("b.yaml", "- id: two")

@@ -20,8 +20,8 @@ from notifier.store.sqlite import bulk
 from notifier.store.sqlite.statements import statements
 
 _SQL: Final = statements("retention")
-#: Rows that one transaction looks at.
-STEP: Final = 250
+#: Rows that one transaction looks at. It is what others wait for: every message's ID stands on a page of its own.
+STEP: Final = 100
 #: Before any time that is stored.
 _BEGINNING: Final = -(2**62)
 

@@ -14,7 +14,7 @@ from typing import Final
 from notifier.store.base import Size
 
 #: Pages of one transaction.
-STEP: Final = 250
+STEP: Final = 100
 #: Free pages that are never given back: 64 MiB.
 KEPT: Final = 16_384
 _INCREMENTAL: Final = 2
