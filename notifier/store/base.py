@@ -172,7 +172,8 @@ class DeliveryStore(Protocol):
         """The wall clock was set forward by `by` (back, where it is below zero), and showed `now` just after.
 
         What is pending, not leased and was not due yet falls due as much later by the clock, so that it waits as long
-        as it would have. What was made after a clock was set forward keeps its time. One short transaction, for those
+        as it would have. Where the clock was set forward, what was made after that keeps its time, and so does what
+        fell due by it in the 10 s before `now`: somebody may have asked for it since. One short transaction, for those
         that the calls before it, whose answer is `done`, have not moved; None is the beginning, and the end.
         """
         ...

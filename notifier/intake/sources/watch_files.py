@@ -87,7 +87,7 @@ class WatchFiles:
 
     @property
     def incomplete(self) -> bool:
-        """Whether some file's watches are not known now: not read yet, skipped for a fault, or waiting for the store."""
+        """Whether some file's watches are not known now: unread, skipped for a fault, or waiting for the store."""
         return self._unread or self._retry > 0 or any(file.faulty for file in self._files.values())
 
     def declared(self) -> set[WatchId]:

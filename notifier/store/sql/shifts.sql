@@ -13,6 +13,7 @@ FROM (SELECT due_at FROM deliveries
       ORDER BY due_at LIMIT :most);
 
 -- name: shift
--- What falls due between two times, and was made until a third, does so earlier or later.
+-- What falls due between two times, and was made until a third, does so earlier or later; not what did just now.
 UPDATE deliveries INDEXED BY deliveries_due SET due_at = due_at + :by
-WHERE status = 'pending' AND leased_until IS NULL AND due_at > :above AND due_at < :below AND created_at <= :made;
+WHERE status = 'pending' AND leased_until IS NULL AND due_at > :above AND due_at < :below AND created_at <= :made
+    AND NOT (due_at > :fresh AND due_at <= :now);

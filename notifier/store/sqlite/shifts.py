@@ -16,6 +16,10 @@ _SQL: Final = statements("shifts")
 #: Deliveries of one transaction.
 STEP: Final = 250
 _NEVER: Final = 2**62
+#: A clock that was set forward is noticed within this; what was resumed by it meanwhile is due by it.
+_FRESH: Final = timedelta(seconds=10)
+#: Whenever it was made, and whenever it is due.
+_ALL: Final = {"made": _NEVER, "fresh": _NEVER, "now": _NEVER}
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -33,6 +37,6 @@ def step(conn: sqlite3.Connection, by: timedelta, *, now: datetime, done: dateti
     if edge is None:
         return None
     limits |= {"above": edge - 1} if forward else {"below": edge + 1}
-    made = to_micros(now - by) if forward else _NEVER
-    conn.execute(_SQL["shift"], limits | {"by": micros, "made": made})
+    limits |= {"made": due, "fresh": to_micros(now - _FRESH), "now": to_micros(now)} if forward else _ALL
+    conn.execute(_SQL["shift"], limits | {"by": micros})
     return from_micros(edge)
