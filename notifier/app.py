@@ -273,7 +273,8 @@ class Daemon:
 
     def _declared(self) -> Container[WatchId] | None:
         """What the configuration and the watch files declared in this run; None while a file could not be taken."""
-        return None if self._files and self._files.incomplete else self._registrar.declared
+        reading = self._files if self._settings.watch_files else None
+        return None if reading and reading.incomplete else self._registrar.declared
 
     def _guard_named(self, address: Address) -> str | None:
         return refusal(address, guarded=False, allow=self._endpoints.allow)

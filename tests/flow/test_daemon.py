@@ -198,6 +198,20 @@ async def test_a_declared_watch_posts_nothing_again_after_weeks(tmp_path: Path) 
         assert place.receiver.post_count == 3
 
 
+async def test_a_faulty_watch_file_keeps_every_watch_until_it_is_gone(tmp_path: Path) -> None:
+    """It may declare any of them; one that the configuration names no more declares nothing."""
+    (tmp_path / "bad.w.yaml").write_text("- id: [")
+    async with up(tmp_path, watch_files=["*.w.yaml"]) as place:
+        (id_,) = place.emulator.create(complete_at=float("inf"))
+        assert place.running._declared() is None
+        await place.running.reload(place.settings(watch_files=None, watches=[{"id": id_}]))
+        declared = place.running._declared()
+        assert declared is not None
+        async with open_reader(str(tmp_path / "notifier.db")) as store:
+            (story,) = await store.stories(GenerationId(id_))
+        assert [watch.id in declared for watch in story.watches] == [True]
+
+
 async def _forgotten(place: Site, id_: str) -> bool:
     return await place.statuses(id_) == []
 
