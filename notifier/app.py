@@ -11,7 +11,7 @@ This file is long and straight on purpose: a reader sees here what exists, and i
 
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -21,7 +21,7 @@ from anyio.abc import TaskStatus
 
 from notifier import telemetry
 from notifier.bell import Bell
-from notifier.clock import Clock, SystemClock
+from notifier.clock import JumpClock, SystemClock
 from notifier.config import known, known_to_drop, needs_restart
 from notifier.delivery.addresses import Address, refusal
 from notifier.delivery.dispatcher import Dispatcher
@@ -29,7 +29,7 @@ from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.sender import Sender
 from notifier.errors import ConfigError, Fault, StoreUnavailable
 from notifier.health import Health, Pulse
-from notifier.ids import WorkerId
+from notifier.ids import WatchId, WorkerId
 from notifier.intake.registrar import Registrar
 from notifier.intake.sources.drop import DropDirectory
 from notifier.intake.sources.watch_files import WatchFiles
@@ -38,6 +38,7 @@ from notifier.polling.lookout import Surroundings
 from notifier.polling.poller import Poller
 from notifier.providers.client import ProviderClient
 from notifier.providers.registry import codec
+from notifier.retention import Retention
 from notifier.settings import Settings
 from notifier.store.base import Counts
 from notifier.store.sqlite import open_store
@@ -62,7 +63,7 @@ CHORES_HANG_AFTER: Final = 300.0
 class Daemon:
     """All of notifier for one configuration: `run` it, once; `reload` and `stop` act on it while it runs."""
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings, *, clock: JumpClock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._stopping = anyio.Event()
         self._pulses: list[Pulse] = []
@@ -70,7 +71,8 @@ class Daemon:
         self._reloading = anyio.CancelScope()
         self._reloaded = anyio.Event()
         self._reloaded.set()
-        self.health = Health()
+        self._housekeeping = Bell()
+        self.health = Health(self._housekeeping)
         self._files: WatchFiles | None = None
         self._drop: DropDirectory | None = None
         self._take(settings)
@@ -108,7 +110,7 @@ class Daemon:
         named = await opened.enter_async_context(AiohttpTransport(guard=self._guard_named))
         guarded = await opened.enter_async_context(AiohttpTransport(guard=self._guard_callbacks))
         client = await opened.enter_async_context(ProviderClient(asking, clock=self._clock))
-        owed, self._housekeeping, self._rescan = Bell(), Bell(), Bell()
+        owed, self._rescan = Bell(), Bell()
         self._reread = Bell()
         self._dispatcher = Dispatcher(
             store,
@@ -142,6 +144,7 @@ class Daemon:
             deliveries=owed,
             health=self.health,
         )
+        retention = Retention(store, clock=self._clock, keep=lambda: self._settings.retention, declared=self._declared)
         self._upkeep = Upkeep(
             store,
             self._dispatcher,
@@ -149,6 +152,7 @@ class Daemon:
             book=self._book,
             bell=self._housekeeping,
             prune=self._prune,
+            retain=retention.run_once,
             deliveries=owed,
             health=self.health,
             pulse=self._pulse("upkeep", limit=CHORES_HANG_AFTER),
@@ -266,6 +270,11 @@ class Daemon:
     # ---- what the parts ask of the configuration, now ----
     def _book(self) -> Book:
         return self._endpoints.book()
+
+    def _declared(self) -> Container[WatchId] | None:
+        """What the configuration and the watch files declared in this run; None while a file could not be taken."""
+        reading = self._files if self._settings.watch_files else None
+        return None if reading and reading.incomplete else self._registrar.declared
 
     def _guard_named(self, address: Address) -> str | None:
         return refusal(address, guarded=False, allow=self._endpoints.allow)

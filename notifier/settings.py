@@ -137,3 +137,5 @@ class Settings:
     #: Globs.
     watch_files: tuple[str, ...]
     drop: DropSettings | None
+    #: How long what is finished is kept.
+    retention: timedelta = timedelta(days=30)

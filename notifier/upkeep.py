@@ -12,9 +12,10 @@ from anyio.abc import TaskStatus
 
 from notifier import telemetry
 from notifier.bell import Bell
-from notifier.clock import Clock
+from notifier.clock import JumpClock
 from notifier.errors import StoreUnavailable
 from notifier.health import STORE, Health, Pulse
+from notifier.jumps import Jumps
 from notifier.model import Book
 from notifier.store.base import UpkeepStore
 
@@ -23,7 +24,7 @@ _log = structlog.get_logger()
 #: Seconds between two rounds of chores without a bell.
 INTERVAL: Final = 15.0
 _LONGEST_PROBE_WAIT: Final = 30.0
-#: Seconds that a run has for its first looks at what fell overdue while nobody looked.
+#: Seconds that a run, or one whose wall clock was set, has for its first looks at what fell overdue unseen.
 _FIRST_LOOKS: Final = 3600.0
 _CHECKPOINT: Final = "checkpoint"
 #: Seconds; it reads a whole directory.
@@ -37,17 +38,21 @@ class Leases(Protocol):
 
 
 class Upkeep:
-    """Runs the chores at every ring of `bell`, and at least every 15 s. `prune` clears accepted drop files away."""
+    """Runs the chores at every ring of `bell`, and at least every 15 s.
+
+    `prune` clears accepted drop files away; `retain` has the store forget what was finished long ago.
+    """
 
     def __init__(
         self,
         store: UpkeepStore,
         leases: Leases,
         *,
-        clock: Clock,
+        clock: JumpClock,
         book: Callable[[], Book],
         bell: Bell,
         prune: Callable[[], Awaitable[int]],
+        retain: Callable[[], Awaitable[None]],
         deliveries: Bell,
         health: Health,
         pulse: Pulse,
@@ -58,8 +63,10 @@ class Upkeep:
         self._book = book
         self._bell = bell
         self._prune = prune
+        self._retain = retain
         self._prune_at = float("-inf")
         self._expire_from = clock.monotonic() + _FIRST_LOOKS
+        self._jumps = Jumps(clock.now(), clock.elapsed())
         self._deliveries = deliveries
         self._health = health
         self._pulse = pulse
@@ -86,6 +93,7 @@ class Upkeep:
             _log.info(telemetry.STORE_RECOVERED)
         await self._leases.free_lapsed()
         await self._expire()
+        await self._retain()
         await self._checkpoint()
         await self._clear_away()
 
@@ -108,7 +116,12 @@ class Upkeep:
             _log.info(telemetry.DROP_PRUNED, count=count)
 
     async def _expire(self) -> None:
-        """Only once this run has had the time to ask: a provider is not unreachable because we were down."""
+        """Only once this run has had the time to ask: a provider is not unreachable because we were down.
+
+        Nor because the wall clock was set.
+        """
+        if self._jumps.since_last(self._clock.now(), self._clock.elapsed()):
+            self._expire_from = self._clock.monotonic() + _FIRST_LOOKS
         if self._clock.monotonic() < self._expire_from:
             return
         count = await self._store.expire_unreachable(now=self._clock.now(), book=self._book())

@@ -100,6 +100,8 @@ def written(value: Any, *, rate: bool = False) -> str:
 
 
 def _duration(length: timedelta) -> str:
+    if length > timedelta(days=1) and not length % timedelta(days=1):
+        return f"{length // timedelta(days=1)}d"
     for unit, one in (("h", timedelta(hours=1)), ("m", timedelta(minutes=1)), ("s", timedelta(seconds=1))):
         if length and not length % one:
             return f"{length // one}{unit}"

@@ -43,6 +43,7 @@ def settings_from(shape: ConfigShape, *, source: str) -> Settings:
         # The directory's own name is no pattern.
         watch_files=tuple(absolute(pattern, File(glob.escape(str(base)))) for pattern in shape.watch_files),
         drop=_drop(shape.drop, shape, base) if shape.drop else None,
+        retention=shape.retention,
     )
 
 

@@ -16,7 +16,7 @@ from notifier.config.targets import AllowEntry, BaseUrl, EndpointUrl, Store
 from notifier.config.values import Duration, EventTypes, FilePath, Name, OneOf, OnOff, Rate, Retry, Text, Whole
 from notifier.model import Format
 from notifier.providers.registry import KINDS
-from notifier.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret
+from notifier.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret, Settings
 
 _FORMAT: Final = OneOf(lambda: dict.fromkeys(Format), noun="a format")
 
@@ -173,3 +173,8 @@ class ConfigShape(_Section):
         list[Annotated[str, FilePath("the path of watch files; * and ? are wildcards")]], BeforeValidator(_empty_list)
     ] = Field(default=[], description="Files with more watches, read again when they change. Wildcards are allowed.")
     drop: DropShape | None = Field(default=None, description="A directory where other programs drop watches.")
+    retention: Annotated[timedelta, Duration("1h", "3650d")] = _key(
+        Settings,
+        "retention",
+        "How long what is finished is kept: callbacks with their attempts, then watches. See operations-store.md.",
+    )

@@ -4,11 +4,13 @@ One loop takes turns with the store: each turn hands in the attempts that finish
 as there are free slots, in one transaction (`DeliveryStore.exchange`). Posts run beside it, a task each. So one commit
 serves many attempts, a claim is never made without a slot, and what finished is written before anything is claimed.
 
-While the store cannot write, finished attempts wait here (no more than were in flight) and nothing is claimed.
+While the store cannot write, finished attempts wait here (no more than were in flight) and nothing is claimed. Where
+the wall clock was set, what waits follows it before anything is handed in or claimed.
 """
 
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -19,10 +21,11 @@ from anyio.abc import TaskGroup, TaskStatus
 from notifier import telemetry
 from notifier.bell import Bell
 from notifier.budget import TokenBucket
-from notifier.clock import Clock
+from notifier.clock import JumpClock
 from notifier.delivery import schedule
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.verdict import judge
+from notifier.delivery.waits import Waits
 from notifier.errors import StoreUnavailable
 from notifier.health import Health, Pulse
 from notifier.ids import Lane, WorkerId
@@ -56,7 +59,7 @@ class Dispatcher:
         endpoints: Endpoints,
         *,
         owner: WorkerId,
-        clock: Clock,
+        clock: JumpClock,
         chance: Callable[[], float],
         bell: Bell,
         health: Health,
@@ -71,6 +74,7 @@ class Dispatcher:
         self._bell = bell
         self._health = health
         self._pulse = pulse
+        self._waits = Waits(store, clock, pulse)
         self._finished: list[AttemptResult] = []
         self._in_flight: Counter[Lane] = Counter()
         #: Claims whose attempt no task has taken up yet: there is one on its way for each.
@@ -125,9 +129,11 @@ class Dispatcher:
 
     async def _turn(self, posts: TaskGroup) -> float:
         """One exchange with the store; seconds until the next turn is due without a bell."""
+        self._follow_clock()
         now = self._clock.now()
         results, self._finished = self._finished, []
         try:
+            await self._waits.keep()
             exchange = await self._store.exchange(self._owner, results, self._slots(), now=now)
         except StoreUnavailable as error:
             self._finished = results + self._finished
@@ -141,6 +147,13 @@ class Dispatcher:
         if not self._taking and not self._finished and not self._in_flight.total():
             self._idle.set()
         return self._wait(exchange.next_due, now)
+
+    def _follow_clock(self) -> None:
+        """Outcomes from before the clock was set were reckoned by the old time."""
+        if by := self._waits.jumped():
+            self._finished = [
+                replace(result, due_at=result.due_at + by) if result.due_at else result for result in self._finished
+            ]
 
     def _wait(self, next_due: datetime | None, now: datetime) -> float:
         waits = [LONGEST_WAIT]
@@ -208,6 +221,7 @@ class Dispatcher:
         else:
             answer = await self._sender.post(claim, policy, now=self._clock.now())
             took = timedelta(seconds=self._clock.monotonic() - began)
+            self._follow_clock()
             result = schedule.settle(
                 claim,
                 answer,

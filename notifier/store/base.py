@@ -9,7 +9,7 @@ Rules for every store:
 - Protocols are narrow, one per user. One object implements them all.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -168,6 +168,48 @@ class DeliveryStore(Protocol):
         """
         ...
 
+    async def shift_waits(self, by: timedelta, *, now: datetime, done: datetime | None) -> datetime | None:
+        """The wall clock was set forward by `by` (back, where it is below zero), and showed `now` just after.
+
+        What is pending, not leased and was not due yet falls due as much later by the clock, so that it waits as long
+        as it would have. Where the clock was set forward, what was made after that keeps its time, and so does what
+        fell due by it in the 10 s before `now`: somebody may have asked for it since. One short transaction, for those
+        that the calls before it, whose answer is `done`, have not moved; None is the beginning, and the end.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """Rows that were forgotten."""
+
+    deliveries: int = 0
+    watches: int = 0
+    generations: int = 0
+    #: True where the pass is not at its end yet.
+    more: bool = False
+
+    def __add__(self, other: "Pruned") -> "Pruned":
+        """Both; what comes later decides on `more`."""
+        return Pruned(
+            deliveries=self.deliveries + other.deliveries,
+            watches=self.watches + other.watches,
+            generations=self.generations + other.generations,
+            more=other.more,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """What the store takes on the disk, in bytes but for `free_pages`."""
+
+    file: int
+    #: Changes that are not in the main file yet.
+    log: int
+    #: Pages of the file that hold nothing, and are used again.
+    free_pages: int
+    page: int
+
 
 class UpkeepStore(Protocol):
     """The housekeeper's."""
@@ -186,6 +228,23 @@ class UpkeepStore(Protocol):
     async def checkpoint(self) -> None:
         """Move what the log has gathered into the main file, off the commit path."""
         ...
+
+    async def prune(self, *, before: datetime, declared: Container[WatchId] | None, most: int) -> Pruned:
+        """Forget what was finished before `before`: looks at about `most` rows, from where the last call stopped.
+
+        A delivery goes with its body and attempts once it was finished (delivered, exhausted or filtered, with its
+        last attempt) before then; one that is pending or parked never does. A watch goes once it ended before then,
+        has no delivery left and no watch is open for its generation, unless it is in `declared`; None, where that is
+        not known now, keeps every watch. A generation goes with its last watch. In small transactions, so that no
+        other write waits for long.
+        """
+        ...
+
+    async def give_back(self, *, most: int) -> int:
+        """Give free space back to the disk, as far as there is much and the store can; about `most` pages. How many."""
+        ...
+
+    async def size(self) -> Size: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

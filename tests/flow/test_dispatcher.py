@@ -461,3 +461,93 @@ async def test_a_lane_is_forgotten_when_it_is_empty(store: SqliteStore) -> None:
         assert len(stage.callbacks.posts) == 5
         assert Lane("https://app.example.com") not in stage.dispatcher._in_flight
         assert not stage.dispatcher._in_flight
+
+
+# ---- a wall clock that is set -------------------------------------------------------------------------------------
+async def _failed_once(stage: Sending, *generations: str, after: float) -> None:
+    """Their first attempts failed; the next is due `after` seconds later, and will be answered well."""
+    stage.callbacks.answers["studio.example.com"] = [*[httpx.Response(503)] * len(generations), httpx.Response(204)]
+    await stage.owe(*generations)
+    await stage.turn()
+    await stage.turn()
+    assert len(stage.callbacks.posts) == len(generations)
+    (line,) = await deliveries(stage.store, generations[0])
+    assert line.due_at == stage.clock.now() + after * SECOND
+
+
+@pytest.mark.parametrize("hour", [3600, -3600])
+async def test_a_wait_is_as_long_as_it_was_meant_to_be(store: SqliteStore, hour: float) -> None:
+    """The clock is set an hour forward or back: what was due in five seconds goes out after five seconds, once."""
+    async with sending(store, endpoint(retry=(timedelta(0), 5 * SECOND))) as stage:
+        await _failed_once(stage, "g-1", after=5)
+        stage.clock.set_wall(hour)
+        for seconds in (0, 4.75, 0.25, 60, 3600):
+            await stage.turn(seconds)
+        assert stage.callbacks.times == [0, 5]
+        signed_at = int(stage.callbacks.posts[-1].headers["webhook-timestamp"])
+        assert signed_at == START.timestamp() + 5 + hour, "a receiver goes by the wall clock"
+
+
+async def test_a_clock_set_forward_lets_loose_no_storm(store: SqliteStore) -> None:
+    """A hundred retries that are due over the next hour do not all go out now."""
+    async with sending(store, endpoint(retry=(timedelta(0), 1800 * SECOND), concurrency=100)) as stage:
+        await _failed_once(stage, *some(100), after=1800)
+        stage.clock.set_wall(3600)
+        await stage.turn()
+        await stage.turn(60)
+        assert len(stage.callbacks.posts) == 100
+        await stage.turn(1740)
+        await stage.callbacks.until(200)
+
+
+async def test_attempts_in_flight_are_not_made_twice_by_a_clock(store: SqliteStore) -> None:
+    """An hour forward runs past every lease; the attempts are ours, and their outcomes count."""
+    async with sending(store) as stage:
+        gate = stage.callbacks.gates["studio.example.com"] = anyio.Event()
+        await stage.owe(*some(3))
+        await stage.turn()
+        stage.clock.set_wall(3600)
+        assert await stage.dispatcher.free_lapsed() == 0
+        await stage.turn(60)
+        gate.set()
+        await quiet(store)
+        assert await statuses(store) == {DeliveryStatus.DELIVERED: 3}
+        assert len(stage.callbacks.posts) == 3
+
+
+@pytest.mark.parametrize("hour", [3600, -3600])
+async def test_outcomes_that_wait_in_memory_follow_the_clock_too(store: SqliteStore, hour: float) -> None:
+    """A failure that could not be written down yet is tried again in its time, not an hour off."""
+    async with sending(store, endpoint(retry=(timedelta(0), 60 * SECOND))) as stage:
+        gate = stage.callbacks.gates["studio.example.com"] = anyio.Event()
+        stage.callbacks.answers["studio.example.com"] = [httpx.Response(503), httpx.Response(204)]
+        await stage.owe("g-1")
+        await stage.turn()
+        stage.port.down = True
+        gate.set()
+        await quiet(store)
+        stage.clock.set_wall(hour)
+        await stage.turn(1)
+        stage.port.down = False
+        stage.health.well(STORE)
+        for seconds in (1, 57.75):
+            await stage.turn(seconds)
+            assert len(stage.callbacks.posts) == 1
+        await stage.turn(0.25)
+        assert len(stage.callbacks.posts) == 2
+
+
+async def test_a_store_that_cannot_write_follows_the_clock_when_it_can(store: SqliteStore) -> None:
+    """Set twice meanwhile: what waits is moved by both before anything is claimed."""
+    async with sending(store, endpoint(retry=(timedelta(0), 5 * SECOND))) as stage:
+        await _failed_once(stage, "g-1", after=5)
+        stage.port.down = True
+        for hours in (3, -1):
+            stage.clock.set_wall(hours * 3600)
+            await stage.turn(1)
+        stage.port.down = False
+        stage.health.well(STORE)
+        await stage.turn(2.75)
+        assert len(stage.callbacks.posts) == 1
+        await stage.turn(0.25)
+        assert stage.callbacks.times == [0, 5]

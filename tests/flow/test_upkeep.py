@@ -38,6 +38,7 @@ class _House:
         #: What the next pruning clears away.
         self.old_files = 0
         self.prunings = 0
+        self.retained = 0
         self.upkeep = Upkeep(
             self.port,
             self.leases,
@@ -45,10 +46,14 @@ class _House:
             book=lambda: BOOK,
             bell=self.bell,
             prune=self.prune,
+            retain=self.retain,
             deliveries=self.deliveries,
             health=self.health,
             pulse=Pulse("upkeep", self.clock, limit=25),
         )
+
+    async def retain(self) -> None:
+        self.retained += 1
 
     async def prune(self) -> int:
         self.prunings += 1
@@ -61,7 +66,7 @@ async def test_nothing_to_do_is_silence(store: SqliteStore) -> None:
     async with heard() as said:
         await house.upkeep.run_once()
     assert said == []
-    assert house.leases.calls == 1
+    assert (house.leases.calls, house.retained) == (1, 1)
     assert not await house.deliveries.wait(0)
 
 
@@ -87,6 +92,22 @@ async def test_being_down_ourselves_makes_no_provider_unreachable(store: SqliteS
     """What fell overdue while nobody looked has an hour of this run for its looks before it expires unseen."""
     await store.add_watches([request(timeout=timedelta(hours=1))], now=START - timedelta(days=3), book=BOOK)
     house = _House(store)
+    house.clock.advance(3599)
+    await house.upkeep.run_once()
+    assert (await store.counts()).watches == {WatchStatus.OPEN: 1}
+    house.clock.advance(1)
+    await house.upkeep.run_once()
+    assert (await store.counts()).watches == {WatchStatus.EXPIRED: 1}
+
+
+async def test_a_clock_that_is_set_makes_no_provider_unreachable(store: SqliteStore) -> None:
+    """What fell overdue by it has an hour for its looks."""
+    house = _House(store)
+    house.clock.advance(3600)
+    await store.add_watches([request(timeout=timedelta(hours=1))], now=house.clock.now(), book=BOOK)
+    await house.upkeep.run_once()
+    house.clock.set_wall(48 * 3600)
+    await house.upkeep.run_once()
     house.clock.advance(3599)
     await house.upkeep.run_once()
     assert (await store.counts()).watches == {WatchStatus.OPEN: 1}

@@ -4,15 +4,16 @@ What a call does inside its transaction stands in the module of its subject; her
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import anyio.to_thread
 
 from notifier.clock import to_micros
-from notifier.ids import ProviderName, WorkerId
+from notifier.ids import ProviderName, WatchId, WorkerId
 from notifier.model import (
     AttemptResult,
     Book,
@@ -22,8 +23,18 @@ from notifier.model import (
     Transition,
     WatchRequest,
 )
-from notifier.store.base import Ending, Exchange, Recorded, Slots
-from notifier.store.sqlite import checkpoints, connection, deliveries, polling, trouble, watches
+from notifier.store.base import Ending, Exchange, Pruned, Recorded, Size, Slots
+from notifier.store.sqlite import (
+    checkpoints,
+    connection,
+    deliveries,
+    polling,
+    retention,
+    shifts,
+    space,
+    trouble,
+    watches,
+)
 from notifier.store.sqlite.reports import SqliteReports
 from notifier.store.sqlite.statements import statements
 from notifier.store.sqlite.writer import Writer
@@ -42,6 +53,8 @@ class SqliteStore(SqliteReports):
         super().__init__(path)
         self.writer = writer
         self._turns = deliveries.Turns()
+        #: How far retention has come: kept in memory, a restart begins anew.
+        self._pruned_to = retention.START
 
     async def add_watches(
         self, requests: Sequence[WatchRequest], *, now: datetime, book: Book, keep_first: bool = False
@@ -89,6 +102,9 @@ class SqliteStore(SqliteReports):
     async def park_deliveries(self, *, now: datetime, book: Book) -> tuple[int, int]:
         return await self.writer.run(lambda conn: deliveries.park(conn, now=now, book=book))
 
+    async def shift_waits(self, by: timedelta, *, now: datetime, done: datetime | None) -> datetime | None:
+        return await self.writer.run(lambda conn: shifts.step(conn, by, now=now, done=done))
+
     async def expire_unreachable(self, *, now: datetime, book: Book) -> int:
         before = to_micros(now - _UNREACHABLE)
         ended = 0
@@ -103,4 +119,25 @@ class SqliteStore(SqliteReports):
         await self.writer.run(write)
 
     async def checkpoint(self) -> None:
+        self.writer.check_place()  # our log does not belong to another file
         await anyio.to_thread.run_sync(checkpoints.move, self.path)
+
+    async def prune(self, *, before: datetime, declared: Container[WatchId] | None, most: int) -> Pruned:
+        micros, pruned, looked = to_micros(before), Pruned(), 0
+        while looked < most:
+            step = await self.writer.run(lambda conn: retention.step(conn, self._pruned_to, micros, declared))
+            self._pruned_to = step.next
+            pruned += step.pruned
+            looked += step.looked
+            if step.next == retention.START:
+                return pruned
+        return replace(pruned, more=True)
+
+    async def give_back(self, *, most: int) -> int:
+        given = 0
+        while given < most and (some := await self.writer.run(space.give_back)):
+            given += some
+        return given
+
+    async def size(self) -> Size:
+        return await self._read(lambda conn: space.measure(conn, self.path))
