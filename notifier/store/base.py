@@ -202,6 +202,8 @@ class EndpointLine:
     pending: int
     #: Deliveries that are kept back.
     parked: int
+    #: When the first was made of those that do not go on by themselves; None where there are none.
+    oldest: datetime | None = None
 
 
 class EndpointStore(Protocol):
