@@ -111,14 +111,14 @@ class Daemon:
         client = await opened.enter_async_context(ProviderClient(asking, clock=self._clock))
         owed, self._housekeeping, self._rescan = Bell(), Bell(), Bell()
         self._reread = Bell()
-        self._keeper = Keeper(
+        self.keeper = Keeper(
             store, self._endpoints, clock=self._clock, health=self.health, token=lambda: secrets.token_hex(26)
         )
         self._dispatcher = Dispatcher(
             store,
             Sender(open_wire=named, guarded_wire=guarded),
             self._endpoints,
-            keeper=self._keeper,
+            keeper=self.keeper,
             owner=WorkerId(f"run_{secrets.token_hex(8)}"),
             clock=self._clock,
             chance=random.random,

@@ -39,7 +39,7 @@ def note(
     after = dict(before)
     for lane, verdict in attempts:
         after[lane] = standing.after_attempt(after[lane], verdict, now=now)
-    _save(conn, [(before[lane], after[lane]) for lane in after if after[lane] is not before[lane]])
+    save(conn, [(before[lane], after[lane]) for lane in after if after[lane] is not before[lane]])
     changes = [
         _act(conn, before[lane], after[lane], announce, now)
         for lane in after
@@ -90,7 +90,7 @@ def enable(conn: sqlite3.Connection, lane: Lane, announce: Announce, *, now: dat
 
 def _settle(conn: sqlite3.Connection, before: Standing, after: Standing, announce: Announce, now: datetime) -> Change:
     if after is not before:
-        _save(conn, [(before, after)])
+        save(conn, [(before, after)])
     return _act(conn, before, after, announce, now)
 
 
@@ -171,7 +171,7 @@ def _standing(row: Sequence[Any]) -> Standing:
     )
 
 
-def _save(conn: sqlite3.Connection, changed: Sequence[tuple[Standing, Standing]]) -> None:
+def save(conn: sqlite3.Connection, changed: Sequence[tuple[Standing, Standing]]) -> None:
     """Write (before, after) of lanes down; those of which nothing bad is known any more are forgotten."""
     bulk.write(conn, _SQL["save_standings"], [_row(after) for _, after in changed if after.worth_keeping])
     well = [(after.lane,) for before, after in changed if before.worth_keeping and not after.worth_keeping]
