@@ -247,6 +247,13 @@ class UpkeepStore(Protocol):
         """Park what waits for disabled lanes and nobody works on; how many. In small transactions."""
         ...
 
+    async def forget_endpoints(self, *, before: datetime) -> int:
+        """Forget origins of callback URLs whose last failure was before then; how many.
+
+        Disabled ones stay, and so does every configured endpoint: there are few.
+        """
+        ...
+
     async def probe(self, *, now: datetime) -> None:
         """Make one small durable write of no consequence: `StoreUnavailable` where the store cannot write now."""
         ...

@@ -35,7 +35,7 @@ def note(
     conn: sqlite3.Connection, attempts: Sequence[tuple[Lane, Verdict]], announce: Announce, *, now: datetime
 ) -> tuple[list[Change], Mapping[Lane, str]]:
     """Take (lane, verdict) of attempts, in their order: what changed, and which of their lanes are disabled and why."""
-    before = _standings(conn, {lane for lane, _ in attempts})
+    before = _standings(conn, dict.fromkeys(lane for lane, _ in attempts))
     after = dict(before)
     for lane, verdict in attempts:
         after[lane] = standing.after_attempt(after[lane], verdict, now=now)
@@ -126,6 +126,11 @@ def park_waiting(conn: sqlite3.Connection, lane: Lane) -> int:
     """Park some of what waits for this lane, if it is disabled; how many."""
     reason = disabled_among(conn, [lane]).get(lane)
     return 0 if reason is None else park_some(conn, lane, reason)
+
+
+def forget(conn: sqlite3.Connection, before: datetime) -> int:
+    """Forget origins that have not failed since; how many. Those that are disabled stay."""
+    return conn.execute(_SQL["forget_origins"], (to_micros(before),)).rowcount
 
 
 # ---- for people ---------------------------------------------------------------------------------------------------

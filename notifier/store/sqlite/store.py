@@ -110,6 +110,9 @@ class SqliteStore(SqliteReports):
             parked += some
         return parked
 
+    async def forget_endpoints(self, *, before: datetime) -> int:
+        return await self.writer.run(lambda conn: endpoints.forget(conn, before))
+
     async def expire_unreachable(self, *, now: datetime, book: Book) -> int:
         before = to_micros(now - _UNREACHABLE)
         ended = 0
