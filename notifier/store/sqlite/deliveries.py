@@ -75,13 +75,13 @@ def _close(
             lost.append(result.message_id)
         else:
             moved.append((*lease, result))
-    changed, disabled = endpoints.note(conn, [(lane, result.verdict) for _, lane, result in moved], announce, now=now)
+    changed, disabled = endpoints.note(conn, [(lane, result.verdict) for _, lane, result in moved], now=now)
     closed = [
         (key, *_moves(result, lane, disabled), result.verdict is Verdict.INTERRUPTED) for key, lane, result in moved
     ]
     bulk.write(conn, _SQL["close_attempts"], closed)
     bulk.write(conn, _SQL["add_attempts"], [_attempt(key, result) for key, _, result in moved])
-    return lost, changed
+    return lost, [endpoints.act(conn, before, after, announce, now=now) for before, after in changed]
 
 
 def _moves(result: AttemptResult, lane: Lane, disabled: Mapping[Lane, str]) -> tuple[str, str, bool, int, int | None]:
