@@ -26,6 +26,7 @@ from notifier.config import known, known_to_drop, needs_restart
 from notifier.delivery.addresses import Address, refusal
 from notifier.delivery.dispatcher import Dispatcher
 from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.keeper import Keeper
 from notifier.delivery.sender import Sender
 from notifier.errors import ConfigError, Fault, StoreUnavailable
 from notifier.health import Health, Pulse
@@ -81,7 +82,7 @@ class Daemon:
         self._settings = settings
         self._known = known(settings)
         self._known_to_drop = known_to_drop(settings)
-        self._endpoints = Endpoints(settings.endpoints, settings.callbacks)
+        self._endpoints = Endpoints(settings.endpoints, settings.callbacks, operator=settings.operator)
 
     # ---- its life ----
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -112,10 +113,14 @@ class Daemon:
         client = await opened.enter_async_context(ProviderClient(asking, clock=self._clock))
         owed, self._rescan = Bell(), Bell()
         self._reread = Bell()
+        self.keeper = Keeper(
+            store, self._endpoints, clock=self._clock, health=self.health, token=lambda: secrets.token_hex(26)
+        )
         self._dispatcher = Dispatcher(
             store,
             Sender(open_wire=named, guarded_wire=guarded),
             self._endpoints,
+            keeper=self.keeper,
             owner=WorkerId(f"run_{secrets.token_hex(8)}"),
             clock=self._clock,
             chance=random.random,

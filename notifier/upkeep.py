@@ -4,6 +4,7 @@ A store that cannot write is asked again here, every 1 to 30 seconds, and everyo
 """
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Final, Protocol
 
 import anyio
@@ -27,6 +28,8 @@ _LONGEST_PROBE_WAIT: Final = 30.0
 #: Seconds that a run, or one whose wall clock was set, has for its first looks at what fell overdue unseen.
 _FIRST_LOOKS: Final = 3600.0
 _CHECKPOINT: Final = "checkpoint"
+#: An origin that failed and was sent nothing more is remembered for so long.
+_ORIGINS_KEPT: Final = timedelta(days=30)
 #: Seconds; it reads a whole directory.
 _PRUNE_EVERY: Final = 3600.0
 
@@ -92,10 +95,17 @@ class Upkeep:
             self._health.well(STORE)
             _log.info(telemetry.STORE_RECOVERED)
         await self._leases.free_lapsed()
+        await self._park()
         await self._expire()
         await self._retain()
         await self._checkpoint()
         await self._clear_away()
+
+    async def _park(self) -> None:
+        """Keep back what was still to be kept back when its endpoint was disabled. Nothing of it goes out meanwhile."""
+        if count := await self._store.park_disabled():
+            note = "their endpoints are disabled; `notifier endpoints` says which and why"
+            _log.warning(telemetry.DELIVERIES_PARKED, count=count, note=note)
 
     async def _checkpoint(self) -> None:
         """Shorten the store's log. One that cannot be moved grows, and stops nobody yet."""
@@ -112,6 +122,7 @@ class Upkeep:
         if now < self._prune_at:
             return
         self._prune_at = now + _PRUNE_EVERY
+        await self._store.forget_endpoints(before=self._clock.now() - _ORIGINS_KEPT)
         if count := await self._prune():
             _log.info(telemetry.DROP_PRUNED, count=count)
 

@@ -24,6 +24,7 @@ from notifier.budget import TokenBucket
 from notifier.clock import JumpClock
 from notifier.delivery import schedule
 from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.keeper import Keeper
 from notifier.delivery.verdict import judge
 from notifier.delivery.waits import Waits
 from notifier.errors import StoreUnavailable
@@ -58,6 +59,7 @@ class Dispatcher:
         sender: Posts,
         endpoints: Endpoints,
         *,
+        keeper: Keeper,
         owner: WorkerId,
         clock: JumpClock,
         chance: Callable[[], float],
@@ -68,6 +70,7 @@ class Dispatcher:
         self._store = store
         self._sender = sender
         self._endpoints = endpoints
+        self._keeper = keeper
         self._owner = owner
         self._clock = clock
         self._chance = chance
@@ -89,6 +92,7 @@ class Dispatcher:
     def apply(self, endpoints: Endpoints) -> None:
         """Use these from the next attempt on."""
         self._endpoints = endpoints
+        self._keeper.apply(endpoints)
         self._bell.ring()
 
     def stop_taking(self) -> None:
@@ -102,8 +106,10 @@ class Dispatcher:
     async def hand_back(self) -> None:
         """The last write: what finished is recorded, what is still open is interrupted and due at once."""
         now = self._clock.now()
-        await self._store.exchange(self._owner, self._finished, _none(), now=now)
+        announce = self._keeper.announcing(now)
+        exchange = await self._store.exchange(self._owner, self._finished, _none(), now=now, announce=announce)
         self._finished = []
+        self._keeper.tell(exchange.changed)
         await self._free(lapsed_only=False)
 
     async def free_lapsed(self) -> int:
@@ -120,6 +126,7 @@ class Dispatcher:
     # ---- the loop ----
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. Started once the attempts that the last run left open are interrupted."""
+        await self._keeper.begin()
         await self._free(lapsed_only=False)
         async with anyio.create_task_group() as posts:
             task_status.started()
@@ -134,7 +141,9 @@ class Dispatcher:
         results, self._finished = self._finished, []
         try:
             await self._waits.keep()
-            exchange = await self._store.exchange(self._owner, results, self._slots(), now=now)
+            exchange = await self._store.exchange(
+                self._owner, results, self._slots(), now=now, announce=self._keeper.announcing(now)
+            )
         except StoreUnavailable as error:
             self._finished = results + self._finished
             self._health.store_failed(error)
@@ -142,6 +151,7 @@ class Dispatcher:
                 self._idle.set()  # nobody stays for a store that cannot write: what finished is made again
             await self._health.wait_for_store(LONGEST_WAIT)
             return 0
+        self._keeper.tell(exchange.changed)
         for claim in exchange.claims:
             self._begin(posts, claim)
         if not self._taking and not self._finished and not self._in_flight.total():
@@ -279,6 +289,13 @@ def _unmade(claim: Claim) -> AttemptResult:
     )
 
 
+def _about(claim: Claim) -> dict[str, str]:
+    """The generation it is about; a message to the operator is about none."""
+    if not claim.watch_id:
+        return {}
+    return {"generation": claim.generation, "provider": claim.provider, "watch": claim.watch_id}
+
+
 def _tell(claim: Claim, result: AttemptResult, steps: int) -> None:
     """The wide line: why did this not arrive?"""
     delivered = result.verdict is Verdict.DELIVERED
@@ -287,9 +304,7 @@ def _tell(claim: Claim, result: AttemptResult, steps: int) -> None:
         telemetry.DELIVERY_ATTEMPTED,
         message=claim.message_id,
         type=claim.type,
-        generation=claim.generation,
-        provider=claim.provider,
-        watch=claim.watch_id,
+        **_about(claim),
         endpoint=claim.lane,
         attempt=claim.number,
         step=result.failures if not delivered else claim.failures + 1,

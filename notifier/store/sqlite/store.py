@@ -13,7 +13,8 @@ from typing import Final
 import anyio.to_thread
 
 from notifier.clock import to_micros
-from notifier.ids import ProviderName, WatchId, WorkerId
+from notifier.delivery.standing import Change
+from notifier.ids import Lane, ProviderName, WatchId, WorkerId
 from notifier.model import (
     AttemptResult,
     Book,
@@ -23,11 +24,12 @@ from notifier.model import (
     Transition,
     WatchRequest,
 )
-from notifier.store.base import Ending, Exchange, Pruned, Recorded, Size, Slots
+from notifier.store.base import Announce, Ending, Exchange, Pruned, Recorded, Size, Slots, silent
 from notifier.store.sqlite import (
     checkpoints,
     connection,
     deliveries,
+    endpoints,
     polling,
     retention,
     shifts,
@@ -81,10 +83,16 @@ class SqliteStore(SqliteReports):
         return await self.writer.run(lambda conn: polling.end(conn, endings, now=now, book=book))
 
     async def exchange(
-        self, owner: WorkerId, results: Sequence[AttemptResult], slots: Slots, *, now: datetime
+        self,
+        owner: WorkerId,
+        results: Sequence[AttemptResult],
+        slots: Slots,
+        *,
+        now: datetime,
+        announce: Announce = silent,
     ) -> Exchange:
         return await self.writer.run(
-            lambda conn: deliveries.exchange(conn, self._turns, owner, results, slots, now=now)
+            lambda conn: deliveries.exchange(conn, self._turns, owner, results, slots, now=now, announce=announce)
         )
 
     async def free_leases(
@@ -104,6 +112,23 @@ class SqliteStore(SqliteReports):
 
     async def shift_waits(self, by: timedelta, *, now: datetime, done: datetime | None) -> datetime | None:
         return await self.writer.run(lambda conn: shifts.step(conn, by, now=now, done=done))
+
+    async def disable_endpoint(self, lane: Lane, *, now: datetime, reason: str, announce: Announce = silent) -> Change:
+        return await self.writer.run(lambda conn: endpoints.disable(conn, lane, reason, announce, now=now))
+
+    async def enable_endpoint(self, lane: Lane, *, now: datetime, announce: Announce = silent) -> Change:
+        while await self.writer.run(lambda conn: endpoints.park_waiting(conn, lane)):
+            pass  # in small transactions first, so that the last one is small too
+        return await self.writer.run(lambda conn: endpoints.enable(conn, lane, announce, now=now))
+
+    async def park_disabled(self) -> int:
+        parked = 0
+        while some := await self.writer.run(endpoints.park_next):
+            parked += some
+        return parked
+
+    async def forget_endpoints(self, *, before: datetime) -> int:
+        return await self.writer.run(lambda conn: endpoints.forget(conn, before))
 
     async def expire_unreachable(self, *, now: datetime, book: Book) -> int:
         before = to_micros(now - _UNREACHABLE)

@@ -95,6 +95,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
         GOOD + "api: {listen: api.sock}\n",
         "6: api: This version has no HTTP API. Take api: out; watches, watch_files and drop register watches.",
     ),
+    (GOOD + "operator: studoi\n", '6: operator: Endpoint "studoi" is not configured. Did you mean "studio"?'),
     (GOOD + "endpoint: {}\n", '6: endpoint: Unknown key "endpoint". Did you mean "endpoints"?'),
     (
         GOOD.replace("luma:", "Luma:"),

@@ -12,7 +12,7 @@ from notifier.store.sqlite.statements import migrations, parse, statements
 
 #: Values for statements with named parameters.
 NAMED: dict[str, Any] = dict.fromkeys(("owner", "lane", "after", "provider"), "")
-NAMED |= dict.fromkeys(("ids", "generations", "messages", "keys"), "[]")
+NAMED |= dict.fromkeys(("ids", "generations", "messages", "keys", "lanes"), "[]")
 NAMED |= dict.fromkeys(
     ("now", "limit", "most", "taken", "before", "at", "key", "above", "below", "by", "made", "fresh"), 0
 )
