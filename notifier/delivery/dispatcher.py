@@ -278,6 +278,7 @@ def _tell(claim: Claim, result: AttemptResult, steps: int) -> None:
         watch=claim.watch_id,
         endpoint=claim.lane,
         attempt=claim.number,
+        trigger=claim.trigger.value,
         step=result.failures if not delivered else claim.failures + 1,
         of=steps,
         verdict=result.verdict.value,

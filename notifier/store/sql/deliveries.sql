@@ -1,6 +1,6 @@
 -- name: standing_leases
--- Key and number of the attempts that a worker has open, of a JSON list of messages.
-SELECT json_group_array(json_array(d.message_id, d.attempts, d.key))
+-- Key and number of the attempts that a worker has open, of a JSON list of messages, and who each is made for.
+SELECT json_group_array(json_array(d.message_id, d.attempts, d.key, d.asked_by))
 FROM json_each(:messages) AS asked
 CROSS JOIN deliveries AS d ON d.message_id = asked.value
 WHERE d.owner = :owner AND d.status = 'pending';
@@ -12,15 +12,15 @@ WITH closed (key, status, reason, failures, due_at, interrupted) AS (
 )
 UPDATE deliveries
 SET status = closed.status, reason = closed.reason, failures = closed.failures, due_at = closed.due_at,
-    interruptions = CASE WHEN closed.interrupted THEN interruptions + 1 ELSE 0 END,
+    interruptions = CASE WHEN closed.interrupted THEN interruptions + 1 ELSE 0 END, asked_by = 'schedule',
     owner = NULL, claimed_at = NULL, leased_until = NULL
 FROM closed
 WHERE deliveries.key = closed.key;
 
 -- name: add_attempts
 -- Closed attempts.
-INSERT INTO attempts (delivery, number, started_at, took, verdict, status_code, head, detail)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO attempts (delivery, number, asked_by, started_at, took, verdict, status_code, head, detail)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: first_due_lanes
 -- How many deliveries are longest overdue, counted up to a limit, and the lanes they are in, as a JSON list.
@@ -65,7 +65,7 @@ WHERE deliveries.key = taken.key;
 -- the other, in the same order and each as long as its row says.
 SELECT json_group_array(json_array(
            d.due_at, d.key, d.message_id, d.endpoint, d.lane, d.type, b.content_type, length(b.body), d.attempts,
-           d.failures, d.interruptions, d.claimed_at, d.leased_until, g.provider, g.id, w.id)),
+           d.failures, d.interruptions, d.claimed_at, d.leased_until, g.provider, g.id, w.id, d.asked_by)),
        CAST(group_concat(CAST(b.body AS TEXT), '') AS BLOB)
 FROM json_each(:keys) AS k
 CROSS JOIN deliveries AS d ON d.key = k.value
@@ -79,7 +79,7 @@ SELECT min(due_at) FROM deliveries WHERE status = 'pending' AND leased_until IS 
 
 -- name: leases
 -- Every open attempt whose lease ran out before a time, one worker's left out.
-SELECT key, message_id, lane, attempts, failures, interruptions, claimed_at, leased_until
+SELECT key, message_id, lane, attempts, failures, interruptions, claimed_at, leased_until, asked_by
 FROM deliveries
 WHERE leased_until IS NOT NULL AND leased_until < ? AND owner IS NOT ?
 ORDER BY key;

@@ -17,7 +17,7 @@ from notifier.clock import from_micros, to_micros
 from notifier.delivery.payload import parked_because
 from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
 from notifier.lifecycle import DELIVERY, DeliverySignal
-from notifier.model import AttemptResult, Book, Claim, DeliveryStatus, Interruption, Verdict
+from notifier.model import AttemptResult, Book, Claim, DeliveryStatus, Interruption, Trigger, Verdict
 from notifier.store.base import Exchange, Slots
 from notifier.store.sqlite import bulk
 from notifier.store.sqlite.rows import moment
@@ -60,18 +60,20 @@ def _close(conn: sqlite3.Connection, owner: WorkerId, results: Sequence[AttemptR
     """Take results; the messages of those whose lease is lost."""
     asked = {"owner": owner, "messages": bulk.listed([result.message_id for result in results])}
     standing = {
-        (message_id, number): key for message_id, number, key in bulk.read(conn, _SQL["standing_leases"], asked)
+        (message_id, number): (key, asked_by)
+        for message_id, number, key, asked_by in bulk.read(conn, _SQL["standing_leases"], asked)
     }
-    moved, lost = [], []
+    moved, made, lost = [], [], []
     for result in results:
         moves = _moves(result)
-        key = standing.pop((result.message_id, result.number), None)
-        if key is None:
+        attempt = standing.pop((result.message_id, result.number), None)
+        if attempt is None:
             lost.append(result.message_id)
         else:
-            moved.append((key, *moves, result.verdict is Verdict.INTERRUPTED, result))
-    bulk.write(conn, _SQL["close_attempts"], [row[:-1] for row in moved])
-    bulk.write(conn, _SQL["add_attempts"], [_attempt(row[0], row[-1]) for row in moved])
+            moved.append((attempt[0], *moves, result.verdict is Verdict.INTERRUPTED))
+            made.append(_attempt(*attempt, result))
+    bulk.write(conn, _SQL["close_attempts"], moved)
+    bulk.write(conn, _SQL["add_attempts"], made)
     return lost
 
 
@@ -87,10 +89,11 @@ def _moves(result: AttemptResult) -> tuple[str, str, int, int | None]:
     return result.status.value, reason, result.failures, to_micros(result.due_at)
 
 
-def _attempt(key: int, result: AttemptResult) -> tuple[Any, ...]:
+def _attempt(key: int, asked_by: str, result: AttemptResult) -> tuple[Any, ...]:
     return (
         key,
         result.number,
+        asked_by,
         to_micros(result.started_at),
         result.took // _MICROSECOND,
         result.verdict.value,
@@ -196,6 +199,7 @@ def _claimed(row: Sequence[Any], body: bytes) -> Claim:
         provider=ProviderName(row[13]),
         generation=GenerationId(row[14]),
         watch_id=WatchId(row[15]),
+        trigger=Trigger(row[16]),
     )
 
 
@@ -216,7 +220,7 @@ def free(
 def _interrupt(
     conn: sqlite3.Connection, lease: tuple[Any, ...], judge: Callable[[Interruption], AttemptResult], now: int
 ) -> Interruption:
-    key, message_id, lane, number, failures, interruptions, claimed_at, leased_until = lease
+    key, message_id, lane, number, failures, interruptions, claimed_at, leased_until, asked_by = lease
     interruption = Interruption(
         message_id=MessageId(message_id),
         lane=Lane(lane),
@@ -230,7 +234,7 @@ def _interrupt(
     bulk.write(conn, _SQL["close_attempts"], [(key, *_moves(result), True)])
     took = max(0, min(now, leased_until) - claimed_at) * _MICROSECOND
     known = replace(result, started_at=from_micros(claimed_at), took=took, verdict=Verdict.INTERRUPTED)
-    bulk.write(conn, _SQL["add_attempts"], [_attempt(key, known)])
+    bulk.write(conn, _SQL["add_attempts"], [_attempt(key, asked_by, known)])
     return interruption
 
 

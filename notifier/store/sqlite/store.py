@@ -12,7 +12,7 @@ from typing import Final
 import anyio.to_thread
 
 from notifier.clock import to_micros
-from notifier.ids import ProviderName, WorkerId
+from notifier.ids import MessageId, ProviderName, WatchId, WorkerId
 from notifier.model import (
     AttemptResult,
     Book,
@@ -22,8 +22,18 @@ from notifier.model import (
     Transition,
     WatchRequest,
 )
-from notifier.store.base import Ending, Exchange, Recorded, Slots
-from notifier.store.sqlite import checkpoints, connection, deliveries, polling, trouble, watches
+from notifier.store.base import (
+    Cancelled,
+    Ending,
+    Exchange,
+    Mark,
+    Recorded,
+    Redelivered,
+    Selection,
+    Slots,
+    WatchChoice,
+)
+from notifier.store.sqlite import checkpoints, connection, deliveries, polling, redelivery, trouble, watches
 from notifier.store.sqlite.reports import SqliteReports
 from notifier.store.sqlite.statements import statements
 from notifier.store.sqlite.writer import Writer
@@ -88,6 +98,24 @@ class SqliteStore(SqliteReports):
 
     async def park_deliveries(self, *, now: datetime, book: Book) -> tuple[int, int]:
         return await self.writer.run(lambda conn: deliveries.park(conn, now=now, book=book))
+
+    async def messages_like(self, beginning: str) -> Sequence[MessageId]:
+        return await self._read(lambda conn: redelivery.messages_like(conn, beginning))
+
+    async def watches_like(self, beginning: str) -> Sequence[WatchId]:
+        return await self._read(lambda conn: redelivery.watches_like(conn, beginning))
+
+    async def redeliver_some(
+        self, selection: Selection, *, mark: Mark | None, most: int, now: datetime, book: Book
+    ) -> Redelivered:
+        keys, after = await self._read(lambda conn: redelivery.page(conn, selection, mark, most))
+        return await self.writer.run(
+            lambda conn: redelivery.ask_again(conn, keys, selection, after, now=now, book=book)
+        )
+
+    async def cancel_watches(self, choice: WatchChoice, *, now: datetime) -> Cancelled:
+        keys = await self._read(lambda conn: redelivery.chosen(conn, choice))
+        return await self.writer.run(lambda conn: redelivery.cancel(conn, keys, now=now))
 
     async def expire_unreachable(self, *, now: datetime, book: Book) -> int:
         before = to_micros(now - _UNREACHABLE)
