@@ -1,0 +1,146 @@
+"""One handler for each thing that may be asked: understand, have it done, answer. JSON in, JSON out.
+
+Every answer that is no success is `{"error": SENTENCE}`: 400 other words, 404 names nothing, 409 not now, 413 too
+large, 421 another daemon is meant, 503 the store cannot write. A success says that what was asked is durable.
+"""
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import quote
+
+import orjson
+import structlog
+from aiohttp import web
+
+from notifier import __version__, telemetry
+from notifier.api import asked
+from notifier.clock import Clock
+from notifier.desk import Desk, Tally
+from notifier.errors import DeskError, NotifierError, NotNow, NotThere, StoreUnavailable
+from notifier.intake.text import printable
+from notifier.model import Verdict
+
+_log = structlog.get_logger()
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+#: Bytes of a request's body, at most.
+LARGEST: Final = 64 * 1024
+#: A command that found this socket by its place says here which store it means.
+STORE_HEADER: Final = "notifier-store"
+#: The first row that fits counts.
+_STATUSES: Final = (
+    (NotThere, HTTPStatus.NOT_FOUND),
+    (NotNow, HTTPStatus.CONFLICT),
+    (DeskError, HTTPStatus.BAD_REQUEST),
+    (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+
+
+def application(desk: Desk, *, clock: Clock, store: str) -> web.Application:
+    """What answers at the door; `store` is the daemon's own."""
+    routes = _Routes(desk, clock, store)
+    app = web.Application(client_max_size=LARGEST, middlewares=[_in_json, routes.meant_for_us])
+    app.add_routes(
+        [
+            web.get("/v1", routes.about),
+            web.post("/v1/redeliver", routes.redeliver),
+            web.post("/v1/recover", routes.recover),
+            web.post("/v1/cancel", routes.cancel),
+            web.post("/v1/endpoints/{name}/test", routes.test),
+        ]
+    )
+    return app
+
+
+def mark_of(store: str) -> str:
+    """A store's path as `STORE_HEADER` says it: whatever way leads there, in letters that a header may hold."""
+    return quote(os.fsencode(os.path.realpath(store)))
+
+
+class _Routes:
+    def __init__(self, desk: Desk, clock: Clock, store: str) -> None:
+        self._desk = desk
+        self._clock = clock
+        self._store = store
+
+    @web.middleware
+    async def meant_for_us(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.headers.get(STORE_HEADER) not in (None, mark_of(self._store)):
+            sentence = f"The daemon that answers here keeps another store, {self._store}: name yours with --socket."
+            return _failed(HTTPStatus.MISDIRECTED_REQUEST, sentence)
+        return await handler(request)
+
+    async def about(self, _: web.Request) -> web.Response:
+        return _answer({"version": __version__, "store": self._store})
+
+    async def redeliver(self, request: web.Request) -> web.Response:
+        selection = asked.redelivery(await request.read(), now=self._clock.now())
+        return _answer(_tally(await self._desk.redeliver(selection)))
+
+    async def recover(self, request: web.Request) -> web.Response:
+        selection = asked.recovery(await request.read(), now=self._clock.now())
+        return _answer(_tally(await self._desk.redeliver(selection)))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        done = await self._desk.cancel(asked.cancellation(await request.read()))
+        return _answer({"cancelled": done.cancelled, "ended": done.ended})
+
+    async def test(self, request: web.Request) -> web.Response:
+        asked.nothing(await request.read())
+        tested = await self._desk.test(request.match_info["name"])
+        content = {
+            "message": tested.message_id,
+            "delivered": tested.verdict is Verdict.DELIVERED,
+            "verdict": tested.verdict,
+            "status": tested.status_code,
+            "took_ms": round(tested.took.total_seconds() * 1000),
+            "detail": tested.detail,
+            "head": tested.head.decode(errors="replace"),
+        }
+        return _answer(content)
+
+
+def _tally(tally: Tally) -> Mapping[str, Any]:
+    return {"taken": tally.taken, "refused": tally.refused}
+
+
+def _answer(content: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    return web.Response(body=orjson.dumps(content), status=status, content_type="application/json")
+
+
+def _failed(status: HTTPStatus, sentence: str) -> web.Response:
+    return _answer({"error": sentence}, status)
+
+
+@web.middleware
+async def _in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whatever goes wrong is told in the same form."""
+    try:
+        return await handler(request)
+    except NotifierError as error:
+        return _failed(_status(error), str(error))
+    except web.HTTPException as error:
+        return _failed(HTTPStatus(error.status), _words(error, printable(request.path, 200)))
+    except Exception:  # noqa: BLE001  a bug behind one request may not shut the door for the next
+        _log.exception(telemetry.API_FAILED, path=printable(request.path, 200))
+        return _failed(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong inside notifier: its log says what.")
+
+
+def _status(error: NotifierError) -> HTTPStatus:
+    found = (status for kind, status in _STATUSES if isinstance(error, kind))
+    return next(found, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _words(error: web.HTTPException, path: str) -> str:
+    """In place of aiohttp's own."""
+    match error:
+        case web.HTTPRequestEntityTooLarge():
+            return f"A request is at most {LARGEST // 1024} KiB."
+        case web.HTTPMethodNotAllowed():
+            return f"{path} answers {', '.join(sorted(error.allowed_methods))} only."
+        case web.HTTPNotFound():
+            return f"There is nothing at {path}."
+        case _:
+            return error.reason
