@@ -243,6 +243,8 @@ class Owed:
     status: DeliveryStatus
     #: Why it is kept back, in words; empty for PENDING.
     reason: str = ""
+    #: For PARKED: whether it goes on by itself once its endpoint is configured.
+    resumes: bool = False
     #: From now to the first attempt.
     wait: timedelta = timedelta(0)
 
@@ -265,7 +267,7 @@ class Claim:
     interruptions: int
     started_at: datetime
     leased_until: datetime
-    #: For the log line.
+    #: For the log line; empty where the message belongs to no watch.
     provider: ProviderName
     generation: GenerationId
     watch_id: WatchId
@@ -331,3 +333,5 @@ class Book:
     callbacks: bool
     #: Name -> wait before the first attempt, where there is one: the first step of the schedule.
     first_wait: Mapping[str, timedelta] = field(default_factory=dict)
+    #: Disabled lanes -> why. Not of the configuration: the store fills it in, inside the transaction that asks.
+    disabled: Mapping[Lane, str] = field(default_factory=dict)

@@ -11,7 +11,8 @@ from typing import Final
 import orjson
 
 from notifier.clock import iso
-from notifier.ids import EndpointIdentity, message_id
+from notifier.delivery.standing import parked_reason
+from notifier.ids import EndpointIdentity, Lane, message_id
 from notifier.model import Book, DeliveryStatus, Kind, Owed, SeenGeneration, Watch
 
 CONTENT_TYPE: Final = "application/json"
@@ -36,7 +37,7 @@ def owe(
 ) -> Owed:
     """The message that `watch` is owed because of `kind`; `reason` says why a watch expired without a look."""
     type_ = event_type(kind, seen)
-    status, why = _standing(watch.endpoint, type_, book)
+    status, why = _standing(watch, type_, book)
     return Owed(
         message_id=message_id(
             provider=watch.provider,
@@ -55,12 +56,18 @@ def owe(
         body=_body(type_, watch, seen, now=now, reason=reason),
         status=status,
         reason=why,
+        resumes=status is DeliveryStatus.PARKED and watch.lane not in book.disabled,
         wait=book.first_wait.get(watch.endpoint, _NO_WAIT),
     )
 
 
-def parked_because(endpoint: str, book: Book) -> str | None:
-    """Why what is owed to this endpoint is kept back; None where it may go out."""
+def parked_because(endpoint: EndpointIdentity, lane: Lane, book: Book) -> str | None:
+    """Why what is owed to this endpoint is kept back; None where it may go out.
+
+    That its lane is disabled counts before anything else: what is kept back for that does not go on by itself.
+    """
+    if (why := book.disabled.get(lane)) is not None:
+        return parked_reason(lane, why)
     if "://" in endpoint:
         return None if book.callbacks else "the configuration has no callbacks: section"
     return None if endpoint in book.events else f"endpoint {endpoint} is not in the configuration"
@@ -78,9 +85,10 @@ def event_type(kind: Kind, seen: SeenGeneration) -> str:
             return f"generation.{seen.state}"
 
 
-def _standing(endpoint: EndpointIdentity, type_: str, book: Book) -> tuple[DeliveryStatus, str]:
+def _standing(watch: Watch, type_: str, book: Book) -> tuple[DeliveryStatus, str]:
     """Whether the message may leave, and if not, why."""
-    if reason := parked_because(endpoint, book):
+    endpoint = watch.endpoint
+    if reason := parked_because(endpoint, watch.lane, book):
         return DeliveryStatus.PARKED, reason
     wanted = book.events.get(endpoint)
     if wanted is None or type_ in wanted:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from notifier.delivery.notices import Notice
+from notifier.delivery.standing import Change, Standing
 from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
 from notifier.model import (
     AttemptResult,
@@ -127,21 +129,41 @@ class Exchange:
     next_due: datetime | None
     #: Results that were thrown away because their lease was lost.
     lost: Sequence[MessageId] = ()
+    #: Lanes that stand otherwise because of the results.
+    changed: Sequence[Change] = ()
+
+
+#: Says what the operator is owed because of a change, inside its transaction; None is nothing.
+Announce = Callable[[Change], Notice | None]
+
+
+def silent(_: Change) -> Notice | None:
+    """Nobody is told."""
+    return None
 
 
 class DeliveryStore(Protocol):
     """The dispatcher's."""
 
     async def exchange(
-        self, owner: WorkerId, results: Sequence[AttemptResult], slots: Slots, *, now: datetime
+        self,
+        owner: WorkerId,
+        results: Sequence[AttemptResult],
+        slots: Slots,
+        *,
+        now: datetime,
+        announce: Announce = silent,
     ) -> Exchange:
         """Hand in results and take new claims, in one transaction, results first.
 
         A result appends its attempt, moves its delivery and gives the lease back, if `owner` still has the lease on
         that very attempt; otherwise it is in `lost` and changes nothing.
-        A delivery may be claimed if all of these hold: it is PENDING; due_at <= now; not leased. Lanes take turns, each
-        giving its longest overdue first, up to `slots`. A claim numbers and opens its attempt.
-        `slots.total` of 0 claims nothing.
+        A result that counts also says how its lane stands from now on, by `delivery.standing`; what `announce` makes of
+        a lane that stands otherwise is owed to the operator. Where that disables the lane, what waits for it is parked
+        and does not go on by itself: a bounded number here, the rest by `park_disabled`.
+        A delivery may be claimed if all of these hold: it is PENDING; due_at <= now; not leased; its lane is not
+        disabled. Lanes take turns, each giving its longest overdue first, up to `slots`. A claim numbers and opens its
+        attempt. `slots.total` of 0 claims nothing.
         """
         ...
 
@@ -165,7 +187,47 @@ class DeliveryStore(Protocol):
     async def park_deliveries(self, *, now: datetime, book: Book) -> tuple[int, int]:
         """Park what is pending for endpoints that are not in `book`, and resume what is parked for those that are.
 
-        What is resumed is due at once. Answers (parked, resumed). A delivery under a lease is left alone.
+        What is resumed is due at once. Answers (parked, resumed). A delivery under a lease is left alone. Disabled
+        lanes are not looked at in `book`: what waits for one is left to `park_disabled`, and what was parked because of
+        one, or is parked while it is disabled, does not resume.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointLine:
+    """One lane, as a person asks for it."""
+
+    standing: Standing
+    #: Deliveries that wait or are in flight.
+    pending: int
+    #: Deliveries that are kept back.
+    parked: int
+
+
+class EndpointStore(Protocol):
+    """Theirs who take endpoints out of use and put them into use again.
+
+    A lane need not be known: whether the configuration has it is for the caller to ask.
+    """
+
+    async def standings(self) -> Sequence[EndpointLine]:
+        """Every lane of which anything is known or to which anything is owed, by name."""
+        ...
+
+    async def disable_endpoint(self, lane: Lane, *, now: datetime, reason: str, announce: Announce = silent) -> Change:
+        """Take a lane out of use: nothing of it is claimed any more, and what waits for it is parked.
+
+        As with `exchange`, a bounded number is parked here and the rest by `park_disabled`; `Change.parked` counts all
+        of it. Attempts under way end as they may. A lane that is disabled already keeps its reason.
+        """
+        ...
+
+    async def enable_endpoint(self, lane: Lane, *, now: datetime, announce: Announce = silent) -> Change:
+        """Put a lane into use again: what is owed to it from now on flows.
+
+        What is parked because it was disabled stays parked, and what waited for it still is parked now; it comes back
+        by redelivery alone. `Change.before` is what it was: a lane that was not disabled is left as it is.
         """
         ...
 
@@ -178,6 +240,10 @@ class UpkeepStore(Protocol):
 
         The reason they give is `provider_unreachable`. In small transactions, so that nothing else waits for long.
         """
+        ...
+
+    async def park_disabled(self) -> int:
+        """Park what waits for disabled lanes and nobody works on; how many. In small transactions."""
         ...
 
     async def probe(self, *, now: datetime) -> None:
@@ -369,6 +435,10 @@ class ReportStore(Protocol):
         """One for each provider that has a generation of this ID; compared without case where no exact match exists."""
         ...
 
+    async def standings(self) -> Sequence[EndpointLine]:
+        """Every lane of which anything is known or to which anything is owed, by name."""
+        ...
+
     async def problems(self, *, deep: bool) -> Sequence[str]:
         """What an integrity check finds; empty when all is well."""
         ...
@@ -378,5 +448,5 @@ class ReportStore(Protocol):
         ...
 
 
-class Store(WatchStore, PollStore, DeliveryStore, UpkeepStore, DeskStore, ReportStore, Protocol):
+class Store(WatchStore, PollStore, DeliveryStore, EndpointStore, UpkeepStore, DeskStore, ReportStore, Protocol):
     """All of it."""

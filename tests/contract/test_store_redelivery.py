@@ -25,7 +25,7 @@ from store_builders import (
     take,
 )
 
-from notifier.ids import EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId
+from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
 from notifier.model import Book, DeliveryStatus, State, Trigger, Verdict, WatchStatus
 from notifier.store.base import Mark, Redelivered, Selection, Store, WatchChoice
 
@@ -43,7 +43,7 @@ async def end(store: Store, status: DeliveryStatus, *generations: str, endpoint:
         return
     claims = (await take(store)).claims
     done = status is DeliveryStatus.DELIVERED
-    verdict = Verdict.DELIVERED if done else Verdict.GONE
+    verdict = Verdict.DELIVERED if done else Verdict.SERVER_ERROR
     await take(
         store, *(outcome(claim, verdict, status=status, failures=0 if done else 3, due_at=None) for claim in claims)
     )
@@ -118,6 +118,18 @@ async def test_what_would_only_be_parked_again_is_refused(store: Store) -> None:
     assert answer.refused == {"endpoint studio is not in the configuration": 1}
     (line,) = await deliveries(store)
     assert line.status is DeliveryStatus.PARKED
+
+
+async def test_what_a_disabled_endpoint_is_owed_comes_back_when_a_person_asks(store: Store) -> None:
+    """Refused while it is disabled, with the reason; after it is enabled it flows, and may be parked anew later."""
+    await owe(store, "g-1")
+    await store.disable_endpoint(Lane("studio"), now=NOW, reason="too loud")
+    refused = await one(store, Selection(generation=GenerationId("g-1")))
+    assert refused.refused == {"endpoint studio is disabled: too loud": 1}
+    await store.enable_endpoint(Lane("studio"), now=NOW)
+    assert (await take(store, now=LATER)).claims == []
+    assert (await one(store, Selection(generation=GenerationId("g-1")))).taken == 1
+    assert ids(await take(store, now=LATER)) == ["g-1"]
 
 
 async def test_who_an_attempt_was_made_for_is_recorded(store: Store) -> None:

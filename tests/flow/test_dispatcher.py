@@ -239,13 +239,14 @@ async def test_retry_after_makes_the_wait_longer_and_never_shorter(store: Sqlite
         assert stage.callbacks.times == [0, 60, 65]
 
 
-async def test_gone_is_final(store: SqliteStore) -> None:
-    """410 ends this delivery at once, whatever the schedule has left, and no other."""
-    async with sending(store) as stage:
-        stage.callbacks.answers["studio.example.com"] = [httpx.Response(410), httpx.Response(204)]
-        await stage.owe("g-1")
+async def test_gone_is_final_for_a_callback_url(store: SqliteStore) -> None:
+    """410 ends this delivery at once, whatever the schedule has left, and no other of its origin."""
+    url = "https://app.example.com/done"
+    async with sending(store, callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:
+        stage.callbacks.answers["app.example.com"] = [httpx.Response(410), httpx.Response(204)]
+        await stage.owe("g-1", to=url)
         await stage.turn()
-        await stage.owe("g-2")
+        await stage.owe("g-2", to=url)
         await stage.turn(3600)
         assert len(stage.callbacks.posts) == 2
         (line,) = await deliveries(store)

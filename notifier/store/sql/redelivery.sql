@@ -53,7 +53,8 @@ FROM (SELECT d.key
 
 -- name: standing
 -- How deliveries (a JSON list of keys) stand now: whether each is being sent, and whether it still has a body.
-SELECT json_group_array(json_array(d.key, d.status, d.endpoint, d.leased_until IS NOT NULL, b.delivery IS NOT NULL))
+SELECT json_group_array(json_array(
+    d.key, d.status, d.endpoint, d.lane, d.leased_until IS NOT NULL, b.delivery IS NOT NULL))
 FROM json_each(:keys) AS asked
 CROSS JOIN deliveries AS d ON d.key = asked.value
 LEFT JOIN bodies AS b ON b.delivery = d.key;
@@ -64,7 +65,8 @@ WITH asked (key, status, due_at) AS (
     VALUES (?, ?, ?)
 )
 UPDATE deliveries
-SET status = asked.status, reason = '', due_at = asked.due_at, failures = 0, interruptions = 0, asked_by = 'person'
+SET status = asked.status, reason = '', resumes = 0, due_at = asked.due_at, failures = 0, interruptions = 0,
+    asked_by = 'person'
 FROM asked
 WHERE deliveries.key = asked.key;
 

@@ -6,7 +6,7 @@ the turn goes on where the last call ended, so that no lane waits because of its
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,11 +15,12 @@ import orjson
 
 from notifier.clock import from_micros, to_micros
 from notifier.delivery.payload import parked_because
+from notifier.delivery.standing import Change, parked_reason
 from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
 from notifier.lifecycle import DELIVERY, DeliverySignal
 from notifier.model import AttemptResult, Book, Claim, DeliveryStatus, Interruption, Trigger, Verdict
-from notifier.store.base import Exchange, Slots
-from notifier.store.sqlite import bulk
+from notifier.store.base import Announce, Exchange, Slots
+from notifier.store.sqlite import bulk, endpoints
 from notifier.store.sqlite.rows import moment
 from notifier.store.sqlite.statements import statements
 
@@ -47,46 +48,60 @@ def exchange(
     slots: Slots,
     *,
     now: datetime,
+    announce: Announce,
 ) -> Exchange:
-    lost = _close(conn, owner, results) if results else []
+    lost, changed = _close(conn, owner, results, announce, now) if results else ([], [])
     micros = to_micros(now)
     claims = _claim(conn, turns, owner, slots, micros) if slots.total > 0 else []
     next_due = conn.execute(_SQL["next_due"], (micros,)).fetchone()[0]
-    return Exchange(claims=claims, next_due=None if next_due is None else from_micros(next_due), lost=lost)
+    due = None if next_due is None else from_micros(next_due)
+    return Exchange(claims=claims, next_due=due, lost=lost, changed=changed)
 
 
 # ---- results ------------------------------------------------------------------------------------------------------
-def _close(conn: sqlite3.Connection, owner: WorkerId, results: Sequence[AttemptResult]) -> list[MessageId]:
-    """Take results; the messages of those whose lease is lost."""
+def _close(
+    conn: sqlite3.Connection, owner: WorkerId, results: Sequence[AttemptResult], announce: Announce, now: datetime
+) -> tuple[list[MessageId], list[Change]]:
+    """Take results: messages whose lease is lost, and lanes that stand otherwise because of the rest."""
     asked = {"owner": owner, "messages": bulk.listed([result.message_id for result in results])}
-    standing = {
-        (message_id, number): (key, asked_by)
-        for message_id, number, key, asked_by in bulk.read(conn, _SQL["standing_leases"], asked)
+    leases = {
+        (message_id, number): (key, Lane(lane), asked_by)
+        for message_id, number, key, lane, asked_by in bulk.read(conn, _SQL["standing_leases"], asked)
     }
-    moved, made, lost = [], [], []
+    moved, lost = [], []
     for result in results:
-        moves = _moves(result)
-        attempt = standing.pop((result.message_id, result.number), None)
-        if attempt is None:
+        lease = leases.pop((result.message_id, result.number), None)
+        if lease is None:
             lost.append(result.message_id)
         else:
-            moved.append((attempt[0], *moves, result.verdict is Verdict.INTERRUPTED))
-            made.append(_attempt(*attempt, result))
-    bulk.write(conn, _SQL["close_attempts"], moved)
-    bulk.write(conn, _SQL["add_attempts"], made)
-    return lost
+            moved.append((*lease, result))
+    verdicts = [(lane, result.verdict) for _, lane, _, result in moved]
+    changed, disabled = endpoints.note(conn, verdicts, announce, now=now)
+    closed = [
+        (key, *_moves(result, lane, disabled), result.verdict is Verdict.INTERRUPTED) for key, lane, _, result in moved
+    ]
+    bulk.write(conn, _SQL["close_attempts"], closed)
+    bulk.write(conn, _SQL["add_attempts"], [_attempt(key, asked_by, result) for key, _, asked_by, result in moved])
+    return lost, changed
 
 
-def _moves(result: AttemptResult) -> tuple[str, str, int, int | None]:
-    """(status, reason, failures, due_at) after the result; ValueError for a move that no table allows."""
+def _moves(result: AttemptResult, lane: Lane, disabled: Mapping[Lane, str]) -> tuple[str, str, bool, int, int | None]:
+    """(status, reason, resumes, failures, due_at) after the result; ValueError for a move that no table allows.
+
+    What would wait for a lane that is disabled is parked. What an attempt parks by itself has lost its endpoint, and
+    goes on when that is configured again.
+    """
     if result.status not in DELIVERY[DeliveryStatus.PENDING].values():
         raise ValueError(f"no attempt makes a delivery {result.status}")
-    reason = result.detail if result.status is DeliveryStatus.PARKED else ""
     if result.status is not DeliveryStatus.PENDING:
-        return result.status.value, reason, result.failures, None
+        lost_endpoint = result.status is DeliveryStatus.PARKED
+        return result.status.value, result.detail if lost_endpoint else "", lost_endpoint, result.failures, None
     if result.due_at is None:
         raise ValueError("a pending delivery needs a due_at")
-    return result.status.value, reason, result.failures, to_micros(result.due_at)
+    if (why := disabled.get(lane)) is not None:
+        parked = DELIVERY[DeliveryStatus.PENDING][DeliverySignal.PARK]
+        return parked.value, parked_reason(lane, why), False, result.failures, None
+    return result.status.value, "", False, result.failures, to_micros(result.due_at)
 
 
 def _attempt(key: int, asked_by: str, result: AttemptResult) -> tuple[Any, ...]:
@@ -231,7 +246,8 @@ def _interrupt(
     result = judge(interruption)
     if (result.message_id, result.number) != (message_id, number):
         raise ValueError("the judge answered for another attempt")
-    bulk.write(conn, _SQL["close_attempts"], [(key, *_moves(result), True)])
+    disabled = endpoints.disabled_among(conn, [lane])
+    bulk.write(conn, _SQL["close_attempts"], [(key, *_moves(result, lane, disabled), True)])
     took = max(0, min(now, leased_until) - claimed_at) * _MICROSECOND
     known = replace(result, started_at=from_micros(claimed_at), took=took, verdict=Verdict.INTERRUPTED)
     bulk.write(conn, _SQL["add_attempts"], [_attempt(key, asked_by, known)])
@@ -244,10 +260,20 @@ def park(conn: sqlite3.Connection, *, now: datetime, book: Book) -> tuple[int, i
     parked = DELIVERY[DeliveryStatus.PENDING][DeliverySignal.PARK].value
     pending = DELIVERY[DeliveryStatus.PARKED][DeliverySignal.RESUME].value
     due_at = to_micros(now)
+    book = replace(book, disabled=endpoints.all_disabled(conn))
     waiting = conn.execute(_SQL["waiting"]).fetchall()
     kept = conn.execute(_SQL["parked"]).fetchall()
-    gone = [(parked, why, key) for key, endpoint in waiting if (why := parked_because(endpoint, book))]
-    back = [(pending, due_at, key) for key, endpoint in kept if not parked_because(endpoint, book)]
-    conn.executemany(_SQL["park"], gone)
+    gone = [
+        (parked, why, True, key)
+        for key, endpoint, lane in waiting
+        if lane not in book.disabled and (why := parked_because(endpoint, lane, book))
+    ]
+    stuck = [
+        (parked, parked_because(endpoint, lane, book), False, key)
+        for key, endpoint, lane in kept
+        if lane in book.disabled
+    ]
+    back = [(pending, due_at, key) for key, endpoint, lane in kept if not parked_because(endpoint, lane, book)]
+    conn.executemany(_SQL["park"], [*gone, *stuck])
     conn.executemany(_SQL["resume"], back)
     return len(gone), len(back)

@@ -5,7 +5,7 @@ Rule: a watch ends and its message is made in the same transaction, or neither h
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from notifier.ids import GenerationId, ProviderName
 from notifier.lifecycle import WATCH, WatchSignal
 from notifier.model import Book, DeliveryStatus, Kind, OpenGeneration, Owed, SeenGeneration, State, Watch
 from notifier.store.base import Recorded
-from notifier.store.sqlite import bulk, rows
+from notifier.store.sqlite import bulk, endpoints, rows
 from notifier.store.sqlite.rows import SQL, WatchRow
 
 #: What a kind of message says of its watch.
@@ -111,9 +111,9 @@ def end_many(conn: sqlite3.Connection, ending: Sequence[Ended], terms: Terms) ->
     if not ending:
         return []
     bulk.write(conn, SQL["end_watches"], [(key, _ended(watch, cause), terms.micros) for key, watch, cause in ending])
+    book = replace(terms.book, disabled=endpoints.disabled_among(conn, {watch.lane for _, watch, _ in ending}))
     owed = [
-        owe(watch, cause.seen, cause.kind, now=terms.now, book=terms.book, reason=cause.reason)
-        for _, watch, cause in ending
+        owe(watch, cause.seen, cause.kind, now=terms.now, book=book, reason=cause.reason) for _, watch, cause in ending
     ]
     there = set(bulk.read(conn, SQL["made_already"], {"messages": bulk.listed([each.message_id for each in owed])}))
     new = [each.message_id not in there for each in owed]
@@ -140,4 +140,5 @@ def _delivery(key: int, owed: Owed, terms: Terms) -> tuple[Any, ...]:
         owed.reason,
         terms.micros,
         to_micros(terms.now + owed.wait) if pending else None,
+        owed.resumes,
     )

@@ -8,6 +8,7 @@ unique and never changes: nothing is met twice and nothing is skipped, however m
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from notifier.ids import GenerationId, MessageId, ProviderName, WatchId
 from notifier.lifecycle import DELIVERY, WATCH, DeliverySignal, WatchSignal
 from notifier.model import Book, DeliveryStatus, WatchStatus
 from notifier.store.base import Cancelled, Mark, Redelivered, Selection, WatchChoice
-from notifier.store.sqlite import bulk, rows
+from notifier.store.sqlite import bulk, endpoints, rows
 from notifier.store.sqlite.statements import statements
 
 _SQL: Final = statements("redelivery")
@@ -71,14 +72,16 @@ def ask_again(
     """Make those of `keys` due that may be; the answer goes on at `mark`."""
     taken: list[tuple[int, str, int]] = []
     refused: Counter[str] = Counter()
-    for key, word, endpoint, leased, has_body in bulk.read(conn, _SQL["standing"], {"keys": bulk.listed(keys)}):
+    found = bulk.read(conn, _SQL["standing"], {"keys": bulk.listed(keys)})
+    book = replace(book, disabled=endpoints.disabled_among(conn, {row[3] for row in found}))
+    for key, word, endpoint, lane, leased, has_body in found:
         status = DeliveryStatus(word)
         again = DELIVERY[status].get(DeliverySignal.REDELIVER)
         if again is None:
             refused["being sent now" if leased else "still pending, it goes out by itself"] += 1
         elif selection.statuses and status not in selection.statuses:
             continue
-        elif why := parked_because(endpoint, book):
+        elif why := parked_because(endpoint, lane, book):
             refused[why] += 1
         elif not has_body:
             refused["its body is not kept any more"] += 1

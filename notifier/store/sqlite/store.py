@@ -12,7 +12,8 @@ from typing import Final
 import anyio.to_thread
 
 from notifier.clock import to_micros
-from notifier.ids import MessageId, ProviderName, WatchId, WorkerId
+from notifier.delivery.standing import Change
+from notifier.ids import Lane, MessageId, ProviderName, WatchId, WorkerId
 from notifier.model import (
     AttemptResult,
     Book,
@@ -23,6 +24,7 @@ from notifier.model import (
     WatchRequest,
 )
 from notifier.store.base import (
+    Announce,
     Cancelled,
     Ending,
     Exchange,
@@ -32,8 +34,9 @@ from notifier.store.base import (
     Selection,
     Slots,
     WatchChoice,
+    silent,
 )
-from notifier.store.sqlite import checkpoints, connection, deliveries, polling, redelivery, trouble, watches
+from notifier.store.sqlite import checkpoints, connection, deliveries, endpoints, polling, redelivery, trouble, watches
 from notifier.store.sqlite.reports import SqliteReports
 from notifier.store.sqlite.statements import statements
 from notifier.store.sqlite.writer import Writer
@@ -78,10 +81,16 @@ class SqliteStore(SqliteReports):
         return await self.writer.run(lambda conn: polling.end(conn, endings, now=now, book=book))
 
     async def exchange(
-        self, owner: WorkerId, results: Sequence[AttemptResult], slots: Slots, *, now: datetime
+        self,
+        owner: WorkerId,
+        results: Sequence[AttemptResult],
+        slots: Slots,
+        *,
+        now: datetime,
+        announce: Announce = silent,
     ) -> Exchange:
         return await self.writer.run(
-            lambda conn: deliveries.exchange(conn, self._turns, owner, results, slots, now=now)
+            lambda conn: deliveries.exchange(conn, self._turns, owner, results, slots, now=now, announce=announce)
         )
 
     async def free_leases(
@@ -98,6 +107,20 @@ class SqliteStore(SqliteReports):
 
     async def park_deliveries(self, *, now: datetime, book: Book) -> tuple[int, int]:
         return await self.writer.run(lambda conn: deliveries.park(conn, now=now, book=book))
+
+    async def disable_endpoint(self, lane: Lane, *, now: datetime, reason: str, announce: Announce = silent) -> Change:
+        return await self.writer.run(lambda conn: endpoints.disable(conn, lane, reason, announce, now=now))
+
+    async def enable_endpoint(self, lane: Lane, *, now: datetime, announce: Announce = silent) -> Change:
+        while await self.writer.run(lambda conn: endpoints.park_waiting(conn, lane)):
+            pass  # in small transactions first, so that the last one is small too
+        return await self.writer.run(lambda conn: endpoints.enable(conn, lane, announce, now=now))
+
+    async def park_disabled(self) -> int:
+        parked = 0
+        while some := await self.writer.run(endpoints.park_next):
+            parked += some
+        return parked
 
     async def messages_like(self, beginning: str) -> Sequence[MessageId]:
         return await self._read(lambda conn: redelivery.messages_like(conn, beginning))
