@@ -42,7 +42,7 @@ from notifier.polling.poller import Poller
 from notifier.providers.client import ProviderClient
 from notifier.providers.registry import codec
 from notifier.settings import Settings
-from notifier.store.base import Counts
+from notifier.store.base import Counts, silent
 from notifier.store.sqlite import open_store
 from notifier.ticks import Metronome
 from notifier.transport import AiohttpTransport
@@ -153,6 +153,7 @@ class Daemon:
             clock=self._clock,
             noise=lambda: secrets.token_bytes(16),
             farewell=self._poller.farewell,
+            announce=silent,
             deliveries=owed,
             health=self.health,
         )

@@ -8,10 +8,11 @@ Refuses to decide what may move: that is asked of `lifecycle`, inside the store.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
-from typing import Any, Final, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol, TypeVar
 
 import anyio
 import orjson
@@ -20,17 +21,19 @@ import structlog
 from notifier import telemetry
 from notifier.bell import Bell
 from notifier.clock import Clock, iso
+from notifier.delivery.addresses import normalise_url, origin
 from notifier.delivery.dispatcher import Posts
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.payload import CONTENT_TYPE
+from notifier.delivery.standing import Change
 from notifier.delivery.verdict import explain, judge
 from notifier.errors import DeskError, NotNow, NotThere, StoreUnavailable, WrongWords
 from notifier.health import Health
-from notifier.ids import GenerationId, MessageId, ProviderName, WatchId, trial_message_id
+from notifier.ids import GenerationId, Lane, MessageId, ProviderName, WatchId, trial_message_id
 from notifier.intake.text import did_you_mean, printable
 from notifier.model import Claim, Verdict
 from notifier.settings import EndpointSettings
-from notifier.store.base import Cancelled, DeskStore, Mark, Redelivered, Selection, WatchChoice
+from notifier.store.base import Announce, Cancelled, DeskStore, EndpointStore, Mark, Redelivered, Selection, WatchChoice
 
 _log = structlog.get_logger()
 T = TypeVar("T", bound=str)
@@ -62,18 +65,32 @@ class Tested:
     head: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switched:
+    """What came of enabling or disabling."""
+
+    change: Change
+    #: When the oldest message was owed that is still kept back; None where none is, and after disabling.
+    parked_since: datetime | None
+
+
+class Store(DeskStore, EndpointStore, Protocol):
+    """All that the desk works with."""
+
+
 class Desk:
     """`farewell` is told of each generation that nobody watches any more."""
 
     def __init__(
         self,
-        store: DeskStore,
+        store: Store,
         sender: Posts,
         endpoints: Callable[[], Endpoints],
         *,
         clock: Clock,
         noise: Callable[[], bytes],
         farewell: Callable[[ProviderName, GenerationId], None],
+        announce: Announce,
         deliveries: Bell,
         health: Health,
     ) -> None:
@@ -84,8 +101,18 @@ class Desk:
         #: Random bytes, for the ID of a test message.
         self._noise = noise
         self._farewell = farewell
+        self._announce = announce
         self._deliveries = deliveries
         self._health = health
+
+    @contextmanager
+    def _store_watched(self) -> Iterator[None]:
+        """Whoever meets a store that cannot write says so to everybody."""
+        try:
+            yield
+        except StoreUnavailable as error:
+            self._health.store_failed(error)
+            raise
 
     # ---- again ----
     async def redeliver(self, selection: Selection) -> Tally:
@@ -94,14 +121,11 @@ class Desk:
         NotThere where a message, a generation or an endpoint leads to nothing; NotNow where one message may not be
         asked for now. StoreUnavailable says how many were taken before.
         """
-        try:
+        with self._store_watched():
             if selection.message is not None:
                 found = await self._store.messages_like(selection.message)
                 selection = replace(selection, message=_only(found, selection.message, "message"))
             tally = await self._walk(selection)
-        except StoreUnavailable as error:
-            self._health.store_failed(error)
-            raise
         if selection.message is not None and tally.refused:
             raise NotNow(f"Message {selection.message} is not sent again: {next(iter(tally.refused))}.")
         if not tally.taken and not tally.refused:
@@ -150,21 +174,57 @@ class Desk:
 
         NotThere where there is none; NotNow where all of them have ended.
         """
-        try:
+        with self._store_watched():
             if choice.watch is not None:
                 found = await self._store.watches_like(choice.watch)
                 choice = replace(choice, watch=_only(found, choice.watch, "watch"))
             with anyio.CancelScope(shield=True):  # what is committed is told to the poller, whoever went away meanwhile
                 answer = await self._store.cancel_watches(choice, now=self._clock.now())
-        except StoreUnavailable as error:
-            self._health.store_failed(error)
-            raise
         for provider, generation in answer.left:
             self._farewell(provider, generation)
         if not answer.cancelled:
             raise _nothing_open(choice, answer)
         _log.info(telemetry.WATCHES_CANCELLED, count=answer.cancelled, **_named(choice))
         return answer
+
+    # ---- in and out of use ----
+    async def enable(self, name: str) -> Switched:
+        """Put an endpoint, or an origin of callback URLs, into use again: what is owed from now on flows, at once.
+
+        NotThere where the configuration has no such endpoint.
+        """
+        lane = self._lane(name)
+        with self._store_watched():
+            change = await self._store.enable_endpoint(lane, now=self._clock.now(), announce=self._announce)
+            since = await self._store.parked_since(lane)
+        return self._switched(change, since)
+
+    async def disable(self, name: str, reason: str) -> Switched:
+        """Take an endpoint, or an origin, out of use: what it is owed is kept back until a person asks for it."""
+        lane = self._lane(name)
+        why = reason or "a person disabled it"
+        with self._store_watched():
+            change = await self._store.disable_endpoint(
+                lane, now=self._clock.now(), reason=why, announce=self._announce
+            )
+        return self._switched(change, None)
+
+    def _lane(self, name: str) -> Lane:
+        if "://" in name:
+            try:
+                return Lane(origin(normalise_url(name)))
+            except ValueError as error:
+                raise WrongWords(f"{printable(name, 100)}: {error}") from error
+        known = self._endpoints().named
+        if name not in known:
+            raise _unknown_endpoint(name, known)
+        return known[name].lane
+
+    def _switched(self, change: Change, since: datetime | None) -> Switched:
+        self._deliveries.ring()
+        if change.event:
+            _log.warning(change.event, endpoint=change.after.lane, reason=change.after.reason, parked=change.parked)
+        return Switched(change=change, parked_since=since)
 
     # ---- tried out ----
     async def test(self, name: str) -> Tested:

@@ -16,8 +16,8 @@ from aiohttp import web
 
 from notifier import __version__, telemetry
 from notifier.api import asked
-from notifier.clock import Clock
-from notifier.desk import Desk, Tally
+from notifier.clock import Clock, iso
+from notifier.desk import Desk, Switched, Tally
 from notifier.errors import DeskError, NotifierError, NotNow, NotThere, StoreUnavailable
 from notifier.intake.text import printable
 from notifier.model import Verdict
@@ -48,6 +48,8 @@ def application(desk: Desk, *, clock: Clock, store: str) -> web.Application:
             web.post("/v1/redeliver", routes.redeliver),
             web.post("/v1/recover", routes.recover),
             web.post("/v1/cancel", routes.cancel),
+            web.post("/v1/endpoints/{name}/enable", routes.enable),
+            web.post("/v1/endpoints/{name}/disable", routes.disable),
             web.post("/v1/endpoints/{name}/test", routes.test),
         ]
     )
@@ -87,6 +89,14 @@ class _Routes:
         done = await self._desk.cancel(asked.cancellation(await request.read()))
         return _answer({"cancelled": done.cancelled, "ended": done.ended})
 
+    async def enable(self, request: web.Request) -> web.Response:
+        asked.nothing(await request.read())
+        return _answer(_switched(await self._desk.enable(request.match_info["name"])))
+
+    async def disable(self, request: web.Request) -> web.Response:
+        why = asked.reason(await request.read())
+        return _answer(_switched(await self._desk.disable(request.match_info["name"], why)))
+
     async def test(self, request: web.Request) -> web.Response:
         asked.nothing(await request.read())
         tested = await self._desk.test(request.match_info["name"])
@@ -104,6 +114,18 @@ class _Routes:
 
 def _tally(tally: Tally) -> Mapping[str, Any]:
     return {"taken": tally.taken, "refused": tally.refused}
+
+
+def _switched(switched: Switched) -> Mapping[str, Any]:
+    change = switched.change
+    return {
+        "endpoint": change.after.lane,
+        "was": change.before.state,
+        "state": change.after.state,
+        "reason": change.after.reason,
+        "parked": change.parked,
+        "parked_since": None if switched.parked_since is None else iso(switched.parked_since),
+    }
 
 
 def _answer(content: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> web.Response:

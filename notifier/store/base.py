@@ -326,6 +326,10 @@ class DeskStore(Protocol):
         """The same of watches."""
         ...
 
+    async def parked_since(self, lane: Lane) -> datetime | None:
+        """When the oldest message was owed that is parked for this lane; None where none is."""
+        ...
+
     async def redeliver_some(
         self, selection: Selection, *, mark: Mark | None, most: int, now: datetime, book: Book
     ) -> Redelivered:
