@@ -28,6 +28,7 @@ from notifier.config import known, known_to_drop, needs_restart
 from notifier.delivery.addresses import Address, refusal
 from notifier.delivery.dispatcher import Dispatcher
 from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.keeper import Keeper
 from notifier.delivery.sender import Sender
 from notifier.desk import Desk
 from notifier.errors import ConfigError, Fault, StoreUnavailable
@@ -42,7 +43,7 @@ from notifier.polling.poller import Poller
 from notifier.providers.client import ProviderClient
 from notifier.providers.registry import codec
 from notifier.settings import Settings
-from notifier.store.base import Counts, silent
+from notifier.store.base import Counts
 from notifier.store.sqlite import open_store
 from notifier.ticks import Metronome
 from notifier.transport import AiohttpTransport
@@ -82,7 +83,7 @@ class Daemon:
         self._settings = settings
         self._known = known(settings)
         self._known_to_drop = known_to_drop(settings)
-        self._endpoints = Endpoints(settings.endpoints, settings.callbacks)
+        self._endpoints = Endpoints(settings.endpoints, settings.callbacks, operator=settings.operator)
 
     # ---- its life ----
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -114,10 +115,14 @@ class Daemon:
         sender = Sender(open_wire=named, guarded_wire=guarded)
         owed, self._housekeeping, self._rescan = Bell(), Bell(), Bell()
         self._reread = Bell()
+        self._keeper = Keeper(
+            store, self._endpoints, clock=self._clock, health=self.health, token=lambda: secrets.token_hex(26)
+        )
         self._dispatcher = Dispatcher(
             store,
             sender,
             self._endpoints,
+            keeper=self._keeper,
             owner=WorkerId(f"run_{secrets.token_hex(8)}"),
             clock=self._clock,
             chance=random.random,
@@ -150,10 +155,10 @@ class Daemon:
             store,
             sender,
             lambda: self._endpoints,
+            self._keeper,
             clock=self._clock,
             noise=lambda: secrets.token_bytes(16),
             farewell=self._poller.farewell,
-            announce=silent,
             deliveries=owed,
             health=self.health,
         )

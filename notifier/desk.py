@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any, Final, Protocol, TypeVar
+from datetime import timedelta
+from typing import Any, Final, TypeVar
 
 import anyio
 import orjson
@@ -24,6 +24,7 @@ from notifier.clock import Clock, iso
 from notifier.delivery.addresses import normalise_url, origin
 from notifier.delivery.dispatcher import Posts
 from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.keeper import Keeper
 from notifier.delivery.payload import CONTENT_TYPE
 from notifier.delivery.standing import Change
 from notifier.delivery.verdict import explain, judge
@@ -33,7 +34,7 @@ from notifier.ids import GenerationId, Lane, MessageId, ProviderName, WatchId, t
 from notifier.intake.text import did_you_mean, printable
 from notifier.model import Claim, Verdict
 from notifier.settings import EndpointSettings
-from notifier.store.base import Announce, Cancelled, DeskStore, EndpointStore, Mark, Redelivered, Selection, WatchChoice
+from notifier.store.base import Cancelled, DeskStore, Mark, Redelivered, Selection, WatchChoice
 
 _log = structlog.get_logger()
 T = TypeVar("T", bound=str)
@@ -65,43 +66,30 @@ class Tested:
     head: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Switched:
-    """What came of enabling or disabling."""
-
-    change: Change
-    #: When the oldest message was owed that is still kept back; None where none is, and after disabling.
-    parked_since: datetime | None
-
-
-class Store(DeskStore, EndpointStore, Protocol):
-    """All that the desk works with."""
-
-
 class Desk:
     """`farewell` is told of each generation that nobody watches any more."""
 
     def __init__(
         self,
-        store: Store,
+        store: DeskStore,
         sender: Posts,
         endpoints: Callable[[], Endpoints],
+        keeper: Keeper,
         *,
         clock: Clock,
         noise: Callable[[], bytes],
         farewell: Callable[[ProviderName, GenerationId], None],
-        announce: Announce,
         deliveries: Bell,
         health: Health,
     ) -> None:
         self._store = store
         self._sender = sender
         self._endpoints = endpoints
+        self._keeper = keeper
         self._clock = clock
         #: Random bytes, for the ID of a test message.
         self._noise = noise
         self._farewell = farewell
-        self._announce = announce
         self._deliveries = deliveries
         self._health = health
 
@@ -188,26 +176,22 @@ class Desk:
         return answer
 
     # ---- in and out of use ----
-    async def enable(self, name: str) -> Switched:
+    async def enable(self, name: str) -> Change:
         """Put an endpoint, or an origin of callback URLs, into use again: what is owed from now on flows, at once.
 
         NotThere where the configuration has no such endpoint.
         """
         lane = self._lane(name)
         with self._store_watched():
-            change = await self._store.enable_endpoint(lane, now=self._clock.now(), announce=self._announce)
-            since = await self._store.parked_since(lane)
-        return self._switched(change, since)
+            change = await self._keeper.enable(lane)
+        self._deliveries.ring()
+        return change
 
-    async def disable(self, name: str, reason: str) -> Switched:
+    async def disable(self, name: str, reason: str) -> Change:
         """Take an endpoint, or an origin, out of use: what it is owed is kept back until a person asks for it."""
         lane = self._lane(name)
-        why = reason or "a person disabled it"
         with self._store_watched():
-            change = await self._store.disable_endpoint(
-                lane, now=self._clock.now(), reason=why, announce=self._announce
-            )
-        return self._switched(change, None)
+            return await self._keeper.disable(lane, reason or "a person disabled it")
 
     def _lane(self, name: str) -> Lane:
         if "://" in name:
@@ -219,12 +203,6 @@ class Desk:
         if name not in known:
             raise _unknown_endpoint(name, known)
         return known[name].lane
-
-    def _switched(self, change: Change, since: datetime | None) -> Switched:
-        self._deliveries.ring()
-        if change.event:
-            _log.warning(change.event, endpoint=change.after.lane, reason=change.after.reason, parked=change.parked)
-        return Switched(change=change, parked_since=since)
 
     # ---- tried out ----
     async def test(self, name: str) -> Tested:

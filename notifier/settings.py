@@ -135,6 +135,8 @@ class Settings:
     providers: Mapping[str, ProviderSettings]
     endpoints: Mapping[str, EndpointSettings]
     callbacks: CallbackSettings | None
+    #: Name of the endpoint that is told how the others stand.
+    operator: str | None = None
     watches: tuple[WatchRequest, ...]
     #: Globs.
     watch_files: tuple[str, ...]

@@ -85,9 +85,16 @@ class Upkeep:
             self._health.well(STORE)
             _log.info(telemetry.STORE_RECOVERED)
         await self._leases.free_lapsed()
+        await self._park()
         await self._expire()
         await self._checkpoint()
         await self._clear_away()
+
+    async def _park(self) -> None:
+        """Keep back what was still to be kept back when its endpoint was disabled. Nothing of it goes out meanwhile."""
+        if count := await self._store.park_disabled():
+            note = "their endpoints are disabled; `notifier endpoints` says which and why"
+            _log.warning(telemetry.DELIVERIES_PARKED, count=count, note=note)
 
     async def _checkpoint(self) -> None:
         """Shorten the store's log. One that cannot be moved grows, and stops nobody yet."""

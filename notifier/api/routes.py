@@ -17,7 +17,8 @@ from aiohttp import web
 from notifier import __version__, telemetry
 from notifier.api import asked
 from notifier.clock import Clock, iso
-from notifier.desk import Desk, Switched, Tally
+from notifier.delivery.standing import Change
+from notifier.desk import Desk, Tally
 from notifier.errors import DeskError, NotifierError, NotNow, NotThere, StoreUnavailable
 from notifier.intake.text import printable
 from notifier.model import Verdict
@@ -116,15 +117,14 @@ def _tally(tally: Tally) -> Mapping[str, Any]:
     return {"taken": tally.taken, "refused": tally.refused}
 
 
-def _switched(switched: Switched) -> Mapping[str, Any]:
-    change = switched.change
+def _switched(change: Change) -> Mapping[str, Any]:
     return {
         "endpoint": change.after.lane,
         "was": change.before.state,
         "state": change.after.state,
         "reason": change.after.reason,
         "parked": change.parked,
-        "parked_since": None if switched.parked_since is None else iso(switched.parked_since),
+        "oldest": None if change.oldest is None else iso(change.oldest),
     }
 
 

@@ -112,6 +112,17 @@ def list_(
     list_generations(config, everything=all_, limit=limit, most=LIST_MOST)
 
 
+@app.command()
+def endpoints(config: Config = DEFAULT_CONFIG) -> None:
+    """List how each endpoint stands: working, failing or disabled.
+
+    With it: since when, what waits for it, and what is parked.
+    """
+    from notifier.cli.endpoints import list_endpoints
+
+    list_endpoints(config)
+
+
 # An ID may begin with a dash: what is not an option of ours is taken as it stands, with or without `--` before it.
 @app.command(context_settings={"ignore_unknown_options": True})
 def show(

@@ -112,9 +112,9 @@ def enable(
     typer.echo(
         f"Endpoint {lane} is in use." if was == "disabled" else f"Endpoint {lane} was not disabled: it is {was}."
     )
-    if answer["parked_since"]:
+    if answer["oldest"]:
         kept = _number(answer["parked"], "message is", "messages are")
-        typer.echo(f"{kept} kept back; this sends them: notifier recover {lane} --since {answer['parked_since']}")
+        typer.echo(f"{kept} kept back; this sends them: notifier recover {lane} --since {answer['oldest']}")
 
 
 def disable(

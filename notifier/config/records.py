@@ -40,6 +40,7 @@ def settings_from(shape: ConfigShape, *, source: str) -> Settings:
         providers={name: _provider(name, each) for name, each in shape.providers.items()},
         endpoints={name: _endpoint(name, each) for name, each in shape.endpoints.items()},
         callbacks=CallbackSettings(secret=callbacks.secret, allow=tuple(callbacks.allow)) if callbacks else None,
+        operator=None if shape.operator is None else str(shape.operator),
         watches=(),
         # The directory's own name is no pattern.
         watch_files=tuple(absolute(pattern, File(glob.escape(str(base)))) for pattern in shape.watch_files),
@@ -129,6 +130,8 @@ def faults_between(shape: ConfigShape, document: Document) -> Iterator[Fault]:
     if not shape.endpoints and shape.callbacks is None:
         message = "Nobody would be called: add an endpoint below endpoints:, or a callbacks: section."
         yield fault(("endpoints",), message)
+    if shape.operator is not None and shape.operator not in shape.endpoints:
+        yield fault(("operator",), _unknown("Endpoint", shape.operator, shape.endpoints))
     if shape.drop:
         yield from (fault(("drop", *path), message) for path, message in _drop_faults(shape.drop, shape))
 

@@ -169,6 +169,10 @@ class ConfigShape(_Section):
     callbacks: CallbacksShape | None = Field(
         default=None, description="For watches that bring a callback_url of their own."
     )
+    operator: Annotated[str | None, Text("the name of an endpoint")] = Field(
+        default=None,
+        description="The endpoint that is told when another one fails, is disabled or is well again.",
+    )
     watches: Any = Field(default=None, description="A list of watches, written here.")
     watch_files: Annotated[
         list[Annotated[str, FilePath("the path of watch files; * and ? are wildcards")]], BeforeValidator(_empty_list)

@@ -22,6 +22,7 @@ from notifier.budget import TokenBucket
 from notifier.clock import Clock
 from notifier.delivery import schedule
 from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.keeper import Keeper
 from notifier.delivery.verdict import judge
 from notifier.errors import StoreUnavailable
 from notifier.health import Health, Pulse
@@ -55,6 +56,7 @@ class Dispatcher:
         sender: Posts,
         endpoints: Endpoints,
         *,
+        keeper: Keeper,
         owner: WorkerId,
         clock: Clock,
         chance: Callable[[], float],
@@ -65,6 +67,7 @@ class Dispatcher:
         self._store = store
         self._sender = sender
         self._endpoints = endpoints
+        self._keeper = keeper
         self._owner = owner
         self._clock = clock
         self._chance = chance
@@ -85,6 +88,7 @@ class Dispatcher:
     def apply(self, endpoints: Endpoints) -> None:
         """Use these from the next attempt on."""
         self._endpoints = endpoints
+        self._keeper.apply(endpoints)
         self._bell.ring()
 
     def stop_taking(self) -> None:
@@ -98,8 +102,10 @@ class Dispatcher:
     async def hand_back(self) -> None:
         """The last write: what finished is recorded, what is still open is interrupted and due at once."""
         now = self._clock.now()
-        await self._store.exchange(self._owner, self._finished, _none(), now=now)
+        announce = self._keeper.announcing(now)
+        exchange = await self._store.exchange(self._owner, self._finished, _none(), now=now, announce=announce)
         self._finished = []
+        self._keeper.tell(exchange.changed)
         await self._free(lapsed_only=False)
 
     async def free_lapsed(self) -> int:
@@ -116,6 +122,7 @@ class Dispatcher:
     # ---- the loop ----
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. Started once the attempts that the last run left open are interrupted."""
+        await self._keeper.begin()
         await self._free(lapsed_only=False)
         async with anyio.create_task_group() as posts:
             task_status.started()
@@ -128,7 +135,9 @@ class Dispatcher:
         now = self._clock.now()
         results, self._finished = self._finished, []
         try:
-            exchange = await self._store.exchange(self._owner, results, self._slots(), now=now)
+            exchange = await self._store.exchange(
+                self._owner, results, self._slots(), now=now, announce=self._keeper.announcing(now)
+            )
         except StoreUnavailable as error:
             self._finished = results + self._finished
             self._health.store_failed(error)
@@ -136,6 +145,7 @@ class Dispatcher:
                 self._idle.set()  # nobody stays for a store that cannot write: what finished is made again
             await self._health.wait_for_store(LONGEST_WAIT)
             return 0
+        self._keeper.tell(exchange.changed)
         for claim in exchange.claims:
             self._begin(posts, claim)
         if not self._taking and not self._finished and not self._in_flight.total():

@@ -48,12 +48,10 @@ def notice(change: Change, operator: EndpointSettings | None, *, now: datetime, 
 
 
 def _body(change: Change, now: datetime) -> bytes:
-    """Of an endpoint that is well again it says what it was: why, since when, after how many failures."""
-    after = change.after
-    told = after if after.failures or after.reason else change.before
+    told = change.telling
     data = {
-        "endpoint": after.lane,
-        "state": after.state,
+        "endpoint": change.after.lane,
+        "state": change.after.state,
         "reason": told.reason,
         "failing_since": None if told.first_failure is None else iso(told.first_failure),
         "failures": told.failures,

@@ -116,11 +116,18 @@ class Change:
     after: Standing
     #: Deliveries that are kept back, those included that are going to be because of this.
     parked: int
+    #: When the first was made of those that are kept back by now and do not go on by themselves; None without any.
+    oldest: datetime | None = None
 
     @property
     def event(self) -> str:
         """What it is called in the log and in what the operator gets; empty where the state is the same."""
         return "" if self.before.state is self.after.state else _EVENTS[self.after.state]
+
+    @property
+    def telling(self) -> Standing:
+        """The one that says why: of an endpoint that is well again, what it was."""
+        return self.before if self.after.state is EndpointState.WORKING else self.after
 
 
 _EVENTS: Final = {

@@ -203,6 +203,8 @@ class EndpointLine:
     pending: int
     #: Deliveries that are kept back.
     parked: int
+    #: When the first was made of those that do not go on by themselves; None where there are none.
+    oldest: datetime | None = None
 
 
 class EndpointStore(Protocol):
@@ -324,10 +326,6 @@ class DeskStore(Protocol):
 
     async def watches_like(self, beginning: str) -> Sequence[WatchId]:
         """The same of watches."""
-        ...
-
-    async def parked_since(self, lane: Lane) -> datetime | None:
-        """When the oldest message was owed that is parked for this lane; None where none is."""
         ...
 
     async def redeliver_some(

@@ -290,14 +290,6 @@ async def test_a_watch_is_found_by_its_beginning(store: Store) -> None:
     assert await store.watches_like("wch_0") == []
 
 
-async def test_since_when_something_is_parked(store: Store) -> None:
-    """The oldest of one lane's; nothing where nothing is."""
-    for number in range(3):
-        await owe(store, f"g-{number}", now=NOW + number * SECOND, book=NOBODY)
-    assert await store.parked_since(Lane("studio")) == NOW
-    assert await store.parked_since(Lane("audit")) is None
-
-
 # ---- taken back ---------------------------------------------------------------------------------------------------
 async def test_a_cancelled_watch_is_owed_nothing(store: Store) -> None:
     """It ends by the table, nobody is told, and its generation is not polled any more."""

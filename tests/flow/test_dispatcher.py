@@ -1,6 +1,7 @@
 """Every due delivery attempted and every outcome written, on a real store, by a clock moved by hand."""
 
-from collections.abc import AsyncIterator, Mapping
+import itertools
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +28,7 @@ from hands import (
 from notifier.bell import Bell
 from notifier.delivery.dispatcher import LEASE_MARGIN, Dispatcher
 from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.keeper import Keeper
 from notifier.delivery.sender import Sender
 from notifier.delivery.signature import callback_secret
 from notifier.health import STORE, Health, Pulse
@@ -65,21 +67,25 @@ class Sending:
         await owe(self.store, *generations, at=self.clock.now(), endpoint=to)
 
 
-def policies(*endpoints: EndpointSettings, callbacks: CallbackSettings | None = None) -> Endpoints:
-    return Endpoints({each.identity: each for each in endpoints}, callbacks)
+def policies(
+    *endpoints: EndpointSettings, callbacks: CallbackSettings | None = None, operator: str | None = None
+) -> Endpoints:
+    return Endpoints({each.identity: each for each in endpoints}, callbacks, operator=operator)
 
 
 def dispatcher_on(port: Any, callbacks: Callbacks, endpoints: Endpoints, **more: Any) -> Dispatcher:
     wire = httpx.MockTransport(callbacks)
-    parts: Mapping[str, Any] = {
+    parts: dict[str, Any] = {
         "owner": WorkerId("worker-1"),
         "clock": callbacks.clock,
         "chance": lambda: 0.0,
         "bell": Bell(),
         "health": Health(),
         "pulse": Pulse("dispatcher", callbacks.clock, limit=25),
-    }
-    return Dispatcher(port, Sender(open_wire=wire, guarded_wire=wire), endpoints, **{**parts, **more})
+    } | more
+    tokens = (f"random{number}" for number in itertools.count(1))
+    keeper = Keeper(port, endpoints, clock=callbacks.clock, health=parts["health"], token=lambda: next(tokens))
+    return Dispatcher(port, Sender(open_wire=wire, guarded_wire=wire), endpoints, keeper=keeper, **parts)
 
 
 @asynccontextmanager

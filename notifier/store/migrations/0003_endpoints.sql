@@ -20,7 +20,7 @@ ALTER TABLE deliveries ADD COLUMN resumes INTEGER NOT NULL DEFAULT 0;
 UPDATE deliveries SET resumes = 1 WHERE status = 'parked';
 
 DROP INDEX deliveries_parked;
-CREATE INDEX deliveries_parked ON deliveries (lane, endpoint) WHERE status = 'parked';
+CREATE INDEX deliveries_parked ON deliveries (lane, resumes, created_at) WHERE status = 'parked';
 
 -- A message to the operator belongs to no watch. The column is made anew, because a NOT NULL cannot be taken back.
 ALTER TABLE deliveries ADD COLUMN about INTEGER REFERENCES watches (key);

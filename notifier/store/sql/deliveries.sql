@@ -49,10 +49,12 @@ WHERE lane IS NOT NULL AND EXISTS (
 AND NOT EXISTS (SELECT 1 FROM endpoints AS e WHERE e.lane = lanes.lane AND e.state = 'disabled');
 
 -- name: due_in_lane
--- Keys of one lane's longest overdue deliveries, after so many that are taken already.
+-- Keys of one lane's longest overdue deliveries, after so many that are taken already; none where it is disabled, whoever
+-- asks.
 SELECT json_group_array(key)
 FROM (SELECT key FROM deliveries
       WHERE status = 'pending' AND leased_until IS NULL AND lane = :lane AND due_at <= :now
+        AND NOT EXISTS (SELECT 1 FROM endpoints WHERE lane = :lane AND state = 'disabled')
       ORDER BY due_at, key LIMIT :most OFFSET :taken);
 
 -- name: lease

@@ -46,17 +46,20 @@ WHERE key IN (
     SELECT key FROM deliveries WHERE status = 'pending' AND leased_until IS NULL AND lane = ? LIMIT ?);
 
 -- name: count_parked
--- Deliveries of a lane that are kept back.
-SELECT count(*) FROM deliveries WHERE status = 'parked' AND lane = ?;
+-- Deliveries of a lane that are kept back, and when the first was made of those that do not go on by themselves.
+SELECT count(*), (SELECT min(created_at) FROM deliveries WHERE status = 'parked' AND lane = :lane AND resumes = 0)
+FROM deliveries WHERE status = 'parked' AND lane = :lane;
 
 -- name: count_waiting
 -- Deliveries of a lane that wait and that nobody works on.
 SELECT count(*) FROM deliveries WHERE status = 'pending' AND leased_until IS NULL AND lane = ?;
 
 -- name: owed_by_lane
--- What is owed to each lane, by status: waiting, in flight, and kept back.
-SELECT lane, 'pending', count(*) FROM deliveries WHERE status = 'pending' AND leased_until IS NULL GROUP BY lane
+-- What is owed to each lane, by status: waiting, in flight, and kept back; of these, when the first was made of those
+-- that do not go on by themselves.
+SELECT lane, 'pending', count(*), NULL FROM deliveries
+WHERE status = 'pending' AND leased_until IS NULL GROUP BY lane
 UNION ALL
-SELECT lane, 'pending', count(*) FROM deliveries WHERE leased_until IS NOT NULL GROUP BY lane
+SELECT lane, 'pending', count(*), NULL FROM deliveries WHERE leased_until IS NOT NULL GROUP BY lane
 UNION ALL
-SELECT lane, 'parked', count(*) FROM deliveries WHERE status = 'parked' GROUP BY lane;
+SELECT lane, 'parked', count(*), min(created_at) FILTER (WHERE resumes = 0) FROM deliveries WHERE status = 'parked' GROUP BY lane;

@@ -7,10 +7,6 @@ WHERE message_id >= :beginning AND message_id < :beginning || '~' ORDER BY messa
 -- Two watches at most whose ID begins like this; reads the whole table.
 SELECT id FROM watches WHERE id >= :beginning AND id < :beginning || '~' LIMIT 2;
 
--- name: parked_since
--- When the oldest of a lane's parked deliveries was owed.
-SELECT min(created_at) FROM deliveries WHERE status = 'parked' AND lane = :lane;
-
 -- name: last
 -- The newest delivery's key: a walk goes no further than what there was when it began.
 SELECT max(key) FROM deliveries;

@@ -5,7 +5,7 @@ Rule: a watch ends and its message is made in the same transaction, or neither h
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -111,7 +111,7 @@ def end_many(conn: sqlite3.Connection, ending: Sequence[Ended], terms: Terms) ->
     if not ending:
         return []
     bulk.write(conn, SQL["end_watches"], [(key, _ended(watch, cause), terms.micros) for key, watch, cause in ending])
-    book = replace(terms.book, disabled=endpoints.disabled_among(conn, {watch.lane for _, watch, _ in ending}))
+    book = endpoints.informed(conn, terms.book, {watch.lane for _, watch, _ in ending})
     owed = [
         owe(watch, cause.seen, cause.kind, now=terms.now, book=book, reason=cause.reason) for _, watch, cause in ending
     ]

@@ -7,6 +7,7 @@ not claimed meanwhile; what was parked because of it does not go on by itself.
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from notifier.delivery.notices import Notice
 from notifier.delivery.standing import Change, EndpointState, Standing, parked_reason
 from notifier.ids import Lane
 from notifier.lifecycle import DELIVERY, DeliverySignal
-from notifier.model import DeliveryStatus, Verdict
+from notifier.model import Book, DeliveryStatus, Verdict
 from notifier.store.base import Announce, EndpointLine
 from notifier.store.sqlite import bulk, rows
 from notifier.store.sqlite.statements import statements
@@ -49,11 +50,12 @@ def note(
 
 def _act(conn: sqlite3.Connection, before: Standing, after: Standing, announce: Announce, now: datetime) -> Change:
     """What follows from a new standing: deliveries are parked, the operator is told."""
-    (parked,) = conn.execute(_SQL["count_parked"], (after.lane,)).fetchone()
+    if after.state is EndpointState.DISABLED:
+        park_some(conn, after.lane, after.reason)
+    parked, oldest = conn.execute(_SQL["count_parked"], {"lane": after.lane}).fetchone()
     if after.state is EndpointState.DISABLED:
         parked += conn.execute(_SQL["count_waiting"], (after.lane,)).fetchone()[0]
-        park_some(conn, after.lane, after.reason)
-    change = Change(before=before, after=after, parked=parked)
+    change = Change(before=before, after=after, parked=parked, oldest=_moment(oldest))
     if (told := announce(change)) is not None:
         _owe(conn, told, now)
     return change
@@ -98,6 +100,11 @@ def disabled_among(conn: sqlite3.Connection, lanes: Iterable[str]) -> Mapping[La
     return dict(bulk.read(conn, _SQL["disabled_among"], {"lanes": bulk.listed(list(lanes))}))
 
 
+def informed(conn: sqlite3.Connection, book: Book, lanes: Iterable[Lane]) -> Book:
+    """`book` that knows which of these lanes are disabled now."""
+    return replace(book, disabled=disabled_among(conn, lanes))
+
+
 def all_disabled(conn: sqlite3.Connection) -> Mapping[Lane, str]:
     """Every disabled lane, and why."""
     return dict(conn.execute(_SQL["all_disabled"]).fetchall())
@@ -126,13 +133,17 @@ def report(conn: sqlite3.Connection) -> list[EndpointLine]:
     """Every lane of which anything is known or to which anything is owed, by name."""
     known = {each.lane: each for each in map(_standing, conn.execute(_SQL["all_standings"]))}
     owed: dict[tuple[str, str], int] = {}
-    for lane, status, count in conn.execute(_SQL["owed_by_lane"]):
+    oldest: dict[str, int] = {}
+    for lane, status, count, first in conn.execute(_SQL["owed_by_lane"]):
         owed[lane, status] = owed.get((lane, status), 0) + count
+        if first is not None:
+            oldest[lane] = first
     return [
         EndpointLine(
             standing=known.get(lane) or Standing(lane=lane),
             pending=owed.get((lane, DeliveryStatus.PENDING.value), 0),
             parked=owed.get((lane, DeliveryStatus.PARKED.value), 0),
+            oldest=_moment(oldest.get(lane)),
         )
         for lane in sorted({*known, *(Lane(lane) for lane, _ in owed)})
     ]

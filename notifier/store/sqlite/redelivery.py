@@ -12,9 +12,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from notifier.clock import from_micros, to_micros
+from notifier.clock import to_micros
 from notifier.delivery.payload import parked_because
-from notifier.ids import GenerationId, Lane, MessageId, ProviderName, WatchId
+from notifier.ids import GenerationId, MessageId, ProviderName, WatchId
 from notifier.lifecycle import DELIVERY, WATCH, DeliverySignal, WatchSignal
 from notifier.model import Book, DeliveryStatus, WatchStatus
 from notifier.store.base import Cancelled, Mark, Redelivered, Selection, WatchChoice
@@ -38,11 +38,6 @@ def _generations(conn: sqlite3.Connection, generation: str, provider: str | None
     asked = {"generation": generation, "provider": provider}
     found = bulk.read(conn, _SQL["generations"], asked)
     return bulk.listed(found or bulk.read(conn, _SQL["generations_without_case"], asked))
-
-
-def parked_since(conn: sqlite3.Connection, lane: Lane) -> datetime | None:
-    (micros,) = conn.execute(_SQL["parked_since"], {"lane": lane}).fetchone()
-    return None if micros is None else from_micros(micros)
 
 
 # ---- again --------------------------------------------------------------------------------------------------------

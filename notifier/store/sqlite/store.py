@@ -128,9 +128,6 @@ class SqliteStore(SqliteReports):
     async def watches_like(self, beginning: str) -> Sequence[WatchId]:
         return await self._read(lambda conn: redelivery.watches_like(conn, beginning))
 
-    async def parked_since(self, lane: Lane) -> datetime | None:
-        return await self._read(lambda conn: redelivery.parked_since(conn, lane))
-
     async def redeliver_some(
         self, selection: Selection, *, mark: Mark | None, most: int, now: datetime, book: Book
     ) -> Redelivered:

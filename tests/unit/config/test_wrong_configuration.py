@@ -117,6 +117,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
         '6: api.listen: "run/" is a directory. Write the path of a unix socket, e.g. /run/notifier/api.sock.',
     ),
     (GOOD + "api: {tokens: []}\n", '6: api.tokens: Unknown key "tokens". Known: listen.'),
+    (GOOD + "operator: studoi\n", '6: operator: Endpoint "studoi" is not configured. Did you mean "studio"?'),
     (GOOD + "endpoint: {}\n", '6: endpoint: Unknown key "endpoint". Did you mean "endpoints"?'),
     (
         GOOD.replace("luma:", "Luma:"),
