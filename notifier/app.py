@@ -21,7 +21,9 @@ import structlog
 from anyio.abc import TaskStatus
 
 from notifier import telemetry
-from notifier.api import Door, application, usual_place
+from notifier.api.door import Door
+from notifier.api.place import usual_place
+from notifier.api.routes import application
 from notifier.bell import Bell
 from notifier.clock import Clock, SystemClock
 from notifier.config import known, known_to_drop, needs_restart

@@ -8,7 +8,6 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import quote
 
 import orjson
 import structlog
@@ -16,6 +15,7 @@ from aiohttp import web
 
 from notifier import __version__, telemetry
 from notifier.api import asked
+from notifier.api.place import STORE_HEADER, mark_of
 from notifier.clock import Clock, iso
 from notifier.delivery.standing import Change
 from notifier.desk import Desk, Tally
@@ -28,8 +28,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: Bytes of a request's body, at most.
 LARGEST: Final = 64 * 1024
-#: A command that found this socket by its place says here which store it means.
-STORE_HEADER: Final = "notifier-store"
 #: The first row that fits counts.
 _STATUSES: Final = (
     (NotThere, HTTPStatus.NOT_FOUND),
@@ -57,20 +55,16 @@ def application(desk: Desk, *, clock: Clock, store: str) -> web.Application:
     return app
 
 
-def mark_of(store: str) -> str:
-    """A store's path as `STORE_HEADER` says it: whatever way leads there, in letters that a header may hold."""
-    return quote(os.fsencode(os.path.realpath(store)))
-
-
 class _Routes:
     def __init__(self, desk: Desk, clock: Clock, store: str) -> None:
         self._desk = desk
         self._clock = clock
         self._store = store
+        self._mark = mark_of(os.path.realpath(store))
 
     @web.middleware
     async def meant_for_us(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.headers.get(STORE_HEADER) not in (None, mark_of(self._store)):
+        if request.headers.get(STORE_HEADER) not in (None, self._mark):
             sentence = f"The daemon that answers here keeps another store, {self._store}: name yours with --socket."
             return _failed(HTTPStatus.MISDIRECTED_REQUEST, sentence)
         return await handler(request)

@@ -16,8 +16,7 @@ import httpx
 import orjson
 import typer
 
-from notifier.api.place import places_to_look
-from notifier.api.routes import STORE_HEADER, mark_of
+from notifier.api.place import STORE_HEADER, mark_of, places_to_look
 from notifier.cli.main import EX_CONFIG, EX_FAILED, EX_TEMPFAIL
 from notifier.config import read_listen_path, read_store_path
 from notifier.intake.text import printable
@@ -38,7 +37,7 @@ def ask(config: str, named: str | None, route: str, asked: Mapping[str, Any]) ->
         store = read_store_path(config, environ=os.environ)
         listen = read_listen_path(config, environ=os.environ)
         path = _answering([listen] if listen else places_to_look(store, os.environ))
-        headers = {STORE_HEADER: mark_of(store)}
+        headers = {STORE_HEADER: mark_of(os.path.realpath(store))}
     try:
         with httpx.Client(transport=httpx.HTTPTransport(uds=path), timeout=None) as client:  # noqa: S113  it works as long as it takes
             answer = client.post(f"http://notifier/v1/{route}", content=orjson.dumps(asked), headers=headers)
