@@ -117,14 +117,14 @@ class Daemon:
         sender = Sender(open_wire=named, guarded_wire=guarded)
         owed, self._housekeeping, self._rescan = Bell(), Bell(), Bell()
         self._reread = Bell()
-        self._keeper = Keeper(
+        self.keeper = Keeper(
             store, self._endpoints, clock=self._clock, health=self.health, token=lambda: secrets.token_hex(26)
         )
         self._dispatcher = Dispatcher(
             store,
             sender,
             self._endpoints,
-            keeper=self._keeper,
+            keeper=self.keeper,
             owner=WorkerId(f"run_{secrets.token_hex(8)}"),
             clock=self._clock,
             chance=random.random,
@@ -157,7 +157,7 @@ class Daemon:
             store,
             sender,
             lambda: self._endpoints,
-            self._keeper,
+            self.keeper,
             clock=self._clock,
             noise=lambda: secrets.token_bytes(16),
             farewell=self._poller.farewell,

@@ -4,6 +4,7 @@ A store that cannot write is asked again here, every 1 to 30 seconds, and everyo
 """
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Final, Protocol
 
 import anyio
@@ -26,6 +27,8 @@ _LONGEST_PROBE_WAIT: Final = 30.0
 #: Seconds that a run has for its first looks at what fell overdue while nobody looked.
 _FIRST_LOOKS: Final = 3600.0
 _CHECKPOINT: Final = "checkpoint"
+#: An origin that failed and was sent nothing more is remembered for so long.
+_ORIGINS_KEPT: Final = timedelta(days=30)
 #: Seconds; it reads a whole directory.
 _PRUNE_EVERY: Final = 3600.0
 
@@ -111,6 +114,7 @@ class Upkeep:
         if now < self._prune_at:
             return
         self._prune_at = now + _PRUNE_EVERY
+        await self._store.forget_endpoints(before=self._clock.now() - _ORIGINS_KEPT)
         if count := await self._prune():
             _log.info(telemetry.DROP_PRUNED, count=count)
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
-from notifier.delivery.addresses import normalise_url
+from notifier.delivery.addresses import normalise_url, origin
 from notifier.delivery.payload import TYPES
 from notifier.errors import WrongWords
-from notifier.ids import EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId
+from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
 from notifier.intake.quantity import parse_duration
 from notifier.intake.text import TextError, did_you_mean, printable, read_json
 from notifier.model import DeliveryStatus
@@ -45,11 +45,11 @@ def redelivery(body: bytes, *, now: datetime) -> Selection:
     return Selection(
         generation=_generation(asked),
         provider=_provider(asked),
-        endpoint=_endpoint(asked),
         type=_type(asked),
         statuses=_statuses(asked),
         since=since,
         until=until,
+        **_endpoint(asked),
     )
 
 
@@ -57,13 +57,13 @@ def recovery(body: bytes, *, now: datetime) -> Selection:
     """Everything owed to `endpoint` at or after `since` that never succeeded; with `include_filtered` that too."""
     asked = _read(body, ("endpoint", "since", "include_filtered"))
     endpoint, since = _endpoint(asked), _moment(asked, "since", now)
-    if endpoint is None or since is None:
+    if not endpoint or since is None:
         _refuse("A recovery needs an endpoint and since when.")
     filtered = asked.get("include_filtered", False)
     if not isinstance(filtered, bool):
         _refuse("include_filtered is true or false.")
     statuses = _OWED | {DeliveryStatus.FILTERED} if filtered else _OWED
-    return Selection(endpoint=endpoint, since=since, statuses=statuses)
+    return Selection(since=since, statuses=statuses, **endpoint)
 
 
 def cancellation(body: bytes) -> WatchChoice:
@@ -75,7 +75,7 @@ def cancellation(body: bytes) -> WatchChoice:
         return WatchChoice(watch=WatchId(_id(asked, "watch", _WATCH)))
     if "generation" not in asked:
         _refuse("Say which: watch, or generation.")
-    return WatchChoice(generation=_generation(asked), provider=_provider(asked), endpoint=_endpoint(asked))
+    return WatchChoice(generation=_generation(asked), provider=_provider(asked), **_endpoint(asked))
 
 
 def reason(body: bytes) -> str:
@@ -133,17 +133,19 @@ def _provider(asked: Mapping[str, Any]) -> ProviderName | None:
     return ProviderName(_text(asked, "provider")) if "provider" in asked else None
 
 
-def _endpoint(asked: Mapping[str, Any]) -> EndpointIdentity | None:
-    """A name, or a callback URL in its one form."""
+def _endpoint(asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A name, or a callback URL in its one form; a URL that goes no further than its origin is all of that origin."""
     if "endpoint" not in asked:
-        return None
+        return {}
     text = _text(asked, "endpoint")
     if "://" not in text:
-        return EndpointIdentity(text)
+        return {"endpoint": EndpointIdentity(text)}
     try:
-        return EndpointIdentity(normalise_url(text))
+        url = normalise_url(text)
     except ValueError as error:
         _refuse(f"endpoint: {error}")
+    whole = origin(url)
+    return {"lane": Lane(whole)} if url.removesuffix("/") == whole else {"endpoint": EndpointIdentity(url)}
 
 
 def _type(asked: Mapping[str, Any]) -> str | None:

@@ -36,6 +36,8 @@ def _endpoint(line: EndpointLine) -> Iterator[str]:
         yield f"  disabled since {iso(standing.disabled_at)}: {printable(standing.reason, 300)}"
     if standing.first_failure and standing.last_failure:
         yield f"  failing since {iso(standing.first_failure)}, last at {iso(standing.last_failure)}"
+    if standing.state is EndpointState.FAILING:
+        yield f"  why it is failing: {printable(standing.reason, 300)}"
     if standing.last_success:
         yield f"  last success {iso(standing.last_success)}"
     if standing.state is EndpointState.DISABLED:

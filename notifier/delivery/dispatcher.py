@@ -275,6 +275,13 @@ def _unmade(claim: Claim) -> AttemptResult:
     )
 
 
+def _about(claim: Claim) -> dict[str, str]:
+    """The generation it is about; a message to the operator is about none."""
+    if not claim.watch_id:
+        return {}
+    return {"generation": claim.generation, "provider": claim.provider, "watch": claim.watch_id}
+
+
 def _tell(claim: Claim, result: AttemptResult, steps: int) -> None:
     """The wide line: why did this not arrive?"""
     delivered = result.verdict is Verdict.DELIVERED
@@ -283,9 +290,7 @@ def _tell(claim: Claim, result: AttemptResult, steps: int) -> None:
         telemetry.DELIVERY_ATTEMPTED,
         message=claim.message_id,
         type=claim.type,
-        generation=claim.generation,
-        provider=claim.provider,
-        watch=claim.watch_id,
+        **_about(claim),
         endpoint=claim.lane,
         attempt=claim.number,
         trigger=claim.trigger.value,

@@ -248,6 +248,13 @@ class UpkeepStore(Protocol):
         """Park what waits for disabled lanes and nobody works on; how many. In small transactions."""
         ...
 
+    async def forget_endpoints(self, *, before: datetime) -> int:
+        """Forget origins of callback URLs whose last failure was before then; how many.
+
+        Disabled ones stay, and so does every configured endpoint: there are few.
+        """
+        ...
+
     async def probe(self, *, now: datetime) -> None:
         """Make one small durable write of no consequence: `StoreUnavailable` where the store cannot write now."""
         ...
@@ -265,6 +272,8 @@ class Selection:
     generation: GenerationId | None = None
     provider: ProviderName | None = None
     endpoint: EndpointIdentity | None = None
+    #: All that goes to one origin, or to one name.
+    lane: Lane | None = None
     type: str | None = None
     #: Any of these; empty is every status.
     statuses: frozenset[DeliveryStatus] = frozenset()
@@ -303,6 +312,8 @@ class WatchChoice:
     generation: GenerationId | None = None
     provider: ProviderName | None = None
     endpoint: EndpointIdentity | None = None
+    #: All that goes to one origin, or to one name.
+    lane: Lane | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

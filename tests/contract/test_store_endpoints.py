@@ -146,6 +146,43 @@ async def test_an_origin_is_kept_only_while_something_is_wrong_with_it(store: St
     assert list(await store.standings()) == []
 
 
+async def test_origins_that_failed_long_ago_are_forgotten(store: Store) -> None:
+    """Unless they are disabled; an endpoint of the configuration is never forgotten."""
+    other = Lane("https://other.example.com")
+    await store.disable_endpoint(other, now=NOW, reason="no more")
+    await owe(store, "g-1", endpoint=URL)
+    await owe(store, "g-2")
+    await take(store, *[outcome(claim, Verdict.RESET) for claim in (await take(store)).claims])
+    assert await store.forget_endpoints(before=NOW) == 0
+    assert await store.forget_endpoints(before=NOW + timedelta(microseconds=1)) == 1
+    assert (await standing(store, ORIGIN)).failures == 0
+    assert (await standing(store)).failures == 1
+    assert (await standing(store, other)).state is EndpointState.DISABLED
+
+
+async def test_endpoints_of_one_call_stand_each_for_itself(store: Store) -> None:
+    """One is gone, one fails, one succeeds; what changed is answered in the order of the results."""
+    names = ("slow", "studio", "audit", "ops")
+    for name in names:
+        await owe(store, f"to-{name}", endpoint=name, book=Book(events=dict.fromkeys(names), callbacks=True))
+    claims = {claim.lane: claim for claim in (await take(store)).claims}
+    results = [
+        outcome(claims[Lane("studio")], Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None),
+        outcome(claims[Lane("slow")], Verdict.TIMED_OUT),
+        outcome(claims[Lane("ops")]),
+        outcome(claims[Lane("audit")], Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None),
+    ]
+    answer = await take(store, *results)
+    assert [change.after.lane for change in answer.changed] == ["studio", "audit"]
+    found = [each.standing for each in await store.standings()]
+    assert [(each.lane, each.state.value, each.failures) for each in found] == [
+        ("audit", "disabled", 1),
+        ("ops", "working", 0),
+        ("slow", "working", 1),
+        ("studio", "disabled", 1),
+    ]
+
+
 # ---- 410 ----------------------------------------------------------------------------------------------------------
 async def test_gone_disables_a_configured_endpoint_and_parks_what_waits_for_it(store: Store) -> None:
     """The one that met it is ended; every other is kept, says why, and is due no more."""

@@ -184,6 +184,7 @@ async def test_a_generation_of_one_provider(store: Store) -> None:
 FILTERS: list[tuple[Selection, set[str]]] = [
     (Selection(), {"s-0", "s-1", "a-0", "a-1"}),
     (Selection(endpoint=EndpointIdentity("audit")), {"a-0", "a-1"}),
+    (Selection(lane=Lane("studio")), {"s-0", "s-1"}),
     (Selection(type="generation.completed"), {"s-0", "s-1", "a-0", "a-1"}),
     (Selection(type="watch.expired"), set()),
     (Selection(statuses=frozenset({DeliveryStatus.EXHAUSTED})), {"s-1", "a-1"}),
@@ -320,6 +321,19 @@ async def test_what_has_ended_is_not_cancelled(store: Store) -> None:
     answer = await store.cancel_watches(WatchChoice(generation=GenerationId("g-1")), now=NOW)
     assert (answer.cancelled, answer.ended, answer.left) == (0, {WatchStatus.SATISFIED: 1}, [])
     assert ids(await take(store)) == ["g-1"]
+
+
+async def test_an_origin_is_every_url_of_it(store: Store) -> None:
+    """Of a generation, and of all; to redeliver and to cancel."""
+    urls = [f"https://app.example.com/{number}" for number in range(3)]
+    await add(store, *(request(endpoint=url) for url in urls), request(), request("g-2", endpoint=urls[0]))
+    await store.record_transitions([seen()], now=NOW, book=BOOK)
+    await take(store, *(outcome(claim) for claim in (await take(store)).claims))
+    origin = Lane("https://app.example.com")
+    assert (await one(store, Selection(lane=origin, generation=GenerationId("g-1")))).taken == 3
+    assert (await one(store, Selection(endpoint=EndpointIdentity(urls[0])))).taken == 0
+    choice = WatchChoice(generation=GenerationId("g-2"), lane=origin)
+    assert (await store.cancel_watches(choice, now=NOW)).cancelled == 1
 
 
 async def test_a_choice_of_one_provider_leaves_the_others_alone(store: Store) -> None:

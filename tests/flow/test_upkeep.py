@@ -6,13 +6,14 @@ from pathlib import Path
 import anyio
 import orjson
 import pytest
-from hands import BOOK, START, HandClock, Tripped, deliveries, heard, quiet, request
+from hands import BOOK, START, HandClock, Tripped, deliveries, heard, owe, quiet, request, statuses
 
 from notifier import telemetry
 from notifier.bell import Bell
 from notifier.errors import StoreUnavailable
 from notifier.health import STORE, Health, Pulse
-from notifier.model import WatchStatus
+from notifier.ids import Lane
+from notifier.model import DeliveryStatus, WatchStatus
 from notifier.store.sqlite.store import SqliteStore
 from notifier.upkeep import Upkeep
 
@@ -152,3 +153,17 @@ async def test_the_log_is_moved_into_the_main_file(store: SqliteStore, tmp_path:
     before = main.stat().st_size
     await _House(store).upkeep.run_once()
     assert main.stat().st_size > before
+
+
+async def test_what_was_left_to_be_parked_is_parked(store: SqliteStore) -> None:
+    """More waited for an endpoint that was disabled than one transaction parks; it is said once, with the number."""
+    house = _House(store)
+    names = [f"g-{number}" for number in range(1200)]
+    await owe(store, *names, at=START)
+    change = await store.disable_endpoint(Lane("studio"), now=START, reason="the app moves")
+    async with heard() as said:
+        await house.upkeep.run_once()
+        await house.upkeep.run_once()
+    assert change.parked == 1200
+    assert [(line["event"], line["count"]) for line in said] == [("deliveries.parked", 700)]
+    assert await statuses(store) == {DeliveryStatus.PARKED: 1200}

@@ -28,4 +28,4 @@ UPDATE deliveries SET about = watch;
 DROP INDEX deliveries_watch;
 ALTER TABLE deliveries DROP COLUMN watch;
 ALTER TABLE deliveries RENAME COLUMN about TO watch;
-CREATE INDEX deliveries_watch ON deliveries (watch) WHERE watch IS NOT NULL;
+CREATE INDEX deliveries_watch ON deliveries (watch);

@@ -22,6 +22,10 @@ SET state = excluded.state, first_failure = excluded.first_failure, last_failure
 -- Nothing bad is known of a lane any more.
 DELETE FROM endpoints WHERE lane = ?;
 
+-- name: forget_origins
+-- Origins that failed and were sent nothing more are forgotten after a time, unless they are disabled; reads the table.
+DELETE FROM endpoints WHERE state <> 'disabled' AND last_failure < ? AND instr(lane, '://') > 0;
+
 -- name: disabled_among
 -- Which lanes of a JSON list are disabled, and why, as a JSON list.
 SELECT json_group_array(json_array(e.lane, e.reason))

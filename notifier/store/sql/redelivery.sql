@@ -26,7 +26,8 @@ WHERE id = :generation COLLATE NOCASE AND (:provider IS NULL OR provider = :prov
 SELECT json_group_array(key)
 FROM (SELECT key FROM deliveries
       WHERE key > :after AND key <= :last
-        AND (:endpoint IS NULL OR endpoint = :endpoint) AND (:type IS NULL OR type = :type)
+        AND (:endpoint IS NULL OR endpoint = :endpoint) AND (:lane IS NULL OR lane = :lane)
+        AND (:type IS NULL OR type = :type)
         AND (:since IS NULL OR created_at >= :since) AND (:until IS NULL OR created_at < :until)
         AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
         AND (:provider IS NULL OR EXISTS (
@@ -46,7 +47,8 @@ FROM (SELECT d.key
       CROSS JOIN watches AS w ON w.generation = asked.value
       CROSS JOIN deliveries AS d ON d.watch = w.key
       WHERE d.key > :after AND d.key <= :last
-        AND (:endpoint IS NULL OR d.endpoint = :endpoint) AND (:type IS NULL OR d.type = :type)
+        AND (:endpoint IS NULL OR d.endpoint = :endpoint) AND (:lane IS NULL OR d.lane = :lane)
+        AND (:type IS NULL OR d.type = :type)
         AND (:since IS NULL OR d.created_at >= :since) AND (:until IS NULL OR d.created_at < :until)
         AND (:statuses IS NULL OR d.status IN (SELECT value FROM json_each(:statuses)))
       ORDER BY d.key LIMIT :most);
@@ -75,11 +77,11 @@ WHERE deliveries.key = asked.key;
 SELECT json_group_array(key) FROM watches WHERE id = :watch;
 
 -- name: chosen_watches
--- Keys of the watches of generations (a JSON list of keys), of one endpoint or of every one.
+-- Keys of the watches of generations (a JSON list of keys), of one endpoint, of one lane, or of every one.
 SELECT json_group_array(w.key)
 FROM json_each(:generations) AS asked
 CROSS JOIN watches AS w ON w.generation = asked.value
-WHERE :endpoint IS NULL OR w.endpoint = :endpoint;
+WHERE (:endpoint IS NULL OR w.endpoint = :endpoint) AND (:lane IS NULL OR w.lane = :lane);
 
 -- name: standing_watches
 -- How watches (a JSON list of keys) stand now, and their generations.

@@ -35,11 +35,11 @@ def note(
     conn: sqlite3.Connection, attempts: Sequence[tuple[Lane, Verdict]], announce: Announce, *, now: datetime
 ) -> tuple[list[Change], Mapping[Lane, str]]:
     """Take (lane, verdict) of attempts, in their order: what changed, and which of their lanes are disabled and why."""
-    before = _standings(conn, {lane for lane, _ in attempts})
+    before = _standings(conn, dict.fromkeys(lane for lane, _ in attempts))
     after = dict(before)
     for lane, verdict in attempts:
         after[lane] = standing.after_attempt(after[lane], verdict, now=now)
-    _save(conn, [(before[lane], after[lane]) for lane in after if after[lane] is not before[lane]])
+    save(conn, [(before[lane], after[lane]) for lane in after if after[lane] is not before[lane]])
     changes = [
         _act(conn, before[lane], after[lane], announce, now)
         for lane in after
@@ -90,7 +90,7 @@ def enable(conn: sqlite3.Connection, lane: Lane, announce: Announce, *, now: dat
 
 def _settle(conn: sqlite3.Connection, before: Standing, after: Standing, announce: Announce, now: datetime) -> Change:
     if after is not before:
-        _save(conn, [(before, after)])
+        save(conn, [(before, after)])
     return _act(conn, before, after, announce, now)
 
 
@@ -126,6 +126,11 @@ def park_waiting(conn: sqlite3.Connection, lane: Lane) -> int:
     """Park some of what waits for this lane, if it is disabled; how many."""
     reason = disabled_among(conn, [lane]).get(lane)
     return 0 if reason is None else park_some(conn, lane, reason)
+
+
+def forget(conn: sqlite3.Connection, before: datetime) -> int:
+    """Forget origins that have not failed since; how many. Those that are disabled stay."""
+    return conn.execute(_SQL["forget_origins"], (to_micros(before),)).rowcount
 
 
 # ---- for people ---------------------------------------------------------------------------------------------------
@@ -171,7 +176,7 @@ def _standing(row: Sequence[Any]) -> Standing:
     )
 
 
-def _save(conn: sqlite3.Connection, changed: Sequence[tuple[Standing, Standing]]) -> None:
+def save(conn: sqlite3.Connection, changed: Sequence[tuple[Standing, Standing]]) -> None:
     """Write (before, after) of lanes down; those of which nothing bad is known any more are forgotten."""
     bulk.write(conn, _SQL["save_standings"], [_row(after) for _, after in changed if after.worth_keeping])
     well = [(after.lane,) for before, after in changed if before.worth_keeping and not after.worth_keeping]

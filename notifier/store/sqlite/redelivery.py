@@ -55,6 +55,7 @@ def _page(conn: sqlite3.Connection, selection: Selection, place: dict[str, int])
         return bulk.read(conn, _SQL["page_of_message"], place | {"message": selection.message})
     asked: dict[str, Any] = place | {
         "endpoint": selection.endpoint,
+        "lane": selection.lane,
         "type": selection.type,
         "since": None if selection.since is None else to_micros(selection.since),
         "until": None if selection.until is None else to_micros(selection.until),
@@ -99,7 +100,8 @@ def chosen(conn: sqlite3.Connection, choice: WatchChoice) -> list[int]:
     if choice.generation is None:
         raise ValueError("watches are chosen by their ID or by their generation's")
     meant = _generations(conn, choice.generation, choice.provider)
-    return bulk.read(conn, _SQL["chosen_watches"], {"generations": meant, "endpoint": choice.endpoint})
+    asked = {"generations": meant, "endpoint": choice.endpoint, "lane": choice.lane}
+    return bulk.read(conn, _SQL["chosen_watches"], asked)
 
 
 def cancel(conn: sqlite3.Connection, keys: Sequence[int], *, now: datetime) -> Cancelled:

@@ -122,6 +122,9 @@ class SqliteStore(SqliteReports):
             parked += some
         return parked
 
+    async def forget_endpoints(self, *, before: datetime) -> int:
+        return await self.writer.run(lambda conn: endpoints.forget(conn, before))
+
     async def messages_like(self, beginning: str) -> Sequence[MessageId]:
         return await self._read(lambda conn: redelivery.messages_like(conn, beginning))
 

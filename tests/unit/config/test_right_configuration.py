@@ -70,6 +70,7 @@ providers:
 endpoints:
   studio: {{url: "http://127.0.0.1:8000/h", secret: [{KEY}, {OTHER}], events: [generation.failed], concurrency: 2,
            rate: 10/s, timeout: 3s, headers: {{X-Tenant: "7"}}, retry: [0s, 1m]}}
+operator: studio
 callbacks: {{secret: {KEY}, allow: ["app.internal:8443"]}}
 watches: [{{id: a, timeout: 1h}}, {{id: b, state: dreaming}}]
 watch_files: [watches.d/*.yaml, /abs/*.yaml]
@@ -83,6 +84,7 @@ drop: {{directory: ../drop, provider: luma, notify: studio, state: dreaming}}
     assert (studio.secrets, studio.events) == ((Secret(KEY), Secret(OTHER)), frozenset({"generation.failed"}))
     assert (studio.concurrency, studio.rate, studio.timeout) == (2, 10.0, timedelta(seconds=3))
     assert (studio.headers, studio.retry) == ({"X-Tenant": Secret("7")}, (timedelta(0), timedelta(minutes=1)))
+    assert settings.operator == "studio"
     assert settings.callbacks is not None
     assert (settings.callbacks.secret, settings.callbacks.allow) == (Secret(KEY), ("app.internal:8443",))
     assert [(each.generation, each.target) for each in settings.watches] == [

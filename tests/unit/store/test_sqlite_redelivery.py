@@ -45,7 +45,7 @@ def test_what_lost_its_place_in_the_selection_is_passed_over(conn: sqlite3.Conne
 
 def test_a_page_walks_along_the_key(conn: sqlite3.Connection) -> None:
     """No page sorts what it has found, and each begins where the last one ended."""
-    values = dict.fromkeys(("endpoint", "type", "since", "until", "statuses", "provider"))
+    values = dict.fromkeys(("endpoint", "lane", "type", "since", "until", "statuses", "provider"))
     steps = conn.execute(
         "EXPLAIN QUERY PLAN " + statements("redelivery")["page"], values | {"after": 0, "last": 9, "most": 2}
     )
