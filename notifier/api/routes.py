@@ -82,7 +82,8 @@ class _Routes:
 
     async def cancel(self, request: web.Request) -> web.Response:
         done = await self._desk.cancel(asked.cancellation(await request.read()))
-        return _answer({"cancelled": done.cancelled, "ended": done.ended})
+        ended = {status.value: count for status, count in done.ended.items()}
+        return _answer({"cancelled": done.cancelled, "ended": ended})
 
     async def enable(self, request: web.Request) -> web.Response:
         asked.nothing(await request.read())

@@ -175,9 +175,12 @@ def _tell_again(answer: Mapping[str, Any]) -> None:
     if not answer["taken"] and not answer["refused"]:
         typer.echo("No message fits that.")
         return
-    typer.echo(f"{_number(answer['taken'], 'message is', 'messages are')} due again, now.")
+    if answer["taken"]:
+        typer.echo(f"{_number(answer['taken'], 'message is', 'messages are')} due again, now.")
     for why, count in answer["refused"].items():
-        typer.echo(f"{_number(count, 'is', 'are')} left alone: {_shown(why)}")
+        typer.echo(f"{_number(count, 'message is', 'messages are')} left alone: {_shown(why)}")
+    if not answer["taken"]:
+        raise typer.Exit(1)
 
 
 def _number(count: int, one: str, many: str) -> str:

@@ -137,6 +137,16 @@ async def test_a_watch_is_taken_back(tmp_path: Path) -> None:
         await place.receiver.wait_for(1)
 
 
+async def test_watches_that_have_ended_are_counted_by_how(tmp_path: Path) -> None:
+    """One is satisfied, the other still open: that one is cancelled, and the first is told of."""
+    async with up(tmp_path) as place, caller(place) as desk:
+        (id_,) = place.emulator.create(complete_at=float("inf"))
+        place.drop("one.json", {"id": id_, "state": ["queued", "completed"]})
+        await place.receiver.wait_for(1)
+        assert await desk.done("cancel", generation=id_) == {"cancelled": 1, "ended": {"satisfied": 1}}
+        assert place.running.watched == {"luma": 0}
+
+
 async def test_an_endpoint_is_tried_out(tmp_path: Path) -> None:
     """One signed message that is stored nowhere, and what became of it."""
     rude = ReceiverSettings(secrets=(SECRET,), status=500)
