@@ -15,7 +15,7 @@ from notifier import telemetry
 from notifier.clock import Clock, iso
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.notices import notice
-from notifier.delivery.standing import Change, EndpointState, Standing, named
+from notifier.delivery.standing import DISABLE_AFTER, Change, EndpointState, Standing, named
 from notifier.health import Health
 from notifier.ids import Lane
 from notifier.store.base import Announce, EndpointStore
@@ -105,7 +105,7 @@ def _part(name: str) -> str:
 
 # ---- the log ------------------------------------------------------------------------------------------------------
 def _tell_failing(change: Change) -> None:
-    note = "after five days without a success it is disabled; what it is owed is kept then"
+    note = f"after {DISABLE_AFTER.days} days without a success it is disabled; what it is owed is kept then"
     _log.warning(telemetry.ENDPOINT_FAILING, note=note, **_facts(change))
 
 

@@ -235,6 +235,15 @@ async def test_attempts_under_way_when_it_is_disabled_end_as_they_may(store: Sto
     assert (await take(store, now=NOW + 2 * HOUR)).claims == []
 
 
+async def test_what_is_parked_is_counted_whole(store: Store) -> None:
+    """What waited, and what failed together with the attempt that disabled it."""
+    await owe(store, "g-1", "g-2", "g-3", "g-4")
+    first, second = (await store.exchange(ME, [], slots(2), now=NOW)).claims
+    ended = outcome(first, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None)
+    (change,) = (await take(store, outcome(second, Verdict.RESET), ended)).changed
+    assert change.parked == (await line(store)).parked == 3
+
+
 # ---- nothing goes to a disabled endpoint --------------------------------------------------------------------------
 async def test_nothing_of_a_disabled_endpoint_is_claimed_while_it_waits_to_be_parked(store: Store) -> None:
     """A thousand waited: a bounded number is parked at once, none is claimed, and others are served meanwhile."""

@@ -76,13 +76,13 @@ def _close(
         else:
             moved.append((*lease, result))
     verdicts = [(lane, result.verdict) for _, lane, _, result in moved]
-    changed, disabled = endpoints.note(conn, verdicts, announce, now=now)
+    changed, disabled = endpoints.note(conn, verdicts, now=now)
     closed = [
         (key, *_moves(result, lane, disabled), result.verdict is Verdict.INTERRUPTED) for key, lane, _, result in moved
     ]
     bulk.write(conn, _SQL["close_attempts"], closed)
     bulk.write(conn, _SQL["add_attempts"], [_attempt(key, asked_by, result) for key, _, asked_by, result in moved])
-    return lost, changed
+    return lost, [endpoints.act(conn, before, after, announce, now=now) for before, after in changed]
 
 
 def _moves(result: AttemptResult, lane: Lane, disabled: Mapping[Lane, str]) -> tuple[str, str, bool, int, int | None]:

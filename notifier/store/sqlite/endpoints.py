@@ -32,23 +32,22 @@ _PARKED: Final = DELIVERY[DeliveryStatus.PENDING][DeliverySignal.PARK].value
 
 # ---- after attempts -----------------------------------------------------------------------------------------------
 def note(
-    conn: sqlite3.Connection, attempts: Sequence[tuple[Lane, Verdict]], announce: Announce, *, now: datetime
-) -> tuple[list[Change], Mapping[Lane, str]]:
-    """Take (lane, verdict) of attempts, in their order: what changed, and which of their lanes are disabled and why."""
+    conn: sqlite3.Connection, attempts: Sequence[tuple[Lane, Verdict]], *, now: datetime
+) -> tuple[list[tuple[Standing, Standing]], Mapping[Lane, str]]:
+    """Take (lane, verdict) of attempts, in their order.
+
+    Answers (before, after) of lanes that are in another state now, and which of all these lanes are disabled and why.
+    """
     before = _standings(conn, dict.fromkeys(lane for lane, _ in attempts))
     after = dict(before)
     for lane, verdict in attempts:
         after[lane] = standing.after_attempt(after[lane], verdict, now=now)
     save(conn, [(before[lane], after[lane]) for lane in after if after[lane] is not before[lane]])
-    changes = [
-        _act(conn, before[lane], after[lane], announce, now)
-        for lane in after
-        if after[lane].state is not before[lane].state
-    ]
-    return changes, {lane: each.reason for lane, each in after.items() if each.state is EndpointState.DISABLED}
+    moved = [(before[lane], after[lane]) for lane in after if after[lane].state is not before[lane].state]
+    return moved, {lane: each.reason for lane, each in after.items() if each.state is EndpointState.DISABLED}
 
 
-def _act(conn: sqlite3.Connection, before: Standing, after: Standing, announce: Announce, now: datetime) -> Change:
+def act(conn: sqlite3.Connection, before: Standing, after: Standing, announce: Announce, *, now: datetime) -> Change:
     """What follows from a new standing: deliveries are parked, the operator is told."""
     if after.state is EndpointState.DISABLED:
         park_some(conn, after.lane, after.reason)
@@ -91,7 +90,7 @@ def enable(conn: sqlite3.Connection, lane: Lane, announce: Announce, *, now: dat
 def _settle(conn: sqlite3.Connection, before: Standing, after: Standing, announce: Announce, now: datetime) -> Change:
     if after is not before:
         save(conn, [(before, after)])
-    return _act(conn, before, after, announce, now)
+    return act(conn, before, after, announce, now=now)
 
 
 # ---- what is owed to disabled lanes -------------------------------------------------------------------------------
