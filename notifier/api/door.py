@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Final
 
 import anyio
-import anyio.to_thread
 from aiohttp import web
 from anyio.abc import TaskStatus
 
