@@ -5,6 +5,8 @@ large, 421 another daemon is meant, 503 the store cannot write. A success says t
 """
 
 import os
+import socket
+import struct
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -40,7 +42,7 @@ _STATUSES: Final = (
 def application(desk: Desk, *, clock: Clock, store: str) -> web.Application:
     """What answers at the door; `store` is the daemon's own."""
     routes = _Routes(desk, clock, store)
-    app = web.Application(client_max_size=LARGEST, middlewares=[_in_json, routes.meant_for_us])
+    app = web.Application(client_max_size=LARGEST, middlewares=[_noted, _in_json, routes.meant_for_us])
     app.add_routes(
         [
             web.get("/v1", routes.about),
@@ -129,6 +131,25 @@ def _answer(content: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> w
 
 def _failed(status: HTTPStatus, sentence: str) -> web.Response:
     return _answer({"error": sentence}, status)
+
+
+@web.middleware
+async def _noted(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Who asked for what, for whoever wonders later why an endpoint is disabled."""
+    uid = _uid(request)
+    answer = await handler(request)
+    if request.method == "POST":
+        _log.info(telemetry.API_ASKED, path=printable(request.path, 200), status=answer.status, uid=uid)
+    return answer
+
+
+def _uid(request: web.Request) -> int | None:
+    """The user at the other end of the socket (SO_PEERCRED, unix(7)); None where it is gone already."""
+    opened = None if request.transport is None else request.transport.get_extra_info("socket")
+    if opened is None:
+        return None
+    _, uid, _ = struct.unpack("3i", opened.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return int(uid)
 
 
 @web.middleware

@@ -1,5 +1,6 @@
 """The door for commands, on a real socket: the daemon in process does what is asked, and says what came of it."""
 
+import os
 import socket
 import stat
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +12,7 @@ import anyio
 import httpx
 import orjson
 import pytest
-from hands import SECRET, HandClock, Tripped, endpoint, owe, quiet, request, watching
+from hands import SECRET, HandClock, Tripped, endpoint, heard, owe, quiet, request, watching
 from test_daemon import Site, site, up
 from test_daemon import endpoint as configured
 
@@ -192,6 +193,15 @@ async def test_what_cannot_be_done_is_said_in_one_form(tmp_path: Path) -> None:
             assert (answer.status_code, sentence in answer.json()["error"]) == (status, True), answer.text
         about = await desk.raw("GET", "/v1", headers={STORE_HEADER: mark_of(str(tmp_path / "notifier.db"))})
         assert about.json()["store"] == str(tmp_path / "notifier.db")
+
+
+async def test_who_asked_for_what_is_in_the_log(tmp_path: Path) -> None:
+    """Whatever came of it, and whoever is at the other end of the socket."""
+    async with up(tmp_path) as place, caller(place) as desk, heard() as events:
+        await desk.done("endpoints/studio/disable")
+        await desk.post("redeliver")
+        asked = [(event["path"], event["status"], event["uid"]) for event in events if event["event"] == "api.asked"]
+    assert asked == [("/v1/endpoints/studio/disable", 200, os.geteuid()), ("/v1/redeliver", 400, os.geteuid())]
 
 
 async def test_an_origin_is_taken_out_of_use_by_its_url(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The commands that a running daemon carries out, as a person types them."""
 
+import os
 import socket
+import stat
 import time
 
 from stage import Receiver, Stage, Upstream, some_ids
@@ -167,6 +169,24 @@ def test_what_keeps_a_command_from_being_done(stage: Stage, upstream: Upstream, 
     other = stage.command("test", "app", *CONFIG)
     assert (other.returncode, "keeps another store" in other.stderr) == (78, True)
     assert stage.command("test", "app", *CONFIG, "--socket", str(stage.directory / "api.sock")).returncode == 0
+
+
+def test_the_socket_is_in_the_services_directory(stage: Stage, upstream: Upstream, receiver: Receiver) -> None:
+    """Where systemd gives the daemon one; it is for the group too, whatever the unit's umask."""
+    upstream.begin("api", {})
+    receiver.begin("app")
+    stage.provider("api", upstream)
+    stage.endpoint("app", receiver)
+    runtime = stage.directory / "run"
+    runtime.mkdir()
+    before = os.umask(0o027)
+    try:
+        stage.start(RUNTIME_DIRECTORY=str(runtime)).ready()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((runtime / "api.sock").stat().st_mode) == 0o660
+    assert not (stage.directory / "api.sock").exists()
+    assert stage.command("test", "app", *CONFIG, "--socket", str(runtime / "api.sock")).returncode == 0
 
 
 def test_a_killed_daemon_leaves_no_socket_in_the_way(stage: Stage, upstream: Upstream, receiver: Receiver) -> None:
