@@ -23,8 +23,10 @@ from notifier.api.place import LONGEST
 from notifier.errors import ConfigError, Fault
 
 _MODE: Final = 0o660
-#: Seconds that requests under way get at the end.
+#: Seconds that requests under way get at the end; aiohttp waits for them twice as long, and then cancels them.
 _GRACE: Final = 1.0
+#: Seconds for all of the end.
+_END: Final = 2 * _GRACE + 1
 
 
 def obstacle(path: str) -> str | None:
@@ -67,7 +69,7 @@ class Door:
                 finally:
                     server.close()
         finally:
-            with anyio.move_on_after(2 * _GRACE, shield=True):
+            with anyio.move_on_after(_END, shield=True):
                 await runner.cleanup()
 
 

@@ -168,6 +168,25 @@ async def test_an_endpoint_is_tried_out(tmp_path: Path) -> None:
             await place.stop()
 
 
+async def test_a_stop_does_not_wait_for_a_command(tmp_path: Path) -> None:
+    """One that would take half a minute is let go; the socket is gone when the daemon is."""
+    slow = ReceiverSettings(secrets=(SECRET,), delay=3600)
+    async with site(tmp_path) as place, serve_receiver(slow) as late:
+        place.config["endpoints"] = {"studio": configured(late, timeout="30s")}
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(place.run)
+
+            async def ask() -> None:
+                async with caller(place) as desk:
+                    with pytest.raises(httpx.TransportError):
+                        await desk.post("endpoints/studio/test")
+
+            tasks.start_soon(ask)
+            await late.wait_for_posts(1)
+            await place.stop()
+        assert not (tmp_path / "api.sock").exists()
+
+
 # ---- what is refused ----------------------------------------------------------------------------------------------
 REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("POST", "/v1/redeliver", {"content": b"{"}, 400, "not JSON"),
