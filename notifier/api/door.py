@@ -7,6 +7,7 @@ that somebody answers at is never replaced; one that nobody answers at is what a
 import asyncio
 import contextlib
 import errno
+import logging
 import os
 import socket
 import stat
@@ -23,6 +24,9 @@ from notifier.api.place import LONGEST
 from notifier.errors import ConfigError, Fault
 
 _MODE: Final = 0o660
+#: What aiohttp says of requests that are no HTTP: it is said to whoever sent them, and is nothing for the operator's log.
+_QUIET: Final = logging.getLogger("notifier.api")
+_QUIET.setLevel(logging.CRITICAL + 1)
 #: Seconds that requests under way get at the end; aiohttp waits for them twice as long, and then cancels them.
 _GRACE: Final = 1.0
 #: Seconds for all of the end.
@@ -57,7 +61,7 @@ class Door:
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. `ConfigError` where it cannot listen; started once it does."""
-        runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=_GRACE)
+        runner = web.AppRunner(self._app, access_log=None, logger=_QUIET, shutdown_timeout=_GRACE)
         await runner.setup()
         try:
             with _socket_at(self._path) as listening:

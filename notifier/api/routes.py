@@ -21,7 +21,7 @@ from notifier.api.place import STORE_HEADER, mark_of
 from notifier.clock import Clock, iso
 from notifier.delivery.standing import Change
 from notifier.desk import Desk, Tally
-from notifier.errors import DeskError, NotifierError, NotNow, NotThere, StoreUnavailable
+from notifier.errors import DeskError, NotifierError, NotNow, NotThere, StoreUnavailable, WrongWords
 from notifier.intake.text import printable
 from notifier.model import Verdict
 
@@ -75,28 +75,28 @@ class _Routes:
         return _answer({"version": __version__, "store": self._store})
 
     async def redeliver(self, request: web.Request) -> web.Response:
-        selection = asked.redelivery(await request.read(), now=self._clock.now())
+        selection = asked.redelivery(await _body(request), now=self._clock.now())
         return _answer(_tally(await self._desk.redeliver(selection)))
 
     async def recover(self, request: web.Request) -> web.Response:
-        selection = asked.recovery(await request.read(), now=self._clock.now())
+        selection = asked.recovery(await _body(request), now=self._clock.now())
         return _answer(_tally(await self._desk.redeliver(selection)))
 
     async def cancel(self, request: web.Request) -> web.Response:
-        done = await self._desk.cancel(asked.cancellation(await request.read()))
+        done = await self._desk.cancel(asked.cancellation(await _body(request)))
         ended = {status.value: count for status, count in done.ended.items()}
         return _answer({"cancelled": done.cancelled, "ended": ended})
 
     async def enable(self, request: web.Request) -> web.Response:
-        asked.nothing(await request.read())
+        asked.nothing(await _body(request))
         return _answer(_switched(await self._desk.enable(request.match_info["name"])))
 
     async def disable(self, request: web.Request) -> web.Response:
-        why = asked.reason(await request.read())
+        why = asked.reason(await _body(request))
         return _answer(_switched(await self._desk.disable(request.match_info["name"], why)))
 
     async def test(self, request: web.Request) -> web.Response:
-        asked.nothing(await request.read())
+        asked.nothing(await _body(request))
         tested = await self._desk.test(request.match_info["name"])
         content = {
             "message": tested.message_id,
@@ -108,6 +108,13 @@ class _Routes:
             "head": tested.head.decode(errors="replace"),
         }
         return _answer(content)
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise WrongWords("The request's body broke off, or is not in the encoding that it says.") from error
 
 
 def _tally(tally: Tally) -> Mapping[str, Any]:

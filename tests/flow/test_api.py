@@ -1,5 +1,6 @@
 """The door for commands, on a real socket: the daemon in process does what is asked, and says what came of it."""
 
+import contextlib
 import os
 import socket
 import stat
@@ -212,6 +213,32 @@ async def test_what_cannot_be_done_is_said_in_one_form(tmp_path: Path) -> None:
             assert (answer.status_code, sentence in answer.json()["error"]) == (status, True), answer.text
         about = await desk.raw("GET", "/v1", headers={STORE_HEADER: mark_of(str(tmp_path / "notifier.db"))})
         assert about.json()["store"] == str(tmp_path / "notifier.db")
+
+
+GARBAGE = [
+    b"garbage\r\n\r\n",
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"\x16\x03\x01" * 50 + b"\r\n\r\n",
+    b"POST /v1/redeliver HTTP/1.1\r\nContent-Length: abc\r\n\r\n",
+    b"POST /v1/redeliver HTTP/1.1\r\nContent-Length: 100\r\n\r\n{",
+    b"POST /v1/redeliver HTTP/1.1\r\nContent-Length: 10\r\nContent-Encoding: gzip\r\n\r\n0123456789",
+]
+
+
+async def test_what_is_no_request_at_all_leaves_the_door_open(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Broken off in the middle, or no HTTP: it is no bug of ours, and fills nobody's log."""
+    async with up(tmp_path) as place, caller(place) as desk, heard() as events:
+        for data in GARBAGE:
+            async with await anyio.connect_unix(tmp_path / "api.sock") as raw:
+                await raw.send(data)
+                await raw.send_eof()
+                with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                    while True:
+                        await raw.receive()
+        answer = await desk.raw("POST", "/v1/redeliver", content=b"0123456789", headers={"content-encoding": "gzip"})
+        assert (answer.status_code, "body broke off" in answer.json()["error"]) == (400, True)
+    assert {event["event"] for event in events} <= {"api.asked"}
+    assert caplog.records == []
 
 
 async def test_who_asked_for_what_is_in_the_log(tmp_path: Path) -> None:
