@@ -23,11 +23,13 @@ NOW: Final = datetime(2026, 11, 22, tzinfo=UTC)
 BOOK: Final = Book(events={"studio": None, "audit": None}, callbacks=True)
 LOST: Final = Selection(endpoint=EndpointIdentity("audit"), statuses=frozenset({DeliveryStatus.EXHAUSTED}))
 FILL: Final = """
-WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?),
+     owed (i, endpoint, status) AS (
+         SELECT i, CASE i % 10 WHEN 0 THEN 'audit' ELSE 'studio' END,
+                CASE i % 10 WHEN 0 THEN 'exhausted' ELSE 'delivered' END
+         FROM n)
 INSERT INTO deliveries (message_id, kind, type, endpoint, lane, status, reason, created_at)
-SELECT 'msg_' || hex(randomblob(26)), 'result', 'generation.completed', iif(i % 10, 'studio', 'audit'),
-       iif(i % 10, 'studio', 'audit'), iif(i % 10, 'delivered', 'exhausted'), '', i
-FROM n
+SELECT 'msg_' || hex(randomblob(26)), 'result', 'generation.completed', endpoint, endpoint, status, '', i FROM owed
 """
 BODIES: Final = "INSERT INTO bodies SELECT key, 'application/json', zeroblob(1000) FROM deliveries"
 

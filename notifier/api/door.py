@@ -24,7 +24,7 @@ from notifier.api.place import LONGEST
 from notifier.errors import ConfigError, Fault
 
 _MODE: Final = 0o660
-#: What aiohttp says of requests that are no HTTP: it is said to whoever sent them, and is nothing for the operator's log.
+#: What aiohttp says of requests that are no HTTP: whoever sent them is told, and the operator need not be.
 _QUIET: Final = logging.getLogger("notifier.api")
 _QUIET.setLevel(logging.CRITICAL + 1)
 #: Seconds that requests under way get at the end; aiohttp waits for them twice as long, and then cancels them.
