@@ -9,6 +9,7 @@ get `GRACE`. Then everything is cancelled, and what is still open is written dow
 This file is long and straight on purpose: a reader sees here what exists, and in which order.
 """
 
+import os
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
@@ -20,6 +21,9 @@ import structlog
 from anyio.abc import TaskStatus
 
 from notifier import telemetry
+from notifier.api.door import Door
+from notifier.api.place import usual_place
+from notifier.api.routes import application
 from notifier.bell import Bell
 from notifier.clock import JumpClock, SystemClock
 from notifier.config import known, known_to_drop, needs_restart
@@ -28,6 +32,7 @@ from notifier.delivery.dispatcher import Dispatcher
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.keeper import Keeper
 from notifier.delivery.sender import Sender
+from notifier.desk import Desk
 from notifier.errors import ConfigError, Fault, StoreUnavailable
 from notifier.health import Health, Pulse
 from notifier.ids import WatchId, WorkerId
@@ -111,6 +116,7 @@ class Daemon:
         named = await opened.enter_async_context(AiohttpTransport(guard=self._guard_named))
         guarded = await opened.enter_async_context(AiohttpTransport(guard=self._guard_callbacks))
         client = await opened.enter_async_context(ProviderClient(asking, clock=self._clock))
+        sender = Sender(open_wire=named, guarded_wire=guarded)
         owed, self._rescan = Bell(), Bell()
         self._reread = Bell()
         self.keeper = Keeper(
@@ -118,7 +124,7 @@ class Daemon:
         )
         self._dispatcher = Dispatcher(
             store,
-            Sender(open_wire=named, guarded_wire=guarded),
+            sender,
             self._endpoints,
             keeper=self.keeper,
             owner=WorkerId(f"run_{secrets.token_hex(8)}"),
@@ -146,6 +152,17 @@ class Daemon:
             clock=self._clock,
             book=self._book,
             welcome=self._poller.welcome,
+            deliveries=owed,
+            health=self.health,
+        )
+        self._desk = Desk(
+            store,
+            sender,
+            lambda: self._endpoints,
+            self.keeper,
+            clock=self._clock,
+            noise=lambda: secrets.token_bytes(16),
+            farewell=self._poller.farewell,
             deliveries=owed,
             health=self.health,
         )
@@ -199,7 +216,7 @@ class Daemon:
 
     # ---- doors ----
     async def _open_doors(self) -> None:
-        """The watch files and the drop directory, as the configuration has them now."""
+        """The watch files, the drop directory and the socket for commands, as the configuration has them now."""
         settings = self._settings
         if settings.watch_files:
             self._files = WatchFiles(settings.watch_files, self._registrar, lambda: self._known, bell=self._reread)
@@ -209,6 +226,25 @@ class Daemon:
                 settings.drop, self._registrar, lambda: self._known_to_drop, bell=self._rescan, clock=self._clock
             )
             await self._open("drop", self._drop.run)
+        if "api" not in self._doors:
+            await self._open_api()
+
+    async def _open_api(self) -> None:
+        """Where the configuration names its place, it must open; without it, what is owed goes out all the same."""
+        named = self._settings.api.listen if self._settings.api else None
+        door = Door(
+            application(self._desk, clock=self._clock, store=self._settings.store),
+            named or usual_place(self._settings.store, os.environ),
+        )
+        try:
+            await self._open("api", door.run)
+        except ConfigError as error:
+            if named is not None:
+                raise
+            self.health.trouble("api", f"no command reaches the daemon: {error.faults[0].message}")
+            _log.error(telemetry.API_CLOSED, note=error.faults[0].message)
+        else:
+            self.health.well("api")
 
     async def _open(self, name: str, run: Callable[..., Awaitable[None]]) -> None:
         scope = self._doors[name] = anyio.CancelScope()
@@ -217,7 +253,11 @@ class Daemon:
             with scope:
                 await run(task_status=task_status)
 
-        await self._loops.start(taking, name=name)
+        try:
+            await self._loops.start(taking, name=name)
+        except BaseException:
+            del self._doors[name]
+            raise
 
     async def _declare(self, watches: Sequence[WatchRequest]) -> None:
         if watches:

@@ -88,6 +88,14 @@ class Verdict(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class Trigger(StrEnum):
+    """Who an attempt is made for."""
+
+    SCHEDULE = "schedule"
+    #: Somebody asked for the message again.
+    PERSON = "person"
+
+
 # ---- what is asked for --------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchRequest:
@@ -270,6 +278,7 @@ class Claim:
     provider: ProviderName
     generation: GenerationId
     watch_id: WatchId
+    trigger: Trigger = Trigger.SCHEDULE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

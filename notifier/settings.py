@@ -123,6 +123,12 @@ class DropSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApiSettings:
+    #: Path of the unix socket for commands; None is the usual place.
+    listen: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The whole configuration, checked, with secrets read."""
 
@@ -139,5 +145,6 @@ class Settings:
     #: Globs.
     watch_files: tuple[str, ...]
     drop: DropSettings | None
+    api: ApiSettings | None = None
     #: How long what is finished is kept.
     retention: timedelta = timedelta(days=30)

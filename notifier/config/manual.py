@@ -38,7 +38,7 @@ This page is printed by the program: `python -m notifier.config`.
 - **Relative paths** start at the directory of the configuration file.
 - A heading with nothing but comments below it counts as not there.
 - YAML anchors, aliases, tags, duplicate keys and unquoted dates are refused.
-- A reload refuses a change of `store` or `drop.directory`: they need a restart.
+- A reload refuses a change of `store`, `drop.directory` or `api.listen`: they need a restart.
 """
 _TAIL: Final = """
 ## A watch

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path as File
 from typing import Any
 
-from notifier.config.shapes import CallbacksShape, ConfigShape, DropShape, EndpointShape, ProviderShape
+from notifier.config.shapes import ApiShape, CallbacksShape, ConfigShape, DropShape, EndpointShape, ProviderShape
 from notifier.config.values import guess, shown
 from notifier.errors import Fault
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
@@ -19,6 +19,7 @@ from notifier.intake.text import Document, Path, show_path
 from notifier.model import Format, State
 from notifier.providers.registry import KINDS, codec
 from notifier.settings import (
+    ApiSettings,
     CallbackSettings,
     DropSettings,
     EndpointSettings,
@@ -44,6 +45,7 @@ def settings_from(shape: ConfigShape, *, source: str) -> Settings:
         # The directory's own name is no pattern.
         watch_files=tuple(absolute(pattern, File(glob.escape(str(base)))) for pattern in shape.watch_files),
         drop=_drop(shape.drop, shape, base) if shape.drop else None,
+        api=_api(shape.api, base) if shape.api else None,
         retention=shape.retention,
     )
 
@@ -106,6 +108,10 @@ def _drop(shape: DropShape, whole: ConfigShape, base: File) -> DropSettings:
             state=target or State.COMPLETED,
         ),
     )
+
+
+def _api(shape: ApiShape, base: File) -> ApiSettings:
+    return ApiSettings(listen=None if shape.listen is None else absolute(shape.listen, base))
 
 
 def _targets(shape: DropShape, kinds: Mapping[str, str]) -> dict[str, State]:
@@ -227,4 +233,8 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
         sentences.append(f"store: needs a restart to change from {old.store} to {new.store}.")
     if before != after:
         sentences.append(f"drop.directory: needs a restart to change from {before or 'none'} to {after or 'none'}.")
+    before, after = (each.api.listen if each.api else None for each in (old, new))
+    if before != after:
+        before, after = before or "its usual place", after or "its usual place"
+        sentences.append(f"api.listen: needs a restart to change from {before} to {after}.")
     return sentences

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from notifier.config.secret_values import ApiKey, HeaderValue, SigningKey, check_headers
-from notifier.config.targets import AllowEntry, BaseUrl, EndpointUrl, Store
+from notifier.config.targets import AllowEntry, BaseUrl, EndpointUrl, Listen, Store
 from notifier.config.values import Duration, EventTypes, FilePath, Name, OneOf, OnOff, Rate, Retry, Text, Whole
 from notifier.model import Format
 from notifier.providers.registry import KINDS
@@ -153,6 +153,16 @@ class DropShape(_Section):
     )
 
 
+class ApiShape(_Section):
+    """`api:` is the door for the commands that a running daemon carries out, such as `notifier redeliver`."""
+
+    listen: Annotated[str | None, Listen()] = Field(
+        default=None,
+        description="A unix socket; who may open its file may command. A relative path starts at the configuration "
+        "file. By default `api.sock` in systemd's runtime directory (`/run/notifier`), or else beside the store.",
+    )
+
+
 class ConfigShape(_Section):
     """`store`, `providers` and one of `endpoints` and `callbacks` must be there."""
 
@@ -177,6 +187,7 @@ class ConfigShape(_Section):
         list[Annotated[str, FilePath("the path of watch files; * and ? are wildcards")]], BeforeValidator(_empty_list)
     ] = Field(default=[], description="Files with more watches, read again when they change. Wildcards are allowed.")
     drop: DropShape | None = Field(default=None, description="A directory where other programs drop watches.")
+    api: ApiShape | None = Field(default=None, description="Where commands reach the daemon.")
     retention: Annotated[timedelta, Duration("1h", "3650d")] = _key(
         Settings,
         "retention",

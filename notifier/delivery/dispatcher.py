@@ -307,6 +307,7 @@ def _tell(claim: Claim, result: AttemptResult, steps: int) -> None:
         **_about(claim),
         endpoint=claim.lane,
         attempt=claim.number,
+        trigger=claim.trigger.value,
         step=result.failures if not delivered else claim.failures + 1,
         of=steps,
         verdict=result.verdict.value,

@@ -118,6 +118,12 @@ class Lookout:
         self._conduct.welcome(now)
         self._bell.ring()
 
+    def farewell(self, id_: GenerationId) -> None:
+        """Nobody waits for it any more; a look under way finds nothing to do."""
+        if self._watched.pop(id_, None) is not None:
+            self._agenda.drop(id_)
+            self._refused_alone.pop(id_, None)
+
     def _watch(self, open_: OpenGeneration, at: float) -> None:
         self._watched[open_.id] = Watched(open_)
         self._agenda.add(open_.id, at, self._around.clock.monotonic())
@@ -328,9 +334,7 @@ class Lookout:
                 known = outcome.open.deadline
                 entry.deadline = known if entry.joined == joined[id_] else min(known, entry.deadline)
             elif entry.joined == joined[id_] or (entry.state is not None and entry.state.final):
-                del self._watched[id_]
-                self._agenda.drop(id_)
-                self._refused_alone.pop(id_, None)
+                self.farewell(id_)
 
     async def _insist(self, write: Callable[[], Awaitable[T]]) -> T:
         """Until it is written: what was seen is not seen again for free."""

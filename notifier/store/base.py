@@ -28,6 +28,7 @@ from notifier.model import (
     Registration,
     State,
     Transition,
+    Trigger,
     Verdict,
     WatchRequest,
     WatchStatus,
@@ -323,6 +324,99 @@ class UpkeepStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Deliveries that a person means: those that every field which is set fits."""
+
+    message: MessageId | None = None
+    generation: GenerationId | None = None
+    provider: ProviderName | None = None
+    endpoint: EndpointIdentity | None = None
+    #: All that goes to one origin, or to one name.
+    lane: Lane | None = None
+    type: str | None = None
+    #: Any of these; empty is every status.
+    statuses: frozenset[DeliveryStatus] = frozenset()
+    #: Owed at or after this time.
+    since: datetime | None = None
+    #: Owed before this time.
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """How far a walk through a selection has come. Only the store that made it can read it."""
+
+    after: int
+    #: Where the walk ends, whatever was added since it began.
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redelivered:
+    """What one step through a selection did."""
+
+    #: Messages that are due now.
+    taken: int
+    #: Why others stay as they are -> how many.
+    refused: Mapping[str, int]
+    #: Where the next step goes on; None where this was the last one.
+    mark: Mark | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchChoice:
+    """Watches that a person means: those that every field which is set fits."""
+
+    watch: WatchId | None = None
+    generation: GenerationId | None = None
+    provider: ProviderName | None = None
+    endpoint: EndpointIdentity | None = None
+    #: All that goes to one origin, or to one name.
+    lane: Lane | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    """What taking back watches did."""
+
+    #: Watches that were open and are cancelled.
+    cancelled: int
+    #: Statuses of those that had ended before -> how many.
+    ended: Mapping[WatchStatus, int]
+    #: Generations that nobody watches any more.
+    left: Sequence[tuple[ProviderName, GenerationId]]
+
+
+class DeskStore(Protocol):
+    """The desk's: what a person asks for."""
+
+    async def messages_like(self, beginning: str) -> Sequence[MessageId]:
+        """Messages whose ID begins so; two of them at most. Each has an ID of the same length."""
+        ...
+
+    async def watches_like(self, beginning: str) -> Sequence[WatchId]:
+        """The same of watches."""
+        ...
+
+    async def redeliver_some(
+        self, selection: Selection, *, mark: Mark | None, most: int, now: datetime, book: Book
+    ) -> Redelivered:
+        """Make up to `most` deliveries of `selection` due at `now`, in one transaction; each with its schedule unused.
+
+        `mark` is None at first, then what the last step answered: a walk meets every delivery once that there was when
+        it began, and no other. The search holds up no writer. Refused, and left as it is: what is pending or being
+        sent, what `book` would only park again, and what has no body any more. What lost its place in the selection
+        between the search and the transaction is passed over. A generation's ID is compared without case where no
+        exact match exists. The next attempt is a PERSON's.
+        """
+        ...
+
+    async def cancel_watches(self, choice: WatchChoice, *, now: datetime) -> Cancelled:
+        """Cancel open watches, in one transaction; no message is made. A generation's ID is compared as above."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptLine:
     number: int
     started_at: datetime
@@ -332,6 +426,7 @@ class AttemptLine:
     status_code: int | None
     detail: str
     head: bytes
+    trigger: Trigger = Trigger.SCHEDULE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -425,5 +520,5 @@ class ReportStore(Protocol):
         ...
 
 
-class Store(WatchStore, PollStore, DeliveryStore, EndpointStore, UpkeepStore, ReportStore, Protocol):
+class Store(WatchStore, PollStore, DeliveryStore, EndpointStore, UpkeepStore, DeskStore, ReportStore, Protocol):
     """All of it."""

@@ -8,9 +8,9 @@ at `/hook/<box>`, and told what to do through `/_/<box>`:
     GET   ?CONDITION=N: answers once `entries`, `distinct` (IDs), `delivered` (IDs answered 200) or `held` is N, with
           the ledger; 408 after a while, 404 where nothing was begun
 
-An entry of the ledger is {"id", "at", "answer", "verified", "type", "generation", "url", "metadata", "body"}, in the
-order in which callbacks came; `at` is seconds on this machine's monotonic clock and `answer` what was given: "200",
-"500", "hang" (until the caller goes away), "close" (without an answer) or "hold" (until told, then 200).
+An entry of the ledger is {"id", "at", "timestamp", "answer", "verified", "type", "generation", "url", "metadata",
+"body"}, in the order in which callbacks came; `at` is seconds on this machine's monotonic clock and `answer` what was
+given: "200", "500", "hang" (until the caller goes away), "close" (without an answer) or "hold" (until told, then 200).
 """
 
 import asyncio
@@ -117,6 +117,7 @@ class Station:
         entry = {
             "id": id_,
             "at": time.monotonic(),
+            "timestamp": int(headers.get("webhook-timestamp", "0")),
             "answer": box.answer(id_),
             "verified": box.verified(body, headers),
             "type": told.get("type"),

@@ -331,6 +331,18 @@ def test_check_makes_nothing_in_the_drop_directory(notifier: Run, config: Path) 
     assert list(drop.iterdir()) == []
 
 
+def test_check_refuses_the_socket_that_a_start_refuses(notifier: Run, config: Path) -> None:
+    """In the same words; a place that is free, or a daemon's already, is good."""
+    config.write_text(CONFIG + "api: {listen: a.sock}\n")
+    assert f"{config.parent / 'a.sock'}: good" in notifier("check").out
+    config.with_name("a.sock").write_text("mine")
+    said, started = notifier("check"), spawned(config)
+    assert (said.code, started.code) == (1, 78)
+    for told in (said.out, started.err):
+        assert f"{config.parent / 'a.sock'} is there, and is no socket: remove it" in told
+    assert config.with_name("a.sock").read_text() == "mine"
+
+
 def test_check_wants_a_place_for_the_store(notifier: Run, config: Path) -> None:
     """Exit 1 where the first start could not make it."""
     config.write_text(CONFIG.replace("notifier.db", "no/dir/s.db"))

@@ -1,6 +1,6 @@
 -- name: standing_leases
--- Number, key and lane of the attempts that a worker has open, of a JSON list of messages.
-SELECT json_group_array(json_array(d.message_id, d.attempts, d.key, d.lane))
+-- Number, key and lane of the attempts that a worker has open, of a JSON list of messages, and who each is made for.
+SELECT json_group_array(json_array(d.message_id, d.attempts, d.key, d.lane, d.asked_by))
 FROM json_each(:messages) AS asked
 CROSS JOIN deliveries AS d ON d.message_id = asked.value
 WHERE d.owner = :owner AND d.status = 'pending';
@@ -12,7 +12,7 @@ WITH closed (key, status, reason, resumes, failures, due_at, interrupted) AS (
 )
 UPDATE deliveries
 SET status = closed.status, reason = closed.reason, resumes = closed.resumes, failures = closed.failures,
-    due_at = closed.due_at,
+    due_at = closed.due_at, asked_by = 'schedule',
     interruptions = CASE WHEN closed.interrupted THEN interruptions + 1 ELSE 0 END,
     owner = NULL, claimed_at = NULL, leased_until = NULL
 FROM closed
@@ -20,8 +20,8 @@ WHERE deliveries.key = closed.key;
 
 -- name: add_attempts
 -- Closed attempts.
-INSERT INTO attempts (delivery, number, started_at, took, verdict, status_code, head, detail)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO attempts (delivery, number, asked_by, started_at, took, verdict, status_code, head, detail)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: first_due_lanes
 -- How many deliveries are longest overdue, counted up to a limit, and the lanes they are in, as a JSON list; disabled
@@ -73,7 +73,7 @@ WHERE deliveries.key = taken.key;
 SELECT json_group_array(json_array(
            d.due_at, d.key, d.message_id, d.endpoint, d.lane, d.type, b.content_type, length(b.body), d.attempts,
            d.failures, d.interruptions, d.claimed_at, d.leased_until, coalesce(g.provider, ''), coalesce(g.id, ''),
-           coalesce(w.id, ''))),
+           coalesce(w.id, ''), d.asked_by)),
        CAST(group_concat(CAST(b.body AS TEXT), '') AS BLOB)
 FROM json_each(:keys) AS k
 CROSS JOIN deliveries AS d ON d.key = k.value
@@ -87,7 +87,7 @@ SELECT min(due_at) FROM deliveries WHERE status = 'pending' AND leased_until IS 
 
 -- name: leases
 -- Every open attempt whose lease ran out before a time, one worker's left out.
-SELECT key, message_id, lane, attempts, failures, interruptions, claimed_at, leased_until
+SELECT key, message_id, lane, attempts, failures, interruptions, claimed_at, leased_until, asked_by
 FROM deliveries
 WHERE leased_until IS NOT NULL AND leased_until < ? AND owner IS NOT ?
 ORDER BY key;

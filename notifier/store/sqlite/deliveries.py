@@ -18,7 +18,7 @@ from notifier.delivery.payload import parked_because
 from notifier.delivery.standing import Change, parked_reason
 from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
 from notifier.lifecycle import DELIVERY, DeliverySignal
-from notifier.model import AttemptResult, Book, Claim, DeliveryStatus, Interruption, Verdict
+from notifier.model import AttemptResult, Book, Claim, DeliveryStatus, Interruption, Trigger, Verdict
 from notifier.store.base import Announce, Exchange, Slots
 from notifier.store.sqlite import bulk, endpoints
 from notifier.store.sqlite.rows import moment
@@ -65,8 +65,8 @@ def _close(
     """Take results: messages whose lease is lost, and lanes that stand otherwise because of the rest."""
     asked = {"owner": owner, "messages": bulk.listed([result.message_id for result in results])}
     leases = {
-        (message_id, number): (key, Lane(lane))
-        for message_id, number, key, lane in bulk.read(conn, _SQL["standing_leases"], asked)
+        (message_id, number): (key, Lane(lane), asked_by)
+        for message_id, number, key, lane, asked_by in bulk.read(conn, _SQL["standing_leases"], asked)
     }
     moved, lost = [], []
     for result in results:
@@ -75,12 +75,13 @@ def _close(
             lost.append(result.message_id)
         else:
             moved.append((*lease, result))
-    changed, disabled = endpoints.note(conn, [(lane, result.verdict) for _, lane, result in moved], now=now)
+    verdicts = [(lane, result.verdict) for _, lane, _, result in moved]
+    changed, disabled = endpoints.note(conn, verdicts, now=now)
     closed = [
-        (key, *_moves(result, lane, disabled), result.verdict is Verdict.INTERRUPTED) for key, lane, result in moved
+        (key, *_moves(result, lane, disabled), result.verdict is Verdict.INTERRUPTED) for key, lane, _, result in moved
     ]
     bulk.write(conn, _SQL["close_attempts"], closed)
-    bulk.write(conn, _SQL["add_attempts"], [_attempt(key, result) for key, _, result in moved])
+    bulk.write(conn, _SQL["add_attempts"], [_attempt(key, asked_by, result) for key, _, asked_by, result in moved])
     return lost, [endpoints.act(conn, before, after, announce, now=now) for before, after in changed]
 
 
@@ -103,10 +104,11 @@ def _moves(result: AttemptResult, lane: Lane, disabled: Mapping[Lane, str]) -> t
     return result.status.value, "", False, result.failures, to_micros(result.due_at)
 
 
-def _attempt(key: int, result: AttemptResult) -> tuple[Any, ...]:
+def _attempt(key: int, asked_by: str, result: AttemptResult) -> tuple[Any, ...]:
     return (
         key,
         result.number,
+        asked_by,
         to_micros(result.started_at),
         result.took // _MICROSECOND,
         result.verdict.value,
@@ -212,6 +214,7 @@ def _claimed(row: Sequence[Any], body: bytes) -> Claim:
         provider=ProviderName(row[13]),
         generation=GenerationId(row[14]),
         watch_id=WatchId(row[15]),
+        trigger=Trigger(row[16]),
     )
 
 
@@ -232,7 +235,7 @@ def free(
 def _interrupt(
     conn: sqlite3.Connection, lease: tuple[Any, ...], judge: Callable[[Interruption], AttemptResult], now: int
 ) -> Interruption:
-    key, message_id, lane, number, failures, interruptions, claimed_at, leased_until = lease
+    key, message_id, lane, number, failures, interruptions, claimed_at, leased_until, asked_by = lease
     interruption = Interruption(
         message_id=MessageId(message_id),
         lane=Lane(lane),
@@ -247,7 +250,7 @@ def _interrupt(
     bulk.write(conn, _SQL["close_attempts"], [(key, *_moves(result, lane, disabled), True)])
     took = max(0, min(now, leased_until) - claimed_at) * _MICROSECOND
     known = replace(result, started_at=from_micros(claimed_at), took=took, verdict=Verdict.INTERRUPTED)
-    bulk.write(conn, _SQL["add_attempts"], [_attempt(key, known)])
+    bulk.write(conn, _SQL["add_attempts"], [_attempt(key, asked_by, known)])
     return interruption
 
 

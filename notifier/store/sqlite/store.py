@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from notifier.clock import to_micros
 from notifier.delivery.standing import Change
-from notifier.ids import Lane, ProviderName, WatchId, WorkerId
+from notifier.ids import Lane, MessageId, ProviderName, WatchId, WorkerId
 from notifier.model import (
     AttemptResult,
     Book,
@@ -24,13 +24,28 @@ from notifier.model import (
     Transition,
     WatchRequest,
 )
-from notifier.store.base import Announce, Ending, Exchange, Pruned, Recorded, Size, Slots, silent
+from notifier.store.base import (
+    Announce,
+    Cancelled,
+    Ending,
+    Exchange,
+    Mark,
+    Pruned,
+    Recorded,
+    Redelivered,
+    Selection,
+    Size,
+    Slots,
+    WatchChoice,
+    silent,
+)
 from notifier.store.sqlite import (
     checkpoints,
     connection,
     deliveries,
     endpoints,
     polling,
+    redelivery,
     retention,
     shifts,
     space,
@@ -129,6 +144,24 @@ class SqliteStore(SqliteReports):
 
     async def forget_endpoints(self, *, before: datetime) -> int:
         return await self.writer.run(lambda conn: endpoints.forget(conn, before))
+
+    async def messages_like(self, beginning: str) -> Sequence[MessageId]:
+        return await self._read(lambda conn: redelivery.messages_like(conn, beginning))
+
+    async def watches_like(self, beginning: str) -> Sequence[WatchId]:
+        return await self._read(lambda conn: redelivery.watches_like(conn, beginning))
+
+    async def redeliver_some(
+        self, selection: Selection, *, mark: Mark | None, most: int, now: datetime, book: Book
+    ) -> Redelivered:
+        keys, after = await self._read(lambda conn: redelivery.page(conn, selection, mark, most))
+        return await self.writer.run(
+            lambda conn: redelivery.ask_again(conn, keys, selection, after, now=now, book=book)
+        )
+
+    async def cancel_watches(self, choice: WatchChoice, *, now: datetime) -> Cancelled:
+        keys = await self._read(lambda conn: redelivery.chosen(conn, choice))
+        return await self.writer.run(lambda conn: redelivery.cancel(conn, keys, now=now))
 
     async def expire_unreachable(self, *, now: datetime, book: Book) -> int:
         before = to_micros(now - _UNREACHABLE)

@@ -45,7 +45,7 @@ def test_the_example_loads_with_every_comment_taken_in(tmp_path: Path) -> None:
     assert (len(every.watches), len(every.watch_files)) == (1, 1)
 
 
-@pytest.mark.parametrize("heading", ["watches", "drop", "callbacks"])
+@pytest.mark.parametrize("heading", ["watches", "drop", "callbacks", "api"])
 def test_a_heading_taken_in_alone_says_what_else_to_take_in(tmp_path: Path, heading: str) -> None:
     """Alone it counts as not there, so its line names the key below it; with that key it acts."""
     lines = EXAMPLE.read_text().splitlines()

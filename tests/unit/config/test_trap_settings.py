@@ -20,6 +20,7 @@ from notifier.config.records import settings_from
 from notifier.config.shapes import ConfigShape
 from notifier.errors import ConfigError
 from notifier.settings import (
+    ApiSettings,
     CallbackSettings,
     DropSettings,
     EndpointSettings,
@@ -72,6 +73,7 @@ def test_trap_03_every_key_reaches_the_records() -> None:
         "endpoints": {"studio": {"url": "https://a.example/", "secret": Secret(KEY)}},
         "callbacks": {"secret": Secret(KEY)},
         "drop": {"directory": "drop", "provider": "luma"},
+        "api": {"listen": "api.sock"},
     }
     missing = {path[0] for path in SECTIONS if path} - whole.keys()
     assert not missing, "add the new section here, so that its keys are looked for"
@@ -90,7 +92,7 @@ def test_trap_03_every_field_of_the_records_is_read_by_the_program() -> None:
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
     }
-    records = (ProviderSettings, EndpointSettings, CallbackSettings, WatchDefaults, DropSettings, Settings)
+    records = (ProviderSettings, EndpointSettings, CallbackSettings, WatchDefaults, DropSettings, ApiSettings, Settings)
     keys = {name for shape in SECTIONS.values() for name in shape.model_fields}
     filled = {field.name for record in records for field in dataclasses.fields(record)} & keys
     assert len(filled) > 30

@@ -92,9 +92,31 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
         "1: store: 5 is not text. Write sqlite: and the path of a file, e.g. sqlite:/var/lib/notifier/notifier.db.",
     ),
     (
-        GOOD + "api: {listen: api.sock}\n",
-        "6: api: This version has no HTTP API. Take api: out; watches, watch_files and drop register watches.",
+        GOOD + "api: {listen: '127.0.0.1:8585'}\n",
+        (
+            '6: api.listen: "127.0.0.1:8585" is no path, and no network is listened on yet.'
+            " Write the path of a unix socket, e.g. /run/notifier/api.sock."
+        ),
     ),
+    (
+        GOOD + "api: {listen: 'unix:///run/a.sock'}\n",
+        (
+            '6: api.listen: "unix:///run/a.sock" is no path, and no network is listened on yet.'
+            " Write the path of a unix socket, e.g. /run/notifier/api.sock."
+        ),
+    ),
+    (
+        GOOD + "api: {listen: 8585}\n",
+        (
+            "6: api.listen: 8585 is no path, and no network is listened on yet."
+            " Write the path of a unix socket, e.g. /run/notifier/api.sock."
+        ),
+    ),
+    (
+        GOOD + "api: {listen: run/}\n",
+        '6: api.listen: "run/" is a directory. Write the path of a unix socket, e.g. /run/notifier/api.sock.',
+    ),
+    (GOOD + "api: {tokens: []}\n", '6: api.tokens: Unknown key "tokens". Known: listen.'),
     (GOOD + "operator: studoi\n", '6: operator: Endpoint "studoi" is not configured. Did you mean "studio"?'),
     (GOOD + "endpoint: {}\n", '6: endpoint: Unknown key "endpoint". Did you mean "endpoints"?'),
     (
