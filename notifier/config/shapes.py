@@ -96,8 +96,10 @@ class EndpointShape(_Section):
     events: Annotated[frozenset[str] | None, EventTypes()] = Field(
         default=None, description="The event types that are sent; others are recorded and not sent. By default all."
     )
-    concurrency: Annotated[int, Whole(1, 1024)] = _key(
-        EndpointSettings, "concurrency", "Callbacks at one time, at most."
+    concurrency: Annotated[int, Whole(1, 256)] = _key(
+        EndpointSettings,
+        "concurrency",
+        "Callbacks at one time, at most. No endpoint has more than half of what is free for all, 512 slots.",
     )
     rate: Annotated[float | None, Rate()] = _key(
         EndpointSettings, "rate", "Callbacks in a time, at most. A burst is one second's worth. By default no limit."

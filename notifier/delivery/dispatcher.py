@@ -3,12 +3,13 @@
 One loop takes turns with the store: each turn hands in the attempts that finished since the last one and claims as many
 as there are free slots, in one transaction (`DeliveryStore.exchange`). Posts run beside it, a task each. So one commit
 serves many attempts, a claim is never made without a slot, and what finished is written before anything is claimed.
+How slots are shared, so that an endpoint that hangs costs only itself, `delivery.shares` says.
 
 While the store cannot write, finished attempts wait here (no more than were in flight) and nothing is claimed.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -20,7 +21,7 @@ from notifier import telemetry
 from notifier.bell import Bell
 from notifier.budget import TokenBucket
 from notifier.clock import Clock
-from notifier.delivery import schedule
+from notifier.delivery import schedule, shares
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.verdict import judge
 from notifier.errors import StoreUnavailable
@@ -32,12 +33,12 @@ from notifier.store.base import DeliveryStore, Slots
 
 _log = structlog.get_logger()
 
-#: Attempts in flight over all endpoints.
-IN_FLIGHT: Final = 512
 #: A lease outlives the attempt it is for by this, so that no second worker sends beside the first.
 LEASE_MARGIN: Final = timedelta(seconds=15)
 #: The loop looks again after this, whatever the clock was set to meanwhile.
 LONGEST_WAIT: Final = 5.0
+#: Seconds past the moment at which a lane turns slow.
+_GRAIN: Final = 0.01
 
 
 class Posts(Protocol):
@@ -78,6 +79,7 @@ class Dispatcher:
         #: Tasks without an attempt.
         self._resting: list[anyio.Event] = []
         self._buckets: dict[Lane, TokenBucket] = {}
+        self._paces = shares.Paces()
         self._taking = True
         self._idle = anyio.Event()
 
@@ -147,6 +149,8 @@ class Dispatcher:
         if next_due is not None:
             waits.append(max(0.0, (next_due - now).total_seconds()))
         monotonic = self._clock.monotonic()
+        if (patience := self._paces.wait(monotonic)) is not None:
+            waits.append(patience + _GRAIN)  # a lane that turns slow leaves its pool to the others
         waits += [wait for bucket in self._buckets.values() if (wait := bucket.wait(monotonic)) > 0]
         return min(waits)
 
@@ -160,13 +164,27 @@ class Dispatcher:
         busy = {lane: self._endpoints.plain(lane) for lane in self._in_flight if lane not in lanes}
         policies = lanes | busy
         each = self._endpoints.plain(Lane(""))
+        pool_of = self._pool_of(lanes)
         return Slots(
-            total=IN_FLIGHT - self._in_flight.total(),
+            total=shares.IN_FLIGHT - self._in_flight.total(),
             free={lane: self._room(lane, policy) for lane, policy in policies.items()},
             each=each.concurrency,
             lease={lane: policy.timeout + LEASE_MARGIN for lane, policy in lanes.items()},
             lease_each=each.timeout + LEASE_MARGIN,
+            held=dict(self._in_flight),
+            pool_of=pool_of,
+            pools=self._pools(pool_of),
         )
+
+    def _pool_of(self, named: Iterable[Lane]) -> dict[Lane, str]:
+        slow = self._paces.slow(self._clock.monotonic())
+        return dict.fromkeys(named, shares.NAMED) | dict.fromkeys(slow, shares.SLOW)
+
+    def _pools(self, pool_of: Mapping[Lane, str]) -> dict[str, int]:
+        held: Counter[str] = Counter()
+        for lane, count in self._in_flight.items():
+            held[pool_of.get(lane, shares.ORIGINS)] += count
+        return shares.left_in_pools(held)
 
     def _room(self, lane: Lane, policy: EndpointSettings) -> int:
         room = policy.concurrency - self._in_flight[lane]
@@ -184,6 +202,7 @@ class Dispatcher:
     # ---- one attempt ----
     def _begin(self, posts: TaskGroup, claim: Claim) -> None:
         self._in_flight[claim.lane] += 1
+        self._paces.begin(claim.lane, claim.message_id, self._clock.monotonic())
         if bucket := self._buckets.get(claim.lane):
             bucket.take(self._clock.monotonic())
         self._begun.append((claim, self._endpoints.policy(claim.endpoint)))
@@ -219,6 +238,7 @@ class Dispatcher:
             )
             _tell(claim, result, len(policy.retry))
         self._finished.append(result)
+        self._paces.end(claim.lane, claim.message_id, self._clock.monotonic())
         self._in_flight[claim.lane] -= 1
         if not self._in_flight[claim.lane]:
             del self._in_flight[claim.lane]

@@ -10,7 +10,7 @@ Rules for every store:
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -115,6 +115,12 @@ class Slots:
     lease: Mapping[Lane, timedelta]
     #: Length of any other lane's.
     lease_each: timedelta
+    #: Slots that lanes hold already; 0 for any other.
+    held: Mapping[Lane, int] = field(default_factory=dict)
+    #: Lanes that take their slots from a pool of `pools`; any other takes them from the pool "".
+    pool_of: Mapping[Lane, str] = field(default_factory=dict)
+    #: Free slots by pool, shared out by `delivery.shares`; empty is one pool of `total` that may be used up.
+    pools: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +145,8 @@ class DeliveryStore(Protocol):
         A result appends its attempt, moves its delivery and gives the lease back, if `owner` still has the lease on
         that very attempt; otherwise it is in `lost` and changes nothing.
         A delivery may be claimed if all of these hold: it is PENDING; due_at <= now; not leased. Lanes take turns, each
-        giving its longest overdue first, up to `slots`. A claim numbers and opens its attempt.
+        giving its longest overdue first, up to `slots`, and out of a pool as `delivery.shares` says. A claim numbers
+        and opens its attempt.
         `slots.total` of 0 claims nothing.
         """
         ...

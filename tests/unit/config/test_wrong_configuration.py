@@ -205,7 +205,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     (provider("kind: x"), '8: providers.luma.kind: "kind" stands twice here; keep one.'),
     (
         endpoint("concurrency: 0"),
-        "8: endpoints.studio.concurrency: 0 is too small. Write a whole number from 1 to 1,024.",
+        "8: endpoints.studio.concurrency: 0 is too small. Write a whole number from 1 to 256.",
     ),
     (endpoint("rate: none"), '8: endpoints.studio.rate: "none" is not a rate; write e.g. "5/s", "300/m" or "1000/h".'),
     (endpoint("timeout: 31s"), '8: endpoints.studio.timeout: "31s" is too long. Write a duration from 1s to 30s.'),

@@ -1,0 +1,125 @@
+"""Who may hold how many of the send slots, so that nobody starves a healthy endpoint. Pure.
+
+A slot is held until the attempt is answered, by an endpoint that hangs for its whole timeout, and cannot be taken back.
+So what keeps a way open is what is *not* given out. The rules:
+
+1. There are three pools, by what the operator knows of a lane: endpoints of the configuration, origins of callback
+   URLs, and lanes that are slow. A lane takes from its own pool only.
+2. A lane is slow while one of its attempts in flight is older than `PATIENCE`, and after an attempt that took longer,
+   until one is quick again. Attempts of a lane that turns slow count in the slow pool from then on: so whatever hangs,
+   and however much of it, gives the pools of the others back after `PATIENCE`.
+3. In a pool no lane is given more than is left free beside it: one alone may have half of the pool, twenty that hang
+   at once have 24 of 512 each, and as many wait for whoever comes. Unused slots are lent, never all of them.
+4. A lane that holds none may have one as long as there is one; with fewer slots than lanes they take turns.
+5. The last slots of all are for endpoints of the configuration: the other two pools end before them.
+
+What it does not promise: within `PATIENCE`, as many lanes as a pool has slots can fill it by hanging all at once.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from notifier.ids import Lane, MessageId
+
+#: The pools. Lanes that are not listed anywhere are origins of callback URLs.
+NAMED: Final = "named"
+ORIGINS: Final = ""
+SLOW: Final = "slow"
+#: Slots of each.
+POOLS: Final[Mapping[str, int]] = {NAMED: 512, ORIGINS: 256, SLOW: 256}
+#: Attempts in flight over everything, and how many of these only endpoints of the configuration may have.
+IN_FLIGHT: Final = 1024
+KEPT_FOR_NAMED: Final = 256
+#: Seconds after which an attempt that has no answer makes its lane slow.
+PATIENCE: Final = 2.0
+#: Slow lanes that are remembered while nothing of theirs is in flight.
+_REMEMBERED: Final = 1024
+
+
+# ---- how many -----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """A lane that has something due."""
+
+    lane: str
+    #: Slots it holds, and how many more it may use by its own limits.
+    held: int
+    room: int
+
+
+def allot(asking: Sequence[Asking], left: int, *, spare: int = 1) -> dict[str, int]:
+    """Slots for each lane of one pool that has `left` free ones; who stands first has the turn.
+
+    `spare` times what a lane then holds is still free; 0 gives all of them out.
+    """
+    level = _level(asking, left, spare)
+    given = {each.lane: _up_to(level, each) for each in asking}
+    free = left - sum(given.values())
+    for each in sorted(asking, key=lambda each: each.held + given[each.lane]):
+        holds = each.held + given[each.lane] + 1
+        if given[each.lane] < each.room and free > 0 and (holds == 1 or holds * spare < free):
+            given[each.lane] += 1
+            free -= 1
+    return {lane: count for lane, count in given.items() if count}
+
+
+def _level(asking: Sequence[Asking], left: int, spare: int) -> int:
+    """The most that every lane may be brought up to alike, by rule 3."""
+    low, high = 0, max((each.held + each.room for each in asking), default=0)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if sum(_up_to(middle, each) for each in asking) + middle * spare <= left:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _up_to(level: int, each: Asking) -> int:
+    return min(each.room, max(0, level - each.held))
+
+
+def left_in_pools(held: Mapping[str, int]) -> dict[str, int]:
+    """Free slots of each pool, where its lanes hold so many now."""
+    open_ = IN_FLIGHT - sum(held.values())
+    return {
+        pool: max(0, min(size - held.get(pool, 0), open_ - (0 if pool == NAMED else KEPT_FOR_NAMED)))
+        for pool, size in POOLS.items()
+    }
+
+
+# ---- who is slow --------------------------------------------------------------------------------------------------
+class Paces:
+    """Which lanes are slow. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        #: Lane -> when each of its open attempts began, the oldest first.
+        self._open: dict[Lane, dict[MessageId, float]] = {}
+        #: Lanes whose last attempt was slow; the one that was so longest ago first.
+        self._known: dict[Lane, None] = {}
+
+    def begin(self, lane: Lane, message: MessageId, now: float) -> None:
+        self._open.setdefault(lane, {})[message] = now
+
+    def end(self, lane: Lane, message: MessageId, now: float) -> None:
+        began = self._open[lane].pop(message)
+        if not self._open[lane]:
+            del self._open[lane]
+        self._known.pop(lane, None)
+        if now - began > PATIENCE:
+            self._known[lane] = None
+            if len(self._known) > _REMEMBERED:
+                del self._known[next(iter(self._known))]
+
+    def slow(self, now: float) -> set[Lane]:
+        return self._known.keys() | {lane for lane, began in self._oldest() if now - began > PATIENCE}
+
+    def wait(self, now: float) -> float | None:
+        """Seconds until one more lane turns slow if nothing is answered; None where none can."""
+        waits = [PATIENCE - (now - began) for _, began in self._oldest()]
+        return min((wait for wait in waits if wait >= 0), default=None)
+
+    def _oldest(self) -> Iterator[tuple[Lane, float]]:
+        for lane, attempts in self._open.items():
+            yield lane, next(iter(attempts.values()))
