@@ -138,7 +138,7 @@ class Dispatcher:
                 self._idle.set()  # nobody stays for a store that cannot write: what finished is made again
             await self._health.wait_for_store(LONGEST_WAIT)
             return 0
-        for claim in exchange.claims:
+        for claim in sorted(exchange.claims, key=lambda claim: self._paces.poor(claim.lane)):
             self._begin(posts, claim)
         if not self._taking and not self._finished and not self._in_flight.total():
             self._idle.set()
@@ -238,7 +238,8 @@ class Dispatcher:
             )
             _tell(claim, result, len(policy.retry))
         self._finished.append(result)
-        self._paces.end(claim.lane, claim.message_id, self._clock.monotonic())
+        delivered = result.verdict is Verdict.DELIVERED
+        self._paces.end(claim.lane, claim.message_id, self._clock.monotonic(), delivered=delivered)
         self._in_flight[claim.lane] -= 1
         if not self._in_flight[claim.lane]:
             del self._in_flight[claim.lane]

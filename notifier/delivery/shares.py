@@ -11,7 +11,8 @@ So what keeps a way open is what is *not* given out. The rules:
 3. In a pool no lane is given more than is left free beside it: one alone may have half of the pool, twenty that hang
    at once have 24 of 512 each, and as many wait for whoever comes. Unused slots are lent, never all of them.
 4. A lane that holds none may have one as long as there is one; with fewer slots than lanes they take turns.
-5. The last slots of all are for endpoints of the configuration: the other two pools end before them.
+5. Of what is claimed together, lanes whose last attempt was quick and delivered are sent to first.
+6. The last slots of all are for endpoints of the configuration: the other two pools end before them.
 
 What it does not promise: within `PATIENCE`, as many lanes as a pool has slots can fill it by hanging all at once.
 """
@@ -33,7 +34,7 @@ IN_FLIGHT: Final = 1024
 KEPT_FOR_NAMED: Final = 256
 #: Seconds after which an attempt that has no answer makes its lane slow.
 PATIENCE: Final = 2.0
-#: Slow lanes that are remembered while nothing of theirs is in flight.
+#: Slow lanes, and failing ones, that are remembered while nothing of theirs is in flight.
 _REMEMBERED: Final = 1024
 
 
@@ -96,21 +97,23 @@ class Paces:
     def __init__(self) -> None:
         #: Lane -> when each of its open attempts began, the oldest first.
         self._open: dict[Lane, dict[MessageId, float]] = {}
-        #: Lanes whose last attempt was slow; the one that was so longest ago first.
+        #: Lanes whose last attempt was slow, or failed; the one that was so longest ago first.
         self._known: dict[Lane, None] = {}
+        self._failed: dict[Lane, None] = {}
 
     def begin(self, lane: Lane, message: MessageId, now: float) -> None:
         self._open.setdefault(lane, {})[message] = now
 
-    def end(self, lane: Lane, message: MessageId, now: float) -> None:
+    def end(self, lane: Lane, message: MessageId, now: float, *, delivered: bool) -> None:
         began = self._open[lane].pop(message)
         if not self._open[lane]:
             del self._open[lane]
-        self._known.pop(lane, None)
-        if now - began > PATIENCE:
-            self._known[lane] = None
-            if len(self._known) > _REMEMBERED:
-                del self._known[next(iter(self._known))]
+        _note(self._known, lane, now - began > PATIENCE)
+        _note(self._failed, lane, not delivered)
+
+    def poor(self, lane: Lane) -> bool:
+        """Whether its last attempt was slow or failed: in one turn it comes after the others."""
+        return lane in self._known or lane in self._failed
 
     def slow(self, now: float) -> set[Lane]:
         return self._known.keys() | {lane for lane, began in self._oldest() if now - began > PATIENCE}
@@ -123,3 +126,11 @@ class Paces:
     def _oldest(self) -> Iterator[tuple[Lane, float]]:
         for lane, attempts in self._open.items():
             yield lane, next(iter(attempts.values()))
+
+
+def _note(lanes: dict[Lane, None], lane: Lane, so: bool) -> None:  # noqa: FBT001  a fact, not a switch
+    lanes.pop(lane, None)
+    if so:
+        lanes[lane] = None
+        if len(lanes) > _REMEMBERED:
+            del lanes[next(iter(lanes))]

@@ -234,6 +234,19 @@ async def test_origins_that_hang_take_nothing_from_the_configured(store: SqliteS
         assert stage.callbacks.under_way["studio.example.com"] == 32
 
 
+async def test_who_answers_well_is_sent_to_first(store: SqliteStore) -> None:
+    """Of what is claimed together, messages for an endpoint that failed last go out after the others', though older."""
+    async with sending(store, endpoint(), endpoint("audit")) as stage:
+        stage.callbacks.answers["studio.example.com"] = [httpx.Response(500)]
+        await stage.owe("first")
+        await stage.turn()
+        await stage.owe(*some(5))
+        await stage.owe(*some(5, "other"), to="audit")
+        await stage.turn()
+        hosts = [post.url.host for post in stage.callbacks.posts]
+        assert hosts == ["studio.example.com"] + 5 * ["audit.example.com"] + 5 * ["studio.example.com"]
+
+
 async def test_callback_urls_of_one_origin_share_its_slots(store: SqliteStore) -> None:
     """However many URLs an app invents, its origin is one lane of thirty-two."""
     async with sending(store, callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:

@@ -134,10 +134,10 @@ def test_a_lane_is_slow_while_an_attempt_waits_and_after_a_slow_one() -> None:
     paces.begin(STUDIO, MessageId("m-1"), 0.0)
     assert paces.slow(PATIENCE) == set()
     assert paces.slow(PATIENCE + 0.1) == {STUDIO}
-    paces.end(STUDIO, MessageId("m-1"), 15.0)
+    paces.end(STUDIO, MessageId("m-1"), 15.0, delivered=True)
     assert paces.slow(1000.0) == {STUDIO}
     paces.begin(STUDIO, MessageId("m-2"), 2000.0)
-    paces.end(STUDIO, MessageId("m-2"), 2000.1)
+    paces.end(STUDIO, MessageId("m-2"), 2000.1, delivered=True)
     assert paces.slow(3000.0) == set()
 
 
@@ -146,7 +146,7 @@ def test_one_quick_answer_does_not_excuse_attempts_that_still_wait() -> None:
     paces = Paces()
     paces.begin(STUDIO, MessageId("m-1"), 0.0)
     paces.begin(STUDIO, MessageId("m-2"), 9.0)
-    paces.end(STUDIO, MessageId("m-2"), 9.1)
+    paces.end(STUDIO, MessageId("m-2"), 9.1, delivered=True)
     assert paces.slow(9.1) == {STUDIO}
 
 
@@ -161,11 +161,21 @@ def test_it_says_when_the_next_lane_turns_slow() -> None:
     assert paces.wait(9.0) is None
 
 
+def test_who_failed_or_was_slow_comes_after_the_others() -> None:
+    """Until an attempt is delivered in time."""
+    paces = Paces()
+    for took, delivered, poor in ((0.1, False, True), (15.0, True, True), (0.1, True, False)):
+        paces.begin(STUDIO, MessageId("m-1"), 0.0)
+        paces.end(STUDIO, MessageId("m-1"), took, delivered=delivered)
+        assert paces.poor(STUDIO) is poor
+        assert not paces.poor(AUDIT)
+
+
 def test_slow_lanes_are_not_remembered_without_end() -> None:
     """A million origins that hang do not stay in memory: the oldest are forgotten."""
     paces = Paces()
     for number in range(1500):
         paces.begin(Lane(f"https://{number}"), MessageId("m"), 0.0)
-        paces.end(Lane(f"https://{number}"), MessageId("m"), 15.0)
+        paces.end(Lane(f"https://{number}"), MessageId("m"), 15.0, delivered=True)
     assert len(paces.slow(99.0)) == 1024
     assert "https://1499" in paces.slow(99.0)
