@@ -163,8 +163,13 @@ class _Upstream:
 
 
 async def _serve(kind: str, wire: Connection) -> None:
-    kinds = {"receiver": _Receiver, "hanging": _Hanging, "failing": _Failing, "upstream": _Upstream}
-    made: _Receiver | _Upstream = kinds[kind]()
+    kinds: Mapping[str, Callable[[], _Receiver | _Upstream]] = {
+        "receiver": _Receiver,
+        "hanging": _Hanging,
+        "failing": _Failing,
+        "upstream": _Upstream,
+    }
+    made = kinds[kind]()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Http(made.answer), "127.0.0.1", 0, backlog=1024)
     wire.send(server.sockets[0].getsockname()[1])
