@@ -30,7 +30,7 @@ This page is printed by the program: `python -m notifier.config`.
 - **Durations** have a unit: `1500ms`, `15s`, `5m`, `2h`, `1d`. **Rates** have one too: `5/s`, `300/m`, `1000/h`.
 - **`${NAME}`** anywhere in a value is replaced by the environment variable `NAME`. That happens after the YAML is read,
   so a variable cannot change the structure of the file. A variable that is not set, or empty, is a fault. `$$` is `$`.
-- **Secrets** (`api_key`, `secret`, the values of `headers`) are text, `${NAME}`, `{file: PATH}` or
+- **Secrets** (`api_key`, `secret`, `proxy`, the values of `headers`) are text, `${NAME}`, `{file: PATH}` or
   `{credential: NAME}`. `PATH` starts at the configuration file; one newline at the end is dropped. `NAME` is a systemd
   credential (`LoadCredential=NAME:PATH` in the unit).
 - **A changed secret** acts after a reload where it comes from a file or stands in the configuration. It needs a restart

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from notifier.config.values import Reading, asked, check_path, shown, text_of
-from notifier.delivery.addresses import METADATA, literal_address, normalise_url, parse_allow
+from notifier.delivery.addresses import Allow, literal_address, normalise_url, parse_allow, refusal
 
 
 class Store(Reading):
@@ -31,14 +31,18 @@ class Store(Reading):
 
 
 class EndpointUrl(Reading):
-    """Where callbacks go, in its one form. Local addresses are fine here: the operator wrote them."""
+    """Where callbacks go, in its one form. Local addresses are fine here: the operator wrote them.
+
+    A metadata address is refused here too, not only where the socket opens: behind a proxy we open none to it.
+    """
 
     accepts = "a URL that begins with http:// or https://"
     example = "url: https://app.example.com/hooks"
 
     def read(self, value: Any) -> str:
         url = asked(normalise_url, text_of(value, self.accepts), self.accepts)
-        if literal_address(url) in METADATA:
+        address = literal_address(url)
+        if address and refusal(address, guarded=False, allow=Allow()):
             raise ValueError("This is a cloud metadata address, which is never called. Write the address of your app.")
         return url
 
