@@ -5,6 +5,7 @@ environment's (`HTTP_PROXY` and its like) are ignored. The whole value is a secr
 what is printed of a proxy is its host and port.
 """
 
+import base64
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -38,8 +39,12 @@ class Proxy:
     def _shown(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
-    def credentials(self) -> tuple[str, str]:
-        return self.user or "", self.password.reveal() if self.password else ""
+    def authorization(self) -> str | None:
+        """The value of Proxy-Authorization; None where none is sent."""
+        if self.user is None:
+            return None
+        login = f"{self.user}:{self.password.reveal() if self.password else ''}"
+        return "Basic " + base64.b64encode(login.encode()).decode()
 
     def refusal(self, status: int) -> str:
         """What its answer `status` to a request means, as one line."""

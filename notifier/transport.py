@@ -282,7 +282,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         body = await request.aread()
         proxy = _proxy(request)
         try:
-            answer = await self._send(session, request, body, self._way(request, proxy))
+            answer = await self._send(session, request, body, proxy)
         except TlsUnusable as error:
             raise TlsFailed(str(error), request=request) from error
         except _MAPPED as error:
@@ -309,15 +309,20 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             way["ssl"] = self._contexts.context(tls)
         if proxy is not None:
             way["proxy"] = URL(proxy.url)
-            way["proxy_auth"] = None if proxy.user is None else aiohttp.BasicAuth(*proxy.credentials(), "utf-8")
+            # A tunnel is opened with these headers; a request that is handed over carries them itself, see `_send`.
+            if (login := proxy.authorization()) and request.url.scheme == "https":
+                way["proxy_headers"] = {"Proxy-Authorization": login}
         return way
 
     async def _send(
-        self, session: aiohttp.ClientSession, request: httpx.Request, body: bytes, way: Mapping[str, Any]
+        self, session: aiohttp.ClientSession, request: httpx.Request, body: bytes, proxy: Proxy | None
     ) -> aiohttp.ClientResponse:
         trip = _Trip()
         _trip.set(trip)
         headers = [(name.decode(), value.decode()) for name, value in request.headers.raw]
+        if proxy and request.url.scheme == "http" and (login := proxy.authorization()):
+            headers.append(("Proxy-Authorization", login))
+        way = self._way(request, proxy)
         url = URL(request.extensions.get("url") or str(request.url), encoded=True)
         timeout = _timeout(request.extensions.get("timeout"))
         while True:
