@@ -447,10 +447,8 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
         "5: endpoints.studio.secret: A secret is text, ${NAME}, {file: PATH} or {credential: NAME}.",
     ),
     (
-        endpoint("headers: {Expect: 100-continue, Proxy-Authorization: x, TE: y, X-Fine: z}"),
-        '8: endpoints.studio.headers: "Expect" speaks of the connection, not of the message. Take it out. '
-        '"Proxy-Authorization" speaks of the connection, not of the message. Take it out. '
-        '"TE" speaks of the connection, not of the message. Take it out.',
+        endpoint("headers: {Expect: 100-continue, Proxy-Authorization: x, Upgrade: y, X-Fine: z}"),
+        '8: endpoints.studio.headers: "Expect" speaks of the connection, not of the message. Take it out. "Proxy-Authorization" speaks of the connection, not of the message. Take it out. "Upgrade" speaks of the connection, not of the message. Take it out.',
     ),
     *(
         (endpoint(f"proxy: '{text}'"), f"8: endpoints.studio.proxy: {sentence}")
