@@ -39,6 +39,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
+from notifier.names import Names
 from notifier.proxies import Proxy, read_proxy
 from notifier.tls import Contexts, TlsUnusable
 
@@ -345,7 +346,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """At the first request: aiohttp wants the running loop."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                resolver=_CheckedResolver(self._resolver or aiohttp.ThreadedResolver(), self._guard),
+                resolver=_CheckedResolver(self._resolver or Names(), self._guard),
                 socket_factory=self._open_socket,
                 limit=0,
                 limit_per_host=self._connections,
