@@ -43,8 +43,8 @@ This page is printed by the program: `python -m notifier.config`.
 _TAIL: Final = """
 ## Proxies and certificates
 
-- A proxy is used where `proxy` names one, for an endpoint or a provider. A `callback_url` never goes through a proxy, and
-  `HTTP_PROXY` and its like are ignored. http requests are handed to it, for https it opens a tunnel (CONNECT).
+- A proxy is used where `proxy` names one, for an endpoint or a provider. A `callback_url` never goes through a proxy,
+  and `HTTP_PROXY` and its like are ignored. http requests are handed to it, for https it opens a tunnel (CONNECT).
 - The proxy resolves the names of what it is asked for, so notifier cannot check the addresses behind it. It checks the
   proxy's own address, and refuses a `url` that is itself a cloud metadata address. What else must not be reached has to
   be refused by the proxy.
