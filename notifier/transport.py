@@ -53,7 +53,7 @@ _BUFFER: Final = 16 * 1024
 _INTERIM_LIMIT: Final = 16
 #: Seconds; below the usual idle time after which servers close.
 _KEEP_ALIVE: Final = 15.0
-#: As a status: only a proxy says so.
+#: As a status of a request that was handed to a proxy: only a proxy says so.
 _PROXY_WANTS_PASSWORD: Final = 407
 _NO_HEADERS_OF_ITS_OWN: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
@@ -288,7 +288,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             raise TlsFailed(str(error), request=request) from error
         except _MAPPED as error:
             raise translate(error, request, proxy=proxy) from error
-        if proxy and answer.status == _PROXY_WANTS_PASSWORD:
+        if proxy and request.url.scheme == "http" and answer.status == _PROXY_WANTS_PASSWORD:
             answer.close()
             raise ProxyRefused(proxy.refusal(answer.status), request=request)
         return httpx.Response(

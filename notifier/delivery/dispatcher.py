@@ -173,18 +173,20 @@ class Dispatcher:
             lease_each=each.timeout + LEASE_MARGIN,
             held=dict(self._in_flight),
             pool_of=pool_of,
-            pools=self._pools(pool_of),
+            pools=shares.left_in_pools(held := self._held(pool_of)),
+            firsts=shares.firsts_in_pools(held),
         )
 
     def _pool_of(self, named: Iterable[Lane]) -> dict[Lane, str]:
         slow = self._paces.slow(self._clock.monotonic())
         return dict.fromkeys(named, shares.NAMED) | dict.fromkeys(slow, shares.SLOW)
 
-    def _pools(self, pool_of: Mapping[Lane, str]) -> dict[str, int]:
+    def _held(self, pool_of: Mapping[Lane, str]) -> Counter[str]:
+        """Slots in use, by pool."""
         held: Counter[str] = Counter()
         for lane, count in self._in_flight.items():
             held[pool_of.get(lane, shares.ORIGINS)] += count
-        return shares.left_in_pools(held)
+        return held
 
     def _room(self, lane: Lane, policy: EndpointSettings) -> int:
         room = policy.concurrency - self._in_flight[lane]
@@ -202,7 +204,7 @@ class Dispatcher:
     # ---- one attempt ----
     def _begin(self, posts: TaskGroup, claim: Claim) -> None:
         self._in_flight[claim.lane] += 1
-        self._paces.begin(claim.lane, claim.message_id, self._clock.monotonic())
+        self._paces.begin(claim.lane, (claim.message_id, claim.number), self._clock.monotonic())
         if bucket := self._buckets.get(claim.lane):
             bucket.take(self._clock.monotonic())
         self._begun.append((claim, self._endpoints.policy(claim.endpoint)))
@@ -239,7 +241,7 @@ class Dispatcher:
             _tell(claim, result, len(policy.retry))
         self._finished.append(result)
         delivered = result.verdict is Verdict.DELIVERED
-        self._paces.end(claim.lane, claim.message_id, self._clock.monotonic(), delivered=delivered)
+        self._paces.end(claim.lane, (claim.message_id, claim.number), self._clock.monotonic(), delivered=delivered)
         self._in_flight[claim.lane] -= 1
         if not self._in_flight[claim.lane]:
             del self._in_flight[claim.lane]

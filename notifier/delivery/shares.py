@@ -10,11 +10,13 @@ So what keeps a way open is what is *not* given out. The rules:
    and however much of it, gives the pools of the others back after `PATIENCE`.
 3. In a pool no lane is given more than is left free beside it: one alone may have half of the pool, twenty that hang
    at once have 24 of 512 each, and as many wait for whoever comes. Unused slots are lent, never all of them.
-4. A lane that holds none may have one as long as there is one; with fewer slots than lanes they take turns.
+4. A lane that is not slow and holds none may have one, even where those before it have used its pool up one after the
+   other. With fewer slots than lanes they take turns.
 5. Of what is claimed together, lanes whose last attempt was quick and delivered are sent to first.
-6. The last slots of all are for endpoints of the configuration: the other two pools end before them.
+6. The last slots of all are for endpoints of the configuration: what goes to others ends before them.
 
-What it does not promise: within `PATIENCE`, as many lanes as a pool has slots can fill it by hanging all at once.
+What it does not promise: more than one slot within `PATIENCE` of the moment at which dozens of endpoints begin to hang
+one after the other, or any at all where hundreds do.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,19 +51,26 @@ class Asking:
     room: int
 
 
-def allot(asking: Sequence[Asking], left: int, *, spare: int = 1) -> dict[str, int]:
+def allot(asking: Sequence[Asking], left: int, *, firsts: int = 0, spare: int = 1) -> dict[str, int]:
     """Slots for each lane of one pool that has `left` free ones; who stands first has the turn.
 
-    `spare` times what a lane then holds is still free; 0 gives all of them out.
+    `spare` times what a lane then holds is still free; 0 gives all of them out. Lanes that hold none may have one
+    beyond `left`, until `firsts` are given out in all.
     """
     level = _level(asking, left, spare)
     given = {each.lane: _up_to(level, each) for each in asking}
     free = left - sum(given.values())
+    beyond = max(0, firsts - left)
     for each in sorted(asking, key=lambda each: each.held + given[each.lane]):
         holds = each.held + given[each.lane] + 1
-        if given[each.lane] < each.room and free > 0 and (holds == 1 or holds * spare < free):
-            given[each.lane] += 1
-            free -= 1
+        if given[each.lane] == each.room or (free <= 0 and (holds > 1 or beyond == 0)):
+            continue
+        if free <= 0:
+            beyond -= 1
+        elif holds > 1 and holds * spare >= free:
+            continue
+        given[each.lane] += 1
+        free -= 1
     return {lane: count for lane, count in given.items() if count}
 
 
@@ -83,29 +92,41 @@ def _up_to(level: int, each: Asking) -> int:
 
 def left_in_pools(held: Mapping[str, int]) -> dict[str, int]:
     """Free slots of each pool, where its lanes hold so many now."""
+    open_ = _open_to(held)
+    return {pool: max(0, min(size - held.get(pool, 0), open_[pool])) for pool, size in POOLS.items()}
+
+
+def firsts_in_pools(held: Mapping[str, int]) -> dict[str, int]:
+    """How many slots lanes may have that hold none, by rule 4."""
+    return _open_to(held) | {SLOW: 0}
+
+
+def _open_to(held: Mapping[str, int]) -> dict[str, int]:
+    """Slots that are free over everything, as far as lanes of each pool may have them, by rule 6."""
     open_ = IN_FLIGHT - sum(held.values())
-    return {
-        pool: max(0, min(size - held.get(pool, 0), open_ - (0 if pool == NAMED else KEPT_FOR_NAMED)))
-        for pool, size in POOLS.items()
-    }
+    return {pool: max(0, open_ - (0 if pool == NAMED else KEPT_FOR_NAMED)) for pool in POOLS}
 
 
 # ---- who is slow --------------------------------------------------------------------------------------------------
+#: A message and the number of the attempt.
+Attempt = tuple[MessageId, int]
+
+
 class Paces:
     """Which lanes are slow. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         #: Lane -> when each of its open attempts began, the oldest first.
-        self._open: dict[Lane, dict[MessageId, float]] = {}
+        self._open: dict[Lane, dict[Attempt, float]] = {}
         #: Lanes whose last attempt was slow, or failed; the one that was so longest ago first.
         self._known: dict[Lane, None] = {}
         self._failed: dict[Lane, None] = {}
 
-    def begin(self, lane: Lane, message: MessageId, now: float) -> None:
-        self._open.setdefault(lane, {})[message] = now
+    def begin(self, lane: Lane, attempt: Attempt, now: float) -> None:
+        self._open.setdefault(lane, {})[attempt] = now
 
-    def end(self, lane: Lane, message: MessageId, now: float, *, delivered: bool) -> None:
-        began = self._open[lane].pop(message)
+    def end(self, lane: Lane, attempt: Attempt, now: float, *, delivered: bool) -> None:
+        began = self._open[lane].pop(attempt)
         if not self._open[lane]:
             del self._open[lane]
         _note(self._known, lane, now - began > PATIENCE)

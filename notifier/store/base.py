@@ -121,6 +121,8 @@ class Slots:
     pool_of: Mapping[Lane, str] = field(default_factory=dict)
     #: Free slots by pool, shared out by `delivery.shares`; empty is one pool of `total` that may be used up.
     pools: Mapping[str, int] = field(default_factory=dict)
+    #: By pool: slots of which lanes that hold none may have one each, where the pool itself has none left.
+    firsts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

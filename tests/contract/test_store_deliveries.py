@@ -251,6 +251,20 @@ async def test_a_pool_is_shared_out_by_its_rules(store: Store, backlog: int) -> 
     assert (await store.exchange(ME, [], pooled("slow audit", held=0, named=0, others=64), now=NOW)).claims == []
 
 
+@pytest.mark.parametrize("backlog", [5, 300])
+async def test_first_slots_go_to_lanes_that_hold_none(store: Store, backlog: int) -> None:
+    """One each, where the pool has none left, as long as so many are free in all; a lane that holds some gets none."""
+    for endpoint in ("audit", "slow", "studio"):
+        await owe(store, *(f"{endpoint}-{number}" for number in range(backlog)), endpoint=endpoint)
+    full = pooled("audit slow studio", held=0, named=0)
+    busy = dataclasses.replace(full, held={Lane("slow"): 30}, firsts={"named": 9})
+    claims = (await store.exchange(ME, [], busy, now=NOW)).claims
+    assert sorted(claim.lane for claim in claims) == ["audit", "studio"]
+    one = dataclasses.replace(full, firsts={"named": 1})
+    assert len((await store.exchange(ME, [], one, now=NOW)).claims) == 1
+    assert (await store.exchange(ME, [], full, now=NOW)).claims == []
+
+
 async def test_a_crowd_of_strangers_hides_no_configured_lane(store: Store) -> None:
     """Thousands of origins are due since long ago and their pool is empty: the endpoint is found all the same."""
     urls = [f"https://{number}.example.com" for number in range(3_000)]

@@ -311,6 +311,14 @@ async def test_what_fails_behind_the_proxy_says_so(tmp_path: Path, certificates:
         assert "proxy-authorization" not in station.requests[0].headers
 
 
+async def test_a_407_out_of_a_tunnel_is_the_endpoints_own(tmp_path: Path, certificates: Certificates) -> None:
+    """The proxy cannot see into it, so it said nothing."""
+    answer = b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"
+    async with proxy() as station, receiver(tls=certificates.server(), answer=answer) as app, wired() as wire:
+        studio = {"url": app.url(scheme="https"), "tls": {"ca": "ca.pem"}, "proxy": through(station)}
+        assert verdict(await wire.post(configured(tmp_path, studio=studio).endpoints["studio"])) == (407, None)
+
+
 PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 

@@ -126,7 +126,9 @@ def _share(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> di
     left = slots.total
     taken: dict[str, list[int]] = {}
     for pool, lanes in _lanes_with_room(conn, turns, slots, now).items():
-        found = _share_pool(conn, lanes, min(left, _left(slots, pool)), spare=1 if slots.pools else 0, now=now)
+        firsts = min(left, slots.firsts.get(pool, 0))
+        spare = 1 if slots.pools else 0
+        found = _share_pool(conn, lanes, min(left, _left(slots, pool)), firsts, spare=spare, now=now)
         left -= sum(map(len, found.values()))
         taken |= found
         turns.last[pool] = next(reversed(found), turns.last[pool])
@@ -134,11 +136,11 @@ def _share(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> di
 
 
 def _share_pool(
-    conn: sqlite3.Connection, lanes: Sequence[Asking], left: int, *, spare: int, now: int
+    conn: sqlite3.Connection, lanes: Sequence[Asking], left: int, firsts: int, *, spare: int, now: int
 ) -> dict[str, list[int]]:
     """What a lane does not use of its share, because it has less due, is shared again."""
     taken: dict[str, list[int]] = {}
-    while given := allot(lanes, left, spare=spare):
+    while given := allot(lanes, left, firsts=firsts, spare=spare):
         again = []
         for each in lanes:
             asked = given.get(each.lane, 0)
@@ -146,6 +148,7 @@ def _share_pool(
             if found:
                 taken.setdefault(each.lane, []).extend(found)
                 left -= len(found)
+                firsts -= len(found)
             if len(found) == asked and each.room > asked:
                 again.append(replace(each, held=each.held + asked, room=each.room - asked))
         lanes = again
@@ -158,9 +161,9 @@ def _lanes_with_room(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: 
     for lane in _due_lanes(conn, turns, slots, now):
         pool = slots.pool_of.get(Lane(lane), "")
         room = slots.free.get(Lane(lane), slots.each)
-        if room > 0 and _left(slots, pool) > 0:
-            asking = Asking(lane=lane, held=slots.held.get(Lane(lane), 0), room=room)
-            found.setdefault(pool, []).append(asking)
+        held = slots.held.get(Lane(lane), 0)
+        if room > 0 and (_left(slots, pool) > 0 or (held == 0 and slots.firsts.get(pool, 0) > 0)):
+            found.setdefault(pool, []).append(Asking(lane=lane, held=held, room=room))
     return {pool: _in_turn(lanes, turns.last[pool]) for pool, lanes in found.items()}
 
 
@@ -184,7 +187,8 @@ def _due_lanes(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -
         return list(orjson.loads(listed))
     known = slots.free.keys() | slots.pool_of.keys()
     lanes = bulk.read(conn, _SQL["due_of_lanes"], {"lanes": bulk.listed(sorted(known)), "now": now})
-    return [*lanes, *_due_others(conn, turns, known, _left(slots, ""), now)]
+    wanted = max(_left(slots, ""), slots.firsts.get("", 0))
+    return [*lanes, *_due_others(conn, turns, known, wanted, now)]
 
 
 def _due_others(conn: sqlite3.Connection, turns: Turns, known: AbstractSet[Lane], wanted: int, now: int) -> list[str]:

@@ -14,6 +14,7 @@ from notifier.delivery.shares import (
     Asking,
     Paces,
     allot,
+    firsts_in_pools,
     left_in_pools,
 )
 from notifier.ids import Lane, MessageId
@@ -87,17 +88,34 @@ def test_without_a_spare_all_of_it_is_used(rooms: list[tuple[int, int]], left: i
     assert sum(allot(asking, left, spare=0).values()) == min(left, sum(each.room for each in asking))
 
 
-@given(st.lists(st.tuples(st.integers(1, 64), st.integers(1, 20)), min_size=1, max_size=200))
-def test_a_newcomer_finds_a_slot_whatever_hangs(hanging: list[tuple[int, int]]) -> None:
-    """However many endpoints hang at once and come one after the other, fewer than the slots: the next one gets one."""
-    left, held = POOLS[NAMED], dict.fromkeys(range(len(hanging)), 0)
-    for _ in range(3):
-        for number, (room, _) in enumerate(hanging):
-            asking = [Asking(lane="it", held=held[number], room=room - held[number])]
-            got = allot(asking, left).get("it", 0)
-            held[number] += got
-            left -= got
-    assert allot([Asking(lane="healthy", held=0, room=32)], left)["healthy"] >= 1
+@given(ROOMS, st.integers(0, 60), st.integers(0, 60))
+def test_first_slots_go_beyond_the_pool_and_no_further(rooms: list[tuple[int, int]], left: int, firsts: int) -> None:
+    """Only to lanes that hold none, one each, and never above what there is in all."""
+    asking = lanes(*rooms)
+    within, beyond = allot(asking, left), allot(asking, left, firsts=firsts)
+    assert sum(beyond.values()) <= max(left, firsts)
+    for each in asking:
+        more = beyond.get(each.lane, 0) - within.get(each.lane, 0)
+        assert more == 0 or (more == 1 and each.held == 0 and each.lane not in within)
+    without = [each for each in asking if each.room and not each.held and each.lane not in beyond]
+    assert not without or sum(beyond.values()) >= max(left, firsts)
+
+
+@given(st.lists(st.integers(1, 256), max_size=500))
+def test_a_newcomer_finds_a_slot_whatever_hangs(hanging: list[int]) -> None:
+    """Hundreds of endpoints begin to hang one after the other, and take what they can: the next one gets one."""
+    held: dict[str, int] = {}
+
+    def give(name: str, room: int) -> int:
+        pools = {NAMED: sum(held.values())}
+        asking = [Asking(lane=name, held=held.get(name, 0), room=room)]
+        got = allot(asking, left_in_pools(pools)[NAMED], firsts=firsts_in_pools(pools)[NAMED]).get(name, 0)
+        held[name] = held.get(name, 0) + got
+        return got
+
+    for number, room in enumerate(hanging):
+        give(f"hangs-{number}", room)
+    assert give("healthy", 32) >= 1
 
 
 def test_the_numbers_of_the_header() -> None:
@@ -117,6 +135,7 @@ def test_pools_never_promise_what_is_not_there(held: dict[str, int]) -> None:
     assert all(0 <= left[pool] <= max(0, POOLS[pool] - held[pool]) for pool in POOLS)
     assert left[NAMED] <= open_
     assert max(left[ORIGINS], left[SLOW]) <= max(0, open_ - KEPT_FOR_NAMED)
+    assert firsts_in_pools(held) == {NAMED: open_, ORIGINS: max(0, open_ - KEPT_FOR_NAMED), SLOW: 0}
 
 
 def test_what_hangs_for_others_costs_the_configured_nothing() -> None:
@@ -131,22 +150,22 @@ STUDIO, AUDIT = Lane("studio"), Lane("audit")
 def test_a_lane_is_slow_while_an_attempt_waits_and_after_a_slow_one() -> None:
     """From the moment its patience is over; a quick answer ends it."""
     paces = Paces()
-    paces.begin(STUDIO, MessageId("m-1"), 0.0)
+    paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
     assert paces.slow(PATIENCE) == set()
     assert paces.slow(PATIENCE + 0.1) == {STUDIO}
-    paces.end(STUDIO, MessageId("m-1"), 15.0, delivered=True)
+    paces.end(STUDIO, (MessageId("m-1"), 1), 15.0, delivered=True)
     assert paces.slow(1000.0) == {STUDIO}
-    paces.begin(STUDIO, MessageId("m-2"), 2000.0)
-    paces.end(STUDIO, MessageId("m-2"), 2000.1, delivered=True)
+    paces.begin(STUDIO, (MessageId("m-2"), 1), 2000.0)
+    paces.end(STUDIO, (MessageId("m-2"), 1), 2000.1, delivered=True)
     assert paces.slow(3000.0) == set()
 
 
 def test_one_quick_answer_does_not_excuse_attempts_that_still_wait() -> None:
     """The oldest in flight counts, not the last."""
     paces = Paces()
-    paces.begin(STUDIO, MessageId("m-1"), 0.0)
-    paces.begin(STUDIO, MessageId("m-2"), 9.0)
-    paces.end(STUDIO, MessageId("m-2"), 9.1, delivered=True)
+    paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
+    paces.begin(STUDIO, (MessageId("m-2"), 1), 9.0)
+    paces.end(STUDIO, (MessageId("m-2"), 1), 9.1, delivered=True)
     assert paces.slow(9.1) == {STUDIO}
 
 
@@ -154,8 +173,8 @@ def test_it_says_when_the_next_lane_turns_slow() -> None:
     """So that the slots of its pool are shared anew then; None where nothing is in flight that could."""
     paces = Paces()
     assert paces.wait(0.0) is None
-    paces.begin(STUDIO, MessageId("m-1"), 1.0)
-    paces.begin(AUDIT, MessageId("m-2"), 2.0)
+    paces.begin(STUDIO, (MessageId("m-1"), 1), 1.0)
+    paces.begin(AUDIT, (MessageId("m-2"), 1), 2.0)
     assert paces.wait(2.0) == PATIENCE - 1.0
     assert paces.wait(1.5 + PATIENCE) == 0.5
     assert paces.wait(9.0) is None
@@ -165,8 +184,8 @@ def test_who_failed_or_was_slow_comes_after_the_others() -> None:
     """Until an attempt is delivered in time."""
     paces = Paces()
     for took, delivered, poor in ((0.1, False, True), (15.0, True, True), (0.1, True, False)):
-        paces.begin(STUDIO, MessageId("m-1"), 0.0)
-        paces.end(STUDIO, MessageId("m-1"), took, delivered=delivered)
+        paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
+        paces.end(STUDIO, (MessageId("m-1"), 1), took, delivered=delivered)
         assert paces.poor(STUDIO) is poor
         assert not paces.poor(AUDIT)
 
@@ -175,7 +194,7 @@ def test_slow_lanes_are_not_remembered_without_end() -> None:
     """A million origins that hang do not stay in memory: the oldest are forgotten."""
     paces = Paces()
     for number in range(1500):
-        paces.begin(Lane(f"https://{number}"), MessageId("m"), 0.0)
-        paces.end(Lane(f"https://{number}"), MessageId("m"), 15.0, delivered=True)
+        paces.begin(Lane(f"https://{number}"), (MessageId("m"), 1), 0.0)
+        paces.end(Lane(f"https://{number}"), (MessageId("m"), 1), 15.0, delivered=True)
     assert len(paces.slow(99.0)) == 1024
     assert "https://1499" in paces.slow(99.0)
