@@ -147,7 +147,7 @@ def _share_pool(
             found = _due_in_lane(conn, each.lane, asked, len(taken.get(each.lane, ())), now) if asked else []
             if found:
                 taken.setdefault(each.lane, []).extend(found)
-                left -= len(found)
+                left = max(0, left - len(found))  # first slots may have gone beyond it
                 firsts -= len(found)
             if len(found) == asked and each.room > asked:
                 again.append(replace(each, held=each.held + asked, room=each.room - asked))
