@@ -112,7 +112,7 @@ class Daemon:
     async def _build(self, opened: AsyncExitStack) -> None:
         """Every part; what holds a resource is closed in reverse, whatever happens."""
         store = self._store = await opened.enter_async_context(open_store(self._settings.store))
-        asking = await opened.enter_async_context(AiohttpTransport())
+        asking = await opened.enter_async_context(AiohttpTransport(guard=self._guard_named))
         named = await opened.enter_async_context(AiohttpTransport(guard=self._guard_named))
         guarded = await opened.enter_async_context(AiohttpTransport(guard=self._guard_callbacks))
         client = await opened.enter_async_context(ProviderClient(asking, clock=self._clock))

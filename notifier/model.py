@@ -85,6 +85,7 @@ class Verdict(StrEnum):
     RESET = "connection lost"
     PROTOCOL_ERROR = "not HTTP"
     ADDRESS_REFUSED = "address refused"
+    PROXY_REFUSED = "proxy refused"
     INTERRUPTED = "interrupted"
 
 

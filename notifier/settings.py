@@ -69,6 +69,19 @@ class ProviderSettings:
     sweep_every: timedelta = timedelta(seconds=5)
     #: Total time for one request.
     request_timeout: timedelta = timedelta(seconds=45)
+    #: `http://user:password@host:port` that requests go through; None is straight there.
+    proxy: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSettings:
+    """Files of one endpoint's TLS, read again when they change; PEM, absolute paths."""
+
+    #: The certificate we show, with those between it and its root behind it, and its key: both or none.
+    cert: str | None = None
+    key: str | None = None
+    #: Who may vouch for the server; None is whom the system trusts.
+    ca: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +104,10 @@ class EndpointSettings:
     #: Values may carry credentials.
     headers: Mapping[str, Secret] = field(default_factory=dict)
     retry: Sequence[timedelta] = DEFAULT_RETRY
+    #: None is the system's trust and no certificate of ours.
+    tls: TlsSettings | None = None
+    #: `http://user:password@host:port` that callbacks go through; None is straight there, as for any callback URL.
+    proxy: Secret | None = None
     #: True for callback URLs that came from outside: held to the full list of refused addresses.
     guarded: bool = False
 

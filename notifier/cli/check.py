@@ -52,6 +52,10 @@ def _summary(settings: Settings, secrets: Sequence[SecretSource]) -> None:
     _say("configuration", f"{settings.source}: good ({parts})")
     for secret in secrets:
         typer.echo(f"  {secret.path}: {secret.origin}; {secret.renewal}")
+    for name, endpoint in settings.endpoints.items():
+        for key in ("cert", "key", "ca") if endpoint.tls else ():
+            if path := getattr(endpoint.tls, key):
+                typer.echo(f"  endpoints.{name}.tls.{key}: file {printable(path, 200)}; read again when it changes")
 
 
 # ---- watch files --------------------------------------------------------------------------------------------------

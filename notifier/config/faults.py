@@ -6,7 +6,15 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from notifier.config.expand import BROKEN
-from notifier.config.shapes import ApiShape, CallbacksShape, ConfigShape, DropShape, EndpointShape, ProviderShape
+from notifier.config.shapes import (
+    ApiShape,
+    CallbacksShape,
+    ConfigShape,
+    DropShape,
+    EndpointShape,
+    ProviderShape,
+    TlsShape,
+)
 from notifier.config.values import Reading, shown
 from notifier.errors import Fault
 from notifier.intake.text import Document, Path, did_you_mean, printable, show_path
@@ -16,6 +24,7 @@ SECTIONS: Final[Mapping[Path, type[BaseModel]]] = {
     (): ConfigShape,
     ("providers", "*"): ProviderShape,
     ("endpoints", "*"): EndpointShape,
+    ("endpoints", "*", "tls"): TlsShape,
     ("callbacks",): CallbacksShape,
     ("drop",): DropShape,
     ("api",): ApiShape,

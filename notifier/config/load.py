@@ -15,7 +15,7 @@ from notifier.config.expand import expand, expand_text, expanded_places, plain
 from notifier.config.faults import faults_of
 from notifier.config.hints import hint
 from notifier.config.keys import SecretReader, SecretSource, is_place, sources
-from notifier.config.records import absolute, base_of, faults_between, known, settings_from, sketch
+from notifier.config.records import absolute, base_of, faults_between, file_faults, known, settings_from, sketch
 from notifier.config.shapes import ConfigShape
 from notifier.config.targets import Listen, Store
 from notifier.config.values import Reading
@@ -92,6 +92,8 @@ class _Loading:
         """The settings, where neither `told` nor anything found here is a fault."""
         shape = self._shape()
         made = settings_from(shape, source=self._path) if shape else None
+        if made and shape:
+            self._faults += file_faults(made, shape, self._document)
         offered = known(made) if made else sketch(self._value)
         watches = self._watches(offered) if offered else []
         faults = _once(told, self._faults)

@@ -10,12 +10,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path as File
 from typing import Any
 
-from notifier.config.shapes import ApiShape, CallbacksShape, ConfigShape, DropShape, EndpointShape, ProviderShape
+from notifier import tls
+from notifier.config.expand import Expanded
+from notifier.config.shapes import (
+    ApiShape,
+    CallbacksShape,
+    ConfigShape,
+    DropShape,
+    EndpointShape,
+    ProviderShape,
+    TlsShape,
+)
 from notifier.config.values import guess, shown
 from notifier.errors import Fault
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
 from notifier.intake.request import Known, KnownProvider
-from notifier.intake.text import Document, Path, show_path
+from notifier.intake.text import Document, Path, printable, show_path
 from notifier.model import Format, State
 from notifier.providers.registry import KINDS, codec
 from notifier.settings import (
@@ -25,6 +35,7 @@ from notifier.settings import (
     EndpointSettings,
     ProviderSettings,
     Settings,
+    TlsSettings,
     WatchDefaults,
 )
 
@@ -38,7 +49,7 @@ def settings_from(shape: ConfigShape, *, source: str) -> Settings:
         source=source,
         store=absolute(shape.store, base),
         providers={name: _provider(name, each) for name, each in shape.providers.items()},
-        endpoints={name: _endpoint(name, each) for name, each in shape.endpoints.items()},
+        endpoints={name: _endpoint(name, each, base) for name, each in shape.endpoints.items()},
         callbacks=_callbacks(callbacks) if callbacks else None,
         operator=None if shape.operator is None else str(shape.operator),
         watches=(),
@@ -75,10 +86,11 @@ def _provider(name: str, shape: ProviderShape) -> ProviderSettings:
         batch=shape.batch,
         sweep_every=shape.sweep_every,
         request_timeout=shape.request_timeout,
+        proxy=shape.proxy,
     )
 
 
-def _endpoint(name: str, shape: EndpointShape) -> EndpointSettings:
+def _endpoint(name: str, shape: EndpointShape, base: File) -> EndpointSettings:
     return EndpointSettings(
         identity=EndpointIdentity(name),
         lane=Lane(name),
@@ -91,11 +103,17 @@ def _endpoint(name: str, shape: EndpointShape) -> EndpointSettings:
         timeout=shape.timeout,
         headers=shape.headers,
         retry=tuple(shape.retry),
+        tls=_tls(shape.tls, base) if shape.tls else None,
+        proxy=shape.proxy,
     )
 
 
 def _callbacks(shape: CallbacksShape) -> CallbackSettings:
     return CallbackSettings(secret=shape.secret, allow=tuple(shape.allow), format=Format(shape.format))
+
+
+def _tls(shape: TlsShape, base: File) -> TlsSettings:
+    return TlsSettings(**{key: absolute(path, base) for key, path in shape if path is not None})
 
 
 def _drop(shape: DropShape, whole: ConfigShape, base: File) -> DropSettings:
@@ -133,6 +151,8 @@ def faults_between(shape: ConfigShape, document: Document) -> Iterator[Fault]:
         yield fault(("providers",), "No provider is configured, so nothing can be polled. Add one below providers:.")
     for name, provider in shape.providers.items():
         yield from (fault(("providers", name, key), message) for key, message in _batch_faults(provider))
+    for name, endpoint in shape.endpoints.items():
+        yield from (fault(("endpoints", name, *path), message) for path, message in _tls_faults(endpoint))
     if not shape.endpoints and shape.callbacks is None:
         message = "Nobody would be called: add an endpoint below endpoints:, or a callbacks: section."
         yield fault(("endpoints",), message)
@@ -140,6 +160,39 @@ def faults_between(shape: ConfigShape, document: Document) -> Iterator[Fault]:
         yield fault(("operator",), _unknown("Endpoint", shape.operator, shape.endpoints))
     if shape.drop:
         yield from (fault(("drop", *path), message) for path, message in _drop_faults(shape.drop, shape))
+
+
+def file_faults(settings: Settings, shape: ConfigShape, document: Document) -> Iterator[Fault]:
+    """Faults of what stands in the files that `tls:` names."""
+    for name, endpoint in settings.endpoints.items():
+        for key, message in tls.problems(endpoint.tls) if endpoint.tls else ():
+            path = ("endpoints", name, "tls", key)
+            yield Fault(
+                message=_discreet(message, endpoint.tls, shape.endpoints[name].tls),
+                path=show_path(path),
+                line=document.line(path),
+            )
+
+
+def _discreet(message: str, files: TlsSettings | None, shape: TlsShape | None) -> str:
+    """A path out of the environment is shown as it is written."""
+    for key, written in shape or ():
+        if isinstance(written, Expanded):
+            message = message.replace(printable(getattr(files, key), 200), written.source)
+    return message
+
+
+def _tls_faults(endpoint: EndpointShape) -> Iterator[tuple[Path, str]]:
+    """What would not act, or not alone."""
+    if endpoint.tls is None:
+        return
+    if not any(path for _, path in endpoint.tls):
+        yield ("tls",), "Nothing stands below tls:. Write cert: and key:, or ca:, or take it out."
+    elif not endpoint.url.startswith("https:"):
+        yield ("tls",), "The url is not https, so this would not act. Write https:// there, or take tls: out."
+    for key, other in (("cert", "key"), ("key", "cert")):
+        if getattr(endpoint.tls, key) and not getattr(endpoint.tls, other):
+            yield ("tls", key), f"A {key} needs its {other}. Write {other}: PATH; it may be the same file."
 
 
 def _batch_faults(provider: ProviderShape) -> Iterator[tuple[str, str]]:

@@ -11,9 +11,21 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from notifier.config.secret_values import ApiKey, HeaderValue, SigningKey, check_headers
+from notifier.config.secret_values import ApiKey, HeaderValue, ProxyUrl, SigningKey, check_headers
 from notifier.config.targets import AllowEntry, BaseUrl, EndpointUrl, Listen, Store
-from notifier.config.values import Duration, EventTypes, FilePath, Name, OneOf, OnOff, Rate, Retry, Text, Whole
+from notifier.config.values import (
+    Duration,
+    EventTypes,
+    FilePath,
+    Name,
+    OneOf,
+    OnOff,
+    Rate,
+    Retry,
+    Text,
+    Whole,
+    WrittenPath,
+)
 from notifier.model import Format
 from notifier.providers.registry import KINDS
 from notifier.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret, Settings
@@ -87,6 +99,29 @@ class ProviderShape(_Section):
     request_timeout: Annotated[timedelta, Duration("1s", "120s")] = _key(
         ProviderSettings, "request_timeout", "Total time for one request, its answer included."
     )
+    proxy: Annotated[Secret | None, ProxyUrl()] = Field(
+        default=None,
+        description="Requests go through this proxy. A secret, for a password may stand in it. "
+        "The environment's proxies are ignored.",
+    )
+
+
+class TlsShape(_Section):
+    """`tls:` of an endpoint whose `url` is https. PEM files, relative paths start at the configuration file.
+
+    They are read again when they change, without a reload; until they fit together the last ones that did go on.
+    """
+
+    cert: Annotated[str | None, WrittenPath("the path of a file in PEM form")] = Field(
+        default=None,
+        description="The certificate that we show (mutual TLS), with those between it and its root behind it.",
+    )
+    key: Annotated[str | None, WrittenPath("the path of a file in PEM form")] = Field(
+        default=None, description="Its private key, without a password. May be the same file."
+    )
+    ca: Annotated[str | None, WrittenPath("the path of a file in PEM form")] = Field(
+        default=None, description="Who may vouch for the server, in place of those that the system trusts."
+    )
 
 
 class EndpointShape(_Section):
@@ -104,8 +139,10 @@ class EndpointShape(_Section):
         "format",
         "How bodies are written: as Standard Webhooks or as CloudEvents 1.0. What is owed already keeps its form.",
     )
-    concurrency: Annotated[int, Whole(1, 1024)] = _key(
-        EndpointSettings, "concurrency", "Callbacks at one time, at most."
+    concurrency: Annotated[int, Whole(1, 256)] = _key(
+        EndpointSettings,
+        "concurrency",
+        "Callbacks at one time, at most. No endpoint has more than half of what is free for all, 512 slots.",
     )
     rate: Annotated[float | None, Rate()] = _key(
         EndpointSettings, "rate", "Callbacks in a time, at most. A burst is one second's worth. By default no limit."
@@ -119,6 +156,12 @@ class EndpointShape(_Section):
     retry: Annotated[list[Annotated[timedelta, Retry()]], Field(min_length=1, max_length=50)] = Field(
         default=list(_default(EndpointSettings, "retry")),
         description="The wait before each attempt, the first one included: so many entries, so many attempts.",
+    )
+    tls: TlsShape | None = Field(default=None, description="A certificate of ours, or a CA of yours.")
+    proxy: Annotated[Secret | None, ProxyUrl()] = Field(
+        default=None,
+        description="Callbacks go through this proxy. A secret, for a password may stand in it. "
+        "The environment's proxies are ignored.",
     )
 
 

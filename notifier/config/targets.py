@@ -49,7 +49,10 @@ class Listen(FilePath):
 
 
 class EndpointUrl(Reading):
-    """Where callbacks go, in its one form. Local addresses are fine here: the operator wrote them."""
+    """Where callbacks go, in its one form. Local addresses are fine here: the operator wrote them.
+
+    A metadata address is refused here too, not only where the socket opens: behind a proxy we open none to it.
+    """
 
     accepts = "a URL that begins with http:// or https://"
     example = "url: https://app.example.com/hooks"

@@ -3,13 +3,14 @@
 One loop takes turns with the store: each turn hands in the attempts that finished since the last one and claims as many
 as there are free slots, in one transaction (`DeliveryStore.exchange`). Posts run beside it, a task each. So one commit
 serves many attempts, a claim is never made without a slot, and what finished is written before anything is claimed.
+How slots are shared, so that an endpoint that hangs costs only itself, `delivery.shares` says.
 
 While the store cannot write, finished attempts wait here (no more than were in flight) and nothing is claimed. Where
 the wall clock was set, what waits follows it before anything is handed in or claimed.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -22,7 +23,7 @@ from notifier import telemetry
 from notifier.bell import Bell
 from notifier.budget import TokenBucket
 from notifier.clock import JumpClock
-from notifier.delivery import schedule
+from notifier.delivery import schedule, shares
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.keeper import Keeper
 from notifier.delivery.verdict import judge
@@ -36,12 +37,12 @@ from notifier.store.base import DeliveryStore, Slots
 
 _log = structlog.get_logger()
 
-#: Attempts in flight over all endpoints.
-IN_FLIGHT: Final = 512
 #: A lease outlives the attempt it is for by this, so that no second worker sends beside the first.
 LEASE_MARGIN: Final = timedelta(seconds=15)
 #: The loop looks again after this, whatever the clock was set to meanwhile.
 LONGEST_WAIT: Final = 5.0
+#: Seconds past the moment at which a lane turns slow.
+_GRAIN: Final = 0.01
 
 
 class Posts(Protocol):
@@ -85,6 +86,7 @@ class Dispatcher:
         #: Tasks without an attempt.
         self._resting: list[anyio.Event] = []
         self._buckets: dict[Lane, TokenBucket] = {}
+        self._paces = shares.Paces()
         self._taking = True
         self._idle = anyio.Event()
 
@@ -152,7 +154,7 @@ class Dispatcher:
             await self._health.wait_for_store(LONGEST_WAIT)
             return 0
         self._keeper.tell(exchange.changed)
-        for claim in exchange.claims:
+        for claim in sorted(exchange.claims, key=lambda claim: self._paces.poor(claim.lane)):
             self._begin(posts, claim)
         if not self._taking and not self._finished and not self._in_flight.total():
             self._idle.set()
@@ -170,6 +172,8 @@ class Dispatcher:
         if next_due is not None:
             waits.append(max(0.0, (next_due - now).total_seconds()))
         monotonic = self._clock.monotonic()
+        if (patience := self._paces.wait(monotonic)) is not None:
+            waits.append(patience + _GRAIN)  # a lane that turns slow leaves its pool to the others
         waits += [wait for bucket in self._buckets.values() if (wait := bucket.wait(monotonic)) > 0]
         return min(waits)
 
@@ -183,13 +187,29 @@ class Dispatcher:
         busy = {lane: self._endpoints.plain(lane) for lane in self._in_flight if lane not in lanes}
         policies = lanes | busy
         each = self._endpoints.plain(Lane(""))
+        pool_of = self._pool_of(lanes)
         return Slots(
-            total=IN_FLIGHT - self._in_flight.total(),
+            total=shares.IN_FLIGHT - self._in_flight.total(),
             free={lane: self._room(lane, policy) for lane, policy in policies.items()},
             each=each.concurrency,
             lease={lane: policy.timeout + LEASE_MARGIN for lane, policy in lanes.items()},
             lease_each=each.timeout + LEASE_MARGIN,
+            held=dict(self._in_flight),
+            pool_of=pool_of,
+            pools=shares.left_in_pools(held := self._held(pool_of)),
+            firsts=shares.firsts_in_pools(held),
         )
+
+    def _pool_of(self, named: Iterable[Lane]) -> dict[Lane, str]:
+        slow = self._paces.slow(self._clock.monotonic())
+        return dict.fromkeys(named, shares.NAMED) | dict.fromkeys(slow, shares.SLOW)
+
+    def _held(self, pool_of: Mapping[Lane, str]) -> Counter[str]:
+        """Slots in use, by pool."""
+        held: Counter[str] = Counter()
+        for lane, count in self._in_flight.items():
+            held[pool_of.get(lane, shares.ORIGINS)] += count
+        return held
 
     def _room(self, lane: Lane, policy: EndpointSettings) -> int:
         room = policy.concurrency - self._in_flight[lane]
@@ -207,6 +227,7 @@ class Dispatcher:
     # ---- one attempt ----
     def _begin(self, posts: TaskGroup, claim: Claim) -> None:
         self._in_flight[claim.lane] += 1
+        self._paces.begin(claim.lane, (claim.message_id, claim.number), self._clock.monotonic())
         if bucket := self._buckets.get(claim.lane):
             bucket.take(self._clock.monotonic())
         self._begun.append((claim, self._endpoints.policy(claim.endpoint)))
@@ -243,6 +264,8 @@ class Dispatcher:
             )
             _tell(claim, result, len(policy.retry))
         self._finished.append(result)
+        delivered = result.verdict is Verdict.DELIVERED
+        self._paces.end(claim.lane, (claim.message_id, claim.number), self._clock.monotonic(), delivered=delivered)
         self._in_flight[claim.lane] -= 1
         if not self._in_flight[claim.lane]:
             del self._in_flight[claim.lane]

@@ -61,9 +61,10 @@ class ProviderClient:
     async def ask(self, ask: Ask, settings: ProviderSettings) -> Reply:
         """The complete answer, whatever its status but 3xx; `ProviderBusy` or `ProviderRefused` where there is none."""
         headers = {"Authorization": f"Bearer {_key(settings)}"}
+        through = {"proxy": settings.proxy}
         try:
             with anyio.fail_after(settings.request_timeout.total_seconds()):
-                async with self._http.stream("GET", ask.url, headers=headers) as response:
+                async with self._http.stream("GET", ask.url, headers=headers, extensions=through) as response:
                     _refuse_redirect(response, settings)
                     body = await _body(response, settings)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:

@@ -10,7 +10,7 @@ Rules for every store:
 """
 
 from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -118,6 +118,14 @@ class Slots:
     lease: Mapping[Lane, timedelta]
     #: Length of any other lane's.
     lease_each: timedelta
+    #: Slots that lanes hold already; 0 for any other.
+    held: Mapping[Lane, int] = field(default_factory=dict)
+    #: Lanes that take their slots from a pool of `pools`; any other takes them from the pool "".
+    pool_of: Mapping[Lane, str] = field(default_factory=dict)
+    #: Free slots by pool, shared out by `delivery.shares`; empty is one pool of `total` that may be used up.
+    pools: Mapping[str, int] = field(default_factory=dict)
+    #: By pool: slots of which lanes that hold none may have one each, where the pool itself has none left.
+    firsts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,8 +170,8 @@ class DeliveryStore(Protocol):
         a lane that stands otherwise is owed to the operator. Where that disables the lane, what waits for it is parked
         and does not go on by itself: a bounded number here, the rest by `park_disabled`.
         A delivery may be claimed if all of these hold: it is PENDING; due_at <= now; not leased; its lane is not
-        disabled. Lanes take turns, each giving its longest overdue first, up to `slots`. A claim numbers and opens its
-        attempt. `slots.total` of 0 claims nothing.
+        disabled. Lanes take turns, each giving its longest overdue first, up to `slots`, and out of a pool as
+        `delivery.shares` says. A claim numbers and opens its attempt. `slots.total` of 0 claims nothing.
         """
         ...
 

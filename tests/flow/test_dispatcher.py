@@ -26,6 +26,7 @@ from hands import (
 )
 
 from notifier.bell import Bell
+from notifier.delivery import shares
 from notifier.delivery.dispatcher import LEASE_MARGIN, Dispatcher
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.keeper import Keeper
@@ -33,7 +34,7 @@ from notifier.delivery.sender import Sender
 from notifier.delivery.signature import callback_secret
 from notifier.health import STORE, Health, Pulse
 from notifier.ids import Lane, WorkerId
-from notifier.model import DeliveryStatus, Verdict
+from notifier.model import Book, DeliveryStatus, Verdict
 from notifier.settings import CallbackSettings, EndpointSettings, Secret
 from notifier.store.base import Slots
 from notifier.store.sqlite.store import SqliteStore
@@ -178,6 +179,81 @@ async def test_an_endpoint_that_hangs_does_not_hold_another(store: SqliteStore) 
         await quiet(store)
         assert stage.callbacks.to("audit.example.com") == 50
         assert stage.callbacks.to("studio.example.com") == 2
+
+
+@pytest.mark.parametrize(("hanging", "one_by_one"), [(20, False), (60, False), (60, True)])
+async def test_a_crowd_of_endpoints_that_hang_leaves_slots_for_another(
+    store: SqliteStore, hanging: int, *, one_by_one: bool
+) -> None:
+    """Together or one after the other they want more than all slots: the healthy one's messages all go out at once."""
+    crowd = [endpoint(f"stuck{number}") for number in range(hanging)]
+    book = Book(events=dict.fromkeys([*(each.identity for each in crowd), "audit"]), callbacks=False)
+    async with sending(store, *crowd, endpoint("audit")) as stage:
+        for each in crowd:
+            stage.callbacks.gates[f"{each.lane}.example.com"] = anyio.Event()
+            await owe(store, *some(40, each.lane), at=stage.clock.now(), endpoint=each.identity, book=book)
+            if one_by_one:
+                await stage.turn()
+        await stage.turn()
+        held = stage.callbacks.under_way.total()
+        assert held > shares.POOLS[shares.NAMED] * 0.9
+        for turn in range(5):
+            await stage.owe(*some(20, f"free-{turn}"), to="audit")
+            stage.bell.ring()
+            await stage.callbacks.until(held + 20 * (turn + 1))
+            await quiet(store)
+            assert stage.callbacks.to("audit.example.com") == 20 * (turn + 1)
+
+
+async def test_what_hangs_gives_its_pool_back_when_it_is_known(store: SqliteStore) -> None:
+    """After two seconds the endpoints that hang are slow: a healthy one has the whole pool, they have their own."""
+    crowd = [endpoint(f"stuck{number}") for number in range(20)]
+    book = Book(events=dict.fromkeys([*(each.identity for each in crowd), "audit"]), callbacks=False)
+    async with sending(store, *crowd, endpoint("audit", concurrency=200)) as stage:
+        for each in crowd:
+            stage.callbacks.gates[f"{each.lane}.example.com"] = anyio.Event()
+            await owe(store, *some(60, each.lane), at=stage.clock.now(), endpoint=each.identity, book=book)
+        await stage.turn()
+        held = stage.callbacks.under_way.total()
+        assert held > shares.POOLS[shares.SLOW]
+        await stage.turn(shares.PATIENCE + 0.1)
+        assert stage.callbacks.under_way.total() == held
+        gate = stage.callbacks.gates["audit.example.com"] = anyio.Event()
+        await stage.owe(*some(300, "free"), to="audit")
+        await stage.turn()
+        assert stage.callbacks.under_way["audit.example.com"] == 200
+        gate.set()
+        await stage.callbacks.until(held + 300)
+
+
+async def test_origins_that_hang_take_nothing_from_the_configured(store: SqliteStore) -> None:
+    """Hundreds of them with dozens of messages each: an endpoint of the configuration has what it always has."""
+    async with sending(store, endpoint(), callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:
+        for number in range(400):
+            origin = f"stuck{number}.example.com"
+            stage.callbacks.gates[origin] = anyio.Event()
+            await stage.owe(*some(3, origin), to=f"https://{origin}/")
+        await stage.turn()
+        await stage.turn(shares.PATIENCE + 0.1)
+        held = stage.callbacks.under_way.total()
+        assert held <= shares.IN_FLIGHT - shares.KEPT_FOR_NAMED
+        stage.callbacks.gates["studio.example.com"] = anyio.Event()
+        await stage.owe(*some(100))
+        await stage.turn()
+        assert stage.callbacks.under_way["studio.example.com"] == 32
+
+
+async def test_who_answers_well_is_sent_to_first(store: SqliteStore) -> None:
+    """Of what is claimed together, messages for an endpoint that failed last go out after the others', though older."""
+    async with sending(store, endpoint(), endpoint("audit")) as stage:
+        stage.callbacks.answers["studio.example.com"] = [httpx.Response(500)]
+        await stage.owe("first")
+        await stage.turn()
+        await stage.owe(*some(5))
+        await stage.owe(*some(5, "other"), to="audit")
+        await stage.turn()
+        hosts = [post.url.host for post in stage.callbacks.posts]
+        assert hosts == ["studio.example.com"] + 5 * ["audit.example.com"] + 5 * ["studio.example.com"]
 
 
 async def test_callback_urls_of_one_origin_share_its_slots(store: SqliteStore) -> None:

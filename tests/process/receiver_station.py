@@ -9,8 +9,9 @@ at `/hook/<box>`, and told what to do through `/_/<box>`:
           the ledger; 408 after a while, 404 where nothing was begun
 
 An entry of the ledger is {"id", "at", "timestamp", "answer", "verified", "type", "generation", "url", "metadata",
-"body"}, in the order in which callbacks came; `at` is seconds on this machine's monotonic clock and `answer` what was
-given: "200", "500", "hang" (until the caller goes away), "close" (without an answer) or "hold" (until told, then 200).
+"body", "authorization"}, in the order in which callbacks came; `at` is seconds on this machine's monotonic clock and
+`answer` what was given: "200", "500", "hang" (until the caller goes away), "close" (without an answer) or "hold" (until
+told, then 200).
 """
 
 import asyncio
@@ -125,6 +126,7 @@ class Station:
             "url": ((told.get("data") or {}).get("result") or {}).get("url"),
             "metadata": (told.get("data") or {}).get("metadata"),
             "body": hashlib.sha256(body).hexdigest(),
+            "authorization": headers.get("authorization"),
         }
         async with box.moved:
             box.ledger.append(entry)

@@ -299,7 +299,7 @@ class Stage:
     def put_watches(self, name: str, ids: Sequence[str], **more: Any) -> Path:
         return self.put(name + ".json", json.dumps([{"id": id_, **more} for id_ in ids]))
 
-    def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
+    def command(self, *words: str, environ: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
         """A command of the product; `{config}` in words is our configuration. Its output holds no secret."""
         done = subprocess.run(
             [sys.executable, "-m", "notifier", *(word.format(config=self.config) for word in words)],
@@ -307,6 +307,7 @@ class Stage:
             text=True,
             timeout=DEADLINE,
             check=False,
+            env={**os.environ, **(environ or {})},
         )
         refuse_secrets(done.stdout + done.stderr)
         return done

@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
+import trustme
 
 from notifier import __version__
 from notifier.cli.inspect import list_generations
@@ -251,6 +252,18 @@ def test_check_of_a_good_configuration(notifier: Run, config: Path) -> None:
     assert "sk-0123456789abcdef" not in said.out
     assert SECRET not in said.out
     assert [path.name for path in config.parent.iterdir()] == ["config.yaml"]
+
+
+def test_check_names_the_files_of_tls(notifier: Run, config: Path) -> None:
+    """Each with the word that it needs no reload; one that is not there is a fault."""
+    config.write_text(CONFIG.replace(" secret:", " tls: {ca: ca.pem}, secret:"))
+    said = notifier("check")
+    assert said.code == 78
+    assert re.search(r"config\.yaml:\d+: endpoints\.studio\.tls\.ca: .*ca\.pem cannot be read", said.err)
+    trustme.CA().cert_pem.write_to_path(config.with_name("ca.pem"))
+    said = notifier("check")
+    assert said.code == 0
+    assert f"  endpoints.studio.tls.ca: file {config.with_name('ca.pem')}; read again when it changes\n" in said.out
 
 
 def test_check_tells_every_fault_at_once(notifier: Run, config: Path) -> None:

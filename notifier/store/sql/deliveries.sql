@@ -48,6 +48,15 @@ WHERE lane IS NOT NULL AND EXISTS (
     WHERE d.status = 'pending' AND d.leased_until IS NULL AND d.lane = lanes.lane AND d.due_at <= :now)
 AND NOT EXISTS (SELECT 1 FROM endpoints AS e WHERE e.lane = lanes.lane AND e.state = 'disabled');
 
+-- name: due_of_lanes
+-- Those of a JSON list of lanes that have something due and are not disabled.
+SELECT json_group_array(asked.value)
+FROM json_each(:lanes) AS asked
+WHERE EXISTS (
+    SELECT 1 FROM deliveries AS d
+    WHERE d.status = 'pending' AND d.leased_until IS NULL AND d.lane = asked.value AND d.due_at <= :now)
+AND NOT EXISTS (SELECT 1 FROM endpoints AS e WHERE e.lane = asked.value AND e.state = 'disabled');
+
 -- name: due_in_lane
 -- Keys of one lane's longest overdue deliveries, after so many that are taken already; none where it is disabled, whoever
 -- asks.

@@ -1,12 +1,15 @@
 """Claims deliveries and takes their outcomes, inside a transaction: the dispatcher's part of the store.
 
 The claim is the lease on the delivery's row and the opening of its attempt; the attempt gets a row of its own when it
-is closed. Rules: a result counts only while its lease stands; lanes take turns, each giving its longest overdue first;
-the turn goes on where the last call ended, so that no lane waits because of its name.
+is closed. Rules: a result counts only while its lease stands; lanes take turns, each giving its longest overdue first,
+and as many as `delivery.shares` gives it; the turn goes on where the last call ended, so that no lane waits because of
+its name.
 """
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,6 +18,7 @@ import orjson
 
 from notifier.clock import from_micros, to_micros
 from notifier.delivery.payload import parked_because
+from notifier.delivery.shares import Asking, allot
 from notifier.delivery.standing import Change, parked_reason
 from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
 from notifier.lifecycle import DELIVERY, DeliverySignal
@@ -28,6 +32,8 @@ _SQL: Final = statements("deliveries")
 _MICROSECOND: Final = timedelta(microseconds=1)
 #: Up to so many due deliveries, their lanes are found by reading them all; above it, by stepping from lane to lane.
 _FEW: Final = 128
+#: Lanes stepped over in one call at most, some microseconds each.
+_LOOKED_AT: Final = 2_048
 #: Later than any time that is stored.
 _NEVER: Final = 2**62
 
@@ -36,8 +42,8 @@ class Turns:
     """Whose turn it is: kept in memory, a restart begins anywhere."""
 
     def __init__(self) -> None:
-        #: The lane that was served last.
-        self.last = ""
+        #: By pool of slots: the lane that was served last.
+        self.last: defaultdict[str, str] = defaultdict(str)
 
 
 def exchange(
@@ -134,47 +140,93 @@ def _claim(conn: sqlite3.Connection, turns: Turns, owner: WorkerId, slots: Slots
 
 
 def _share(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> dict[str, list[int]]:
-    """Lane -> keys of its deliveries to claim. Each round gives every lane an equal share of what is left."""
+    """Lane -> keys of its deliveries to claim."""
     left = slots.total
-    room = _lanes_with_room(conn, turns, slots, now)
-    taken: dict[str, list[int]] = {lane: [] for lane in room}
-    while room and left > 0:
-        share = max(1, left // len(room))
-        for lane in list(room):
-            asked = min(share, room[lane], left)
-            found = _due_in_lane(conn, lane, asked, len(taken[lane]), now)
-            taken[lane] += found
-            left -= len(found)
-            room[lane] -= len(found)
+    taken: dict[str, list[int]] = {}
+    for pool, lanes in _lanes_with_room(conn, turns, slots, now).items():
+        firsts = min(left, slots.firsts.get(pool, 0))
+        spare = 1 if slots.pools else 0
+        found = _share_pool(conn, lanes, min(left, _left(slots, pool)), firsts, spare=spare, now=now)
+        left -= sum(map(len, found.values()))
+        taken |= found
+        turns.last[pool] = next(reversed(found), turns.last[pool])
+    return taken
+
+
+def _share_pool(
+    conn: sqlite3.Connection, lanes: Sequence[Asking], left: int, firsts: int, *, spare: int, now: int
+) -> dict[str, list[int]]:
+    """What a lane does not use of its share, because it has less due, is shared again."""
+    taken: dict[str, list[int]] = {}
+    while given := allot(lanes, left, firsts=firsts, spare=spare):
+        again = []
+        for each in lanes:
+            asked = given.get(each.lane, 0)
+            found = _due_in_lane(conn, each.lane, asked, len(taken.get(each.lane, ())), now) if asked else []
             if found:
-                turns.last = lane
-            if len(found) < asked or room[lane] == 0:
-                del room[lane]
-            if left == 0:
-                break
-    return {lane: keys for lane, keys in taken.items() if keys}
+                taken.setdefault(each.lane, []).extend(found)
+                left = max(0, left - len(found))  # first slots may have gone beyond it
+                firsts -= len(found)
+            if len(found) == asked and each.room > asked:
+                again.append(replace(each, held=each.held + asked, room=each.room - asked))
+        lanes = again
+    return taken
 
 
-def _lanes_with_room(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> dict[str, int]:
-    """Lanes with something due -> their free slots, from the one whose turn it is; no more lanes than slots."""
-    room: dict[str, int] = {}
-    for lane in _due_lanes(conn, turns.last, now):
-        free = slots.free.get(Lane(lane), slots.each)
-        if free > 0:
-            room[lane] = free
-            if len(room) == slots.total:
-                break
-    return room
+def _lanes_with_room(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> dict[str, list[Asking]]:
+    """Lanes that may begin something, by pool, from the one whose turn it is."""
+    found: dict[str, list[Asking]] = {}
+    for lane in _due_lanes(conn, turns, slots, now):
+        pool = slots.pool_of.get(Lane(lane), "")
+        room = slots.free.get(Lane(lane), slots.each)
+        held = slots.held.get(Lane(lane), 0)
+        if room > 0 and (_left(slots, pool) > 0 or (held == 0 and slots.firsts.get(pool, 0) > 0)):
+            found.setdefault(pool, []).append(Asking(lane=lane, held=held, room=room))
+    return {pool: _in_turn(lanes, turns.last[pool]) for pool, lanes in found.items()}
 
 
-def _due_lanes(conn: sqlite3.Connection, last: str, now: int) -> Iterator[str]:
-    """Every lane with something due, in order, from the one after `last` all the way round."""
+def _in_turn(lanes: Sequence[Asking], last: str) -> list[Asking]:
+    """In order, from the one after `last` all the way round."""
+    ordered = sorted(lanes, key=lambda each: each.lane)
+    return [each for each in ordered if each.lane > last] + [each for each in ordered if each.lane <= last]
+
+
+def _left(slots: Slots, pool: str) -> int:
+    return slots.pools.get(pool, 0) if slots.pools else slots.total
+
+
+def _due_lanes(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> list[str]:
+    """Lanes with something due: all that are in `slots`, and of the others as many as their pool can serve.
+
+    However many there are, only so many are looked at in one call; the next one goes on from there.
+    """
     count, listed = conn.execute(_SQL["first_due_lanes"], {"now": now, "limit": _FEW}).fetchone()
     if count < _FEW:
-        lanes = sorted(orjson.loads(listed))
-        yield from (lane for lane in lanes if lane > last)
-        yield from (lane for lane in lanes if lane <= last)
-        return
+        return list(orjson.loads(listed))
+    known = slots.free.keys() | slots.pool_of.keys()
+    lanes = bulk.read(conn, _SQL["due_of_lanes"], {"lanes": bulk.listed(sorted(known)), "now": now})
+    wanted = max(_left(slots, ""), slots.firsts.get("", 0))
+    return [*lanes, *_due_others(conn, turns, known, wanted, now)]
+
+
+def _due_others(conn: sqlite3.Connection, turns: Turns, known: AbstractSet[Lane], wanted: int, now: int) -> list[str]:
+    lanes: dict[str, None] = {}
+    looked = 0
+    for lane in _round(conn, turns.last[""], now) if wanted > 0 else ():
+        if lane in lanes:
+            break
+        if lane not in known:
+            lanes[lane] = None
+        looked += 1
+        if len(lanes) == wanted or looked == _LOOKED_AT:
+            break
+    if looked == _LOOKED_AT and not lanes:
+        turns.last[""] = lane
+    return list(lanes)
+
+
+def _round(conn: sqlite3.Connection, last: str, now: int) -> Iterator[str]:
+    """Every lane with something due, in order, from the one after `last` all the way round."""
     for (lane,) in conn.execute(_SQL["due_lanes_after"], {"after": last, "now": now}):
         yield lane
     for (lane,) in conn.execute(_SQL["due_lanes_after"], {"after": "", "now": now}):
