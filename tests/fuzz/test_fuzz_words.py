@@ -1,5 +1,6 @@
 """Small texts from outside, and the receivers' verifier: a value within its bounds, or the one error that is named."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -20,15 +21,16 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 PUBLIC = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="
 WORDS = [b"15s", b"1.5h", b"5/s", b"300/m", b"Sun, 22 Nov 2026 05:15:00 GMT", b"120", SECRET.encode(), PUBLIC.encode()]
 PIECES = [b"0", b"9", b"e", b".", b"-", b"+", b"/", b"s", b"d", b" ", b"=", b"_", b"\n", "٣".encode(), b"whsk_", b"Nov"]
+READERS: tuple[Callable[[str], timedelta | float], ...] = (parse_duration, parse_rate)
 TEXTS = mutated(WORDS, PIECES).map(lambda content: content.decode(errors="surrogateescape"))
 
 
 @fuzzed(TEXTS, examples=300)
 def test_any_text_is_a_quantity_or_refused(text: str) -> None:
     """Durations and rates are within their bounds; a refusal is one line for a person."""
-    for read in (parse_duration, parse_rate):
+    for read in READERS:
         try:
-            found: timedelta | float = bounded(len(text), partial(read, text))
+            found = bounded(len(text), partial(read, text))
         except ValueError as error:
             assert str(error).isprintable()
             continue

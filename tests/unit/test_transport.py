@@ -412,6 +412,29 @@ async def test_an_answer_that_breaks_off_or_is_not_http_has_its_own_error(reply:
     assert caught.value.request is not None  # type: ignore[attr-defined]  # all of them are httpx's
 
 
+@pytest.mark.parametrize("hangs", [False, True], ids=["closes", "hangs"])
+async def test_a_malformed_body_that_comes_after_its_head_is_told_at_once(hangs: bool) -> None:  # noqa: FBT001  a parameter
+    """Whether its server closes or hangs: aiohttp by itself would let the reader wait until the deadline."""
+    opened = anyio.Event()
+
+    async def talk(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        await opened.wait()
+        await peer.send(b"nothex\r\n")
+        if hangs:
+            await peer.gone()
+
+    async with serving(talk) as server, wired() as transport:
+        response = await transport.handle_async_request(post(server.url(), total=30))
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        chunks = aiter(response.stream)
+        assert await anext(chunks) == b"a"
+        opened.set()
+        with pytest.raises(httpx.RemoteProtocolError), anyio.fail_after(10):
+            await anext(chunks)
+
+
 async def test_interim_answers_without_end_are_cut_off() -> None:
     """A flood of 1xx costs no more than a handful."""
 
