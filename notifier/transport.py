@@ -302,8 +302,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             limit_per_host=self._connections,
             keepalive_timeout=_KEEP_ALIVE,
         )
-        protocol: partial[ResponseHandler] = partial(_Protocol, loop=asyncio.get_running_loop())
-        connector._factory = protocol  # noqa: SLF001  there is no other way in
+        protocol: type[ResponseHandler] = _Protocol
+        connector._factory = partial(protocol, loop=asyncio.get_running_loop())  # noqa: SLF001  there is no other way in
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -8,8 +8,8 @@ What is read is bounded by what was asked, because a reply is parsed in the loop
 turns meanwhile. 32 MiB of `{},` stop it for 3.3 s and take 1.2 GB, so bytes alone are no bound either:
 - 1 MiB and 64 KiB for each ID asked, where a record takes 1 to 3 KiB; counted both as it arrives and unpacked, so that
   a small reply cannot become a large one.
-- 20,000 values and 500 for each ID asked, where a record has 20 to 60. Commas and opening brackets are counted, those in
-  texts too: nothing is parsed before.
+- 20,000 values and 500 for each ID asked, where a record has 20 to 60. Commas and opening brackets are counted, those
+  in texts too: nothing is parsed before.
 - Of a reply that is not 2xx the first 64 KiB count: its status says what to do, however long its page is.
 """
 
