@@ -67,7 +67,7 @@ def held_to_rules(request: WatchRequest) -> None:
     assert isinstance(orjson.loads(request.metadata), dict)
 
 
-@fuzzed(NAMES, mutated(SEEDS, TOKENS), examples=600)
+@fuzzed(NAMES, mutated(SEEDS, TOKENS), examples=500)
 def test_any_bytes_are_watches_or_faults(name: str, content: bytes) -> None:
     """Watches keep every rule, faults are lines that can be shown, and the same bytes mean the same twice."""
     try:
