@@ -10,9 +10,9 @@ pytest_plugins = ("station_fixtures",)
 
 WAVES = 3
 WAVE = 15
-#: MiB that the daemon may ever take here. It begins with 60; a file of at most 16 MiB takes 16 bytes for each of its own
-#: while it is refused, less in practice, and a reply is bounded by the IDs asked. About 150 were measured; a reply of
-#: 32 MiB alone took 1.2 GB while nothing but its bytes was bounded.
+#: MiB that the daemon may ever take here. It begins with 60; a file of at most 16 MiB takes 16 bytes for each of its
+#: own while it is refused, less in practice, and a reply is bounded by the IDs asked. About 150 were measured; a reply
+#: of 32 MiB alone took 1.2 GB while nothing but its bytes was bounded.
 MOST = 256
 
 
