@@ -129,7 +129,7 @@ def _say(error: BaseException) -> str:
         return "the server closed the connection before its answer was complete"
     if isinstance(error, aiohttp.ClientPayloadError) and _cut_short(error):
         return "the server closed the connection inside its answer's body"
-    if isinstance(error, aiohttp.ClientResponseError):
+    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
         return str(getattr(error, "message", "")).partition("\n")[0].rstrip(":") or "malformed answer"
     return str(error) or type(error).__name__
 

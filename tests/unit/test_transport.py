@@ -431,8 +431,9 @@ async def test_a_malformed_body_that_comes_after_its_head_is_told_at_once(hangs:
         chunks = aiter(response.stream)
         assert await anext(chunks) == b"a"
         opened.set()
-        with pytest.raises(httpx.RemoteProtocolError), anyio.fail_after(10):
+        with pytest.raises(httpx.RemoteProtocolError) as caught, anyio.fail_after(10):
             await anext(chunks)
+    assert str(caught.value) == "Invalid character in chunk size", "words for a person"
 
 
 async def test_interim_answers_without_end_are_cut_off() -> None:
