@@ -30,6 +30,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
 import aiohttp
+import anyio.to_thread
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
@@ -46,6 +47,9 @@ _BUFFER: Final = 16 * 1024
 _INTERIM_LIMIT: Final = 16
 #: Seconds; below the usual idle time after which servers close.
 _KEEP_ALIVE: Final = 15.0
+#: Names that are looked up at a time.
+_LOOKUPS: Final = 32
+_NUMERIC: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 _NO_HEADERS_OF_ITS_OWN: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
@@ -146,6 +150,36 @@ def _say_system(error: OSError) -> str:
 
 
 # ---- addresses ----------------------------------------------------------------------------------------------------
+class _Resolver(AbstractResolver):
+    """The system's, in threads of this transport's own.
+
+    uvloop has four threads for all look-ups of a process, and a connect to a plain address waits for them too: four
+    names whose servers are silent would stop every callback. Here it takes 32, and they stop the same transport's names.
+    """
+
+    def __init__(self) -> None:
+        self._threads = anyio.CapacityLimiter(_LOOKUPS)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        look = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        found = await anyio.to_thread.run_sync(look, abandon_on_cancel=True, limiter=self._threads)
+        return [
+            ResolveResult(hostname=host, host=_literal(address), port=port, family=kind, proto=protocol, flags=_NUMERIC)
+            for kind, _, protocol, _, address in found
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held: a thread that hangs does not keep the process."""
+
+
+def _literal(address: tuple[Any, ...]) -> str:
+    """A link-local IPv6 address is one only with its interface."""
+    scope = address[3] if len(address) == 4 else 0  # noqa: PLR2004  the form of an IPv6 socket address
+    return f"{address[0]}%{scope}" if scope else str(address[0])
+
+
 class _CheckedResolver(AbstractResolver):
     """Looks a name up and refuses it whole if one of its addresses is refused."""
 
@@ -296,7 +330,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def _open(self) -> aiohttp.ClientSession:
         """At the first request: aiohttp wants the running loop."""
         connector = aiohttp.TCPConnector(
-            resolver=_CheckedResolver(self._resolver or aiohttp.ThreadedResolver(), self._guard),
+            resolver=_CheckedResolver(self._resolver or _Resolver(), self._guard),
             socket_factory=self._open_socket,
             limit=0,
             limit_per_host=self._connections,
