@@ -154,7 +154,7 @@ class _Resolver(AbstractResolver):
     """The system's, in threads of this transport's own.
 
     uvloop has four threads for all look-ups of a process, and a connect to a plain address waits for them too: four
-    names whose servers are silent would stop every callback. Here it takes 32, and they stop names of one transport only.
+    names whose servers are silent would stop every callback. Here it takes 32, which stop names of one transport.
     """
 
     def __init__(self) -> None:
