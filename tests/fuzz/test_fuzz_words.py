@@ -25,7 +25,7 @@ READERS: tuple[Callable[[str], timedelta | float], ...] = (parse_duration, parse
 TEXTS = mutated(WORDS, PIECES).map(lambda content: content.decode(errors="surrogateescape"))
 
 
-@fuzzed(TEXTS, examples=300)
+@fuzzed(TEXTS, examples=200)
 def test_any_text_is_a_quantity_or_refused(text: str) -> None:
     """Durations and rates are within their bounds; a refusal is one line for a person."""
     for read in READERS:
@@ -40,14 +40,14 @@ def test_any_text_is_a_quantity_or_refused(text: str) -> None:
             assert 0 < found < 1e10
 
 
-@fuzzed(TEXTS, examples=300)
+@fuzzed(TEXTS, examples=200)
 def test_any_hint_is_a_wait_or_none(text: str) -> None:
     """At most a day, never below nothing."""
     seconds = bounded(len(text), lambda: retry_after(text, NOW))
     assert seconds is None or 0 <= seconds <= LONGEST_HINT
 
 
-@fuzzed(TEXTS, examples=300)
+@fuzzed(TEXTS, examples=200)
 def test_any_text_is_a_secret_or_refused_unseen(text: str) -> None:
     """What passes the check can sign; what does not is not repeated in the sentence."""
     try:
@@ -73,7 +73,7 @@ HEADERS = st.dictionaries(
 CLOCKS = st.one_of(st.just(1_764_000_000.0), st.floats())
 
 
-@fuzzed(BODIES, HEADERS, st.sampled_from([SECRET, PUBLIC]), CLOCKS, examples=300)
+@fuzzed(BODIES, HEADERS, st.sampled_from([SECRET, PUBLIC]), CLOCKS, examples=200)
 def test_no_message_that_nobody_signed_is_believed(
     body: bytes, received: dict[str, str], secret: str, now: float
 ) -> None:
@@ -86,7 +86,7 @@ def test_no_message_that_nobody_signed_is_believed(
         raise AssertionError(f"believed: {event}")
 
 
-@fuzzed(BODIES, examples=300)
+@fuzzed(BODIES, examples=200)
 def test_a_signed_body_is_an_event_or_refused(body: bytes) -> None:
     """A key makes no JSON object of what is none."""
     signed = dict(headers("msg_a", 1_764_000_000, body, [Secret(SECRET)]))
