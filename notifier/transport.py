@@ -23,6 +23,7 @@ server closed it while it was idle and read nothing, and aiohttp repeats only id
 Should the server have read the first one after all, it sees the same `webhook-id` twice, which at-least-once allows.
 """
 
+import asyncio
 import errno
 import os
 import socket
@@ -30,12 +31,14 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
@@ -160,7 +163,7 @@ def _say(error: BaseException) -> str:
         return "the server closed the connection before its answer was complete"
     if isinstance(error, aiohttp.ClientPayloadError) and _cut_short(error):
         return "the server closed the connection inside its answer's body"
-    if isinstance(error, aiohttp.ClientResponseError):
+    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
         return str(getattr(error, "message", "")).partition("\n")[0].rstrip(":") or "malformed answer"
     return str(error) or type(error).__name__
 
@@ -217,6 +220,16 @@ class _Answer(aiohttp.ClientResponse):
     @_continue.setter
     def _continue(self, waiter: object) -> None:
         assert waiter is None, "nothing here sends Expect"
+
+
+class _Protocol(ResponseHandler):
+    """aiohttp tells of a body that turns out malformed to who waits for a head, and lets its reader wait for ever."""
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        super().set_exception(exc, *cause)
+        body = self._payload
+        if body is not None and not body.is_eof() and body.exception() is None:
+            body.set_exception(exc)
 
 
 class _Body(httpx.AsyncByteStream):
@@ -344,14 +357,17 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     def _open(self) -> aiohttp.ClientSession:
         """At the first request: aiohttp wants the running loop."""
+        connector = aiohttp.TCPConnector(
+            resolver=_CheckedResolver(self._resolver or Names(), self._guard),
+            socket_factory=self._open_socket,
+            limit=0,
+            limit_per_host=self._connections,
+            keepalive_timeout=_KEEP_ALIVE,
+        )
+        protocol: type[ResponseHandler] = _Protocol
+        connector._factory = partial(protocol, loop=asyncio.get_running_loop())  # noqa: SLF001  there is no other way in
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                resolver=_CheckedResolver(self._resolver or Names(), self._guard),
-                socket_factory=self._open_socket,
-                limit=0,
-                limit_per_host=self._connections,
-                keepalive_timeout=_KEEP_ALIVE,
-            ),
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
