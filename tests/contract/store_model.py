@@ -90,6 +90,10 @@ class ModelDelivery:
         waits = self.status is DeliveryStatus.PENDING and self.lease is None
         return waits and self.due_at is not None and self.due_at <= now
 
+    def held_by(self, claim: Claim, owner: WorkerId) -> bool:
+        """Whether `claim` is the right to the attempt that is open now."""
+        return self.lease is not None and self.lease.owner == owner and self.number == claim.number
+
     @property
     def attempts(self) -> list[tuple[int, datetime, Verdict | None]]:
         """All of them, the open one last."""
@@ -365,7 +369,10 @@ def _standing(endpoint: EndpointIdentity, type_: str, book: Book) -> DeliverySta
 
 
 def reachable(status: WatchStatus | DeliveryStatus) -> set[WatchStatus | DeliveryStatus]:
-    """Where a status may be one call later: a call may move twice, as one that reopens a watch and satisfies it."""
+    """Where a status may be some calls later."""
     table: Mapping[object, Mapping[object, WatchStatus | DeliveryStatus]] = {**WATCH, **DELIVERY}  # type: ignore[dict-item]  # both at once
-    once = {status, *table[status].values()}
-    return once | {after for middle in once for after in table[middle].values()}
+    found, fresh = {status}, {status}
+    while fresh:
+        fresh = {after for each in fresh for after in table[each].values()} - found
+        found |= fresh
+    return found

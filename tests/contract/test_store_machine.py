@@ -20,7 +20,7 @@ from store_builders import BOOK, HOUR, LUMA, NOBODY, NOW, SECOND, Opening, again
 from store_model import Model, Refused, Registered, reachable
 
 from notifier.errors import InvalidWatch
-from notifier.ids import Lane, MessageId, ProviderName, WorkerId
+from notifier.ids import GenerationId, Lane, MessageId, ProviderName, WorkerId
 from notifier.model import (
     AttemptResult,
     Book,
@@ -37,7 +37,7 @@ from notifier.store.base import DeliveryLine, Recorded, Slots, Store, Story, Wat
 LONG = bool(os.environ.get("NOTIFIER_LONG"))
 STEADY = hypothesis.settings(
     max_examples=3_000 if LONG else 45,
-    stateful_step_count=60 if LONG else 30,
+    stateful_step_count=80 if LONG else 50,
     deadline=None,
     database=None,
     suppress_health_check=list(hypothesis.HealthCheck),
@@ -53,6 +53,7 @@ SOME = Book(
 OWNERS = [WorkerId("worker-1"), WorkerId("worker-2"), WorkerId("worker-3")]
 PROVIDERS = [LUMA, ProviderName("other")]
 GENERATIONS = ["g-1", "g-2", "g-3"]
+EVERY = 5
 
 # ---- what is drawn ------------------------------------------------------------------------------------------------
 books = st.sampled_from([BOOK, BOOK, BOOK, SOME, NOBODY])
@@ -71,7 +72,7 @@ sights = st.builds(
     st.sampled_from([None, State.QUEUED, State.RUNNING, State.COMPLETED, State.FAILED]),
     provider=st.sampled_from(["luma", "luma", "luma", "other"]),
 )
-steps = st.sampled_from([timedelta(0), SECOND, 30 * SECOND, 31 * SECOND, HOUR, 26 * HOUR, -SECOND])
+steps = st.sampled_from([timedelta(0), SECOND, SECOND, 30 * SECOND, 31 * SECOND, HOUR, HOUR, 26 * HOUR, -SECOND])
 slots = st.builds(
     Slots,
     total=st.integers(0, 6),
@@ -101,6 +102,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.portal, self.opening = portal, opening
         self.model = Model()
         self.now = NOW
+        self.ids = [*GENERATIONS]
+        self.calls = 0
         #: Every claim ever made, with who made it.
         self.claims: list[tuple[WorkerId, Claim]] = []
         self.before: dict[str, Any] = {}
@@ -114,7 +117,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.store: Store = self.opened.enter_context(self.portal.wrap_async_context_manager(self.opening()))
 
     def teardown(self) -> None:
-        self.opened.close()
+        try:
+            self.it_knows_what_the_model_knows()
+            assert self.ask(self.store.problems, deep=True) == []
+        finally:
+            self.opened.close()
 
     def ask(self, call: Callable[..., Any], *args: Any, **more: Any) -> Any:
         return self.portal.call(partial(call, *args, **more))
@@ -142,13 +149,14 @@ class StoreMachine(RuleBasedStateMachine):
         found = [Registered(outcome=answer.outcome, owed=answer.owed, open=answer.open) for answer in answers]
         assert found == expected
 
-    @rule(ids=st.lists(st.sampled_from(GENERATIONS), min_size=1, unique=True), book=books)
-    def watch_and_complete(self, ids: list[str], book: Book) -> None:
-        """What happens most, in one step, so that there is always something owed."""
-        self.add_watches(
-            [request(id_, endpoint=name) for id_ in ids for name in ("studio", URL)], book, keep_first=True
-        )
-        self.record_transitions([seen(id_) for id_ in ids], book)
+    @rule(endpoints=st.lists(st.sampled_from(["studio", "audit", URL]), min_size=1, unique=True), by=steps, book=books)
+    def watch_and_complete(self, endpoints: list[str], by: timedelta, book: Book) -> None:
+        """What happens most, in one step and with a new generation, so that there is always something owed."""
+        id_ = f"new-{len(self.ids)}"
+        self.ids.append(id_)
+        self.add_watches([request(id_, endpoint=name) for name in endpoints], book, keep_first=True)
+        self.now += by
+        self.record_transitions([seen(id_)], book)
 
     @rule(seen_=st.lists(sights, min_size=1, max_size=3), book=books)
     def record_transitions(self, seen_: list[Any], book: Book) -> None:
@@ -180,9 +188,12 @@ class StoreMachine(RuleBasedStateMachine):
         self._exchange(owner, results, slots)
 
     @rule(owner=st.sampled_from(OWNERS), slots=slots, end=ends)
-    def hand_in_all(self, owner: WorkerId, slots: Slots, end: Callable[[Claim], AttemptResult]) -> None:
+    def work(self, owner: WorkerId, slots: Slots, end: Callable[[Claim], AttemptResult]) -> None:
         """What a worker does: hand in what it has, and take more."""
-        mine = [claim for who, claim in self.claims if who == owner]
+        deliveries = self.model.deliveries
+        mine = [
+            claim for who, claim in self.claims if who == owner and deliveries[claim.message_id].held_by(claim, who)
+        ]
         self._exchange(owner, [end(claim) for claim in mine], slots)
 
     def _exchange(self, owner: WorkerId, results: Sequence[AttemptResult], slots: Slots) -> None:
@@ -223,9 +234,16 @@ class StoreMachine(RuleBasedStateMachine):
 
     # ---- what holds after every call ----
     @invariant()
+    def now_and_then_everything_is_compared(self) -> None:
+        """What calls answer is compared each time; all that is recorded, which takes longer, at every few of them."""
+        self.calls += 1
+        if self.calls % EVERY == 0:
+            self.it_knows_what_the_model_knows()
+            self.the_poller_is_told_of_every_open_generation()
+
     def it_knows_what_the_model_knows(self) -> None:
         """Nothing is lost, nothing invented: every generation, watch, message and attempt is as the model has it."""
-        told = [story for id_ in GENERATIONS for story in self.ask(self.store.stories, id_)]
+        told = self.portal.call(self._stories)
         assert {(story.provider, story.id): story.state for story in told} == self.model.generations
         found = [(story, watch) for story in told for watch in story.watches]
         assert {_key(*each): _watch(each[1]) for each in found} == {
@@ -241,13 +259,15 @@ class StoreMachine(RuleBasedStateMachine):
         watches = {str(watch.id): watch.status for _, watch in found}
         self._moved_legally(watches | {str(line.message_id): line.status for _, line in lines})
 
+    async def _stories(self) -> list[Story]:
+        return [story for id_ in self.ids for story in await self.store.stories(GenerationId(id_))]
+
     def _moved_legally(self, after: dict[str, Any]) -> None:
         """By the tables in `lifecycle` and no other way."""
         for name, status in self.before.items():
             assert after[name] in reachable(status), f"{name}: {status} became {after[name]}"
         self.before = after
 
-    @invariant()
     def the_poller_is_told_of_every_open_generation(self) -> None:
         for provider in PROVIDERS:
             found = self.portal.call(self._open_generations, provider)
@@ -284,7 +304,7 @@ def _delivery(line: DeliveryLine) -> tuple[Any, ...]:
     return line.type, line.status, line.due_at, attempts
 
 
-@pytest.mark.timeout(0 if LONG else 120)
+@pytest.mark.timeout(0 if LONG else 420)  # a failure is shortened for up to five minutes
 def test_any_calls_in_any_order(fresh: Callable[[], Opening]) -> None:
     """Answers, rows, claims and statuses are those of the model, whatever is called, and a restart changes nothing."""
     with start_blocking_portal() as portal:
