@@ -284,7 +284,11 @@ class DispatcherMachine(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.ask(self.scene.pass_time, seconds)
 
-    @rule(name=st.sampled_from(NAMES), habit=st.sampled_from([*ANSWERS]), seconds=st.sampled_from([4.0, 5.0, 60.0]))
+    @rule(
+        name=st.sampled_from(NAMES),
+        habit=st.sampled_from([*ANSWERS, "hang", "hang"]),
+        seconds=st.sampled_from([4.0, 5.0, 60.0]),
+    )
     def a_message_meets(self, name: str, habit: str, seconds: float) -> None:
         """What happens most, in one step, so that there is always something under way."""
         self.receiver_changes(name, habit)
@@ -305,7 +309,7 @@ class DispatcherMachine(RuleBasedStateMachine):
         self.running.close()
         self.start()
 
-    @rule(name=st.sampled_from(NAMES), habit=st.sampled_from([None, *ANSWERS]))
+    @rule(name=st.sampled_from(NAMES), habit=st.sampled_from([None, None, *ANSWERS]))
     def kill_and_start(self, name: str, habit: str | None) -> None:
         """At rest, or between an answer and its record."""
         if habit is not None:

@@ -25,14 +25,16 @@ class Seen:
 
     #: Watches in files that were moved to done/: acknowledged.
     accepted: set[Watch]
-    #: Watch -> its status.
-    watches: dict[Watch, str]
-    #: Message -> (watch, status, attempts counted, leased, has a body).
-    deliveries: dict[str, tuple[Watch, str, int, bool, bool]]
-    #: Message -> (number, verdict) of its closed attempts, in order.
-    attempts: dict[str, list[tuple[int, str]]]
     #: Receivers' entries, in order.
     entries: list[Entry]
+    #: Watch -> its status.
+    watches: dict[Watch, str] = field(default_factory=dict)
+    #: Generation -> its state.
+    states: dict[str, str | None] = field(default_factory=dict)
+    #: Message -> (watch, status, attempts counted, leased, has a body).
+    deliveries: dict[str, tuple[Watch, str, int, bool, bool]] = field(default_factory=dict)
+    #: Message -> (number, verdict) of its closed attempts, in order.
+    attempts: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     #: What is wrong with it, in words.
     faults: list[str] = field(default_factory=list)
 
@@ -61,14 +63,15 @@ def look(store: Path, drop: Path, logs: Mapping[str, Path]) -> Seen:
     entries: list[Entry] = [{**entry, "endpoint": endpoint} for endpoint, log in logs.items() for entry in _lines(log)]
     accepted = {watch for file in (drop / "done").glob("*.json") for watch in _watches(file)}
     if not store.exists():  # killed before it was made
-        return Seen(accepted=accepted, watches={}, deliveries={}, attempts={}, entries=entries)
+        return Seen(accepted=accepted, entries=entries)
     with closing(sqlite3.connect(_copied(store))) as rows:
         problems = [row[0] for row in rows.execute("PRAGMA integrity_check") if row[0] != "ok"]
         if not rows.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-            return Seen(accepted=accepted, watches={}, deliveries={}, attempts={}, entries=entries, faults=problems)
+            return Seen(accepted=accepted, entries=entries, faults=problems)
         seen = Seen(
             accepted=accepted,
             watches={(row[0], row[1]): row[2] for row in rows.execute(_WATCHES)},
+            states=dict(rows.execute("SELECT id, state FROM generations")),
             deliveries={row[0]: ((row[1], row[2]), *row[3:]) for row in rows.execute(_DELIVERIES)},
             attempts=_attempts(rows),
             entries=entries,
@@ -123,25 +126,38 @@ def _watches(file: Path) -> Iterator[Watch]:
 # ---- rules --------------------------------------------------------------------------------------------------------
 def _at_every_moment(seen: Seen) -> Iterator[str]:
     """What must hold whenever somebody looks, right after a kill too."""
+    yield from _of_watches(seen)
+    for message, (watch, _, _, _, has_body) in seen.deliveries.items():
+        if not has_body:
+            yield f"{message} for {watch} has no body"
+        yield from _of_attempts(seen, message)
+    yield from _of_receivers(seen)
+
+
+def _of_watches(seen: Seen) -> Iterator[str]:
+    """What is acknowledged is there; what a state owes stands beside it, in the same transaction."""
+    owed = Counter(row[0] for row in seen.deliveries.values())
     for watch in seen.accepted - set(seen.watches):
         yield f"acknowledged and not in the store: {watch}"
-    owed = Counter(row[0] for row in seen.deliveries.values())
     for watch, status in seen.watches.items():
         if owed[watch] != (status == "satisfied"):
             yield f"{watch} is {status} and is owed {owed[watch]} messages"
-    for message, (watch, status, counted, leased, has_body) in seen.deliveries.items():
-        closed = seen.attempts.get(message, [])
-        if not has_body:
-            yield f"{message} for {watch} has no body"
-        if [number for number, _ in closed] != list(range(1, counted + (not leased))):
-            yield f"{message}: {counted} attempts, {'one' if leased else 'none'} of them open, and the rows {closed}"
-        if leased and status != "pending":
-            yield f"{message} is {status} and somebody works on it"
-        if (status == "delivered") != any(verdict == "delivered" for _, verdict in closed):
-            yield f"{message} is {status} after {closed}"
-        if any(verdict == "delivered" for _, verdict in closed[:-1]) or (leased and status == "delivered"):
-            yield f"{message} was attempted after it was recorded as delivered: {closed}"
-    yield from _of_receivers(seen)
+        if status == "open" and seen.states[watch[0]] in ("completed", "failed"):
+            yield f"{watch} is open, and its generation is {seen.states[watch[0]]}"
+
+
+def _of_attempts(seen: Seen, message: str) -> Iterator[str]:
+    """Each attempt is a row or the lease, in order; none was begun after a success."""
+    _, status, counted, leased, _ = seen.deliveries[message]
+    closed = seen.attempts.get(message, [])
+    if [number for number, _ in closed] != list(range(1, counted + (not leased))):
+        yield f"{message}: {counted} attempts, {'one' if leased else 'none'} of them open, and the rows {closed}"
+    if leased and status != "pending":
+        yield f"{message} is {status} and somebody works on it"
+    if (status == "delivered") != any(verdict == "delivered" for _, verdict in closed):
+        yield f"{message} is {status} after {closed}"
+    if any(verdict == "delivered" for _, verdict in closed[:-1]):
+        yield f"{message} was attempted after it was recorded as delivered: {closed}"
 
 
 def _of_receivers(seen: Seen) -> Iterator[str]:

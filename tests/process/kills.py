@@ -198,6 +198,7 @@ class Ledger:
         self.tally.after_success += judge.sent_after_success(before, self.seen)
 
     def _look(self) -> judge.Seen:
+        self._receiver.settled()
         return judge.look(self._stage.store, self._stage.drop, self._logs)
 
 

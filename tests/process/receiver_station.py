@@ -8,6 +8,8 @@ at `/hook/<box>`, and told what to do through `/_/<box>`:
     GET   ?CONDITION=N: answers once `entries`, `distinct` (IDs), `delivered` (IDs answered 200) or `held` is N, with
           the ledger; 408 after a while, 404 where nothing was begun
 
+`GET /settled` answers once nobody but the asker is connected: what a caller that is gone now had sent is in the ledger.
+
 An entry of the ledger is {"id", "at", "answer", "verified", "type", "generation", "url", "metadata", "body"}, in the
 order in which callbacks came; `at` is seconds on this machine's monotonic clock and `answer` what was given: "200",
 "500", "hang" (until the caller goes away), "close" (without an answer) or "hold" (until told, then 200). With a `log`
@@ -24,7 +26,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -32,6 +34,7 @@ from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
 
 PATIENCE = 30.0
+_CALM = 3
 _WAYS_TO_FAIL = ("500", "hang", "close")
 
 
@@ -94,6 +97,8 @@ class Box:
 class Station:
     def __init__(self) -> None:
         self.boxes: dict[str, Box] = {}
+        #: Asks who is connected.
+        self.connected: Callable[[], Sequence[object]] = list
 
     async def begin(self, request: web.Request) -> web.Response:
         self.boxes[request.match_info["box"]] = Box(await request.json())
@@ -150,6 +155,14 @@ class Station:
         await response.write_eof()
         box.reached("answered")
 
+    async def settled(self, _request: web.Request) -> web.Response:
+        """A connection that waits to be accepted is there one turn of the loop later, so it is asked some times."""
+        calm = 0
+        while calm < _CALM:
+            await asyncio.sleep(0.005)
+            calm = calm + 1 if len(self.connected()) <= 1 else 0
+        return web.json_response({})
+
     async def _note(self, box: Box, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
         id_ = headers.get("webhook-id", "")
         told = json.loads(body)
@@ -181,8 +194,12 @@ async def serve() -> None:
     app.router.add_post("/_/{box}", station.tell)
     app.router.add_get("/_/{box}", station.wait)
     app.router.add_post("/hook/{box}", station.hook)
+    app.router.add_get("/settled", station.settled)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
+    server = runner.server
+    assert server is not None
+    station.connected = lambda: server.connections
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     sys.stdout.write(f"{runner.addresses[0][1]}\n")
     sys.stdout.flush()

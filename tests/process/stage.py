@@ -132,6 +132,10 @@ class Receiver(Station):
         told = {"pid": pid, "when": when, "number": number}
         self.http.post(f"/_/{box}", json=told).raise_for_status()
 
+    def settled(self) -> None:
+        """Once everything that a daemon which is gone has sent was noted."""
+        self.http.get("/settled").raise_for_status()
+
     def wait(self, box: str, **counts: int) -> list[dict[str, Any]]:
         """The ledger, once `entries`, `distinct`, `delivered` or `held` is as given."""
         answer = self.http.get(f"/_/{box}", params=counts)
