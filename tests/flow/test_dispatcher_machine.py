@@ -18,6 +18,7 @@ import anyio
 import httpx
 import hypothesis
 import hypothesis.strategies as st
+import orjson
 import pytest
 from anyio.abc import TaskStatus
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -25,13 +26,13 @@ from hands import SECRET, HandClock, endpoint, owe, quiet
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from notifier.bell import Bell
+from notifier.clock import to_micros
 from notifier.delivery.dispatcher import Dispatcher
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.sender import Sender
 from notifier.health import Health, Pulse
-from notifier.ids import GenerationId, WorkerId
+from notifier.ids import WorkerId
 from notifier.model import DeliveryStatus, Verdict
-from notifier.store.base import DeliveryLine
 from notifier.store.sqlite import open_store
 from notifier.verify import verify
 
@@ -47,6 +48,7 @@ STEADY = hypothesis.settings(
 SECOND: Final = timedelta(seconds=1)
 RETRY: Final = (timedelta(0), 5 * SECOND, 60 * SECOND, 600 * SECOND)
 NAMES: Final = ("studio", "audit")
+OVER: Final = (DeliveryStatus.DELIVERED, DeliveryStatus.EXHAUSTED)
 HINT: Final = 60
 
 
@@ -126,6 +128,32 @@ class Receivers:
 
     def waiting(self, name: str) -> int:
         return sum(post.host == name and not post.over for post in self.posts)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What the store says of one message."""
+
+    endpoint: str
+    status: str
+    #: Microseconds since 1970.
+    due_at: int | None
+    leased: bool
+    #: (verdict, detail) of closed attempts.
+    closed: list[tuple[str, str]]
+
+    @property
+    def made(self) -> int:
+        """Attempts that may have reached the receiver."""
+        return self.leased + sum("nothing was sent" not in detail for _, detail in self.closed)
+
+
+_LINES: Final = """
+SELECT message_id, endpoint, status, due_at, leased_until IS NOT NULL,
+       (SELECT json_group_array(json_array(verdict, detail))
+        FROM (SELECT verdict, detail FROM attempts WHERE delivery = key ORDER BY number))
+FROM deliveries
+"""
 
 
 class Scene:
@@ -223,13 +251,10 @@ class Scene:
         for post in self.receivers.posts:
             post.unsure |= post not in known
 
-    async def lines(self) -> dict[str, tuple[str, DeliveryLine]]:
-        """Message -> its endpoint's name, and what the store says of it."""
-        found: dict[str, tuple[str, DeliveryLine]] = {}
-        for generation, name in self.generations:
-            for story in await self.store.stories(GenerationId(generation)):
-                found |= {line.message_id: (name, line) for watch in story.watches for line in watch.deliveries}
-        return found
+    async def lines(self) -> dict[str, "Line"]:
+        """What the store says of each message."""
+        rows = await self.store.writer.run(lambda conn: conn.execute(_LINES).fetchall())
+        return {row[0]: Line(row[1], row[2], row[3], bool(row[4]), orjson.loads(row[5])) for row in rows}
 
     def may_send(self, name: str) -> bool:
         """Whether what is due for this endpoint must have gone out by now."""
@@ -264,10 +289,8 @@ class DispatcherMachine(RuleBasedStateMachine):
             for _ in range(len(RETRY) + 1):
                 self.ask(self.scene.pass_time, 700.0)
             self.what_was_owed_is_where_the_receivers_know_it_to_be()
-            for message, (_, line) in self.ask(self.scene.lines).items():
-                assert line.status in (DeliveryStatus.DELIVERED, DeliveryStatus.EXHAUSTED), (
-                    f"{message} is {line.status}"
-                )
+            for message, line in self.ask(self.scene.lines).items():
+                assert line.status in OVER, f"{message} is {line.status}"
         finally:
             self.running.close()
 
@@ -333,37 +356,39 @@ class DispatcherMachine(RuleBasedStateMachine):
     def what_was_owed_is_where_the_receivers_know_it_to_be(self) -> None:
         lines = self.ask(self.scene.lines)
         assert len(lines) == len(self.scene.generations), "each watch is owed one message"
-        for message, (name, line) in lines.items():
-            posts = [post for post in self.scene.receivers.posts if post.message == message]
+        came: dict[str, list[Post]] = {message: [] for message in lines}
+        for post in self.scene.receivers.posts:
+            came[post.message].append(post)
+        for message, line in lines.items():
+            posts = came[message]
             self._compare(message, line, posts)
-            self._left_nothing_undone(name, line)
-            if line.status in (DeliveryStatus.DELIVERED, DeliveryStatus.EXHAUSTED):
+            self._left_nothing_undone(message, line)
+            if line.status in OVER:
                 self.over[message] = len(posts)
-            elif line.status is DeliveryStatus.PARKED:
+            elif line.status == DeliveryStatus.PARKED:
                 self.parked.add((message, len(posts)))
 
-    def _compare(self, message: str, line: DeliveryLine, posts: list[Post]) -> None:
+    def _compare(self, message: str, line: Line, posts: list[Post]) -> None:
         """The store's rows of one message, beside what its receiver saw."""
-        answered = [post.given.final for post in posts if post.given is not None]
-        made = [attempt for attempt in line.attempts if "nothing was sent" not in attempt.detail]
-        assert len(posts) <= len(made), f"{message}: a callback without an attempt"
-        failed = sum(attempt.verdict not in (Verdict.DELIVERED, Verdict.INTERRUPTED, None) for attempt in made)
-        assert failed <= len(RETRY), f"{message}: more attempts than the schedule has"
-        if line.status is DeliveryStatus.DELIVERED:
-            assert DeliveryStatus.DELIVERED in answered, f"{message}: no receiver took it"
-            assert line.attempts[-1].verdict is Verdict.DELIVERED
-        if line.status is DeliveryStatus.EXHAUSTED:
-            assert DeliveryStatus.EXHAUSTED in answered or len(made) >= len(RETRY), f"{message}: given up too soon"
+        ends = [post.given.final for post in posts if post.given is not None]
+        verdicts = [verdict for verdict, _ in line.closed]
+        assert len(posts) <= line.made, f"{message}: a callback without an attempt"
+        assert line.status != DeliveryStatus.DELIVERED or verdicts[-1] == Verdict.DELIVERED
+        assert Verdict.DELIVERED not in verdicts[:-1], f"{message} was attempted after a success"
+        if line.status == DeliveryStatus.DELIVERED:
+            assert DeliveryStatus.DELIVERED in ends, f"{message}: no receiver took it"
+        if line.status == DeliveryStatus.EXHAUSTED:
+            assert DeliveryStatus.EXHAUSTED in ends or line.made >= len(RETRY), f"{message}: given up too soon"
         for number, (post, after) in enumerate(pairwise(posts), start=1):
             too_soon = after.at < post.at + post.least
             assert not too_soon or (message, number) in self.parked, f"{message}: came again too soon"
 
-    def _left_nothing_undone(self, name: str, line: DeliveryLine) -> None:
+    def _left_nothing_undone(self, message: str, line: Line) -> None:
         """What is due goes out while there is a slot for it."""
-        leased = bool(line.attempts) and line.attempts[-1].verdict is None
-        waits = line.status is DeliveryStatus.PENDING and not leased
-        if waits and line.due_at is not None and line.due_at <= self.scene.clock.now():
-            assert not self.scene.may_send(name), f"{line.message_id} is due, {name} has a slot, and nothing happens"
+        if line.status == DeliveryStatus.PENDING and not line.leased:
+            assert line.due_at is not None
+            if line.due_at <= to_micros(self.scene.clock.now()):
+                assert not self.scene.may_send(line.endpoint), f"{message} is due, there is a slot, and nothing happens"
 
 
 async def _made(path: str) -> Scene:
