@@ -187,14 +187,16 @@ class StoreMachine(RuleBasedStateMachine):
             results = [end(self.claims[-1 - back % len(self.claims)][1]) for back, end in chosen]
         self._exchange(owner, results, slots)
 
-    @rule(owner=st.sampled_from(OWNERS), slots=slots, end=ends)
-    def work(self, owner: WorkerId, slots: Slots, end: Callable[[Claim], AttemptResult]) -> None:
-        """What a worker does: hand in what it has, and take more."""
-        deliveries = self.model.deliveries
-        mine = [
-            claim for who, claim in self.claims if who == owner and deliveries[claim.message_id].held_by(claim, who)
-        ]
-        self._exchange(owner, [end(claim) for claim in mine], slots)
+    @rule(owner=st.sampled_from(OWNERS), slots=slots, turns=st.lists(st.tuples(ends, steps), min_size=1, max_size=4))
+    def work(
+        self, owner: WorkerId, slots: Slots, turns: list[tuple[Callable[[Claim], AttemptResult], timedelta]]
+    ) -> None:
+        """What a worker does, turn by turn: hand in what it has, and take more."""
+        for end, by in turns:
+            self.now += by
+            known = self.model.deliveries
+            mine = [claim for who, claim in self.claims if who == owner and known[claim.message_id].held_by(claim, who)]
+            self._exchange(owner, [end(claim) for claim in mine], slots)
 
     def _exchange(self, owner: WorkerId, results: Sequence[AttemptResult], slots: Slots) -> None:
         exchange = self.ask(self.store.exchange, owner, results, slots, now=self.now)

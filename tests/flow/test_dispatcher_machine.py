@@ -332,7 +332,7 @@ class DispatcherMachine(RuleBasedStateMachine):
         self.running.close()
         self.start()
 
-    @rule(name=st.sampled_from(NAMES), habit=st.sampled_from([None, None, *ANSWERS]))
+    @rule(name=st.sampled_from(NAMES), habit=st.none() | st.sampled_from([*ANSWERS]))
     def kill_and_start(self, name: str, habit: str | None) -> None:
         """At rest, or between an answer and its record."""
         if habit is not None:

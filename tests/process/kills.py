@@ -149,7 +149,7 @@ class Ledger:
         self._upstream.move(_API, "completed", self._unfinished)
         daemon = self._stage.start().ready()
         for name in self._logs:
-            self._receiver.wait(name, delivered=len(self.dropped) // len(self._logs))
+            self._receiver.wait_while_it_grows(name, delivered=len(self.dropped) // len(self._logs))
         assert daemon.stop() == 0
         self._judge()
         self.tally.faults += judge.at_the_end(self.seen, self.dropped)

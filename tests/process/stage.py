@@ -143,6 +143,12 @@ class Receiver(Station):
         assert answer.status_code == 200, f"waited for {counts}, got {len(ledger)} entries: {ledger[-5:]}"
         return ledger
 
+    def wait_while_it_grows(self, box: str, **counts: int) -> None:
+        """As `wait`, but for as long as more comes; whoever asked looks for himself whether it was enough."""
+        before = -1
+        while (answer := self.http.get(f"/_/{box}", params=counts)).status_code != 200 and len(answer.json()) > before:
+            before = len(answer.json())
+
     def ledger(self, box: str) -> list[dict[str, Any]]:
         return self.wait(box)
 
