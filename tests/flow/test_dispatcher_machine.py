@@ -190,7 +190,7 @@ class Scene:
             )
             await self._settle_parked()
             await tasks.start(self._dispatch)
-            await quiet(self.store)
+            await self.turn()
             yield
             tasks.cancel_scope.cancel()
 
@@ -206,9 +206,13 @@ class Scene:
         await self.store.park_deliveries(now=self.clock.now(), book=self._endpoints().book())
 
     async def turn(self) -> None:
+        """Until nothing moves any more, however long a chain of claims and answers that is."""
         self._bell.ring()
-        await quiet(self.store)
-        await quiet(self.store)
+        before = -1
+        while (moved := sum(1 + post.over for post in self.receivers.posts)) != before:
+            before = moved
+            await quiet(self.store)
+            await quiet(self.store)
 
     async def owe(self, name: str, count: int) -> None:
         made = [f"g-{len(self.generations) + number}" for number in range(count)]
