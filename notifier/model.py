@@ -62,6 +62,13 @@ class Kind(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Format(StrEnum):
+    """How the body of a message is written."""
+
+    STANDARD = "standard"
+    CLOUDEVENTS = "cloudevents"
+
+
 class Verdict(StrEnum):
     """What one attempt came to. The same word stands in the attempt row and in the log."""
 
@@ -78,7 +85,16 @@ class Verdict(StrEnum):
     RESET = "connection lost"
     PROTOCOL_ERROR = "not HTTP"
     ADDRESS_REFUSED = "address refused"
+    PROXY_REFUSED = "proxy refused"
     INTERRUPTED = "interrupted"
+
+
+class Trigger(StrEnum):
+    """Who an attempt is made for."""
+
+    SCHEDULE = "schedule"
+    #: Somebody asked for the message again.
+    PERSON = "person"
 
 
 # ---- what is asked for --------------------------------------------------------------------------------------------
@@ -243,6 +259,8 @@ class Owed:
     status: DeliveryStatus
     #: Why it is kept back, in words; empty for PENDING.
     reason: str = ""
+    #: For PARKED: whether it goes on by itself once its endpoint is configured.
+    resumes: bool = False
     #: From now to the first attempt.
     wait: timedelta = timedelta(0)
 
@@ -265,10 +283,11 @@ class Claim:
     interruptions: int
     started_at: datetime
     leased_until: datetime
-    #: For the log line.
+    #: For the log line; empty where the message belongs to no watch.
     provider: ProviderName
     generation: GenerationId
     watch_id: WatchId
+    trigger: Trigger = Trigger.SCHEDULE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,7 +341,7 @@ class Interruption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Book:
-    """What the configuration says of endpoints, as far as it decides whether a message leaves."""
+    """What the configuration says of endpoints, as far as it decides whether a message leaves and how it is written."""
 
     #: Name -> event types it wants; None is all of them. A name that is not here is not configured.
     events: Mapping[str, frozenset[str] | None]
@@ -330,3 +349,9 @@ class Book:
     callbacks: bool
     #: Name -> wait before the first attempt, where there is one: the first step of the schedule.
     first_wait: Mapping[str, timedelta] = field(default_factory=dict)
+    #: Name -> format of its bodies, where it is not the standard one.
+    formats: Mapping[str, Format] = field(default_factory=dict)
+    #: Format of the bodies for callback URLs.
+    callback_format: Format = Format.STANDARD
+    #: Disabled lanes -> why. Not of the configuration: the store fills it in, inside the transaction that asks.
+    disabled: Mapping[Lane, str] = field(default_factory=dict)

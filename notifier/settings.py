@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from notifier.ids import EndpointIdentity, Lane, ProviderName
-from notifier.model import State, WatchRequest
+from notifier.model import Format, State, WatchRequest
 
 
 class Secret:
@@ -75,6 +75,19 @@ class ProviderSettings:
     hold_multi_as: tuple[str, ...] = ("state", "status")
     #: Total time for one request.
     request_timeout: timedelta = timedelta(seconds=45)
+    #: `http://user:password@host:port` that requests go through; None is straight there.
+    proxy: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSettings:
+    """Files of one endpoint's TLS, read again when they change; PEM, absolute paths."""
+
+    #: The certificate we show, with those between it and its root behind it, and its key: both or none.
+    cert: str | None = None
+    key: str | None = None
+    #: Who may vouch for the server; None is whom the system trusts.
+    ca: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +100,8 @@ class EndpointSettings:
     #: Signing keys, newest first: `whsec_…`, `whsk_…`.
     secrets: tuple[Secret, ...]
     events: frozenset[str] | None = None
+    #: Of messages that are made from now on; what is owed already keeps its own.
+    format: Format = Format.STANDARD
     concurrency: int = 32
     #: Attempts per second; None is no limit. The bucket holds one second's worth.
     rate: float | None = None
@@ -95,6 +110,10 @@ class EndpointSettings:
     #: Values may carry credentials.
     headers: Mapping[str, Secret] = field(default_factory=dict)
     retry: Sequence[timedelta] = DEFAULT_RETRY
+    #: None is the system's trust and no certificate of ours.
+    tls: TlsSettings | None = None
+    #: `http://user:password@host:port` that callbacks go through; None is straight there, as for any callback URL.
+    proxy: Secret | None = None
     #: True for callback URLs that came from outside: held to the full list of refused addresses.
     guarded: bool = False
 
@@ -107,6 +126,8 @@ class CallbackSettings:
     secret: Secret
     #: `host:port`, addresses and networks that are allowed beyond public ones.
     allow: tuple[str, ...] = ()
+    #: As of an endpoint.
+    format: Format = Format.STANDARD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +146,12 @@ class DropSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApiSettings:
+    #: Path of the unix socket for commands; None is the usual place.
+    listen: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The whole configuration, checked, with secrets read."""
 
@@ -135,7 +162,12 @@ class Settings:
     providers: Mapping[str, ProviderSettings]
     endpoints: Mapping[str, EndpointSettings]
     callbacks: CallbackSettings | None
+    #: Name of the endpoint that is told how the others stand.
+    operator: str | None = None
     watches: tuple[WatchRequest, ...]
     #: Globs.
     watch_files: tuple[str, ...]
     drop: DropSettings | None
+    api: ApiSettings | None = None
+    #: How long what is finished is kept.
+    retention: timedelta = timedelta(days=30)

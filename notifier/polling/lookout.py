@@ -20,7 +20,7 @@ from notifier.clock import Clock
 from notifier.delivery.payload import parked_because
 from notifier.errors import BatchRejected, ProviderBusy, ProviderError
 from notifier.health import Health, Pulse
-from notifier.ids import GenerationId
+from notifier.ids import EndpointIdentity, GenerationId
 from notifier.model import Book, Observation, OpenGeneration
 from notifier.polling.conduct import Conduct
 from notifier.polling.holding import QUICK
@@ -199,7 +199,7 @@ class Lookout:
         """Where nobody can be told it is looked rarely."""
         if book != self._book:
             self._book = book
-            self._roster.hear(lambda lane: parked_because(lane, book) is not None, now=now)
+            self._roster.hear(lambda lane: parked_because(EndpointIdentity(lane), lane, book) is not None, now=now)
 
     def _send_sweeps(self, now: float) -> None:
         conduct = self._conduct

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
+from notifier.ids import GenerationId, ProviderName
 from notifier.model import OpenGeneration
 from notifier.polling.lookout import Lookout, Surroundings
 from notifier.providers.base import Codec
@@ -76,6 +77,11 @@ class Poller:
         """A generation is watched from now on."""
         if (lookout := self._lookouts.get(open_.provider)) is not None:
             lookout.welcome(open_)
+
+    def farewell(self, provider: ProviderName, id_: GenerationId) -> None:
+        """A generation is watched by nobody any more, says the store."""
+        if (lookout := self._lookouts.get(provider)) is not None:
+            lookout.farewell(id_)
 
     @property
     def watched(self) -> Mapping[str, int]:

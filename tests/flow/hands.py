@@ -49,13 +49,22 @@ BOOK = Book(events={"studio": None, "audit": None}, callbacks=True)
 
 
 class HandClock:
-    """Time passes only when a test says so. Both of its times move together."""
+    """Time passes only when a test says so. Both of its times move together, until a test sets the wall clock."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        #: Seconds that the wall clock was set forward in all.
+        self.ahead = 0.0
 
     def now(self) -> datetime:
-        return START + timedelta(seconds=self.seconds)
+        return START + timedelta(seconds=self.seconds + self.ahead)
+
+    def elapsed(self) -> float:
+        return 500.0 + self.seconds
+
+    def set_wall(self, seconds: float) -> None:
+        """Set the wall clock forward, or back where it is below zero."""
+        self.ahead += seconds
 
     def monotonic(self) -> float:
         return 1_000.0 + self.seconds
