@@ -155,6 +155,10 @@ class Roster:
         self.pace.correct(late, now, idle=idle)
         self.pace.set(self._crowds.items(), capacity)
 
+    def due(self, entry: Watched) -> float | None:
+        """When it is looked at next; None while it is being asked about."""
+        return self._agenda.due(entry)
+
     def earliest(self) -> float | None:
         """When something falls due; None where nothing waits."""
         return self._agenda.earliest()

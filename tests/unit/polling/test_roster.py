@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from watching import AUDIT, LUMA, NOW, STUDIO, lognormals, opened, sight, teach, times, wall
 
 from notifier.budget import TokenBucket
@@ -44,7 +44,7 @@ class World:
     def register(self, name: str, took: float, *, deadline: float = FOR_EVER, lanes: tuple[Lane, ...] = STUDIO) -> None:
         id_ = GenerationId(name)
         self.done_at[id_], self.looks[id_] = self.now + took, [self.now]
-        self.roster.welcome(opened(name, deadline=self.now + deadline, lanes=lanes), now=self.now)
+        self.roster.welcome(opened(name, deadline=self.now + deadline, lanes=lanes, registered=self.now), now=self.now)
 
     def run(self, seconds: float, step: float) -> None:
         """A tick every `step` seconds."""
@@ -259,3 +259,212 @@ def test_one_that_is_told_of_elsewhere_too_is_looked_at_at_once() -> None:
     before = world.now
     world.run(1.0, 0.25)
     assert world.looks[entry.id][-1] >= before
+
+
+# ---- any sequence of events ----
+STATES = st.sampled_from([State.QUEUED, State.RUNNING, State.COMPLETED])
+LANES = st.sampled_from([STUDIO, AUDIT, (*AUDIT, *STUDIO)])
+PICKS = st.integers(0, 10**6)
+
+
+class RosterMachine(RuleBasedStateMachine):
+    """What the lookout does to a roster, in any order: every open generation always has a next look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.roster = Roster(1.0)
+        self.now = 1_000.0
+        self.numbers = iter(range(10**9))
+        #: Requests that are answered at once, and those that wait, under way: since when, and about what.
+        self.asked: list[tuple[float, Watched]] = []
+        self.held: list[tuple[float, Watched]] = []
+        self.deaf: set[Lane] = set()
+
+    def pick(self, number: int) -> Watched | None:
+        entries = list(self.roster)
+        return entries[number % len(entries)] if entries else None
+
+    # ---- who is there ----
+    @rule(wanted=STATES, lanes=LANES, deadline=st.floats(1, 2_000))
+    def welcome(self, wanted: State, lanes: tuple[Lane, ...], deadline: float) -> None:
+        name = f"g-{next(self.numbers)}"
+        generation = opened(name, target=wanted, lanes=lanes, deadline=self.now + deadline, registered=self.now)
+        self.roster.welcome(generation, now=self.now)
+
+    @rule(wanted=STATES, lanes=LANES, age=st.floats(-5, 30 * 86_400))
+    def load(self, wanted: State, lanes: tuple[Lane, ...], age: float) -> None:
+        generation = opened(f"g-{next(self.numbers)}", target=wanted, lanes=lanes, registered=self.now - age)
+        self.roster.load(generation, now=self.now, age=age)
+
+    @rule(number=PICKS, wanted=STATES, lanes=LANES, deadline=st.floats(1, 2_000))
+    def join(self, number: int, wanted: State, lanes: tuple[Lane, ...], deadline: float) -> None:
+        if (entry := self.pick(number)) is not None:
+            lower = min(wanted, entry.target, key=lambda state: state.rank)
+            generation = opened(entry.id, target=lower, lanes=lanes, deadline=self.now + deadline)
+            self.roster.join(entry, generation, now=self.now, wall=wall(self.now))
+
+    @rule(number=PICKS)
+    def leave(self, number: int) -> None:
+        if (entry := self.pick(number)) is not None:
+            self.roster.leave(entry)
+
+    @rule(seconds=st.floats(0, 300))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    # ---- what is asked ----
+    @rule(capacity=st.floats(0.1, 1_000), idle=st.booleans())
+    def budget(self, capacity: float, *, idle: bool) -> None:
+        self.roster.budget(capacity, self.now, idle=idle)
+
+    @rule(limit=st.integers(1, 5), more=st.integers(0, 5))
+    def ask(self, limit: int, more: int) -> None:
+        due = self.roster.take(self.now, limit)
+        if due:
+            due += self.roster.fill(self.now, more)
+        self.asked += [(self.now, entry) for entry in due]
+
+    @rule()
+    def hold(self) -> None:
+        for entry in self.roster.soonest(1):
+            self.roster.hold(entry)
+            self.held.append((self.now, entry))
+
+    # ---- what comes back ----
+    @precondition(lambda self: self.asked)
+    @rule(
+        number=PICKS,
+        state=st.one_of(st.none(), STATES),
+        model=st.sampled_from([None, "ray-2", "ray-1"]),
+        age=st.one_of(st.none(), st.floats(-1e6, 1e7)),
+        took=st.floats(0, 60),
+        lanes=st.one_of(st.none(), LANES),
+    )
+    def answer(
+        self,
+        number: int,
+        state: State | None,
+        model: str | None,
+        age: float | None,
+        took: float,
+        lanes: tuple[Lane, ...] | None,
+    ) -> None:
+        sent, entry = self.asked.pop(number % len(self.asked))
+        self.now += took
+        if not self.roster.here(entry):
+            return
+        if state is None:
+            miss(entry, self.now, single=entry.alone)
+            self.roster.missed(entry)
+        else:
+            self.take_in(sent, entry, state, model, age, kept=False)
+        if self.roster.here(entry):
+            if lanes is not None:
+                self.roster.tell(entry, lanes)
+            self.again(sent, entry)
+
+    @precondition(lambda self: self.asked)
+    @rule(number=PICKS)
+    def put_back(self, number: int) -> None:
+        _, entry = self.asked.pop(number % len(self.asked))
+        if self.roster.here(entry) and not entry.held:
+            self.roster.call(entry, self.now)
+
+    @precondition(lambda self: self.held)
+    @rule(number=PICKS, state=st.one_of(st.none(), STATES), took=st.floats(2, 31))
+    def answer_hold(self, number: int, state: State | None, took: float) -> None:
+        since, entry = self.held.pop(number % len(self.held))
+        self.now = max(self.now, since + took)
+        entry.held = False
+        if not self.roster.here(entry):
+            return
+        if state is None:
+            self.roster.call(entry, self.now)
+        else:
+            self.take_in(since, entry, state, "ray-2", None, kept=True)
+            if self.roster.here(entry):
+                self.again(since if entry.looked is None else entry.looked, entry)
+
+    def take_in(
+        self, sent: float, entry: Watched, state: State, model: str | None, age: float | None, *, kept: bool
+    ) -> None:
+        made = None if age is None else NOW + timedelta(seconds=self.now - age)
+        seen = sight(entry.id, state, model=model, created_at=made)
+        self.roster.learn(entry, seen, times(sent, self.now), held=kept)
+        if (transition := see(entry, seen, times(sent, self.now), LUMA)) is not None:
+            entry.state = transition.observation.state
+        if entry.state is not None and entry.state.rank >= entry.target.rank:
+            self.roster.leave(entry)
+
+    def again(self, looked: float, entry: Watched) -> None:
+        self.roster.look_again(entry, looked=looked, now=self.now, alone=entry.alone, wall=wall(self.now))
+
+    # ---- what changes for all ----
+    @rule(every=st.sampled_from([0.1, 1.0, 5.0, 60.0]))
+    def settle(self, every: float) -> None:
+        self.roster.settle(every, now=self.now)
+
+    @rule(deaf=st.sets(st.sampled_from([*AUDIT, *STUDIO])))
+    def hear(self, deaf: set[Lane]) -> None:
+        before = {entry: self.roster.unheard(entry) for entry in self.roster}
+        self.deaf = deaf
+        self.roster.hear(lambda lane: lane in deaf, now=self.now)
+        for entry in self.roster:
+            if before[entry] and not self.roster.unheard(entry) and entry.bucket is not None:
+                assert entry in self.due_now()
+
+    def due_now(self) -> Sequence[Watched]:
+        return [entry for entry in self.roster if (due := self.roster.due(entry)) is not None and due <= self.now]
+
+    # ---- what must hold ----
+    @invariant()
+    def every_open_generation_has_a_next_look(self) -> None:
+        """It is on the agenda, or a request for it is under way: exactly one of the three, and none is there twice."""
+        asked, held = [entry for _, entry in self.asked], [entry for _, entry in self.held]
+        for entry in self.roster:
+            assert (entry.bucket is not None) + (entry in asked) + (entry in held) == 1
+            assert entry.held is (entry in held)
+        waiting = [entry for entry in self.roster if entry.bucket is not None]
+        assert set(self.roster.soonest(10**6)) == set(waiting)
+        assert (self.roster.earliest() is None) is (not waiting)
+
+    @invariant()
+    def no_next_look_is_far_away(self) -> None:
+        """Ten minutes, eight even spreads as they were when it was planned, or a fiftieth of a greatest age."""
+        for entry in self.roster:
+            if (due := self.roster.due(entry)) is not None:
+                age = max(0.0, self.now - entry.begun)
+                assert due <= self.now + max(RARELY, ALONE_LIMIT, 8 * self.most_even(), 4 * 60.0, 0.02 * age) + 2.0
+
+    def most_even(self) -> float:
+        return len(list(self.roster)) / 0.1 + 1_000.0
+
+    @invariant()
+    def a_deadline_is_not_slept_over(self) -> None:
+        """What waits falls due soon after the deadline that is to come, wherever its next look would have been."""
+        for entry in self.roster:
+            left = entry.deadline - wall(self.now)
+            if (due := self.roster.due(entry)) is not None and left > 0:
+                assert due <= self.now + left + 3 * min(1.0, self.roster.pace.every / 5)
+
+    @invariant()
+    def who_can_be_told_nowhere_is_known(self) -> None:
+        """By the lanes of its watches, and what is said of them now."""
+        for entry in self.roster:
+            assert self.roster.unheard(entry) is all(lane in self.deaf for lane in entry.lanes)
+
+    @invariant()
+    def the_crowds_are_those_that_are_there(self) -> None:
+        """Everybody counts once, in the curve that it goes by; those that are missed do not."""
+        crowds: dict[int, int] = {}
+        for entry in self.roster:
+            if not entry.aside:
+                crowds[id(entry.curve)] = crowds.get(id(entry.curve), 0) + 1
+        assert {id(curve): count for curve, count in self.roster._crowds.items()} == crowds
+
+
+def test_every_open_generation_always_has_a_next_look() -> None:
+    """Whatever happens, in any order; and all that the machine says must hold, holds."""
+    run_state_machine_as_test(
+        RosterMachine, settings=hypothesis.settings(STEADY, max_examples=60, stateful_step_count=50)
+    )

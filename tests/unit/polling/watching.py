@@ -24,13 +24,14 @@ def opened(
     lanes: tuple[Lane, ...] = STUDIO,
     deadline: float = 86_400.0,
     state: State | None = None,
+    registered: float = 0.0,
 ) -> OpenGeneration:
-    """`deadline` in monotonic seconds."""
+    """`deadline` and `registered` in monotonic seconds."""
     return OpenGeneration(
         provider=LUMA.name,
         id=GenerationId(id_),
         state=state,
-        registered_at=NOW,
+        registered_at=NOW + timedelta(seconds=registered),
         deadline=NOW + timedelta(seconds=deadline),
         target=target,
         lanes=lanes,
