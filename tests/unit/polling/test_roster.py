@@ -193,7 +193,9 @@ def test_those_that_nobody_hears_of_for_long_are_looked_at_still() -> None:
     st.sampled_from([0.2, 1.0, 5.0]),
     st.sampled_from([STUDIO, AUDIT]),
 )
-def test_a_look_comes_at_a_deadline_or_soon_after_it(deadlines: list[float], every: float, lanes: tuple[Lane, ...]) -> None:
+def test_a_look_comes_at_a_deadline_or_soon_after_it(
+    deadlines: list[float], every: float, lanes: tuple[Lane, ...]
+) -> None:
     """Wherever it falls between looks, also where nobody can be told: that look is what its watches expire by."""
     world = World(rate=50.0, batch=100, every=every)
     world.roster.hear(lambda lane: lane in AUDIT, now=world.now)
@@ -468,3 +470,204 @@ def test_every_open_generation_always_has_a_next_look() -> None:
     run_state_machine_as_test(
         RosterMachine, settings=hypothesis.settings(STEADY, max_examples=60, stateful_step_count=50)
     )
+
+
+# ---- one by one ----
+def scarce(every: float = 1.0, *, even: float = 100.0) -> Roster:
+    """A roster whose looks are far apart; the curve of those that it holds is known."""
+    roster = Roster(every)
+    teach(roster.curves.of("ray-2", State.COMPLETED), lognormals(Random(1), 200, spread=0.3))
+    for _ in range(100):
+        roster.curves.met(State.COMPLETED).first(done=False, chance=0.0)
+    roster.welcome(opened("other"), now=1_000.0)
+    roster.budget(1 / even, 1_000.0, idle=False)
+    return roster
+
+
+def test_a_new_one_goes_first_where_that_is_worth_a_look() -> None:
+    """Before all that is overdue, for it may be there already; while looks are scarce it waits like the others."""
+    roster = Roster(1.0)
+    roster.load(opened("old"), now=900.0, age=0.0)
+    new = roster.welcome(opened("new", registered=1_000.0), now=1_000.0)
+    assert roster.due(new) == FIRST
+    assert roster.take(1_000.0, 1) == [new]
+    young = scarce().welcome(opened("young", registered=1_000.0), now=1_000.0)
+    assert young.bucket is not None
+    assert young.bucket.number > 1_000
+
+
+def test_what_was_open_before_this_run_is_due_at_once() -> None:
+    """Nobody knows what happened meanwhile; its age is that since its registration, and never below 0."""
+    roster = Roster(1.0)
+    roster.load(opened("a"), now=1_000.0, age=250.0)
+    roster.load(opened("b"), now=1_000.0, age=-3.0)
+    assert [(entry.begun, entry.registered) for entry in roster.take(1_000.0, 9)] == [(750.0, None), (1_000.0, None)]
+
+
+def test_a_new_one_is_looked_at_by_its_deadline_though_looks_are_scarce() -> None:
+    """Its first regular look would be far beyond."""
+    roster = scarce()
+    entry = roster.welcome(opened("young", registered=1_000.0, deadline=1_020.0), now=1_000.0)
+    due = roster.due(entry)
+    assert due is not None
+    assert 1_020.0 < due <= 1_022.0
+
+
+def test_a_watch_that_joins_with_a_nearer_deadline_brings_the_look_forward() -> None:
+    """To that deadline; one that joins with a later one leaves it where it is."""
+    roster = scarce()
+    entry = roster.welcome(opened("young", registered=1_000.0), now=1_000.0)
+    before = roster.due(entry)
+    roster.join(entry, opened("young", deadline=90_000.0), now=1_001.0, wall=wall(1_001.0))
+    assert roster.due(entry) == before
+    roster.join(entry, opened("young", deadline=1_020.0), now=1_001.0, wall=wall(1_001.0))
+    due = roster.due(entry)
+    assert due is not None
+    assert 1_020.0 < due <= 1_022.0
+
+
+def test_a_watch_that_joins_waits_for_its_own_target_by_its_own_curve() -> None:
+    """The same model, and what is known of that target."""
+    roster = Roster(1.0)
+    entry = roster.welcome(opened("a"), now=1_000.0)
+    roster.learn(entry, sight("a", State.QUEUED), times(1_000.0))
+    roster.join(entry, opened("a", target=State.RUNNING), now=1_001.0, wall=wall(1_001.0))
+    assert entry.target is State.RUNNING
+    assert entry.curve is roster.curves.of("ray-2", State.RUNNING)
+
+
+def test_who_stands_twice_in_its_bucket_fills_one_seat() -> None:
+    """One that was moved to and fro leaves places behind; a sweep asks for it once."""
+    roster = Roster(1.0)
+    entry = roster.welcome(opened("a"), now=1_000.0)
+    roster.take(1_000.0, 1)
+    for at in (1_050.0, 1_080.0, 1_050.0):
+        roster.look_again(entry, looked=at, now=1_000.0, alone=False, wall=wall(1_000.0))
+    assert roster.fill(1_040.0, 9) == [entry]
+
+
+def test_a_free_seat_is_not_for_what_was_looked_at_just_now() -> None:
+    """Nor for one that stands alone, nor for one that nobody can be told of."""
+    roster = Roster(5.0)
+    roster.hear(lambda lane: lane in AUDIT, now=1_000.0)
+    fresh, alone, unheard, old = (
+        roster.welcome(opened(name, lanes=AUDIT if name == "unheard" else STUDIO), now=1_000.0)
+        for name in ("fresh", "alone", "unheard", "old")
+    )
+    alone.isolate()
+    fresh.looked, old.looked, unheard.looked = 1_005.0, 1_001.0, 1_001.0
+    assert roster.fill(1_009.0, 9) == [old]
+    assert alone.bucket is not None
+
+
+@pytest.mark.parametrize(("every", "longest"), [(1.0, ALONE_LIMIT), (600.0, 2_400.0)])
+def test_an_id_that_stands_alone_is_looked_at_less_and_less_often(every: float, longest: float) -> None:
+    """Each miss doubles the interval, up to two minutes; an interval that is longer than that is never shortened."""
+    roster = Roster(every)
+    entry = roster.welcome(opened("a"), now=1_000.0)
+    waits = []
+    for _ in range(40):
+        miss(entry, 1_000.0, single=True)
+        roster.look_again(entry, looked=1_000.0, now=1_000.0, alone=True, wall=wall(1_000.0))
+        due = roster.due(entry)
+        assert due is not None
+        waits.append(due - 1_000.0)
+    assert waits == sorted(waits)
+    assert waits[0] >= every
+    assert waits[-1] <= longest + 1.0
+    assert every > ALONE_LIMIT or waits[-1] == ALONE_LIMIT
+
+
+def test_what_is_missed_has_no_part_in_the_budget_until_it_is_seen() -> None:
+    """IDs that nobody knows do not make the looks at the others rarer."""
+    roster = Roster(1.0)
+    entries = [roster.welcome(opened(f"g-{number}"), now=1_000.0) for number in range(10)]
+    for entry in entries[1:]:
+        roster.missed(entry)
+        roster.missed(entry)
+    roster.budget(1.0, 1_000.0, idle=False)
+    assert roster.pace.even == 1.0
+    for entry in entries:
+        roster.learn(entry, sight(entry.id), times(1_001.0))
+    roster.budget(1.0, 1_001.0, idle=False)
+    assert roster.pace.even == 10.0
+
+
+def test_the_first_record_tells_the_model_and_the_age() -> None:
+    """Its curve is its model's; it may be older than its registration, by a week at most, and is never younger."""
+    roster = Roster(1.0)
+    for made, begun in ((900.0, 900.0), (1_500.0, 1_000.0), (-1e7, 1_002.0 - OLDEST)):
+        name = f"made-{made}"
+        entry = roster.welcome(opened(name), now=1_000.0)
+        seen = sight(name, model="ray-3", created_at=NOW + timedelta(seconds=made))
+        roster.learn(entry, seen, times(1_001.0, 1_002.0))
+        assert entry.curve is roster.curves.of("ray-3", State.COMPLETED)
+        assert entry.begun == pytest.approx(begun)
+        again = sight(name, model="ray-1", created_at=NOW)
+        roster.learn(entry, again, times(1_003.0))
+        assert entry.curve is roster.curves.of("ray-3", State.COMPLETED)
+
+
+def test_one_that_takes_far_longer_than_its_kind_is_warned_of_once() -> None:
+    """Three times as long as 99 of 100; not before enough is known."""
+    roster = Roster(1.0)
+    known = teach(roster.curves.of("ray-2", State.COMPLETED), lognormals(Random(1), 200, spread=0.3))
+    assert known == 0
+    late = roster.curves.of("ray-2", State.COMPLETED).late
+    entry, other = roster.welcome(opened("a"), now=0.0), roster.welcome(opened("b"), now=0.0)
+    stalled = [roster.learn(entry, sight("a"), times(late * part)) for part in (1.0, 2.9, 3.1, 3.2, 9.0)]
+    assert stalled == [False, False, True, False, False]
+    assert not roster.learn(other, sight("b", model="unheard of"), times(late * 9.0))
+
+
+def test_what_was_there_before_we_were_told_teaches_no_duration() -> None:
+    """A first look at once that finds it done says that such ones are there already, and not that they take no time."""
+    roster = Roster(1.0)
+    curve, met = roster.curves.of("ray-2", State.COMPLETED), roster.curves.met(State.COMPLETED)
+    for number in range(50):
+        entry = roster.welcome(opened(f"g-{number}"), now=1_000.0)
+        roster.learn(entry, sight(entry.id, State.COMPLETED), times(1_000.0, 1_000.2))
+        roster.leave(entry)
+    assert curve.learned == 0
+    assert met.share > 0.8
+
+
+def test_what_was_open_before_this_run_teaches_only_from_its_first_look_on() -> None:
+    """When it got there nobody knows, where the first look finds it there."""
+    roster = Roster(1.0)
+    for name in ("a", "b"):
+        roster.load(opened(name), now=1_000.0, age=500.0)
+    done, going = roster.take(1_000.0, 2)
+    roster.learn(done, sight("a", State.COMPLETED), times(1_000.0))
+    roster.learn(going, sight("b"), times(1_000.0))
+    curve = roster.curves.of("ray-2", State.COMPLETED)
+    assert curve.learned == 0
+    roster.learn(going, sight("b", State.COMPLETED), times(1_005.0))
+    assert curve.learned == 1
+
+
+def test_a_change_of_regime_brings_looks_forward_and_no_look_back() -> None:
+    """What waits for an age that nobody reaches any more waits no longer; who is unheard of goes on waiting."""
+    roster = Roster(0.1)
+    rng, now = Random(5), 1_000.0
+    roster.hear(lambda lane: lane in AUDIT, now=now)
+    waiting = [roster.welcome(opened(f"w-{number}"), now=now) for number in range(20)]
+    unheard = roster.welcome(opened("unheard", lanes=AUDIT), now=now)
+    teach(roster.curves.of("ray-2", State.COMPLETED), lognormals(rng, 300, median=600.0, spread=0.1))
+    roster.take(now, 99)
+    for entry in (*waiting, unheard):
+        roster.learn(entry, sight(entry.id), times(now))
+        roster.budget(0.1, now, idle=False)
+        roster.look_again(entry, looked=now, now=now, alone=False, wall=wall(now))
+    before = {entry: roster.due(entry) or 0.0 for entry in (*waiting, unheard)}
+    for number in range(30):
+        entry = roster.welcome(opened(f"g-{number}"), now=now)
+        roster.take(now, 1)
+        roster.learn(entry, sight(entry.id), times(now + 0.1))
+        now += 1.0
+        roster.learn(entry, sight(entry.id, State.COMPLETED), times(now + 10.0))
+        roster.leave(entry)
+        after = {entry: roster.due(entry) or 0.0 for entry in before}
+        assert all(after[entry] <= due for entry, due in before.items())
+    assert after[unheard] == before[unheard]
+    assert all(after[entry] < before[entry] for entry in waiting)
