@@ -671,3 +671,25 @@ def test_a_change_of_regime_brings_looks_forward_and_no_look_back() -> None:
         assert all(after[entry] <= due for entry, due in before.items())
     assert after[unheard] == before[unheard]
     assert all(after[entry] < before[entry] for entry in waiting)
+
+
+def test_a_change_of_regime_takes_nobody_past_a_deadline() -> None:
+    """They have become slower, and looks go further apart: the look that is planned for a deadline stays."""
+    roster, rng, now = Roster(0.1), Random(5), 1_000.0
+    curve = roster.curves.of("ray-2", State.COMPLETED)
+    teach(curve, lognormals(rng, 300, median=10.0, spread=0.1), every=0.5)
+    entry = roster.welcome(opened("a", deadline=1_003.0), now=now)
+    roster.take(now, 1)
+    roster.learn(entry, sight("a"), times(now))
+    roster.budget(0.01, now, idle=False)
+    roster.look_again(entry, looked=now, now=now, alone=False, wall=wall(now))
+    before = roster.due(entry)
+    learned = curve.quantile(0.5)
+    for number in range(60):
+        slow = roster.welcome(opened(f"g-{number}"), now=now)
+        roster.take(now, 1)
+        for later, state in ((0.0, State.RUNNING), (590.0, State.RUNNING), (610.0, State.COMPLETED)):
+            roster.learn(slow, sight(slow.id, state), times(now + later))
+        roster.leave(slow)
+        assert roster.due(entry) == before
+    assert curve.quantile(0.5) > 10 * learned
