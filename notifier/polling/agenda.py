@@ -11,6 +11,7 @@ the keys were taken at, not with the time their reply arrived. Other periods kee
 
 from collections import deque
 from heapq import heappop, heappush
+from itertools import islice
 from math import floor
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -92,10 +93,15 @@ class Agenda(Generic[K]):
         self._order.sort()  # a sorted list is a heap too
         for number in self._order:
             bucket = self._buckets[number]
-            found += [entry for entry in bucket.places if entry.bucket is bucket]  # type: ignore[misc]  # as in _draw
+            live = (entry for entry in bucket.places if entry.bucket is bucket)
+            found += islice(live, limit - len(found))  # type: ignore[arg-type]  # as in _draw
             if len(found) >= limit:
                 break
-        return found[:limit]
+        return found
+
+    def due(self, entry: K) -> float | None:
+        """When it falls due; None where it is not there."""
+        return None if entry.bucket is None else entry.bucket.number * self._width
 
     def earliest(self) -> float | None:
         """When the next entry falls due; None where there is none."""

@@ -51,6 +51,8 @@ _CHANGE: Final = 3.0
 _LOG_CHANGE: Final = log(_CHANGE)
 #: Of it, as a logarithm of likelihoods: nine completions that nobody expected, or twice as many that fail to come.
 _EVIDENCE: Final = 10.0
+#: Of hazard summed up: one in twenty is not there by then.
+_STUCK: Final = 3.0
 #: Part of a completion that is spread evenly over the time in which it may have happened.
 _EVEN: Final = 0.05
 
@@ -108,7 +110,7 @@ class Curve:
         self._partial[begin] -= weight * begun
         self._partial[end] += weight * ended
         cumulative, hazard = self._cumulative, self.hazard
-        self._expect(cumulative[end] + hazard[end] * ended - cumulative[begin] - hazard[begin] * begun)
+        self._expect(cumulative[begin] + hazard[begin] * begun, cumulative[end] + hazard[end] * ended)
 
     def reached(self, since: float, until: float) -> bool:
         """It got there after age `since` (the last look without) and by age `until` (the look that showed it).
@@ -119,7 +121,7 @@ class Curve:
             weight = self._weight * share
             self._events[step] += weight
             self._expose(since, middle, weight)
-        self._expect(self.cumulative((since + until) / 2) - self.cumulative(since))
+        self._expect(self.cumulative(since), self.cumulative((since + until) / 2))
         self.learned += 1
         self._since_change += 1
         self._fade()
@@ -132,16 +134,25 @@ class Curve:
         self._partial[begin] -= weight * (since - EDGES[begin])
         self._partial[end] += weight * (until - EDGES[end])
 
-    def _expect(self, expected: float) -> None:
-        """So many completions were to be expected; there may have been none."""
-        self._faster = max(0.0, self._faster - (_CHANGE - 1) * expected)
-        self._slower += (1 - 1 / _CHANGE) * expected
+    def _expect(self, begun: float, ended: float) -> None:
+        """Its hazard, summed up, grew from one to the other: so many completions were to be expected, perhaps in vain.
+
+        A single generation that never gets there shows that it is stuck, and no more: what it says of the others ends
+        at `_STUCK`. While little is known nothing can be expected.
+        """
+        if self._since_change < ENOUGH:
+            return
+        self._faster = max(0.0, self._faster - (_CHANGE - 1) * (ended - begun))
+        if begun < _STUCK:
+            self._slower += (1 - 1 / _CHANGE) * (min(ended, _STUCK) - begun)
 
     def _surprised(self) -> bool:
         """After a completion: whether there are far more, or fewer, than what is known lets expect."""
+        if self._since_change < ENOUGH:
+            return False
         self._faster += _LOG_CHANGE
         self._slower = max(0.0, self._slower - _LOG_CHANGE)
-        if self._since_change < ENOUGH or max(self._faster, self._slower) < _EVIDENCE:
+        if max(self._faster, self._slower) < _EVIDENCE:
             return False
         self._take(*self._share(_SEED), self.learned)
         return True

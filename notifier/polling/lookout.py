@@ -123,9 +123,8 @@ class Lookout:
         if (entry := self._roster.get(open_.id)) is not None:
             if entry.held and entry.target is not open_.target:
                 self._holds.release(entry)  # it waits for what nobody wants first any more
-            entry.join(open_)
-            self._roster.tell(entry, open_.lanes)
-            self._roster.aim(entry, open_.target)
+            self._roster.join(entry, open_, now=now, wall=self._around.clock.now().timestamp())
+            self._bell.ring()
             return
         self._roster.welcome(open_, now=now)
         self._conduct.welcome(now)

@@ -176,6 +176,8 @@ class Model:
             state=self.generations[generation],
             registered_at=min(watch.registered_at for watch in watches),
             deadline=min(watch.deadline for watch in watches),
+            target=min((watch.request.target for watch in watches), key=lambda target: target.rank),
+            lanes=tuple(sorted({watch.request.lane for watch in watches})),
         )
 
     # ---- looks ----
