@@ -3,9 +3,9 @@
     python benchmarks/polling.py [--quick] [PART ...]
 
 Parts: `single` (one ID a request, against a fixed interval), `multi` (100 IDs a request, against a round-robin sweep),
-`regime` (durations change), `storm` (429s and an outage), `cost` (microseconds and bytes), `holds` (real time: the daemon as a
-process against an emulated API that holds requests). Without a PART all of them. Each prints what it ran, against
-what, and the ratio. All but `cost` and `holds` print the same numbers on every machine.
+`regime` (durations change), `storm` (429s and an outage), `cost` (microseconds and bytes), `holds` (real time: the
+daemon as a process against an emulated API that holds requests). Without a PART all of them. Each prints what it ran,
+against what, and the ratio. All but `cost` and `holds` print the same numbers on every machine.
 """
 
 import argparse

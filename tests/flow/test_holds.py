@@ -1,4 +1,4 @@
-"""Requests that the provider keeps: a lookout on a real store, against a provider that holds, by a clock moved by hand."""
+"""Requests that the provider keeps: a lookout on a real store, a provider that holds, a clock moved by hand."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -31,7 +31,7 @@ async def begin(stage: Watching, ids: Sequence[str], *, holds: str | None = "any
 
 
 async def test_a_handful_is_held_and_known_at_the_moment_it_is_there(store: SqliteStore) -> None:
-    """With eight open and nine places each has a request that waits; none is swept, and no time passes until the news."""
+    """With eight open and nine places each has a request that waits; none is swept, and the news takes no time."""
     ids = some(8)
     async with watching(store, hold="auto", in_flight=9) as stage:
         await begin(stage, ids)
