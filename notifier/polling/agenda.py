@@ -88,7 +88,7 @@ class Agenda(Generic[K]):
         return taken
 
     def soonest(self, limit: int) -> list[K]:
-        """Up to `limit` entries that fall due next; they stay. One that was moved to and fro may stand there twice."""
+        """Up to `limit` entries that fall due next; they stay. One that was moved and moved back may stand twice."""
         found: list[K] = []
         self._order.sort()  # a sorted list is a heap too
         for number in self._order:

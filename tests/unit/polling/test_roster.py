@@ -537,7 +537,7 @@ def test_a_watch_that_joins_waits_for_its_own_target_by_its_own_curve() -> None:
 
 
 def test_who_stands_twice_in_its_bucket_fills_one_seat() -> None:
-    """One that was moved to and fro leaves places behind; a sweep asks for it once."""
+    """One that was moved and moved back leaves places behind; a sweep asks for it once."""
     roster = Roster(1.0)
     entry = roster.welcome(opened("a"), now=1_000.0)
     roster.take(1_000.0, 1)
