@@ -235,7 +235,7 @@ class Curve:
         return self._cumulative[step] + self.hazard[step] * (age - EDGES[step])
 
     def quantile(self, share: float) -> float:
-        """The age by which this share is there, seconds; infinite beyond what is known."""
+        """The age by which this share is there, seconds; beyond what is known as the prior has it."""
         wanted = -log(1 - share)
         step = bisect_right(self._cumulative, wanted) - 1
         return EDGES[step] + (wanted - self._cumulative[step]) / self.hazard[step]

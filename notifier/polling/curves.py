@@ -82,6 +82,8 @@ class Curves:
             return curve
         if len(self._curves) >= _MOST:
             name = ""
+            if (curve := self._curves.get((name, target))) is not None:
+                return curve
         best = self._usual.get(target)
         curve = self._curves.setdefault((name, target), Curve() if best is None else best.seedling())
         self._usual.setdefault(target, curve)

@@ -115,7 +115,8 @@ class Holding:
                 self, proofs=min(PROOF, self.proofs + 1), doubts=0, multi_again_at=min(now, self.multi_again_at)
             )
         doubts = self.doubts + 1
-        if doubts >= PROOF or self.proofs < PROOF:  # what is proved takes more to unprove
+        trusted = self.mode is Mode.ANY or self.proofs >= PROOF
+        if doubts >= PROOF or not trusted:  # what is trusted takes more to be doubted
             again = now + (AGAIN if doubts >= PROOF else TRIAL_EVERY)
             return replace(self, proofs=0, doubts=doubts % PROOF, multi_again_at=again)
         return replace(self, doubts=doubts)

@@ -3,7 +3,8 @@
 Owns grouping into sweeps, the share of IDs that must be asked alone, the halving of a refused batch, and the size of a
 batch as experience corrects it. Refuses to encode (the codec's) and to say when (`cadence`).
 Rules: never more requests than there is room for; the longest overdue ID goes first; an ID that stands alone never
-rejoins a batch, and such IDs use only the room set apart for them, so that bad IDs cannot starve good ones.
+rejoins a batch, and beside batches such IDs use only the room set apart for them, so that bad IDs cannot starve good
+ones. Where every ID is asked by itself there is no such difference.
 """
 
 from collections.abc import Callable, Sequence
@@ -141,9 +142,10 @@ class BatchLimit:
 
     def proved(self, size: int) -> Self:
         """A batch of `size` IDs was answered."""
+        answered = max(self.answered, size)
         if size < self.limit or self.limit >= self.ceiling:
-            return self
+            return self if answered == self.answered else replace(self, answered=answered)
         if self.good + 1 < self.enough:
-            return replace(self, good=self.good + 1, answered=max(self.answered, size))
+            return replace(self, good=self.good + 1, answered=answered)
         more = min(self.ceiling, self.limit + max(1, self.limit // 4))
-        return replace(self, limit=more, good=0, answered=max(self.answered, size))
+        return replace(self, limit=more, good=0, answered=answered)

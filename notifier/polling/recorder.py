@@ -119,7 +119,7 @@ class Recorder:
     def _again(self, round_: _Round) -> None:
         """When to look again at what stays."""
         look = round_.look
-        now, wall = self._clock.monotonic(), look.times.answered_at.timestamp()
+        now, wall = self._clock.monotonic(), self._clock.now().timestamp()
         for entry in round_.entries:
             if not self._roster.here(entry) or entry.held:
                 continue

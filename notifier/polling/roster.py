@@ -33,6 +33,8 @@ RARELY: Final = 600.0
 _STALLED: Final = 3.0
 #: Ages count to this many seconds: what a provider says of an older one is more likely a wrong clock.
 OLDEST: Final = 7 * 86_400.0
+#: Tuples of lanes kept beyond what open generations have.
+_SPARE_LANES: Final = 1_024
 #: Generations of one kind that are rescheduled at a change of regime; of more, looks are so frequent that they adapt.
 _RECONSIDERED: Final = 10_000
 #: A request that was held ended less than this many seconds after the state was there.
@@ -147,12 +149,15 @@ class Roster:
         if lanes not in self._lanes and all(map(self._deaf, lanes)):
             self._unheard.add(lanes)
         entry.lanes = self._lanes.setdefault(lanes, lanes)
+        if len(self._lanes) > 2 * len(self._entries) + _SPARE_LANES:  # of origins that came and went
+            self._lanes = {each.lanes: each.lanes for each in self} | {lanes: lanes}
+            self._unheard &= self._lanes.keys()
 
     def budget(self, capacity: float, now: float, *, idle: bool) -> None:
         """So many IDs can be looked at per second now; `idle`: of the budget for the last second nothing was used."""
         earliest = self._agenda.earliest()
-        late = 0.0 if earliest is None or earliest == FIRST else max(0.0, now - earliest)
-        self.pace.correct(late, now, idle=idle)
+        if earliest != FIRST:  # what is new says nothing of how late the others are
+            self.pace.correct(0.0 if earliest is None else max(0.0, now - earliest), now, idle=idle)
         self.pace.set(self._crowds.items(), capacity)
 
     def due(self, entry: Watched) -> float | None:

@@ -182,3 +182,14 @@ def test_what_did_not_work_is_always_tried_again(mode: Mode, signs: list[tuple[H
     later = now + AGAIN
     assert known.single(later) is (mode is not Mode.OFF)
     assert (known.any(later) or known.trial(later)) is (mode in (Mode.AUTO, Mode.ANY))
+
+
+def test_one_doubt_does_not_overrule_the_operator() -> None:
+    """With `hold: any` a single answer at once changes nothing; three in a row stop it for ten minutes."""
+    known = holding(Mode.ANY)
+    for _ in range(PROOF - 1):
+        known = known.learned(Held.IGNORED, 100.0)
+        assert known.any(100.0)
+    known = known.learned(Held.IGNORED, 100.0)
+    assert not known.any(100.0)
+    assert known.any(100.0 + AGAIN)

@@ -188,3 +188,8 @@ def test_the_limit_comes_near_what_the_provider_takes(max_ids: int, most: int) -
     wanted = min(max_ids, most)
     assert wanted / 2 - 1 <= limit.limit <= max(wanted * 1.25, wanted + 1)
     assert refused <= 9 + 5  # halves of 300; and 20 + 40 + ... + 320 sweeps until more is tried
+
+
+def test_what_a_smaller_batch_proved_is_gone_back_to() -> None:
+    """A sweep below the limit that was answered is evidence too: a refusal goes down to it, not to half."""
+    assert BatchLimit.of(100).proved(60).refused(100).limit == 60

@@ -693,3 +693,24 @@ def test_a_change_of_regime_takes_nobody_past_a_deadline() -> None:
         roster.leave(slow)
         assert roster.due(entry) == before
     assert curve.quantile(0.5) > 10 * learned
+
+
+def test_lanes_that_came_and_went_are_forgotten() -> None:
+    """Each callback origin is a lane: those of generations that are over do not stay in memory."""
+    roster = Roster(1.0)
+    for number in range(5_000):
+        entry = roster.welcome(opened(f"g-{number}", lanes=(Lane(f"https://{number}.example.com"),)), now=1_000.0)
+        roster.leave(entry)
+    assert len(roster._lanes) < 1_100
+
+
+def test_new_generations_say_nothing_of_how_late_looks_are() -> None:
+    """While a flood of new IDs waits for its first looks the pace of all the others is left as it is."""
+    roster = Roster(1.0)
+    for number in range(200):
+        roster.welcome(opened(f"g-{number}"), now=1_000.0)
+    roster.budget(1.0, 1_000.0, idle=False)
+    before = roster.pace.stride
+    for second in range(1_001, 1_100):
+        roster.budget(1.0, float(second), idle=True)
+    assert roster.pace.stride == before
