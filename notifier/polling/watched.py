@@ -122,7 +122,7 @@ def see(watched: Watched, seen: Observation, times: LookTimes, settings: Provide
         watched.alone = False
     if seen.state is watched.state or advance(watched.state, seen.state) is None:
         before = watched.not_before
-        # A request that was kept may be older than looks beside it; a bound in the future is of a clock that was set back.
+        # A kept request may be older than looks beside it; a bound in the future is of a clock that was set back.
         if before is None or not times.asked_at < before <= times.answered_at:
             watched.not_before = times.asked_at
         return None
