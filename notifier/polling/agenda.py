@@ -108,6 +108,12 @@ class Agenda(Generic[K]):
         bucket = self._first()
         return None if bucket is None else bucket.number * self._width
 
+    def earliest_after(self, at: float) -> float | None:
+        """When the first entry falls due that does so later than `at`; None where there is none."""
+        past = floor(at / self._width)
+        numbers = [number for number in self._order if number > past and self._buckets[number].live]
+        return min(numbers) * self._width if numbers else None
+
     def _number(self, at: float, now: float) -> int:
         if at <= now:
             return floor(at / self._width)

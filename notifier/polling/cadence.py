@@ -45,6 +45,8 @@ _REBUILD_EVERY: Final = 12
 #: Completions that a seedling is given.
 _SEED: Final = 3.0
 _SCALE_LIMIT: Final = 1e9
+#: What was kept and is above this was not learned: thirty years for each of a million generations.
+_SANE: Final = 1e15
 _FORM: Final = 1
 #: A change of regime makes completions so many times more, or less, frequent than expected.
 _CHANGE: Final = 3.0
@@ -267,7 +269,7 @@ class Curve:
             sound = dumped["form"] == _FORM and len(events) == len(exposure) == _STEPS + 1
         except (TypeError, KeyError, ValueError, OverflowError):
             return curve
-        if sound and all(0 <= number < _SCALE_LIMIT for number in (*events, *exposure, learned)):
+        if sound and all(0 <= number < _SANE for number in (*events, *exposure, learned)):
             curve._take(events, exposure, learned)
             curve._since_change = learned
         return curve

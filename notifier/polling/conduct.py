@@ -17,7 +17,6 @@ from notifier.errors import BatchRejected, ProviderBusy, ProviderError
 from notifier.health import Health
 from notifier.polling.allowance import Allowance
 from notifier.polling.holding import QUICK, Holding, Mode, showed
-from notifier.polling.holding import Held as Showed
 from notifier.polling.plan import BatchLimit
 from notifier.polling.split import Lesson, Split
 from notifier.polling.trouble import Standing, Trouble, knows_none
@@ -98,6 +97,10 @@ class Conduct:
     def in_flight(self) -> int:
         """Requests at a time."""
         return self._allowance.in_flight
+
+    def crowded_out(self, now: float) -> bool:
+        """Whether a look that is answered at once could be made now, if requests that wait left a place for it."""
+        return self._held >= self._allowance.in_flight and not self._in_flight and self.wait(now) <= 0
 
     def capacity(self, now: float) -> float:
         """IDs that can be looked at per second."""
@@ -243,10 +246,7 @@ class Conduct:
         if took < QUICK or error.retry_after is not None:
             return False
         now = self._clock.monotonic()
-        if asked == 1:
-            self._hold(self.holding.broke().judged(now))
-        else:
-            self._hold(self.holding.learned(Showed.IGNORED, now))
+        self._hold(self.holding.broke(asked=asked, since=now - took, now=now))
         return True
 
     def _hold(self, holding: Holding) -> None:

@@ -132,5 +132,5 @@ def _pairs(value: Any) -> list[tuple[str, Any]]:
 
 
 def since_told(curve: Curve, since: float, until: float) -> float:
-    """The chance that a generation which was not there at one age is there at the other."""
-    return 1 - exp(curve.cumulative(max(0.0, since)) - curve.cumulative(max(0.0, until)))
+    """The chance that a generation which was not there at one age is there at the other; none where that is earlier."""
+    return 1 - exp(min(0.0, curve.cumulative(max(0.0, since)) - curve.cumulative(max(0.0, until))))

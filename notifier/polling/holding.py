@@ -66,6 +66,8 @@ class Holding:
     #: Holds for one ID in a row that were not held.
     fell_short: int = 0
     single_again_at: float = float("-inf")
+    #: When one was last cut off.
+    broke_at: float = float("-inf")
     #: Multi holds in a row that returned for any of their IDs.
     proofs: int = 0
     #: Those in a row that did not.
@@ -96,9 +98,14 @@ class Holding:
             return replace(self, fell_short=0)
         return self if reached else replace(self, fell_short=self.fell_short + 1)
 
-    def broke(self) -> Self:
-        """A hold for one ID was cut off after a while."""
-        return replace(self, fell_short=self.fell_short + 1)
+    def broke(self, *, asked: int, since: float, now: float) -> Self:
+        """A hold that began `since` was cut off after a while. Those that break together are one sign."""
+        if since < self.broke_at:
+            return self
+        noted = replace(self, broke_at=now)
+        if asked > 1:
+            return noted.learned(Held.IGNORED, now)
+        return replace(noted, fell_short=self.fell_short + 1).judged(now)
 
     def judged(self, now: float) -> Self:
         """After `kept` or `broke`: once they are too many, none is held for a time."""

@@ -4,7 +4,8 @@ The decisions are `seats`' and `holding`'s; here they are kept together with wha
 and what its answer means is the lookout's.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -56,6 +57,8 @@ class Holds:
         self._under_way: list[Hold] = []
         #: Kept to the end and not there: these go on where they were.
         self._renewed: set[Watched] = set()
+        #: Held before anybody had seen them, and not found.
+        self._unfound: set[Watched] = set()
         self._review_at = 0.0
 
     def ended(self, hold: Hold, *, kept: bool) -> None:
@@ -67,12 +70,35 @@ class Holds:
             if kept:
                 self._renewed.add(entry)
 
+    def unfound(self, entries: Iterable[Watched]) -> bool:
+        """These were never seen, and a hold did not find them either: look without a wish first. True where any is.
+
+        They may not be readable yet; the answer came at once for that, and says nothing of holds.
+        """
+        before = len(self._unfound)
+        self._unfound.update(entries)
+        return len(self._unfound) > before
+
     def first(self, now: float) -> bool:
-        """Whether holds go before sweeps: all can be held, or many in one request."""
-        return self._many(now) or len(self._roster) <= self._conduct.in_flight
+        """Whether holds go before sweeps: all can be held, and nobody waits in vain for it."""
+        return self._all(now) and not self._roster.late(now)
+
+    def make_way(self, now: float) -> None:
+        """Where all places wait, and something else is to be looked at, the hold least likely to end gives its place.
+
+        What can be held in a moment is no reason; it becomes one when that does not come: its target is another, it
+        stands alone, or it is missing.
+        """
+        if not self._conduct.crowded_out(now) or not self._roster.waiting or self.first(now):
+            return
+        mine = [hold for hold in self._under_way if not hold.scope.cancel_called]
+        if len(mine) >= self._conduct.in_flight:
+            min(mine, key=lambda hold: sum(likelihood(entry, now) for entry in hold.entries)).scope.cancel()
 
     def release(self, entry: Watched) -> None:
         """Let go of the request that waits for this one, if there is one."""
+        if not entry.held:
+            return
         for hold in self._under_way:
             if not hold.trial and any(each is entry for each in hold.entries):
                 hold.scope.cancel()
@@ -104,8 +130,14 @@ class Holds:
             self._review_at = now + _REVIEW_EVERY
             self._review(candidates, per_hold, now)
         self._renewed = {entry for entry in self._renewed if self._roster.here(entry)}
+        self._unfound = {entry for entry in self._unfound if self._roster.here(entry) and entry.state is None}
 
     # ---- what there is ----
+    def _all(self, now: float) -> bool:
+        """Whether there are places enough to hold everything."""
+        per_hold = self._conduct.batch if self._many(now) else 1
+        return len(self._roster) <= self._conduct.in_flight * per_hold
+
     def _many(self, now: float) -> bool:
         """Whether one request holds many IDs."""
         return self._conduct.multi(now) and self._conduct.holding.any(now)
@@ -119,6 +151,7 @@ class Holds:
             for entry in self._roster.soonest(count)
             if (entry.looked is None or entry.looked <= fresh or entry in self._renewed)
             and not entry.misses.count
+            and not (entry.state is None and entry in self._unfound)
             and entry.deadline >= soon
             and not self._roster.unheard(entry)
         }
@@ -149,7 +182,7 @@ class Holds:
     def _try(self, candidates: Sequence[Watched], now: float) -> bool:
         """See what a multi hold does, where more are open than can be held one by one; True where one began."""
         conduct = self._conduct
-        if self.first(now) or not (conduct.multi(now) and conduct.holding.trial(now)):
+        if self._all(now) or not (conduct.multi(now) and conduct.holding.trial(now)):
             return False
         few = [entry for entry in candidates if not entry.alone and entry.target is candidates[0].target][:_TRIAL]
         few = few[: self._fit([entry.id for entry in few])] if few else few
@@ -171,7 +204,12 @@ class Holds:
     def _review(self, candidates: Sequence[Watched], per_hold: int, now: float) -> None:
         mine = [hold for hold in self._under_way if not hold.trial]
         if per_hold > 1:
-            roomy = [hold for hold in mine if len(hold.entries) + len(candidates) <= per_hold and now - hold.since > 1]
+            more = Counter(entry.target for entry in candidates if not entry.alone)
+            roomy = [
+                hold
+                for hold in mine
+                if len(hold.entries) + more[hold.target] <= per_hold and more[hold.target] and now - hold.since > 1
+            ]
             if roomy:
                 min(roomy, key=lambda hold: len(hold.entries)).scope.cancel()
             return

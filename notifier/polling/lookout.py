@@ -186,6 +186,7 @@ class Lookout:
         self._heed(self._around.book(), now)
         self._roster.budget(self._conduct.capacity(now), now, idle=self._conduct.idle(now))
         self._send_splits(now)
+        self._holds.make_way(now)
         wall = self._around.clock.now().timestamp()
         if self._holds.first(now):
             self._holds.plan(now, wall)
@@ -224,12 +225,10 @@ class Lookout:
         free = self._conduct.batch - len(ids)
         if free <= 0:
             return ids
-        more = self._roster.fill(now, free)
-        whole = (*ids, *[entry.id for entry in more])
-        fitting = self._fit(whole)
-        for entry in more[max(0, fitting - len(ids)) :]:
-            self._roster.call(entry, now)
-        return whole[: max(fitting, len(ids))]
+        more = self._roster.fill(
+            now, free, fit=lambda some: max(0, self._fit((*ids, *[entry.id for entry in some])) - len(ids))
+        )
+        return (*ids, *[entry.id for entry in more])
 
     def _fit(self, ids: Sequence[GenerationId]) -> int:
         return self._codec.fit(ids, self._settings)
@@ -297,7 +296,8 @@ class Lookout:
             except ProviderError as error:
                 failure = error
         took = self._around.clock.monotonic() - sent.at
-        self._holds.ended(hold, kept=failure is None and bool(observations) and took >= QUICK)
+        kept = failure is None and bool(observations) and took >= QUICK
+        self._holds.ended(hold, kept=kept)
         if failure is not None:
             self._hold_failed(sent, failure, took)
         if not observations:
@@ -305,12 +305,14 @@ class Lookout:
             return
         held = [seen for seen in observations if not seen.absent]
         reached = sum(seen.state is not None and seen.state.rank >= hold.target.rank for seen in held)
-        self._conduct.held(took=took, reached=reached, asked=len(observations))
+        absent = {seen.id for seen in observations if seen.absent}
+        if not self._holds.unfound(entry for entry in hold.entries if entry.id in absent and entry.state is None):
+            self._conduct.held(took=took, reached=reached, asked=len(observations))
         if not held:  # whether they are unknown, a look without a wish will tell
             self._put_back(hold)
             return
         self._conduct.answered(sent_at=sent.at, asked=len(observations), held=len(held), multi=False)
-        await self._recorder.take_in(self._seen_by(sent, kept=took >= QUICK), held)
+        await self._recorder.take_in(self._seen_by(sent, kept=kept and not hold.trial), held)
         self._call(seen.id for seen in observations if seen.absent)
 
     def _hold_failed(self, sent: _Sent, error: ProviderError, took: float) -> None:

@@ -123,7 +123,7 @@ class Recorder:
         for entry in round_.entries:
             if not self._roster.here(entry) or entry.held:
                 continue
-            looked = entry.looked if look.kept and entry.looked is not None else look.times.sent
+            looked = look.times.sent if entry.looked is None else max(entry.looked, look.times.sent)
             self._roster.look_again(entry, looked=looked, now=now, alone=entry.alone or not look.multi, wall=wall)
 
     async def _record(self, round_: _Round) -> None:

@@ -8,7 +8,7 @@ them, in what is done for each look.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from notifier.ids import GenerationId, Lane
@@ -37,6 +37,8 @@ OLDEST: Final = 7 * 86_400.0
 _SPARE_LANES: Final = 1_024
 #: Generations of one kind that are rescheduled at a change of regime; of more, looks are so frequent that they adapt.
 _RECONSIDERED: Final = 10_000
+#: Of `sweep_every`, or of an even spread: who is overdue by more is late.
+_LATE: Final = 2.0
 #: A request that was held ended less than this many seconds after the state was there.
 _HOLD_GRAIN: Final = 0.5
 
@@ -172,16 +174,35 @@ class Roster:
         """What is due, longest overdue first. It leaves the agenda, and must be put back."""
         return self._agenda.take(now, limit)
 
-    def fill(self, now: float, limit: int) -> list[Watched]:
-        """For free seats of a sweep: what falls due soonest and was not looked at just now. It leaves the agenda."""
+    def fill(self, now: float, limit: int, *, fit: Callable[[Sequence[Watched]], int] = len) -> list[Watched]:
+        """For free seats of a sweep: what falls due soonest and was not looked at just now. It leaves the agenda.
+
+        `fit` says how many of some, from the first, it takes; the others stay where they are.
+        """
         fresh = now - self.pace.every
-        taken = []
-        for entry in self._agenda.soonest(limit):
-            looked = entry.looked
-            if (looked is None or looked <= fresh) and entry.bucket and not entry.alone and not self.unheard(entry):
-                self._agenda.drop(entry)
-                taken.append(entry)
+        found = [
+            entry
+            for entry in dict.fromkeys(self._agenda.soonest(limit))
+            if (entry.looked is None or entry.looked <= fresh) and not entry.alone and not self.unheard(entry)
+        ]
+        taken = found[: fit(found)]
+        for entry in taken:
+            self._agenda.drop(entry)
         return taken
+
+    def late(self, now: float) -> bool:
+        """Whether something waits for longer than looks that are only queued up do."""
+        earliest = self._agenda.earliest()
+        begun = [] if earliest is None else [earliest]
+        if earliest == FIRST:
+            new, later = self._agenda.soonest(1)[0].registered, self._agenda.earliest_after(FIRST)
+            begun = [at for at in (new, later) if at is not None]
+        return now - min(begun, default=now) > _LATE * max(self.pace.every, self.pace.even)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything is on the agenda."""
+        return self._agenda.earliest() is not None
 
     def soonest(self, limit: int) -> list[Watched]:
         """What falls due next; it stays on the agenda."""
@@ -209,7 +230,7 @@ class Roster:
     def _by_deadline(self, entry: Watched, at: float, *, now: float, wall: float) -> float:
         """`at`, or the first moment that is after its deadline however the agenda rounds, where that is earlier."""
         left = entry.deadline - wall
-        return now + left + _width(self.pace.every) if 0.0 < left < at - now else at
+        return now + max(0.0, left) + _width(self.pace.every) if left < at - now else at
 
     def unheard(self, entry: Watched) -> bool:
         """Whether nothing can be sent to any lane of its watches."""
@@ -230,7 +251,7 @@ class Roster:
         short = times.got - _HOLD_GRAIN if held else times.sent
         since = entry.looked
         if since is None:
-            since = self._first_sight(entry, short, there=there)
+            since = self._first_sight(entry, short, there=there and not held)  # it would not have been kept
         curve, begun = entry.curve, entry.begun
         if since is not None and (held or not there) and short > since:
             curve.expose(since - begun, short - begun)

@@ -121,7 +121,10 @@ def see(watched: Watched, seen: Observation, times: LookTimes, settings: Provide
     if watched.alone and watched.isolations <= TRUSTED_ISOLATIONS:
         watched.alone = False
     if seen.state is watched.state or advance(watched.state, seen.state) is None:
-        watched.not_before = times.asked_at
+        before = watched.not_before
+        # A kept request may be older than looks beside it; a bound in the future is of a clock that was set back.
+        if before is None or not times.asked_at < before <= times.answered_at:
+            watched.not_before = times.asked_at
         return None
     return Transition(
         provider=settings.name,

@@ -240,6 +240,16 @@ def test_a_curve_that_was_kept_plans_as_before(
     assert again.next_age(age, stride) == pytest.approx(curve.next_age(age, stride), rel=1e-3)
 
 
+def test_what_a_million_generations_taught_is_kept() -> None:
+    """Together they were watched for thousands of millions of seconds: no reason to learn anew at a restart."""
+    curve = Curve()
+    teach(curve, [100.0] * 40)
+    for _ in range(1_000):
+        curve.expose(0.0, 3_000_000.0)
+    assert max(curve.dump()["exposure"]) > 1e9
+    assert Curve.load(curve.dump()).learned == 40
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_curve_that_was_kept_is_surprised_as_before(seed: int) -> None:
     """A restart neither makes a change nor hides one."""

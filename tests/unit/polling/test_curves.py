@@ -217,3 +217,8 @@ def test_the_chance_since_we_were_told_is_that_between_two_ages() -> None:
     assert since_told(curve, -5.0, median) == pytest.approx(0.5)
     assert since_told(curve, 7.0, 7.0) == 0.0
     assert since_told(curve, 0.0, 1e5) == pytest.approx(1 - exp(-curve.cumulative(1e5)))
+
+
+def test_before_we_were_told_nothing_got_there_since() -> None:
+    """A look that was sent for an earlier registration of the ID is older than this one: no chance, and never less."""
+    assert since_told(Curve(), 60.0, 40.0) == 0.0

@@ -161,7 +161,7 @@ def test_a_gateway_that_cuts_holds_off_counts_like_one_that_answers_at_once() ->
     known = holding()
     for _ in range(PROOF):
         assert known.single(100.0)
-        known = known.broke().judged(100.0)
+        known = known.broke(asked=1, since=100.0, now=100.0)
     assert not known.single(100.0)
     assert known.single(100.0 + AGAIN)
 

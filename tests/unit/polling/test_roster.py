@@ -546,6 +546,54 @@ def test_who_stands_twice_in_its_bucket_fills_one_seat() -> None:
     assert roster.fill(1_040.0, 9) == [entry]
 
 
+def test_what_is_done_within_its_first_hold_teaches() -> None:
+    """A request that was kept found it short of its target: it was not done before we were told of it."""
+    roster = Roster(1.0)
+    for number in range(60):
+        sent = 1_000.0 + 100 * number
+        entry = roster.welcome(opened(f"g-{number}", registered=sent), now=sent)
+        roster.learn(entry, sight(entry.id, State.COMPLETED), times(sent, sent + 20.0), held=True)
+        roster.leave(entry)
+    curve = roster.curves.of("ray-2", State.COMPLETED)
+    assert curve.learned == 60
+    assert 15.0 < curve.quantile(0.5) < 25.0
+    assert roster.curves.met(State.COMPLETED).share < 0.1
+
+
+def test_what_passed_its_deadline_during_a_look_is_looked_at_soon() -> None:
+    """The look was sent before it, and lets nothing expire; nor does what is looked at rarely wait for ten minutes."""
+    roster = Roster(1.0)
+    roster.hear(lambda lane: lane in AUDIT, now=1_000.0)
+    entry = roster.welcome(opened(lanes=AUDIT, deadline=1_010.0, registered=1_000.0), now=1_000.0)
+    (taken,) = roster.take(1_005.0, 1)
+    roster.look_again(taken, looked=1_005.0, now=1_015.0, alone=False, wall=wall(1_015.0))
+    assert (due := roster.due(entry)) is not None
+    assert due <= 1_017.0
+
+
+def test_a_free_seat_is_taken_by_what_fits_and_by_nothing_else() -> None:
+    """What the request has no room for stays where it was."""
+    roster = Roster(1.0)
+    entries = [roster.welcome(opened(name), now=1_000.0) for name in "abc"]
+    roster.take(1_000.0, 3)
+    for entry in entries:
+        roster.look_again(entry, looked=1_010.0, now=1_000.0, alone=False, wall=wall(1_000.0))
+    before = roster.due(entries[2])
+    assert roster.fill(1_005.0, 3, fit=lambda some: min(1, len(some))) == entries[:1]
+    assert [roster.due(entry) for entry in entries] == [None, before, before]
+
+
+def test_who_waits_behind_new_ones_is_late_all_the_same() -> None:
+    """New ones are looked at before all that is overdue, and do not hide it."""
+    roster = Roster(1.0)
+    old = roster.welcome(opened("old", registered=1_000.0), now=1_000.0)
+    roster.take(1_000.0, 1)
+    roster.call(old, 1_000.0)
+    assert not roster.late(1_001.0)
+    roster.welcome(opened("new", registered=1_010.0), now=1_010.0)
+    assert roster.late(1_010.0)
+
+
 def test_a_free_seat_is_not_for_what_was_looked_at_just_now() -> None:
     """Nor for one that stands alone, nor for one that nobody can be told of."""
     roster = Roster(5.0)

@@ -43,6 +43,16 @@ def sight(state: State) -> Observation:
     return Observation(id=G1, state=state)
 
 
+def test_an_older_look_that_is_answered_later_takes_no_bound_back() -> None:
+    """A request that waited shows again what looks beside it have shown; but a clock that was set back counts anew."""
+    watched = known(State.RUNNING)
+    see(watched, sight(State.RUNNING), look(NOW + 20 * SECOND), LUMA)
+    see(watched, sight(State.RUNNING), look(NOW, took=30 * SECOND), LUMA)
+    assert watched.not_before == NOW + 20 * SECOND
+    see(watched, sight(State.RUNNING), look(NOW), LUMA)
+    assert watched.not_before == NOW
+
+
 def test_the_first_look_after_a_start_knows_no_before() -> None:
     """Nothing is known of the time before us: `not_before` is null until a look has been made."""
     watched = known()
