@@ -62,6 +62,13 @@ class Kind(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Format(StrEnum):
+    """How the body of a message is written."""
+
+    STANDARD = "standard"
+    CLOUDEVENTS = "cloudevents"
+
+
 class Verdict(StrEnum):
     """What one attempt came to. The same word stands in the attempt row and in the log."""
 
@@ -322,7 +329,7 @@ class Interruption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Book:
-    """What the configuration says of endpoints, as far as it decides whether a message leaves."""
+    """What the configuration says of endpoints, as far as it decides whether a message leaves and how it is written."""
 
     #: Name -> event types it wants; None is all of them. A name that is not here is not configured.
     events: Mapping[str, frozenset[str] | None]
@@ -330,3 +337,7 @@ class Book:
     callbacks: bool
     #: Name -> wait before the first attempt, where there is one: the first step of the schedule.
     first_wait: Mapping[str, timedelta] = field(default_factory=dict)
+    #: Name -> format of its bodies, where it is not the standard one.
+    formats: Mapping[str, Format] = field(default_factory=dict)
+    #: Format of the bodies for callback URLs.
+    callback_format: Format = Format.STANDARD

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from notifier.ids import EndpointIdentity, Lane, ProviderName
-from notifier.model import State, WatchRequest
+from notifier.model import Format, State, WatchRequest
 
 
 class Secret:
@@ -87,6 +87,8 @@ class EndpointSettings:
     #: Signing keys, newest first: `whsec_…`, `whsk_…`.
     secrets: tuple[Secret, ...]
     events: frozenset[str] | None = None
+    #: Of messages that are made from now on; what is owed already keeps its own.
+    format: Format = Format.STANDARD
     concurrency: int = 32
     #: Attempts per second; None is no limit. The bucket holds one second's worth.
     rate: float | None = None
@@ -107,6 +109,8 @@ class CallbackSettings:
     secret: Secret
     #: `host:port`, addresses and networks that are allowed beyond public ones.
     allow: tuple[str, ...] = ()
+    #: As of an endpoint.
+    format: Format = Format.STANDARD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

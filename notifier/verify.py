@@ -43,9 +43,11 @@ def verify(
     keys = [_key(secret) for secret in ([secrets] if isinstance(secrets, str) else secrets)]
     if not keys:
         raise ValueError("Give at least one secret.")
+    if not tolerance >= 0:
+        raise ValueError("The tolerance is in seconds: write 0 or more.")
     id_, timestamp, signatures = _required(headers)
     _check_time(timestamp, tolerance, _now() if now is None else now)
-    content = b".".join((id_.encode(errors="replace"), timestamp.encode(), body))
+    content = b".".join((id_.encode(errors="surrogatepass"), timestamp.encode(), body))
     _check_signatures(content, signatures, keys)
     return _event(body)
 
@@ -55,11 +57,17 @@ def _now() -> float:
 
 
 def _required(headers: Mapping[str, str]) -> list[str]:
-    lowered = {name.lower(): value for name, value in headers.items()}
+    """The three headers' values. What is read here must be what the app reads, or a repeat would pass for another."""
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        if name.lower() in _HEADERS and found.setdefault(name.lower(), value) != value:
+            raise InvalidSignature(f"The header {name.lower()} stands twice, and the two differ.")
     for name in _HEADERS:
-        if not lowered.get(name):
+        if not found.get(name):
             raise InvalidSignature(f"The header {name} is missing.")
-    return [lowered[name] for name in _HEADERS]
+    if "." in found["webhook-id"]:
+        raise InvalidSignature("The header webhook-id has a dot in it, which no message's ID has.")
+    return [found[name] for name in _HEADERS]
 
 
 def _check_time(timestamp: str, tolerance: float, now: float) -> None:

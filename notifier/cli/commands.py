@@ -12,6 +12,8 @@ from typer.core import TyperGroup
 from notifier import __version__
 from notifier.cli.emulate import emulate
 from notifier.cli.listen import listen
+from notifier.cli.schema import print_schema
+from notifier.cli.verify import verify_callback
 
 #: What pydantic, which may check the values for typer, says of one, and what we say.
 _WORDS: Final = (
@@ -106,6 +108,8 @@ def demo() -> None:
 
 app.command()(emulate)
 app.command()(listen)
+app.command("verify")(verify_callback)
+app.command("schema")(print_schema)
 
 
 @app.command("list")

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path as File
 from typing import Any
 
-from notifier.config.shapes import ConfigShape, DropShape, EndpointShape, ProviderShape
+from notifier.config.shapes import CallbacksShape, ConfigShape, DropShape, EndpointShape, ProviderShape
 from notifier.config.values import guess, shown
 from notifier.errors import Fault
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
 from notifier.intake.request import Known, KnownProvider
 from notifier.intake.text import Document, Path, show_path
-from notifier.model import State
+from notifier.model import Format, State
 from notifier.providers.registry import KINDS, codec
 from notifier.settings import (
     CallbackSettings,
@@ -38,7 +38,7 @@ def settings_from(shape: ConfigShape, *, source: str) -> Settings:
         store=absolute(shape.store, base),
         providers={name: _provider(name, each) for name, each in shape.providers.items()},
         endpoints={name: _endpoint(name, each) for name, each in shape.endpoints.items()},
-        callbacks=CallbackSettings(secret=callbacks.secret, allow=tuple(callbacks.allow)) if callbacks else None,
+        callbacks=_callbacks(callbacks) if callbacks else None,
         watches=(),
         # The directory's own name is no pattern.
         watch_files=tuple(absolute(pattern, File(glob.escape(str(base)))) for pattern in shape.watch_files),
@@ -84,12 +84,17 @@ def _endpoint(name: str, shape: EndpointShape) -> EndpointSettings:
         url=shape.url,
         secrets=tuple(shape.secret),
         events=shape.events,
+        format=Format(shape.format),
         concurrency=shape.concurrency,
         rate=shape.rate,
         timeout=shape.timeout,
         headers=shape.headers,
         retry=tuple(shape.retry),
     )
+
+
+def _callbacks(shape: CallbacksShape) -> CallbackSettings:
+    return CallbackSettings(secret=shape.secret, allow=tuple(shape.allow), format=Format(shape.format))
 
 
 def _drop(shape: DropShape, whole: ConfigShape, base: File) -> DropSettings:

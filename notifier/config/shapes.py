@@ -7,7 +7,7 @@ each costs memory.
 
 import dataclasses
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -27,8 +27,11 @@ from notifier.config.values import (
     Text,
     Whole,
 )
+from notifier.model import Format
 from notifier.providers.registry import KINDS
 from notifier.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret
+
+_FORMAT: Final = OneOf(lambda: dict.fromkeys(Format), noun="a format")
 
 
 class _Section(BaseModel):
@@ -125,6 +128,11 @@ class EndpointShape(_Section):
     events: Annotated[frozenset[str] | None, EventTypes()] = Field(
         default=None, description="The event types that are sent; others are recorded and not sent. By default all."
     )
+    format: Annotated[str, _FORMAT] = _key(
+        EndpointSettings,
+        "format",
+        "How bodies are written: as Standard Webhooks or as CloudEvents 1.0. What is owed already keeps its form.",
+    )
     concurrency: Annotated[int, Whole(1, 1024)] = _key(
         EndpointSettings, "concurrency", "Callbacks at one time, at most."
     )
@@ -154,6 +162,7 @@ class CallbacksShape(_Section):
         default=list(_default(CallbackSettings, "allow")),
         description="What a callback_url may reach beyond public addresses and ports 80, 443, 8080 and 8443.",
     )
+    format: Annotated[str, _FORMAT] = _key(CallbackSettings, "format", "How bodies are written, as for an endpoint.")
 
 
 class DropShape(_Section):

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from notifier.config.values import Reading, asked, check_path, shown, text_of
-from notifier.delivery.addresses import METADATA, literal_address, normalise_url, parse_allow
+from notifier.delivery.addresses import is_metadata, literal_address, normalise_url, parse_allow
 
 
 class Store(Reading):
@@ -38,7 +38,8 @@ class EndpointUrl(Reading):
 
     def read(self, value: Any) -> str:
         url = asked(normalise_url, text_of(value, self.accepts), self.accepts)
-        if literal_address(url) in METADATA:
+        address = literal_address(url)
+        if address is not None and is_metadata(address):
             raise ValueError("This is a cloud metadata address, which is never called. Write the address of your app.")
         return url
 

@@ -69,8 +69,12 @@ def host_and_port(url: str) -> tuple[str, int]:
 
 def literal_address(url: str) -> Address | None:
     """The address that a normalised URL names itself; None where it names a host."""
+    return _literal(host_and_port(url)[0])
+
+
+def _literal(host: str) -> Address | None:
     try:
-        return ip_address(host_and_port(url)[0])
+        return ip_address(host)
     except ValueError:
         return None
 
@@ -182,7 +186,7 @@ def parse_allow(entries: Iterable[str]) -> Allow:
         network = _network(entry)
         if network is None:
             hosts.add(_allowed_host(entry))
-        elif network.num_addresses == 1 and network.network_address in METADATA:
+        elif network.num_addresses == 1 and is_metadata(network.network_address):
             raise ValueError(f"{entry} is a cloud metadata address, which is never allowed.")
         else:
             networks.append(network)
@@ -207,9 +211,13 @@ def _allowed_host(entry: str) -> tuple[str, int]:
     if not re.search(r":[0-9]+$", entry, re.ASCII):
         raise ValueError(f'{entry!a} is not host:port, an address or a network: write "host:443" or "10.1.0.0/16".')
     try:
-        return _host_and_port(entry, 0)
+        host, port = _host_and_port(entry, 0)
     except ValueError as error:
         raise ValueError(f"{entry!a} cannot be allowed. {error}") from None
+    address = _literal(host)
+    if address is not None and is_metadata(address):
+        raise ValueError(f"{entry} is a cloud metadata address, which is never allowed.")
+    return host, port
 
 
 def port_refusal(url: str, allow: Allow) -> str | None:
@@ -288,6 +296,8 @@ _REFUSED: Final[Sequence[tuple[Network, str]]] = tuple(
 )
 #: Prefixes whose last 32 bits are an IPv4 address: compatible, translated, NAT64 (well-known and local).
 _IPV4_AT_THE_END: Final = tuple(map(IPv6Network, ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")))
+#: Where a network may put a translator of its own, with a prefix of 48, 56, 64 or 96 bits.
+_LOCAL_NAT64: Final = IPv6Network("64:ff9b:1::/48")
 
 
 def refusal(address: Address, *, guarded: bool, allow: Allow) -> str | None:
@@ -295,17 +305,33 @@ def refusal(address: Address, *, guarded: bool, allow: Allow) -> str | None:
 
     Not guarded is the operator's own endpoint: only metadata addresses are refused.
     """
-    layers = _unwrap(address)
-    if not METADATA.isdisjoint(layers):
+    if is_metadata(address):
         return f"{address} is a cloud metadata address"
     if not guarded:
         return None
-    for layer in layers:
+    for layer in _unwrap(address):
         why = _refused(layer)
         if why and not allow.holds(layer):
             within = "" if layer == address else f", which stands for {layer}"
             return f"{address}{within} is {why}"
     return None
+
+
+def is_metadata(address: Address) -> bool:
+    """Whether `address` is one that hands out credentials, in any disguise."""
+    return not METADATA.isdisjoint((*_unwrap(address), *_translated(address)))
+
+
+def _translated(address: Address) -> tuple[IPv4Address, ...]:
+    """What a translator of this network's own may send to this address; how long its prefix is, only it knows.
+
+    By RFC 6052 the IPv4 address begins behind the prefix and leaves out the ninth byte. Only looked at for metadata: of
+    other networks the outer address is refused already, unless the operator allows it.
+    """
+    if address not in _LOCAL_NAT64:
+        return ()
+    bare = address.packed[:8] + address.packed[9:]
+    return tuple(IPv4Address(bare[start : start + 4]) for start in (6, 7, 8))
 
 
 def _refused(address: Address) -> str | None:

@@ -13,7 +13,7 @@ from typing import Final
 from notifier.delivery.addresses import Allow, origin, parse_allow
 from notifier.delivery.signature import callback_secret
 from notifier.ids import EndpointIdentity, Lane
-from notifier.model import Book
+from notifier.model import Book, Format
 from notifier.settings import CallbackSettings, EndpointSettings, Secret
 
 #: Derived policies and keys kept at a time; one more costs microseconds.
@@ -46,10 +46,17 @@ class Endpoints:
         return EndpointSettings(identity=EndpointIdentity(lane), lane=lane, url="", secrets=())
 
     def book(self) -> Book:
-        """What decides whether a message leaves."""
+        """What decides whether a message leaves, and how it is written."""
         events = {name: settings.events for name, settings in self._configured.items()}
         waits = {name: settings.retry[0] for name, settings in self._configured.items() if settings.retry[0]}
-        return Book(events=events, callbacks=self._callbacks is not None, first_wait=waits)
+        formats = {name: each.format for name, each in self._configured.items() if each.format is not Format.STANDARD}
+        return Book(
+            events=events,
+            callbacks=self._callbacks is not None,
+            first_wait=waits,
+            formats=formats,
+            callback_format=Format.STANDARD if self._callbacks is None else self._callbacks.format,
+        )
 
     def _derive(self, identity: EndpointIdentity) -> EndpointSettings:
         lane = Lane(origin(identity))

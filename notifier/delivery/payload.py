@@ -1,20 +1,30 @@
-"""What a message says. Pure: made inside the transaction that owes it, and never changed after.
+"""What a message says, in the format its endpoint wants. Pure.
 
-The body is Standard Webhooks' `{"type", "timestamp", "data"}`, minified. `timestamp` is the time of the event (when we
-wrote it down), not of an attempt. One type, one schema, for ever: fields may be added, never renamed or taken away.
+It is made inside the transaction that owes it, and never changed after, but for what `refresh` may bring up to date.
+`standard` is Standard Webhooks' `{"type", "timestamp", "data"}`, minified. `cloudevents` is CloudEvents 1.0 in its
+structured JSON mode: the attributes stand in the body, where the signature covers them. `data` is the same in both, and
+so is the type: its words are those of `events:`, and we own no domain to put before them, which CloudEvents only
+recommends. `id` is the `webhook-id`, so the format plays no part in what a message *is*.
+
+`timestamp`, or `time`, is the time of the event (when we wrote it down), not of an attempt. One type, one schema, for
+ever: fields may be added at the end of `data`, never renamed or taken away.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
 from notifier.clock import iso
-from notifier.ids import EndpointIdentity, message_id
-from notifier.model import Book, DeliveryStatus, Kind, Owed, SeenGeneration, Watch
+from notifier.ids import EndpointIdentity, MessageId, message_id
+from notifier.model import Book, DeliveryStatus, Format, Kind, Owed, SeenGeneration, Watch
 
-CONTENT_TYPE: Final = "application/json"
+CONTENT_TYPES: Final[Mapping[Format, str]] = {
+    Format.STANDARD: "application/json",
+    Format.CLOUDEVENTS: "application/cloudevents+json; charset=UTF-8",
+}
 _NO_WAIT: Final = timedelta(0)
 #: The same few moments stand in many bodies.
 _iso: Final = lru_cache(maxsize=1_024)(iso)
@@ -37,22 +47,25 @@ def owe(
     """The message that `watch` is owed because of `kind`; `reason` says why a watch expired without a look."""
     type_ = event_type(kind, seen)
     status, why = _standing(watch.endpoint, type_, book)
+    format_ = _format(watch.endpoint, book)
+    message = message_id(
+        provider=watch.provider,
+        generation=watch.generation,
+        target=watch.target,
+        endpoint=watch.endpoint,
+        kind=kind,
+        round_=watch.round,
+    )
+    content = _content(type_, watch, seen, reason)
     return Owed(
-        message_id=message_id(
-            provider=watch.provider,
-            generation=watch.generation,
-            target=watch.target,
-            endpoint=watch.endpoint,
-            kind=kind,
-            round_=watch.round,
-        ),
+        message_id=message,
         watch_id=watch.id,
         endpoint=watch.endpoint,
         lane=watch.lane,
         kind=kind,
         type=type_,
-        content_type=CONTENT_TYPE,
-        body=_body(type_, watch, seen, now=now, reason=reason),
+        content_type=CONTENT_TYPES[format_],
+        body=_body(format_, message, type_, watch, _iso(now), content),
         status=status,
         reason=why,
         wait=book.first_wait.get(watch.endpoint, _NO_WAIT),
@@ -64,6 +77,11 @@ def parked_because(endpoint: str, book: Book) -> str | None:
     if "://" in endpoint:
         return None if book.callbacks else "the configuration has no callbacks: section"
     return None if endpoint in book.events else f"endpoint {endpoint} is not in the configuration"
+
+
+def schema_of(type_: str) -> str:
+    """The URI that names the schema of `data` in a message of this type."""
+    return f"urn:notifier:schema:{type_}"
 
 
 def event_type(kind: Kind, seen: SeenGeneration) -> str:
@@ -88,23 +106,58 @@ def _standing(endpoint: EndpointIdentity, type_: str, book: Book) -> tuple[Deliv
     return DeliveryStatus.FILTERED, f"events of endpoint {endpoint} leaves out {type_}"
 
 
-def _body(type_: str, watch: Watch, seen: SeenGeneration, *, now: datetime, reason: str | None) -> bytes:
+def _format(endpoint: EndpointIdentity, book: Book) -> Format:
+    return book.callback_format if "://" in endpoint else book.formats.get(endpoint, Format.STANDARD)
+
+
+def _body(
+    format_: Format, message: MessageId, type_: str, watch: Watch, time: str, content: Mapping[str, Any]
+) -> bytes:
+    if format_ is Format.STANDARD:
+        return orjson.dumps({"type": type_, "timestamp": time, "data": content})
+    return orjson.dumps(
+        {
+            "specversion": "1.0",
+            "id": message,
+            "source": f"notifier/{watch.provider}",
+            "type": type_,
+            "time": time,
+            "subject": watch.generation,
+            "datacontenttype": "application/json",
+            "dataschema": schema_of(type_),
+            "data": content,
+        }
+    )
+
+
+def _content(type_: str, watch: Watch, seen: SeenGeneration, reason: str | None) -> dict[str, Any]:
     content = {
         "generation_id": watch.generation,
         "provider": watch.provider,
         "target": watch.target,
         "state": seen.state,
         "provider_state": seen.provider_state,
-        "result": {"url": seen.result.url, "urls": seen.result.urls, "text": seen.result.text},
+        "result": produced(seen),
         "failure": seen.failure,
         "metadata": orjson.Fragment(watch.metadata),
         "watch_id": watch.id,
         "registered_at": _iso(watch.registered_at),
         "observed_at": None if seen.observed_at is None else _iso(seen.observed_at),
         "not_before": None if seen.not_before is None else _iso(seen.not_before),
-        "generation": None if seen.record is None else orjson.Fragment(seen.record),
+        "generation": record(seen),
         "generation_omitted": seen.record_omitted,
     }
     if type_ == "watch.expired":
         content |= {"deadline": _iso(watch.deadline), "reason": reason or "deadline"}
-    return orjson.dumps({"type": type_, "timestamp": _iso(now), "data": content})
+    content["refreshed_at"] = None
+    return content
+
+
+def produced(seen: SeenGeneration) -> dict[str, Any]:
+    """`data.result`."""
+    return {"url": seen.result.url, "urls": seen.result.urls, "text": seen.result.text}
+
+
+def record(seen: SeenGeneration) -> orjson.Fragment | None:
+    """`data.generation`."""
+    return None if seen.record is None else orjson.Fragment(seen.record)

@@ -99,7 +99,9 @@ class Curves:
     # ---- kept over a restart ----
     def dump(self) -> dict[str, bytes]:
         """Name -> JSON, for each that has learned something."""
-        dumped = {f"{target.value}/{model}": curve.dump() for (model, target), curve in self._curves.items() if curve.learned}
+        dumped = {
+            f"{target.value}/{model}": curve.dump() for (model, target), curve in self._curves.items() if curve.learned
+        }
         met = {target.value: met.dump() for target, met in self._met.items()}
         return {name: orjson.dumps(each) for name, each in (dumped | {"met": met}).items()}
 

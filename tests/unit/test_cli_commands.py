@@ -140,12 +140,36 @@ def test_help_names_every_command(notifier: Run) -> None:
     """`notifier --help` succeeds and lists what there is."""
     said = notifier("--help")
     assert said.code == 0
-    for command in ("run", "check", "demo", "emulate", "listen", "list", "show", "backup", "secret"):
+    for command in (
+        "run",
+        "check",
+        "demo",
+        "emulate",
+        "listen",
+        "list",
+        "show",
+        "backup",
+        "secret",
+        "verify",
+        "schema",
+    ):
         assert re.search(rf"^\s+{command}\b", said.out, re.MULTILINE), command
 
 
 @pytest.mark.parametrize(
-    "words", [("run",), ("check",), ("demo",), ("list",), ("show",), ("backup",), ("secret", "new"), ("secret", "for")]
+    "words",
+    [
+        ("run",),
+        ("check",),
+        ("demo",),
+        ("list",),
+        ("show",),
+        ("backup",),
+        ("verify",),
+        ("schema",),
+        ("secret", "new"),
+        ("secret", "for"),
+    ],
 )
 def test_every_command_explains_itself(notifier: Run, words: tuple[str, ...]) -> None:
     """`--help` works for each of them, with no configuration and no store."""

@@ -1,11 +1,14 @@
 """The receivers' verifier, against our signer, the standard's library and everything that can be wrong."""
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 from standardwebhooks import Webhook
 
 from notifier.delivery.signature import headers as sign
@@ -19,6 +22,8 @@ SIGNING = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dR
 PUBLIC = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="
 AT = 1614265330
 BODY = b'{"test": 2432232314}'
+V1 = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+V3 = "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="
 
 
 def signed(*secrets: str, body: bytes = BODY) -> dict[str, str]:
@@ -38,6 +43,81 @@ def signed(*secrets: str, body: bytes = BODY) -> dict[str, str]:
 def test_a_message_signed_by_one_of_our_keys_is_accepted(signing: list[str], verifying: str | list[str]) -> None:
     """Several signatures, several keys, both versions: one pair that fits is enough."""
     assert verify(BODY, signed(*signing), verifying, now=AT) == {"test": 2432232314}
+
+
+@pytest.mark.parametrize(
+    ("secret", "id_", "at", "body", "signature", "event"),
+    [
+        (SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", AT, BODY, V1, {"test": 2432232314}),
+        (
+            OTHER,
+            "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk",
+            1649367553,
+            b'{"email":"test@example.com","username":"test_user"}',
+            "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=",
+            {"email": "test@example.com", "username": "test_user"},
+        ),
+        (PUBLIC, "msg_p5jXN8AQM9LWM0D4loKWxJek", AT, BODY, V3, {"test": 2432232314}),
+        (
+            SECRET,
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            AT,
+            '{"p":"café 😀"}'.encode(),
+            "v1,tjc7UqLYoCTizHmMU3kDqkr6hRtYSPI9zvLT/PDSiWs=",
+            {"p": "café 😀"},
+        ),
+        (
+            OTHER,
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            AT,
+            BODY,
+            "v1,78nXHjpFP0tVJQW5D0SBwmVyyW87BV/rL6MgfM/Bw44=",
+            {"test": 2432232314},
+        ),
+    ],
+)
+def test_the_published_vectors_verify(
+    secret: str, id_: str, at: int, body: bytes, signature: str, event: dict[str, object]
+) -> None:
+    """Of both versions, as they are published; and not one of them with a byte more in its body."""
+    received = {"webhook-id": id_, "webhook-timestamp": str(at), "webhook-signature": signature}
+    assert verify(body, received, secret, now=at) == event
+    with pytest.raises(InvalidSignature, match="No signature fits"):
+        verify(body + b" ", received, secret, now=at)
+
+
+def test_the_vector_of_an_empty_body_verifies_and_is_no_event() -> None:
+    """Its signature is right, and the sentence says so; there is nothing in it to hand on."""
+    received = signed(SECRET) | {"webhook-signature": "v1,v48jdbgvh29KJz2Qc+ghw8G6vG3nAKnujWBg8oM/62A="}
+    with pytest.raises(InvalidSignature, match="The signature fits, but the body is not JSON"):
+        verify(b"", received, SECRET, now=AT)
+
+
+@pytest.mark.parametrize("secrets", [SECRET, PUBLIC, [OTHER, PUBLIC], [OTHER, SECRET], [PUBLIC, SECRET]])
+@pytest.mark.parametrize(
+    "header", [f"{V1} {V3}", f"{V3} {V1}", f"v1,AAAA v9,AAAA  {V3} v1a,AAAA {V1}", f"v1 {V1} , {V3}"]
+)
+def test_versions_and_keys_may_be_mixed_in_any_order(header: str, secrets: str | list[str]) -> None:
+    """A header of a sender that rotates from one version to the other, and whatever else may stand in it."""
+    assert verify(BODY, signed(SECRET) | {"webhook-signature": header}, secrets, now=AT)
+
+
+def test_a_signature_of_one_version_is_never_taken_for_the_other() -> None:
+    """An HMAC under the label of ed25519, or the other way round, is no signature."""
+    hmac_as_v1a = {"webhook-signature": V1.replace("v1,", "v1a,")}
+    ed25519_as_v1 = {"webhook-signature": V3.replace("v1a,", "v1,")}
+    for change in (hmac_as_v1a, ed25519_as_v1):
+        with pytest.raises(InvalidSignature):
+            verify(BODY, signed(SECRET) | change, [SECRET, PUBLIC], now=AT)
+
+
+def test_signatures_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long it takes tells nothing of how much was right: only the standard library's comparison is asked."""
+    compared = []
+    monkeypatch.setattr("hmac.compare_digest", lambda one, other: compared.append((one, other)))
+    with pytest.raises(InvalidSignature):
+        verify(BODY, signed(SECRET), SECRET, now=AT)
+    assert [(len(one), len(other)) for one, other in compared] == [(32, 32)]
 
 
 def test_headers_are_found_in_any_case() -> None:
@@ -69,6 +149,7 @@ def test_what_the_standards_library_would_send_is_accepted(key: bytes, event: di
         ({"webhook-timestamp": str(AT + 301)}, BODY, "in the future"),
         ({"webhook-timestamp": str(AT + 1)}, BODY, "No signature fits"),
         ({"webhook-id": "msg_other"}, BODY, "No signature fits"),
+        ({"webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330"}, BODY, "webhook-id has a dot in it"),
         ({"webhook-id": "msg_\udcff"}, BODY, "No signature fits"),
         ({}, BODY + b" ", "No signature fits"),
         ({"webhook-signature": "v1,AAAA"}, BODY, "No signature fits"),
@@ -98,6 +179,29 @@ def test_a_body_that_is_no_event_is_refused(body: bytes) -> None:
         verify(body, signed(SECRET, body=body), SECRET, now=AT)
 
 
+def test_a_header_that_stands_twice_is_refused_where_the_two_differ() -> None:
+    """What is verified must be what the app reads: of two IDs it would remember the other one, and take a repeat."""
+    twice = CIMultiDict([("Webhook-Id", "msg_bogus"), *signed(SECRET).items()])
+    with pytest.raises(InvalidSignature, match="webhook-id stands twice"):
+        verify(BODY, twice, SECRET, now=AT)
+    assert verify(BODY, CIMultiDict([*signed(SECRET).items(), *signed(SECRET).items()]), SECRET, now=AT)
+
+
+def test_no_other_id_is_taken_for_the_one_that_was_signed() -> None:
+    """Text that cannot be written as UTF-8 is not bent into text that can."""
+    received = dict(sign("msg_?", AT, BODY, [Secret(SECRET)]))
+    assert verify(BODY, received, SECRET, now=AT)
+    with pytest.raises(InvalidSignature, match="No signature fits"):
+        verify(BODY, received | {"webhook-id": "msg_\udcff"}, SECRET, now=AT)
+
+
+@pytest.mark.parametrize("tolerance", [-1.0, float("nan")])
+def test_a_tolerance_that_is_no_length_of_time_is_refused(tolerance: float) -> None:
+    """By NaN nothing would ever be too old."""
+    with pytest.raises(ValueError, match="tolerance"):
+        verify(BODY, signed(SECRET), SECRET, tolerance=tolerance, now=AT)
+
+
 def test_the_tolerance_is_the_callers() -> None:
     """Both edges belong to it."""
     for now in (AT - 10, AT + 10):
@@ -111,3 +215,30 @@ def test_a_key_that_cannot_verify_is_the_receivers_own_mistake(secret: str | lis
     """ValueError, not an untrusted message."""
     with pytest.raises(ValueError, match=r"."):
         verify(BODY, signed(SECRET), secret, now=AT)
+
+
+def run_alone(script: str) -> str:
+    """What `script` prints in a process where nothing but the verifier and the standard library can be imported."""
+    blocker = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "notifier" and name not in ("notifier", "notifier.verify"):
+            raise ImportError("the verifier stands alone, and wants " + name)
+        if name.partition(".")[0] not in sys.stdlib_module_names | {"notifier"}:
+            raise ImportError("the verifier needs the standard library alone, and wants " + name)
+sys.meta_path.insert(0, Blocker())
+"""
+    done = subprocess.run([sys.executable, "-c", blocker + script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_receiver_needs_nothing_of_the_daemon() -> None:
+    """The module imports and verifies a v1 message where no other module of ours, and no package, can be had."""
+    script = f"""
+from notifier.verify import verify
+print(verify({BODY!r}, {signed(SECRET)!r}, {SECRET!r}, now={AT}))
+print(sorted(name for name in sys.modules if name.partition(".")[0] == "notifier"))
+"""
+    assert run_alone(script).splitlines() == ["{'test': 2432232314}", "['notifier', 'notifier.verify']"]

@@ -60,8 +60,8 @@ providers:
          rate: 300/m, in_flight: 3, timeout: 2h, batch: off, sweep_every: 250ms, request_timeout: 40s}}
 endpoints:
   studio: {{url: "http://127.0.0.1:8000/h", secret: [{KEY}, {OTHER}], events: [generation.failed], concurrency: 2,
-           rate: 10/s, timeout: 3s, headers: {{X-Tenant: "7"}}, retry: [0s, 1m]}}
-callbacks: {{secret: {KEY}, allow: ["app.internal:8443"]}}
+           rate: 10/s, timeout: 3s, format: cloudevents, headers: {{X-Tenant: "7"}}, retry: [0s, 1m]}}
+callbacks: {{secret: {KEY}, allow: ["app.internal:8443"], format: cloudevents}}
 watches: [{{id: a, timeout: 1h}}, {{id: b, state: dreaming}}]
 watch_files: [watches.d/*.yaml, /abs/*.yaml]
 drop: {{directory: ../drop, provider: luma, notify: studio, state: dreaming}}
@@ -73,6 +73,7 @@ drop: {{directory: ../drop, provider: luma, notify: studio, state: dreaming}}
     assert (luma.sweep_every, luma.request_timeout) == (timedelta(milliseconds=250), timedelta(seconds=40))
     assert (studio.secrets, studio.events) == ((Secret(KEY), Secret(OTHER)), frozenset({"generation.failed"}))
     assert (studio.concurrency, studio.rate, studio.timeout) == (2, 10.0, timedelta(seconds=3))
+    assert (studio.format, settings.callbacks and settings.callbacks.format) == ("cloudevents", "cloudevents")
     assert (studio.headers, studio.retry) == ({"X-Tenant": Secret("7")}, (timedelta(0), timedelta(minutes=1)))
     assert settings.callbacks is not None
     assert (settings.callbacks.secret, settings.callbacks.allow) == (Secret(KEY), ("app.internal:8443",))

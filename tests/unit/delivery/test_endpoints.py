@@ -1,8 +1,11 @@
 """Which policy holds for an endpoint."""
 
+import dataclasses
+
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.signature import callback_secret
 from notifier.ids import EndpointIdentity, Lane
+from notifier.model import Format
 from notifier.settings import DEFAULT_RETRY, CallbackSettings, EndpointSettings, Secret
 
 MASTER = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
@@ -63,6 +66,15 @@ def test_the_book_says_what_each_endpoint_wants() -> None:
     book = Endpoints({"studio": STUDIO}, CallbackSettings(secret=MASTER)).book()
     assert book.events == {"studio": frozenset({"generation.completed"})}
     assert book.callbacks
+
+
+def test_the_book_says_how_each_endpoint_wants_its_bodies() -> None:
+    """Names by their own setting, callback URLs by that of their section."""
+    written = dataclasses.replace(STUDIO, format=Format.CLOUDEVENTS)
+    book = Endpoints({"studio": written, "audit": STUDIO}, CallbackSettings(secret=MASTER)).book()
+    assert (book.formats, book.callback_format) == ({"studio": "cloudevents"}, "standard")
+    book = Endpoints({"studio": STUDIO}, CallbackSettings(secret=MASTER, format=Format.CLOUDEVENTS)).book()
+    assert (book.formats, book.callback_format) == ({}, "cloudevents")
 
 
 def test_lanes_are_known_without_a_url() -> None:

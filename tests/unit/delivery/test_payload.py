@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from notifier.delivery.payload import TYPES, event_type, owe
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName, message_id, watch_id
-from notifier.model import Book, DeliveryStatus, Kind, Owed, Result, SeenGeneration, State, Watch, WatchStatus
+from notifier.model import Book, DeliveryStatus, Format, Kind, Owed, Result, SeenGeneration, State, Watch, WatchStatus
 
 REGISTERED = datetime(2026, 11, 22, 5, 10, tzinfo=UTC)
 NOT_BEFORE = datetime(2026, 11, 22, 5, 13, 55, tzinfo=UTC)
@@ -70,7 +70,7 @@ EMPTY = '"result":{"url":null,"urls":[],"text":null}'
 def golden(type_: str, middle: str, sight: str, record: str, tail: str = "") -> bytes:
     return (
         f'{{"type":"{type_}","timestamp":"2026-11-22T05:14:00.200Z","data":{{{HEAD},{middle},'
-        f'"metadata":{{"order":1234}},{TIMES},{sight},{record}{tail}}}}}'
+        f'"metadata":{{"order":1234}},{TIMES},{sight},{record}{tail},"refreshed_at":null}}}}'
     ).encode()
 
 
@@ -141,6 +141,46 @@ def golden(type_: str, middle: str, sight: str, record: str, tail: str = "") -> 
 def test_each_type_has_its_one_form(kind: Kind, state: State | None, body: bytes) -> None:
     """Byte for byte what receivers were promised; a field may be added at the end of `data`, and nothing else."""
     assert owed(kind, state).body == body
+
+
+def test_a_cloudevent_has_its_one_form_too() -> None:
+    """The attributes stand in the body, and `data` is that of the standard form, byte for byte."""
+    book = Book(events={"studio": None}, callbacks=True, formats={"studio": Format.CLOUDEVENTS})
+    made = owe(watch(), seen(), Kind.RESULT, now=NOW, book=book)
+    data = owed().body.partition(b',"data":')[2].removesuffix(b"}")
+    assert made.content_type == "application/cloudevents+json; charset=UTF-8"
+    assert made.body == (
+        b'{"specversion":"1.0","id":"%b","source":"notifier/luma","type":"generation.completed",'
+        b'"time":"2026-11-22T05:14:00.200Z","subject":"g-1","datacontenttype":"application/json",'
+        b'"dataschema":"urn:notifier:schema:generation.completed","data":%b}' % (made.message_id.encode(), data)
+    )
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "callback url"])
+def test_the_format_is_not_in_the_message_id(named: bool) -> None:  # noqa: FBT001  a parameter
+    """An endpoint that changes its format gets a message made again under the same ID."""
+    endpoint = "studio" if named else "https://app.example.com/x"
+    formats = Book(
+        events={"studio": None},
+        callbacks=True,
+        formats={"studio": Format.CLOUDEVENTS} if named else {},
+        callback_format=Format.STANDARD if named else Format.CLOUDEVENTS,
+    )
+    one, other = (owe(watch(endpoint=endpoint), seen(), Kind.RESULT, now=NOW, book=book) for book in (BOOK, formats))
+    assert one.message_id == other.message_id
+    assert (one.content_type, other.content_type) == (
+        "application/json",
+        "application/cloudevents+json; charset=UTF-8",
+    )
+
+
+def test_each_kind_of_endpoint_has_the_format_of_its_own() -> None:
+    """What is said for callback URLs does not reach the endpoints with names, nor the other way round."""
+    urls = Book(events={"studio": None}, callbacks=True, callback_format=Format.CLOUDEVENTS)
+    names = Book(events={"studio": None}, callbacks=True, formats={"studio": Format.CLOUDEVENTS})
+    for endpoint, book in (("studio", urls), ("https://app.example.com/x", names)):
+        made = owe(watch(endpoint=endpoint), seen(), Kind.RESULT, now=NOW, book=book)
+        assert made.content_type == "application/json"
 
 
 def test_the_types_are_those_that_can_be_made() -> None:

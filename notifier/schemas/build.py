@@ -1,0 +1,122 @@
+"""What the schemas say. Pure; the files beside this one are its output.
+
+A schema promises: every field that is named is there. It forbids no other, because fields may be added, and a receiver
+that checks bodies must not fall over one. `data` has an `$id` of its own, which is the `dataschema` of a CloudEvent.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from notifier.delivery.payload import CONTENT_TYPES, TYPES, schema_of
+from notifier.model import Format, State
+
+Schema = Mapping[str, Any]
+
+_DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
+_TIME: Final = {"type": "string", "format": "date-time"}
+_TIME_OR_NULL: Final = {"type": ["string", "null"], "format": "date-time"}
+_TEXT_OR_NULL: Final = {"type": ["string", "null"]}
+_URL: Final = {"type": "string", "maxLength": 4096}
+
+
+def schema(type_: str, format_: Format) -> Schema:
+    """The schema of a whole body."""
+    parts = _standard(type_) if format_ is Format.STANDARD else _cloudevent(type_)
+    return {
+        "$schema": _DRAFT,
+        "$id": f"{schema_of(type_)}:{format_}",
+        "title": f"{type_} ({CONTENT_TYPES[format_]})",
+        **_object(parts),
+    }
+
+
+def any_schema(format_: Format) -> Schema:
+    """The schema of a body of any type."""
+    return {
+        "$schema": _DRAFT,
+        "$id": f"{schema_of('any')}:{format_}",
+        "title": f"Any callback ({CONTENT_TYPES[format_]})",
+        "oneOf": [schema(type_, format_) for type_ in TYPES],
+    }
+
+
+def file_name(type_: str, format_: Format) -> str:
+    return f"{type_}.{format_}.json"
+
+
+def _standard(type_: str) -> Schema:
+    return {
+        "type": {"const": type_},
+        "timestamp": _said(_TIME, "When this message was written down."),
+        "data": _data(type_),
+    }
+
+
+def _cloudevent(type_: str) -> Schema:
+    return {
+        "specversion": {"const": "1.0"},
+        "id": _said({"type": "string", "pattern": "^msg_[a-z2-7]{52}$"}, "The webhook-id."),
+        "source": _said({"type": "string", "pattern": "^notifier/[a-z0-9_-]+$"}, "notifier/ and the provider's name."),
+        "type": {"const": type_},
+        "time": _said(_TIME, "When this message was written down."),
+        "subject": _said({"type": "string", "minLength": 1}, "The generation's ID."),
+        "datacontenttype": {"const": "application/json"},
+        "dataschema": {"const": schema_of(type_)},
+        "data": _data(type_),
+    }
+
+
+def _data(type_: str) -> Schema:
+    return {"$id": schema_of(type_), **_object(_fields(type_))}
+
+
+def _fields(type_: str) -> Schema:
+    fields: dict[str, Any] = {
+        "generation_id": _said({"type": "string", "minLength": 1, "maxLength": 256}, "What was watched."),
+        "provider": _said({"type": "string", "minLength": 1}, "The provider's name in the configuration."),
+        "target": _said({"enum": [state for state in State if state is not State.FAILED]}, "What the watch waits for."),
+        "state": _said(_state(type_), "Where the generation is; null where it was never seen."),
+        "provider_state": _said(_TEXT_OR_NULL, "The provider's own word for it."),
+        "result": _said(_result(), "What it produced. The URLs are the provider's, and may run out."),
+        "failure": _said(_TEXT_OR_NULL, "Why it failed, in the provider's words."),
+        "metadata": _said({"type": "object"}, "What the watch was registered with."),
+        "watch_id": {"type": "string", "pattern": "^wch_[a-z2-7]{32}$"},
+        "registered_at": _said(_TIME, "When the watch was registered."),
+        "observed_at": _said(_TIME_OR_NULL, "When the reply arrived that showed the state."),
+        "not_before": _said(_TIME_OR_NULL, "When the last look was sent that did not show it yet."),
+        "generation": _said({"type": ["object", "null"]}, "The provider's record, untouched."),
+        "generation_omitted": _said({"type": "boolean"}, "Whether the record was too large and left out."),
+    }
+    if type_ == "watch.expired":
+        fields["deadline"] = _said(_TIME, "When the watch had to have its target.")
+        fields["reason"] = {"enum": ["deadline", "provider_unreachable"]}
+    fields["refreshed_at"] = _said(_TIME_OR_NULL, "When the result was brought up to date; null where it is the first.")
+    return fields
+
+
+def _state(type_: str) -> Schema:
+    match type_.split("."):
+        case ["generation", "unknown"]:
+            return {"const": None}
+        case ["generation", reached]:
+            return {"const": reached}
+        case _:
+            return {"enum": [*State, None]}
+
+
+def _result() -> Schema:
+    return _object(
+        {
+            "url": {**_URL, "type": ["string", "null"]},
+            "urls": {"type": "array", "items": _URL},
+            "text": _TEXT_OR_NULL,
+        }
+    )
+
+
+def _object(properties: Schema) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": [*properties]}
+
+
+def _said(part: Schema, words: str) -> Schema:
+    return {"description": words, **part}

@@ -1,0 +1,114 @@
+"""A dispatcher at work on a real store, over any wire, real sockets too: its answers can be waited for."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import anyio
+import httpx
+from hands import Callbacks, HandClock, Tripped, endpoint, quiet
+
+from notifier.bell import Bell
+from notifier.delivery.dispatcher import Dispatcher, Posts
+from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.sender import Sender
+from notifier.health import Health, Pulse
+from notifier.ids import WorkerId
+from notifier.model import Answer, Claim
+from notifier.settings import CallbackSettings, EndpointSettings
+from notifier.store.sqlite.store import SqliteStore
+from notifier.transport import AiohttpTransport
+
+
+class Posting:
+    """A sender whose answers can be waited for."""
+
+    def __init__(self, sender: Posts) -> None:
+        self._sender = sender
+        self.answers: list[Answer] = []
+        self._answered = anyio.Event()
+
+    async def post(self, claim: Claim, policy: EndpointSettings, *, now: datetime) -> Answer:
+        answer = await self._sender.post(claim, policy, now=now)
+        self.answers.append(answer)
+        self._answered.set()
+        self._answered = anyio.Event()
+        return answer
+
+    async def until(self, count: int) -> None:
+        """Until so many attempts have an answer."""
+        while len(self.answers) < count:
+            await self._answered.wait()
+
+
+@dataclass(slots=True, kw_only=True)
+class Worker:
+    """One dispatcher at work, and what a test moves or reads."""
+
+    store: SqliteStore
+    clock: HandClock
+    dispatcher: Dispatcher
+    posting: Posting
+    health: Health
+    bell: Bell
+    port: Tripped
+
+    async def turn(self, seconds: float = 0.0) -> None:
+        """Let so much time pass, ring, and wait until nothing moves but the wire."""
+        self.clock.advance(seconds)
+        self.bell.ring()
+        await quiet(self.store)
+
+
+@asynccontextmanager
+async def worker(
+    store: SqliteStore,
+    wire: httpx.AsyncBaseTransport,
+    *endpoints: EndpointSettings,
+    clock: HandClock | None = None,
+    chance: float = 0.0,
+    owner: str = "worker-1",
+    callbacks: CallbackSettings | None = None,
+) -> AsyncIterator[Worker]:
+    """A dispatcher over `wire`, which stands for both of the sender's."""
+    hand, bell, health, port = clock or HandClock(), Bell(), Health(), Tripped(store)
+    posting = Posting(Sender(open_wire=wire, guarded_wire=wire))
+    dispatcher = Dispatcher(
+        port,
+        posting,
+        policies(*(endpoints or (endpoint(),)), callbacks=callbacks),
+        owner=WorkerId(owner),
+        clock=hand,
+        chance=lambda: chance,
+        bell=bell,
+        health=health,
+        pulse=Pulse("dispatcher", hand, limit=25),
+    )
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(dispatcher.run)
+        await quiet(store)
+        yield Worker(
+            store=store, clock=hand, dispatcher=dispatcher, posting=posting, health=health, bell=bell, port=port
+        )
+        tasks.cancel_scope.cancel()
+
+
+def policies(*endpoints: EndpointSettings, callbacks: CallbackSettings | None = None) -> Endpoints:
+    return Endpoints({each.identity: each for each in endpoints}, callbacks)
+
+
+@asynccontextmanager
+async def aiohttp_wire(**options: Any) -> AsyncIterator[AiohttpTransport]:
+    transport = AiohttpTransport(**options)
+    try:
+        yield transport
+    finally:
+        await transport.aclose()
+
+
+def taking(*answers: httpx.Response | Exception) -> tuple[Callbacks, httpx.MockTransport]:
+    """A receiver that answers one after the other, the last one for ever, or 204; and the wire to it."""
+    callbacks = Callbacks(clock=HandClock(), answers={"studio.example.com": list(answers)})
+    return callbacks, httpx.MockTransport(callbacks)
