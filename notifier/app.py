@@ -26,14 +26,15 @@ from notifier.config import known, known_to_drop, needs_restart
 from notifier.delivery.addresses import Address, refusal
 from notifier.delivery.dispatcher import Dispatcher
 from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.refresher import Refresher
 from notifier.delivery.sender import Sender
 from notifier.errors import ConfigError, Fault, StoreUnavailable
 from notifier.health import Health, Pulse
-from notifier.ids import WorkerId
+from notifier.ids import GenerationId, ProviderName, WorkerId
 from notifier.intake.registrar import Registrar
 from notifier.intake.sources.drop import DropDirectory
 from notifier.intake.sources.watch_files import WatchFiles
-from notifier.model import Book, WatchRequest
+from notifier.model import Book, Glimpse, WatchRequest
 from notifier.polling.lookout import Surroundings
 from notifier.polling.poller import Poller
 from notifier.providers.client import ProviderClient
@@ -110,6 +111,7 @@ class Daemon:
         client = await opened.enter_async_context(ProviderClient(asking, clock=self._clock))
         owed, self._housekeeping, self._rescan = Bell(), Bell(), Bell()
         self._reread = Bell()
+        self._refresher = Refresher(store, self._glance, clock=self._clock, deliveries=owed, health=self.health)
         self._dispatcher = Dispatcher(
             store,
             Sender(open_wire=named, guarded_wire=guarded),
@@ -120,6 +122,7 @@ class Daemon:
             bell=owed,
             health=self.health,
             pulse=self._pulse("dispatcher"),
+            refresher=self._refresher,
         )
         self._poller = Poller(
             Surroundings(
@@ -159,6 +162,7 @@ class Daemon:
     async def _start(self) -> None:
         """From the drain to the tap."""
         await self._settle_parked()
+        await self._loops.start(self._refresher.run, name="refresher")
         await self._loops.start(self._dispatcher.run, name="dispatcher")
         await self._loops.start(self._upkeep.run, name="upkeep")
         await self._loops.start(self._poller.run, self._settings.providers, name="poller")
@@ -263,7 +267,10 @@ class Daemon:
             note = "taken out of the configuration, but not cancelled: a watch once registered stays"
             _log.warning(telemetry.WATCH_UNDECLARED, count=len(gone), first=next(iter(gone)).generation, note=note)
 
-    # ---- what the parts ask of the configuration, now ----
+    # ---- what the parts ask of others that are built later, and of the configuration, now ----
+    async def _glance(self, provider: ProviderName, ids: Sequence[GenerationId]) -> Mapping[GenerationId, Glimpse]:
+        return await self._poller.glance(provider, ids)
+
     def _book(self) -> Book:
         return self._endpoints.book()
 

@@ -90,11 +90,17 @@ def _endpoint(name: str, shape: EndpointShape) -> EndpointSettings:
         timeout=shape.timeout,
         headers=shape.headers,
         retry=tuple(shape.retry),
+        refresh_after=shape.refresh_after,
     )
 
 
 def _callbacks(shape: CallbacksShape) -> CallbackSettings:
-    return CallbackSettings(secret=shape.secret, allow=tuple(shape.allow), format=Format(shape.format))
+    return CallbackSettings(
+        secret=shape.secret,
+        allow=tuple(shape.allow),
+        format=Format(shape.format),
+        refresh_after=shape.refresh_after,
+    )
 
 
 def _drop(shape: DropShape, whole: ConfigShape, base: File) -> DropSettings:

@@ -8,7 +8,7 @@ While the store cannot write, finished attempts wait here (no more than were in 
 """
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -26,9 +26,9 @@ from notifier.delivery.verdict import judge
 from notifier.errors import StoreUnavailable
 from notifier.health import Health, Pulse
 from notifier.ids import Lane, WorkerId
-from notifier.model import Answer, AttemptResult, Claim, DeliveryStatus, Interruption, Verdict
+from notifier.model import Answer, AttemptResult, Claim, DeliveryStatus, Interruption, Stale, Verdict
 from notifier.settings import DEFAULT_RETRY, EndpointSettings
-from notifier.store.base import DeliveryStore, Slots
+from notifier.store.base import DeliveryStore, Freshness, Slots
 
 _log = structlog.get_logger()
 
@@ -36,6 +36,8 @@ _log = structlog.get_logger()
 IN_FLIGHT: Final = 512
 #: A lease outlives the attempt it is for by this, so that no second worker sends beside the first.
 LEASE_MARGIN: Final = timedelta(seconds=15)
+#: An attempt waits no longer for its result to be read again.
+HOLD: Final = timedelta(seconds=10)
 #: The loop looks again after this, whatever the clock was set to meanwhile.
 LONGEST_WAIT: Final = 5.0
 
@@ -44,6 +46,15 @@ class Posts(Protocol):
     """The sender."""
 
     async def post(self, claim: Claim, policy: EndpointSettings, *, now: datetime) -> Answer: ...
+
+
+class Refreshes(Protocol):
+    """The refresher."""
+
+    @property
+    def room(self) -> int: ...
+
+    def take(self, stale: Sequence[Stale]) -> None: ...
 
 
 class Dispatcher:
@@ -61,6 +72,7 @@ class Dispatcher:
         bell: Bell,
         health: Health,
         pulse: Pulse,
+        refresher: Refreshes | None = None,
     ) -> None:
         self._store = store
         self._sender = sender
@@ -71,6 +83,7 @@ class Dispatcher:
         self._bell = bell
         self._health = health
         self._pulse = pulse
+        self._refresher = refresher
         self._finished: list[AttemptResult] = []
         self._in_flight: Counter[Lane] = Counter()
         #: Claims whose attempt no task has taken up yet: there is one on its way for each.
@@ -138,6 +151,9 @@ class Dispatcher:
             return 0
         for claim in exchange.claims:
             self._begin(posts, claim)
+        if exchange.stale and self._refresher is not None:
+            self._refresher.take(exchange.stale)
+            return 0  # others may have the slots meanwhile
         if not self._taking and not self._finished and not self._in_flight.total():
             self._idle.set()
         return self._wait(exchange.next_due, now)
@@ -166,6 +182,17 @@ class Dispatcher:
             each=each.concurrency,
             lease={lane: policy.timeout + LEASE_MARGIN for lane, policy in lanes.items()},
             lease_each=each.timeout + LEASE_MARGIN,
+            freshness=self._freshness(lanes, each),
+        )
+
+    def _freshness(self, lanes: Mapping[Lane, EndpointSettings], each: EndpointSettings) -> Freshness | None:
+        if self._refresher is None:
+            return None
+        return Freshness(
+            room=self._refresher.room,
+            hold=HOLD,
+            after={lane: policy.refresh_after for lane, policy in lanes.items()},
+            each=each.refresh_after,
         )
 
     def _room(self, lane: Lane, policy: EndpointSettings) -> int:

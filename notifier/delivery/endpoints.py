@@ -7,6 +7,7 @@ guarded, whatever the name leads to. Every other one is held to the full list of
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -42,8 +43,9 @@ class Endpoints:
         return self._configured
 
     def plain(self, lane: Lane) -> EndpointSettings:
-        """What holds for every callback URL's lane: the defaults."""
-        return EndpointSettings(identity=EndpointIdentity(lane), lane=lane, url="", secrets=())
+        """What holds for every callback URL's lane: the defaults, and what `callbacks:` says."""
+        defaults = EndpointSettings(identity=EndpointIdentity(lane), lane=lane, url="", secrets=())
+        return defaults if self._callbacks is None else replace(defaults, refresh_after=self._callbacks.refresh_after)
 
     def book(self) -> Book:
         """What decides whether a message leaves, and how it is written."""

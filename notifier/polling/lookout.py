@@ -8,7 +8,7 @@ With the metronome stopped nothing is looked at: a tick gives leave to look unti
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypeVar
@@ -24,8 +24,9 @@ from notifier.delivery.payload import parked_because
 from notifier.errors import BatchRejected, ProviderBusy, ProviderError, StoreUnavailable
 from notifier.health import Health, Pulse
 from notifier.ids import GenerationId
-from notifier.model import Book, Kind, Observation, OpenGeneration, Transition
+from notifier.model import Book, Glimpse, Kind, Observation, OpenGeneration, Transition
 from notifier.polling.conduct import Conduct
+from notifier.polling.glances import Glances
 from notifier.polling.holding import QUICK
 from notifier.polling.holds import Hold, Holds
 from notifier.polling.lags import Lags
@@ -78,6 +79,8 @@ class _Sent:
     #: What it is part of, if anything.
     split: Split | None = None
     hold: Hold | None = None
+    #: Those of its IDs that nobody watches, asked for because somebody wants to see them once more.
+    guests: frozenset[GenerationId] = frozenset()
 
 
 class Lookout:
@@ -105,6 +108,7 @@ class Lookout:
             health=around.health,
         )
         self._holds = Holds(self._roster, self._conduct, begin=self._hold, fit=self._fit_hold)
+        self._glances = Glances()
         self._looks: TaskGroup | None = None
         self._book: Book | None = None
         self.lags = Lags()
@@ -145,6 +149,12 @@ class Lookout:
     def leave(self) -> None:
         """Its provider is not configured any more."""
         self._conduct.leave()
+        self._glances.give_up()
+
+    async def glance(self, ids: Sequence[GenerationId]) -> Mapping[GenerationId, Glimpse]:
+        """One more sight of each of `ids`, watched or not, as far as the provider answers."""
+        self._bell.ring()
+        return await self._glances.show(ids, self._around.clock.monotonic())
 
     def apply(self, settings: ProviderSettings) -> None:
         """Use these from the next request on; a trouble of the old ones is forgotten."""
@@ -192,6 +202,7 @@ class Lookout:
         self._heed(self._around.book(), now)
         self._roster.budget(self._conduct.capacity(now), now, idle=self._conduct.idle(now))
         self._send_splits(now)
+        self._send_glances(now)
         if self._holds.first(now):
             self._holds.plan(now)
             self._send_sweeps(now)
@@ -221,15 +232,26 @@ class Lookout:
         for ask in planned.asks:
             conduct.begin(now, aside=multi and ask.alone)
             last = ask is planned.asks[-1]
-            ids = self._filled(ask.ids, now) if multi and last and ask.multi else ask.ids
-            self._send(ids, now, multi=ask.multi)
+            if multi and last and ask.multi:
+                self._send_filled(ask.ids, now)
+            else:
+                self._send(ask.ids, now, multi=ask.multi)
+
+    def _send_filled(self, ids: tuple[GenerationId, ...], now: float) -> None:
+        """A sweep with free seats takes glances, then what falls due soonest: it costs no more."""
+        guests = self._glances.riding(ids, self._conduct.batch - len(ids), now, fit=self._fit)
+        self._send(self._filled((*ids, *guests), now), now, multi=True, guests=self._unwatched(guests))
+
+    def _unwatched(self, ids: Iterable[GenerationId]) -> frozenset[GenerationId]:
+        return frozenset([id_ for id_ in ids if self._roster.get(id_) is None])
 
     def _filled(self, ids: tuple[GenerationId, ...], now: float) -> tuple[GenerationId, ...]:
-        """A sweep with free seats takes what falls due soonest: it costs no more."""
+        """With what falls due soonest in the free seats."""
         free = self._conduct.batch - len(ids)
         if free <= 0:
             return ids
-        more = self._roster.fill(now, free)
+        there = set(ids)  # one may be in it as a glance
+        more = [entry for entry in self._roster.fill(now, free) if entry.id not in there]
         whole = (*ids, *[entry.id for entry in more])
         fitting = self._fit(whole)
         for entry in more[max(0, fitting - len(ids)) :]:
@@ -249,9 +271,32 @@ class Lookout:
                 self._conduct.begin(now, aside=True)
                 self._send(ids, now, multi=len(ids) > 1, part_of=split)
 
-    def _send(self, ids: tuple[GenerationId, ...], now: float, *, multi: bool, part_of: Split | None = None) -> None:
+    def _send_glances(self, now: float) -> None:
+        """Requests of their own for those that found no seat."""
+        glances, conduct = self._glances, self._conduct
+        if not conduct.well():
+            glances.give_up()
+        while glances.due(now, sweep_at=self._roster.earliest() if conduct.multi(now) else None):
+            if conduct.room(now) <= 0:
+                self._holds.make_room()
+                return
+            if not (conduct.room_aside(now) or conduct.idle(now)):
+                return
+            ids = glances.next(conduct.batch if conduct.multi(now) else 1, self._fit)
+            conduct.begin(now, aside=True)
+            self._send(ids, now, multi=len(ids) > 1, guests=self._unwatched(ids))
+
+    def _send(
+        self,
+        ids: tuple[GenerationId, ...],
+        now: float,
+        *,
+        multi: bool,
+        part_of: Split | None = None,
+        guests: frozenset[GenerationId] = frozenset(),
+    ) -> None:
         ask = self._codec.sweep(ids, self._settings) if multi else self._codec.single(ids[0], self._settings)
-        self._go(_Sent(ask=ask, split=part_of, at=now, asked_at=self._around.clock.now()))
+        self._go(_Sent(ask=ask, split=part_of, at=now, asked_at=self._around.clock.now(), guests=guests))
 
     def _hold(self, hold: Hold) -> None:
         ids = [entry.id for entry in hold.entries]
@@ -282,6 +327,7 @@ class Lookout:
             self._refused_batch(sent, error)
         except ProviderError as error:
             self._conduct.failed(error, sent_at=sent.at)
+            self._glances.failed(sent.ask.ids)
             self._put_back(sent)
         else:
             await self._learn(sent, observations)
@@ -324,9 +370,12 @@ class Lookout:
             self._conduct.failed(error, sent_at=sent.at)
 
     async def _learn(self, sent: _Sent, observations: Sequence[Observation]) -> None:
+        self._glances.answered(observations, self._around.clock.now())
         asked, held = len(observations), [seen.id for seen in observations if not seen.absent]
-        if sent.split is None and self._conduct.knows_none(asked=asked, held=len(held)):
-            what = f"none of the {asked} IDs asked, such as {sent.ask.ids[0]}, is in the reply"
+        # A guest that is gone is an old one: that says nothing of the provider.
+        ours = asked - sum(seen.absent and seen.id in sent.guests for seen in observations)
+        if sent.split is None and self._conduct.knows_none(asked=ours, held=len(held)):
+            what = f"none of the {ours} IDs asked, such as {sent.ask.ids[0]}, is in the reply"
             self._conduct.knew_none(what, sent_at=sent.at, asked=asked, watched=self.watched)
             self._put_back(sent)
             return
@@ -527,7 +576,10 @@ class Lookout:
     def _refused_batch(self, sent: _Sent, error: BatchRejected) -> None:
         ids = sent.ask.ids
         self._conduct.refused(error, sent_at=sent.at, size=len(ids))
-        if len(ids) == 1:
+        if sent.guests:  # they may be to blame
+            self._glances.refused(sent.guests, self._around.clock.monotonic())
+            self._put_back(sent)
+        elif len(ids) == 1:
             if (entry := self._roster.get(ids[0])) is not None and not entry.alone:
                 entry.isolate()  # the single route decides
             self._refused_alone[ids[0]] = str(error)

@@ -4,12 +4,13 @@ Generations of a provider that is not configured (any more) stay in the store an
 returns.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from notifier.model import OpenGeneration
+from notifier.ids import GenerationId, ProviderName
+from notifier.model import Glimpse, OpenGeneration
 from notifier.polling.lookout import Lookout, Surroundings
 from notifier.providers.base import Codec
 from notifier.settings import ProviderSettings
@@ -24,6 +25,7 @@ class Poller:
         self._lookouts: dict[str, Lookout] = {}
         self._scopes: dict[str, anyio.CancelScope] = {}
         self._group: TaskGroup | None = None
+        self._started = anyio.Event()
 
     async def run(
         self, providers: Mapping[str, ProviderSettings], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
@@ -31,6 +33,7 @@ class Poller:
         """Until `stop` or cancelled. Started once every open generation is on an agenda."""
         async with anyio.create_task_group() as self._group:
             await self.apply(providers)
+            self._started.set()
             task_status.started()
             await anyio.sleep_forever()
 
@@ -76,6 +79,15 @@ class Poller:
         """A generation is watched from now on."""
         if (lookout := self._lookouts.get(open_.provider)) is not None:
             lookout.welcome(open_)
+
+    async def glance(self, provider: ProviderName, ids: Sequence[GenerationId]) -> Mapping[GenerationId, Glimpse]:
+        """One more sight of each of `ids`, watched or not, as far as `provider` answers.
+
+        Nothing where it is in trouble or not configured. May be cancelled at any time.
+        """
+        await self._started.wait()
+        lookout = self._lookouts.get(provider)
+        return {} if lookout is None else await lookout.glance(ids)
 
     @property
     def watched(self) -> Mapping[str, int]:

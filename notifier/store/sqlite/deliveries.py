@@ -17,9 +17,9 @@ from notifier.clock import from_micros, to_micros
 from notifier.delivery.payload import parked_because
 from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
 from notifier.lifecycle import DELIVERY, DeliverySignal
-from notifier.model import AttemptResult, Book, Claim, DeliveryStatus, Interruption, Verdict
+from notifier.model import AttemptResult, Book, Claim, DeliveryStatus, Interruption, Stale, Verdict
 from notifier.store.base import Exchange, Slots
-from notifier.store.sqlite import bulk
+from notifier.store.sqlite import bulk, refresh
 from notifier.store.sqlite.rows import moment
 from notifier.store.sqlite.statements import statements
 
@@ -50,9 +50,9 @@ def exchange(
 ) -> Exchange:
     lost = _close(conn, owner, results) if results else []
     micros = to_micros(now)
-    claims = _claim(conn, turns, owner, slots, micros) if slots.total > 0 else []
+    claims, stale = _claim(conn, turns, owner, slots, micros) if slots.total > 0 else ([], [])
     next_due = conn.execute(_SQL["next_due"], (micros,)).fetchone()[0]
-    return Exchange(claims=claims, next_due=None if next_due is None else from_micros(next_due), lost=lost)
+    return Exchange(claims=claims, next_due=None if next_due is None else from_micros(next_due), lost=lost, stale=stale)
 
 
 # ---- results ------------------------------------------------------------------------------------------------------
@@ -101,18 +101,22 @@ def _attempt(key: int, result: AttemptResult) -> tuple[Any, ...]:
 
 
 # ---- claims -------------------------------------------------------------------------------------------------------
-def _claim(conn: sqlite3.Connection, turns: Turns, owner: WorkerId, slots: Slots, now: int) -> list[Claim]:
-    """Lease up to `slots`; what was claimed, longest overdue first."""
+def _claim(
+    conn: sqlite3.Connection, turns: Turns, owner: WorkerId, slots: Slots, now: int
+) -> tuple[list[Claim], list[Stale]]:
+    """Lease up to `slots`; what was claimed, longest overdue first, and what was held back instead."""
     taken = _share(conn, turns, slots, now)
-    if not taken:
-        return []
+    stale = refresh.hold_back(conn, taken, slots.freshness, now) if taken and slots.freshness else {}
     leases = [
         (key, owner, now, now + slots.lease.get(Lane(lane), slots.lease_each) // _MICROSECOND)
         for lane, keys in taken.items()
         for key in keys
+        if key not in stale
     ]
+    if not leases:
+        return [], list(stale.values())
     bulk.write(conn, _SQL["lease"], leases)
-    return _claims(conn, [lease[0] for lease in leases])
+    return _claims(conn, [lease[0] for lease in leases]), list(stale.values())
 
 
 def _share(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> dict[str, list[int]]:

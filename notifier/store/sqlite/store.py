@@ -18,12 +18,13 @@ from notifier.model import (
     Book,
     Interruption,
     OpenGeneration,
+    Refresh,
     Registration,
     Transition,
     WatchRequest,
 )
 from notifier.store.base import Ending, Exchange, Recorded, Slots
-from notifier.store.sqlite import checkpoints, connection, deliveries, polling, trouble, watches
+from notifier.store.sqlite import checkpoints, connection, deliveries, polling, refresh, trouble, watches
 from notifier.store.sqlite.reports import SqliteReports
 from notifier.store.sqlite.statements import statements
 from notifier.store.sqlite.writer import Writer
@@ -79,6 +80,9 @@ class SqliteStore(SqliteReports):
         return await self.writer.run(
             lambda conn: deliveries.exchange(conn, self._turns, owner, results, slots, now=now)
         )
+
+    async def refresh_bodies(self, refreshes: Sequence[Refresh], *, now: datetime) -> int:
+        return await self.writer.run(lambda conn: refresh.refresh(conn, refreshes, now=now))
 
     async def free_leases(
         self,

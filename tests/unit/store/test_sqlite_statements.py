@@ -12,8 +12,8 @@ from notifier.store.sqlite.statements import migrations, parse, statements
 
 #: Values for statements with named parameters.
 NAMED: dict[str, Any] = dict.fromkeys(("owner", "lane", "after", "provider"), "")
-NAMED |= dict.fromkeys(("ids", "generations", "messages", "keys"), "[]")
-NAMED |= dict.fromkeys(("now", "limit", "most", "taken"), 0)
+NAMED |= dict.fromkeys(("ids", "generations", "messages", "keys", "due"), "[]")
+NAMED |= dict.fromkeys(("now", "limit", "most", "taken", "room"), 0)
 SUBJECTS = sorted(entry.name.removesuffix(".sql") for entry in (files("notifier.store") / "sql").iterdir())
 
 
