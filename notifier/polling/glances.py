@@ -83,6 +83,10 @@ class Glances:
         rides = sweep_at is not None and sweep_at <= now + PATIENCE and now >= self._ride_from
         return not rides or now >= next(iter(self._waiting.values())) + PATIENCE
 
+    def hurry(self) -> None:
+        """A connection was freed for them: none waits for a sweep any more."""
+        self._waiting = dict.fromkeys(self._waiting, float("-inf"))
+
     def next(self, most: int, fit: Callable[[Sequence[GenerationId]], int]) -> tuple[GenerationId, ...]:
         """What to ask for in the next request of their own: several, or one that must stand alone."""
         if self._alone:

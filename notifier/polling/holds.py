@@ -92,12 +92,12 @@ class Holds:
             self._review(candidates, per_hold, now)
         self._renewed.clear()
 
-    def make_room(self) -> None:
+    def make_room(self, now: float) -> bool:
         """Something must be asked now: where every connection waits, the one for the least likely is let go."""
         if len(self._under_way) < self._conduct.in_flight or any(hold.scope.cancel_called for hold in self._under_way):
-            return
-        now = max(hold.since for hold in self._under_way)
+            return False
         min(self._under_way, key=lambda hold: max(likelihood(entry, now) for entry in hold.entries)).scope.cancel()
+        return True
 
     # ---- what there is ----
     def _many(self, now: float) -> bool:

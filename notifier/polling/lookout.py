@@ -278,7 +278,8 @@ class Lookout:
             glances.give_up()
         while glances.due(now, sweep_at=self._roster.earliest() if conduct.multi(now) else None):
             if conduct.room(now) <= 0:
-                self._holds.make_room()
+                if self._holds.make_room(now):
+                    glances.hurry()
                 return
             if not (conduct.room_aside(now) or conduct.idle(now)):
                 return
