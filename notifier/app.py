@@ -268,8 +268,8 @@ class Daemon:
             _log.warning(telemetry.WATCH_UNDECLARED, count=len(gone), first=next(iter(gone)).generation, note=note)
 
     # ---- what the parts ask of others that are built later, and of the configuration, now ----
-    async def _glance(self, provider: ProviderName, ids: Sequence[GenerationId]) -> Mapping[GenerationId, Glimpse]:
-        return await self._poller.glance(provider, ids)
+    async def _glance(self, provider: ProviderName, id_: GenerationId) -> Glimpse | None:
+        return await self._poller.glance(provider, id_)
 
     def _book(self) -> Book:
         return self._endpoints.book()

@@ -19,6 +19,7 @@ from notifier.settings import CallbackSettings, EndpointSettings, Secret
 
 #: Derived policies and keys kept at a time; one more costs microseconds.
 _KEPT: Final = 4096
+_NO_CALLBACKS: Final = "a policy is derived only where callbacks are configured"
 
 
 class Endpoints:
@@ -61,6 +62,7 @@ class Endpoints:
         )
 
     def _derive(self, identity: EndpointIdentity) -> EndpointSettings:
+        assert self._callbacks is not None, _NO_CALLBACKS
         lane = Lane(origin(identity))
         return EndpointSettings(
             identity=identity,
@@ -68,9 +70,10 @@ class Endpoints:
             url=identity,
             secrets=(self._key(lane),),
             guarded=not self.allow.names(identity),
+            refresh_after=self._callbacks.refresh_after,
         )
 
     def _derive_key(self, lane: Lane) -> Secret:
-        assert self._callbacks is not None, "a policy is derived only where callbacks are configured"
+        assert self._callbacks is not None, _NO_CALLBACKS
         master = self._callbacks.secret
         return master if master.reveal().startswith("whsk_") else callback_secret(master, lane)

@@ -9,7 +9,7 @@ Only a sight that is worth it replaces a body: completed still, with a URL. All 
 """
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import anyio
@@ -30,11 +30,9 @@ _log = structlog.get_logger()
 
 #: Deliveries under way at most: about what the share of a provider's budget that this may use shows within a hold.
 MOST: Final = 1_000
-#: So many stand or fall together.
-TOGETHER: Final = 100
 
-#: The poller's: what the provider shows of these IDs now, as far as it answers.
-Glance = Callable[[ProviderName, Sequence[GenerationId]], Awaitable[Mapping[GenerationId, Glimpse]]]
+#: The poller's: what the provider shows of an ID now; None where it does not answer.
+Glance = Callable[[ProviderName, GenerationId], Awaitable[Glimpse | None]]
 
 
 class Refresher:
@@ -57,13 +55,12 @@ class Refresher:
     def take(self, stale: Sequence[Stale]) -> None:
         """Read the results of these again; returns at once."""
         assert self._tasks is not None, "there is no room before run"
-        by_provider: dict[ProviderName, list[Stale]] = defaultdict(list)
-        for each in stale:
-            by_provider[each.provider].append(each)
         self._under_way += len(stale)
-        for provider, some in by_provider.items():
-            for begin in range(0, len(some), TOGETHER):
-                self._tasks.start_soon(self._refresh, provider, some[begin : begin + TOGETHER])
+        by_generation: dict[tuple[ProviderName, GenerationId], list[Stale]] = defaultdict(list)
+        for each in stale:
+            by_generation[each.provider, each.generation].append(each)
+        for name, some in by_generation.items():
+            self._tasks.start_soon(self._refresh, *name, some)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled."""
@@ -71,23 +68,18 @@ class Refresher:
             task_status.started()
             await anyio.sleep_forever()
 
-    async def _refresh(self, provider: ProviderName, stale: Sequence[Stale]) -> None:
-        glimpses: Mapping[GenerationId, Glimpse] = {}
+    async def _refresh(self, provider: ProviderName, generation: GenerationId, stale: Sequence[Stale]) -> None:
+        """Each goes as soon as its own look is answered; looks and commits are shared where they meet."""
+        glimpse: Glimpse | None = None
         try:
             with anyio.move_on_after(HOLD.total_seconds()):
-                glimpses = await self._glance(provider, list(dict.fromkeys([each.generation for each in stale])))
-            await self._write(provider, stale, glimpses)
+                glimpse = await self._glance(provider, generation)
+            await self._write(stale, glimpse if glimpse is not None and _worth_it(glimpse) else None)
         finally:
             self._under_way -= len(stale)
 
-    async def _write(
-        self, provider: ProviderName, stale: Sequence[Stale], glimpses: Mapping[GenerationId, Glimpse]
-    ) -> None:
-        fresh = {id_: glimpse for id_, glimpse in glimpses.items() if _worth_it(glimpse)}
-        refreshes = [
-            Refresh(message_id=each.message_id, number=each.number, glimpse=fresh.get(each.generation))
-            for each in stale
-        ]
+    async def _write(self, stale: Sequence[Stale], glimpse: Glimpse | None) -> None:
+        refreshes = [Refresh(message_id=each.message_id, number=each.number, glimpse=glimpse) for each in stale]
         try:
             replaced = await self._store.refresh_bodies(refreshes, now=self._clock.now())
         except StoreUnavailable as error:  # nothing is sent now either, and the hold ends by itself
@@ -96,11 +88,11 @@ class Refresher:
         self._deliveries.ring()
         _log.info(
             telemetry.DELIVERIES_REFRESHED,
-            provider=provider,
+            provider=stale[0].provider,
+            generation=stale[0].generation,
             count=replaced,
             of=len(stale),
-            first=stale[0].message_id,
-            **({} if replaced == len(stale) else {"note": "the others go out with the result as it was stored"}),
+            **({} if replaced else {"note": "they go out with the result as it was stored"}),
         )
 
 

@@ -5,10 +5,10 @@ They are on no agenda, teach no curve and make no transition. How a request is s
   Otherwise it has a request of its own, out of the share of the budget that is set apart for exceptions.
 - Each is asked for once. Where a batch is refused that it rode in, it is asked for alone, and for `MISTRUST` seconds
   none rides: the batch is not blamed, but looks that matter must not be refused again and again for the guests in them.
-- Who asked is answered, whatever happens: an ID that is not in the answer was not seen.
+- Who asked is answered, whatever happens; two who want the same are answered together.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -22,27 +22,19 @@ MISTRUST: Final = 60.0
 
 
 class _Wish:
-    """What one caller wants to see."""
+    """One ID that is wanted, by one or several."""
 
-    def __init__(self, ids: Iterable[GenerationId]) -> None:
-        self.missing = set(ids)
-        self.seen: dict[GenerationId, Glimpse] = {}
+    def __init__(self) -> None:
+        self.askers = 0
+        self.glimpse: Glimpse | None = None
         self.settled = anyio.Event()
-
-    def settle(self, id_: GenerationId, glimpse: Glimpse | None) -> None:
-        self.missing.discard(id_)
-        if glimpse is not None:
-            self.seen[id_] = glimpse
-        if not self.missing:
-            self.settled.set()
 
 
 class Glances:
     """Of one provider. Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        #: All that are wanted -> by whom.
-        self._wishes: dict[GenerationId, list[_Wish]] = {}
+        self._wishes: dict[GenerationId, _Wish] = {}
         #: Those that were not asked for yet -> since when.
         self._waiting: dict[GenerationId, float] = {}
         #: The same, and they must be asked for by themselves.
@@ -50,28 +42,20 @@ class Glances:
         self._ride_from = float("-inf")
 
     # ---- for those who want to see ----
-    async def show(self, ids: Sequence[GenerationId], now: float) -> Mapping[GenerationId, Glimpse]:
-        """What the provider shows of each of `ids`, as far as it answers. May be cancelled at any time."""
-        wish = _Wish(ids)
-        for id_ in wish.missing:
-            if id_ not in self._wishes:
-                self._waiting[id_] = now
-            self._wishes.setdefault(id_, []).append(wish)
+    async def show(self, id_: GenerationId, now: float) -> Glimpse | None:
+        """What the provider shows of `id_`; None where it does not answer about it. May be cancelled at any time."""
+        wish = self._wishes.get(id_)
+        if wish is None:
+            wish = self._wishes[id_] = _Wish()
+            self._waiting[id_] = now
+        wish.askers += 1
         try:
-            if wish.missing:
-                await wish.settled.wait()
+            await wish.settled.wait()
         finally:
-            for id_ in wish.missing:
-                self._withdraw(id_, wish)
-        return wish.seen
-
-    def _withdraw(self, id_: GenerationId, wish: _Wish) -> None:
-        wishes = self._wishes[id_]
-        wishes.remove(wish)
-        if not wishes:
-            del self._wishes[id_]
-            self._waiting.pop(id_, None)
-            self._alone.pop(id_, None)
+            wish.askers -= 1
+            if not wish.askers and not wish.settled.is_set():
+                self._settle(id_, None)
+        return wish.glimpse
 
     # ---- what to ask for ----
     def due(self, now: float, *, sweep_at: float | None) -> bool:
@@ -139,5 +123,6 @@ class Glances:
     def _settle(self, id_: GenerationId, glimpse: Glimpse | None) -> None:
         self._waiting.pop(id_, None)
         self._alone.pop(id_, None)
-        for wish in self._wishes.pop(id_, ()):
-            wish.settle(id_, glimpse)
+        if (wish := self._wishes.pop(id_, None)) is not None:
+            wish.glimpse = glimpse
+            wish.settled.set()

@@ -8,7 +8,7 @@ With the metronome stopped nothing is looked at: a tick gives leave to look unti
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypeVar
@@ -151,10 +151,10 @@ class Lookout:
         self._conduct.leave()
         self._glances.give_up()
 
-    async def glance(self, ids: Sequence[GenerationId]) -> Mapping[GenerationId, Glimpse]:
-        """One more sight of each of `ids`, watched or not, as far as the provider answers."""
+    async def glance(self, id_: GenerationId) -> Glimpse | None:
+        """One more sight of it, watched or not; None where the provider does not show it."""
         self._bell.ring()
-        return await self._glances.show(ids, self._around.clock.monotonic())
+        return await self._glances.show(id_, self._around.clock.monotonic())
 
     def apply(self, settings: ProviderSettings) -> None:
         """Use these from the next request on; a trouble of the old ones is forgotten."""

@@ -4,7 +4,7 @@ Generations of a provider that is not configured (any more) stay in the store an
 returns.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -80,14 +80,14 @@ class Poller:
         if (lookout := self._lookouts.get(open_.provider)) is not None:
             lookout.welcome(open_)
 
-    async def glance(self, provider: ProviderName, ids: Sequence[GenerationId]) -> Mapping[GenerationId, Glimpse]:
-        """One more sight of each of `ids`, watched or not, as far as `provider` answers.
+    async def glance(self, provider: ProviderName, id_: GenerationId) -> Glimpse | None:
+        """One more sight of `id_`, watched or not; those that are wanted at the same time share a request.
 
-        Nothing where it is in trouble or not configured. May be cancelled at any time.
+        None where the provider does not show it, is in trouble or is not configured. May be cancelled at any time.
         """
         await self._started.wait()
         lookout = self._lookouts.get(provider)
-        return {} if lookout is None else await lookout.glance(ids)
+        return None if lookout is None else await lookout.glance(id_)
 
     @property
     def watched(self) -> Mapping[str, int]:

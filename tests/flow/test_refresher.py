@@ -307,6 +307,28 @@ async def test_a_provider_that_answers_about_one_id_at_a_time(store: SqliteStore
         assert all("?at=9" in stage.url(number) for number in range(8, 16))
 
 
+async def test_what_the_budget_cannot_show_in_time_goes_out_as_it_is(store: SqliteStore) -> None:
+    """Each that was seen goes at once with what was seen; the others when their hold ends."""
+    async with at_work(store, provider=luma(batch=False, rate=1.0)) as stage:
+        old = [f"old-{number}" for number in range(20)]
+        stage.callbacks.answers["studio.example.com"] = [httpx.Response(503)]
+        stage.upstream.states |= dict.fromkeys(old, "completed")
+        await stage.watch(*old)
+        for _ in range(30):
+            await stage.turn(1)
+        assert len(stage.callbacks.posts) == 20
+        begun = 30 + LATE
+        await stage.turn(LATE)
+        for _ in range(12):
+            await stage.turn(1)
+        assert len(stage.callbacks.posts) == 40
+        refreshed = [stage.sent(number)["data"]["refreshed_at"] for number in range(40)]
+        fresh = [at for at, said in zip(stage.callbacks.times, refreshed, strict=True) if said is not None]
+        assert 8 <= len(fresh) <= 11
+        assert fresh[:4] == [begun, begun + 1, begun + 2, begun + 3]
+        assert max(stage.callbacks.times) == begun + 10
+
+
 # ---- what goes wrong ----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("status", [500, 429, 401])
 async def test_a_provider_in_trouble_delays_nothing(store: SqliteStore, status: int) -> None:
