@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self, cast
@@ -59,36 +60,62 @@ def _response(body: bytes, kind: bytes = b"application/json") -> bytes:
 
 
 class _Receiver:
-    """Answers 200 and notes when each message came first."""
+    """Answers 200 and notes when each message came first, and how long after its own timestamp."""
 
     def __init__(self) -> None:
         self.came: dict[bytes, float] = {}
+        self.waited: dict[bytes, float] = {}
         self.requests = 0
-        self._ok = _response(b"ok", b"text/plain")
+        self._answer = _response(b"ok", b"text/plain")
 
-    def answer(self, head: bytes, _body: bytes) -> bytes:
+    def answer(self, head: bytes, body: bytes) -> bytes:
+        now = time.monotonic()
         low = head.lower()
         at = low.find(b"\r\nwebhook-id:") + 13
         self.requests += 1
-        self.came.setdefault(head[at : low.find(b"\r\n", at)].strip(), time.monotonic())
-        return self._ok
+        id_ = head[at : low.find(b"\r\n", at)].strip()
+        self.came.setdefault(id_, now)
+        at = body.find(b'"timestamp":"') + 13
+        owed = datetime.fromisoformat(body[at : body.find(b'"', at)].decode())
+        self.waited.setdefault(id_, time.time() - owed.timestamp())  # noqa: TID251  what the body says is wall time
+        return self._answer
 
-    def obey(self, order: str, number: int) -> Any:
+    def obey(self, order: str, number: Any) -> Any:
         if order == "forget":
-            self.came, self.requests = {}, 0
+            self.came, self.waited, self.requests = {}, {}, 0
             return True
         if len(self.came) < number:
             return None
+        if order == "waited":
+            return list(self.waited.values())
         if order == "times":
             return sorted(self.came.values())
         return min(self.came.values()), max(self.came.values()), self.requests
 
 
+class _Hanging(_Receiver):
+    """Takes everything and never answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._answer = b""
+
+
+class _Failing(_Receiver):
+    """Answers 500 at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._answer = _response(b"no", b"text/plain").replace(b"200 OK", b"500 No")
+
+
 class _Upstream:
-    """Knows every ID it is told of; all are `dreaming` until the moment all are `completed`."""
+    """Knows every ID it is told of; all are `dreaming` until the moment all are `completed`, or each is."""
 
     def __init__(self) -> None:
         self.requests = 0
+        #: When each is completed.
+        self.complete_at: dict[bytes, float] = {}
         self.seen: dict[bytes, float] = {}
         self.done = False
         self._flip_at: int | None = None
@@ -99,14 +126,14 @@ class _Upstream:
         now = time.monotonic()
         for id_ in ids:
             self.seen.setdefault(id_, now)
-        body = _response(b"[" + b",".join(map(self._record, ids)) + b"]")
+        body = _response(b"[" + b",".join(self._record(id_, now) for id_ in ids) + b"]")
         self.requests += 1
         if self._flip_at is not None and self.requests >= self._flip_at:
             self.done = True
         return body
 
-    def _record(self, id_: bytes) -> bytes:
-        if not self.done:
+    def _record(self, id_: bytes, now: float) -> bytes:
+        if not self.done and self.complete_at.get(id_, now + 1) > now:
             return b'{"id":"%b","generation_type":"video","state":"dreaming","assets":{"video":null}}' % id_
         return (
             b'{"id":"%b","generation_type":"video","state":"completed","failure_reason":null,'
@@ -114,9 +141,13 @@ class _Upstream:
             b'"model":"ray-2","request":{"prompt":"a bench at the sea"}}'
         ) % (id_, id_)
 
-    def obey(self, order: str, number: int) -> Any:
+    def obey(self, order: str, number: Any) -> Any:  # noqa: PLR0911  an order, an answer
         if order == "forget":
             self.__init__()  # type: ignore[misc]  # begins anew
+            return True
+        if order == "complete":  # each of these so many seconds from now
+            now = time.monotonic()
+            self.complete_at = {id_.encode(): now + wait for id_, wait in number.items()}
             return True
         if order == "flip":
             self.done = True
@@ -132,7 +163,13 @@ class _Upstream:
 
 
 async def _serve(kind: str, wire: Connection) -> None:
-    made: _Receiver | _Upstream = _Receiver() if kind == "receiver" else _Upstream()
+    kinds: Mapping[str, Callable[[], _Receiver | _Upstream]] = {
+        "receiver": _Receiver,
+        "hanging": _Hanging,
+        "failing": _Failing,
+        "upstream": _Upstream,
+    }
+    made = kinds[kind]()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Http(made.answer), "127.0.0.1", 0, backlog=1024)
     wire.send(server.sockets[0].getsockname()[1])
@@ -164,7 +201,7 @@ class Station:
         self._process.start()
         self.url = f"http://127.0.0.1:{self._wire.recv()}"
 
-    def ask(self, order: str, number: int = 0) -> Any:
+    def ask(self, order: str, number: Any = 0) -> Any:
         self._wire.send((order, number))
         if not self._wire.poll(PATIENCE):
             raise TimeoutError(f"{order} {number} was not reached in {PATIENCE:.0f} s")
@@ -192,6 +229,7 @@ class Daemon:
         receiver: str,
         provider: Mapping[str, Any] | None = None,
         endpoint: Mapping[str, Any] | None = None,
+        others: Mapping[str, str] | None = None,
     ) -> None:
         self.drop = directory / "drop"
         self.drop.mkdir(mode=0o700, parents=True)
@@ -204,7 +242,10 @@ class Daemon:
                     "providers": {
                         "luma": {"kind": "aimlapi-luma", "api_key": KEY, "base_url": upstream, **(provider or {})}
                     },
-                    "endpoints": {"app": {"url": f"{receiver}/hook", "secret": SECRET, **(endpoint or {})}},
+                    "endpoints": {
+                        "app": {"url": f"{receiver}/hook", "secret": SECRET, **(endpoint or {})},
+                        **{name: {"url": f"{url}/hook", "secret": SECRET} for name, url in (others or {}).items()},
+                    },
                     "drop": {"directory": str(self.drop)},
                 }
             )
@@ -229,10 +270,10 @@ class Daemon:
             while b"READY=1" not in notices.recv(65_536):
                 pass
 
-    def put(self, name: str, ids: Sequence[str]) -> None:
-        """One JSON file with all of `ids`, renamed into the drop directory."""
+    def put(self, name: str, ids: Sequence[str], **more: str) -> None:
+        """One JSON file with all of `ids`, each with these fields `more`, renamed into the drop directory."""
         written = self.drop / f"{name}.tmp"
-        written.write_text(json.dumps([{"id": id_} for id_ in ids]))
+        written.write_text(json.dumps([{"id": id_, **more} for id_ in ids]))
         written.rename(self.drop / f"{name}.json")
 
     def resident(self) -> tuple[float, float]:

@@ -9,10 +9,12 @@ get `GRACE`. Then everything is cancelled, and what is still open is written dow
 This file is long and straight on purpose: a reader sees here what exists, and in which order.
 """
 
+import os
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Final
 
 import anyio
@@ -20,17 +22,22 @@ import structlog
 from anyio.abc import TaskStatus
 
 from notifier import telemetry
+from notifier.api.door import Door
+from notifier.api.place import usual_place
+from notifier.api.routes import application
 from notifier.bell import Bell
-from notifier.clock import Clock, SystemClock
+from notifier.clock import JumpClock, SystemClock
 from notifier.config import known, known_to_drop, needs_restart
 from notifier.delivery.addresses import Address, refusal
 from notifier.delivery.dispatcher import Dispatcher
 from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.keeper import Keeper
 from notifier.delivery.refresher import Refresher
 from notifier.delivery.sender import Sender
+from notifier.desk import Desk
 from notifier.errors import ConfigError, Fault, StoreUnavailable
 from notifier.health import Health, Pulse
-from notifier.ids import GenerationId, ProviderName, WorkerId
+from notifier.ids import GenerationId, ProviderName, WatchId, WorkerId
 from notifier.intake.registrar import Registrar
 from notifier.intake.sources.drop import DropDirectory
 from notifier.intake.sources.watch_files import WatchFiles
@@ -39,6 +46,7 @@ from notifier.polling.lookout import Surroundings
 from notifier.polling.poller import Poller
 from notifier.providers.client import ProviderClient
 from notifier.providers.registry import codec
+from notifier.retention import Retention
 from notifier.settings import Settings
 from notifier.store.base import Counts
 from notifier.store.sqlite import open_store
@@ -63,7 +71,7 @@ CHORES_HANG_AFTER: Final = 300.0
 class Daemon:
     """All of notifier for one configuration: `run` it, once; `reload` and `stop` act on it while it runs."""
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings, *, clock: JumpClock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._stopping = anyio.Event()
         self._pulses: list[Pulse] = []
@@ -71,7 +79,8 @@ class Daemon:
         self._reloading = anyio.CancelScope()
         self._reloaded = anyio.Event()
         self._reloaded.set()
-        self.health = Health()
+        self._housekeeping = Bell()
+        self.health = Health(self._housekeeping)
         self._files: WatchFiles | None = None
         self._drop: DropDirectory | None = None
         self._take(settings)
@@ -80,7 +89,7 @@ class Daemon:
         self._settings = settings
         self._known = known(settings)
         self._known_to_drop = known_to_drop(settings)
-        self._endpoints = Endpoints(settings.endpoints, settings.callbacks)
+        self._endpoints = Endpoints(settings.endpoints, settings.callbacks, operator=settings.operator)
 
     # ---- its life ----
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -105,17 +114,22 @@ class Daemon:
     async def _build(self, opened: AsyncExitStack) -> None:
         """Every part; what holds a resource is closed in reverse, whatever happens."""
         store = self._store = await opened.enter_async_context(open_store(self._settings.store))
-        asking = await opened.enter_async_context(AiohttpTransport())
+        asking = await opened.enter_async_context(AiohttpTransport(guard=self._guard_named))
         named = await opened.enter_async_context(AiohttpTransport(guard=self._guard_named))
         guarded = await opened.enter_async_context(AiohttpTransport(guard=self._guard_callbacks))
         client = await opened.enter_async_context(ProviderClient(asking, clock=self._clock))
-        owed, self._housekeeping, self._rescan = Bell(), Bell(), Bell()
+        sender = Sender(open_wire=named, guarded_wire=guarded)
+        owed, self._rescan = Bell(), Bell()
         self._reread = Bell()
         self._refresher = Refresher(store, self._glance, clock=self._clock, deliveries=owed, health=self.health)
+        self.keeper = Keeper(
+            store, self._endpoints, clock=self._clock, health=self.health, token=lambda: secrets.token_hex(26)
+        )
         self._dispatcher = Dispatcher(
             store,
-            Sender(open_wire=named, guarded_wire=guarded),
+            sender,
             self._endpoints,
+            keeper=self.keeper,
             owner=WorkerId(f"run_{secrets.token_hex(8)}"),
             clock=self._clock,
             chance=random.random,
@@ -130,7 +144,7 @@ class Daemon:
                 ask=client.ask,
                 clock=self._clock,
                 chance=random.random,
-                book=self._book,
+                book=lambda: replace(self._book(), disabled=self.keeper.disabled),
                 deliveries=owed,
                 health=self.health,
                 pulse=self._pulse("poller"),
@@ -145,6 +159,18 @@ class Daemon:
             deliveries=owed,
             health=self.health,
         )
+        self._desk = Desk(
+            store,
+            sender,
+            lambda: self._endpoints,
+            self.keeper,
+            clock=self._clock,
+            noise=lambda: secrets.token_bytes(16),
+            farewell=self._poller.farewell,
+            deliveries=owed,
+            health=self.health,
+        )
+        retention = Retention(store, clock=self._clock, keep=lambda: self._settings.retention, declared=self._declared)
         self._upkeep = Upkeep(
             store,
             self._dispatcher,
@@ -152,6 +178,7 @@ class Daemon:
             book=self._book,
             bell=self._housekeeping,
             prune=self._prune,
+            retain=retention.run_once,
             deliveries=owed,
             health=self.health,
             pulse=self._pulse("upkeep", limit=CHORES_HANG_AFTER),
@@ -194,7 +221,7 @@ class Daemon:
 
     # ---- doors ----
     async def _open_doors(self) -> None:
-        """The watch files and the drop directory, as the configuration has them now."""
+        """The watch files, the drop directory and the socket for commands, as the configuration has them now."""
         settings = self._settings
         if settings.watch_files:
             self._files = WatchFiles(settings.watch_files, self._registrar, lambda: self._known, bell=self._reread)
@@ -204,6 +231,25 @@ class Daemon:
                 settings.drop, self._registrar, lambda: self._known_to_drop, bell=self._rescan, clock=self._clock
             )
             await self._open("drop", self._drop.run)
+        if "api" not in self._doors:
+            await self._open_api()
+
+    async def _open_api(self) -> None:
+        """Where the configuration names its place, it must open; without it, what is owed goes out all the same."""
+        named = self._settings.api.listen if self._settings.api else None
+        door = Door(
+            application(self._desk, clock=self._clock, store=self._settings.store),
+            named or usual_place(self._settings.store, os.environ),
+        )
+        try:
+            await self._open("api", door.run)
+        except ConfigError as error:
+            if named is not None:
+                raise
+            self.health.trouble("api", f"no command reaches the daemon: {error.faults[0].message}")
+            _log.error(telemetry.API_CLOSED, note=error.faults[0].message)
+        else:
+            self.health.well("api")
 
     async def _open(self, name: str, run: Callable[..., Awaitable[None]]) -> None:
         scope = self._doors[name] = anyio.CancelScope()
@@ -212,7 +258,11 @@ class Daemon:
             with scope:
                 await run(task_status=task_status)
 
-        await self._loops.start(taking, name=name)
+        try:
+            await self._loops.start(taking, name=name)
+        except BaseException:
+            del self._doors[name]
+            raise
 
     async def _declare(self, watches: Sequence[WatchRequest]) -> None:
         if watches:
@@ -273,6 +323,11 @@ class Daemon:
 
     def _book(self) -> Book:
         return self._endpoints.book()
+
+    def _declared(self) -> Container[WatchId] | None:
+        """What the configuration and the watch files declared in this run; None while a file could not be taken."""
+        reading = self._files if self._settings.watch_files else None
+        return None if reading and reading.incomplete else self._registrar.declared
 
     def _guard_named(self, address: Address) -> str | None:
         return refusal(address, guarded=False, allow=self._endpoints.allow)

@@ -55,7 +55,7 @@ class TokenBucket:
         if self.available(now):
             return 0.0
         tokens = (1.0 - self._tokens) / self.rate if self._tokens < 1.0 - _GRAIN else 0.0
-        return max(tokens, 0.0 if self._unused(now) else self._taken[0] + 1.0 - now)
+        return max(tokens, 0.0 if self._unused(now) else self._taken[-self._most] + 1.0 - now)
 
     def _unused(self, now: float) -> int:
         """What is left of this second."""

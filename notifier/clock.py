@@ -18,6 +18,14 @@ class Clock(Protocol):
         ...
 
 
+class JumpClock(Clock, Protocol):
+    """A clock on which can be seen that its wall time was set."""
+
+    def elapsed(self) -> float:
+        """Seconds since some moment, the time that the machine slept included; never set."""
+        ...
+
+
 class SystemClock:
     """The machine's clocks."""
 
@@ -27,7 +35,12 @@ class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
+    def elapsed(self) -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME) if _KNOWS_SLEEP else time.monotonic()
 
+
+#: False off Linux: there a machine that slept looks like a clock that was set.
+_KNOWS_SLEEP = hasattr(time, "CLOCK_BOOTTIME")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

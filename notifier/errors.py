@@ -7,6 +7,10 @@ NotifierError
 │   ├── ProviderBusy    time                 -> back off, honour retry_after; other providers go on
 │   ├── ProviderRefused the operator         -> pause this provider, say so, try again slowly
 │   └── BatchRejected   the batch            -> split it until the one bad ID stands alone
+├── DeskError           whoever asked for it -> 4xx with the sentence; nothing was changed
+│   ├── WrongWords      ask in other words
+│   ├── NotThere        it names nothing that there is
+│   └── NotNow          what it names does not stand as it must: still pending, not open any more
 └── StoreError
     ├── StoreUnavailable the operator, time  -> it cannot write now: nothing is accepted, looked at or sent
     └── StoreRefused    the operator         -> in use by another daemon, too new, not a store: exit 78
@@ -84,6 +88,22 @@ class BatchRejected(ProviderError):
         self.status = status
         #: True where the answer (413, 414) speaks of the size, not of an ID.
         self.too_large = too_large
+
+
+class DeskError(NotifierError):
+    """What a person asked for cannot be done."""
+
+
+class WrongWords(DeskError):
+    """It cannot be understood, or asks for nothing in particular."""
+
+
+class NotThere(DeskError):
+    """No message, generation, watch or endpoint is meant by it."""
+
+
+class NotNow(DeskError):
+    """What is meant is not in a state that allows it."""
 
 
 class StoreError(NotifierError):

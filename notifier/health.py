@@ -10,6 +10,7 @@ import anyio
 import structlog
 
 from notifier import telemetry
+from notifier.bell import Bell
 from notifier.clock import Clock
 from notifier.errors import StoreUnavailable
 
@@ -19,10 +20,16 @@ STORE = "store"
 
 
 class Health:
-    """Troubles by part, e.g. `provider luma` -> "401: …". No trouble at all is readiness."""
+    """Troubles by part, e.g. `provider luma` -> "401: …". No trouble at all is readiness.
 
-    def __init__(self) -> None:
+    `upkeep` is rung when the store begins to fail: upkeep asks it again, and not only when its round comes.
+    """
+
+    def __init__(self, upkeep: Bell | None = None) -> None:
+        self._upkeep = upkeep
         self._troubles: dict[str, str] = {}
+        #: Why the store cannot write, as it was logged since it last could.
+        self._said: set[str] = set()
         self._store_up = anyio.Event()
         self._store_up.set()
 
@@ -40,11 +47,15 @@ class Health:
         self._troubles[part] = sentence
         if part == STORE and fresh:
             self._store_up = anyio.Event()
+            if self._upkeep is not None:
+                self._upkeep.ring()
         return fresh
 
     def store_failed(self, error: StoreUnavailable) -> None:
-        """The store cannot write: said once, until it can again."""
-        if self.trouble(STORE, str(error)):
+        """The store cannot write: each cause is said once, until it can again. A later one is often the clearer."""
+        self.trouble(STORE, str(error))
+        if str(error) not in self._said:
+            self._said.add(str(error))
             _log.error(telemetry.STORE_UNAVAILABLE, error=str(error))
 
     def well(self, part: str) -> bool:
@@ -52,6 +63,7 @@ class Health:
         had = self._troubles.pop(part, None) is not None
         if part == STORE:
             self._store_up.set()
+            self._said.clear()
         return had
 
     async def wait_for_store(self, at_most: float) -> None:

@@ -1,6 +1,7 @@
 """THE state tables. Nothing else moves a status: every caller asks here, and a signal without a row is refused.
 
-A status with an empty row is final: no automatic signal leaves it. Rows hold what each signal leads to.
+Final means that no *automatic* signal leaves; a person's may: `redeliver`, `reopen`. Rows hold what each signal leads
+to.
 """
 
 from collections.abc import Mapping
@@ -36,6 +37,8 @@ class DeliverySignal(StrEnum):
     PARK = "park"
     #: The endpoint is configured again.
     RESUME = "resume"
+    #: A person asked for it again: the same message, the whole schedule from its start.
+    REDELIVER = "redeliver"
 
 
 WATCH: Final[Mapping[WatchStatus, Mapping[WatchSignal, WatchStatus]]] = {
@@ -59,10 +62,13 @@ DELIVERY: Final[Mapping[DeliveryStatus, Mapping[DeliverySignal, DeliveryStatus]]
         DeliverySignal.INTERRUPT: DeliveryStatus.PENDING,
         DeliverySignal.PARK: DeliveryStatus.PARKED,
     },
-    DeliveryStatus.PARKED: {DeliverySignal.RESUME: DeliveryStatus.PENDING},
-    DeliveryStatus.DELIVERED: {},
-    DeliveryStatus.EXHAUSTED: {},
-    DeliveryStatus.FILTERED: {},
+    DeliveryStatus.PARKED: {
+        DeliverySignal.RESUME: DeliveryStatus.PENDING,
+        DeliverySignal.REDELIVER: DeliveryStatus.PENDING,
+    },
+    DeliveryStatus.DELIVERED: {DeliverySignal.REDELIVER: DeliveryStatus.PENDING},
+    DeliveryStatus.EXHAUSTED: {DeliverySignal.REDELIVER: DeliveryStatus.PENDING},
+    DeliveryStatus.FILTERED: {DeliverySignal.REDELIVER: DeliveryStatus.PENDING},
 }
 
 

@@ -85,7 +85,16 @@ class Verdict(StrEnum):
     RESET = "connection lost"
     PROTOCOL_ERROR = "not HTTP"
     ADDRESS_REFUSED = "address refused"
+    PROXY_REFUSED = "proxy refused"
     INTERRUPTED = "interrupted"
+
+
+class Trigger(StrEnum):
+    """Who an attempt is made for."""
+
+    SCHEDULE = "schedule"
+    #: Somebody asked for the message again.
+    PERSON = "person"
 
 
 # ---- what is asked for --------------------------------------------------------------------------------------------
@@ -259,6 +268,8 @@ class Owed:
     status: DeliveryStatus
     #: Why it is kept back, in words; empty for PENDING.
     reason: str = ""
+    #: For PARKED: whether it goes on by itself once its endpoint is configured.
+    resumes: bool = False
     #: From now to the first attempt.
     wait: timedelta = timedelta(0)
 
@@ -281,10 +292,11 @@ class Claim:
     interruptions: int
     started_at: datetime
     leased_until: datetime
-    #: For the log line.
+    #: For the log line; empty where the message belongs to no watch.
     provider: ProviderName
     generation: GenerationId
     watch_id: WatchId
+    trigger: Trigger = Trigger.SCHEDULE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -372,3 +384,5 @@ class Book:
     formats: Mapping[str, Format] = field(default_factory=dict)
     #: Format of the bodies for callback URLs.
     callback_format: Format = Format.STANDARD
+    #: Disabled lanes -> why. Not of the configuration: the store fills it in, inside the transaction that asks.
+    disabled: Mapping[Lane, str] = field(default_factory=dict)

@@ -79,6 +79,19 @@ class ProviderSettings:
     hold_multi_as: tuple[str, ...] = ("state", "status")
     #: Total time for one request.
     request_timeout: timedelta = timedelta(seconds=45)
+    #: `http://user:password@host:port` that requests go through; None is straight there.
+    proxy: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSettings:
+    """Files of one endpoint's TLS, read again when they change; PEM, absolute paths."""
+
+    #: The certificate we show, with those between it and its root behind it, and its key: both or none.
+    cert: str | None = None
+    key: str | None = None
+    #: Who may vouch for the server; None is whom the system trusts.
+    ca: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +116,10 @@ class EndpointSettings:
     retry: Sequence[timedelta] = DEFAULT_RETRY
     #: Results seen longer ago than this are read again before an attempt; None: never.
     refresh_after: timedelta | None = DEFAULT_REFRESH_AFTER
+    #: None is the system's trust and no certificate of ours.
+    tls: TlsSettings | None = None
+    #: `http://user:password@host:port` that callbacks go through; None is straight there, as for any callback URL.
+    proxy: Secret | None = None
     #: True for callback URLs that came from outside: held to the full list of refused addresses.
     guarded: bool = False
 
@@ -136,6 +153,12 @@ class DropSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApiSettings:
+    #: Path of the unix socket for commands; None is the usual place.
+    listen: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The whole configuration, checked, with secrets read."""
 
@@ -146,7 +169,12 @@ class Settings:
     providers: Mapping[str, ProviderSettings]
     endpoints: Mapping[str, EndpointSettings]
     callbacks: CallbackSettings | None
+    #: Name of the endpoint that is told how the others stand.
+    operator: str | None = None
     watches: tuple[WatchRequest, ...]
     #: Globs.
     watch_files: tuple[str, ...]
     drop: DropSettings | None
+    api: ApiSettings | None = None
+    #: How long what is finished is kept.
+    retention: timedelta = timedelta(days=30)

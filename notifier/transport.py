@@ -9,14 +9,21 @@ its hooks come too late to choose the address. This transport owns
   body. httpx's own four numbers have no such word: without it the longest of them counts, and a None is no limit.
 - the errors: whatever aiohttp raises becomes one httpx exception, by the table below.
 
-It refuses to be clever: no redirects, cookies, decompression, proxies or headers of its own. `extensions["url"]`, where
-given, is sent letter by letter (httpx.URL would re-encode some of it).
+It refuses to be clever: no redirects, cookies, decompression or headers of its own, no proxy of the environment's.
+`extensions["url"]`, where given, is sent letter by letter (httpx.URL would re-encode some of it).
+
+`extensions["tls"]`, a `TlsSettings`, chooses certificates: connections are kept by their context, and so none is shared
+between two settings, or by an old and a renewed certificate. `extensions["proxy"]`, a `Secret`, names a proxy: http
+requests are handed to it, https goes through a tunnel that it opens (CONNECT). Then the proxy resolves the name, so the
+guard is asked about the proxy's own address and cannot be about the server's. Where the proxy itself says no, that is
+`ProxyRefused`, which names it and never its password.
 
 One thing is repeated: a request on a kept-alive connection that turns out to be lost before any answer. Most likely the
 server closed it while it was idle and read nothing, and aiohttp repeats only idempotent methods. It is sent once more.
 Should the server have read the first one after all, it sees the same `webhook-id` twice, which at-least-once allows.
 """
 
+import asyncio
 import errno
 import os
 import socket
@@ -24,14 +31,20 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
+
+from notifier.names import Names
+from notifier.proxies import Proxy, read_proxy
+from notifier.tls import Contexts, TlsUnusable
 
 Address = IPv4Address | IPv6Address
 #: Why an address may not be connected to, as one line; None where it may.
@@ -43,6 +56,8 @@ _BUFFER: Final = 16 * 1024
 _INTERIM_LIMIT: Final = 16
 #: Seconds; below the usual idle time after which servers close.
 _KEEP_ALIVE: Final = 15.0
+#: As a status of a request that was handed to a proxy: only a proxy says so.
+_PROXY_WANTS_PASSWORD: Final = 407
 _NO_HEADERS_OF_ITS_OWN: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
@@ -57,6 +72,10 @@ class AddressRefused(httpx.ConnectError):
 
 class TlsFailed(httpx.ConnectError):
     """The handshake or the certificate failed."""
+
+
+class ProxyRefused(httpx.ProxyError):
+    """The proxy answered, and did not let the request pass."""
 
 
 class ConnectionLost(httpx.ReadError):
@@ -99,15 +118,33 @@ _ERRORS: Final[Sequence[tuple[type[BaseException], type[httpx.TransportError]]]]
 _MAPPED: Final = tuple(row[0] for row in _ERRORS)
 
 
-def translate(error: BaseException, request: httpx.Request | None = None) -> httpx.TransportError:
-    """The httpx exception for anything aiohttp raises; `request` is attached to it."""
+def translate(
+    error: BaseException, request: httpx.Request | None = None, *, proxy: Proxy | None = None
+) -> httpx.TransportError:
+    """The httpx exception for anything aiohttp raises; `request` is attached to it. `proxy` is what it went through."""
     cause = getattr(error, "os_error", error)
     if isinstance(cause, _RefusedError):
-        return AddressRefused(cause.strerror or "", request=request)
+        return AddressRefused(_of_proxy(error, proxy) + (cause.strerror or ""), request=request)
+    if isinstance(error, aiohttp.ClientHttpProxyError) and proxy:
+        return ProxyRefused(proxy.refusal(error.status), request=request)
     kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), httpx.RemoteProtocolError)
     if isinstance(error, aiohttp.ClientPayloadError) and _cut_short(error):
         kind = ConnectionLost
-    return kind(_say(error), request=request)
+    return kind(_of_proxy(error, proxy) + _say(error) + _through(error, proxy), request=request)
+
+
+def _of_proxy(error: BaseException, proxy: Proxy | None) -> str:
+    """What to put before a fault that is the proxy's own: of its name, its address or its port."""
+    return f"{proxy}: " if proxy and _is_of(error, proxy) else ""
+
+
+def _through(error: BaseException, proxy: Proxy | None) -> str:
+    """What to put behind a fault that may be the proxy's or the server's."""
+    return f" (through {proxy})" if proxy and not _is_of(error, proxy) else ""
+
+
+def _is_of(error: BaseException, proxy: Proxy) -> bool:
+    return isinstance(error, aiohttp.ClientConnectorError) and (error.host, error.port) == (proxy.host, proxy.port)
 
 
 def _cut_short(error: aiohttp.ClientPayloadError) -> bool:
@@ -126,7 +163,7 @@ def _say(error: BaseException) -> str:
         return "the server closed the connection before its answer was complete"
     if isinstance(error, aiohttp.ClientPayloadError) and _cut_short(error):
         return "the server closed the connection inside its answer's body"
-    if isinstance(error, aiohttp.ClientResponseError):
+    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
         return str(getattr(error, "message", "")).partition("\n")[0].rstrip(":") or "malformed answer"
     return str(error) or type(error).__name__
 
@@ -185,6 +222,16 @@ class _Answer(aiohttp.ClientResponse):
         assert waiter is None, "nothing here sends Expect"
 
 
+class _Protocol(ResponseHandler):
+    """aiohttp tells of a body that turns out malformed to who waits for a head, and lets its reader wait for ever."""
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        super().set_exception(exc, *cause)
+        body = self._payload
+        if body is not None and not body.is_eof() and body.exception() is None:
+            body.set_exception(exc)
+
+
 class _Body(httpx.AsyncByteStream):
     """Raw chunks as they come. Closing it before its end drops the connection."""
 
@@ -231,20 +278,32 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(
-        self, *, guard: Guard | None = None, connections: int = 0, resolver: AbstractResolver | None = None
+        self,
+        *,
+        guard: Guard | None = None,
+        connections: int = 0,
+        resolver: AbstractResolver | None = None,
+        contexts: Contexts | None = None,
     ) -> None:
         self._guard = guard
         self._connections = connections
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
+        self._contexts = contexts or Contexts()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         session = self._session or self._open()
         body = await request.aread()
+        proxy = _proxy(request)
         try:
-            answer = await self._send(session, request, body)
+            answer = await self._send(session, request, body, proxy)
+        except TlsUnusable as error:
+            raise TlsFailed(str(error), request=request) from error
         except _MAPPED as error:
-            raise translate(error, request) from error
+            raise translate(error, request, proxy=proxy) from error
+        if proxy and request.url.scheme == "http" and answer.status == _PROXY_WANTS_PASSWORD:
+            answer.close()
+            raise ProxyRefused(proxy.refusal(answer.status), request=request)
         return httpx.Response(
             answer.status,
             headers=list(answer.raw_headers),
@@ -257,12 +316,27 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         if self._session is not None:
             await self._session.close()
 
+    def _way(self, request: httpx.Request, proxy: Proxy | None) -> dict[str, Any]:
+        """What aiohttp is told beside the request itself: certificates and proxy, where there are any."""
+        way: dict[str, Any] = {}
+        if (tls := request.extensions.get("tls")) is not None:
+            way["ssl"] = self._contexts.context(tls)
+        if proxy is not None:
+            way["proxy"] = URL(proxy.url)
+            # A tunnel is opened with these headers; a request that is handed over carries them itself, see `_send`.
+            if (login := proxy.authorization()) and request.url.scheme == "https":
+                way["proxy_headers"] = {"Proxy-Authorization": login}
+        return way
+
     async def _send(
-        self, session: aiohttp.ClientSession, request: httpx.Request, body: bytes
+        self, session: aiohttp.ClientSession, request: httpx.Request, body: bytes, proxy: Proxy | None
     ) -> aiohttp.ClientResponse:
         trip = _Trip()
         _trip.set(trip)
         headers = [(name.decode(), value.decode()) for name, value in request.headers.raw]
+        if proxy and request.url.scheme == "http" and (login := proxy.authorization()):
+            headers.append(("Proxy-Authorization", login))
+        way = self._way(request, proxy)
         url = URL(request.extensions.get("url") or str(request.url), encoded=True)
         timeout = _timeout(request.extensions.get("timeout"))
         while True:
@@ -274,6 +348,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                     data=body or None,
                     timeout=timeout,
                     allow_redirects=False,
+                    **way,
                 )
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError) as error:
                 if trip.opened or trip.repeated or not _went_stale(error):
@@ -282,14 +357,17 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     def _open(self) -> aiohttp.ClientSession:
         """At the first request: aiohttp wants the running loop."""
+        connector = aiohttp.TCPConnector(
+            resolver=_CheckedResolver(self._resolver or Names(), self._guard),
+            socket_factory=self._open_socket,
+            limit=0,
+            limit_per_host=self._connections,
+            keepalive_timeout=_KEEP_ALIVE,
+        )
+        protocol: type[ResponseHandler] = _Protocol
+        connector._factory = partial(protocol, loop=asyncio.get_running_loop())  # noqa: SLF001  there is no other way in
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                resolver=_CheckedResolver(self._resolver or aiohttp.ThreadedResolver(), self._guard),
-                socket_factory=self._open_socket,
-                limit=0,
-                limit_per_host=self._connections,
-                keepalive_timeout=_KEEP_ALIVE,
-            ),
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -305,6 +383,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         _trip.get().opened = True
         _ask(self._guard, target[0])
         return socket.socket(family, kind, protocol)
+
+
+def _proxy(request: httpx.Request) -> Proxy | None:
+    named = request.extensions.get("proxy")
+    return None if named is None else read_proxy(named)
 
 
 def _went_stale(error: Exception) -> bool:

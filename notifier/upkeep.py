@@ -4,6 +4,7 @@ A store that cannot write is asked again here, every 1 to 30 seconds, and everyo
 """
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Final, Protocol
 
 import anyio
@@ -12,9 +13,10 @@ from anyio.abc import TaskStatus
 
 from notifier import telemetry
 from notifier.bell import Bell
-from notifier.clock import Clock
+from notifier.clock import JumpClock
 from notifier.errors import StoreUnavailable
 from notifier.health import STORE, Health, Pulse
+from notifier.jumps import Jumps
 from notifier.model import Book
 from notifier.store.base import UpkeepStore
 
@@ -23,9 +25,11 @@ _log = structlog.get_logger()
 #: Seconds between two rounds of chores without a bell.
 INTERVAL: Final = 15.0
 _LONGEST_PROBE_WAIT: Final = 30.0
-#: Seconds that a run has for its first looks at what fell overdue while nobody looked.
+#: Seconds that a run, or one whose wall clock was set, has for its first looks at what fell overdue unseen.
 _FIRST_LOOKS: Final = 3600.0
 _CHECKPOINT: Final = "checkpoint"
+#: An origin that failed and was sent nothing more is remembered for so long.
+_ORIGINS_KEPT: Final = timedelta(days=30)
 #: Seconds; it reads a whole directory.
 _PRUNE_EVERY: Final = 3600.0
 
@@ -37,17 +41,21 @@ class Leases(Protocol):
 
 
 class Upkeep:
-    """Runs the chores at every ring of `bell`, and at least every 15 s. `prune` clears accepted drop files away."""
+    """Runs the chores at every ring of `bell`, and at least every 15 s.
+
+    `prune` clears accepted drop files away; `retain` has the store forget what was finished long ago.
+    """
 
     def __init__(
         self,
         store: UpkeepStore,
         leases: Leases,
         *,
-        clock: Clock,
+        clock: JumpClock,
         book: Callable[[], Book],
         bell: Bell,
         prune: Callable[[], Awaitable[int]],
+        retain: Callable[[], Awaitable[None]],
         deliveries: Bell,
         health: Health,
         pulse: Pulse,
@@ -58,8 +66,10 @@ class Upkeep:
         self._book = book
         self._bell = bell
         self._prune = prune
+        self._retain = retain
         self._prune_at = float("-inf")
         self._expire_from = clock.monotonic() + _FIRST_LOOKS
+        self._jumps = Jumps(clock.now(), clock.elapsed())
         self._deliveries = deliveries
         self._health = health
         self._pulse = pulse
@@ -85,9 +95,17 @@ class Upkeep:
             self._health.well(STORE)
             _log.info(telemetry.STORE_RECOVERED)
         await self._leases.free_lapsed()
+        await self._park()
         await self._expire()
+        await self._retain()
         await self._checkpoint()
         await self._clear_away()
+
+    async def _park(self) -> None:
+        """Keep back what was still to be kept back when its endpoint was disabled. Nothing of it goes out meanwhile."""
+        if count := await self._store.park_disabled():
+            note = "their endpoints are disabled; `notifier endpoints` says which and why"
+            _log.warning(telemetry.DELIVERIES_PARKED, count=count, note=note)
 
     async def _checkpoint(self) -> None:
         """Shorten the store's log. One that cannot be moved grows, and stops nobody yet."""
@@ -104,11 +122,17 @@ class Upkeep:
         if now < self._prune_at:
             return
         self._prune_at = now + _PRUNE_EVERY
+        await self._store.forget_endpoints(before=self._clock.now() - _ORIGINS_KEPT)
         if count := await self._prune():
             _log.info(telemetry.DROP_PRUNED, count=count)
 
     async def _expire(self) -> None:
-        """Only once this run has had the time to ask: a provider is not unreachable because we were down."""
+        """Only once this run has had the time to ask: a provider is not unreachable because we were down.
+
+        Nor because the wall clock was set.
+        """
+        if self._jumps.since_last(self._clock.now(), self._clock.elapsed()):
+            self._expire_from = self._clock.monotonic() + _FIRST_LOOKS
         if self._clock.monotonic() < self._expire_from:
             return
         count = await self._store.expire_unreachable(now=self._clock.now(), book=self._book())

@@ -12,6 +12,7 @@ from typing import Final
 import anyio
 import typer
 
+from notifier.api.door import obstacle
 from notifier.config import SecretSource, known, load, sources_of_secrets
 from notifier.errors import ConfigError, Fault, InvalidWatch, StoreError
 from notifier.intake.request import MAX_BYTES, Known, parse_document, suffix_of
@@ -28,7 +29,12 @@ def check_all(config: str, *, deep: bool, online: bool) -> int:
     """Print what was found; 0 where all is well. A bad configuration raises `ConfigError`."""
     settings = load(config, environ=os.environ)
     _summary(settings, sources_of_secrets(config))
-    found = [_check_watch_files(settings), _check_drop(settings), anyio.run(_check_store, settings.store, deep)]
+    found = [
+        _check_watch_files(settings),
+        _check_drop(settings),
+        _check_api(settings),
+        anyio.run(_check_store, settings.store, deep),
+    ]
     if online:
         from notifier.cli.check_online import check_providers
 
@@ -46,6 +52,10 @@ def _summary(settings: Settings, secrets: Sequence[SecretSource]) -> None:
     _say("configuration", f"{settings.source}: good ({parts})")
     for secret in secrets:
         typer.echo(f"  {secret.path}: {secret.origin}; {secret.renewal}")
+    for name, endpoint in settings.endpoints.items():
+        for key in ("cert", "key", "ca") if endpoint.tls else ():
+            if path := getattr(endpoint.tls, key):
+                typer.echo(f"  endpoints.{name}.tls.{key}: file {printable(path, 200)}; read again when it changes")
 
 
 # ---- watch files --------------------------------------------------------------------------------------------------
@@ -106,6 +116,17 @@ def _check_drop(settings: Settings) -> bool:
             _say("drop", fault)
         return False
     _say("drop", f"{settings.drop.directory}: good")
+    return True
+
+
+def _check_api(settings: Settings) -> bool:
+    """The usual place is the service's business: it is only judged where the configuration names one."""
+    if settings.api is None or settings.api.listen is None:
+        return True
+    if why := obstacle(settings.api.listen):
+        _say("api", why)
+        return False
+    _say("api", f"{settings.api.listen}: good")
     return True
 
 

@@ -10,8 +10,10 @@ import typer
 from typer.core import TyperGroup
 
 from notifier import __version__
+from notifier.cli import desk
 from notifier.cli.emulate import emulate
 from notifier.cli.listen import listen
+from notifier.cli.options import DEFAULT_CONFIG, Config
 from notifier.cli.schema import print_schema
 from notifier.cli.verify import verify_callback
 
@@ -47,17 +49,6 @@ app = typer.Typer(
 )
 secret_app = typer.Typer(help="Make and derive signing secrets.", no_args_is_help=True)
 
-Config = Annotated[
-    str,
-    typer.Option(
-        "--config",
-        envvar="NOTIFIER_CONFIG",
-        metavar="FILE",
-        help="The configuration.",
-    ),
-]
-_DEFAULT_CONFIG: Final = "/etc/notifier/config.yaml"
-
 
 @app.callback(invoke_without_command=True)
 def _root(
@@ -70,7 +61,7 @@ def _root(
 
 @app.command()
 def run(
-    config: Config = _DEFAULT_CONFIG,
+    config: Config = DEFAULT_CONFIG,
     log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Run the daemon. SIGHUP rereads the configuration, SIGTERM stops it, a second SIGTERM at once."""
@@ -81,7 +72,7 @@ def run(
 
 @app.command()
 def check(
-    config: Config = _DEFAULT_CONFIG,
+    config: Config = DEFAULT_CONFIG,
     *,
     deep: Annotated[bool, typer.Option("--deep", help="Check every page of the store; slow.")] = False,
     online: Annotated[bool, typer.Option("--online", help="Ask each provider two harmless questions.")] = False,
@@ -114,7 +105,7 @@ app.command("schema")(print_schema)
 
 @app.command("list")
 def list_(
-    config: Config = _DEFAULT_CONFIG,
+    config: Config = DEFAULT_CONFIG,
     *,
     all_: Annotated[bool, typer.Option("--all", help="Finished ones too.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=LIST_MOST, help="Lines at most.")] = 100,
@@ -125,11 +116,22 @@ def list_(
     list_generations(config, everything=all_, limit=limit, most=LIST_MOST)
 
 
+@app.command()
+def endpoints(config: Config = DEFAULT_CONFIG) -> None:
+    """List how each endpoint stands: working, failing or disabled.
+
+    With it: since when, what waits for it, and what is parked.
+    """
+    from notifier.cli.endpoints import list_endpoints
+
+    list_endpoints(config)
+
+
 # An ID may begin with a dash: what is not an option of ours is taken as it stands, with or without `--` before it.
 @app.command(context_settings={"ignore_unknown_options": True})
 def show(
     generation: Annotated[str, typer.Argument(metavar="ID", help="The generation's ID.")],
-    config: Config = _DEFAULT_CONFIG,
+    config: Config = DEFAULT_CONFIG,
 ) -> None:
     """Tell the whole story of one generation. Why did its callback not arrive?"""
     from notifier.cli.inspect import show_story
@@ -140,7 +142,7 @@ def show(
 @app.command()
 def backup(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Where to; must not exist yet.")],
-    config: Config = _DEFAULT_CONFIG,
+    config: Config = DEFAULT_CONFIG,
 ) -> None:
     """Write a consistent copy of the store. The daemon may run meanwhile."""
     from notifier.cli.inspect import back_up
@@ -163,7 +165,7 @@ def secret_new(
 
 @secret_app.command("for")
 def secret_for(
-    url: Annotated[str, typer.Argument(metavar="URL", help="A callback_url.")], config: Config = _DEFAULT_CONFIG
+    url: Annotated[str, typer.Argument(metavar="URL", help="A callback_url.")], config: Config = DEFAULT_CONFIG
 ) -> None:
     """Print the key with which callbacks to a callback_url are signed."""
     from notifier.cli.secret import print_for
@@ -171,4 +173,6 @@ def secret_for(
     print_for(url, config)
 
 
+for word, command in desk.COMMANDS.items():
+    app.command(word)(command)
 app.add_typer(secret_app, name="secret")

@@ -15,7 +15,7 @@ from notifier.clock import iso
 from notifier.config import read_store_path
 from notifier.ids import GenerationId
 from notifier.intake.text import printable
-from notifier.model import DeliveryStatus, Verdict, WatchStatus
+from notifier.model import DeliveryStatus, Trigger, Verdict, WatchStatus
 from notifier.store.base import AttemptLine, DeliveryLine, GenerationLine, ReportStore, Story, WatchLine
 from notifier.store.sqlite import open_reader
 
@@ -126,7 +126,8 @@ def _attempt(attempt: AttemptLine) -> str:
     if attempt.head and attempt.verdict is not Verdict.DELIVERED:
         words.append(f"it answered: {attempt.head.decode(errors='replace')}")
     note = "; ".join(printable(word, 200) for word in words if word)
-    return f"            attempt {attempt.number}  {iso(attempt.started_at)}  {outcome}{status}" + (
+    asked = ", asked for by a person" if attempt.trigger is Trigger.PERSON else ""
+    return f"            attempt {attempt.number}  {iso(attempt.started_at)}  {outcome}{status}{asked}" + (
         f": {note}" if note else ""
     )
 

@@ -6,7 +6,15 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from notifier.config.expand import BROKEN
-from notifier.config.shapes import CallbacksShape, ConfigShape, DropShape, EndpointShape, ProviderShape
+from notifier.config.shapes import (
+    ApiShape,
+    CallbacksShape,
+    ConfigShape,
+    DropShape,
+    EndpointShape,
+    ProviderShape,
+    TlsShape,
+)
 from notifier.config.values import Reading, shown
 from notifier.errors import Fault
 from notifier.intake.text import Document, Path, did_you_mean, printable, show_path
@@ -16,12 +24,10 @@ SECTIONS: Final[Mapping[Path, type[BaseModel]]] = {
     (): ConfigShape,
     ("providers", "*"): ProviderShape,
     ("endpoints", "*"): EndpointShape,
+    ("endpoints", "*", "tls"): TlsShape,
     ("callbacks",): CallbacksShape,
     ("drop",): DropShape,
-}
-#: Keys that people expect and that this version does not have.
-_NOT_YET: Final = {
-    "api": "This version has no HTTP API. Take api: out; watches, watch_files and drop register watches.",
+    ("api",): ApiShape,
 }
 #: What to write for a missing key whose reading has no example of its own.
 _EXAMPLES: Final = {
@@ -71,7 +77,7 @@ def _sentence(error: Mapping[str, Any], path: Path) -> str:
 
 def _unknown(name: str, section: Path) -> str:
     guess = did_you_mean(name, shape_at(section).model_fields)
-    return _NOT_YET.get(name) or f'Unknown key "{printable(name, 64)}".{guess}'
+    return f'Unknown key "{printable(name, 64)}".{guess}'
 
 
 def _wrong_shape(error: Mapping[str, Any], path: Path) -> str:

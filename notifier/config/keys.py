@@ -24,10 +24,15 @@ PLACES: Final[tuple[Path, ...]] = (
     ("endpoints", "*", "secret", "*"),
     ("endpoints", "*", "headers", "*"),
     ("callbacks", "secret"),
+    ("providers", "*", "proxy"),
+    ("endpoints", "*", "proxy"),
 )
 #: The one of them that may be a list, whose members are places then; those of `{file: PATH}` never are.
 _MAY_BE_LIST: Final[Path] = PLACES[1]
 _IN_LIST: Final[Path] = PLACES[2]
+_IS_PLACE: Final = re.compile(
+    r"providers\W.*\b(api_key|proxy)\b|endpoints\W.*\b(secret|headers|proxy)\b|callbacks\.secret\b"
+)
 WAYS: Final = "text, ${NAME}, {file: PATH} or {credential: NAME}"
 #: Bytes of a secret's file at most.
 _LIMIT: Final = 16 * 1024
@@ -122,7 +127,7 @@ def _matching(value: Any, pattern: Path, path: Path) -> Iterator[tuple[Path, Any
 
 def is_place(path: str) -> bool:
     """Whether a fault at this shown path may speak of a secret."""
-    return re.match(r"providers\W.*\bapi_key\b|endpoints\W.*\b(secret|headers)\b|callbacks\.secret\b", path) is not None
+    return _IS_PLACE.match(path) is not None
 
 
 class SecretReader:

@@ -7,7 +7,7 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path as File
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -15,12 +15,13 @@ from notifier.config.expand import expand, expand_text, expanded_places, plain
 from notifier.config.faults import faults_of
 from notifier.config.hints import hint
 from notifier.config.keys import SecretReader, SecretSource, is_place, sources
-from notifier.config.records import absolute, base_of, faults_between, known, settings_from, sketch
+from notifier.config.records import absolute, base_of, faults_between, file_faults, known, settings_from, sketch
 from notifier.config.shapes import ConfigShape
-from notifier.config.targets import Store
+from notifier.config.targets import Listen, Store
+from notifier.config.values import Reading
 from notifier.errors import ConfigError, Fault, InvalidWatch
 from notifier.intake.request import MAX_BYTES, Known, requests_from
-from notifier.intake.text import Document, TextError, read_yaml
+from notifier.intake.text import Document, Path, TextError, read_yaml, show_path
 from notifier.model import WatchRequest
 from notifier.settings import Settings
 
@@ -49,11 +50,26 @@ def read_store_path(path: str, *, environ: Mapping[str, str] | None = None) -> s
     if value is None:
         missing = Fault(message=f"store is missing. Write {Store.example}.", path="store")
         raise _error(path, faults or [missing if isinstance(document.value, dict) else _not_a_mapping(document)])
+    return _path_at(document, ("store",), value, Store(), path, os.environ if environ is None else environ)
+
+
+def read_listen_path(path: str, *, environ: Mapping[str, str]) -> str | None:
+    """The socket that the configuration at `path` names, None where it names none; nothing else of it is judged."""
+    document, _ = _document(path)
+    section = document.value.get("api") if isinstance(document.value, dict) else None
+    value = section.get("listen") if isinstance(section, dict) else None
+    return None if value is None else _path_at(document, ("api", "listen"), value, Listen(), path, environ)
+
+
+def _path_at(
+    document: Document, at: Path, value: Any, reading: Reading, source: str, environ: Mapping[str, str]
+) -> str:
+    """One path of the configuration, read as `load` reads it."""
     try:
-        expanded = expand_text(value, os.environ if environ is None else environ) if isinstance(value, str) else value
-        return absolute(Store().read(expanded), base_of(path))
+        expanded = expand_text(value, environ) if isinstance(value, str) else value
+        return absolute(reading.read(expanded), base_of(source))
     except ValueError as error:
-        raise _error(path, [Fault(message=str(error), path="store", line=document.line(("store",)))]) from None
+        raise _error(source, [Fault(message=str(error), path=show_path(at), line=document.line(at))]) from None
 
 
 def sources_of_secrets(path: str) -> list[SecretSource]:
@@ -76,6 +92,8 @@ class _Loading:
         """The settings, where neither `told` nor anything found here is a fault."""
         shape = self._shape()
         made = settings_from(shape, source=self._path) if shape else None
+        if made and shape:
+            self._faults += file_faults(made, shape, self._document)
         offered = known(made) if made else sketch(self._value)
         watches = self._watches(offered) if offered else []
         faults = _once(told, self._faults)

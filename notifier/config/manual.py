@@ -30,7 +30,7 @@ This page is printed by the program: `python -m notifier.config`.
 - **Durations** have a unit: `1500ms`, `15s`, `5m`, `2h`, `1d`. **Rates** have one too: `5/s`, `300/m`, `1000/h`.
 - **`${NAME}`** anywhere in a value is replaced by the environment variable `NAME`. That happens after the YAML is read,
   so a variable cannot change the structure of the file. A variable that is not set, or empty, is a fault. `$$` is `$`.
-- **Secrets** (`api_key`, `secret`, the values of `headers`) are text, `${NAME}`, `{file: PATH}` or
+- **Secrets** (`api_key`, `secret`, `proxy`, the values of `headers`) are text, `${NAME}`, `{file: PATH}` or
   `{credential: NAME}`. `PATH` starts at the configuration file; one newline at the end is dropped. `NAME` is a systemd
   credential (`LoadCredential=NAME:PATH` in the unit).
 - **A changed secret** acts after a reload where it comes from a file or stands in the configuration. It needs a restart
@@ -38,9 +38,28 @@ This page is printed by the program: `python -m notifier.config`.
 - **Relative paths** start at the directory of the configuration file.
 - A heading with nothing but comments below it counts as not there.
 - YAML anchors, aliases, tags, duplicate keys and unquoted dates are refused.
-- A reload refuses a change of `store` or `drop.directory`: they need a restart.
+- A reload refuses a change of `store`, `drop.directory` or `api.listen`: they need a restart.
 """
 _TAIL: Final = """
+## Proxies and certificates
+
+- A proxy is used where `proxy` names one, for an endpoint or a provider. A `callback_url` never goes through a proxy,
+  and `HTTP_PROXY` and its like are ignored. http requests are handed to it, for https it opens a tunnel (CONNECT).
+- The proxy resolves the names of what it is asked for, so notifier cannot check the addresses behind it. It checks the
+  proxy's own address, and refuses a `url` that is itself a cloud metadata address. What else must not be reached has to
+  be refused by the proxy.
+- A proxy that says no gives an attempt the verdict `proxy refused`, with its status and never its password.
+- Files of `tls` are checked by `notifier check` and at the start. They are read again within a second of a change, at
+  the next attempt, so a renewed certificate needs no reload. While `cert` and `key` do not belong together, because one
+  of them is not written yet, the pair that was read before goes on; the log says so (`tls.kept`, `tls.renewed`).
+
+## What endpoints cost one another
+
+An attempt holds a send slot until it is answered. 512 slots are for the endpoints of the configuration, 256 for
+callback URLs, and 256 for whoever is slow: an endpoint or origin whose attempt takes more than two seconds, until one
+is quick again. Nobody is given more of these than are left free beside it, so however many hang, the next one finds a
+slot.
+
 ## A watch
 
 An entry of `watches:`, of a watch file or of a drop file. With one provider and one endpoint only `id` is needed.
@@ -100,6 +119,8 @@ def written(value: Any, *, rate: bool = False) -> str:
 
 
 def _duration(length: timedelta) -> str:
+    if length > timedelta(days=1) and not length % timedelta(days=1):
+        return f"{length // timedelta(days=1)}d"
     for unit, one in (("h", timedelta(hours=1)), ("m", timedelta(minutes=1)), ("s", timedelta(seconds=1))):
         if length and not length % one:
             return f"{length // one}{unit}"

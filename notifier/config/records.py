@@ -10,20 +10,32 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path as File
 from typing import Any
 
-from notifier.config.shapes import CallbacksShape, ConfigShape, DropShape, EndpointShape, ProviderShape
+from notifier import tls
+from notifier.config.expand import Expanded
+from notifier.config.shapes import (
+    ApiShape,
+    CallbacksShape,
+    ConfigShape,
+    DropShape,
+    EndpointShape,
+    ProviderShape,
+    TlsShape,
+)
 from notifier.config.values import guess, shown
 from notifier.errors import Fault
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
 from notifier.intake.request import Known, KnownProvider
-from notifier.intake.text import Document, Path, show_path
+from notifier.intake.text import Document, Path, printable, show_path
 from notifier.model import Format, State
 from notifier.providers.registry import KINDS, codec
 from notifier.settings import (
+    ApiSettings,
     CallbackSettings,
     DropSettings,
     EndpointSettings,
     ProviderSettings,
     Settings,
+    TlsSettings,
     WatchDefaults,
 )
 
@@ -37,12 +49,15 @@ def settings_from(shape: ConfigShape, *, source: str) -> Settings:
         source=source,
         store=absolute(shape.store, base),
         providers={name: _provider(name, each) for name, each in shape.providers.items()},
-        endpoints={name: _endpoint(name, each) for name, each in shape.endpoints.items()},
+        endpoints={name: _endpoint(name, each, base) for name, each in shape.endpoints.items()},
         callbacks=_callbacks(callbacks) if callbacks else None,
+        operator=None if shape.operator is None else str(shape.operator),
         watches=(),
         # The directory's own name is no pattern.
         watch_files=tuple(absolute(pattern, File(glob.escape(str(base)))) for pattern in shape.watch_files),
         drop=_drop(shape.drop, shape, base) if shape.drop else None,
+        api=_api(shape.api, base) if shape.api else None,
+        retention=shape.retention,
     )
 
 
@@ -74,10 +89,11 @@ def _provider(name: str, shape: ProviderShape) -> ProviderSettings:
         hold_single_as=shape.hold_single_as,
         hold_multi_as=shape.hold_multi_as,
         request_timeout=shape.request_timeout,
+        proxy=shape.proxy,
     )
 
 
-def _endpoint(name: str, shape: EndpointShape) -> EndpointSettings:
+def _endpoint(name: str, shape: EndpointShape, base: File) -> EndpointSettings:
     return EndpointSettings(
         identity=EndpointIdentity(name),
         lane=Lane(name),
@@ -91,6 +107,8 @@ def _endpoint(name: str, shape: EndpointShape) -> EndpointSettings:
         headers=shape.headers,
         retry=tuple(shape.retry),
         refresh_after=shape.refresh_after,
+        tls=_tls(shape.tls, base) if shape.tls else None,
+        proxy=shape.proxy,
     )
 
 
@@ -103,6 +121,10 @@ def _callbacks(shape: CallbacksShape) -> CallbackSettings:
     )
 
 
+def _tls(shape: TlsShape, base: File) -> TlsSettings:
+    return TlsSettings(**{key: absolute(path, base) for key, path in shape if path is not None})
+
+
 def _drop(shape: DropShape, whole: ConfigShape, base: File) -> DropSettings:
     target = _targets(shape, {name: each.kind for name, each in whole.providers.items()}).get(shape.state.lower())
     return DropSettings(
@@ -113,6 +135,10 @@ def _drop(shape: DropShape, whole: ConfigShape, base: File) -> DropSettings:
             state=target or State.COMPLETED,
         ),
     )
+
+
+def _api(shape: ApiShape, base: File) -> ApiSettings:
+    return ApiSettings(listen=None if shape.listen is None else absolute(shape.listen, base))
 
 
 def _targets(shape: DropShape, kinds: Mapping[str, str]) -> dict[str, State]:
@@ -134,11 +160,48 @@ def faults_between(shape: ConfigShape, document: Document) -> Iterator[Fault]:
         yield fault(("providers",), "No provider is configured, so nothing can be polled. Add one below providers:.")
     for name, provider in shape.providers.items():
         yield from (fault(("providers", name, key), message) for key, message in _batch_faults(provider))
+    for name, endpoint in shape.endpoints.items():
+        yield from (fault(("endpoints", name, *path), message) for path, message in _tls_faults(endpoint))
     if not shape.endpoints and shape.callbacks is None:
         message = "Nobody would be called: add an endpoint below endpoints:, or a callbacks: section."
         yield fault(("endpoints",), message)
+    if shape.operator is not None and shape.operator not in shape.endpoints:
+        yield fault(("operator",), _unknown("Endpoint", shape.operator, shape.endpoints))
     if shape.drop:
         yield from (fault(("drop", *path), message) for path, message in _drop_faults(shape.drop, shape))
+
+
+def file_faults(settings: Settings, shape: ConfigShape, document: Document) -> Iterator[Fault]:
+    """Faults of what stands in the files that `tls:` names."""
+    for name, endpoint in settings.endpoints.items():
+        for key, message in tls.problems(endpoint.tls) if endpoint.tls else ():
+            path = ("endpoints", name, "tls", key)
+            yield Fault(
+                message=_discreet(message, endpoint.tls, shape.endpoints[name].tls),
+                path=show_path(path),
+                line=document.line(path),
+            )
+
+
+def _discreet(message: str, files: TlsSettings | None, shape: TlsShape | None) -> str:
+    """A path out of the environment is shown as it is written."""
+    for key, written in shape or ():
+        if isinstance(written, Expanded):
+            message = message.replace(printable(getattr(files, key), 200), written.source)
+    return message
+
+
+def _tls_faults(endpoint: EndpointShape) -> Iterator[tuple[Path, str]]:
+    """What would not act, or not alone."""
+    if endpoint.tls is None:
+        return
+    if not any(path for _, path in endpoint.tls):
+        yield ("tls",), "Nothing stands below tls:. Write cert: and key:, or ca:, or take it out."
+    elif not endpoint.url.startswith("https:"):
+        yield ("tls",), "The url is not https, so this would not act. Write https:// there, or take tls: out."
+    for key, other in (("cert", "key"), ("key", "cert")):
+        if getattr(endpoint.tls, key) and not getattr(endpoint.tls, other):
+            yield ("tls", key), f"A {key} needs its {other}. Write {other}: PATH; it may be the same file."
 
 
 def _batch_faults(provider: ProviderShape) -> Iterator[tuple[str, str]]:
@@ -245,4 +308,8 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
         sentences.append(f"store: needs a restart to change from {old.store} to {new.store}.")
     if before != after:
         sentences.append(f"drop.directory: needs a restart to change from {before or 'none'} to {after or 'none'}.")
+    before, after = (each.api.listen if each.api else None for each in (old, new))
+    if before != after:
+        before, after = before or "its usual place", after or "its usual place"
+        sentences.append(f"api.listen: needs a restart to change from {before} to {after}.")
     return sentences

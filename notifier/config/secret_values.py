@@ -1,4 +1,4 @@
-"""What a secret must look like where it stands: API key, signing key, header's value. No sentence holds the secret."""
+"""What a secret must look like where it stands: API key, signing key, header's value, proxy. No sentence holds it."""
 
 import re
 from typing import Any, Final
@@ -8,10 +8,12 @@ from notifier.config.keys import WAYS, refuse_placeholder
 from notifier.config.values import Reading
 from notifier.delivery.signature import check_secret
 from notifier.intake.text import printable
+from notifier.proxies import parse_proxy
 from notifier.settings import Secret
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}", re.ASCII)
 _OURS: Final = re.compile(r"(?i)host|content-.*|transfer-encoding|connection|webhook-.*")
+_CONNECTION: Final = re.compile(r"(?i)expect|keep-alive|proxy-.*|t(e|railer)|upgrade")
 #: Characters of a header's value at most.
 _LONGEST: Final = 8_192
 
@@ -64,6 +66,15 @@ class HeaderValue(_SecretReading):
             )
 
 
+class ProxyUrl(_SecretReading):
+    """It may hold a password, so the whole of it is a secret."""
+
+    accepts = f"http://host:port or http://user:password@host:port, as {WAYS}"
+
+    def judge(self, text: str) -> None:
+        parse_proxy(text)
+
+
 def check_headers(value: Any) -> Any:
     """The names of custom headers; `ValueError` that lists each one that may not be sent."""
     if value is BROKEN or not isinstance(value, dict):
@@ -87,4 +98,6 @@ def _wrong_name(name: str) -> str:
         return f"{shown} is not the name of a header: letters, digits and - only."
     if _OURS.fullmatch(name):
         return f"{shown} is set by notifier itself. Take it out."
+    if _CONNECTION.fullmatch(name):
+        return f"{shown} speaks of the connection, not of the message. Take it out."
     return ""

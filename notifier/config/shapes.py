@@ -11,8 +11,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from notifier.config.secret_values import ApiKey, HeaderValue, SigningKey, check_headers
-from notifier.config.targets import AllowEntry, BaseUrl, EndpointUrl, Store
+from notifier.config.secret_values import ApiKey, HeaderValue, ProxyUrl, SigningKey, check_headers
+from notifier.config.targets import AllowEntry, BaseUrl, EndpointUrl, Listen, Store
 from notifier.config.values import (
     Duration,
     DurationOrOff,
@@ -27,10 +27,11 @@ from notifier.config.values import (
     Retry,
     Text,
     Whole,
+    WrittenPath,
 )
 from notifier.model import Format
 from notifier.providers.registry import KINDS
-from notifier.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret
+from notifier.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret, Settings
 
 _FORMAT: Final = OneOf(lambda: dict.fromkeys(Format), noun="a format")
 
@@ -117,6 +118,29 @@ class ProviderShape(_Section):
         "request_timeout",
         "Total time for one request, its answer included. One that the API holds has 30 s more.",
     )
+    proxy: Annotated[Secret | None, ProxyUrl()] = Field(
+        default=None,
+        description="Requests go through this proxy. A secret, for a password may stand in it. "
+        "The environment's proxies are ignored.",
+    )
+
+
+class TlsShape(_Section):
+    """`tls:` of an endpoint whose `url` is https. PEM files, relative paths start at the configuration file.
+
+    They are read again when they change, without a reload; until they fit together the last ones that did go on.
+    """
+
+    cert: Annotated[str | None, WrittenPath("the path of a file in PEM form")] = Field(
+        default=None,
+        description="The certificate that we show (mutual TLS), with those between it and its root behind it.",
+    )
+    key: Annotated[str | None, WrittenPath("the path of a file in PEM form")] = Field(
+        default=None, description="Its private key, without a password. May be the same file."
+    )
+    ca: Annotated[str | None, WrittenPath("the path of a file in PEM form")] = Field(
+        default=None, description="Who may vouch for the server, in place of those that the system trusts."
+    )
 
 
 class EndpointShape(_Section):
@@ -134,8 +158,10 @@ class EndpointShape(_Section):
         "format",
         "How bodies are written: as Standard Webhooks or as CloudEvents 1.0. What is owed already keeps its form.",
     )
-    concurrency: Annotated[int, Whole(1, 1024)] = _key(
-        EndpointSettings, "concurrency", "Callbacks at one time, at most."
+    concurrency: Annotated[int, Whole(1, 256)] = _key(
+        EndpointSettings,
+        "concurrency",
+        "Callbacks at one time, at most. No endpoint has more than half of what is free for all, 512 slots.",
     )
     rate: Annotated[float | None, Rate()] = _key(
         EndpointSettings, "rate", "Callbacks in a time, at most. A burst is one second's worth. By default no limit."
@@ -154,6 +180,12 @@ class EndpointShape(_Section):
         EndpointSettings,
         "refresh_after",
         "A result that was seen longer ago than this is read again before an attempt, because its URLs run out.",
+    )
+    tls: TlsShape | None = Field(default=None, description="A certificate of ours, or a CA of yours.")
+    proxy: Annotated[Secret | None, ProxyUrl()] = Field(
+        default=None,
+        description="Callbacks go through this proxy. A secret, for a password may stand in it. "
+        "The environment's proxies are ignored.",
     )
 
 
@@ -191,6 +223,16 @@ class DropShape(_Section):
     )
 
 
+class ApiShape(_Section):
+    """`api:` is the door for the commands that a running daemon carries out, such as `notifier redeliver`."""
+
+    listen: Annotated[str | None, Listen()] = Field(
+        default=None,
+        description="A unix socket; who may open its file may command. A relative path starts at the configuration "
+        "file. By default `api.sock` in systemd's runtime directory (`/run/notifier`), or else beside the store.",
+    )
+
+
 class ConfigShape(_Section):
     """`store`, `providers` and one of `endpoints` and `callbacks` must be there."""
 
@@ -206,8 +248,18 @@ class ConfigShape(_Section):
     callbacks: CallbacksShape | None = Field(
         default=None, description="For watches that bring a callback_url of their own."
     )
+    operator: Annotated[str | None, Text("the name of an endpoint")] = Field(
+        default=None,
+        description="The endpoint that is told when another one fails, is disabled or is well again.",
+    )
     watches: Any = Field(default=None, description="A list of watches, written here.")
     watch_files: Annotated[
         list[Annotated[str, FilePath("the path of watch files; * and ? are wildcards")]], BeforeValidator(_empty_list)
     ] = Field(default=[], description="Files with more watches, read again when they change. Wildcards are allowed.")
     drop: DropShape | None = Field(default=None, description="A directory where other programs drop watches.")
+    api: ApiShape | None = Field(default=None, description="Where commands reach the daemon.")
+    retention: Annotated[timedelta, Duration("1h", "3650d")] = _key(
+        Settings,
+        "retention",
+        "How long what is finished is kept: callbacks with their attempts, then watches. See operations-store.md.",
+    )

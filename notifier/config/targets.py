@@ -1,8 +1,9 @@
 """Values of the configuration that point somewhere: store, base URL, endpoint URL, what callbacks may reach."""
 
+import re
 from typing import Any, Final
 
-from notifier.config.values import Reading, asked, check_path, shown, text_of
+from notifier.config.values import FilePath, Reading, asked, check_path, shown, text_of
 from notifier.delivery.addresses import is_metadata, literal_address, normalise_url, parse_allow
 
 
@@ -30,8 +31,28 @@ class Store(Reading):
         return path
 
 
+class Listen(FilePath):
+    """Where commands reach the daemon; `read` gives the path as written."""
+
+    _NETWORK: Final = re.compile(r"\d+|.*:\d*|\w+://.*", re.ASCII)
+
+    def __init__(self) -> None:
+        super().__init__("the path of a unix socket, e.g. /run/notifier/api.sock")
+
+    def read(self, value: Any) -> str:
+        if self._NETWORK.fullmatch(str(value)):
+            raise ValueError(f"{shown(value)} is no path, and no network is listened on yet. Write {self.accepts}.")
+        path = super().read(value)
+        if path.endswith("/"):
+            raise ValueError(f"{shown(value)} is a directory. Write {self.accepts}.")
+        return path
+
+
 class EndpointUrl(Reading):
-    """Where callbacks go, in its one form. Local addresses are fine here: the operator wrote them."""
+    """Where callbacks go, in its one form. Local addresses are fine here: the operator wrote them.
+
+    A metadata address is refused here too, not only where the socket opens: behind a proxy we open none to it.
+    """
 
     accepts = "a URL that begins with http:// or https://"
     example = "url: https://app.example.com/hooks"

@@ -260,6 +260,14 @@ class FilePath(Text):
         return str(text)
 
 
+class WrittenPath(FilePath):
+    """A path that a later fault may speak of: it still knows whether it came out of the environment."""
+
+    def read(self, value: Any) -> str:
+        super().read(value)
+        return str(value) if not isinstance(value, Expanded) else value
+
+
 class EventTypes(Reading):
     """A list of event types; none at all would be an endpoint that is never told anything."""
 

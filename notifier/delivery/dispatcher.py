@@ -3,12 +3,15 @@
 One loop takes turns with the store: each turn hands in the attempts that finished since the last one and claims as many
 as there are free slots, in one transaction (`DeliveryStore.exchange`). Posts run beside it, a task each. So one commit
 serves many attempts, a claim is never made without a slot, and what finished is written before anything is claimed.
+How slots are shared, so that an endpoint that hangs costs only itself, `delivery.shares` says.
 
-While the store cannot write, finished attempts wait here (no more than were in flight) and nothing is claimed.
+While the store cannot write, finished attempts wait here (no more than were in flight) and nothing is claimed. Where
+the wall clock was set, what waits follows it before anything is handed in or claimed.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -19,10 +22,12 @@ from anyio.abc import TaskGroup, TaskStatus
 from notifier import telemetry
 from notifier.bell import Bell
 from notifier.budget import TokenBucket
-from notifier.clock import Clock
-from notifier.delivery import schedule
+from notifier.clock import JumpClock
+from notifier.delivery import schedule, shares
 from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.keeper import Keeper
 from notifier.delivery.verdict import judge
+from notifier.delivery.waits import Waits
 from notifier.errors import StoreUnavailable
 from notifier.health import Health, Pulse
 from notifier.ids import Lane, WorkerId
@@ -32,14 +37,14 @@ from notifier.store.base import DeliveryStore, Freshness, Slots
 
 _log = structlog.get_logger()
 
-#: Attempts in flight over all endpoints.
-IN_FLIGHT: Final = 512
 #: A lease outlives the attempt it is for by this, so that no second worker sends beside the first.
 LEASE_MARGIN: Final = timedelta(seconds=15)
 #: An attempt waits no longer for its result to be read again.
 HOLD: Final = timedelta(seconds=10)
 #: The loop looks again after this, whatever the clock was set to meanwhile.
 LONGEST_WAIT: Final = 5.0
+#: Seconds past the moment at which a lane turns slow.
+_GRAIN: Final = 0.01
 
 
 class Posts(Protocol):
@@ -66,8 +71,9 @@ class Dispatcher:
         sender: Posts,
         endpoints: Endpoints,
         *,
+        keeper: Keeper,
         owner: WorkerId,
-        clock: Clock,
+        clock: JumpClock,
         chance: Callable[[], float],
         bell: Bell,
         health: Health,
@@ -77,6 +83,7 @@ class Dispatcher:
         self._store = store
         self._sender = sender
         self._endpoints = endpoints
+        self._keeper = keeper
         self._owner = owner
         self._clock = clock
         self._chance = chance
@@ -84,6 +91,7 @@ class Dispatcher:
         self._health = health
         self._pulse = pulse
         self._refresher = refresher
+        self._waits = Waits(store, clock, pulse)
         self._finished: list[AttemptResult] = []
         self._in_flight: Counter[Lane] = Counter()
         #: Claims whose attempt no task has taken up yet: there is one on its way for each.
@@ -91,6 +99,7 @@ class Dispatcher:
         #: Tasks without an attempt.
         self._resting: list[anyio.Event] = []
         self._buckets: dict[Lane, TokenBucket] = {}
+        self._paces = shares.Paces()
         self._taking = True
         self._idle = anyio.Event()
 
@@ -98,6 +107,7 @@ class Dispatcher:
     def apply(self, endpoints: Endpoints) -> None:
         """Use these from the next attempt on."""
         self._endpoints = endpoints
+        self._keeper.apply(endpoints)
         self._bell.ring()
 
     def stop_taking(self) -> None:
@@ -111,8 +121,10 @@ class Dispatcher:
     async def hand_back(self) -> None:
         """The last write: what finished is recorded, what is still open is interrupted and due at once."""
         now = self._clock.now()
-        await self._store.exchange(self._owner, self._finished, _none(), now=now)
+        announce = self._keeper.announcing(now)
+        exchange = await self._store.exchange(self._owner, self._finished, _none(), now=now, announce=announce)
         self._finished = []
+        self._keeper.tell(exchange.changed)
         await self._free(lapsed_only=False)
 
     async def free_lapsed(self) -> int:
@@ -129,6 +141,7 @@ class Dispatcher:
     # ---- the loop ----
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. Started once the attempts that the last run left open are interrupted."""
+        await self._keeper.begin()
         await self._free(lapsed_only=False)
         async with anyio.create_task_group() as posts:
             task_status.started()
@@ -138,10 +151,14 @@ class Dispatcher:
 
     async def _turn(self, posts: TaskGroup) -> float:
         """One exchange with the store; seconds until the next turn is due without a bell."""
+        self._follow_clock()
         now = self._clock.now()
         results, self._finished = self._finished, []
         try:
-            exchange = await self._store.exchange(self._owner, results, self._slots(), now=now)
+            await self._waits.keep()
+            exchange = await self._store.exchange(
+                self._owner, results, self._slots(), now=now, announce=self._keeper.announcing(now)
+            )
         except StoreUnavailable as error:
             self._finished = results + self._finished
             self._health.store_failed(error)
@@ -149,7 +166,8 @@ class Dispatcher:
                 self._idle.set()  # nobody stays for a store that cannot write: what finished is made again
             await self._health.wait_for_store(LONGEST_WAIT)
             return 0
-        for claim in exchange.claims:
+        self._keeper.tell(exchange.changed)
+        for claim in sorted(exchange.claims, key=lambda claim: self._paces.poor(claim.lane)):
             self._begin(posts, claim)
         if exchange.stale and self._refresher is not None:
             self._refresher.take(exchange.stale)
@@ -158,11 +176,20 @@ class Dispatcher:
             self._idle.set()
         return self._wait(exchange.next_due, now)
 
+    def _follow_clock(self) -> None:
+        """Outcomes from before the clock was set were reckoned by the old time."""
+        if by := self._waits.jumped():
+            self._finished = [
+                replace(result, due_at=result.due_at + by) if result.due_at else result for result in self._finished
+            ]
+
     def _wait(self, next_due: datetime | None, now: datetime) -> float:
         waits = [LONGEST_WAIT]
         if next_due is not None:
             waits.append(max(0.0, (next_due - now).total_seconds()))
         monotonic = self._clock.monotonic()
+        if (patience := self._paces.wait(monotonic)) is not None:
+            waits.append(patience + _GRAIN)  # a lane that turns slow leaves its pool to the others
         waits += [wait for bucket in self._buckets.values() if (wait := bucket.wait(monotonic)) > 0]
         return min(waits)
 
@@ -176,12 +203,17 @@ class Dispatcher:
         busy = {lane: self._endpoints.plain(lane) for lane in self._in_flight if lane not in lanes}
         policies = lanes | busy
         each = self._endpoints.plain(Lane(""))
+        pool_of = self._pool_of(lanes)
         return Slots(
-            total=IN_FLIGHT - self._in_flight.total(),
+            total=shares.IN_FLIGHT - self._in_flight.total(),
             free={lane: self._room(lane, policy) for lane, policy in policies.items()},
             each=each.concurrency,
             lease={lane: policy.timeout + LEASE_MARGIN for lane, policy in lanes.items()},
             lease_each=each.timeout + LEASE_MARGIN,
+            held=dict(self._in_flight),
+            pool_of=pool_of,
+            pools=shares.left_in_pools(held := self._held(pool_of)),
+            firsts=shares.firsts_in_pools(held),
             freshness=self._freshness(lanes, each),
         )
 
@@ -194,6 +226,17 @@ class Dispatcher:
             after={lane: policy.refresh_after for lane, policy in lanes.items()},
             each=each.refresh_after,
         )
+
+    def _pool_of(self, named: Iterable[Lane]) -> dict[Lane, str]:
+        slow = self._paces.slow(self._clock.monotonic())
+        return dict.fromkeys(named, shares.NAMED) | dict.fromkeys(slow, shares.SLOW)
+
+    def _held(self, pool_of: Mapping[Lane, str]) -> Counter[str]:
+        """Slots in use, by pool."""
+        held: Counter[str] = Counter()
+        for lane, count in self._in_flight.items():
+            held[pool_of.get(lane, shares.ORIGINS)] += count
+        return held
 
     def _room(self, lane: Lane, policy: EndpointSettings) -> int:
         room = policy.concurrency - self._in_flight[lane]
@@ -211,6 +254,7 @@ class Dispatcher:
     # ---- one attempt ----
     def _begin(self, posts: TaskGroup, claim: Claim) -> None:
         self._in_flight[claim.lane] += 1
+        self._paces.begin(claim.lane, (claim.message_id, claim.number), self._clock.monotonic())
         if bucket := self._buckets.get(claim.lane):
             bucket.take(self._clock.monotonic())
         self._begun.append((claim, self._endpoints.policy(claim.endpoint)))
@@ -235,6 +279,7 @@ class Dispatcher:
         else:
             answer = await self._sender.post(claim, policy, now=self._clock.now())
             took = timedelta(seconds=self._clock.monotonic() - began)
+            self._follow_clock()
             result = schedule.settle(
                 claim,
                 answer,
@@ -246,6 +291,8 @@ class Dispatcher:
             )
             _tell(claim, result, len(policy.retry))
         self._finished.append(result)
+        delivered = result.verdict is Verdict.DELIVERED
+        self._paces.end(claim.lane, (claim.message_id, claim.number), self._clock.monotonic(), delivered=delivered)
         self._in_flight[claim.lane] -= 1
         if not self._in_flight[claim.lane]:
             del self._in_flight[claim.lane]
@@ -292,6 +339,13 @@ def _unmade(claim: Claim) -> AttemptResult:
     )
 
 
+def _about(claim: Claim) -> dict[str, str]:
+    """The generation it is about; a message to the operator is about none."""
+    if not claim.watch_id:
+        return {}
+    return {"generation": claim.generation, "provider": claim.provider, "watch": claim.watch_id}
+
+
 def _tell(claim: Claim, result: AttemptResult, steps: int) -> None:
     """The wide line: why did this not arrive?"""
     delivered = result.verdict is Verdict.DELIVERED
@@ -300,11 +354,10 @@ def _tell(claim: Claim, result: AttemptResult, steps: int) -> None:
         telemetry.DELIVERY_ATTEMPTED,
         message=claim.message_id,
         type=claim.type,
-        generation=claim.generation,
-        provider=claim.provider,
-        watch=claim.watch_id,
+        **_about(claim),
         endpoint=claim.lane,
         attempt=claim.number,
+        trigger=claim.trigger.value,
         step=result.failures if not delivered else claim.failures + 1,
         of=steps,
         verdict=result.verdict.value,

@@ -25,8 +25,16 @@ _NO_CALLBACKS: Final = "a policy is derived only where callbacks are configured"
 class Endpoints:
     """Every endpoint of one configuration. A reload makes a new one."""
 
-    def __init__(self, endpoints: Mapping[str, EndpointSettings], callbacks: CallbackSettings | None) -> None:
+    def __init__(
+        self,
+        endpoints: Mapping[str, EndpointSettings],
+        callbacks: CallbackSettings | None,
+        *,
+        operator: str | None = None,
+    ) -> None:
         self._configured = dict(endpoints)
+        #: The one that is told how the others stand; None where nobody is.
+        self.operator = None if operator is None else self._configured[operator]
         self._callbacks = callbacks
         self.allow: Allow = parse_allow(() if callbacks is None else callbacks.allow)
         self._key = lru_cache(maxsize=_KEPT)(self._derive_key)

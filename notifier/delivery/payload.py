@@ -18,7 +18,8 @@ from typing import Any, Final
 import orjson
 
 from notifier.clock import iso
-from notifier.ids import EndpointIdentity, MessageId, message_id
+from notifier.delivery.standing import parked_reason
+from notifier.ids import EndpointIdentity, Lane, MessageId, message_id
 from notifier.model import Book, DeliveryStatus, Format, Kind, Owed, SeenGeneration, Watch
 
 CONTENT_TYPES: Final[Mapping[Format, str]] = {
@@ -46,7 +47,7 @@ def owe(
 ) -> Owed:
     """The message that `watch` is owed because of `kind`; `reason` says why a watch expired without a look."""
     type_ = event_type(kind, seen)
-    status, why = _standing(watch.endpoint, type_, book)
+    status, why = _standing(watch, type_, book)
     format_ = _format(watch.endpoint, book)
     message = message_id(
         provider=watch.provider,
@@ -56,7 +57,16 @@ def owe(
         kind=kind,
         round_=watch.round,
     )
-    content = _content(type_, watch, seen, reason)
+    body = written(
+        format_,
+        message,
+        type_,
+        _iso(now),
+        _content(type_, watch, seen, reason),
+        source=f"notifier/{watch.provider}",
+        subject=watch.generation,
+        schema=schema_of(type_),
+    )
     return Owed(
         message_id=message,
         watch_id=watch.id,
@@ -65,15 +75,21 @@ def owe(
         kind=kind,
         type=type_,
         content_type=CONTENT_TYPES[format_],
-        body=_body(format_, message, type_, watch, _iso(now), content),
+        body=body,
         status=status,
         reason=why,
+        resumes=status is DeliveryStatus.PARKED and watch.lane not in book.disabled,
         wait=book.first_wait.get(watch.endpoint, _NO_WAIT),
     )
 
 
-def parked_because(endpoint: str, book: Book) -> str | None:
-    """Why what is owed to this endpoint is kept back; None where it may go out."""
+def parked_because(endpoint: EndpointIdentity, lane: Lane, book: Book) -> str | None:
+    """Why what is owed to this endpoint is kept back; None where it may go out.
+
+    That its lane is disabled counts before anything else: what is kept back for that does not go on by itself.
+    """
+    if (why := book.disabled.get(lane)) is not None:
+        return parked_reason(lane, why)
     if "://" in endpoint:
         return None if book.callbacks else "the configuration has no callbacks: section"
     return None if endpoint in book.events else f"endpoint {endpoint} is not in the configuration"
@@ -96,9 +112,38 @@ def event_type(kind: Kind, seen: SeenGeneration) -> str:
             return f"generation.{seen.state}"
 
 
-def _standing(endpoint: EndpointIdentity, type_: str, book: Book) -> tuple[DeliveryStatus, str]:
+def written(
+    format_: Format,
+    message: MessageId,
+    type_: str,
+    time: str,
+    content: Mapping[str, Any],
+    *,
+    source: str,
+    subject: str,
+    schema: str | None = None,
+) -> bytes:
+    """The body of any message. `source`, `subject` and `schema` (the URI of `content`'s) are for CloudEvents alone."""
+    if format_ is Format.STANDARD:
+        return orjson.dumps({"type": type_, "timestamp": time, "data": content})
+    attributes = {
+        "specversion": "1.0",
+        "id": message,
+        "source": source,
+        "type": type_,
+        "time": time,
+        "subject": subject,
+        "datacontenttype": "application/json",
+    }
+    if schema is not None:
+        attributes["dataschema"] = schema
+    return orjson.dumps(attributes | {"data": content})
+
+
+def _standing(watch: Watch, type_: str, book: Book) -> tuple[DeliveryStatus, str]:
     """Whether the message may leave, and if not, why."""
-    if reason := parked_because(endpoint, book):
+    endpoint = watch.endpoint
+    if reason := parked_because(endpoint, watch.lane, book):
         return DeliveryStatus.PARKED, reason
     wanted = book.events.get(endpoint)
     if wanted is None or type_ in wanted:
@@ -108,26 +153,6 @@ def _standing(endpoint: EndpointIdentity, type_: str, book: Book) -> tuple[Deliv
 
 def _format(endpoint: EndpointIdentity, book: Book) -> Format:
     return book.callback_format if "://" in endpoint else book.formats.get(endpoint, Format.STANDARD)
-
-
-def _body(
-    format_: Format, message: MessageId, type_: str, watch: Watch, time: str, content: Mapping[str, Any]
-) -> bytes:
-    if format_ is Format.STANDARD:
-        return orjson.dumps({"type": type_, "timestamp": time, "data": content})
-    return orjson.dumps(
-        {
-            "specversion": "1.0",
-            "id": message,
-            "source": f"notifier/{watch.provider}",
-            "type": type_,
-            "time": time,
-            "subject": watch.generation,
-            "datacontenttype": "application/json",
-            "dataschema": schema_of(type_),
-            "data": content,
-        }
-    )
 
 
 def _content(type_: str, watch: Watch, seen: SeenGeneration, reason: str | None) -> dict[str, Any]:

@@ -35,6 +35,7 @@ _USER_AGENT: Final = f"notifier/{__version__}"
 #: The first row that fits counts.
 _VERDICTS: Final = (
     (AddressRefused, Verdict.ADDRESS_REFUSED),
+    (httpx.ProxyError, Verdict.PROXY_REFUSED),
     (NameNotResolved, Verdict.DNS_FAILED),
     (TlsFailed, Verdict.TLS_FAILED),
     (httpx.TimeoutException, Verdict.TIMED_OUT),
@@ -98,7 +99,7 @@ def build(claim: Claim, policy: EndpointSettings, *, now: datetime) -> httpx.Req
         url,
         headers=httpx.Headers(list(lines.items())),
         stream=httpx.ByteStream(claim.body),
-        extensions={"url": policy.url},
+        extensions={"url": policy.url, "tls": policy.tls, "proxy": policy.proxy},
     )
     request.read()
     return request

@@ -115,9 +115,13 @@ def show_path(path: Path) -> str:
 
 # ---- bytes --------------------------------------------------------------------------------------------------------
 def decode(data: bytes) -> str:
-    """UTF-8 text without its byte order mark; `TextError` with the line of the first byte that is not UTF-8."""
+    """UTF-8 text without its byte order mark; `TextError` with the line of the first byte that is no text."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")):
         raise TextError([Fault(message="The file is UTF-16 or UTF-32. Save it as UTF-8.", line=1)])
+    nul = data.find(b"\0")
+    if nul >= 0:
+        line = data.count(b"\n", 0, nul) + 1
+        raise TextError([Fault(message="The file holds NUL bytes, as UTF-16 does. Save it as UTF-8.", line=line)])
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

@@ -5,6 +5,7 @@ After the commit, and only then, the poller is told of what is watched now and t
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 
 import anyio
 import structlog
@@ -14,6 +15,7 @@ from notifier.bell import Bell
 from notifier.clock import Clock
 from notifier.errors import StoreUnavailable
 from notifier.health import Health
+from notifier.ids import WatchId
 from notifier.model import Book, OpenGeneration, Outcome, Registration, WatchRequest
 from notifier.store.base import WatchStore
 
@@ -39,6 +41,12 @@ class Registrar:
         self._welcome = welcome
         self._deliveries = deliveries
         self._health = health
+        self._declared: set[WatchId] = set()
+
+    @property
+    def declared(self) -> AbstractSet[WatchId]:
+        """What the operator's own files hold, or held in this run: retention leaves these identities."""
+        return self._declared
 
     async def register(
         self, requests: Sequence[WatchRequest], *, source: str, keep_first: bool = False
@@ -47,10 +55,13 @@ class Registrar:
 
         `InvalidWatch` lists every conflict; after `StoreUnavailable` try again later.
 
-        With `keep_first` (the operator's own files) a watch that is open with other content stays, and is logged.
+        With `keep_first` (the operator's own files) a watch that is open with other content stays, and is logged; what
+        they declare is remembered for as long as this run lasts.
         """
         with anyio.CancelScope(shield=True):  # what is committed is told to the poller, whoever gave up waiting for it
             answers = await self._add(requests, keep_first=keep_first)
+        if keep_first:
+            self._declared.update(answer.watch_id for answer in answers)
         for answer in answers:
             if answer.open is not None and answer.outcome is not Outcome.EXISTING:
                 self._welcome(answer.open)

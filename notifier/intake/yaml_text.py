@@ -3,6 +3,8 @@
 Refused: anchors and aliases (so no bomb can be written), tags, duplicate and non-string keys, several documents,
 infinity and NaN, dates, and numbers that YAML 1.1, YAML 1.2 and a person read in three ways (`0123`, `12:30`, `1_000`,
 `1e5`). Reading goes on after a fault that leaves the rest readable, so that a person sees every fault at once.
+Directives are bounded before anything is parsed: the parser compares each %TAG with all before it, and 16 MiB of them
+would hold the interpreter for half an hour.
 
 It reads events, never PyYAML's composer: that one recurses in C, builds everything before the first check, and cannot
 stop early. `yes`, `no`, `on` and `off` are booleans, as operators are used to from YAML 1.1.
@@ -43,10 +45,13 @@ _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9
 _DOUBTFUL: Final = re.compile(
     r"[-+]?0[0-9_]+|[-+]?0b[01_]+|[-+]?0o[0-7]+|[-+]?0x[0-9a-fA-F_]+"
     r"|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?"
-    r"|[-+]?[0-9][0-9_]*\.?[0-9_]*(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?"  # `\.?[0-9_]*` would try every way to share the digits out
 )
 
-
+#: Where a directive may stand: at the beginning of a line, by all line ends that the parser knows.
+_DIRECTIVE: Final = re.compile("(?:\\A|[\n\r\x85\u2028\u2029])%")
+#: Lines like that, at most.
+_DIRECTIVES: Final = 16
 #: Values that a list or mapping counts for: with its lines it takes as much memory.
 _COLLECTION: Final = 3
 #: Keys that are kept once for all mappings, at most.
@@ -117,6 +122,7 @@ class _Reading:
         self._keys: dict[str, str] = {}
 
     def read(self, text: str) -> Document:
+        _bound_directives(text)
         try:
             self._events(yaml.CSafeLoader(text))
         except _Stop:
@@ -251,6 +257,14 @@ class _Reading:
         self.faults.append(Fault(message=message, path=show_path(path), line=line))
         if len(self.faults) >= MAX_FAULTS:
             raise _Stop
+
+
+def _bound_directives(text: str) -> None:
+    """`TextError` where there are more than anybody writes."""
+    for count, found in enumerate(_DIRECTIVE.finditer(text)):
+        if count == _DIRECTIVES:
+            message = f"More than {_DIRECTIVES} lines begin with %, as directives do; take them out."
+            raise TextError([Fault(message=message, line=text.count("\n", 0, found.end()) + 1)])
 
 
 def _syntax(error: yaml.YAMLError, text: str) -> Fault:

@@ -11,6 +11,7 @@ the keys were taken at, not with the time their reply arrived. Other periods kee
 
 from collections import deque
 from heapq import heappop, heappush
+from itertools import islice
 from math import floor
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -55,7 +56,8 @@ class Agenda(Generic[K]):
 
     def add(self, entry: K, at: float, now: float) -> None:
         """Look at `entry` next at `at`; one that is there already is moved."""
-        bucket = self._bucket(self._number(at, now))
+        number = self._number(at, now)
+        bucket = self._buckets.get(number) or self._bucket(number)
         before = entry.bucket
         if before is bucket:
             return
@@ -91,10 +93,15 @@ class Agenda(Generic[K]):
         self._order.sort()  # a sorted list is a heap too
         for number in self._order:
             bucket = self._buckets[number]
-            found += [entry for entry in bucket.places if entry.bucket is bucket]  # type: ignore[misc]  # as in _draw
+            live = (entry for entry in bucket.places if entry.bucket is bucket)
+            found += islice(live, limit - len(found))  # type: ignore[arg-type]  # as in _draw
             if len(found) >= limit:
                 break
-        return found[:limit]
+        return found
+
+    def due(self, entry: K) -> float | None:
+        """When it falls due; None where it is not there."""
+        return None if entry.bucket is None else entry.bucket.number * self._width
 
     def earliest(self) -> float | None:
         """When the next entry falls due; None where there is none."""
@@ -107,10 +114,8 @@ class Agenda(Generic[K]):
         return max(floor(at / self._width + 0.5), floor(now / self._width) + 1)
 
     def _bucket(self, number: int) -> Bucket:
-        bucket = self._buckets.get(number)
-        if bucket is None:
-            bucket = self._buckets[number] = Bucket(number)
-            heappush(self._order, number)
+        bucket = self._buckets[number] = Bucket(number)
+        heappush(self._order, number)
         return bucket
 
     def _first(self) -> Bucket | None:

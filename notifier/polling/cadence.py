@@ -2,14 +2,16 @@
 
 A `Curve` belongs to one kind of generation (provider, model, target). It keeps, for each step of age, how many reached
 the target there and how long others were watched there without: events over exposure is the hazard rate, the chance of
-getting there in the next second. Counting exposure is what lets generations that are still open count too, and it is why
-a change of regime is followed within some tens of completions: only those that get to an age say anything about it.
-Both fade with every completion, to 1/e after `MEMORY` of them. Before anything is learned, and at ages that nobody
-reaches, a prior stands: 11 s to 9 min, mostly 1 to 3 min.
+getting there in the next second. Exposure is what lets generations that are still open count too. Both fade with every
+completion, to 1/e after `MEMORY` of them. Before anything is learned, and at ages that nobody reaches, a prior stands:
+11 s to 9 min, mostly 1 to 3 min.
+
+A change of regime is noticed where completions come that nobody expected, or fail to come (two cumulative sums of
+log-likelihood). Then nearly all that was known is dropped, and the new regime is learned in some tens of completions.
 
 The classic optimum for inspections puts looks with a density proportional to the square root of the hazard. `Curve`
-sums that root up over age (`effort`); looks that lie one `stride` of effort apart are optimal, whatever the stride. What
-the stride is, the budget says (`pace`).
+sums that root up over age (`effort`); looks that lie one `stride` of effort apart are optimal, whatever the stride.
+What the stride is, the budget says (`pace`).
 
 Steps of age are a tenth wide (in logarithm). What is known of one is shared with its neighbours, for a few hundred
 completions do not fill them smoothly.
@@ -47,8 +49,10 @@ _FORM: Final = 1
 #: A change of regime makes completions so many times more, or less, frequent than expected.
 _CHANGE: Final = 3.0
 _LOG_CHANGE: Final = log(_CHANGE)
-#: Of it, as a logarithm of likelihoods: about nine completions that nobody expected, or twice as many that fail to come.
+#: Of it, as a logarithm of likelihoods: nine completions that nobody expected, or twice as many that fail to come.
 _EVIDENCE: Final = 10.0
+#: Of hazard summed up: one in twenty is not there by then.
+_STUCK: Final = 3.0
 #: Part of a completion that is spread evenly over the time in which it may have happened.
 _EVEN: Final = 0.05
 
@@ -60,9 +64,8 @@ def _prior_hazard(age: float) -> float:
     return density / (erfc(z / sqrt(2)) / 2)
 
 
-_PRIOR_HAZARD: Final = [_prior_hazard(age + width / 2) for age, width in zip(EDGES, _WIDTHS, strict=False)] + [
-    _prior_hazard(EDGES[-1])
-]
+_MIDDLES: Final = [*((age + width / 2) for age, width in zip(EDGES, _WIDTHS, strict=False)), EDGES[-1]]
+_PRIOR_HAZARD: Final = [_prior_hazard(age) for age in _MIDDLES]
 _PRIOR_EXPOSURE: Final = [_PRIOR * width for width in [*_WIDTHS, _LAST_WIDTH]]
 _PRIOR_EVENTS: Final = [rate * long for rate, long in zip(_PRIOR_HAZARD, _PRIOR_EXPOSURE, strict=True)]
 
@@ -100,8 +103,14 @@ class Curve:
     # ---- learning ----
     def expose(self, since: float, until: float) -> None:
         """It was watched from age `since` to age `until` and was not there."""
-        self._expose(since, until, self._weight)
-        self._expected(since, until)
+        begin, end = bisect_right(EDGES, since) - 1, bisect_right(EDGES, until) - 1
+        begun, ended, weight = since - EDGES[begin], until - EDGES[end], self._weight
+        self._flow[begin] += weight
+        self._flow[end] -= weight
+        self._partial[begin] -= weight * begun
+        self._partial[end] += weight * ended
+        cumulative, hazard = self._cumulative, self.hazard
+        self._expect(cumulative[begin] + hazard[begin] * begun, cumulative[end] + hazard[end] * ended)
 
     def reached(self, since: float, until: float) -> bool:
         """It got there after age `since` (the last look without) and by age `until` (the look that showed it).
@@ -112,7 +121,7 @@ class Curve:
             weight = self._weight * share
             self._events[step] += weight
             self._expose(since, middle, weight)
-        self._expected(since, (since + until) / 2)
+        self._expect(self.cumulative(since), self.cumulative((since + until) / 2))
         self.learned += 1
         self._since_change += 1
         self._fade()
@@ -125,17 +134,25 @@ class Curve:
         self._partial[begin] -= weight * (since - EDGES[begin])
         self._partial[end] += weight * (until - EDGES[end])
 
-    def _expected(self, since: float, until: float) -> None:
-        """So many completions were to be expected; there may have been none."""
-        expected = self.cumulative(until) - self.cumulative(since)
-        self._faster = max(0.0, self._faster - (_CHANGE - 1) * expected)
-        self._slower += (1 - 1 / _CHANGE) * expected
+    def _expect(self, begun: float, ended: float) -> None:
+        """Its hazard, summed up, grew from one to the other: so many completions were to be expected, perhaps in vain.
+
+        A single generation that never gets there shows that it is stuck, and no more: what it says of the others ends
+        at `_STUCK`. While little is known nothing can be expected.
+        """
+        if self._since_change < ENOUGH:
+            return
+        self._faster = max(0.0, self._faster - (_CHANGE - 1) * (ended - begun))
+        if begun < _STUCK:
+            self._slower += (1 - 1 / _CHANGE) * (min(ended, _STUCK) - begun)
 
     def _surprised(self) -> bool:
         """After a completion: whether there are far more, or fewer, than what is known lets expect."""
+        if self._since_change < ENOUGH:
+            return False
         self._faster += _LOG_CHANGE
         self._slower = max(0.0, self._slower - _LOG_CHANGE)
-        if self._since_change < ENOUGH or max(self._faster, self._slower) < _EVIDENCE:
+        if max(self._faster, self._slower) < _EVIDENCE:
             return False
         self._take(*self._share(_SEED), self.learned)
         return True

@@ -5,6 +5,7 @@ is known of generations is the lookout's.
 """
 
 from collections.abc import Callable
+from math import ceil
 from typing import Final
 
 import structlog
@@ -29,6 +30,8 @@ ASIDE: Final = 0.2
 #: An unusable multi route is tried again after this many seconds.
 MULTI_RETRY: Final = 600.0
 _NEVER: Final = float("-inf")
+#: Weight of one request in what holds lately.
+_LATELY: Final = 0.2
 
 
 class Conduct:
@@ -52,6 +55,8 @@ class Conduct:
         self._patience = patience
         #: Requests under way that are answered at once, and those that wait.
         self._in_flight, self._held = 0, 0
+        #: Seconds that a request takes, lately.
+        self._took = 0.0
         #: When any ID was last held by a reply; None where none ever was.
         self.answered_at: float | None = None
         self._bucket, self._aside = TokenBucket(settings.rate), TokenBucket(settings.rate * ASIDE)
@@ -98,6 +103,11 @@ class Conduct:
         """IDs that can be looked at per second."""
         return self._allowance.rate * (self.batch if self.multi(now) else 1)
 
+    @property
+    def places_for_sweeps(self) -> int:
+        """Requests at a time that sweeps need to use up the budget, as long as they take lately."""
+        return ceil(self._allowance.rate * self._took)
+
     def idle(self, now: float) -> bool:
         """Whether the budget is not used up."""
         return self._bucket.full(now)
@@ -131,10 +141,12 @@ class Conduct:
         self._in_flight += not hold
         self._held += hold
 
-    def end(self, *, hold: bool = False) -> None:
-        """A request is over, whatever came of it."""
+    def end(self, *, took: float, hold: bool = False) -> None:
+        """A request is over after so many seconds, whatever came of it."""
         self._in_flight -= not hold
         self._held -= hold
+        if not hold:
+            self._took += (took - self._took) * _LATELY
 
     def welcome(self, now: float) -> None:
         """An ID was registered: a provider that knew none may know this one."""

@@ -54,7 +54,7 @@ class Met:
     def load(cls, dumped: Any) -> "Met":
         try:
             looks, done = map(float, dumped)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return cls()
         return cls(looks, done) if 0 <= done <= looks < 2 * MEMORY else cls()
 

@@ -2,8 +2,8 @@
 
 Documented is a hold for one ID. Whether a multi request returns when any of its IDs is there, only when all are, or
 ignores the wish, nobody says: `auto` finds out, and never trusts one observation. A provider that turns out not to hold
-(it answers at once, or its gateway cuts long requests off) is not asked to for ten minutes: otherwise every answer would
-be followed by the next hold at once, and the budget would go there.
+(it answers at once, or its gateway cuts long requests off) is not asked to for ten minutes: otherwise every answer
+would be followed by the next hold at once, and the budget would go there.
 
 A trial of a multi hold asks for IDs that are looked at beside it as usual, so that what it costs is one request.
 """

@@ -1,7 +1,7 @@
 """The requests of one provider that wait: which are under way, which begin now, which is let go for a better one.
 
-The decisions are `seats`' and `holding`'s; here they are kept together with what is under way. How a request is sent and
-what its answer means is the lookout's.
+The decisions are `seats`' and `holding`'s; here they are kept together with what is under way. How a request is sent
+and what its answer means is the lookout's.
 """
 
 from collections.abc import Callable, Sequence
@@ -71,18 +71,31 @@ class Holds:
         """Whether holds go before sweeps: all can be held, or many in one request."""
         return self._many(now) or len(self._roster) <= self._conduct.in_flight
 
-    def plan(self, now: float) -> None:
-        """Begin what is worth it and allowed now."""
+    def release(self, entry: Watched) -> None:
+        """Let go of the request that waits for this one, if there is one."""
+        for hold in self._under_way:
+            if not hold.trial and any(each is entry for each in hold.entries):
+                hold.scope.cancel()
+
+    def let_go(self) -> None:
+        """Of all of them."""
+        for hold in self._under_way:
+            hold.scope.cancel()
+
+    def plan(self, now: float, wall: float) -> None:
+        """Begin what is worth it and allowed now; `wall` is now in Unix seconds."""
         conduct, many = self._conduct, self._many(now)
         if not conduct.well() or not (many or conduct.holding.single(now)):
             return
         per_hold = conduct.batch if many else 1
-        seats = seats_for_holds(in_flight=conduct.in_flight, open_=len(self._roster), per_hold=per_hold)
+        seats = seats_for_holds(
+            in_flight=conduct.in_flight, open_=len(self._roster), per_hold=per_hold, sweeps=conduct.places_for_sweeps
+        )
         free = seats - len(self._under_way)
         room = min(free, conduct.room(now))
         if room <= 0 and (free > 0 or now < self._review_at):
             return
-        candidates = self._candidates(now, max(_SOME, (max(free, 0) + 1) * per_hold))
+        candidates = self._candidates(now, wall, max(_SOME, (max(free, 0) + 1) * per_hold))
         if many and room > 0:
             self._start_many(candidates, room, per_hold, now)
         elif room > 0:
@@ -90,7 +103,7 @@ class Holds:
         elif candidates:
             self._review_at = now + _REVIEW_EVERY
             self._review(candidates, per_hold, now)
-        self._renewed.clear()
+        self._renewed = {entry for entry in self._renewed if self._roster.here(entry)}
 
     def make_room(self, now: float) -> bool:
         """Something must be asked now: where every connection waits, the one for the least likely is let go."""
@@ -104,14 +117,16 @@ class Holds:
         """Whether one request holds many IDs."""
         return self._conduct.multi(now) and self._conduct.holding.any(now)
 
-    def _candidates(self, now: float, count: int) -> list[Watched]:
-        """What can be held, likeliest first."""
+    def _candidates(self, now: float, wall: float, count: int) -> list[Watched]:
+        """What can be held, likeliest first. Not what has its deadline meanwhile: a look comes then."""
         fresh = now - self._roster.pace.every
+        soon = wall + (self._conduct.holding.patience or 0.0)
         found = {
             id(entry): entry
             for entry in self._roster.soonest(count)
             if (entry.looked is None or entry.looked <= fresh or entry in self._renewed)
             and not entry.misses.count
+            and entry.deadline >= soon
             and not self._roster.unheard(entry)
         }
         return likeliest(found.values(), count, now)
@@ -155,6 +170,7 @@ class Holds:
         if not hold.trial:
             for entry in hold.entries:
                 self._roster.hold(entry)
+                self._renewed.discard(entry)
         self._under_way.append(hold)
         self._begin(hold)
 

@@ -1,56 +1,46 @@
-"""One provider's loop: takes what is due, asks, learns, and writes down what changed. Steps 3 to 8 of the path.
+"""One provider's loop: takes what is due, asks, and hands on what came back. Steps 3 to 6 of the path.
 
-A lookout has its own agenda, budget and troubles, so one provider's never slow another. No transaction is open while a
-request is under way, and an unchanged observation writes nothing. While the store cannot write nothing is asked, and
-what was seen waits in its task until it is written.
+A lookout has its own roster, budget and troubles, so one provider's never slow another. No transaction is open while a
+request is under way. While the store cannot write nothing is asked.
 
 With the metronome stopped nothing is looked at: a tick gives leave to look until a little after the next one is due.
 """
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final
 
 import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
-from notifier import telemetry
 from notifier.bell import Bell
 from notifier.clock import Clock
 from notifier.delivery.payload import parked_because
-from notifier.errors import BatchRejected, ProviderBusy, ProviderError, StoreUnavailable
+from notifier.errors import BatchRejected, ProviderBusy, ProviderError
 from notifier.health import Health, Pulse
-from notifier.ids import GenerationId
-from notifier.model import Book, Glimpse, Kind, Observation, OpenGeneration, Transition
+from notifier.ids import EndpointIdentity, GenerationId
+from notifier.model import Book, Glimpse, Observation, OpenGeneration
 from notifier.polling.conduct import Conduct
 from notifier.polling.glances import Glances
 from notifier.polling.holding import QUICK
 from notifier.polling.holds import Hold, Holds
-from notifier.polling.lags import Lags
 from notifier.polling.plan import plan
+from notifier.polling.recorder import Look, Recorder
+from notifier.polling.refusals import Refusals
 from notifier.polling.roster import Roster
-from notifier.polling.split import Lesson, Split
-from notifier.polling.watched import LookTimes, Watched, miss, overdue, see, unknown
+from notifier.polling.split import Split
+from notifier.polling.watched import LookTimes, Watched
 from notifier.providers.base import Ask, Codec, Reply
 from notifier.settings import ProviderSettings
-from notifier.store.base import Ending, PollStore, Recorded
+from notifier.store.base import PollStore
 
 _log = structlog.get_logger()
-T = TypeVar("T")
 
 #: Seconds a tick's leave lasts; ticks come every 0.25 s.
 LEAVE: Final = 1.0
 LONGEST_WAIT: Final = 5.0
-#: IDs that the multi route refuses and the single route holds, until the multi route counts as unusable.
-PROOF: Final = 2
-#: Words of states that are warned of, at most.
-MOST_WORDS: Final = 100
-#: Seconds between two saves of what was learned, and between two lines on how late we knew.
-SAVE_EVERY: Final = 60.0
-TELL_EVERY: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +79,7 @@ class Lookout:
     def __init__(self, settings: ProviderSettings, codec: Codec, around: Surroundings) -> None:
         self._around = around
         self._bell = Bell()
-        self._splits: deque[Split] = deque()
-        #: ID -> what the multi route said when it refused that one ID.
-        self._refused_alone: dict[GenerationId, str] = {}
-        #: Those of them that the single route holds.
-        self._held_alone: set[GenerationId] = set()
         self._leave_until = float("-inf")
-        self._warned_of: set[str] = set()
         self._codec = codec
         self._settings = settings
         self._roster = Roster(settings.sweep_every.total_seconds())
@@ -107,14 +91,22 @@ class Lookout:
             chance=around.chance,
             health=around.health,
         )
+        self._refusals = Refusals(self._roster, self._conduct, back=self._call)
+        self._recorder = Recorder(
+            settings,
+            self._roster,
+            self._conduct,
+            store=around.store,
+            clock=around.clock,
+            book=around.book,
+            deliveries=around.deliveries,
+            health=around.health,
+            forget=self._forget,
+        )
         self._holds = Holds(self._roster, self._conduct, begin=self._hold, fit=self._fit_hold)
         self._glances = Glances()
         self._looks: TaskGroup | None = None
         self._book: Book | None = None
-        self.lags = Lags()
-        #: Completions learned from since the last save.
-        self._unsaved = False
-        self._save_at = self._tell_at = around.clock.monotonic() + SAVE_EVERY
 
     # ---- for the poller ----
     @property
@@ -133,9 +125,10 @@ class Lookout:
         """A watch was registered: look as soon as that is worth a look."""
         now = self._around.clock.monotonic()
         if (entry := self._roster.get(open_.id)) is not None:
-            entry.join(open_)
-            self._roster.tell(entry, open_.lanes)
-            self._roster.aim(entry, open_.target)
+            if entry.held and entry.target is not open_.target:
+                self._holds.release(entry)  # it waits for what nobody wants first any more
+            self._roster.join(entry, open_, now=now, wall=self._around.clock.now().timestamp())
+            self._bell.ring()
             return
         self._roster.welcome(open_, now=now)
         self._conduct.welcome(now)
@@ -158,8 +151,9 @@ class Lookout:
 
     def apply(self, settings: ProviderSettings) -> None:
         """Use these from the next request on; a trouble of the old ones is forgotten."""
-        self._settings = settings
+        self._settings = self._recorder.settings = settings
         self._conduct.settle(settings)
+        self._holds.let_go()
         # Those that are asked about now, or stand in a split, come back by themselves.
         self._roster.settle(settings.sweep_every.total_seconds(), now=self._around.clock.monotonic())
         self._bell.ring()
@@ -174,7 +168,7 @@ class Lookout:
             while True:
                 self._around.pulse.beat()
                 self._send_due()
-                await self._keep()
+                await self._recorder.keep()
                 await self._bell.wait(self._pause())
 
     async def _load(self) -> None:
@@ -203,18 +197,19 @@ class Lookout:
         self._roster.budget(self._conduct.capacity(now), now, idle=self._conduct.idle(now))
         self._send_splits(now)
         self._send_glances(now)
+        wall = self._around.clock.now().timestamp()
         if self._holds.first(now):
-            self._holds.plan(now)
+            self._holds.plan(now, wall)
             self._send_sweeps(now)
         else:
             self._send_sweeps(now)
-            self._holds.plan(now)
+            self._holds.plan(now, wall)
 
     def _heed(self, book: Book, now: float) -> None:
         """Where nobody can be told it is looked rarely."""
         if book != self._book:
             self._book = book
-            self._roster.hear(lambda lane: parked_because(lane, book) is not None, now=now)
+            self._roster.hear(lambda lane: parked_because(EndpointIdentity(lane), lane, book) is not None, now=now)
 
     def _send_sweeps(self, now: float) -> None:
         conduct = self._conduct
@@ -266,10 +261,11 @@ class Lookout:
 
     def _send_splits(self, now: float) -> None:
         """Parts of refused batches, within their share of the rate."""
-        for split in list(self._splits):
-            while self._conduct.room(now) > 0 and self._conduct.room_aside(now) and (ids := split.next()):
-                self._conduct.begin(now, aside=True)
-                self._send(ids, now, multi=len(ids) > 1, part_of=split)
+        parts = self._refusals.parts()
+        while self._conduct.room(now) > 0 and self._conduct.room_aside(now) and (part := next(parts, None)):
+            split, ids = part
+            self._conduct.begin(now, aside=True)
+            self._send(ids, now, multi=len(ids) > 1, part_of=split)
 
     def _send_glances(self, now: float) -> None:
         """Requests of their own for those that found no seat."""
@@ -318,18 +314,22 @@ class Lookout:
             else:
                 await self._ask_and_wait(sent, sent.hold)
         finally:
-            self._conduct.end(hold=sent.hold is not None)
+            took = self._around.clock.monotonic() - sent.at
+            self._conduct.end(took=took, hold=sent.hold is not None)
             self._bell.ring()
 
     async def _ask(self, sent: _Sent) -> None:
         try:
             observations = await self._observe(sent)
         except BatchRejected as error:
-            self._refused_batch(sent, error)
+            if sent.guests:
+                self._refused_with_guests(sent, error)
+            else:
+                self._refusals.refused(sent.ask.ids, sent.split, error, sent_at=sent.at)
         except ProviderError as error:
             self._conduct.failed(error, sent_at=sent.at)
             self._glances.failed(sent.ask.ids)
-            self._put_back(sent)
+            self._refusals.unanswered(sent.ask.ids, sent.split)
         else:
             await self._learn(sent, observations)
 
@@ -351,17 +351,17 @@ class Lookout:
         if failure is not None:
             self._hold_failed(sent, failure, took)
         if not observations:
-            self._put_back(sent)
+            self._put_back(hold)
             return
         held = [seen for seen in observations if not seen.absent]
         reached = sum(seen.state is not None and seen.state.rank >= hold.target.rank for seen in held)
         self._conduct.held(took=took, reached=reached, asked=len(observations))
         if not held:  # whether they are unknown, a look without a wish will tell
-            self._put_back(sent)
+            self._put_back(hold)
             return
         self._conduct.answered(sent_at=sent.at, asked=len(observations), held=len(held), multi=False)
-        await self._take_in(sent, held, kept=took >= QUICK)
-        self._put_back_ids([seen.id for seen in observations if seen.absent])
+        await self._recorder.take_in(self._seen_by(sent, kept=took >= QUICK), held)
+        self._call(seen.id for seen in observations if seen.absent)
 
     def _hold_failed(self, sent: _Sent, error: ProviderError, took: float) -> None:
         asked = len(sent.ask.ids)
@@ -378,275 +378,39 @@ class Lookout:
         if sent.split is None and self._conduct.knows_none(asked=ours, held=len(held)):
             what = f"none of the {ours} IDs asked, such as {sent.ask.ids[0]}, is in the reply"
             self._conduct.knew_none(what, sent_at=sent.at, asked=asked, watched=self.watched)
-            self._put_back(sent)
+            self._call(sent.ask.ids)
             return
         self._conduct.answered(sent_at=sent.at, asked=asked, held=len(held), multi=sent.ask.multi)
-        self._weigh_multi(sent.ask, held)
-        await self._take_in(sent, observations)
+        self._refusals.weigh_multi(sent.ask, held)
+        await self._recorder.take_in(self._seen_by(sent), observations)
         if sent.split is not None:
-            sent.split.answered(sent.ask.ids, held)
-            self._finish_split(sent.split)
+            self._refusals.answered(sent.split, sent.ask.ids, held)
 
-    async def _take_in(self, sent: _Sent, observations: Sequence[Observation], *, kept: bool = False) -> None:
-        """Steps 7 and 8: what was seen, what to write, when to look again. `kept`: the provider held the request."""
-        times = LookTimes(
-            asked_at=sent.asked_at,
-            answered_at=self._around.clock.now(),
-            sent=sent.at,
-            got=self._around.clock.monotonic(),
-        )
-        round_ = _Round(times=times, kept=kept)
-        for seen in observations:
-            if (entry := self._roster.get(seen.id)) is not None:
-                round_.entries[entry] = entry.joined
-                self._sight(entry, seen, sent, round_)
-        await self._record(round_)
-        await self._end(round_)
-        self._again(sent, round_)
+    def _refused_with_guests(self, sent: _Sent, error: BatchRejected) -> None:
+        """They may be to blame: the others are asked for again without them."""
+        self._conduct.refused(error, sent_at=sent.at, size=len(sent.ask.ids))
+        self._glances.refused(sent.guests, self._around.clock.monotonic())
+        self._call(sent.ask.ids)
 
-    def _sight(self, entry: Watched, seen: Observation, sent: _Sent, round_: "_Round") -> None:
-        if seen.absent:
-            miss(entry, round_.times.got, single=not sent.ask.multi)
-            self._roster.missed(entry)
-            if sent.split is not None and not sent.ask.multi and not entry.alone:
-                entry.isolate()  # now, not when the split is done: it would rejoin a batch meanwhile
-            return
-        if seen.unmapped:
-            self._warn_unmapped(seen)
-        if self._roster.learn(entry, seen, round_.times, held=round_.kept):
-            self._warn_stalled(entry, round_.times)
-        if transition := see(entry, seen, round_.times, self._settings):
-            round_.transitions.append(transition)
+    def _seen_by(self, sent: _Sent, *, kept: bool = False) -> Look:
+        clock = self._around.clock
+        times = LookTimes(asked_at=sent.asked_at, answered_at=clock.now(), sent=sent.at, got=clock.monotonic())
+        return Look(times=times, multi=sent.ask.multi, part=sent.split is not None, kept=kept)
 
-    def _again(self, sent: _Sent, round_: "_Round") -> None:
-        """When to look again at what stays."""
-        now, wall = self._around.clock.monotonic(), round_.times.answered_at.timestamp()
-        single = not sent.ask.multi
-        for entry in round_.entries:
-            if not self._roster.here(entry) or entry.held:
-                continue
-            looked = entry.looked if round_.kept and entry.looked is not None else sent.at
-            self._roster.look_again(entry, looked=looked, now=now, alone=entry.alone or single, wall=wall)
+    # ---- what comes back ----
+    def _put_back(self, hold: Hold) -> None:
+        """Its IDs are due at once; those of a trial are on the agenda."""
+        if not hold.trial:
+            self._call(entry.id for entry in hold.entries)
 
-    async def _record(self, round_: "_Round") -> None:
-        transitions = round_.transitions
-        if not transitions:
-            return
-        around = self._around
-        recorded = await self._insist(
-            lambda: around.store.record_transitions(transitions, now=around.clock.now(), book=around.book())
-        )
-        self._unsaved = True
-        for transition, outcome in zip(transitions, recorded, strict=True):
-            seen = transition.observation
-            self._tell_lag(transition, held=round_.kept)
-            _log.debug(  # the attempt that follows has its own line
-                telemetry.GENERATION_ADVANCED,
-                provider=transition.provider,
-                generation=seen.id,
-                state=seen.state,
-                provider_state=seen.provider_state,
-                owed=outcome.owed,
-                not_before=transition.not_before and transition.not_before.isoformat(),
-            )
-            if (entry := self._roster.get(seen.id)) is not None:
-                entry.state = seen.state
-                entry.not_before = transition.observed_at
-        self._follow([transition.observation.id for transition in transitions], recorded, round_)
-
-    async def _end(self, round_: "_Round") -> None:
-        """Watches whose deadline has passed, and IDs that the provider does not know."""
-        asked_at = round_.times.asked_at.timestamp()
-        endings = [
-            Ending(provider=self._settings.name, generation=entry.id, kind=kind, observed_at=round_.times.asked_at)
-            for entry in round_.entries
-            if (entry.misses.count or overdue(entry, asked_at))
-            and self._roster.here(entry)
-            and (kind := self._ended(entry, round_.times, asked_at)) is not None
-        ]
-        if not endings:
-            return
-        around = self._around
-        recorded = await self._insist(
-            lambda: around.store.end_watches(endings, now=around.clock.now(), book=around.book())
-        )
-        for ending, outcome in zip(endings, recorded, strict=True):
-            _log.info(
-                telemetry.WATCHES_ENDED,
-                provider=ending.provider,
-                generation=ending.generation,
-                kind=ending.kind,
-                owed=outcome.owed,
-            )
-        self._follow([ending.generation for ending in endings], recorded, round_)
-
-    def _ended(self, entry: Watched, times: LookTimes, asked_at: float) -> Kind | None:
-        if unknown(entry, times, self._conduct.answered_at):
-            return Kind.UNKNOWN
-        return Kind.EXPIRED if overdue(entry, asked_at) else None
-
-    def _follow(self, ids: Sequence[GenerationId], recorded: Sequence[Recorded], round_: "_Round") -> None:
-        """Let go of what nobody waits for any more, unless a watch joined while the look was under way."""
-        if any(outcome.owed for outcome in recorded):
-            self._around.deliveries.ring()
-        for id_, outcome in zip(ids, recorded, strict=True):
-            entry = self._roster.get(id_)
-            if entry is None:
-                continue
-            as_before = entry.joined == round_.entries.get(entry, entry.joined)
-            if outcome.open is not None:
-                known = outcome.open.deadline.timestamp()
-                entry.deadline = known if as_before else min(known, entry.deadline)
-                if as_before:
-                    self._roster.aim(entry, outcome.open.target)
-                    self._roster.tell(entry, outcome.open.lanes)
-            elif as_before or (entry.state is not None and entry.state.final):
-                self._forget(entry)
-
-    def _forget(self, entry: Watched) -> None:
-        self._roster.leave(entry)
-        self._refused_alone.pop(entry.id, None)
-
-    async def _insist(self, write: Callable[[], Awaitable[T]]) -> T:
-        """Until it is written: what was seen is not seen again for free."""
-        while True:
-            try:
-                return await write()
-            except StoreUnavailable as error:
-                self._around.health.store_failed(error)
-                await self._around.health.wait_for_store(LONGEST_WAIT)
-
-    # ---- what was learned ----
-    async def _keep(self) -> None:
-        """Save it now and then; what is lost with a crash is learned again."""
-        now, around = self._around.clock.monotonic(), self._around
-        if now >= self._tell_at:
-            self._tell_at = now + TELL_EVERY
-            self._tell_lags()
-        if not self._unsaved or now < self._save_at or not around.health.store_up:
-            return
-        self._save_at, self._unsaved = now + SAVE_EVERY, False
-        try:
-            learned = self._roster.curves.dump()
-            await around.store.save_learned(self._settings.name, learned, now=around.clock.now())
-        except StoreUnavailable as error:
-            self._unsaved = True
-            around.health.store_failed(error)
-
-    def _tell_lag(self, transition: Transition, *, held: bool) -> None:
-        before = transition.not_before
-        self.lags.add(None if before is None else (transition.observed_at - before).total_seconds(), held=held)
-
-    def _tell_lags(self) -> None:
-        """How late we knew, lately: bounds that evidence gives."""
-        lags, self.lags = self.lags, Lags()
-        if lags.count:
-            _log.info(
-                telemetry.OBSERVED,
-                provider=self._settings.name,
-                count=lags.count,
-                held=lags.held,
-                within_s_50=lags.within(0.5),
-                within_s_99=lags.within(0.99),
-            )
-
-    def _warn_stalled(self, entry: Watched, times: LookTimes) -> None:
-        _log.warning(
-            telemetry.GENERATION_STALLED,
-            provider=self._settings.name,
-            generation=entry.id,
-            age_s=round(times.got - entry.begun),
-            usual_s=round(entry.curve.late),
-            note="99 of 100 of its kind are there sooner: it may be stuck at the provider; its watches go on",
-        )
-
-    # ---- what went wrong ----
-    def _put_back(self, sent: _Sent) -> None:
-        """These were not answered: due at once, when the provider is asked again."""
-        if sent.split is not None and sent.split in self._splits:
-            sent.split.unasked(sent.ask.ids)
-        elif sent.hold is None or not sent.hold.trial:  # those of a trial are on the agenda
-            self._put_back_ids(sent.ask.ids)
-
-    def _put_back_ids(self, ids: Sequence[GenerationId]) -> None:
+    def _call(self, ids: Iterable[GenerationId]) -> None:
+        """Due at once, if they are watched still."""
         now = self._around.clock.monotonic()
         for id_ in ids:
             if (entry := self._roster.get(id_)) is not None and not entry.held:
                 self._roster.call(entry, now)
 
-    def _refused_batch(self, sent: _Sent, error: BatchRejected) -> None:
-        ids = sent.ask.ids
-        self._conduct.refused(error, sent_at=sent.at, size=len(ids))
-        if sent.guests:  # they may be to blame
-            self._glances.refused(sent.guests, self._around.clock.monotonic())
-            self._put_back(sent)
-        elif len(ids) == 1:
-            if (entry := self._roster.get(ids[0])) is not None and not entry.alone:
-                entry.isolate()  # the single route decides
-            self._refused_alone[ids[0]] = str(error)
-            self._put_back(sent)
-        elif sent.split is not None and sent.split in self._splits:
-            sent.split.refused(ids)
-        elif error.too_large or sent.split is not None:
-            self._put_back(sent)
-        else:
-            self._splits.append(Split(ids, str(error)))
-
-    def _weigh_multi(self, ask: Ask, held: Sequence[GenerationId]) -> None:
-        """A multi route that refuses one ID by itself, which the single route then holds, and another, is unusable.
-
-        One that answers is usable; an ID that the single route does not hold either may be new, and speaks for neither.
-        """
-        if ask.multi:
-            self._refused_alone.clear()
-            self._held_alone.clear()
-        elif ask.ids[0] in self._refused_alone:
-            self._doubt_multi(ask.ids[0], held=bool(held))
-
-    def _doubt_multi(self, id_: GenerationId, *, held: bool) -> None:
-        said = self._refused_alone.pop(id_)
-        if not held:
-            return
-        self._held_alone.add(id_)
-        if len(self._held_alone) >= PROOF:
-            self._conduct.do_without_multi(said)
-            self._held_alone.clear()
-            self._acquit(self._roster)
-
-    def _acquit(self, entries: Iterable[Watched]) -> None:
-        for entry in entries:
-            entry.acquit()
-
-    def _finish_split(self, split: Split) -> None:
-        """Learn from it once it has taught something; what it has not asked about goes back on the agenda."""
-        if not split.done or split not in self._splits:
-            return
-        lesson = self._conduct.learn(split, watched=self.watched)
-        if lesson is Lesson.MULTI_UNUSABLE:
-            blamed, over = list(self._roster), list(self._splits)  # the others would only teach the same
-        else:
-            named = [] if lesson is Lesson.BAD_IDS else map(self._roster.get, split.ids)
-            blamed, over = [entry for entry in named if entry is not None], [split]
-        for each in over:
-            self._splits.remove(each)
-            self._put_back_ids(each.abandon())
-        self._acquit(blamed)
-
-    def _warn_unmapped(self, seen: Observation) -> None:
-        """Once for each word: it is taken as running until the codec learns it."""
-        word = seen.provider_state or ""
-        if word not in self._warned_of and len(self._warned_of) < MOST_WORDS:
-            self._warned_of.add(word)
-            _log.warning(telemetry.STATE_UNMAPPED, provider=self._settings.name, word=word, taken_as="running")
-
-
-@dataclass(slots=True, kw_only=True)
-class _Round:
-    """One reply on its way from what was seen to what is written."""
-
-    times: LookTimes
-    #: True where the provider held the request.
-    kept: bool
-    #: Entry -> how often it was joined when the reply came.
-    entries: dict[Watched, int] = field(default_factory=dict)
-    transitions: list[Transition] = field(default_factory=list)
+    def _forget(self, entry: Watched) -> None:
+        self._holds.release(entry)
+        self._roster.leave(entry)
+        self._refusals.forget(entry.id)

@@ -1,8 +1,8 @@
 """How far apart looks are, so that all of them fit in the budget. Pure: monotonic seconds come as arguments.
 
 One number rules a whole provider: the stride of effort (`cadence`) between two looks at a generation. Everyone's looks
-together cost the sum of the roots of all hazards over the stride; what that sum is, the curves tell, so the stride for a
-given budget is known at once when many are registered or end. A small correction follows how late looks really are.
+together cost the sum of the roots of all hazards over the stride. What that sum is, the curves tell, so the stride for
+a given budget is known at once when many are registered or end. A correction follows how late looks really are.
 
 Two bounds: a generation is never looked at more often than every `sweep_every`, which is also the pace at the ages at
 which most get there when the budget is ample. And no wait is longer than a few times what it would be if all looks were
@@ -40,6 +40,8 @@ class Pace:
         self.even = 0.0
         #: Of effort; what the budget allows.
         self.stride = 0.0
+        #: Longest wait, at any age but a great one.
+        self._longest = _AMPLE_STRETCH * every
         self._correction = 1.0
         self._corrected_at = 0.0
 
@@ -51,6 +53,7 @@ class Pace:
             open_ += count
         self.even = open_ / capacity
         self.stride = roots / capacity * self._correction
+        self._longest = max(_AMPLE_STRETCH * self.every, _SCARCE_STRETCH * self.even)
 
     @property
     def scarce(self) -> bool:
@@ -69,10 +72,11 @@ class Pace:
 
     def wait(self, curve: Curve, age: float) -> float:
         """Seconds from a look at this age to the next."""
-        floor = self.every * curve.peak_root
-        wait = curve.next_age(age, max(self.stride, floor)) - age
-        longest = max(_AMPLE_STRETCH * self.every, _SCARCE_STRETCH * self.even, _OF_AGE * age)
-        return self.every if wait < self.every else min(wait, longest)
+        every = self.every
+        wait = curve.next_age(age, max(every * curve.peak_root, self.stride)) - age
+        if wait > self._longest:
+            return min(wait, max(self._longest, _OF_AGE * age))
+        return max(wait, every)
 
     def first_wait(self, curve: Curve, met: float) -> float:
         """Seconds from registration to the first look: 0 where that is worth a look of its own.

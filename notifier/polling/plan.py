@@ -114,9 +114,9 @@ def split(ids: Sequence[GenerationId]) -> tuple[tuple[GenerationId, ...], tuple[
 class BatchLimit:
     """How many IDs the provider takes in one sweep, as far as it was found out.
 
-    No provider says it. A refusal that speaks of size, or one that both halves of the batch escape, lowers the limit: to
-    what was answered since it was last lowered, or else to half. A quarter more is tried after some good sweeps at the
-    limit, so that one bad moment does not cost batches for ever; twice as many each time that this goes wrong.
+    No provider says it. A refusal that speaks of size, or one that both halves of the batch escape, lowers the limit:
+    to what was answered since it was last lowered, or else to half. A quarter more is tried after some good sweeps at
+    the limit, so that one bad moment does not cost batches for ever; twice as many each time that this goes wrong.
     """
 
     limit: int

@@ -80,6 +80,11 @@ class Poller:
         if (lookout := self._lookouts.get(open_.provider)) is not None:
             lookout.welcome(open_)
 
+    def farewell(self, provider: ProviderName, id_: GenerationId) -> None:
+        """A generation is watched by nobody any more, says the store."""
+        if (lookout := self._lookouts.get(provider)) is not None:
+            lookout.farewell(id_)
+
     async def glance(self, provider: ProviderName, id_: GenerationId) -> Glimpse | None:
         """One more sight of `id_`, watched or not; those that are wanted at the same time share a request.
 

@@ -71,8 +71,20 @@ class Roster:
         """A generation that was registered just now."""
         entry = self._enter(open_, begun=now, registered=now)
         wait = self.pace.first_wait(entry.curve, self.curves.met(entry.target).share)
-        self._agenda.add(entry, now + wait if wait else FIRST, now)
+        at = self._by_deadline(entry, now + wait, now=now, wall=open_.registered_at.timestamp())
+        self._agenda.add(entry, at if wait else FIRST, now)
         return entry
+
+    def join(self, entry: Watched, open_: OpenGeneration, *, now: float, wall: float) -> None:
+        """Another watch waits for it, perhaps for less, for a shorter time, or where somebody can be told."""
+        unheard = self.unheard(entry)
+        entry.join(open_)
+        self.tell(entry, open_.lanes)
+        self.aim(entry, open_.target)
+        if unheard and not self.unheard(entry) and entry.bucket is not None:
+            self._agenda.add(entry, now, now)
+        if (due := self._agenda.due(entry)) is not None and due > now:
+            self._agenda.add(entry, self._by_deadline(entry, due, now=now, wall=wall), now)
 
     def load(self, open_: OpenGeneration, *, now: float, age: float) -> None:
         """One that was open before this run: what happened meanwhile nobody knows, so it is due at once."""
@@ -143,6 +155,10 @@ class Roster:
         self.pace.correct(late, now, idle=idle)
         self.pace.set(self._crowds.items(), capacity)
 
+    def due(self, entry: Watched) -> float | None:
+        """When it is looked at next; None while it is being asked about."""
+        return self._agenda.due(entry)
+
     def earliest(self) -> float | None:
         """When something falls due; None where nothing waits."""
         return self._agenda.earliest()
@@ -183,10 +199,12 @@ class Roster:
             wait = max(wait, min(ALONE_LIMIT, doubled))
         if self.unheard(entry):
             wait = max(wait, RARELY)
-        at, left = looked + wait, entry.deadline - wall
-        if 0.0 < left < at - now:
-            at = now + left + _width(self.pace.every)  # not before it, however the agenda rounds
-        self._agenda.add(entry, at, now)
+        self._agenda.add(entry, self._by_deadline(entry, looked + wait, now=now, wall=wall), now)
+
+    def _by_deadline(self, entry: Watched, at: float, *, now: float, wall: float) -> float:
+        """`at`, or the first moment that is after its deadline however the agenda rounds, where that is earlier."""
+        left = entry.deadline - wall
+        return now + left + _width(self.pace.every) if 0.0 < left < at - now else at
 
     def unheard(self, entry: Watched) -> bool:
         """Whether nothing can be sent to any lane of its watches."""
@@ -203,7 +221,7 @@ class Roster:
             self._tell(entry, seen, times)
         if entry.aside:
             self._join_curve(entry, entry.curve)
-        there = seen.state.rank >= entry.target.rank
+        there = seen.state is not entry.state and seen.state.rank >= entry.target.rank
         short = times.got - _HOLD_GRAIN if held else times.sent
         since = entry.looked
         if since is None:
@@ -215,7 +233,8 @@ class Roster:
         if there:
             self._reached(entry, since, times.got)
             return False
-        entry.looked = max(short, entry.looked or short)
+        if entry.looked is None or short > entry.looked:
+            entry.looked = short
         if short - begun > _STALLED * curve.late and not entry.stalled:
             entry.stalled = True
             return True
@@ -242,9 +261,13 @@ class Roster:
     def _reconsider(self, curve: Curve, now: float) -> None:
         """What waits for an age at which nothing is expected any more waits no longer."""
         for entry in self:
-            if entry.curve is curve and entry.bucket is not None and not entry.misses.count:
-                looked = entry.begun if entry.looked is None else entry.looked
-                self._agenda.add(entry, looked + self.pace.wait(curve, max(0.0, looked - entry.begun)), now)
+            due = self._agenda.due(entry)
+            if entry.curve is not curve or due is None or entry.misses.count or self.unheard(entry):
+                continue
+            looked = entry.begun if entry.looked is None else entry.looked
+            at = looked + self.pace.wait(curve, max(0.0, looked - entry.begun))
+            if at < due:
+                self._agenda.add(entry, at, now)
 
     def _tell(self, entry: Watched, seen: Observation, times: LookTimes) -> None:
         """The first record of it tells its model, and when it was made."""

@@ -3,10 +3,10 @@
 A hold costs one connection and a request in half a minute, and knows without lag; a sweep costs one request for a
 hundred IDs, and knows late. So holds go to the generations most likely to get there next, and one that turns out less
 likely than another is handed over. Rules:
-- When everything can be held, everything is. Otherwise one seat is always for sweeps.
+- When everything can be held, everything is. Otherwise one seat is always for sweeps, and as many as they need.
 - While the budget is scarce a hold must be worth more than the sweep that its requests would pay for.
-- A hold is handed over only to a candidate that is `BETTER` times as likely, and only after `SETTLED`: a request that is
-  let go was paid for.
+- A hold is handed over only to a candidate that is `BETTER` times as likely, and only after `SETTLED`: a request that
+  is let go was paid for.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,9 +21,12 @@ BETTER: Final = 2.0
 SETTLED: Final = 5.0
 
 
-def seats_for_holds(*, in_flight: int, open_: int, per_hold: int = 1) -> int:
-    """How many of `in_flight` connections may be holds of `per_hold` IDs each, where so many IDs are open."""
-    return in_flight if open_ <= in_flight * per_hold else in_flight - 1
+def seats_for_holds(*, in_flight: int, open_: int, per_hold: int = 1, sweeps: int = 1) -> int:
+    """How many of `in_flight` connections may be holds of `per_hold` IDs each, where so many IDs are open.
+
+    `sweeps` is how many connections the sweeps need to use up their budget.
+    """
+    return in_flight if open_ <= in_flight * per_hold else max(0, in_flight - max(1, sweeps))
 
 
 def likelihood(entry: Watched, now: float) -> float:

@@ -6,15 +6,17 @@ datetimes, nothing for what is rarely there, and what many share (a curve, lanes
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from notifier.ids import GenerationId, Lane
 from notifier.lifecycle import advance
 from notifier.model import Observation, OpenGeneration, State, Transition
-from notifier.polling.agenda import Bucket
 from notifier.polling.cadence import Curve
 from notifier.polling.trouble import Misses, is_unknown
 from notifier.settings import ProviderSettings
+
+if TYPE_CHECKING:
+    from notifier.ids import GenerationId, Lane
+    from notifier.polling.agenda import Bucket
 
 NO_MISSES: Final = Misses()
 #: An ID that was singled out this often is asked alone for good.
@@ -118,7 +120,7 @@ def see(watched: Watched, seen: Observation, times: LookTimes, settings: Provide
     watched.misses = NO_MISSES
     if watched.alone and watched.isolations <= TRUSTED_ISOLATIONS:
         watched.alone = False
-    if advance(watched.state, seen.state) is None:
+    if seen.state is watched.state or advance(watched.state, seen.state) is None:
         watched.not_before = times.asked_at
         return None
     return Transition(

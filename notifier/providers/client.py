@@ -2,8 +2,15 @@
 
 Owns the translation of everything that can go wrong on the wire into `ProviderBusy` (time may mend it) or
 `ProviderRefused` (the operator must). Each message is one printable line that names the provider, never the key.
-Refuses redirects (a key is not carried to another host), cookies, the environment's proxies, and bodies above 32 MiB,
-counted both as they arrive and unpacked, so that a small reply cannot become a large one.
+Refuses redirects (a key is not carried to another host), cookies and the environment's proxies.
+
+What is read is bounded by what was asked, because a reply is parsed in the loop that sends callbacks too, and nothing
+turns meanwhile. 32 MiB of `{},` stop it for 3.3 s and take 1.2 GB, so bytes alone are no bound either:
+- 1 MiB and 64 KiB for each ID asked, where a record takes 1 to 3 KiB; counted both as it arrives and unpacked, so that
+  a small reply cannot become a large one.
+- 20,000 values and 500 for each ID asked, where a record has 20 to 60. Commas and opening brackets are counted, those
+  in texts too: nothing is parsed before.
+- Of a reply that is not 2xx the first 64 KiB count: its status says what to do, however long its page is.
 """
 
 import zlib
@@ -23,7 +30,14 @@ from notifier.providers.base import Ask, Reply
 from notifier.retry_after import retry_after
 from notifier.settings import ProviderSettings
 
-BODY_LIMIT: Final = 32 * 1024 * 1024
+#: Bytes of a body at most: without regard to the IDs asked, and for each of them.
+BODY_LEAST: Final = 1024 * 1024
+BODY_EACH: Final = 64 * 1024
+#: Values in a body at most, likewise.
+VALUES_LEAST: Final = 20_000
+VALUES_EACH: Final = 500
+#: Bytes of a body that are kept where the status is not 2xx.
+ERROR_LIMIT: Final = 64 * 1024
 #: A key shorter than this is not looked for in error bodies: it would be found by chance.
 _KEY_FLOOR: Final = 12
 _REDIRECTS: Final = 3
@@ -61,11 +75,12 @@ class ProviderClient:
     async def ask(self, ask: Ask, settings: ProviderSettings) -> Reply:
         """The complete answer, whatever its status but 3xx; `ProviderBusy` or `ProviderRefused` where there is none."""
         headers = {"Authorization": f"Bearer {_key(settings)}"}
+        through = {"proxy": settings.proxy}
         try:
             with anyio.fail_after(_limit(ask, settings)):
-                async with self._http.stream("GET", ask.url, headers=headers) as response:
+                async with self._http.stream("GET", ask.url, headers=headers, extensions=through) as response:
                     _refuse_redirect(response, settings)
-                    body = await _body(response, settings)
+                    body = await _body(response, len(ask.ids), settings)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise ProviderRefused(
                 f"Provider {settings.name}: its base_url, {printable(settings.base_url, 200)}, "
@@ -100,39 +115,58 @@ def _key(settings: ProviderSettings) -> str:
 
 
 # ---- what comes back ----------------------------------------------------------------------------------------------
-async def _body(response: httpx.Response, settings: ProviderSettings) -> bytes:
-    """The whole body, unpacked; `ProviderBusy` above the limit or where it cannot be unpacked."""
+async def _body(response: httpx.Response, ids: int, settings: ProviderSettings) -> bytes:
+    """The whole body, unpacked; `ProviderBusy` above a limit, for so many IDs, or where it cannot be unpacked."""
+    if not response.is_success:
+        return (await _read(response, ERROR_LIMIT, settings))[:ERROR_LIMIT]
+    limit = BODY_LEAST + BODY_EACH * ids
+    body = await _read(response, limit, settings)
+    if len(body) > limit:
+        raise _too_large(f"above {limit // 1024:,} KiB", settings)
+    values = sum(map(body.count, (b",", b"{", b"[")))
+    if values > VALUES_LEAST + VALUES_EACH * ids:
+        raise _too_large(f"of {values:,} values", settings)
+    return body
+
+
+async def _read(response: httpx.Response, limit: int, settings: ProviderSettings) -> bytes:
+    """The body, unpacked; no more of it than tells that it is above `limit`."""
     if response.is_stream_consumed:  # a transport that answers from memory has read and unpacked it already
-        _bound(len(response.content), settings)
         return response.content
     encoding = response.headers.get("content-encoding", "").strip().lower()
     chunks = response.aiter_raw()
     if encoding in ("", "identity"):
-        return await _plain(chunks, settings)
+        return await _plain(chunks, limit)
     if encoding in ("gzip", "x-gzip"):
-        return await _unpacked(chunks, settings)
+        return await _unpacked(chunks, limit, settings)
     raise ProviderBusy(
         f"Provider {settings.name}: the reply is packed as {printable(encoding, 40)}, and only gzip was asked for."
     )
 
 
-async def _plain(chunks: AsyncIterator[bytes], settings: ProviderSettings) -> bytes:
+async def _plain(chunks: AsyncIterator[bytes], limit: int) -> bytes:
     body = bytearray()
     async for chunk in chunks:
         body += chunk
-        _bound(len(body), settings)
+        if len(body) > limit:
+            break
     return bytes(body)
 
 
-async def _unpacked(chunks: AsyncIterator[bytes], settings: ProviderSettings) -> bytes:
+async def _unpacked(chunks: AsyncIterator[bytes], limit: int, settings: ProviderSettings) -> bytes:
     gunzip = zlib.decompressobj(_GZIP)
     body = bytearray()
     arrived = 0
     try:
         async for chunk in chunks:
             arrived += len(chunk)
-            body += gunzip.decompress(chunk, BODY_LIMIT + 1 - len(body))
-            _bound(max(arrived, len(body)), settings)
+            body += gunzip.decompress(chunk, limit + 1 - len(body))
+            if len(body) > limit:
+                return bytes(body)
+            if arrived > limit:
+                raise _too_large(f"above {limit // 1024:,} KiB", settings)
+            if gunzip.unused_data:  # zlib would gather it, and copy all of it at each chunk
+                raise ProviderBusy(f"Provider {settings.name}: the packed reply goes on after its end.")
     except zlib.error as error:
         raise ProviderBusy(f"Provider {settings.name}: the reply calls itself gzip and is not.") from error
     if not gunzip.eof:
@@ -140,11 +174,10 @@ async def _unpacked(chunks: AsyncIterator[bytes], settings: ProviderSettings) ->
     return bytes(body)
 
 
-def _bound(size: int, settings: ProviderSettings) -> None:
-    if size > BODY_LIMIT:
-        raise ProviderBusy(
-            f"Provider {settings.name}: the reply is above {BODY_LIMIT // 2**20} MiB. If this goes on, lower max_ids."
-        )
+def _too_large(how: str, settings: ProviderSettings) -> ProviderBusy:
+    return ProviderBusy(
+        f"Provider {settings.name}: the reply is {how}, too large for the IDs asked. If this goes on, lower max_ids."
+    )
 
 
 def _refuse_redirect(response: httpx.Response, settings: ProviderSettings) -> None:

@@ -9,11 +9,13 @@ Rules for every store:
 - Protocols are narrow, one per user. One object implements them all.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from notifier.delivery.notices import Notice
+from notifier.delivery.standing import Change, Standing
 from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
 from notifier.model import (
     AttemptResult,
@@ -28,6 +30,7 @@ from notifier.model import (
     Stale,
     State,
     Transition,
+    Trigger,
     Verdict,
     WatchRequest,
     WatchStatus,
@@ -139,6 +142,14 @@ class Slots:
     lease: Mapping[Lane, timedelta]
     #: Length of any other lane's.
     lease_each: timedelta
+    #: Slots that lanes hold already; 0 for any other.
+    held: Mapping[Lane, int] = field(default_factory=dict)
+    #: Lanes that take their slots from a pool of `pools`; any other takes them from the pool "".
+    pool_of: Mapping[Lane, str] = field(default_factory=dict)
+    #: Free slots by pool, shared out by `delivery.shares`; empty is one pool of `total` that may be used up.
+    pools: Mapping[str, int] = field(default_factory=dict)
+    #: By pool: slots of which lanes that hold none may have one each, where the pool itself has none left.
+    firsts: Mapping[str, int] = field(default_factory=dict)
     #: None: everything is sent as it is stored.
     freshness: Freshness | None = None
 
@@ -154,26 +165,45 @@ class Exchange:
     lost: Sequence[MessageId] = ()
     #: What was held back in place of being claimed.
     stale: Sequence[Stale] = ()
+    #: Lanes that stand otherwise because of the results.
+    changed: Sequence[Change] = ()
+
+
+#: Says what the operator is owed because of a change, inside its transaction; None is nothing.
+Announce = Callable[[Change], Notice | None]
+
+
+def silent(_: Change) -> Notice | None:
+    """Nobody is told."""
+    return None
 
 
 class DeliveryStore(Protocol):
     """The dispatcher's."""
 
     async def exchange(
-        self, owner: WorkerId, results: Sequence[AttemptResult], slots: Slots, *, now: datetime
+        self,
+        owner: WorkerId,
+        results: Sequence[AttemptResult],
+        slots: Slots,
+        *,
+        now: datetime,
+        announce: Announce = silent,
     ) -> Exchange:
         """Hand in results and take new claims, in one transaction, results first.
 
         A result appends its attempt, moves its delivery and gives the lease back, if `owner` still has the lease on
         that very attempt; otherwise it is in `lost` and changes nothing.
-        A delivery may be claimed if all of these hold: it is PENDING; due_at <= now; not leased. Lanes take turns, each
-        giving its longest overdue first, up to `slots`. A claim numbers and opens its attempt.
-        `slots.total` of 0 claims nothing.
+        A result that counts also says how its lane stands from now on, by `delivery.standing`; what `announce` makes of
+        a lane that stands otherwise is owed to the operator. Where that disables the lane, what waits for it is parked
+        and does not go on by itself: a bounded number here, the rest by `park_disabled`.
+        A delivery may be claimed if all of these hold: it is PENDING; due_at <= now; not leased; its lane is not
+        disabled. Lanes take turns, each giving its longest overdue first, up to `slots`, and out of a pool as
+        `delivery.shares` says. A claim numbers and opens its attempt. `slots.total` of 0 claims nothing.
         Where `slots.freshness` is given, a message about a completed generation whose result was seen, or last read
         again, at or before `now` less its lane's age is not claimed but stale: due again `hold` later, or as soon as
         `refresh_bodies` says what came of it, and claimed then, whatever that was. Up to `room` of them; the others are
-        claimed. What a person asked for again (attempted, with neither a failure nor an interruption since) goes out
-        as it is stored.
+        claimed. What a person asked for goes out as it is stored.
         """
         ...
 
@@ -206,9 +236,93 @@ class DeliveryStore(Protocol):
     async def park_deliveries(self, *, now: datetime, book: Book) -> tuple[int, int]:
         """Park what is pending for endpoints that are not in `book`, and resume what is parked for those that are.
 
-        What is resumed is due at once. Answers (parked, resumed). A delivery under a lease is left alone.
+        What is resumed is due at once. Answers (parked, resumed). A delivery under a lease is left alone. Disabled
+        lanes are not looked at in `book`: what waits for one is left to `park_disabled`, and what was parked because of
+        one, or is parked while it is disabled, does not resume.
         """
         ...
+
+    async def shift_waits(self, by: timedelta, *, now: datetime, done: datetime | None) -> datetime | None:
+        """The wall clock was set forward by `by` (back, where it is below zero), and showed `now` just after.
+
+        What is pending, not leased and was not due yet falls due as much later by the clock, so that it waits as long
+        as it would have. Where the clock was set forward, what was made after that keeps its time, and so does what
+        fell due by it in the 10 s before `now`: somebody may have asked for it since. One short transaction, for those
+        that the calls before it, whose answer is `done`, have not moved; None is the beginning, and the end.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointLine:
+    """One lane, as a person asks for it."""
+
+    standing: Standing
+    #: Deliveries that wait or are in flight.
+    pending: int
+    #: Deliveries that are kept back.
+    parked: int
+    #: When the first was made of those that do not go on by themselves; None where there are none.
+    oldest: datetime | None = None
+
+
+class EndpointStore(Protocol):
+    """Theirs who take endpoints out of use and put them into use again.
+
+    A lane need not be known: whether the configuration has it is for the caller to ask.
+    """
+
+    async def standings(self) -> Sequence[EndpointLine]:
+        """Every lane of which anything is known or to which anything is owed, by name."""
+        ...
+
+    async def disable_endpoint(self, lane: Lane, *, now: datetime, reason: str, announce: Announce = silent) -> Change:
+        """Take a lane out of use: nothing of it is claimed any more, and what waits for it is parked.
+
+        As with `exchange`, a bounded number is parked here and the rest by `park_disabled`; `Change.parked` counts all
+        of it. Attempts under way end as they may. A lane that is disabled already keeps its reason.
+        """
+        ...
+
+    async def enable_endpoint(self, lane: Lane, *, now: datetime, announce: Announce = silent) -> Change:
+        """Put a lane into use again: what is owed to it from now on flows.
+
+        What is parked because it was disabled stays parked, and what waited for it still is parked now; it comes back
+        by redelivery alone. `Change.before` is what it was: a lane that was not disabled is left as it is.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """Rows that were forgotten."""
+
+    deliveries: int = 0
+    watches: int = 0
+    generations: int = 0
+    #: True where the pass is not at its end yet.
+    more: bool = False
+
+    def __add__(self, other: "Pruned") -> "Pruned":
+        """Both; what comes later decides on `more`."""
+        return Pruned(
+            deliveries=self.deliveries + other.deliveries,
+            watches=self.watches + other.watches,
+            generations=self.generations + other.generations,
+            more=other.more,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """What the store takes on the disk, in bytes but for `free_pages`."""
+
+    file: int
+    #: Changes that are not in the main file yet.
+    log: int
+    #: Pages of the file that hold nothing, and are used again.
+    free_pages: int
+    page: int
 
 
 class UpkeepStore(Protocol):
@@ -221,12 +335,133 @@ class UpkeepStore(Protocol):
         """
         ...
 
+    async def park_disabled(self) -> int:
+        """Park what waits for disabled lanes and nobody works on; how many. In small transactions."""
+        ...
+
+    async def forget_endpoints(self, *, before: datetime) -> int:
+        """Forget origins of callback URLs whose last failure was before then; how many.
+
+        Disabled ones stay, and so does every configured endpoint: there are few.
+        """
+        ...
+
     async def probe(self, *, now: datetime) -> None:
         """Make one small durable write of no consequence: `StoreUnavailable` where the store cannot write now."""
         ...
 
     async def checkpoint(self) -> None:
         """Move what the log has gathered into the main file, off the commit path."""
+        ...
+
+    async def prune(self, *, before: datetime, declared: Container[WatchId] | None, most: int) -> Pruned:
+        """Forget what was finished before `before`: looks at about `most` rows, from where the last call stopped.
+
+        A delivery goes with its body and attempts once it was finished (delivered, exhausted or filtered, with its
+        last attempt) before then; one that is pending or parked never does. A watch goes once it ended before then,
+        has no delivery left and no watch is open for its generation, unless it is in `declared`; None, where that is
+        not known now, keeps every watch. A generation goes with its last watch. In small transactions, so that no
+        other write waits for long.
+        """
+        ...
+
+    async def give_back(self, *, most: int) -> int:
+        """Give free space back to the disk, as far as there is much and the store can; about `most` pages. How many."""
+        ...
+
+    async def size(self) -> Size: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Deliveries that a person means: those that every field which is set fits."""
+
+    message: MessageId | None = None
+    generation: GenerationId | None = None
+    provider: ProviderName | None = None
+    endpoint: EndpointIdentity | None = None
+    #: All that goes to one origin, or to one name.
+    lane: Lane | None = None
+    type: str | None = None
+    #: Any of these; empty is every status.
+    statuses: frozenset[DeliveryStatus] = frozenset()
+    #: Owed at or after this time.
+    since: datetime | None = None
+    #: Owed before this time.
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """How far a walk through a selection has come. Only the store that made it can read it."""
+
+    after: int
+    #: Where the walk ends, whatever was added since it began.
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redelivered:
+    """What one step through a selection did."""
+
+    #: Messages that are due now.
+    taken: int
+    #: Why others stay as they are -> how many.
+    refused: Mapping[str, int]
+    #: Where the next step goes on; None where this was the last one.
+    mark: Mark | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchChoice:
+    """Watches that a person means: those that every field which is set fits."""
+
+    watch: WatchId | None = None
+    generation: GenerationId | None = None
+    provider: ProviderName | None = None
+    endpoint: EndpointIdentity | None = None
+    #: All that goes to one origin, or to one name.
+    lane: Lane | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    """What taking back watches did."""
+
+    #: Watches that were open and are cancelled.
+    cancelled: int
+    #: Statuses of those that had ended before -> how many.
+    ended: Mapping[WatchStatus, int]
+    #: Generations that nobody watches any more.
+    left: Sequence[tuple[ProviderName, GenerationId]]
+
+
+class DeskStore(Protocol):
+    """The desk's: what a person asks for."""
+
+    async def messages_like(self, beginning: str) -> Sequence[MessageId]:
+        """Messages whose ID begins so; two of them at most. Each has an ID of the same length."""
+        ...
+
+    async def watches_like(self, beginning: str) -> Sequence[WatchId]:
+        """The same of watches."""
+        ...
+
+    async def redeliver_some(
+        self, selection: Selection, *, mark: Mark | None, most: int, now: datetime, book: Book
+    ) -> Redelivered:
+        """Make up to `most` deliveries of `selection` due at `now`, in one transaction; each with its schedule unused.
+
+        `mark` is None at first, then what the last step answered: a walk meets every delivery once that there was when
+        it began, and no other. The search holds up no writer. Refused, and left as it is: what is pending or being
+        sent, what `book` would only park again, and what has no body any more. What lost its place in the selection
+        between the search and the transaction is passed over. A generation's ID is compared without case where no
+        exact match exists. The next attempt is a PERSON's.
+        """
+        ...
+
+    async def cancel_watches(self, choice: WatchChoice, *, now: datetime) -> Cancelled:
+        """Cancel open watches, in one transaction; no message is made. A generation's ID is compared as above."""
         ...
 
 
@@ -240,6 +475,7 @@ class AttemptLine:
     status_code: int | None
     detail: str
     head: bytes
+    trigger: Trigger = Trigger.SCHEDULE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,6 +556,10 @@ class ReportStore(Protocol):
         """One for each provider that has a generation of this ID; compared without case where no exact match exists."""
         ...
 
+    async def standings(self) -> Sequence[EndpointLine]:
+        """Every lane of which anything is known or to which anything is owed, by name."""
+        ...
+
     async def problems(self, *, deep: bool) -> Sequence[str]:
         """What an integrity check finds; empty when all is well."""
         ...
@@ -329,5 +569,5 @@ class ReportStore(Protocol):
         ...
 
 
-class Store(WatchStore, PollStore, DeliveryStore, UpkeepStore, ReportStore, Protocol):
+class Store(WatchStore, PollStore, DeliveryStore, EndpointStore, UpkeepStore, DeskStore, ReportStore, Protocol):
     """All of it."""

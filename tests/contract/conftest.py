@@ -1,6 +1,7 @@
 """Fixtures of the conformance suites. A store differs from another here and nowhere else."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,19 @@ def anyio_backend() -> str:
 @pytest.fixture(params=["sqlite"])
 def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Opening:
     adapters: dict[str, Opening] = {"sqlite": lambda: open_store(str(tmp_path / "notifier.db"))}
+    return adapters[request.param]
+
+
+@pytest.fixture(params=["sqlite"])
+def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Opening]:
+    """Each call answers a store of its own, empty at first, that may be opened again and again."""
+    numbers = count()
+
+    def sqlite() -> Opening:
+        path = str(tmp_path / f"notifier-{next(numbers)}.db")
+        return lambda: open_store(path)
+
+    adapters: dict[str, Callable[[], Opening]] = {"sqlite": sqlite}
     return adapters[request.param]
 
 

@@ -1,17 +1,20 @@
 """What every codec must write: URLs that hold exactly the IDs asked, within the limits."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import hypothesis
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.ids import GenerationId, ProviderName
-from notifier.model import State
-from notifier.providers.base import Codec
+from notifier.model import Observation, State
+from notifier.providers.base import Codec, Reply
 from notifier.providers.registry import KINDS, codec
 from notifier.settings import ProviderSettings, Secret
 
@@ -178,3 +181,168 @@ def test_a_luma_id_with_a_comma_is_refused_with_a_sentence() -> None:
     """It would be two IDs to the server."""
     with pytest.raises(ValueError, match="comma"):
         codec("aimlapi-luma").normalise_id("a,b")
+
+
+# ---- asks that wait -----------------------------------------------------------------------------------------------
+HOLDERS = [kind for kind in KINDS if KINDS[kind].patience is not None]
+WAIT_NAMES = st.lists(st.sampled_from(["state", "status", "wait_for"]), min_size=1, max_size=3, unique=True).map(tuple)
+TARGETS = st.sampled_from(list(State))
+
+
+def luma_settings(**more: Any) -> ProviderSettings:
+    fields: dict[str, Any] = {"base_url": "https://api.aimlapi.com"} | more
+    return ProviderSettings(name=ProviderName("p"), kind="aimlapi-luma", api_key=Secret("k"), **fields)
+
+
+@pytest.mark.parametrize(
+    ("target", "word"),
+    [
+        (State.QUEUED, "queued"),
+        (State.RUNNING, "dreaming"),
+        (State.COMPLETED, "completed"),
+        (State.FAILED, "failed"),
+    ],
+)
+def test_a_hold_of_luma_names_the_state_in_its_own_words(target: State, word: str) -> None:
+    """One ID by the single route with `state`; many by the multi route, with `state` and `status` as sources differ."""
+    luma, ids = codec("aimlapi-luma"), [GenerationId("a"), GenerationId("b")]
+    one, many = luma.hold(ids[:1], target, luma_settings()), luma.hold(ids, target, luma_settings())
+    base = "https://api.aimlapi.com/v2/generate/video/luma-ai"
+    assert one.url == f"{base}/generation?generation_id=a&state={word}"
+    assert many.url == (f"{base}/generations?generation_ids%5B%5D=a&generation_ids%5B%5D=b&state={word}&status={word}")
+    assert ((one.ids, one.multi), (many.ids, many.multi)) == ((("a",), False), (("a", "b"), True))
+
+
+def test_settings_rename_what_a_hold_sends() -> None:
+    """Each route has its own names, in the order given."""
+    settings = luma_settings(hold_single_as=("until", "state"), hold_multi_as=("wait_for",), ids_as="comma")
+    luma, ids = codec("aimlapi-luma"), [GenerationId("a"), GenerationId("b")]
+    assert luma.hold(ids[:1], State.COMPLETED, settings).url.endswith(
+        "?generation_id=a&until=completed&state=completed"
+    )
+    assert luma.hold(ids, State.RUNNING, settings).url.endswith("?generation_ids=a,b&wait_for=dreaming")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_a_hold_has_patience(kind: str) -> None:
+    """A look is answered at once; a hold says how long the provider may keep it, as its codec does."""
+    settings = luma_settings()
+    a = GenerationId("a")
+    assert not codec(kind).single(a, settings).hold
+    assert not codec(kind).sweep([a], settings).hold
+    if kind in HOLDERS:
+        ask = codec(kind).hold([a], State.COMPLETED, settings)
+        assert ask.hold
+        assert ask.patience == codec(kind).patience
+    else:
+        with pytest.raises(ValueError, match="holds no request"):
+            codec(kind).hold([a], State.COMPLETED, settings)
+
+
+@STEADY
+@given(st.sampled_from(HOLDERS), IDS, TARGETS, SETTINGS, WAIT_NAMES)
+def test_a_hold_holds_exactly_the_ids_asked_and_the_state(
+    kind: str, ids: list[GenerationId], target: State, settings: ProviderSettings, names: tuple[str, ...]
+) -> None:
+    """Whatever characters IDs have, a server that reads the query gets them back, and the wish, and nothing else."""
+    holder = codec(kind)
+    ask = holder.hold(ids, target, replace(settings, hold_single_as=names, hold_multi_as=names))
+    got = parse_qsl(urlsplit(ask.url).query, strict_parsing=True)
+    read = [value for _, value in got[: -len(names)]]
+    assert (read if len(ids) == 1 or settings.ids_as == "array" else ",".join(read).split(",")) == ids
+    assert tuple(name for name, _ in got[-len(names) :]) == names
+    assert {holder.words[value] for _, value in got[-len(names) :]} == {target}
+    assert (ask.ids, ask.multi) == (tuple(ids), len(ids) > 1)
+    assert str(httpx.URL(ask.url)) == ask.url
+
+
+@STEADY
+@given(st.sampled_from(HOLDERS), IDS, TARGETS, SETTINGS, WAIT_NAMES)
+def test_what_fits_in_a_hold_keeps_to_the_limits(
+    kind: str, ids: list[GenerationId], target: State, settings: ProviderSettings, names: tuple[str, ...]
+) -> None:
+    """The wish takes room too, whatever state it names: so never more IDs than in a sweep, and at least one."""
+    holder, settings = codec(kind), replace(settings, hold_multi_as=names)
+    count = holder.fit(ids, settings, hold=True)
+    assert 1 <= count <= holder.fit(ids, settings)
+    assert count == 1 or len(holder.hold(ids[:count], target, settings).url.encode()) <= settings.max_url
+    if count < min(len(ids), settings.max_ids):
+        longest = max(holder.hold(ids[: count + 1], state, settings).url for state in State)
+        assert len(longest) + 3 * len(names) > settings.max_url
+
+
+@pytest.mark.parametrize("ids_as", ["array", "comma"])
+def test_a_hold_of_exactly_the_limit_fits(ids_as: str) -> None:
+    """Not a byte is wasted and none is too many."""
+    luma, ids = codec("aimlapi-luma"), [GenerationId(f"id/{number}") for number in range(20)]
+    length = len(luma.hold(ids, State.COMPLETED, luma_settings(ids_as=ids_as)).url)
+    assert luma.fit(ids, luma_settings(ids_as=ids_as, max_url=length), hold=True) == 20
+    assert luma.fit(ids, luma_settings(ids_as=ids_as, max_url=length - 1), hold=True) == 19
+
+
+# ---- what a record tells beside its state --------------------------------------------------------------------------
+A_MODEL = "60ac7c34-d99b-4880-992b-f05244ddba61:luma/ray-2"
+
+
+def told(kind: str, id_: str, **fields: Any) -> Observation:
+    ask = codec(kind).single(GenerationId(id_), luma_settings())
+    body = orjson.dumps({"id": id_, "status": "completed", "state": "completed"} | fields)
+    (seen,) = codec(kind).decode(ask, Reply(status=200, body=body))
+    assert seen.state is State.COMPLETED
+    return seen
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_record_tells_its_model(kind: str) -> None:
+    """As it says itself, or behind the colon of its ID; None where neither does."""
+    assert told(kind, "a", model="ray-2").model == "ray-2"
+    assert told(kind, A_MODEL, model="ray-flash-2").model == "ray-flash-2"
+    assert told(kind, A_MODEL).model == "luma/ray-2"
+    assert told(kind, "a").model is None
+    assert told(kind, "a:").model is None
+
+
+@pytest.mark.parametrize("model", ["", None, 7, True, ["ray-2"], {"name": "ray-2"}])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_that_is_no_name_is_none(kind: str, model: Any) -> None:
+    """What stands in its place and is no text tells nothing."""
+    assert told(kind, "a", model=model).model is None
+    assert told(kind, A_MODEL, model=model).model == "luma/ray-2"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-11-22T05:14:00Z", "2026-11-22T05:14:00.000Z", "2026-11-22T07:14:00+02:00", "2026-11-22 05:14:00"],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_record_tells_when_it_was_made(kind: str, text: str) -> None:
+    """In any ISO form; without an offset it is UTC."""
+    assert told(kind, "a", created_at=text).created_at == datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "garbage", [None, "", "yesterday", 1_763_788_440, "2026-13-40", [], {}, "0000-00-00T00:00:00Z"]
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_date_that_cannot_be_read_is_none(kind: str, garbage: Any) -> None:
+    """It is no reason to refuse what else the record says."""
+    assert told(kind, "a", created_at=garbage).created_at is None
+
+
+@STEADY
+@given(
+    st.sampled_from(sorted(KINDS)),
+    st.one_of(st.text(max_size=40), st.datetimes().map(str), st.integers(-(2**63), 2**63)),
+)
+def test_no_date_breaks_a_look(kind: str, value: Any) -> None:
+    """Whatever stands there: a time with an offset, that can be compared, or none."""
+    made = told(kind, "a", created_at=value).created_at
+    assert made is None or made - datetime(2026, 11, 22, tzinfo=UTC) is not None
+
+
+def test_what_is_not_there_tells_nothing() -> None:
+    """An absent ID has no model that was seen, and no date."""
+    luma = codec("aimlapi-luma")
+    ask = luma.sweep([GenerationId("a"), GenerationId("b")], luma_settings())
+    reply = Reply(status=200, body=orjson.dumps([{"id": "a", "state": "completed", "model": "ray-2"}]))
+    assert [(seen.model, seen.created_at) for seen in luma.decode(ask, reply)] == [("ray-2", None), (None, None)]

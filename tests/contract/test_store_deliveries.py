@@ -1,5 +1,6 @@
 """Who may send what, and when: claims, turns, results, and what is due next."""
 
+import dataclasses
 from datetime import timedelta
 
 import pytest
@@ -23,8 +24,9 @@ from store_builders import (
     take,
 )
 
+from notifier.ids import Lane
 from notifier.model import Book, DeliveryStatus, State, Verdict
-from notifier.store.base import Store
+from notifier.store.base import Slots, Store
 
 
 async def test_a_claim_opens_and_numbers_the_attempt(store: Store) -> None:
@@ -222,6 +224,65 @@ async def test_turns_reach_every_lane_behind_a_long_backlog(store: Store) -> Non
     answer = await take(store, slow=2)
     assert sorted(claim.lane for claim in answer.claims) == ["audit", "slow", "slow", "studio"]
     assert (await take(store, slow=0)).claims == []
+
+
+def pooled(lanes: str, *, held: int, named: int, others: int = 0) -> Slots:
+    """Two pools: `named` of these lanes, which hold so many each, and of everybody else."""
+    names = [Lane(lane) for lane in lanes.split()]
+    return dataclasses.replace(
+        slots(1024, each=32),
+        held=dict.fromkeys(names, held),
+        pool_of=dict.fromkeys(names, "named"),
+        pools={"named": named, "": others},
+    )
+
+
+@pytest.mark.parametrize("backlog", [5, 300])
+async def test_a_pool_is_shared_out_by_its_rules(store: Store, backlog: int) -> None:
+    """One lane leaves as many free as it takes, a lane that holds none is served first, and pools lend nothing."""
+    for endpoint in ("audit", "slow"):
+        await owe(store, *(f"{endpoint}-{number}" for number in range(backlog)), endpoint=endpoint)
+    first = await store.exchange(ME, [], pooled("slow", held=3, named=7), now=NOW)
+    assert [claim.lane for claim in first.claims] == ["slow", "slow"]
+    second = await store.exchange(ME, [], pooled("slow", held=3, named=2, others=2), now=NOW)
+    assert [claim.lane for claim in second.claims] == ["audit"]
+    third = await store.exchange(ME, [], pooled("slow", held=0, named=1), now=NOW)
+    assert [claim.lane for claim in third.claims] == ["slow"]
+    assert (await store.exchange(ME, [], pooled("slow audit", held=0, named=0, others=64), now=NOW)).claims == []
+
+
+@pytest.mark.parametrize("backlog", [5, 300])
+async def test_first_slots_go_to_lanes_that_hold_none(store: Store, backlog: int) -> None:
+    """One each, where the pool has none left, as long as so many are free in all; a lane that holds some gets none."""
+    for endpoint in ("audit", "slow", "studio"):
+        await owe(store, *(f"{endpoint}-{number}" for number in range(backlog)), endpoint=endpoint)
+    full = pooled("audit slow studio", held=0, named=0)
+    busy = dataclasses.replace(full, held={Lane("slow"): 30}, firsts={"named": 9})
+    claims = (await store.exchange(ME, [], busy, now=NOW)).claims
+    assert sorted(claim.lane for claim in claims) == ["audit", "studio"]
+    one = dataclasses.replace(full, firsts={"named": 1})
+    assert len((await store.exchange(ME, [], one, now=NOW)).claims) == 1
+    assert (await store.exchange(ME, [], full, now=NOW)).claims == []
+
+
+async def test_a_crowd_of_strangers_hides_no_configured_lane(store: Store) -> None:
+    """Thousands of origins are due since long ago and their pool is empty: the endpoint is found all the same."""
+    urls = [f"https://{number}.example.com" for number in range(3_000)]
+    await add(store, *(request(endpoint=f"{url}/", lane=url) for url in urls))
+    await store.record_transitions([seen()], now=NOW, book=BOOK)
+    await owe(store, "late", endpoint="studio", now=NOW + SECOND)
+    answer = await store.exchange(ME, [], pooled("studio", held=0, named=64), now=NOW + SECOND)
+    assert ids(answer) == ["late"]
+
+
+async def test_a_crowd_of_slow_lanes_hides_no_other(store: Store) -> None:
+    """Origins that are known to be slow and have no slot are passed over, in as many calls as it takes."""
+    urls = [f"https://{number:04}.example.com" for number in range(2_500)]
+    await add(store, *(request(endpoint=f"{url}/", lane=url) for url in [*urls, "https://quick.example.com"]))
+    await store.record_transitions([seen()], now=NOW, book=BOOK)
+    limits = dataclasses.replace(pooled(" ".join(urls), held=0, named=0, others=9))
+    claims = [claim.lane for _ in range(3) for claim in (await store.exchange(ME, [], limits, now=NOW)).claims]
+    assert claims == ["https://quick.example.com"]
 
 
 async def test_next_due_is_the_earliest_time_after_now(store: Store) -> None:

@@ -10,6 +10,7 @@ from store_builders import (
     ME,
     NOW,
     SECOND,
+    Opening,
     add,
     deliveries,
     ending,
@@ -23,7 +24,8 @@ from store_builders import (
 )
 
 from notifier.delivery.payload import RECORD_LIMIT
-from notifier.model import Book, DeliveryStatus, Kind, Result, State, WatchStatus
+from notifier.ids import ProviderName
+from notifier.model import Book, DeliveryStatus, Kind, OpenGeneration, Result, State, WatchStatus
 from notifier.store.base import Store
 
 
@@ -278,3 +280,123 @@ async def test_reading_open_generations_may_stop_early(store: Store) -> None:
 async def test_no_open_generation_is_no_chunk(store: Store) -> None:
     """An empty store has nothing to look at."""
     assert await still_open(store) == set()
+
+
+# ---- what the poller goes by --------------------------------------------------------------------------------------
+STEPS = (("studio", State.COMPLETED), ("audit", State.RUNNING), ("audit", State.COMPLETED), ("slow", State.QUEUED))
+
+
+async def read_open(store: Store, generation: str = "g-1") -> OpenGeneration:
+    (found,) = [entry async for chunk in store.open_generations(LUMA) for entry in chunk if entry.id == generation]
+    return found
+
+
+async def test_an_open_generation_tells_its_lowest_target_and_each_lane_once(store: Store) -> None:
+    """Every watch that joins may bring the target down and adds its lane; all answers agree on it."""
+    wanted = [
+        (State.COMPLETED, ("studio",)),
+        (State.RUNNING, ("audit", "studio")),
+        (State.RUNNING, ("audit", "studio")),
+        (State.QUEUED, ("audit", "slow", "studio")),
+    ]
+    for (endpoint, target), expected in zip(STEPS, wanted, strict=True):
+        (registered,) = await add(store, request(endpoint=endpoint, target=target))
+        assert registered.open is not None
+        assert (registered.open.target, registered.open.lanes) == expected
+        assert await read_open(store) == registered.open
+
+
+async def test_what_is_satisfied_counts_no_more(store: Store) -> None:
+    """Target and lanes are those of the watches that are still open, in the answer to a transition and afterwards."""
+    await add(store, *(request(endpoint=endpoint, target=target) for endpoint, target in STEPS))
+    for state, expected in (
+        (State.QUEUED, (State.RUNNING, ("audit", "studio"))),
+        (State.RUNNING, (State.COMPLETED, ("audit", "studio"))),
+    ):
+        (recorded,) = await store.record_transitions([seen(state=state)], now=NOW, book=BOOK)
+        assert recorded.open is not None
+        assert (recorded.open.target, recorded.open.lanes) == expected
+        assert await read_open(store) == recorded.open
+
+
+async def test_what_expired_counts_no_more(store: Store) -> None:
+    """The answer to an ending tells the target and the lanes that are left."""
+    await add(store, request(endpoint="audit", target=State.RUNNING, timeout=SECOND), request(endpoint="studio"))
+    (recorded,) = await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + 2 * SECOND)], now=NOW, book=BOOK)
+    assert recorded.open is not None
+    assert (recorded.open.target, recorded.open.lanes) == (State.COMPLETED, ("studio",))
+    assert await read_open(store) == recorded.open
+
+
+async def test_a_transition_that_changes_nothing_tells_target_and_lanes_too(store: Store) -> None:
+    """A repeated state, one step back and an absent one are answered with what is open."""
+    await add(store, request(endpoint="audit", target=State.COMPLETED), request(endpoint="studio"))
+    await store.record_transitions([seen(state=State.RUNNING)], now=NOW, book=BOOK)
+    for state in (State.RUNNING, State.QUEUED, None):
+        (recorded,) = await store.record_transitions([seen(state=state)], now=NOW, book=BOOK)
+        assert recorded.open == await read_open(store)
+        assert recorded.open.lanes == ("audit", "studio")
+
+
+async def test_callback_urls_of_one_origin_are_one_lane(store: Store) -> None:
+    """An open generation tells where its watches are told, and not each of them."""
+    urls = [f"https://app.example.com/hook/{number}" for number in range(5)]
+    await add(store, *(request(endpoint=url) for url in urls), request())
+    assert (await read_open(store)).lanes == ("https://app.example.com", "studio")
+
+
+async def test_lanes_of_one_generation_are_not_those_of_another(store: Store) -> None:
+    """However many are read together."""
+    names = [f"g-{number}" for number in range(30)]
+    endpoints = ("studio", "audit", "slow")
+    await add(store, *(request(name, endpoint=endpoints[number % 3]) for number, name in enumerate(names)))
+    found = {entry.id: entry.lanes async for chunk in store.open_generations(LUMA) for entry in chunk}
+    assert found == {name: (endpoints[number % 3],) for number, name in enumerate(names)}
+
+
+# ---- what was learned ---------------------------------------------------------------------------------------------
+LESSONS = {"completed/ray-2": b'{"form":1}', "running/": b"\x00\xff not JSON", "completed/luma/\xe9": b""}
+OTHER_PROVIDER = ProviderName("other")
+
+
+async def test_nothing_is_learned_at_first(store: Store) -> None:
+    """A provider that nothing was saved of has no row."""
+    assert dict(await store.learned(LUMA)) == {}
+
+
+async def test_what_was_learned_is_kept_as_it_came(store: Store) -> None:
+    """Any bytes under any name: the store does not read them. Of each provider apart."""
+    await store.save_learned(LUMA, LESSONS, now=NOW)
+    assert dict(await store.learned(LUMA)) == LESSONS
+    assert dict(await store.learned(OTHER_PROVIDER)) == {}
+
+
+async def test_a_later_lesson_replaces_the_earlier_one_of_its_name(store: Store) -> None:
+    """Other names stay, and so do other providers'."""
+    for provider in (LUMA, OTHER_PROVIDER):
+        await store.save_learned(provider, LESSONS, now=NOW)
+    await store.save_learned(LUMA, {"running/": b"2", "completed/new": b"3"}, now=NOW + SECOND)
+    assert dict(await store.learned(LUMA)) == LESSONS | {"running/": b"2", "completed/new": b"3"}
+    assert dict(await store.learned(OTHER_PROVIDER)) == LESSONS
+
+
+async def test_to_save_nothing_changes_nothing(store: Store) -> None:
+    """An empty lesson is no error."""
+    await store.save_learned(LUMA, LESSONS, now=NOW)
+    await store.save_learned(LUMA, {}, now=NOW + SECOND)
+    assert dict(await store.learned(LUMA)) == LESSONS
+
+
+async def test_many_lessons_are_saved_together(store: Store) -> None:
+    """Some hundreds of models, each with its own curve."""
+    many = {f"completed/model-{number}": b"x" * 2_000 + str(number).encode() for number in range(500)}
+    await store.save_learned(LUMA, many, now=NOW)
+    assert dict(await store.learned(LUMA)) == many
+
+
+async def test_what_was_learned_survives_a_restart(opening: Opening) -> None:
+    """That is what it is saved for."""
+    async with opening() as store:
+        await store.save_learned(LUMA, LESSONS, now=NOW)
+    async with opening() as store:
+        assert dict(await store.learned(LUMA)) == LESSONS

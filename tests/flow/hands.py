@@ -49,13 +49,22 @@ BOOK = Book(events={"studio": None, "audit": None}, callbacks=True)
 
 
 class HandClock:
-    """Time passes only when a test says so. Both of its times move together."""
+    """Time passes only when a test says so. Both of its times move together, until a test sets the wall clock."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        #: Seconds that the wall clock was set forward in all.
+        self.ahead = 0.0
 
     def now(self) -> datetime:
-        return START + timedelta(seconds=self.seconds)
+        return START + timedelta(seconds=self.seconds + self.ahead)
+
+    def elapsed(self) -> float:
+        return 500.0 + self.seconds
+
+    def set_wall(self, seconds: float) -> None:
+        """Set the wall clock forward, or back where it is below zero."""
+        self.ahead += seconds
 
     def monotonic(self) -> float:
         return 1_000.0 + self.seconds
@@ -139,6 +148,8 @@ class Asked:
     multi: bool
     #: By the test's clock.
     at: float
+    #: The state it waits for, in the provider's word; None where it does not wait.
+    wait: str | None = None
 
 
 def record(id_: str, state: str, **more: Any) -> dict[str, Any]:
@@ -161,17 +172,22 @@ class Upstream:
         self.script: deque[httpx.Response | Exception] = deque()
         #: Judges every request before `states` does; None lets it pass.
         self.judge: Callable[[Asked], httpx.Response | None] = lambda _: None
+        #: When a request with a wait parameter is answered: `any`, `all`, or at once (None).
+        self.holds: str | None = None
+        #: Answers in place of the states where a request has waited for so many seconds.
+        self.cut: tuple[float, httpx.Response] | None = None
         #: While set and not rung, requests hang.
         self.gate: anyio.Event | None = None
         self.under_way = 0
         self.most = 0
         self._moved = anyio.Event()
+        self._changed = anyio.Event()
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         query = request.url.params
         multi = request.url.path.endswith("generations")
         ids = tuple(query.get_list("generation_ids[]") if multi else [query["generation_id"]])
-        asked = Asked(ids=ids, multi=multi, at=self._clock.monotonic())
+        asked = Asked(ids=ids, multi=multi, at=self._clock.monotonic(), wait=query.get("state"))
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         self.asked.append(asked)
@@ -181,9 +197,38 @@ class Upstream:
             await checkpoint()  # so that requests of one moment are under way together
             if self.gate is not None:
                 await self.gate.wait()
+            if asked.wait and self.holds and (cut := await self._hold(asked)):
+                return cut
             return self._answer(asked)
         finally:
             self.under_way -= 1
+
+    async def _hold(self, asked: Asked) -> httpx.Response | None:
+        """Keep it as the API says it does: until the state is there, for 30 seconds at most."""
+        until = any if self.holds == "any" else all
+        while not until(self._reached(id_, asked.wait) for id_ in asked.ids):
+            waited = self._clock.monotonic() - asked.at
+            if self.cut and waited >= self.cut[0]:
+                return self.cut[1]
+            if waited >= 30:
+                break
+            await self._changed.wait()
+        return None
+
+    def _reached(self, id_: str, word: str | None) -> bool:
+        """An ID that nobody knows is not waited for."""
+        order = ["queued", "dreaming", "completed", "failed"]
+        return id_ not in self.states or order.index(self.states[id_]) >= order.index(word or "queued")
+
+    def ring(self) -> None:
+        """Requests that wait look again."""
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    def move(self, id_: str, word: str) -> None:
+        """A generation gets there now."""
+        self.states[id_] = word
+        self.ring()
 
     def _answer(self, asked: Asked) -> httpx.Response:
         if self.script:
@@ -260,6 +305,7 @@ class Watching:
     async def tick(self, seconds: float = 0.0) -> None:
         """Let so much time pass, give leave to look, and wait until all that follows has happened."""
         self.clock.advance(seconds)
+        self.upstream.ring()
         self.lookout.tick()
         await quiet(self.store)
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 from hands import SECRET, HandClock
 
 from notifier.app import Daemon
+from notifier.clock import SystemClock
 from notifier.config import load
 from notifier.emulator.receiver import Receiver, ReceiverSettings, serve_receiver
 from notifier.emulator.server import serve_emulator
@@ -151,6 +153,67 @@ async def test_a_watch_of_the_configuration_is_declared_at_start(tmp_path: Path)
                 await place.until(lambda: _only(place, DeliveryStatus.DELIVERED))
                 await place.stop()
         assert place.receiver.post_count == 1
+
+
+class _Weeks:
+    """The machine's clocks, forty days on, and as much more as a test says."""
+
+    def __init__(self) -> None:
+        self._real = SystemClock()
+        self.more = 0.0
+
+    def now(self) -> datetime:
+        return self._real.now() + timedelta(days=40, seconds=self.more)
+
+    def monotonic(self) -> float:
+        return self._real.monotonic() + self.more
+
+    def elapsed(self) -> float:
+        return self._real.elapsed() + self.more
+
+
+async def test_a_declared_watch_posts_nothing_again_after_weeks(tmp_path: Path) -> None:
+    """Declared in the configuration or a watch file, it outlives retention; what came in a drop file does not."""
+    async with site(tmp_path, watch_files=["*.w.yaml"]) as place:
+        ids = place.emulator.create(3, complete_at=0)
+        place.config["watches"] = [{"id": ids[0]}]
+        (tmp_path / "a.w.yaml").write_text(f'- id: "{ids[1]}"\n')
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(place.run)
+            place.drop("one.json", {"id": ids[2]})
+            await place.receiver.wait_for(3)
+            await place.until(lambda: _only(place, DeliveryStatus.DELIVERED))
+            await place.stop()
+        clock = _Weeks()
+        for _ in range(2):
+            weeks_later = Daemon(place.settings(), clock=clock)
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(weeks_later.run)
+                clock.more += 3601
+                weeks_later._housekeeping.ring()
+                await place.until(lambda: _forgotten(place, ids[2]))
+                weeks_later.stop()
+        assert [await place.statuses(id_) for id_ in ids] == [[WatchStatus.SATISFIED], [WatchStatus.SATISFIED], []]
+        assert await place.deliveries() == {}
+        assert place.receiver.post_count == 3
+
+
+async def test_a_faulty_watch_file_keeps_every_watch_until_it_is_gone(tmp_path: Path) -> None:
+    """It may declare any of them; one that the configuration names no more declares nothing."""
+    (tmp_path / "bad.w.yaml").write_text("- id: [")
+    async with up(tmp_path, watch_files=["*.w.yaml"]) as place:
+        (id_,) = place.emulator.create(complete_at=float("inf"))
+        assert place.running._declared() is None
+        await place.running.reload(place.settings(watch_files=None, watches=[{"id": id_}]))
+        declared = place.running._declared()
+        assert declared is not None
+        async with open_reader(str(tmp_path / "notifier.db")) as store:
+            (story,) = await store.stories(GenerationId(id_))
+        assert [watch.id in declared for watch in story.watches] == [True]
+
+
+async def _forgotten(place: Site, id_: str) -> bool:
+    return await place.statuses(id_) == []
 
 
 async def _only(place: Site, status: DeliveryStatus) -> bool:

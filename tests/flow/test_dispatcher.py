@@ -1,6 +1,7 @@
 """Every due delivery attempted and every outcome written, on a real store, by a clock moved by hand."""
 
-from collections.abc import AsyncIterator, Mapping
+import itertools
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,13 +26,15 @@ from hands import (
 )
 
 from notifier.bell import Bell
+from notifier.delivery import shares
 from notifier.delivery.dispatcher import LEASE_MARGIN, Dispatcher
 from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.keeper import Keeper
 from notifier.delivery.sender import Sender
 from notifier.delivery.signature import callback_secret
 from notifier.health import STORE, Health, Pulse
 from notifier.ids import Lane, WorkerId
-from notifier.model import DeliveryStatus, Verdict
+from notifier.model import Book, DeliveryStatus, Verdict
 from notifier.settings import CallbackSettings, EndpointSettings, Secret
 from notifier.store.base import Slots
 from notifier.store.sqlite.store import SqliteStore
@@ -65,21 +68,25 @@ class Sending:
         await owe(self.store, *generations, at=self.clock.now(), endpoint=to)
 
 
-def policies(*endpoints: EndpointSettings, callbacks: CallbackSettings | None = None) -> Endpoints:
-    return Endpoints({each.identity: each for each in endpoints}, callbacks)
+def policies(
+    *endpoints: EndpointSettings, callbacks: CallbackSettings | None = None, operator: str | None = None
+) -> Endpoints:
+    return Endpoints({each.identity: each for each in endpoints}, callbacks, operator=operator)
 
 
 def dispatcher_on(port: Any, callbacks: Callbacks, endpoints: Endpoints, **more: Any) -> Dispatcher:
     wire = httpx.MockTransport(callbacks)
-    parts: Mapping[str, Any] = {
+    parts: dict[str, Any] = {
         "owner": WorkerId("worker-1"),
         "clock": callbacks.clock,
         "chance": lambda: 0.0,
         "bell": Bell(),
         "health": Health(),
         "pulse": Pulse("dispatcher", callbacks.clock, limit=25),
-    }
-    return Dispatcher(port, Sender(open_wire=wire, guarded_wire=wire), endpoints, **{**parts, **more})
+    } | more
+    tokens = (f"random{number}" for number in itertools.count(1))
+    keeper = Keeper(port, endpoints, clock=callbacks.clock, health=parts["health"], token=lambda: next(tokens))
+    return Dispatcher(port, Sender(open_wire=wire, guarded_wire=wire), endpoints, keeper=keeper, **parts)
 
 
 @asynccontextmanager
@@ -174,6 +181,81 @@ async def test_an_endpoint_that_hangs_does_not_hold_another(store: SqliteStore) 
         assert stage.callbacks.to("studio.example.com") == 2
 
 
+@pytest.mark.parametrize(("hanging", "one_by_one"), [(20, False), (60, False), (60, True)])
+async def test_a_crowd_of_endpoints_that_hang_leaves_slots_for_another(
+    store: SqliteStore, hanging: int, *, one_by_one: bool
+) -> None:
+    """Together or one after the other they want more than all slots: the healthy one's messages all go out at once."""
+    crowd = [endpoint(f"stuck{number}") for number in range(hanging)]
+    book = Book(events=dict.fromkeys([*(each.identity for each in crowd), "audit"]), callbacks=False)
+    async with sending(store, *crowd, endpoint("audit")) as stage:
+        for each in crowd:
+            stage.callbacks.gates[f"{each.lane}.example.com"] = anyio.Event()
+            await owe(store, *some(40, each.lane), at=stage.clock.now(), endpoint=each.identity, book=book)
+            if one_by_one:
+                await stage.turn()
+        await stage.turn()
+        held = stage.callbacks.under_way.total()
+        assert held > shares.POOLS[shares.NAMED] * 0.9
+        for turn in range(5):
+            await stage.owe(*some(20, f"free-{turn}"), to="audit")
+            stage.bell.ring()
+            await stage.callbacks.until(held + 20 * (turn + 1))
+            await quiet(store)
+            assert stage.callbacks.to("audit.example.com") == 20 * (turn + 1)
+
+
+async def test_what_hangs_gives_its_pool_back_when_it_is_known(store: SqliteStore) -> None:
+    """After two seconds the endpoints that hang are slow: a healthy one has the whole pool, they have their own."""
+    crowd = [endpoint(f"stuck{number}") for number in range(20)]
+    book = Book(events=dict.fromkeys([*(each.identity for each in crowd), "audit"]), callbacks=False)
+    async with sending(store, *crowd, endpoint("audit", concurrency=200)) as stage:
+        for each in crowd:
+            stage.callbacks.gates[f"{each.lane}.example.com"] = anyio.Event()
+            await owe(store, *some(60, each.lane), at=stage.clock.now(), endpoint=each.identity, book=book)
+        await stage.turn()
+        held = stage.callbacks.under_way.total()
+        assert held > shares.POOLS[shares.SLOW]
+        await stage.turn(shares.PATIENCE + 0.1)
+        assert stage.callbacks.under_way.total() == held
+        gate = stage.callbacks.gates["audit.example.com"] = anyio.Event()
+        await stage.owe(*some(300, "free"), to="audit")
+        await stage.turn()
+        assert stage.callbacks.under_way["audit.example.com"] == 200
+        gate.set()
+        await stage.callbacks.until(held + 300)
+
+
+async def test_origins_that_hang_take_nothing_from_the_configured(store: SqliteStore) -> None:
+    """Hundreds of them with dozens of messages each: an endpoint of the configuration has what it always has."""
+    async with sending(store, endpoint(), callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:
+        for number in range(400):
+            origin = f"stuck{number}.example.com"
+            stage.callbacks.gates[origin] = anyio.Event()
+            await stage.owe(*some(3, origin), to=f"https://{origin}/")
+        await stage.turn()
+        await stage.turn(shares.PATIENCE + 0.1)
+        held = stage.callbacks.under_way.total()
+        assert held <= shares.IN_FLIGHT - shares.KEPT_FOR_NAMED
+        stage.callbacks.gates["studio.example.com"] = anyio.Event()
+        await stage.owe(*some(100))
+        await stage.turn()
+        assert stage.callbacks.under_way["studio.example.com"] == 32
+
+
+async def test_who_answers_well_is_sent_to_first(store: SqliteStore) -> None:
+    """Of what is claimed together, messages for an endpoint that failed last go out after the others', though older."""
+    async with sending(store, endpoint(), endpoint("audit")) as stage:
+        stage.callbacks.answers["studio.example.com"] = [httpx.Response(500)]
+        await stage.owe("first")
+        await stage.turn()
+        await stage.owe(*some(5))
+        await stage.owe(*some(5, "other"), to="audit")
+        await stage.turn()
+        hosts = [post.url.host for post in stage.callbacks.posts]
+        assert hosts == ["studio.example.com"] + 5 * ["audit.example.com"] + 5 * ["studio.example.com"]
+
+
 async def test_callback_urls_of_one_origin_share_its_slots(store: SqliteStore) -> None:
     """However many URLs an app invents, its origin is one lane of thirty-two."""
     async with sending(store, callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:
@@ -239,13 +321,14 @@ async def test_retry_after_makes_the_wait_longer_and_never_shorter(store: Sqlite
         assert stage.callbacks.times == [0, 60, 65]
 
 
-async def test_gone_is_final(store: SqliteStore) -> None:
-    """410 ends this delivery at once, whatever the schedule has left, and no other."""
-    async with sending(store) as stage:
-        stage.callbacks.answers["studio.example.com"] = [httpx.Response(410), httpx.Response(204)]
-        await stage.owe("g-1")
+async def test_gone_is_final_for_a_callback_url(store: SqliteStore) -> None:
+    """410 ends this delivery at once, whatever the schedule has left, and no other of its origin."""
+    url = "https://app.example.com/done"
+    async with sending(store, callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:
+        stage.callbacks.answers["app.example.com"] = [httpx.Response(410), httpx.Response(204)]
+        await stage.owe("g-1", to=url)
         await stage.turn()
-        await stage.owe("g-2")
+        await stage.owe("g-2", to=url)
         await stage.turn(3600)
         assert len(stage.callbacks.posts) == 2
         (line,) = await deliveries(store)
@@ -461,3 +544,93 @@ async def test_a_lane_is_forgotten_when_it_is_empty(store: SqliteStore) -> None:
         assert len(stage.callbacks.posts) == 5
         assert Lane("https://app.example.com") not in stage.dispatcher._in_flight
         assert not stage.dispatcher._in_flight
+
+
+# ---- a wall clock that is set -------------------------------------------------------------------------------------
+async def _failed_once(stage: Sending, *generations: str, after: float) -> None:
+    """Their first attempts failed; the next is due `after` seconds later, and will be answered well."""
+    stage.callbacks.answers["studio.example.com"] = [*[httpx.Response(503)] * len(generations), httpx.Response(204)]
+    await stage.owe(*generations)
+    await stage.turn()
+    await stage.turn()
+    assert len(stage.callbacks.posts) == len(generations)
+    (line,) = await deliveries(stage.store, generations[0])
+    assert line.due_at == stage.clock.now() + after * SECOND
+
+
+@pytest.mark.parametrize("hour", [3600, -3600])
+async def test_a_wait_is_as_long_as_it_was_meant_to_be(store: SqliteStore, hour: float) -> None:
+    """The clock is set an hour forward or back: what was due in five seconds goes out after five seconds, once."""
+    async with sending(store, endpoint(retry=(timedelta(0), 5 * SECOND))) as stage:
+        await _failed_once(stage, "g-1", after=5)
+        stage.clock.set_wall(hour)
+        for seconds in (0, 4.75, 0.25, 60, 3600):
+            await stage.turn(seconds)
+        assert stage.callbacks.times == [0, 5]
+        signed_at = int(stage.callbacks.posts[-1].headers["webhook-timestamp"])
+        assert signed_at == START.timestamp() + 5 + hour, "a receiver goes by the wall clock"
+
+
+async def test_a_clock_set_forward_lets_loose_no_storm(store: SqliteStore) -> None:
+    """A hundred retries that are due over the next hour do not all go out now."""
+    async with sending(store, endpoint(retry=(timedelta(0), 1800 * SECOND), concurrency=100)) as stage:
+        await _failed_once(stage, *some(100), after=1800)
+        stage.clock.set_wall(3600)
+        await stage.turn()
+        await stage.turn(60)
+        assert len(stage.callbacks.posts) == 100
+        await stage.turn(1740)
+        await stage.callbacks.until(200)
+
+
+async def test_attempts_in_flight_are_not_made_twice_by_a_clock(store: SqliteStore) -> None:
+    """An hour forward runs past every lease; the attempts are ours, and their outcomes count."""
+    async with sending(store) as stage:
+        gate = stage.callbacks.gates["studio.example.com"] = anyio.Event()
+        await stage.owe(*some(3))
+        await stage.turn()
+        stage.clock.set_wall(3600)
+        assert await stage.dispatcher.free_lapsed() == 0
+        await stage.turn(60)
+        gate.set()
+        await quiet(store)
+        assert await statuses(store) == {DeliveryStatus.DELIVERED: 3}
+        assert len(stage.callbacks.posts) == 3
+
+
+@pytest.mark.parametrize("hour", [3600, -3600])
+async def test_outcomes_that_wait_in_memory_follow_the_clock_too(store: SqliteStore, hour: float) -> None:
+    """A failure that could not be written down yet is tried again in its time, not an hour off."""
+    async with sending(store, endpoint(retry=(timedelta(0), 60 * SECOND))) as stage:
+        gate = stage.callbacks.gates["studio.example.com"] = anyio.Event()
+        stage.callbacks.answers["studio.example.com"] = [httpx.Response(503), httpx.Response(204)]
+        await stage.owe("g-1")
+        await stage.turn()
+        stage.port.down = True
+        gate.set()
+        await quiet(store)
+        stage.clock.set_wall(hour)
+        await stage.turn(1)
+        stage.port.down = False
+        stage.health.well(STORE)
+        for seconds in (1, 57.75):
+            await stage.turn(seconds)
+            assert len(stage.callbacks.posts) == 1
+        await stage.turn(0.25)
+        assert len(stage.callbacks.posts) == 2
+
+
+async def test_a_store_that_cannot_write_follows_the_clock_when_it_can(store: SqliteStore) -> None:
+    """Set twice meanwhile: what waits is moved by both before anything is claimed."""
+    async with sending(store, endpoint(retry=(timedelta(0), 5 * SECOND))) as stage:
+        await _failed_once(stage, "g-1", after=5)
+        stage.port.down = True
+        for hours in (3, -1):
+            stage.clock.set_wall(hours * 3600)
+            await stage.turn(1)
+        stage.port.down = False
+        stage.health.well(STORE)
+        await stage.turn(2.75)
+        assert len(stage.callbacks.posts) == 1
+        await stage.turn(0.25)
+        assert stage.callbacks.times == [0, 5]

@@ -31,6 +31,7 @@ from working import Posting, policies
 
 from notifier.bell import Bell
 from notifier.delivery.dispatcher import Dispatcher
+from notifier.delivery.keeper import Keeper
 from notifier.delivery.refresher import Refresher
 from notifier.delivery.sender import Sender
 from notifier.health import Health, Pulse
@@ -147,10 +148,12 @@ async def at_work(
     async with ProviderClient(httpx.MockTransport(upstream), clock=hand) as client:
         poller = Poller(around(port, client, clock=hand, health=health, deliveries=bell), codec)
         refresher = Refresher(port, poller.glance, clock=hand, deliveries=bell, health=health)
+        configured = policies(*(endpoints or (endpoint(retry=TRY_AGAIN_LATE),)), callbacks=callbacks)
         dispatcher = Dispatcher(
             port,
             Posting(Sender(open_wire=wire, guarded_wire=wire)),
-            policies(*(endpoints or (endpoint(retry=TRY_AGAIN_LATE),)), callbacks=callbacks),
+            configured,
+            keeper=Keeper(port, configured, clock=hand, health=health, token=lambda: "test"),
             owner=WorkerId("worker-1"),
             clock=hand,
             chance=lambda: 0.0,

@@ -6,13 +6,14 @@ from pathlib import Path
 import anyio
 import orjson
 import pytest
-from hands import BOOK, START, HandClock, Tripped, deliveries, heard, quiet, request
+from hands import BOOK, START, HandClock, Tripped, deliveries, heard, owe, quiet, request, statuses
 
 from notifier import telemetry
 from notifier.bell import Bell
 from notifier.errors import StoreUnavailable
 from notifier.health import STORE, Health, Pulse
-from notifier.model import WatchStatus
+from notifier.ids import Lane
+from notifier.model import DeliveryStatus, WatchStatus
 from notifier.store.sqlite.store import SqliteStore
 from notifier.upkeep import Upkeep
 
@@ -38,6 +39,7 @@ class _House:
         #: What the next pruning clears away.
         self.old_files = 0
         self.prunings = 0
+        self.retained = 0
         self.upkeep = Upkeep(
             self.port,
             self.leases,
@@ -45,10 +47,14 @@ class _House:
             book=lambda: BOOK,
             bell=self.bell,
             prune=self.prune,
+            retain=self.retain,
             deliveries=self.deliveries,
             health=self.health,
             pulse=Pulse("upkeep", self.clock, limit=25),
         )
+
+    async def retain(self) -> None:
+        self.retained += 1
 
     async def prune(self) -> int:
         self.prunings += 1
@@ -61,7 +67,7 @@ async def test_nothing_to_do_is_silence(store: SqliteStore) -> None:
     async with heard() as said:
         await house.upkeep.run_once()
     assert said == []
-    assert house.leases.calls == 1
+    assert (house.leases.calls, house.retained) == (1, 1)
     assert not await house.deliveries.wait(0)
 
 
@@ -87,6 +93,22 @@ async def test_being_down_ourselves_makes_no_provider_unreachable(store: SqliteS
     """What fell overdue while nobody looked has an hour of this run for its looks before it expires unseen."""
     await store.add_watches([request(timeout=timedelta(hours=1))], now=START - timedelta(days=3), book=BOOK)
     house = _House(store)
+    house.clock.advance(3599)
+    await house.upkeep.run_once()
+    assert (await store.counts()).watches == {WatchStatus.OPEN: 1}
+    house.clock.advance(1)
+    await house.upkeep.run_once()
+    assert (await store.counts()).watches == {WatchStatus.EXPIRED: 1}
+
+
+async def test_a_clock_that_is_set_makes_no_provider_unreachable(store: SqliteStore) -> None:
+    """What fell overdue by it has an hour for its looks."""
+    house = _House(store)
+    house.clock.advance(3600)
+    await store.add_watches([request(timeout=timedelta(hours=1))], now=house.clock.now(), book=BOOK)
+    await house.upkeep.run_once()
+    house.clock.set_wall(48 * 3600)
+    await house.upkeep.run_once()
     house.clock.advance(3599)
     await house.upkeep.run_once()
     assert (await store.counts()).watches == {WatchStatus.OPEN: 1}
@@ -152,3 +174,17 @@ async def test_the_log_is_moved_into_the_main_file(store: SqliteStore, tmp_path:
     before = main.stat().st_size
     await _House(store).upkeep.run_once()
     assert main.stat().st_size > before
+
+
+async def test_what_was_left_to_be_parked_is_parked(store: SqliteStore) -> None:
+    """More waited for an endpoint that was disabled than one transaction parks; it is said once, with the number."""
+    house = _House(store)
+    names = [f"g-{number}" for number in range(1200)]
+    await owe(store, *names, at=START)
+    change = await store.disable_endpoint(Lane("studio"), now=START, reason="the app moves")
+    async with heard() as said:
+        await house.upkeep.run_once()
+        await house.upkeep.run_once()
+    assert change.parked == 1200
+    assert [(line["event"], line["count"]) for line in said] == [("deliveries.parked", 700)]
+    assert await statuses(store) == {DeliveryStatus.PARKED: 1200}

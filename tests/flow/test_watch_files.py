@@ -79,6 +79,22 @@ async def test_every_file_is_read_before_it_counts_as_started(tmp_path: Path) ->
         assert len(it.files.declared()) == 3
 
 
+async def test_what_is_declared_is_complete_only_once_every_file_is_known(tmp_path: Path) -> None:
+    """Not before they were read, not while one is skipped for a fault, and not while one waits for the store."""
+    assert Desk(tmp_path).files.incomplete
+    async with desk(tmp_path, a="- id: one", b="- id: [") as it:
+        assert it.files.incomplete
+        it.write("b.yaml", "- id: two")
+        await it.door.until(lambda: not it.files.incomplete)
+        it.door.shut = True
+        it.write("a.yaml", "- id: three")
+        await it.door.until(lambda: it.files.incomplete)
+        it.door.shut = False
+        it.bell.ring()
+        await it.door.until(lambda: not it.files.incomplete)
+        assert it.files.degraded() == []
+
+
 async def test_a_changed_or_new_file_is_read_again_and_others_are_not(tmp_path: Path) -> None:
     """A change is noticed by itself."""
     async with desk(tmp_path, a="- id: one", b="- id: two") as it:

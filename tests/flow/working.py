@@ -1,5 +1,6 @@
 """A dispatcher at work on a real store, over any wire, real sockets too: its answers can be waited for."""
 
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from hands import Callbacks, HandClock, Tripped, endpoint, quiet
 from notifier.bell import Bell
 from notifier.delivery.dispatcher import Dispatcher, Posts
 from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.keeper import Keeper
 from notifier.delivery.sender import Sender
 from notifier.health import Health, Pulse
 from notifier.ids import WorkerId
@@ -75,10 +77,13 @@ async def worker(
     """A dispatcher over `wire`, which stands for both of the sender's."""
     hand, bell, health, port = clock or HandClock(), Bell(), Health(), Tripped(store)
     posting = Posting(Sender(open_wire=wire, guarded_wire=wire))
+    configured = policies(*(endpoints or (endpoint(),)), callbacks=callbacks)
+    tokens = (f"random{number}" for number in itertools.count(1))
     dispatcher = Dispatcher(
         port,
         posting,
-        policies(*(endpoints or (endpoint(),)), callbacks=callbacks),
+        configured,
+        keeper=Keeper(port, configured, clock=hand, health=health, token=lambda: next(tokens)),
         owner=WorkerId(owner),
         clock=hand,
         chance=lambda: chance,

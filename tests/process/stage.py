@@ -103,6 +103,10 @@ class Upstream(Station):
         told = {"all": word} if ids is None else {"states": dict.fromkeys(ids, word)}
         self.http.post(f"/_/{case}", json=told).raise_for_status()
 
+    def tell(self, case: str, states: Mapping[str, str]) -> None:
+        """What has become of some generations."""
+        self.http.post(f"/_/{case}", json={"states": states}).raise_for_status()
+
     def wait(self, case: str, *, asked: int = 0, ids: int = 0) -> list[dict[str, Any]]:
         """The requests so far, once there were `asked` of them about `ids` different IDs."""
         seen = self.http.get(f"/_/{case}", params={"asked": asked, "ids": ids})
@@ -123,12 +127,27 @@ class Receiver(Station):
     def release(self, box: str) -> None:
         self.http.post(f"/_/{box}").raise_for_status()
 
+    def kill(self, box: str, pid: int, *, when: str, number: int) -> None:
+        """Kill the process at the callback of this number from now on."""
+        told = {"pid": pid, "when": when, "number": number}
+        self.http.post(f"/_/{box}", json=told).raise_for_status()
+
+    def settled(self) -> None:
+        """Once everything that a daemon which is gone has sent was noted."""
+        self.http.get("/settled").raise_for_status()
+
     def wait(self, box: str, **counts: int) -> list[dict[str, Any]]:
         """The ledger, once `entries`, `distinct`, `delivered` or `held` is as given."""
         answer = self.http.get(f"/_/{box}", params=counts)
         ledger: list[dict[str, Any]] = answer.json()
         assert answer.status_code == 200, f"waited for {counts}, got {len(ledger)} entries: {ledger[-5:]}"
         return ledger
+
+    def wait_while_it_grows(self, box: str, **counts: int) -> None:
+        """As `wait`, but for as long as more comes; whoever asked looks for himself whether it was enough."""
+        before = -1
+        while (answer := self.http.get(f"/_/{box}", params=counts)).status_code != 200 and len(answer.json()) > before:
+            before = len(answer.json())
 
     def ledger(self, box: str) -> list[dict[str, Any]]:
         return self.wait(box)
@@ -299,7 +318,7 @@ class Stage:
     def put_watches(self, name: str, ids: Sequence[str], **more: Any) -> Path:
         return self.put(name + ".json", json.dumps([{"id": id_, **more} for id_ in ids]))
 
-    def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
+    def command(self, *words: str, environ: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
         """A command of the product; `{config}` in words is our configuration. Its output holds no secret."""
         done = subprocess.run(
             [sys.executable, "-m", "notifier", *(word.format(config=self.config) for word in words)],
@@ -307,6 +326,7 @@ class Stage:
             text=True,
             timeout=DEADLINE,
             check=False,
+            env={**os.environ, **(environ or {})},
         )
         refuse_secrets(done.stdout + done.stderr)
         return done

@@ -164,6 +164,20 @@ within 20 "a .error file that alice can read" setpriv --reuid alice --regid alic
 grep -q colour $DROP/rejected/*wrong.json.error || fail "the .error file does not name the fault"
 ok "a wrong file is refused, and alice can read why"
 
+# ---- commands, over the socket in the runtime directory
+[ "$(stat -c '%a %U:%G' /run/notifier /run/notifier/api.sock | xargs)" = "750 notifier:notifier 660 notifier:notifier" ] \
+  || fail "the socket is $(stat -c '%a %U:%G' /run/notifier /run/notifier/api.sock | xargs)"
+useradd carol --groups notifier
+setpriv --reuid carol --regid carol --init-groups "$NOTIFIER" test studio --config $CONFIG > "$LOGS/carol" || fail "carol: $(cat "$LOGS/carol")"
+grep -c 'delivered (' "$LOGS/carol" > /dev/null || fail "the test message of carol: $(cat "$LOGS/carol")"
+code=0
+setpriv --reuid bob --regid bob --init-groups "$NOTIFIER" test studio --socket /run/notifier/api.sock 2> "$LOGS/bob" || code=$?
+[ "$code" = 78 ] && grep -c 'be in the group notifier' "$LOGS/bob" > /dev/null || fail "bob: exit $code, $(cat "$LOGS/bob")"
+"$NOTIFIER" redeliver --generation "$id" --config $CONFIG > "$LOGS/again" || fail "redeliver: $(cat "$LOGS/again")"
+again() { [ "$(grep -c "\"generation_id\":\"$id\"" "$LOGS/first")" -ge 2 ]; }
+within 20 "the callback a second time" again
+ok "the group notifier commands the daemon, and nobody else; a callback came again"
+
 # ---- reload
 configure 8702
 from_now

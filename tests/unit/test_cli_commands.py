@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
+import trustme
 
 from notifier import __version__
 from notifier.cli.inspect import list_generations
@@ -148,6 +149,7 @@ def test_help_names_every_command(notifier: Run) -> None:
         "listen",
         "list",
         "show",
+        "endpoints",
         "backup",
         "secret",
         "verify",
@@ -164,6 +166,7 @@ def test_help_names_every_command(notifier: Run) -> None:
         ("demo",),
         ("list",),
         ("show",),
+        ("endpoints",),
         ("backup",),
         ("verify",),
         ("schema",),
@@ -251,6 +254,18 @@ def test_check_of_a_good_configuration(notifier: Run, config: Path) -> None:
     assert [path.name for path in config.parent.iterdir()] == ["config.yaml"]
 
 
+def test_check_names_the_files_of_tls(notifier: Run, config: Path) -> None:
+    """Each with the word that it needs no reload; one that is not there is a fault."""
+    config.write_text(CONFIG.replace(" secret:", " tls: {ca: ca.pem}, secret:"))
+    said = notifier("check")
+    assert said.code == 78
+    assert re.search(r"config\.yaml:\d+: endpoints\.studio\.tls\.ca: .*ca\.pem cannot be read", said.err)
+    trustme.CA().cert_pem.write_to_path(config.with_name("ca.pem"))
+    said = notifier("check")
+    assert said.code == 0
+    assert f"  endpoints.studio.tls.ca: file {config.with_name('ca.pem')}; read again when it changes\n" in said.out
+
+
 def test_check_tells_every_fault_at_once(notifier: Run, config: Path) -> None:
     """Exit 78, each fault with file and line, on standard error, and no traceback."""
     config.write_text(
@@ -327,6 +342,18 @@ def test_check_makes_nothing_in_the_drop_directory(notifier: Run, config: Path) 
     assert said.code == 0
     assert f"{drop}: good" in said.out
     assert list(drop.iterdir()) == []
+
+
+def test_check_refuses_the_socket_that_a_start_refuses(notifier: Run, config: Path) -> None:
+    """In the same words; a place that is free, or a daemon's already, is good."""
+    config.write_text(CONFIG + "api: {listen: a.sock}\n")
+    assert f"{config.parent / 'a.sock'}: good" in notifier("check").out
+    config.with_name("a.sock").write_text("mine")
+    said, started = notifier("check"), spawned(config)
+    assert (said.code, started.code) == (1, 78)
+    for told in (said.out, started.err):
+        assert f"{config.parent / 'a.sock'} is there, and is no socket: remove it" in told
+    assert config.with_name("a.sock").read_text() == "mine"
 
 
 def test_check_wants_a_place_for_the_store(notifier: Run, config: Path) -> None:

@@ -3,7 +3,10 @@
 from datetime import UTC, datetime
 
 import anyio
+from structlog.testing import capture_logs
 
+from notifier.bell import Bell
+from notifier.errors import StoreUnavailable
 from notifier.health import STORE, Health, Pulse
 
 LONG = 30.0
@@ -54,6 +57,32 @@ def test_only_the_store_stops_the_store() -> None:
     assert health.store_up
     health.trouble(STORE, "full")
     assert not health.store_up
+
+
+def test_each_cause_of_a_store_that_fails_is_logged_once() -> None:
+    """However often it is asked; and again in the next outage."""
+    health = Health()
+    with capture_logs() as said:
+        for sentence in ("disk failed", "read-only", "disk failed", "read-only"):
+            health.store_failed(StoreUnavailable(sentence))
+            assert health.troubles == {STORE: sentence}
+        assert [event["error"] for event in said] == ["disk failed", "read-only"]
+        health.well(STORE)
+        health.store_failed(StoreUnavailable("read-only"))
+    assert len(said) == 3
+
+
+async def test_a_store_that_begins_to_fail_calls_upkeep_once() -> None:
+    """Whoever asks it again begins now, not at its next round; further failures change nothing."""
+    upkeep = Bell()
+    health = Health(upkeep)
+    health.trouble("provider luma", "401")
+    assert not await upkeep.wait(0)
+    for _ in range(2):
+        health.store_failed(StoreUnavailable("full"))
+    assert await upkeep.wait(0)
+    health.store_failed(StoreUnavailable("full"))
+    assert not await upkeep.wait(0)
 
 
 async def test_who_waits_for_the_store_is_woken_by_its_recovery() -> None:

@@ -12,6 +12,7 @@ from notifier.model import DeliveryStatus, State, WatchStatus
 SEEN = st.sampled_from(State)
 RECORDED = st.none() | SEEN
 AUTOMATIC = {WatchSignal.SATISFY, WatchSignal.EXPIRE, WatchSignal.LOSE}
+BY_A_PERSON = {DeliverySignal.REDELIVER: DeliveryStatus.PENDING}
 
 
 def test_both_tables_are_whole() -> None:
@@ -62,14 +63,19 @@ def test_a_pending_delivery_answers_every_outcome() -> None:
 
 
 @pytest.mark.parametrize("status", [DeliveryStatus.DELIVERED, DeliveryStatus.EXHAUSTED, DeliveryStatus.FILTERED])
-def test_a_finished_delivery_answers_nothing(status: DeliveryStatus) -> None:
-    """No signal moves what was delivered, given up or filtered out."""
-    assert DELIVERY[status] == {}
+def test_no_automatic_signal_moves_a_finished_delivery(status: DeliveryStatus) -> None:
+    """What was delivered, given up or filtered out answers a person who asks for it again, and nothing else."""
+    assert DELIVERY[status] == BY_A_PERSON
 
 
 def test_a_parked_delivery_only_resumes() -> None:
-    """It waits for its endpoint and for nothing else."""
-    assert DELIVERY[DeliveryStatus.PARKED] == {DeliverySignal.RESUME: DeliveryStatus.PENDING}
+    """It waits for its endpoint, or for a person, and for nothing else."""
+    assert DELIVERY[DeliveryStatus.PARKED] == {DeliverySignal.RESUME: DeliveryStatus.PENDING} | BY_A_PERSON
+
+
+def test_what_is_still_pending_is_not_asked_for_again() -> None:
+    """It goes out anyway: a second attempt beside the first is what the lease is there to prevent."""
+    assert DeliverySignal.REDELIVER not in DELIVERY[DeliveryStatus.PENDING]
 
 
 @given(RECORDED, SEEN)

@@ -1,6 +1,8 @@
 """The wire, against real sockets on this machine that say what real servers say, and worse."""
 
+import socket
 import ssl
+import threading
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -412,6 +414,30 @@ async def test_an_answer_that_breaks_off_or_is_not_http_has_its_own_error(reply:
     assert caught.value.request is not None  # type: ignore[attr-defined]  # all of them are httpx's
 
 
+@pytest.mark.parametrize("hangs", [False, True], ids=["closes", "hangs"])
+async def test_a_malformed_body_that_comes_after_its_head_is_told_at_once(hangs: bool) -> None:  # noqa: FBT001  a parameter
+    """Whether its server closes or hangs: aiohttp by itself would let the reader wait until the deadline."""
+    opened = anyio.Event()
+
+    async def talk(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        await opened.wait()
+        await peer.send(b"nothex\r\n")
+        if hangs:
+            await peer.gone()
+
+    async with serving(talk) as server, wired() as transport:
+        response = await transport.handle_async_request(post(server.url(), total=30))
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        chunks = aiter(response.stream)
+        assert await anext(chunks) == b"a"
+        opened.set()
+        with pytest.raises(httpx.RemoteProtocolError) as caught, anyio.fail_after(10):
+            await anext(chunks)
+    assert str(caught.value) == "Invalid character in chunk size", "words for a person"
+
+
 async def test_interim_answers_without_end_are_cut_off() -> None:
     """A flood of 1xx costs no more than a handful."""
 
@@ -449,6 +475,45 @@ async def test_a_name_without_addresses_is_not_resolved() -> None:
         with pytest.raises(NameNotResolved, match="no such name"):
             await exchange(transport, post("http://hooks.example/"))
     assert resolver.calls == 1
+
+
+async def test_names_that_hang_hold_up_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silent name servers take neither the threads that connects need, nor those of other names."""
+    looked_up, released = threading.Semaphore(0), threading.Event()
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *rest: Any, **more: Any) -> Any:
+        if isinstance(host, str) and host.endswith(".silent.example"):
+            looked_up.release()
+            released.wait(30)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return real(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    async with serving(answering(OK)) as server, wired() as transport, anyio.create_task_group() as tasks:
+        for number in range(16):
+            tasks.start_soon(_in_vain, transport, post(f"http://{number}.silent.example/", total=30))
+        for _ in range(16):
+            await anyio.to_thread.run_sync(looked_up.acquire)
+        for host in ("127.0.0.1", "localhost"):
+            assert (await exchange(transport, post(server.url(host=host))))[1] == b"ok"
+        released.set()
+
+
+async def _in_vain(transport: AiohttpTransport, request: httpx.Request) -> None:
+    with pytest.raises(NameNotResolved, match="Temporary failure"):
+        await exchange(transport, request)
+
+
+async def test_a_name_that_hangs_does_not_delay_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transport is closed, and the deadline of an exchange holds, whatever the name server does."""
+    released = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(30) and [])
+    with anyio.fail_after(10):
+        async with wired() as transport:
+            with pytest.raises(DeadlinePassed):
+                await exchange(transport, post("http://silent.example/", total=0.05))
+    released.set()
 
 
 # ---- TLS ----------------------------------------------------------------------------------------------------------

@@ -321,7 +321,11 @@ class DropDirectory:
         name = printable(one.name, 200)
         if isinstance(moved, OSError):
             self._log_once(
-                telemetry.DROP_STUCK, one.name, one.key[0], why=moved.strerror, note="it stays, and is tried again"
+                telemetry.DROP_STUCK,
+                one.name,
+                one.key[0],
+                why=moved.strerror,
+                note="where it is still there, it stays and is tried again",
             )
         elif not moved.same:
             self._returned.add(moved.to)

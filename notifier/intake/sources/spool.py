@@ -273,8 +273,12 @@ def _stamp(at: datetime) -> str:
 def _write_new(directory: int, name: str, text: str) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(name, flags, 0o640, dir_fd=directory)
-    with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(text)
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError:  # a full disk: each try would leave another half of one
+        os.unlink(name, dir_fd=directory)
+        raise
 
 
 # ---- rename without replacing -------------------------------------------------------------------------------------

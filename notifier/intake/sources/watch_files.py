@@ -79,10 +79,16 @@ class WatchFiles:
         #: What the globs named at the last look.
         self._there: list[str] = []
         self._retry = 0.0
+        self._unread = True
 
     def degraded(self) -> list[str]:
         """Paths of the files that are skipped for a fault now."""
         return sorted(path for path, file in self._files.items() if file.faulty)
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether some file's watches are not known now: unread, skipped for a fault, or waiting for the store."""
+        return self._unread or self._retry > 0 or any(file.faulty for file in self._files.values())
 
     def declared(self) -> set[WatchId]:
         """Every watch that stands in a file now."""
@@ -123,6 +129,7 @@ class WatchFiles:
             available = await self._take(read, known) and available
         for path in [path for path in self._files if path not in self._there]:
             self._undeclare(path, self._files.pop(path).declared, {})
+        self._unread = False
         self._retry = 0.0 if available else min(max(self._retry * 2, _RETRY), _RETRY_MAX)
 
     def _changed(self, known: Known) -> list[_Read]:

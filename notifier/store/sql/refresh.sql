@@ -1,14 +1,14 @@
 -- name: stale
 -- Of [delivery, time] pairs (a JSON list) the first few whose result was neither seen nor read again after that time. A
 -- first attempt may be late too: its endpoint was gone, or the watch joined a generation that was done long before. What
--- was attempted, and has neither failed nor been interrupted since, is asked for by a person.
+-- a person asks for goes out as it is stored.
 SELECT json_group_array(json_array(key, message_id, number, provider, id))
 FROM (SELECT d.key, d.message_id, d.attempts + 1 AS number, g.provider, g.id
       FROM json_each(:due) AS due
       CROSS JOIN deliveries AS d ON d.key = json_extract(due.value, '$[0]')
       CROSS JOIN watches AS w ON w.key = d.watch
       CROSS JOIN generations AS g ON g.key = w.generation
-      WHERE d.type = 'generation.completed' AND (d.failures > 0 OR d.interruptions > 0 OR d.attempts = 0)
+      WHERE d.type = 'generation.completed' AND d.asked_by = 'schedule'
         AND max(g.observed_at, coalesce(d.read_again_at, 0)) <= json_extract(due.value, '$[1]')
       LIMIT :room);
 

@@ -61,8 +61,8 @@ CROSS JOIN deliveries AS d ON d.message_id = asked.value;
 
 -- name: add_deliveries
 -- Messages are owed.
-INSERT INTO deliveries (message_id, watch, kind, type, endpoint, lane, status, reason, created_at, due_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO deliveries (message_id, watch, kind, type, endpoint, lane, status, reason, created_at, due_at, resumes)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: add_bodies
 -- The bytes of messages, which never change after.

@@ -3,17 +3,25 @@
 A passive checkpoint stops nobody. It leaves the log's length as it is while commits keep coming, so a log that grew
 long is cut: that holds the writer back, but only for the little the passive one left, and for 100 ms at most where a
 reader is in the way.
+
+Nothing bounds the log while somebody reads an old state of the store: what that state still needs cannot be moved. Our
+own reads are short. Another program's may not be, so a log that cannot be cut is said, long before the disk is full.
 """
 
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
+from notifier.errors import StoreUnavailable
 from notifier.store.sqlite import connection, trouble
+
+#: A log that is so many times longer than it may be, and still cannot be cut, is trouble.
+_TOO_LONG: Final = 4
 
 
 def move(path: str) -> None:
-    """StoreUnavailable where the disk fails."""
+    """StoreUnavailable where the disk fails, or the log grows and cannot be cut."""
     try:
         with closing(connection.writer(path)) as conn:
             conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
@@ -22,6 +30,11 @@ def move(path: str) -> None:
                 conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.Error as error:
         raise trouble.unavailable(error, path) from error
+    if (size := _log_size(path)) > _TOO_LONG * connection.LOG_LIMIT:
+        raise StoreUnavailable(
+            f"store {path}: its log has grown to {size // 2**20:,} MiB, because another program keeps reading an old"
+            " state of it: find it with `fuser`, and let it finish"
+        )
 
 
 def _log_size(path: str) -> int:

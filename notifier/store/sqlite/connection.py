@@ -38,6 +38,7 @@ def writer(path: str) -> sqlite3.Connection:
     """A connection that writes: transactions are begun by hand, the log is not checkpointed by it."""
     connection = _connect(path, "rw")
     try:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # acts in an empty file only, and before anything else
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")

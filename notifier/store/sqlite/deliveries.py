@@ -1,12 +1,15 @@
 """Claims deliveries and takes their outcomes, inside a transaction: the dispatcher's part of the store.
 
 The claim is the lease on the delivery's row and the opening of its attempt; the attempt gets a row of its own when it
-is closed. Rules: a result counts only while its lease stands; lanes take turns, each giving its longest overdue first;
-the turn goes on where the last call ended, so that no lane waits because of its name.
+is closed. Rules: a result counts only while its lease stands; lanes take turns, each giving its longest overdue first,
+and as many as `delivery.shares` gives it; the turn goes on where the last call ended, so that no lane waits because of
+its name.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,11 +18,13 @@ import orjson
 
 from notifier.clock import from_micros, to_micros
 from notifier.delivery.payload import parked_because
+from notifier.delivery.shares import Asking, allot
+from notifier.delivery.standing import Change, parked_reason
 from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
 from notifier.lifecycle import DELIVERY, DeliverySignal
-from notifier.model import AttemptResult, Book, Claim, DeliveryStatus, Interruption, Stale, Verdict
-from notifier.store.base import Exchange, Slots
-from notifier.store.sqlite import bulk, refresh
+from notifier.model import AttemptResult, Book, Claim, DeliveryStatus, Interruption, Stale, Trigger, Verdict
+from notifier.store.base import Announce, Exchange, Slots
+from notifier.store.sqlite import bulk, endpoints, refresh
 from notifier.store.sqlite.rows import moment
 from notifier.store.sqlite.statements import statements
 
@@ -27,6 +32,8 @@ _SQL: Final = statements("deliveries")
 _MICROSECOND: Final = timedelta(microseconds=1)
 #: Up to so many due deliveries, their lanes are found by reading them all; above it, by stepping from lane to lane.
 _FEW: Final = 128
+#: Lanes stepped over in one call at most, some microseconds each.
+_LOOKED_AT: Final = 2_048
 #: Later than any time that is stored.
 _NEVER: Final = 2**62
 
@@ -35,8 +42,8 @@ class Turns:
     """Whose turn it is: kept in memory, a restart begins anywhere."""
 
     def __init__(self) -> None:
-        #: The lane that was served last.
-        self.last = ""
+        #: By pool of slots: the lane that was served last.
+        self.last: defaultdict[str, str] = defaultdict(str)
 
 
 def exchange(
@@ -47,50 +54,67 @@ def exchange(
     slots: Slots,
     *,
     now: datetime,
+    announce: Announce,
 ) -> Exchange:
-    lost = _close(conn, owner, results) if results else []
+    lost, changed = _close(conn, owner, results, announce, now) if results else ([], [])
     micros = to_micros(now)
     claims, stale = _claim(conn, turns, owner, slots, micros) if slots.total > 0 else ([], [])
     next_due = conn.execute(_SQL["next_due"], (micros,)).fetchone()[0]
-    return Exchange(claims=claims, next_due=None if next_due is None else from_micros(next_due), lost=lost, stale=stale)
+    due = None if next_due is None else from_micros(next_due)
+    return Exchange(claims=claims, next_due=due, lost=lost, changed=changed, stale=stale)
 
 
 # ---- results ------------------------------------------------------------------------------------------------------
-def _close(conn: sqlite3.Connection, owner: WorkerId, results: Sequence[AttemptResult]) -> list[MessageId]:
-    """Take results; the messages of those whose lease is lost."""
+def _close(
+    conn: sqlite3.Connection, owner: WorkerId, results: Sequence[AttemptResult], announce: Announce, now: datetime
+) -> tuple[list[MessageId], list[Change]]:
+    """Take results: messages whose lease is lost, and lanes that stand otherwise because of the rest."""
     asked = {"owner": owner, "messages": bulk.listed([result.message_id for result in results])}
-    standing = {
-        (message_id, number): key for message_id, number, key in bulk.read(conn, _SQL["standing_leases"], asked)
+    leases = {
+        (message_id, number): (key, Lane(lane), asked_by)
+        for message_id, number, key, lane, asked_by in bulk.read(conn, _SQL["standing_leases"], asked)
     }
     moved, lost = [], []
     for result in results:
-        moves = _moves(result)
-        key = standing.pop((result.message_id, result.number), None)
-        if key is None:
+        lease = leases.pop((result.message_id, result.number), None)
+        if lease is None:
             lost.append(result.message_id)
         else:
-            moved.append((key, *moves, result.verdict is Verdict.INTERRUPTED, result))
-    bulk.write(conn, _SQL["close_attempts"], [row[:-1] for row in moved])
-    bulk.write(conn, _SQL["add_attempts"], [_attempt(row[0], row[-1]) for row in moved])
-    return lost
+            moved.append((*lease, result))
+    verdicts = [(lane, result.verdict) for _, lane, _, result in moved]
+    changed, disabled = endpoints.note(conn, verdicts, now=now)
+    closed = [
+        (key, *_moves(result, lane, disabled), result.verdict is Verdict.INTERRUPTED) for key, lane, _, result in moved
+    ]
+    bulk.write(conn, _SQL["close_attempts"], closed)
+    bulk.write(conn, _SQL["add_attempts"], [_attempt(key, asked_by, result) for key, _, asked_by, result in moved])
+    return lost, [endpoints.act(conn, before, after, announce, now=now) for before, after in changed]
 
 
-def _moves(result: AttemptResult) -> tuple[str, str, int, int | None]:
-    """(status, reason, failures, due_at) after the result; ValueError for a move that no table allows."""
+def _moves(result: AttemptResult, lane: Lane, disabled: Mapping[Lane, str]) -> tuple[str, str, bool, int, int | None]:
+    """(status, reason, resumes, failures, due_at) after the result; ValueError for a move that no table allows.
+
+    What would wait for a lane that is disabled is parked. What an attempt parks by itself has lost its endpoint, and
+    goes on when that is configured again.
+    """
     if result.status not in DELIVERY[DeliveryStatus.PENDING].values():
         raise ValueError(f"no attempt makes a delivery {result.status}")
-    reason = result.detail if result.status is DeliveryStatus.PARKED else ""
     if result.status is not DeliveryStatus.PENDING:
-        return result.status.value, reason, result.failures, None
+        lost_endpoint = result.status is DeliveryStatus.PARKED
+        return result.status.value, result.detail if lost_endpoint else "", lost_endpoint, result.failures, None
     if result.due_at is None:
         raise ValueError("a pending delivery needs a due_at")
-    return result.status.value, reason, result.failures, to_micros(result.due_at)
+    if (why := disabled.get(lane)) is not None:
+        parked = DELIVERY[DeliveryStatus.PENDING][DeliverySignal.PARK]
+        return parked.value, parked_reason(lane, why), False, result.failures, None
+    return result.status.value, "", False, result.failures, to_micros(result.due_at)
 
 
-def _attempt(key: int, result: AttemptResult) -> tuple[Any, ...]:
+def _attempt(key: int, asked_by: str, result: AttemptResult) -> tuple[Any, ...]:
     return (
         key,
         result.number,
+        asked_by,
         to_micros(result.started_at),
         result.took // _MICROSECOND,
         result.verdict.value,
@@ -120,47 +144,93 @@ def _claim(
 
 
 def _share(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> dict[str, list[int]]:
-    """Lane -> keys of its deliveries to claim. Each round gives every lane an equal share of what is left."""
+    """Lane -> keys of its deliveries to claim."""
     left = slots.total
-    room = _lanes_with_room(conn, turns, slots, now)
-    taken: dict[str, list[int]] = {lane: [] for lane in room}
-    while room and left > 0:
-        share = max(1, left // len(room))
-        for lane in list(room):
-            asked = min(share, room[lane], left)
-            found = _due_in_lane(conn, lane, asked, len(taken[lane]), now)
-            taken[lane] += found
-            left -= len(found)
-            room[lane] -= len(found)
+    taken: dict[str, list[int]] = {}
+    for pool, lanes in _lanes_with_room(conn, turns, slots, now).items():
+        firsts = min(left, slots.firsts.get(pool, 0))
+        spare = 1 if slots.pools else 0
+        found = _share_pool(conn, lanes, min(left, _left(slots, pool)), firsts, spare=spare, now=now)
+        left -= sum(map(len, found.values()))
+        taken |= found
+        turns.last[pool] = next(reversed(found), turns.last[pool])
+    return taken
+
+
+def _share_pool(
+    conn: sqlite3.Connection, lanes: Sequence[Asking], left: int, firsts: int, *, spare: int, now: int
+) -> dict[str, list[int]]:
+    """What a lane does not use of its share, because it has less due, is shared again."""
+    taken: dict[str, list[int]] = {}
+    while given := allot(lanes, left, firsts=firsts, spare=spare):
+        again = []
+        for each in lanes:
+            asked = given.get(each.lane, 0)
+            found = _due_in_lane(conn, each.lane, asked, len(taken.get(each.lane, ())), now) if asked else []
             if found:
-                turns.last = lane
-            if len(found) < asked or room[lane] == 0:
-                del room[lane]
-            if left == 0:
-                break
-    return {lane: keys for lane, keys in taken.items() if keys}
+                taken.setdefault(each.lane, []).extend(found)
+                left = max(0, left - len(found))  # first slots may have gone beyond it
+                firsts -= len(found)
+            if len(found) == asked and each.room > asked:
+                again.append(replace(each, held=each.held + asked, room=each.room - asked))
+        lanes = again
+    return taken
 
 
-def _lanes_with_room(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> dict[str, int]:
-    """Lanes with something due -> their free slots, from the one whose turn it is; no more lanes than slots."""
-    room: dict[str, int] = {}
-    for lane in _due_lanes(conn, turns.last, now):
-        free = slots.free.get(Lane(lane), slots.each)
-        if free > 0:
-            room[lane] = free
-            if len(room) == slots.total:
-                break
-    return room
+def _lanes_with_room(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> dict[str, list[Asking]]:
+    """Lanes that may begin something, by pool, from the one whose turn it is."""
+    found: dict[str, list[Asking]] = {}
+    for lane in _due_lanes(conn, turns, slots, now):
+        pool = slots.pool_of.get(Lane(lane), "")
+        room = slots.free.get(Lane(lane), slots.each)
+        held = slots.held.get(Lane(lane), 0)
+        if room > 0 and (_left(slots, pool) > 0 or (held == 0 and slots.firsts.get(pool, 0) > 0)):
+            found.setdefault(pool, []).append(Asking(lane=lane, held=held, room=room))
+    return {pool: _in_turn(lanes, turns.last[pool]) for pool, lanes in found.items()}
 
 
-def _due_lanes(conn: sqlite3.Connection, last: str, now: int) -> Iterator[str]:
-    """Every lane with something due, in order, from the one after `last` all the way round."""
+def _in_turn(lanes: Sequence[Asking], last: str) -> list[Asking]:
+    """In order, from the one after `last` all the way round."""
+    ordered = sorted(lanes, key=lambda each: each.lane)
+    return [each for each in ordered if each.lane > last] + [each for each in ordered if each.lane <= last]
+
+
+def _left(slots: Slots, pool: str) -> int:
+    return slots.pools.get(pool, 0) if slots.pools else slots.total
+
+
+def _due_lanes(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> list[str]:
+    """Lanes with something due: all that are in `slots`, and of the others as many as their pool can serve.
+
+    However many there are, only so many are looked at in one call; the next one goes on from there.
+    """
     count, listed = conn.execute(_SQL["first_due_lanes"], {"now": now, "limit": _FEW}).fetchone()
     if count < _FEW:
-        lanes = sorted(orjson.loads(listed))
-        yield from (lane for lane in lanes if lane > last)
-        yield from (lane for lane in lanes if lane <= last)
-        return
+        return list(orjson.loads(listed))
+    known = slots.free.keys() | slots.pool_of.keys()
+    lanes = bulk.read(conn, _SQL["due_of_lanes"], {"lanes": bulk.listed(sorted(known)), "now": now})
+    wanted = max(_left(slots, ""), slots.firsts.get("", 0))
+    return [*lanes, *_due_others(conn, turns, known, wanted, now)]
+
+
+def _due_others(conn: sqlite3.Connection, turns: Turns, known: AbstractSet[Lane], wanted: int, now: int) -> list[str]:
+    lanes: dict[str, None] = {}
+    looked = 0
+    for lane in _round(conn, turns.last[""], now) if wanted > 0 else ():
+        if lane in lanes:
+            break
+        if lane not in known:
+            lanes[lane] = None
+        looked += 1
+        if len(lanes) == wanted or looked == _LOOKED_AT:
+            break
+    if looked == _LOOKED_AT and not lanes:
+        turns.last[""] = lane
+    return list(lanes)
+
+
+def _round(conn: sqlite3.Connection, last: str, now: int) -> Iterator[str]:
+    """Every lane with something due, in order, from the one after `last` all the way round."""
     for (lane,) in conn.execute(_SQL["due_lanes_after"], {"after": last, "now": now}):
         yield lane
     for (lane,) in conn.execute(_SQL["due_lanes_after"], {"after": "", "now": now}):
@@ -200,6 +270,7 @@ def _claimed(row: Sequence[Any], body: bytes) -> Claim:
         provider=ProviderName(row[13]),
         generation=GenerationId(row[14]),
         watch_id=WatchId(row[15]),
+        trigger=Trigger(row[16]),
     )
 
 
@@ -220,7 +291,7 @@ def free(
 def _interrupt(
     conn: sqlite3.Connection, lease: tuple[Any, ...], judge: Callable[[Interruption], AttemptResult], now: int
 ) -> Interruption:
-    key, message_id, lane, number, failures, interruptions, claimed_at, leased_until = lease
+    key, message_id, lane, number, failures, interruptions, claimed_at, leased_until, asked_by = lease
     interruption = Interruption(
         message_id=MessageId(message_id),
         lane=Lane(lane),
@@ -231,10 +302,11 @@ def _interrupt(
     result = judge(interruption)
     if (result.message_id, result.number) != (message_id, number):
         raise ValueError("the judge answered for another attempt")
-    bulk.write(conn, _SQL["close_attempts"], [(key, *_moves(result), True)])
+    disabled = endpoints.disabled_among(conn, [lane])
+    bulk.write(conn, _SQL["close_attempts"], [(key, *_moves(result, lane, disabled), True)])
     took = max(0, min(now, leased_until) - claimed_at) * _MICROSECOND
     known = replace(result, started_at=from_micros(claimed_at), took=took, verdict=Verdict.INTERRUPTED)
-    bulk.write(conn, _SQL["add_attempts"], [_attempt(key, known)])
+    bulk.write(conn, _SQL["add_attempts"], [_attempt(key, asked_by, known)])
     return interruption
 
 
@@ -244,10 +316,20 @@ def park(conn: sqlite3.Connection, *, now: datetime, book: Book) -> tuple[int, i
     parked = DELIVERY[DeliveryStatus.PENDING][DeliverySignal.PARK].value
     pending = DELIVERY[DeliveryStatus.PARKED][DeliverySignal.RESUME].value
     due_at = to_micros(now)
+    book = replace(book, disabled=endpoints.all_disabled(conn))
     waiting = conn.execute(_SQL["waiting"]).fetchall()
     kept = conn.execute(_SQL["parked"]).fetchall()
-    gone = [(parked, why, key) for key, endpoint in waiting if (why := parked_because(endpoint, book))]
-    back = [(pending, due_at, key) for key, endpoint in kept if not parked_because(endpoint, book)]
-    conn.executemany(_SQL["park"], gone)
+    gone = [
+        (parked, why, True, key)
+        for key, endpoint, lane in waiting
+        if lane not in book.disabled and (why := parked_because(endpoint, lane, book))
+    ]
+    stuck = [
+        (parked, parked_because(endpoint, lane, book), False, key)
+        for key, endpoint, lane in kept
+        if lane in book.disabled
+    ]
+    back = [(pending, due_at, key) for key, endpoint, lane in kept if not parked_because(endpoint, lane, book)]
+    conn.executemany(_SQL["park"], [*gone, *stuck])
     conn.executemany(_SQL["resume"], back)
     return len(gone), len(back)

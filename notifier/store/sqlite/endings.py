@@ -16,7 +16,7 @@ from notifier.ids import GenerationId, Lane, ProviderName
 from notifier.lifecycle import WATCH, WatchSignal
 from notifier.model import Book, DeliveryStatus, Kind, OpenGeneration, Owed, SeenGeneration, State, Watch
 from notifier.store.base import Recorded
-from notifier.store.sqlite import bulk, rows
+from notifier.store.sqlite import bulk, endpoints, rows
 from notifier.store.sqlite.rows import SQL, WatchRow
 
 _RANK: Final = attrgetter("rank")
@@ -115,9 +115,9 @@ def end_many(conn: sqlite3.Connection, ending: Sequence[Ended], terms: Terms) ->
     if not ending:
         return []
     bulk.write(conn, SQL["end_watches"], [(key, _ended(watch, cause), terms.micros) for key, watch, cause in ending])
+    book = endpoints.informed(conn, terms.book, {watch.lane for _, watch, _ in ending})
     owed = [
-        owe(watch, cause.seen, cause.kind, now=terms.now, book=terms.book, reason=cause.reason)
-        for _, watch, cause in ending
+        owe(watch, cause.seen, cause.kind, now=terms.now, book=book, reason=cause.reason) for _, watch, cause in ending
     ]
     there = set(bulk.read(conn, SQL["made_already"], {"messages": bulk.listed([each.message_id for each in owed])}))
     new = [each.message_id not in there for each in owed]
@@ -144,4 +144,5 @@ def _delivery(key: int, owed: Owed, terms: Terms) -> tuple[Any, ...]:
         owed.reason,
         terms.micros,
         to_micros(terms.now + owed.wait) if pending else None,
+        owed.resumes,
     )

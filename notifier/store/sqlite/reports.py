@@ -19,8 +19,8 @@ from notifier.clock import from_micros
 from notifier.errors import StoreRefused
 from notifier.ids import GenerationId, ProviderName
 from notifier.model import DeliveryStatus, State, WatchStatus
-from notifier.store.base import Counts, GenerationLine, Story
-from notifier.store.sqlite import connection, stories, trouble
+from notifier.store.base import Counts, EndpointLine, GenerationLine, Story
+from notifier.store.sqlite import connection, endpoints, stories, trouble
 from notifier.store.sqlite.statements import statements
 
 T = TypeVar("T")
@@ -44,6 +44,9 @@ class SqliteReports:
 
     async def stories(self, generation: GenerationId) -> Sequence[Story]:
         return await self._read(lambda conn: stories.tell(conn, generation))
+
+    async def standings(self) -> Sequence[EndpointLine]:
+        return await self._read(endpoints.report)
 
     async def problems(self, *, deep: bool) -> Sequence[str]:
         return await self._read(lambda conn: _problems(conn, deep=deep))

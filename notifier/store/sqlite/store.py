@@ -4,15 +4,17 @@ What a call does inside its transaction stands in the module of its subject; her
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import anyio.to_thread
 
 from notifier.clock import to_micros
-from notifier.ids import ProviderName, WorkerId
+from notifier.delivery.standing import Change
+from notifier.ids import Lane, MessageId, ProviderName, WatchId, WorkerId
 from notifier.model import (
     AttemptResult,
     Book,
@@ -23,8 +25,35 @@ from notifier.model import (
     Transition,
     WatchRequest,
 )
-from notifier.store.base import Ending, Exchange, Recorded, Slots
-from notifier.store.sqlite import checkpoints, connection, deliveries, polling, refresh, trouble, watches
+from notifier.store.base import (
+    Announce,
+    Cancelled,
+    Ending,
+    Exchange,
+    Mark,
+    Pruned,
+    Recorded,
+    Redelivered,
+    Selection,
+    Size,
+    Slots,
+    WatchChoice,
+    silent,
+)
+from notifier.store.sqlite import (
+    checkpoints,
+    connection,
+    deliveries,
+    endpoints,
+    polling,
+    redelivery,
+    refresh,
+    retention,
+    shifts,
+    space,
+    trouble,
+    watches,
+)
 from notifier.store.sqlite.reports import SqliteReports
 from notifier.store.sqlite.statements import statements
 from notifier.store.sqlite.writer import Writer
@@ -43,6 +72,8 @@ class SqliteStore(SqliteReports):
         super().__init__(path)
         self.writer = writer
         self._turns = deliveries.Turns()
+        #: How far retention has come: kept in memory, a restart begins anew.
+        self._pruned_to = retention.START
 
     async def add_watches(
         self, requests: Sequence[WatchRequest], *, now: datetime, book: Book, keep_first: bool = False
@@ -75,10 +106,16 @@ class SqliteStore(SqliteReports):
         return await self.writer.run(lambda conn: polling.end(conn, endings, now=now, book=book))
 
     async def exchange(
-        self, owner: WorkerId, results: Sequence[AttemptResult], slots: Slots, *, now: datetime
+        self,
+        owner: WorkerId,
+        results: Sequence[AttemptResult],
+        slots: Slots,
+        *,
+        now: datetime,
+        announce: Announce = silent,
     ) -> Exchange:
         return await self.writer.run(
-            lambda conn: deliveries.exchange(conn, self._turns, owner, results, slots, now=now)
+            lambda conn: deliveries.exchange(conn, self._turns, owner, results, slots, now=now, announce=announce)
         )
 
     async def refresh_bodies(self, refreshes: Sequence[Refresh], *, now: datetime) -> int:
@@ -99,6 +136,44 @@ class SqliteStore(SqliteReports):
     async def park_deliveries(self, *, now: datetime, book: Book) -> tuple[int, int]:
         return await self.writer.run(lambda conn: deliveries.park(conn, now=now, book=book))
 
+    async def shift_waits(self, by: timedelta, *, now: datetime, done: datetime | None) -> datetime | None:
+        return await self.writer.run(lambda conn: shifts.step(conn, by, now=now, done=done))
+
+    async def disable_endpoint(self, lane: Lane, *, now: datetime, reason: str, announce: Announce = silent) -> Change:
+        return await self.writer.run(lambda conn: endpoints.disable(conn, lane, reason, announce, now=now))
+
+    async def enable_endpoint(self, lane: Lane, *, now: datetime, announce: Announce = silent) -> Change:
+        while await self.writer.run(lambda conn: endpoints.park_waiting(conn, lane)):
+            pass  # in small transactions first, so that the last one is small too
+        return await self.writer.run(lambda conn: endpoints.enable(conn, lane, announce, now=now))
+
+    async def park_disabled(self) -> int:
+        parked = 0
+        while some := await self.writer.run(endpoints.park_next):
+            parked += some
+        return parked
+
+    async def forget_endpoints(self, *, before: datetime) -> int:
+        return await self.writer.run(lambda conn: endpoints.forget(conn, before))
+
+    async def messages_like(self, beginning: str) -> Sequence[MessageId]:
+        return await self._read(lambda conn: redelivery.messages_like(conn, beginning))
+
+    async def watches_like(self, beginning: str) -> Sequence[WatchId]:
+        return await self._read(lambda conn: redelivery.watches_like(conn, beginning))
+
+    async def redeliver_some(
+        self, selection: Selection, *, mark: Mark | None, most: int, now: datetime, book: Book
+    ) -> Redelivered:
+        keys, after = await self._read(lambda conn: redelivery.page(conn, selection, mark, most))
+        return await self.writer.run(
+            lambda conn: redelivery.ask_again(conn, keys, selection, after, now=now, book=book)
+        )
+
+    async def cancel_watches(self, choice: WatchChoice, *, now: datetime) -> Cancelled:
+        keys = await self._read(lambda conn: redelivery.chosen(conn, choice))
+        return await self.writer.run(lambda conn: redelivery.cancel(conn, keys, now=now))
+
     async def expire_unreachable(self, *, now: datetime, book: Book) -> int:
         before = to_micros(now - _UNREACHABLE)
         ended = 0
@@ -113,4 +188,25 @@ class SqliteStore(SqliteReports):
         await self.writer.run(write)
 
     async def checkpoint(self) -> None:
+        self.writer.check_place()  # our log does not belong to another file
         await anyio.to_thread.run_sync(checkpoints.move, self.path)
+
+    async def prune(self, *, before: datetime, declared: Container[WatchId] | None, most: int) -> Pruned:
+        micros, pruned, looked = to_micros(before), Pruned(), 0
+        while looked < most:
+            step = await self.writer.run(lambda conn: retention.step(conn, self._pruned_to, micros, declared))
+            self._pruned_to = step.next
+            pruned += step.pruned
+            looked += step.looked
+            if step.next == retention.START:
+                return pruned
+        return replace(pruned, more=True)
+
+    async def give_back(self, *, most: int) -> int:
+        given = 0
+        while given < most and (some := await self.writer.run(space.give_back)):
+            given += some
+        return given
+
+    async def size(self) -> Size:
+        return await self._read(lambda conn: space.measure(conn, self.path))

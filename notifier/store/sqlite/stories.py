@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from notifier.clock import from_micros
 from notifier.ids import EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId
-from notifier.model import DeliveryStatus, State, Verdict, WatchStatus
+from notifier.model import DeliveryStatus, State, Trigger, Verdict, WatchStatus
 from notifier.store.base import AttemptLine, DeliveryLine, Story, WatchLine
 from notifier.store.sqlite.rows import result_from
 from notifier.store.sqlite.statements import statements
@@ -58,10 +58,10 @@ def _watch(conn: sqlite3.Connection, row: Row) -> WatchLine:
 
 
 def _delivery(conn: sqlite3.Connection, row: Row) -> DeliveryLine:
-    key, message_id, type_, status, reason, created_at, due_at, number, claimed_at = row
+    key, message_id, type_, status, reason, created_at, due_at, number, claimed_at, asked_by = row
     attempts = [_attempt(found) for found in conn.execute(_SQL["attempts_of"], (key,))]
     if claimed_at is not None:
-        attempts.append(_open_attempt(number, claimed_at))
+        attempts.append(_open_attempt(number, claimed_at, asked_by))
     return DeliveryLine(
         message_id=MessageId(message_id),
         type=type_,
@@ -74,9 +74,10 @@ def _delivery(conn: sqlite3.Connection, row: Row) -> DeliveryLine:
 
 
 def _attempt(row: Row) -> AttemptLine:
-    number, started_at, took, verdict, status_code, detail, head = row
+    number, started_at, took, verdict, status_code, detail, head, asked_by = row
     return AttemptLine(
         number=number,
+        trigger=Trigger(asked_by),
         started_at=from_micros(started_at),
         took=timedelta(microseconds=took),
         verdict=Verdict(verdict),
@@ -86,9 +87,10 @@ def _attempt(row: Row) -> AttemptLine:
     )
 
 
-def _open_attempt(number: int, claimed_at: int) -> AttemptLine:
+def _open_attempt(number: int, claimed_at: int, asked_by: str) -> AttemptLine:
     return AttemptLine(
         number=number,
+        trigger=Trigger(asked_by),
         started_at=from_micros(claimed_at),
         took=None,
         verdict=None,

@@ -4,6 +4,8 @@
 """
 
 import errno
+import os
+import resource
 import sqlite3
 from pathlib import Path
 from typing import Final
@@ -24,6 +26,8 @@ _SENTENCES: Final = {
     sqlite3.SQLITE_NOTADB: "the file is damaged: stop notifier and restore a backup",
     sqlite3.SQLITE_PROTOCOL: "another program keeps it locked: find it with `fuser`, and let it finish",
 }
+#: Bytes that a write adds, at least.
+_PAGE: Final = 4096
 _DISK: Final = {
     errno.ENOSPC: _SENTENCES[sqlite3.SQLITE_FULL],
     errno.EDQUOT: "the disk quota is used up: free some space",
@@ -43,12 +47,52 @@ def unavailable(error: sqlite3.Error | OSError, path: str) -> StoreUnavailable:
         why = _DISK.get(error.errno or 0, "it cannot be used")
         return StoreUnavailable(f"store {path}: {why} ({error.strerror})")
     why = _SENTENCES.get(_primary(error), "it cannot be used")
+    if _primary(error) == sqlite3.SQLITE_IOERR:
+        why = _no_room(path) or why
     return StoreUnavailable(f"store {path}: {why} ({error})")
 
 
-def passes(error: sqlite3.Error) -> bool:
-    """True where the same connection can go on once there is room or the other program is done."""
-    return _primary(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+def _no_room(path: str) -> str | None:
+    """Why nothing more fits, where that is it: SQLite says of some such errors only that the disk failed."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        longest = max(file.stat().st_size for file in (Path(path), Path(f"{path}-wal")) if file.exists())
+        free = os.statvfs(path).f_bavail
+    except (OSError, ValueError):
+        return None
+    if limit != resource.RLIM_INFINITY and longest + _PAGE > limit:
+        return "a limit on the size of files is reached: raise it (`LimitFSIZE=` of the service, or `ulimit -f`)"
+    return _SENTENCES[sqlite3.SQLITE_FULL] if free == 0 else None
+
+
+def identity(path: str) -> tuple[int, int] | None:
+    """Which file stands under `path` now; None where there is none."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def check_place(path: str, wanted: tuple[int, int] | None) -> None:
+    """StoreUnavailable where another file than `wanted`, or none, stands under `path`."""
+    if (found := identity(path)) == wanted:
+        return
+    what = "was removed" if found is None else "was replaced by another file"
+    raise StoreUnavailable(
+        f"store {path}: the file {what} while it is in use: put it back, or stop notifier and start it on the other"
+    )
+
+
+def passes(error: Exception) -> bool:
+    """True where the same connection can go on once there is room, the other program is done or the file is back."""
+    if isinstance(error, StoreUnavailable):
+        return True
+    return isinstance(error, sqlite3.Error) and _primary(error) in (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    )
 
 
 def refused(path: str, error: OSError) -> StoreError:

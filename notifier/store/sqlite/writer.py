@@ -2,7 +2,8 @@
 
 Rules: each call runs inside its own savepoint, so one that fails is rolled back alone; a commit that fails, fails every
 call of its batch and nothing of it is kept; the event loop is woken once for a batch, in the order the calls came.
-A waiter that is cancelled leaves its call in the batch: the write may still happen.
+A waiter that is cancelled leaves its call in the batch: the write may still happen. Nothing is written to a file that
+does not stand under its name any more: the next start would not find it.
 """
 
 import asyncio
@@ -36,6 +37,7 @@ class Writer:
 
     def __init__(self, path: str, opened: sqlite3.Connection) -> None:
         self._path = path
+        self._identity = trouble.identity(path)
         #: None after trouble that a connection may not survive; the next batch opens another.
         self._connection: sqlite3.Connection | None = opened
         self._loop = asyncio.get_running_loop()
@@ -58,6 +60,10 @@ class Writer:
         self._calls.put(call)
         answer: T = await call.waiter
         return answer
+
+    def check_place(self) -> None:
+        """StoreUnavailable where the file that is open does not stand under its name any more."""
+        trouble.check_place(self._path, self._identity)
 
     async def close(self) -> None:
         """Finish what was asked for, then close the file."""
@@ -94,19 +100,26 @@ class Writer:
     def _commit(self, batch: Sequence[_Call]) -> None:
         """One transaction for the batch."""
         try:
+            self.check_place()
             opened = self._connection = self._connection or connection.writer(self._path)
             opened.execute("BEGIN IMMEDIATE")
             for call in batch:
                 _attempt(opened, call)
             opened.execute("COMMIT")
             self.commits += 1
-        except sqlite3.Error as error:
+        except (sqlite3.Error, StoreUnavailable) as error:
             self._undo(error)
             for call in batch:
-                call.error = trouble.unavailable(error, self._path)
+                call.error = self._told(error)
                 call.error.__cause__ = error
 
-    def _undo(self, error: sqlite3.Error) -> None:
+    def _told(self, error: sqlite3.Error | StoreUnavailable) -> StoreUnavailable:
+        """One for each waiter: all of them raise it."""
+        if isinstance(error, sqlite3.Error):
+            return trouble.unavailable(error, self._path)
+        return StoreUnavailable(*error.args)
+
+    def _undo(self, error: Exception) -> None:
         """Roll the batch back. A connection that met worse than a full or a busy file is given up."""
         if self._connection is None:
             return

@@ -4,14 +4,17 @@ import re
 from pathlib import Path
 
 import pytest
+import trustme
 
 from notifier.config import load, reference
 from notifier.config.faults import SECTIONS
+from notifier.settings import Secret, TlsSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "config.example.yaml"
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ENVIRON = {"AIMLAPI_KEY": "k-123", "STUDIO_SECRET": KEY, "CALLBACK_SECRET": KEY, "APP_TOKEN": "t-123"}
+FILES = {"cert": "client.pem", "key": "client.key", "ca": "ca.pem"}
 KEYS = sorted({(path, name) for path, shape in SECTIONS.items() for name in shape.model_fields}, key=str)
 
 
@@ -21,7 +24,8 @@ def uncommented() -> str:
     for line in EXAMPLE.read_text().splitlines():
         key = re.match(r"( *)# (( *)(- )?[a-z_]+:( .*)?)$", line)
         lines.append(f"{key[1]}{key[2]}" if key else line)
-    return "\n".join(line for line in lines if not line.startswith("    secret: [")) + "\n"
+    apart = ("    secret: [", "    proxy:", "    tls:", *(f"      {key}:" for key in ("cert", "key", "ca")))
+    return "\n".join(line for line in lines if not line.startswith(apart)) + "\n"
 
 
 def test_the_example_loads_as_it_is() -> None:
@@ -45,7 +49,7 @@ def test_the_example_loads_with_every_comment_taken_in(tmp_path: Path) -> None:
     assert (len(every.watches), len(every.watch_files)) == (1, 1)
 
 
-@pytest.mark.parametrize("heading", ["watches", "drop", "callbacks"])
+@pytest.mark.parametrize("heading", ["watches", "drop", "callbacks", "api"])
 def test_a_heading_taken_in_alone_says_what_else_to_take_in(tmp_path: Path, heading: str) -> None:
     """Alone it counts as not there, so its line names the key below it; with that key it acts."""
     lines = EXAMPLE.read_text().splitlines()
@@ -69,6 +73,22 @@ def test_the_second_secret_of_the_example_takes_the_place_of_the_first(tmp_path:
     for name in ("new.key", "old.key"):
         (tmp_path / name).write_text(KEY)
     assert len(load(str(tmp_path / "c.yaml"), environ=ENVIRON).endpoints["studio"].secrets) == 2
+
+
+def test_tls_and_proxies_of_the_example_load_where_they_fit(tmp_path: Path) -> None:
+    """They stand apart from the rest: they need an https url, files and a proxy."""
+    authority = trustme.CA()
+    client = authority.issue_cert("notifier")
+    client.private_key_pem.write_to_path(tmp_path / "client.key")
+    client.cert_chain_pems[0].write_to_path(tmp_path / "client.pem")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    text = EXAMPLE.read_text().replace("http://127.0.0.1:8787/hooks", "https://app.example.com/hooks")
+    text = re.sub(r"^    # ( *)(proxy|tls|cert|key|ca):", r"    \1\2:", text, flags=re.MULTILINE)
+    (tmp_path / "c.yaml").write_text(text)
+    settings = load(str(tmp_path / "c.yaml"), environ={**ENVIRON, "PROXY": "http://me:pw@proxy.example.com:3128"})
+    studio = settings.endpoints["studio"]
+    assert studio.tls == TlsSettings(**{key: str(tmp_path / name) for key, name in FILES.items()})
+    assert studio.proxy == settings.providers["luma"].proxy == Secret("http://me:pw@proxy.example.com:3128")
 
 
 def test_the_reference_says_where_one_stands_for_a_list_of_one() -> None:

@@ -7,11 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from notifier.config import Origin, known, known_to_drop, load, needs_restart, read_store_path, sources_of_secrets
+from notifier.config import (
+    Origin,
+    known,
+    known_to_drop,
+    load,
+    needs_restart,
+    read_listen_path,
+    read_store_path,
+    sources_of_secrets,
+)
 from notifier.errors import ConfigError
 from notifier.intake.request import parse_drop
 from notifier.model import State
-from notifier.settings import DEFAULT_RETRY, ProviderSettings, Secret, Settings
+from notifier.settings import DEFAULT_RETRY, ApiSettings, ProviderSettings, Secret, Settings
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -61,6 +70,7 @@ providers:
 endpoints:
   studio: {{url: "http://127.0.0.1:8000/h", secret: [{KEY}, {OTHER}], events: [generation.failed], concurrency: 2,
            rate: 10/s, timeout: 3s, format: cloudevents, headers: {{X-Tenant: "7"}}, retry: [0s, 1m]}}
+operator: studio
 callbacks: {{secret: {KEY}, allow: ["app.internal:8443"], format: cloudevents}}
 watches: [{{id: a, timeout: 1h}}, {{id: b, state: dreaming}}]
 watch_files: [watches.d/*.yaml, /abs/*.yaml]
@@ -75,6 +85,7 @@ drop: {{directory: ../drop, provider: luma, notify: studio, state: dreaming}}
     assert (studio.concurrency, studio.rate, studio.timeout) == (2, 10.0, timedelta(seconds=3))
     assert (studio.format, settings.callbacks and settings.callbacks.format) == ("cloudevents", "cloudevents")
     assert (studio.headers, studio.retry) == ({"X-Tenant": Secret("7")}, (timedelta(0), timedelta(minutes=1)))
+    assert settings.operator == "studio"
     assert settings.callbacks is not None
     assert (settings.callbacks.secret, settings.callbacks.allow) == (Secret(KEY), ("app.internal:8443",))
     assert [(each.generation, each.target) for each in settings.watches] == [
@@ -274,13 +285,28 @@ def test_the_defaults_of_drop_reach_drop_files_and_nothing_else(tmp_path: Path) 
     assert known(settings).defaults.notify == ()
 
 
-def test_a_reload_refuses_another_store_and_another_drop_directory(tmp_path: Path) -> None:
+def test_the_socket_for_commands_starts_at_the_configuration(tmp_path: Path) -> None:
+    """Like every path; a command finds the same place without reading a secret."""
+    file = tmp_path / "c.yaml"
+    for written, meant in (("run/../a.sock", f"{tmp_path}/a.sock"), ("/run/a.sock", "/run/a.sock")):
+        settings = loaded(tmp_path, SMALL + f"api: {{listen: {written}}}\n")
+        assert settings.api == ApiSettings(listen=meant)
+        file.write_text(SMALL + "api: {listen: '${PLACE}'}\n")
+        assert read_listen_path(str(file), environ={"PLACE": written}) == meant
+    for nothing in ("", "api:\n", "api: {}\n"):
+        assert loaded(tmp_path, SMALL + nothing).api in (None, ApiSettings())
+        file.write_text(SMALL + nothing)
+        assert read_listen_path(str(file), environ={}) is None
+
+
+def test_a_reload_refuses_another_store_drop_directory_or_socket(tmp_path: Path) -> None:
     """A running daemon holds both open; everything else it can take over."""
     old = loaded(tmp_path, SMALL + "drop: {directory: /a}\n")
     same = loaded(tmp_path, SMALL.replace("k-123", "k-456") + "drop: {directory: /a, state: running}\n")
-    new = loaded(tmp_path, SMALL.replace("n.db", "m.db"))
+    new = loaded(tmp_path, SMALL.replace("n.db", "m.db") + "api: {listen: /b}\n")
     assert needs_restart(old, same) == []
     assert needs_restart(old, new) == [
         f"store: needs a restart to change from {tmp_path}/n.db to {tmp_path}/m.db.",
         "drop.directory: needs a restart to change from /a to none.",
+        "api.listen: needs a restart to change from its usual place to /b.",
     ]

@@ -6,6 +6,7 @@ Nothing here names a key, so one that is added is held to it too.
 import ast
 import dataclasses
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,12 +21,14 @@ from notifier.config.records import settings_from
 from notifier.config.shapes import ConfigShape
 from notifier.errors import ConfigError
 from notifier.settings import (
+    ApiSettings,
     CallbackSettings,
     DropSettings,
     EndpointSettings,
     ProviderSettings,
     Secret,
     Settings,
+    TlsSettings,
     WatchDefaults,
 )
 
@@ -56,6 +59,9 @@ class Watched:
         self._seen.add((self._place, name))
         return self._within(getattr(self._shape, name), (*self._place, name))
 
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        return ((name, getattr(self, name)) for name in type(self._shape).model_fields)
+
     def _within(self, value: Any, place: tuple[str, ...]) -> Any:
         if isinstance(value, BaseModel):
             return Watched(value, place, self._seen)
@@ -69,9 +75,10 @@ def test_trap_03_every_key_reaches_the_records() -> None:
     whole: dict[str, Any] = {
         "store": "sqlite:n.db",
         "providers": {"luma": {"kind": "aimlapi-luma", "api_key": Secret("k-1")}},
-        "endpoints": {"studio": {"url": "https://a.example/", "secret": Secret(KEY)}},
+        "endpoints": {"studio": {"url": "https://a.example/", "secret": Secret(KEY), "tls": {"ca": "ca.pem"}}},
         "callbacks": {"secret": Secret(KEY)},
         "drop": {"directory": "drop", "provider": "luma"},
+        "api": {"listen": "api.sock"},
     }
     missing = {path[0] for path in SECTIONS if path} - whole.keys()
     assert not missing, "add the new section here, so that its keys are looked for"
@@ -90,7 +97,16 @@ def test_trap_03_every_field_of_the_records_is_read_by_the_program() -> None:
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
     }
-    records = (ProviderSettings, EndpointSettings, CallbackSettings, WatchDefaults, DropSettings, Settings)
+    records = (
+        ProviderSettings,
+        EndpointSettings,
+        TlsSettings,
+        CallbackSettings,
+        WatchDefaults,
+        DropSettings,
+        ApiSettings,
+        Settings,
+    )
     keys = {name for shape in SECTIONS.values() for name in shape.model_fields}
     filled = {field.name for record in records for field in dataclasses.fields(record)} & keys
     assert len(filled) > 30

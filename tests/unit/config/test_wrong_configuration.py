@@ -4,6 +4,8 @@
 from pathlib import Path
 
 import pytest
+import trustme
+from cryptography.hazmat.primitives import serialization
 
 from notifier.config import load
 from notifier.errors import ConfigError
@@ -92,9 +94,32 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
         "1: store: 5 is not text. Write sqlite: and the path of a file, e.g. sqlite:/var/lib/notifier/notifier.db.",
     ),
     (
-        GOOD + "api: {listen: api.sock}\n",
-        "6: api: This version has no HTTP API. Take api: out; watches, watch_files and drop register watches.",
+        GOOD + "api: {listen: '127.0.0.1:8585'}\n",
+        (
+            '6: api.listen: "127.0.0.1:8585" is no path, and no network is listened on yet.'
+            " Write the path of a unix socket, e.g. /run/notifier/api.sock."
+        ),
     ),
+    (
+        GOOD + "api: {listen: 'unix:///run/a.sock'}\n",
+        (
+            '6: api.listen: "unix:///run/a.sock" is no path, and no network is listened on yet.'
+            " Write the path of a unix socket, e.g. /run/notifier/api.sock."
+        ),
+    ),
+    (
+        GOOD + "api: {listen: 8585}\n",
+        (
+            "6: api.listen: 8585 is no path, and no network is listened on yet."
+            " Write the path of a unix socket, e.g. /run/notifier/api.sock."
+        ),
+    ),
+    (
+        GOOD + "api: {listen: run/}\n",
+        '6: api.listen: "run/" is a directory. Write the path of a unix socket, e.g. /run/notifier/api.sock.',
+    ),
+    (GOOD + "api: {tokens: []}\n", '6: api.tokens: Unknown key "tokens". Known: listen.'),
+    (GOOD + "operator: studoi\n", '6: operator: Endpoint "studoi" is not configured. Did you mean "studio"?'),
     (GOOD + "endpoint: {}\n", '6: endpoint: Unknown key "endpoint". Did you mean "endpoints"?'),
     (
         GOOD.replace("luma:", "Luma:"),
@@ -205,7 +230,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     (provider("kind: x"), '8: providers.luma.kind: "kind" stands twice here; keep one.'),
     (
         endpoint("concurrency: 0"),
-        "8: endpoints.studio.concurrency: 0 is too small. Write a whole number from 1 to 1,024.",
+        "8: endpoints.studio.concurrency: 0 is too small. Write a whole number from 1 to 256.",
     ),
     (endpoint("rate: none"), '8: endpoints.studio.rate: "none" is not a rate; write e.g. "5/s", "300/m" or "1000/h".'),
     (endpoint("timeout: 31s"), '8: endpoints.studio.timeout: "31s" is too long. Write a duration from 1s to 30s.'),
@@ -444,6 +469,92 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
         GOOD.replace(KEY, "{credential: 5}"),
         "5: endpoints.studio.secret: A secret is text, ${NAME}, {file: PATH} or {credential: NAME}.",
     ),
+    (
+        endpoint("headers: {Expect: 100-continue, Proxy-Authorization: x, Upgrade: y, X-Fine: z}"),
+        '8: endpoints.studio.headers: "Expect" speaks of the connection, not of the message. Take it out. "Proxy-Authorization" speaks of the connection, not of the message. Take it out. "Upgrade" speaks of the connection, not of the message. Take it out.',
+    ),
+    *(
+        (endpoint(f"proxy: '{text}'"), f"8: endpoints.studio.proxy: {sentence}")
+        for text, sentence in (
+            (
+                "https://p.example:3128",
+                "A proxy is spoken to over http. Write http://host:port, or http://user:password@host:port.",
+            ),
+            (
+                "p.example:3128",
+                "A proxy is spoken to over http. Write http://host:port, or http://user:password@host:port.",
+            ),
+            (
+                "http://p.example",
+                "A proxy has a port and nothing behind it. Write http://host:port, or http://user:password@host:port.",
+            ),
+            (
+                "http://p.example:3128/x",
+                "A proxy has a port and nothing behind it. Write http://host:port, or http://user:password@host:port.",
+            ),
+            (
+                "http://me:hunter2-leak@p q:1",
+                "What follows http:// is not host:port. Write http://host:port, or http://user:password@host:port.",
+            ),
+            (
+                "http://:hunter2-leak@p.example:1",
+                "The user before @ is empty, or holds what cannot be sent. Write http://host:port, or http://user:password@host:port; @ as %40.",
+            ),
+            (
+                "http://169.254.169.254:80",
+                "This is a cloud metadata address, which is never called. Write the address of the proxy.",
+            ),
+        )
+    ),
+    (
+        provider("proxy: socks5://me:hunter2-leak@p.example:1080"),
+        "8: providers.luma.proxy: A proxy is spoken to over http. Write http://host:port, or http://user:password@host:port.",
+    ),
+    (
+        provider("proxy: 3128"),
+        "8: providers.luma.proxy: This is read as a number or as on/off, not as text. Quote it.",
+    ),
+    (
+        endpoint("proxy: ${LEAK}"),
+        "8: endpoints.studio.proxy: A proxy is spoken to over http. Write http://host:port, or http://user:password@host:port.",
+    ),
+    (
+        GOOD.replace("https://a.example/h", "http://[::ffff:169.254.169.254]/h"),
+        "5: endpoints.studio.url: This is a cloud metadata address, which is never called. Write the address of your app.",
+    ),
+    (
+        endpoint("tls: {}"),
+        "8: endpoints.studio.tls: Nothing stands below tls:. Write cert: and key:, or ca:, or take it out.",
+    ),
+    (
+        endpoint("tls: client.pem"),
+        '8: endpoints.studio.tls: "client.pem" stands where a mapping belongs. Write tls: and its keys on indented lines below it.',
+    ),
+    (
+        endpoint("tls: {cert: c.pem}"),
+        "8: endpoints.studio.tls.cert: A cert needs its key. Write key: PATH; it may be the same file.",
+    ),
+    (
+        endpoint("tls: {key: c.pem}"),
+        "8: endpoints.studio.tls.key: A key needs its cert. Write cert: PATH; it may be the same file.",
+    ),
+    (
+        endpoint("tls: {certificate: c.pem}"),
+        '8: endpoints.studio.tls.certificate: Unknown key "certificate". Known: cert, key, ca.',
+    ),
+    (
+        endpoint("tls: {ca: ca.pem}").replace("https://a.example", "http://a.example"),
+        "8: endpoints.studio.tls: The url is not https, so this would not act. Write https:// there, or take tls: out.",
+    ),
+    (
+        endpoint("tls: {ca: ca.pem}"),
+        "8: endpoints.studio.tls.ca: DIR/ca.pem cannot be read: No such file or directory.",
+    ),
+    (
+        endpoint("tls: {ca: '${LEAK}.pem'}"),
+        "8: endpoints.studio.tls.ca: ${LEAK}.pem cannot be read: No such file or directory.",
+    ),
+    (endpoint("tls: {ca: .}"), "8: endpoints.studio.tls.ca: DIR cannot be read: it is not a regular file."),
     (GOOD + "x: &a 1\n", "6: x: Anchors (&a) are not supported; write the value out."),
 ]
 
@@ -467,6 +578,62 @@ def test_batch_on_is_refused_where_the_api_takes_one_id_only(
     for right in ("", "batch: off"):
         (tmp_path / "right.yaml").write_text(provider(right))
         load(str(tmp_path / "right.yaml"), environ=ENVIRON)
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        (
+            {"cert": "ca", "key": "one.key"},
+            "tls.key: The key in DIR/key does not belong to the certificate in DIR/cert.",
+        ),
+        (
+            {"cert": "one.key", "key": "one.key"},
+            "tls.cert: There is no certificate in PEM form in DIR/cert. It begins with -----BEGIN.",
+        ),
+        (
+            {"cert": "one", "key": "one"},
+            "tls.key: There is no private key in PEM form in DIR/key. It begins with -----BEGIN.",
+        ),
+        (
+            {"cert": "one", "key": "locked"},
+            "tls.key: The key in DIR/key needs a password. Write it without one, for notifier alone to read.",
+        ),
+        ({"ca": "binary"}, "tls.ca: There is no certificate in PEM form in DIR/ca. It begins with -----BEGIN."),
+        ({"ca": "damaged"}, "tls.ca: The certificates in DIR/ca are damaged."),
+        (
+            {"cert": "damaged", "key": "one.key"},
+            "tls.cert: The certificate in DIR/cert or the key in DIR/key is damaged.",
+        ),
+        ({"ca": "large"}, "tls.ca: DIR/ca cannot be read: it is larger than 1024 KiB."),
+    ],
+)
+def test_files_of_tls_are_judged_when_they_are_named(
+    tmp_path: Path, authority: trustme.CA, files: dict[str, str], sentence: str
+) -> None:
+    """`check` and a start say what is wrong with them, with the line, and not the first callback."""
+    one = authority.issue_cert("notifier")
+    private = serialization.load_pem_private_key(one.private_key_pem.bytes(), None)
+    contents = {
+        "ca": authority.cert_pem.bytes(),
+        "one": one.cert_chain_pems[0].bytes(),
+        "one.key": one.private_key_pem.bytes(),
+        "locked": private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"pw")
+        ),
+        "binary": b"\x30\x82",
+        "damaged": b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        "large": b" " * (1024 * 1024 + 1),
+    }
+    for key, content in files.items():
+        (tmp_path / key).write_bytes(contents[content])
+    written = ", ".join(f"{key}: {key}" for key in files)
+    assert faults(tmp_path, endpoint(f"tls: {{{written}}}")) == [f"8: endpoints.studio.{sentence}"]
 
 
 def test_what_speaks_of_batches_is_refused_where_there_are_none(tmp_path: Path) -> None:

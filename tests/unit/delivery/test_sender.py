@@ -24,6 +24,7 @@ from notifier.transport import (
     ConnectionLost,
     DeadlinePassed,
     NameNotResolved,
+    ProxyRefused,
     TlsFailed,
 )
 from notifier.verify import verify
@@ -175,6 +176,7 @@ async def test_text_from_outside_is_made_printable() -> None:
     ("error", "verdict"),
     [
         (AddressRefused("10.0.0.1 is private"), Verdict.ADDRESS_REFUSED),
+        (ProxyRefused("no"), Verdict.PROXY_REFUSED),
         (NameNotResolved("no"), Verdict.DNS_FAILED),
         (TlsFailed("no"), Verdict.TLS_FAILED),
         (httpx.ConnectError("no"), Verdict.CONNECT_FAILED),

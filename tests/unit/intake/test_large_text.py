@@ -76,6 +76,33 @@ def test_values_of_yaml_are_counted_as_they_are_read() -> None:
     ]
 
 
+@pytest.mark.parametrize("before", ["", "a: 1\n...\n"], ids=["at the top", "after a document"])
+@pytest.mark.parametrize("end", ["\n", "\r", "\x85", "\u2028"], ids=ascii)
+def test_directives_are_counted_before_they_are_parsed(before: str, end: str) -> None:
+    """The parser compares each with all before it: a large file of them would stop the daemon for half an hour."""
+    tags = end.join(f"%TAG !a{number}! x" for number in range(20_000))
+    with pytest.raises(TextError) as refused:
+        read_yaml(f"{before}{tags}\n---\na: 1\n".encode())
+    (fault,) = refused.value.faults
+    assert fault.message == "More than 16 lines begin with %, as directives do; take them out."
+    assert end != "\n" or fault.line == (before + tags).split("\n").index("%TAG !a16! x") + 1
+
+
+@pytest.mark.parametrize("end", ["x", ":", "_", "e", ".", "-", ""])
+@pytest.mark.parametrize("part", ["0", "12", "1_", "1:2", "-", "0.1", "+1e", "0x", "2026-01-01 "])
+def test_a_long_scalar_is_judged_in_one_pass(part: str, end: str) -> None:
+    """Whether it is a number that may be misread or text: a megabyte of digits does not take hours."""
+    try:
+        assert read_yaml((part * 50_000 + end).encode()).value is not None
+    except TextError as error:
+        assert error.faults
+
+
+def test_a_few_directives_do_no_harm() -> None:
+    """YAML's own version may be named, and a text may begin with a percent sign."""
+    assert read_yaml(b'%YAML 1.1\n---\n- "a\n% b"\n').value == ["a % b"]
+
+
 def test_a_hundred_thousand_whole_watches_fit_in_yaml() -> None:
     """Every part that an entry can have, metadata with two keys among them, in a file below 16 MiB."""
     entry = (

@@ -169,3 +169,24 @@ async def test_one_line_tells_of_a_whole_list(door: Door) -> None:
         await door.register(*(request(f"g-{number}") for number in range(1, 5)))
     (line,) = said
     assert (line["created"], line["existing"], line["source"]) == (3, 1, "a test")
+
+
+async def test_what_is_declared_is_remembered_for_the_run(door: Door) -> None:
+    """Also where it was finished already or is taken out later; what others register is not declared."""
+    registrar = Registrar(
+        door.store,
+        clock=_Still(),
+        book=lambda: BOOK,
+        welcome=door.welcomed.append,
+        deliveries=door.bell,
+        health=door.health,
+    )
+    await registrar.register([request("g-2")], source="a drop file")
+    assert registrar.declared == set()
+    await door.register(request())
+    await finish(door.store)
+    (answer,) = await registrar.register([request()], source="config.yaml", keep_first=True)
+    assert answer.outcome is Outcome.FINISHED
+    await registrar.register([request("g-3")], source="watches.yaml", keep_first=True)
+    assert answer.watch_id in registrar.declared
+    assert len(registrar.declared) == 2

@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from notifier.ids import GenerationId, ProviderName
+from notifier.ids import GenerationId, Lane, ProviderName
 from notifier.model import Observation, OpenGeneration, State
+from notifier.polling.cadence import Curve
 from notifier.polling.watched import LookTimes, Watched, miss, overdue, see, unknown
 from notifier.settings import ProviderSettings, Secret
 
@@ -13,12 +14,29 @@ G1 = GenerationId("g-1")
 LUMA = ProviderSettings(name=ProviderName("luma"), kind="aimlapi-luma", base_url="http://x", api_key=Secret("k"))
 
 
+CURVE = Curve()
+
+
 def opened(state: State | None = None, *, deadline: datetime = NOW + timedelta(hours=1)) -> OpenGeneration:
-    return OpenGeneration(provider=LUMA.name, id=G1, state=state, registered_at=NOW, deadline=deadline)
+    return OpenGeneration(
+        provider=LUMA.name,
+        id=G1,
+        state=state,
+        registered_at=NOW,
+        deadline=deadline,
+        target=State.COMPLETED,
+        lanes=(Lane("studio"),),
+    )
+
+
+def known(state: State | None = None, *, deadline: datetime = NOW + timedelta(hours=1)) -> Watched:
+    """Registered at `NOW`, which is second 0 of the monotonic clock."""
+    return Watched(opened(state, deadline=deadline), CURVE, begun=0.0, registered=0.0)
 
 
 def look(at: datetime, took: timedelta = SECOND) -> LookTimes:
-    return LookTimes(asked_at=at, answered_at=at + took)
+    sent = (at - NOW).total_seconds()
+    return LookTimes(asked_at=at, answered_at=at + took, sent=sent, got=sent + took.total_seconds())
 
 
 def sight(state: State) -> Observation:
@@ -27,7 +45,7 @@ def sight(state: State) -> Observation:
 
 def test_the_first_look_after_a_start_knows_no_before() -> None:
     """Nothing is known of the time before us: `not_before` is null until a look has been made."""
-    watched = Watched(opened())
+    watched = known()
     moved = see(watched, sight(State.COMPLETED), look(NOW), LUMA)
     assert moved is not None
     assert moved.not_before is None
@@ -36,7 +54,7 @@ def test_the_first_look_after_a_start_knows_no_before() -> None:
 
 def test_not_before_is_when_the_last_look_without_it_was_sent() -> None:
     """The reply may be as old as the question: the time it was sent is the only one that is safe to claim."""
-    watched = Watched(opened(State.RUNNING))
+    watched = known(State.RUNNING)
     assert see(watched, sight(State.RUNNING), look(NOW, took=4 * SECOND), LUMA) is None
     moved = see(watched, sight(State.COMPLETED), look(NOW + 5 * SECOND), LUMA)
     assert moved is not None
@@ -45,14 +63,14 @@ def test_not_before_is_when_the_last_look_without_it_was_sent() -> None:
 
 def test_a_provider_that_steps_back_moves_nothing() -> None:
     """Queued after running is a look at which it was not there yet, and no transition."""
-    watched = Watched(opened(State.RUNNING))
+    watched = known(State.RUNNING)
     assert see(watched, sight(State.QUEUED), look(NOW), LUMA) is None
     assert watched.not_before == NOW
 
 
 def test_a_sight_ends_all_doubt() -> None:
     """Misses count in a row only."""
-    watched = Watched(opened())
+    watched = known()
     miss(watched, 1.0, single=False)
     miss(watched, 2.0, single=False)
     see(watched, sight(State.QUEUED), look(NOW), LUMA)
@@ -61,7 +79,7 @@ def test_a_sight_ends_all_doubt() -> None:
 
 def test_an_id_that_two_batches_left_out_is_asked_alone() -> None:
     """A multi route may leave IDs out; only a single request can tell."""
-    watched = Watched(opened())
+    watched = known()
     miss(watched, 1.0, single=False)
     assert not watched.alone
     miss(watched, 2.0, single=False)
@@ -70,7 +88,7 @@ def test_an_id_that_two_batches_left_out_is_asked_alone() -> None:
 
 def test_an_id_found_alone_rejoins_once() -> None:
     """One wrong suspicion is forgiven; who is singled out a second time stays alone, seen or not."""
-    watched = Watched(opened())
+    watched = known()
     for alone_after_sight in (False, True):
         watched.isolate()
         see(watched, sight(State.QUEUED), look(NOW), LUMA)
@@ -79,7 +97,7 @@ def test_an_id_found_alone_rejoins_once() -> None:
 
 def test_a_missed_id_does_not_rejoin() -> None:
     """While nobody has seen it, one that stands alone stays alone, confirmed or not."""
-    watched = Watched(opened())
+    watched = known()
     watched.isolate()
     for at in range(5):
         miss(watched, float(at), single=True)
@@ -88,25 +106,25 @@ def test_a_missed_id_does_not_rejoin() -> None:
 
 def test_a_second_watch_can_only_bring_the_deadline_nearer() -> None:
     """The earliest deadline of all its watches counts, and each that joins is counted."""
-    watched = Watched(opened(deadline=NOW + 60 * SECOND))
+    watched = known(deadline=NOW + 60 * SECOND)
     watched.join(opened(deadline=NOW + 90 * SECOND))
-    assert watched.deadline == NOW + 60 * SECOND
+    assert watched.deadline == (NOW + 60 * SECOND).timestamp()
     watched.join(opened(deadline=NOW + 30 * SECOND))
-    assert watched.deadline == NOW + 30 * SECOND
+    assert watched.deadline == (NOW + 30 * SECOND).timestamp()
     assert watched.joined == 2
 
 
 def test_only_a_look_sent_at_the_deadline_or_later_lets_it_expire() -> None:
     """A look sent before and answered after says nothing about the time after."""
-    watched = Watched(opened(deadline=NOW))
-    assert not overdue(watched, look(NOW - SECOND, took=2 * SECOND))
-    assert overdue(watched, look(NOW))
-    assert overdue(watched, look(NOW + SECOND))
+    watched = known(deadline=NOW)
+    assert not overdue(watched, (NOW - SECOND).timestamp())
+    assert overdue(watched, NOW.timestamp())
+    assert overdue(watched, (NOW + SECOND).timestamp())
 
 
 def test_unknown_needs_all_its_proofs() -> None:
     """Ten minutes, three misses, one of them alone, and the provider answering about another ID since the first."""
-    watched = Watched(opened())
+    watched = known()
     old, young = look(NOW + timedelta(minutes=10)), look(NOW + timedelta(minutes=9))
     miss(watched, 10.0, single=False)
     miss(watched, 20.0, single=False)
@@ -120,7 +138,38 @@ def test_unknown_needs_all_its_proofs() -> None:
 
 def test_an_id_once_seen_is_never_unknown() -> None:
     """It expires in place of that: somebody knew it once."""
-    watched = Watched(opened(State.QUEUED))
+    watched = known(State.QUEUED)
     for at in (10.0, 20.0, 30.0):
         miss(watched, at, single=True)
     assert not unknown(watched, look(NOW + timedelta(hours=1)), other_answered_at=25.0)
+
+
+def test_who_was_singled_out_for_nothing_rejoins() -> None:
+    """It was the batch and not the ID: that suspicion is not held against it later."""
+    watched = known()
+    watched.isolate()
+    watched.acquit()
+    assert not watched.alone
+    watched.isolate()
+    see(watched, sight(State.QUEUED), look(NOW), LUMA)
+    assert not watched.alone
+
+
+def test_to_acquit_whom_nobody_suspects_changes_nothing() -> None:
+    """An ID that rides with others keeps what is known of it."""
+    watched = known()
+    watched.isolate()
+    see(watched, sight(State.QUEUED), look(NOW), LUMA)
+    watched.acquit()
+    watched.isolate()
+    see(watched, sight(State.QUEUED), look(NOW), LUMA)
+    assert watched.alone
+
+
+def test_one_that_its_provider_calls_older_is_unknown_sooner() -> None:
+    """Its age counts from when it was made, where that is known to be before its registration."""
+    watched = known()
+    watched.begun = -300.0
+    for at in (10.0, 20.0, 30.0):
+        miss(watched, at, single=True)
+    assert unknown(watched, look(NOW + timedelta(minutes=5)), other_answered_at=25.0)

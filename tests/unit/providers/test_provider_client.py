@@ -197,17 +197,48 @@ async def test_what_is_not_http_or_is_cut_off_is_busy(wire: httpx.AsyncBaseTrans
 # ---- bodies -------------------------------------------------------------------------------------------------------
 async def test_a_body_above_the_limit_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plain, packed, or read already by the transport: never more than the limit is kept."""
-    monkeypatch.setattr(client_module, "BODY_LIMIT", 1_000)
+    monkeypatch.setattr(client_module, "BODY_LEAST", 900)
+    monkeypatch.setattr(client_module, "BODY_EACH", 100)
     assert len((await asked(streaming(b"x" * 400, b"x" * 600))).body) == 1_000
+    assert len((await asked(streaming(gzip.compress(b"x" * 1_000), encoding="gzip"))).body) == 1_000
     for wire in (
         streaming(b"x" * 400, b"x" * 601),
         replying(200, b"x" * 1_001),
         streaming(gzip.compress(b"x" * 1_001), encoding="gzip"),
         streaming(gzip.compress(b"x" * 50_000_000), encoding="gzip"),
+        streaming(gzip.compress(b"")[:10], *[b"\0\0\0\xff\xff"] * 1_000, encoding="gzip"),
     ):
         error = await failed(wire)
         assert isinstance(error, ProviderBusy)
-        assert "MiB" in str(error)
+        assert "too large for the IDs asked. If this goes on, lower max_ids." in str(error)
+
+
+async def test_the_limits_follow_the_ids_asked() -> None:
+    """A hundred IDs may be answered with a hundred long records, one ID with one."""
+    using = settings()
+    many = Ask(ids=tuple(GenerationId(f"{number}") for number in range(100)), url=using.base_url + "/x", multi=True)
+    one = Ask(ids=many.ids[:1], url=using.base_url + "/x", multi=True)
+    long = b'["' + b"x" * (6 * 2**20) + b'"]'
+    full = b"[" + b"{}," * 20_000 + b"0]"
+    for body in (long, full):
+        async with ProviderClient(replying(200, body), clock=StillClock()) as client:
+            assert (await client.ask(many, using)).body == body
+            with pytest.raises(ProviderBusy, match=r"above 1,088 KiB|of 40,001 values"):
+                await client.ask(one, using)
+
+
+async def test_of_an_error_the_beginning_is_enough() -> None:
+    """However long its page is, plain or packed, the status says what to do."""
+    page = b"<html>" * 1_000_000
+    for wire in (
+        replying(403, page),
+        httpx.MockTransport(lambda _: httpx.Response(403, stream=Chunks(*[page[:9_000]] * 600))),
+        httpx.MockTransport(
+            lambda _: httpx.Response(403, stream=Chunks(gzip.compress(page)), headers={"Content-Encoding": "gzip"})
+        ),
+    ):
+        reply = await asked(wire)
+        assert (reply.status, len(reply.body), reply.body[:6]) == (403, 65_536, b"<html>")
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", " x-gzip "])
@@ -221,6 +252,9 @@ async def test_gzip_is_known_by_its_names(encoding: str) -> None:
     [
         ((b"not gzip",), "gzip"),
         ((gzip.compress(b"[1,2,3]")[:-9],), "gzip"),
+        ((gzip.compress(b"[") + gzip.compress(b"]"),), "gzip"),
+        ((gzip.compress(b"[]"), b"more"), "gzip"),
+        ((gzip.compress(b"[]") + b"more",), "gzip"),
         ((), "gzip"),
         ((b"[]",), "br"),
         ((zlib.compress(b"[]"),), "deflate"),

@@ -11,9 +11,12 @@ from notifier.store.sqlite import trouble
 from notifier.store.sqlite.statements import migrations, parse, statements
 
 #: Values for statements with named parameters.
-NAMED: dict[str, Any] = dict.fromkeys(("owner", "lane", "after", "provider"), "")
-NAMED |= dict.fromkeys(("ids", "generations", "messages", "keys", "due"), "[]")
-NAMED |= dict.fromkeys(("now", "limit", "most", "taken", "room"), 0)
+NAMED: dict[str, Any] = dict.fromkeys(("owner", "lane", "after", "provider", "beginning", "generation", "watch"), "")
+NAMED |= dict.fromkeys(("ids", "generations", "messages", "keys", "lanes", "due"), "[]")
+NAMED |= dict.fromkeys(
+    ("now", "limit", "most", "taken", "before", "at", "key", "above", "below", "by", "made", "fresh", "last", "room"), 0
+)
+NAMED |= dict.fromkeys(("endpoint", "type", "since", "until", "statuses", "message"))
 SUBJECTS = sorted(entry.name.removesuffix(".sql") for entry in (files("notifier.store") / "sql").iterdir())
 
 

@@ -205,3 +205,20 @@ async def test_a_closed_writer_takes_nothing(path: str) -> None:
     assert notes(path) == ["in time"]
     with pytest.raises(StoreUnavailable, match="closed"):
         await writer.run(note("late"))
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_that_is_not_there_any_more_takes_nothing(writer: Writer, path: str, *, replaced: bool) -> None:
+    """SQLite would go on in the file that has no name; we say so, and go on once it stands where it was."""
+    await writer.run(note("before"))
+    aside = Path(path).rename(f"{path}.aside")
+    if replaced:
+        connection.create(path)
+    (error,) = await note_all(writer, "lost")
+    with pytest.raises(StoreUnavailable):
+        writer.check_place()
+    assert isinstance(error, StoreUnavailable)
+    assert ("was replaced" if replaced else "was removed") in str(error)
+    aside.rename(path)
+    assert await note_all(writer, "after") == []
+    assert notes(path) == ["before", "after"]

@@ -1,0 +1,111 @@
+"""What forgetting costs those who write meanwhile. Run it: `python benchmarks/retention.py [DIRECTORY]`.
+
+50,000 delivered callbacks with bodies of about 1 KB go, while somebody else makes one small durable write after
+another; the same writes are measured alone, before. The directory decides which disk is measured.
+"""
+
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import anyio
+
+from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName, WorkerId
+from notifier.model import AttemptResult, Book, Claim, DeliveryStatus, Observation, State, Transition, Verdict
+from notifier.model import WatchRequest as Request
+from notifier.store.base import Slots
+from notifier.store.sqlite import SqliteStore, open_store
+
+COUNT: Final = 50_000
+NOW: Final = datetime(2026, 11, 22, tzinfo=UTC)
+LUMA: Final = ProviderName("luma")
+BOOK: Final = Book(events={"studio": None}, callbacks=False)
+ME: Final = WorkerId("benchmark")
+SLOTS: Final = Slots(total=1_000, free={}, each=1_000, lease={}, lease_each=timedelta(seconds=30))
+
+
+def watched(number: int) -> Request:
+    return Request(
+        provider=LUMA,
+        generation=GenerationId(f"755f9bbb-d99b-4880-992b-{number:012}"),
+        target=State.COMPLETED,
+        endpoint=EndpointIdentity("studio"),
+        lane=Lane("studio"),
+        timeout=timedelta(hours=24),
+    )
+
+
+def completed(number: int) -> Transition:
+    record = {"id": str(number), "assets": {"video": "https://cdn.example.com/" + "x" * 400}}
+    observation = Observation(id=watched(number).generation, state=State.COMPLETED, record=record)
+    return Transition(provider=LUMA, observation=observation, observed_at=NOW, not_before=None)
+
+
+def delivered(claim: Claim) -> AttemptResult:
+    return AttemptResult(
+        message_id=claim.message_id,
+        number=claim.number,
+        started_at=NOW,
+        took=timedelta(milliseconds=4),
+        verdict=Verdict.DELIVERED,
+        status_code=200,
+        head=b"ok",
+        detail="",
+        status=DeliveryStatus.DELIVERED,
+        failures=claim.failures,
+        due_at=None,
+    )
+
+
+async def fill(store: SqliteStore) -> None:
+    for first in range(0, COUNT, 1_000):
+        numbers = range(first, first + 1_000)
+        await store.add_watches([watched(number) for number in numbers], now=NOW, book=BOOK)
+        await store.record_transitions([completed(number) for number in numbers], now=NOW, book=BOOK)
+        claims = (await store.exchange(ME, [], SLOTS, now=NOW)).claims
+        await store.exchange(ME, [delivered(claim) for claim in claims], SLOTS, now=NOW)
+    await store.checkpoint()
+
+
+async def write(store: SqliteStore, took: list[float]) -> None:
+    """One small write after another, until cancelled; milliseconds each."""
+    while True:
+        begun = time.perf_counter()
+        await store.probe(now=NOW)
+        took.append((time.perf_counter() - begun) * 1_000)
+
+
+def tell(what: str, took: list[float]) -> None:
+    took.sort()
+    median, late = took[len(took) // 2], took[len(took) * 99 // 100]
+    print(f"{what:<40} {len(took):7,} writes: median {median:6.2f} ms, p99 {late:6.2f} ms, most {took[-1]:6.2f} ms")
+
+
+async def main(directory: str | None) -> None:
+    with tempfile.TemporaryDirectory(dir=directory) as place:
+        async with open_store(str(Path(place) / "notifier.db")) as store:
+            await fill(store)
+            alone: list[float] = []
+            with anyio.move_on_after(3):
+                await write(store, alone)
+            tell("writes alone", alone)
+            beside: list[float] = []
+            begun, commits = time.perf_counter(), store.writer.commits
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(write, store, beside)
+                done = await store.prune(before=NOW + timedelta(days=60), declared=(), most=10**9)
+                tasks.cancel_scope.cancel()
+            took = time.perf_counter() - begun
+            tell("writes while it forgets", beside)
+            rows = done.deliveries + done.watches
+            print(
+                f"forgot {rows:,} deliveries and watches in {took:.1f} s, in {store.writer.commits - commits:,} commits"
+            )
+            print(await store.size())
+
+
+if __name__ == "__main__":
+    anyio.run(main, sys.argv[1] if len(sys.argv) > 1 else None)

@@ -1,0 +1,191 @@
+"""One handler for each thing that may be asked: understand, have it done, answer. JSON in, JSON out.
+
+Every answer that is no success is `{"error": SENTENCE}`: 400 other words, 404 names nothing, 409 not now, 413 too
+large, 421 another daemon is meant, 503 the store cannot write. A success says that what was asked is durable.
+"""
+
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+import structlog
+from aiohttp import web
+
+from notifier import __version__, telemetry
+from notifier.api import asked
+from notifier.api.place import STORE_HEADER, mark_of
+from notifier.clock import Clock, iso
+from notifier.delivery.standing import Change
+from notifier.desk import Desk, Tally
+from notifier.errors import DeskError, NotifierError, NotNow, NotThere, StoreUnavailable, WrongWords
+from notifier.intake.text import printable
+from notifier.model import Verdict
+
+_log = structlog.get_logger()
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+#: Bytes of a request's body, at most.
+LARGEST: Final = 64 * 1024
+#: The first row that fits counts.
+_STATUSES: Final = (
+    (NotThere, HTTPStatus.NOT_FOUND),
+    (NotNow, HTTPStatus.CONFLICT),
+    (DeskError, HTTPStatus.BAD_REQUEST),
+    (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+
+
+def application(desk: Desk, *, clock: Clock, store: str) -> web.Application:
+    """What answers at the door; `store` is the daemon's own."""
+    routes = _Routes(desk, clock, store)
+    app = web.Application(client_max_size=LARGEST, middlewares=[_noted, _in_json, routes.meant_for_us])
+    app.add_routes(
+        [
+            web.get("/v1", routes.about),
+            web.post("/v1/redeliver", routes.redeliver),
+            web.post("/v1/recover", routes.recover),
+            web.post("/v1/cancel", routes.cancel),
+            web.post("/v1/endpoints/{name}/enable", routes.enable),
+            web.post("/v1/endpoints/{name}/disable", routes.disable),
+            web.post("/v1/endpoints/{name}/test", routes.test),
+        ]
+    )
+    return app
+
+
+class _Routes:
+    def __init__(self, desk: Desk, clock: Clock, store: str) -> None:
+        self._desk = desk
+        self._clock = clock
+        self._store = store
+        self._mark = mark_of(os.path.realpath(store))
+
+    @web.middleware
+    async def meant_for_us(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.headers.get(STORE_HEADER) not in (None, self._mark):
+            sentence = f"The daemon that answers here keeps another store, {self._store}: name yours with --socket."
+            return _failed(HTTPStatus.MISDIRECTED_REQUEST, sentence)
+        return await handler(request)
+
+    async def about(self, _: web.Request) -> web.Response:
+        return _answer({"version": __version__, "store": self._store})
+
+    async def redeliver(self, request: web.Request) -> web.Response:
+        selection = asked.redelivery(await _body(request), now=self._clock.now())
+        return _answer(_tally(await self._desk.redeliver(selection)))
+
+    async def recover(self, request: web.Request) -> web.Response:
+        selection = asked.recovery(await _body(request), now=self._clock.now())
+        return _answer(_tally(await self._desk.redeliver(selection)))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        done = await self._desk.cancel(asked.cancellation(await _body(request)))
+        ended = {status.value: count for status, count in done.ended.items()}
+        return _answer({"cancelled": done.cancelled, "ended": ended})
+
+    async def enable(self, request: web.Request) -> web.Response:
+        asked.nothing(await _body(request))
+        return _answer(_switched(await self._desk.enable(request.match_info["name"])))
+
+    async def disable(self, request: web.Request) -> web.Response:
+        why = asked.reason(await _body(request))
+        return _answer(_switched(await self._desk.disable(request.match_info["name"], why)))
+
+    async def test(self, request: web.Request) -> web.Response:
+        asked.nothing(await _body(request))
+        tested = await self._desk.test(request.match_info["name"])
+        content = {
+            "message": tested.message_id,
+            "delivered": tested.verdict is Verdict.DELIVERED,
+            "verdict": tested.verdict,
+            "status": tested.status_code,
+            "took_ms": round(tested.took.total_seconds() * 1000),
+            "detail": tested.detail,
+            "head": tested.head.decode(errors="replace"),
+        }
+        return _answer(content)
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise WrongWords("The request's body broke off, or is not in the encoding that it says.") from error
+
+
+def _tally(tally: Tally) -> Mapping[str, Any]:
+    return {"taken": tally.taken, "refused": tally.refused}
+
+
+def _switched(change: Change) -> Mapping[str, Any]:
+    return {
+        "endpoint": change.after.lane,
+        "was": change.before.state,
+        "state": change.after.state,
+        "reason": change.after.reason,
+        "parked": change.parked,
+        "oldest": None if change.oldest is None else iso(change.oldest),
+    }
+
+
+def _answer(content: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    return web.Response(body=orjson.dumps(content), status=status, content_type="application/json")
+
+
+def _failed(status: HTTPStatus, sentence: str) -> web.Response:
+    return _answer({"error": sentence}, status)
+
+
+@web.middleware
+async def _noted(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Who asked for what, for whoever wonders later why an endpoint is disabled."""
+    uid = _uid(request)
+    answer = await handler(request)
+    if request.method == "POST":
+        _log.info(telemetry.API_ASKED, path=printable(request.path, 200), status=answer.status, uid=uid)
+    return answer
+
+
+def _uid(request: web.Request) -> int | None:
+    """The user at the other end of the socket (SO_PEERCRED, unix(7)); None where it is gone already."""
+    opened = None if request.transport is None else request.transport.get_extra_info("socket")
+    if opened is None:
+        return None
+    _, uid, _ = struct.unpack("3i", opened.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return int(uid)
+
+
+@web.middleware
+async def _in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whatever goes wrong is told in the same form."""
+    try:
+        return await handler(request)
+    except NotifierError as error:
+        return _failed(_status(error), str(error))
+    except web.HTTPException as error:
+        return _failed(HTTPStatus(error.status), _words(error, printable(request.path, 200)))
+    except Exception:  # noqa: BLE001  a bug behind one request may not shut the door for the next
+        _log.exception(telemetry.API_FAILED, path=printable(request.path, 200))
+        return _failed(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong inside notifier: its log says what.")
+
+
+def _status(error: NotifierError) -> HTTPStatus:
+    found = (status for kind, status in _STATUSES if isinstance(error, kind))
+    return next(found, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _words(error: web.HTTPException, path: str) -> str:
+    """In place of aiohttp's own."""
+    match error:
+        case web.HTTPRequestEntityTooLarge():
+            return f"A request is at most {LARGEST // 1024} KiB."
+        case web.HTTPMethodNotAllowed():
+            return f"{path} answers {', '.join(sorted(error.allowed_methods))} only."
+        case web.HTTPNotFound():
+            return f"There is nothing at {path}."
+        case _:
+            return error.reason

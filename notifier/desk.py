@@ -1,0 +1,281 @@
+"""The desk: does what a person asks for while the daemon runs. Doors and commands only carry the words.
+
+Rules: what is answered is durable; what is refused changed nothing, and the sentence says why. A large selection is
+worked through in small transactions, and the dispatcher is told after each, so delivery goes on meanwhile. What is
+redelivered flows at its endpoint's own pace: it is only made due.
+
+Refuses to decide what may move: that is asked of `lifecycle`, inside the store.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+import anyio
+import structlog
+
+from notifier import telemetry
+from notifier.bell import Bell
+from notifier.clock import Clock, iso
+from notifier.delivery.addresses import normalise_url, origin
+from notifier.delivery.dispatcher import Posts
+from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.keeper import Keeper
+from notifier.delivery.payload import CONTENT_TYPES, written
+from notifier.delivery.standing import Change
+from notifier.delivery.verdict import explain, judge
+from notifier.errors import DeskError, NotNow, NotThere, StoreUnavailable, WrongWords
+from notifier.health import Health
+from notifier.ids import GenerationId, Lane, MessageId, ProviderName, WatchId, trial_message_id
+from notifier.intake.text import did_you_mean, printable
+from notifier.model import Claim, Verdict
+from notifier.settings import EndpointSettings
+from notifier.store.base import Cancelled, DeskStore, Mark, Redelivered, Selection, WatchChoice
+
+_log = structlog.get_logger()
+T = TypeVar("T", bound=str)
+
+#: Messages made due in one transaction: a few milliseconds, so that nobody waits for long.
+STEP: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What came of a redelivery."""
+
+    #: Messages that are due now.
+    taken: int
+    #: Why others stay as they are -> how many.
+    refused: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """What came of one test message."""
+
+    message_id: MessageId
+    verdict: Verdict
+    status_code: int | None
+    took: timedelta
+    detail: str
+    #: The first 2 KiB of the answer's body.
+    head: bytes
+
+
+class Desk:
+    """`farewell` is told of each generation that nobody watches any more."""
+
+    def __init__(
+        self,
+        store: DeskStore,
+        sender: Posts,
+        endpoints: Callable[[], Endpoints],
+        keeper: Keeper,
+        *,
+        clock: Clock,
+        noise: Callable[[], bytes],
+        farewell: Callable[[ProviderName, GenerationId], None],
+        deliveries: Bell,
+        health: Health,
+    ) -> None:
+        self._store = store
+        self._sender = sender
+        self._endpoints = endpoints
+        self._keeper = keeper
+        self._clock = clock
+        #: Random bytes, for the ID of a test message.
+        self._noise = noise
+        self._farewell = farewell
+        self._deliveries = deliveries
+        self._health = health
+
+    @contextmanager
+    def _store_watched(self) -> Iterator[None]:
+        """Whoever meets a store that cannot write says so to everybody."""
+        try:
+            yield
+        except StoreUnavailable as error:
+            self._health.store_failed(error)
+            raise
+
+    # ---- again ----
+    async def redeliver(self, selection: Selection) -> Tally:
+        """Ask again for everything selected; a message may be named by the beginning of its ID.
+
+        NotThere where a message, a generation or an endpoint leads to nothing; NotNow where one message may not be
+        asked for now. StoreUnavailable says how many were taken before.
+        """
+        with self._store_watched():
+            if selection.message is not None:
+                found = await self._store.messages_like(selection.message)
+                selection = replace(selection, message=_only(found, selection.message, "message"))
+            tally = await self._walk(selection)
+        if selection.message is not None and tally.refused:
+            raise NotNow(f"Message {selection.message} is not sent again: {next(iter(tally.refused))}.")
+        if not tally.taken and not tally.refused:
+            self._refuse_nothing(selection)
+        _log.info(telemetry.DELIVERIES_REDELIVERED, count=tally.taken, refused=tally.refused, **_named(selection))
+        return tally
+
+    async def _walk(self, selection: Selection) -> Tally:
+        taken, refused, mark = 0, Counter[str](), None
+        while True:
+            step = await self._step(selection, mark, taken)
+            taken += step.taken
+            refused.update(step.refused)
+            if (mark := step.mark) is None:
+                return Tally(taken=taken, refused=dict(refused))
+
+    async def _step(self, selection: Selection, mark: Mark | None, taken: int) -> Redelivered:
+        try:
+            step = await self._store.redeliver_some(
+                selection, mark=mark, most=STEP, now=self._clock.now(), book=self._endpoints().book()
+            )
+        except StoreUnavailable as error:
+            if not taken:
+                raise
+            raise StoreUnavailable(
+                f"{error}; {taken} messages were taken before that, ask again for the rest"
+            ) from error
+        if step.taken:
+            self._deliveries.ring()
+        return step
+
+    def _refuse_nothing(self, selection: Selection) -> None:
+        """A selection that led to nothing may have been misspelt."""
+        if selection.generation is not None:
+            raise NotThere(
+                f"Nothing was ever owed for generation {printable(selection.generation, 256)} that fits this."
+            )
+        known = self._endpoints().named
+        name = selection.endpoint
+        if name is not None and "://" not in name and name not in known:
+            raise _unknown_endpoint(name, known)
+
+    # ---- taken back ----
+    async def cancel(self, choice: WatchChoice) -> Cancelled:
+        """End open watches without a message; a watch may be named by the beginning of its ID.
+
+        NotThere where there is none; NotNow where all of them have ended.
+        """
+        with self._store_watched():
+            if choice.watch is not None:
+                found = await self._store.watches_like(choice.watch)
+                choice = replace(choice, watch=_only(found, choice.watch, "watch"))
+            with anyio.CancelScope(shield=True):  # what is committed is told to the poller, whoever went away meanwhile
+                answer = await self._store.cancel_watches(choice, now=self._clock.now())
+        for provider, generation in answer.left:
+            self._farewell(provider, generation)
+        if not answer.cancelled:
+            raise _nothing_open(choice, answer)
+        _log.info(telemetry.WATCHES_CANCELLED, count=answer.cancelled, **_named(choice))
+        return answer
+
+    # ---- in and out of use ----
+    async def enable(self, name: str) -> Change:
+        """Put an endpoint, or an origin of callback URLs, into use again: what is owed from now on flows, at once.
+
+        NotThere where the configuration has no such endpoint.
+        """
+        lane = self._lane(name)
+        with self._store_watched():
+            change = await self._keeper.enable(lane)
+        self._deliveries.ring()
+        return change
+
+    async def disable(self, name: str, reason: str) -> Change:
+        """Take an endpoint, or an origin, out of use: what it is owed is kept back until a person asks for it."""
+        lane = self._lane(name)
+        with self._store_watched():
+            return await self._keeper.disable(lane, reason or "a person disabled it")
+
+    def _lane(self, name: str) -> Lane:
+        if "://" in name:
+            try:
+                return Lane(origin(normalise_url(name)))
+            except ValueError as error:
+                raise WrongWords(f"{printable(name, 100)}: {error}") from error
+        known = self._endpoints().named
+        if name not in known:
+            raise _unknown_endpoint(name, known)
+        return known[name].lane
+
+    # ---- tried out ----
+    async def test(self, name: str) -> Tested:
+        """Send one signed message to the endpoint of this name, now and once. It is stored nowhere.
+
+        NotThere where the configuration has no such endpoint.
+        """
+        policy = self._endpoints().named.get(name)
+        if policy is None:
+            raise _unknown_endpoint(name, self._endpoints().named)
+        claim = self._test_message(policy)
+        began = self._clock.monotonic()
+        answer = await self._sender.post(claim, policy, now=self._clock.now())
+        verdict = judge(answer)
+        tested = Tested(
+            message_id=claim.message_id,
+            verdict=verdict,
+            status_code=answer.status_code,
+            took=timedelta(seconds=self._clock.monotonic() - began),
+            detail=explain(answer, verdict),
+            head=answer.head,
+        )
+        _log.info(telemetry.ENDPOINT_TESTED, endpoint=name, verdict=verdict.value, status=answer.status_code)
+        return tested
+
+    def _test_message(self, policy: EndpointSettings) -> Claim:
+        now = self._clock.now()
+        message, type_ = trial_message_id(self._noise()), "endpoint.test"
+        content = {"endpoint": policy.identity}
+        return Claim(
+            message_id=message,
+            endpoint=policy.identity,
+            lane=policy.lane,
+            type=type_,
+            content_type=CONTENT_TYPES[policy.format],
+            body=written(policy.format, message, type_, iso(now), content, source="notifier", subject=policy.identity),
+            number=1,
+            failures=0,
+            interruptions=0,
+            started_at=now,
+            leased_until=now + policy.timeout,
+            provider=ProviderName(""),
+            generation=GenerationId(""),
+            watch_id=WatchId(""),
+        )
+
+
+def _only(found: Sequence[T], beginning: str, noun: str) -> T:
+    """The one that is meant by the beginning of its ID."""
+    if not found:
+        raise NotThere(
+            f"There is no {noun} {printable(beginning, 100)}; `notifier show ID` lists those of a generation."
+        )
+    if len(found) > 1:
+        raise WrongWords(f"More than one {noun} begins with {printable(beginning, 100)}: write more of the ID.")
+    return found[0]
+
+
+def _unknown_endpoint(name: str, known: Iterable[str]) -> DeskError:
+    return NotThere(f"Endpoint {printable(name, 100)} is not in the configuration.{did_you_mean(name, known)}")
+
+
+def _nothing_open(choice: WatchChoice, answer: Cancelled) -> DeskError:
+    meant = f"watch {choice.watch}" if choice.watch else f"generation {printable(choice.generation or '', 256)}"
+    if not answer.ended:
+        return NotThere(f"There is no watch of {meant}; `notifier list` shows what is watched.")
+    ends = ", ".join(f"{count} {status}" for status, count in answer.ended.items())
+    return NotNow(f"Nothing of {meant} is open any more ({ends}).")
+
+
+def _named(meant: Selection | WatchChoice) -> dict[str, Any]:
+    """What was asked for, for the log."""
+    return {
+        name: sorted(value) if isinstance(value, frozenset) else str(value)
+        for name, value in asdict(meant).items()
+        if value
+    }

@@ -1,0 +1,84 @@
+"""Looks names up by the system's resolver, so that a name whose look-up hangs costs only itself.
+
+Why: event loops share a handful of threads among all look-ups (uvloop two), and `getaddrinfo` cannot be called back:
+two names whose servers do not answer would keep every other one waiting, for half a minute. Here each look-up has a
+thread of its own. There are never many: answers are kept for some seconds, connections longer, a name that is being
+looked up is not looked up twice, and no more are asked for than there are attempts in flight.
+
+A thread that still hangs when the daemon ends is not waited for.
+"""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+#: As `socket.getaddrinfo` answers: (family, kind, protocol, canonical name, address).
+Found = Sequence[tuple[int, int, int, str, tuple[Any, ...]]]
+LookUp = Callable[[str, int, int], Found]
+
+_NUMERIC: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+_SHOWN: Final = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+
+
+def _look_up(host: str, port: int, family: int) -> Found:
+    return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+
+
+class Names(AbstractResolver):
+    """Any number of look-ups at a time. `look_up` takes the place of the system's resolver; it may block."""
+
+    def __init__(self, look_up: LookUp = _look_up) -> None:
+        self._look_up = look_up
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """`OSError` where the name leads nowhere."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[ResolveResult]] = loop.create_future()
+
+        def work() -> None:
+            try:
+                found = [_result(host, port, each) for each in self._look_up(host, port, family)]
+            except Exception as error:  # noqa: BLE001  it is raised where the answer is awaited
+                _tell(loop, answer, error)
+            else:
+                _tell(loop, answer, found)
+
+        threading.Thread(target=work, name="name", daemon=True).start()
+        return await answer
+
+    async def close(self) -> None:
+        pass
+
+
+def _result(host: str, port: int, found: tuple[int, int, int, str, tuple[Any, ...]]) -> ResolveResult:
+    family, _, protocol, _, address = found
+    shown = address[0]
+    if family == socket.AF_INET6 and address[3]:  # a link-local address counts on one interface only
+        shown, _ = socket.getnameinfo(address, _SHOWN)
+    return ResolveResult(hostname=host, host=shown, port=port, family=family, proto=protocol, flags=_NUMERIC)
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop,
+    answer: "asyncio.Future[list[ResolveResult]]",
+    said: list[ResolveResult] | Exception,
+) -> None:
+    """From the thread: nobody waits any more where the attempt, or the daemon, has ended."""
+
+    def settle() -> None:
+        if answer.done():
+            return
+        if isinstance(said, Exception):
+            answer.set_exception(said)
+        else:
+            answer.set_result(said)
+
+    with suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(settle)

@@ -1,0 +1,261 @@
+"""Takes replies in: what was seen is learned, what changed is written, what stays is looked at again. Steps 7 and 8.
+
+An unchanged observation writes nothing. While the store cannot write, what was seen waits here, in the task of its
+reply, until it is written.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+import structlog
+
+from notifier import telemetry
+from notifier.bell import Bell
+from notifier.clock import Clock
+from notifier.errors import StoreUnavailable
+from notifier.health import Health
+from notifier.ids import GenerationId
+from notifier.model import Book, Kind, Observation, Transition
+from notifier.polling.conduct import Conduct
+from notifier.polling.lags import Lags
+from notifier.polling.roster import Roster
+from notifier.polling.watched import LookTimes, Watched, miss, overdue, see, unknown
+from notifier.settings import ProviderSettings
+from notifier.store.base import Ending, PollStore, Recorded
+
+_log = structlog.get_logger()
+T = TypeVar("T")
+
+#: Seconds between two tries of a write that the store could not make, without a bell.
+LONGEST_WAIT: Final = 5.0
+#: Words of states that are warned of, at most.
+MOST_WORDS: Final = 100
+#: Seconds between two saves of what was learned, and between two lines on how late we knew.
+SAVE_EVERY: Final = 60.0
+TELL_EVERY: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How a reply came to be."""
+
+    times: LookTimes
+    #: True where it used the multi route.
+    multi: bool
+    #: True where it was part of a refused batch.
+    part: bool = False
+    #: True where the provider held the request.
+    kept: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class _Round:
+    """One reply on its way from what was seen to what is written."""
+
+    look: Look
+    #: Entry -> how often it was joined when the reply came.
+    entries: dict[Watched, int] = field(default_factory=dict)
+    transitions: list[Transition] = field(default_factory=list)
+
+
+class Recorder:
+    """Of one provider. `forget` is told of what nobody watches any more."""
+
+    def __init__(
+        self,
+        settings: ProviderSettings,
+        roster: Roster,
+        conduct: Conduct,
+        *,
+        store: PollStore,
+        clock: Clock,
+        book: Callable[[], Book],
+        deliveries: Bell,
+        health: Health,
+        forget: Callable[[Watched], None],
+    ) -> None:
+        self.settings = settings
+        self._roster = roster
+        self._conduct = conduct
+        self._store = store
+        self._clock = clock
+        self._book = book
+        self._deliveries = deliveries
+        self._health = health
+        self._forget = forget
+        self._warned_of: set[str] = set()
+        self._lags = Lags()
+        #: Whether something was learned since the last save.
+        self._unsaved = False
+        self._save_at = self._tell_at = clock.monotonic() + SAVE_EVERY
+
+    async def take_in(self, look: Look, observations: Sequence[Observation]) -> None:
+        """What was seen, what to write, when to look again."""
+        round_ = _Round(look=look)
+        for seen in observations:
+            if (entry := self._roster.get(seen.id)) is not None:
+                round_.entries[entry] = entry.joined
+                self._sight(entry, seen, round_)
+        await self._record(round_)
+        await self._end(round_)
+        self._again(round_)
+
+    def _sight(self, entry: Watched, seen: Observation, round_: _Round) -> None:
+        look = round_.look
+        if seen.absent:
+            miss(entry, look.times.got, single=not look.multi)
+            self._roster.missed(entry)
+            if look.part and not look.multi and not entry.alone:
+                entry.isolate()  # now, not when the split is done: it would rejoin a batch meanwhile
+            return
+        if seen.unmapped:
+            self._warn_unmapped(seen)
+        if self._roster.learn(entry, seen, look.times, held=look.kept):
+            self._warn_stalled(entry, look.times)
+        if transition := see(entry, seen, look.times, self.settings):
+            round_.transitions.append(transition)
+
+    def _again(self, round_: _Round) -> None:
+        """When to look again at what stays."""
+        look = round_.look
+        now, wall = self._clock.monotonic(), look.times.answered_at.timestamp()
+        for entry in round_.entries:
+            if not self._roster.here(entry) or entry.held:
+                continue
+            looked = entry.looked if look.kept and entry.looked is not None else look.times.sent
+            self._roster.look_again(entry, looked=looked, now=now, alone=entry.alone or not look.multi, wall=wall)
+
+    async def _record(self, round_: _Round) -> None:
+        transitions = round_.transitions
+        if not transitions:
+            return
+        recorded = await self._insist(
+            lambda: self._store.record_transitions(transitions, now=self._clock.now(), book=self._book())
+        )
+        self._unsaved = True
+        for transition, outcome in zip(transitions, recorded, strict=True):
+            seen = transition.observation
+            self._tell_lag(transition, held=round_.look.kept)
+            _log.debug(  # the attempt that follows has its own line
+                telemetry.GENERATION_ADVANCED,
+                provider=transition.provider,
+                generation=seen.id,
+                state=seen.state,
+                provider_state=seen.provider_state,
+                owed=outcome.owed,
+                not_before=transition.not_before and transition.not_before.isoformat(),
+            )
+            if (entry := self._roster.get(seen.id)) is not None:
+                entry.state = seen.state
+                entry.not_before = transition.observed_at
+        self._follow([transition.observation.id for transition in transitions], recorded, round_)
+
+    async def _end(self, round_: _Round) -> None:
+        """Watches whose deadline has passed, and IDs that the provider does not know."""
+        times = round_.look.times
+        asked_at = times.asked_at.timestamp()
+        endings = [
+            Ending(provider=self.settings.name, generation=entry.id, kind=kind, observed_at=times.asked_at)
+            for entry in round_.entries
+            if (entry.misses.count or overdue(entry, asked_at))
+            and self._roster.here(entry)
+            and (kind := self._ended(entry, times, asked_at)) is not None
+        ]
+        if not endings:
+            return
+        recorded = await self._insist(
+            lambda: self._store.end_watches(endings, now=self._clock.now(), book=self._book())
+        )
+        for ending, outcome in zip(endings, recorded, strict=True):
+            _log.info(
+                telemetry.WATCHES_ENDED,
+                provider=ending.provider,
+                generation=ending.generation,
+                kind=ending.kind,
+                owed=outcome.owed,
+            )
+        self._follow([ending.generation for ending in endings], recorded, round_)
+
+    def _ended(self, entry: Watched, times: LookTimes, asked_at: float) -> Kind | None:
+        if unknown(entry, times, self._conduct.answered_at):
+            return Kind.UNKNOWN
+        return Kind.EXPIRED if overdue(entry, asked_at) else None
+
+    def _follow(self, ids: Sequence[GenerationId], recorded: Sequence[Recorded], round_: _Round) -> None:
+        """Let go of what nobody waits for any more, unless a watch joined while the look was under way."""
+        if any(outcome.owed for outcome in recorded):
+            self._deliveries.ring()
+        for id_, outcome in zip(ids, recorded, strict=True):
+            entry = self._roster.get(id_)
+            if entry is None:
+                continue
+            as_before = round_.entries.get(entry) == entry.joined
+            if outcome.open is not None:
+                known = outcome.open.deadline.timestamp()
+                entry.deadline = known if as_before else min(known, entry.deadline)
+                if as_before:
+                    self._roster.aim(entry, outcome.open.target)
+                    self._roster.tell(entry, outcome.open.lanes)
+            elif as_before or (entry.state is not None and entry.state.final):
+                self._forget(entry)
+
+    async def _insist(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Until it is written: what was seen is not seen again for free."""
+        while True:
+            try:
+                return await write()
+            except StoreUnavailable as error:
+                self._health.store_failed(error)
+                await self._health.wait_for_store(LONGEST_WAIT)
+
+    # ---- what was learned ----
+    async def keep(self) -> None:
+        """Save it now and then; what is lost with a crash is learned again."""
+        now = self._clock.monotonic()
+        if now >= self._tell_at:
+            self._tell_at = now + TELL_EVERY
+            self._tell_lags()
+        if not self._unsaved or now < self._save_at or not self._health.store_up:
+            return
+        self._save_at, self._unsaved = now + SAVE_EVERY, False
+        try:
+            learned = self._roster.curves.dump()
+            await self._store.save_learned(self.settings.name, learned, now=self._clock.now())
+        except StoreUnavailable as error:
+            self._unsaved = True
+            self._health.store_failed(error)
+
+    def _tell_lag(self, transition: Transition, *, held: bool) -> None:
+        before = transition.not_before
+        self._lags.add(None if before is None else (transition.observed_at - before).total_seconds(), held=held)
+
+    def _tell_lags(self) -> None:
+        """How late we knew, lately: bounds that evidence gives."""
+        lags, self._lags = self._lags, Lags()
+        if lags.count:
+            _log.info(
+                telemetry.OBSERVED,
+                provider=self.settings.name,
+                count=lags.count,
+                held=lags.held,
+                within_s_50=lags.within(0.5),
+                within_s_99=lags.within(0.99),
+            )
+
+    def _warn_stalled(self, entry: Watched, times: LookTimes) -> None:
+        _log.warning(
+            telemetry.GENERATION_STALLED,
+            provider=self.settings.name,
+            generation=entry.id,
+            age_s=round(times.got - entry.begun),
+            usual_s=round(entry.curve.late),
+            note="99 of 100 of its kind are there sooner: it may be stuck at the provider; its watches go on",
+        )
+
+    def _warn_unmapped(self, seen: Observation) -> None:
+        """Once for each word: it is taken as running until the codec learns it."""
+        word = seen.provider_state or ""
+        if word not in self._warned_of and len(self._warned_of) < MOST_WORDS:
+            self._warned_of.add(word)
+            _log.warning(telemetry.STATE_UNMAPPED, provider=self.settings.name, word=word, taken_as="running")

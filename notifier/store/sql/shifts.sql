@@ -1,0 +1,19 @@
+-- name: latest_waits
+-- The earliest of the last few times, between two, at which something falls due; null where there is none.
+SELECT min(due_at)
+FROM (SELECT due_at FROM deliveries
+      WHERE status = 'pending' AND leased_until IS NULL AND due_at > :above AND due_at < :below
+      ORDER BY due_at DESC LIMIT :most);
+
+-- name: next_waits
+-- The latest of the first few times, between two, at which something falls due; null where there is none.
+SELECT max(due_at)
+FROM (SELECT due_at FROM deliveries
+      WHERE status = 'pending' AND leased_until IS NULL AND due_at > :above AND due_at < :below
+      ORDER BY due_at LIMIT :most);
+
+-- name: shift
+-- What falls due between two times, and was made until a third, does so earlier or later; not what did just now.
+UPDATE deliveries INDEXED BY deliveries_due SET due_at = due_at + :by
+WHERE status = 'pending' AND leased_until IS NULL AND due_at > :above AND due_at < :below AND created_at <= :made
+    AND NOT (due_at > :fresh AND due_at <= :now);

@@ -1,0 +1,125 @@
+"""What a person asks for again or takes back: the desk's part of the store.
+
+Rules: what to touch is searched for on a reader, which holds up nobody; whether it may be touched is asked once more
+inside the writing transaction, of the tables in `lifecycle`. A walk pages on the key that it sorts by, and that key is
+unique and never changes: nothing is met twice and nothing is skipped, however many rows share a time.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from notifier.clock import to_micros
+from notifier.delivery.payload import parked_because
+from notifier.ids import GenerationId, MessageId, ProviderName, WatchId
+from notifier.lifecycle import DELIVERY, WATCH, DeliverySignal, WatchSignal
+from notifier.model import Book, DeliveryStatus, WatchStatus
+from notifier.store.base import Cancelled, Mark, Redelivered, Selection, WatchChoice
+from notifier.store.sqlite import bulk, endpoints, rows
+from notifier.store.sqlite.statements import statements
+
+_SQL: Final = statements("redelivery")
+
+
+# ---- names --------------------------------------------------------------------------------------------------------
+def messages_like(conn: sqlite3.Connection, beginning: str) -> list[MessageId]:
+    return [MessageId(id_) for (id_,) in conn.execute(_SQL["messages_like"], {"beginning": beginning})]
+
+
+def watches_like(conn: sqlite3.Connection, beginning: str) -> list[WatchId]:
+    return [WatchId(id_) for (id_,) in conn.execute(_SQL["watches_like"], {"beginning": beginning})]
+
+
+def _generations(conn: sqlite3.Connection, generation: str, provider: str | None) -> str:
+    """Keys of the generations that are meant, as a JSON list."""
+    asked = {"generation": generation, "provider": provider}
+    found = bulk.read(conn, _SQL["generations"], asked)
+    return bulk.listed(found or bulk.read(conn, _SQL["generations_without_case"], asked))
+
+
+# ---- again --------------------------------------------------------------------------------------------------------
+def page(
+    conn: sqlite3.Connection, selection: Selection, mark: Mark | None, most: int
+) -> tuple[Sequence[int], Mark | None]:
+    """Keys of the next deliveries, and where the walk goes on after them."""
+    here = mark or Mark(after=0, last=conn.execute(_SQL["last"]).fetchone()[0] or 0)
+    keys = _page(conn, selection, {"after": here.after, "last": here.last, "most": most})
+    return keys, Mark(after=keys[-1], last=here.last) if len(keys) == most else None
+
+
+def _page(conn: sqlite3.Connection, selection: Selection, place: dict[str, int]) -> list[int]:
+    if selection.message is not None:
+        return bulk.read(conn, _SQL["page_of_message"], place | {"message": selection.message})
+    asked: dict[str, Any] = place | {
+        "endpoint": selection.endpoint,
+        "lane": selection.lane,
+        "type": selection.type,
+        "since": None if selection.since is None else to_micros(selection.since),
+        "until": None if selection.until is None else to_micros(selection.until),
+        "statuses": bulk.listed(sorted(selection.statuses)) if selection.statuses else None,
+    }
+    if selection.generation is None:
+        return bulk.read(conn, _SQL["page"], asked | {"provider": selection.provider})
+    meant = _generations(conn, selection.generation, selection.provider)
+    return bulk.read(conn, _SQL["page_of_generations"], asked | {"generations": meant})
+
+
+def ask_again(
+    conn: sqlite3.Connection, keys: Sequence[int], selection: Selection, mark: Mark | None, *, now: datetime, book: Book
+) -> Redelivered:
+    """Make those of `keys` due that may be; the answer goes on at `mark`."""
+    taken: list[tuple[int, str, int]] = []
+    refused: Counter[str] = Counter()
+    found = bulk.read(conn, _SQL["standing"], {"keys": bulk.listed(keys)})
+    book = replace(book, disabled=endpoints.disabled_among(conn, {row[3] for row in found}))
+    for key, word, endpoint, lane, leased, has_body in found:
+        status = DeliveryStatus(word)
+        again = DELIVERY[status].get(DeliverySignal.REDELIVER)
+        if again is None:
+            refused["being sent now" if leased else "still pending, it goes out by itself"] += 1
+        elif selection.statuses and status not in selection.statuses:
+            continue
+        elif why := parked_because(endpoint, lane, book):
+            refused[why] += 1
+        elif not has_body:
+            refused["its body is not kept any more"] += 1
+        else:
+            taken.append((key, again.value, to_micros(now)))
+    bulk.write(conn, _SQL["ask_again"], taken)
+    return Redelivered(taken=len(taken), refused=refused, mark=mark)
+
+
+# ---- taken back ---------------------------------------------------------------------------------------------------
+def chosen(conn: sqlite3.Connection, choice: WatchChoice) -> list[int]:
+    """Keys of the watches that are meant."""
+    if choice.watch is not None:
+        return bulk.read(conn, _SQL["chosen_watch"], {"watch": choice.watch})
+    if choice.generation is None:
+        raise ValueError("watches are chosen by their ID or by their generation's")
+    meant = _generations(conn, choice.generation, choice.provider)
+    asked = {"generations": meant, "endpoint": choice.endpoint, "lane": choice.lane}
+    return bulk.read(conn, _SQL["chosen_watches"], asked)
+
+
+def cancel(conn: sqlite3.Connection, keys: Sequence[int], *, now: datetime) -> Cancelled:
+    """End those of `keys` that are open; nobody is owed a message for it."""
+    ending: list[tuple[int, str, int]] = []
+    ended: Counter[WatchStatus] = Counter()
+    generations: set[int] = set()
+    for key, word, generation in bulk.read(conn, _SQL["standing_watches"], {"keys": bulk.listed(keys)}):
+        status = WatchStatus(word)
+        if (cancelled := WATCH[status].get(WatchSignal.CANCEL)) is None:
+            ended[status] += 1
+        else:
+            ending.append((key, cancelled.value, to_micros(now)))
+            generations.add(generation)
+    bulk.write(conn, rows.SQL["end_watches"], ending)
+    left = bulk.read(conn, _SQL["unwatched"], {"generations": bulk.listed(sorted(generations))})
+    return Cancelled(
+        cancelled=len(ending),
+        ended=ended,
+        left=[(ProviderName(provider), GenerationId(id_)) for provider, id_ in left],
+    )

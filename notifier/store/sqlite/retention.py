@@ -1,0 +1,86 @@
+"""Forgets what was finished long ago, one short transaction at a time.
+
+A delivery is finished once it is delivered, exhausted or filtered: it goes whole, with its body and attempts, because
+one without a body could neither be sent again nor explained. What is pending or parked is not finished, however old it
+is: nothing that never arrived vanishes by itself. An ended watch goes once nothing of it is left and its generation is
+not watched any more, unless somebody still declares it: that row is what keeps a restart from posting again. A
+generation goes with its last watch.
+
+Rule: a step looks at `STEP` rows and no more, walking an index in the order of time; it never meets what is still owed
+or watched, and goes on where the last one stopped. What a step must leave costs it one row's look in a pass.
+"""
+
+import sqlite3
+from collections.abc import Container
+from typing import Any, Final, NamedTuple
+
+from notifier.ids import WatchId
+from notifier.store.base import Pruned
+from notifier.store.sqlite import bulk
+from notifier.store.sqlite.statements import statements
+
+_SQL: Final = statements("retention")
+#: Rows that one transaction looks at. It is what others wait for: every message's ID stands on a page of its own.
+STEP: Final = 100
+#: Before any time that is stored.
+_BEGINNING: Final = -(2**62)
+
+
+class Place(NamedTuple):
+    """How far a pass has come: deliveries first, then watches, each in order of (time, key)."""
+
+    in_watches: bool = False
+    at: int = _BEGINNING
+    key: int = 0
+
+
+#: Where a pass begins.
+START: Final = Place()
+_WATCHES: Final = Place(in_watches=True)
+
+
+class Step(NamedTuple):
+    """What one step came to."""
+
+    pruned: Pruned
+    #: Rows it looked at.
+    looked: int
+    #: Where the next one begins; `START` once everything was walked through.
+    next: Place
+
+
+def step(conn: sqlite3.Connection, place: Place, before: int, declared: Container[WatchId] | None) -> Step:
+    """Forget a little of what was finished before `before` (microseconds), from `place` on."""
+    if not place.in_watches:
+        return _deliveries(conn, place, before)
+    if declared is None:
+        return Step(Pruned(), 0, START)
+    return _watches(conn, place, before, declared)
+
+
+def _deliveries(conn: sqlite3.Connection, place: Place, before: int) -> Step:
+    found = _next(conn, "finished_deliveries", place, before)
+    keys = [key for _, key, finished_at in found if finished_at < before]
+    listed = {"keys": bulk.listed(keys)}
+    for name in ("drop_attempts", "drop_bodies", "drop_deliveries"):
+        conn.execute(_SQL[name], listed)
+    return Step(Pruned(deliveries=len(keys)), len(found), _after(found, place, then=_WATCHES))
+
+
+def _watches(conn: sqlite3.Connection, place: Place, before: int, declared: Container[WatchId]) -> Step:
+    found = _next(conn, "ended_watches", place, before)
+    going = [(key, generation) for _, key, id_, generation, held in found if not held and id_ not in declared]
+    conn.execute(_SQL["drop_watches"], {"keys": bulk.listed([key for key, _ in going])})
+    left = {"generations": bulk.listed(list({generation for _, generation in going}))}
+    conn.execute(_SQL["drop_states"], left)
+    generations = conn.execute(_SQL["drop_generations"], left).rowcount
+    return Step(Pruned(watches=len(going), generations=generations), len(found), _after(found, place, then=START))
+
+
+def _next(conn: sqlite3.Connection, name: str, place: Place, before: int) -> list[tuple[Any, ...]]:
+    asked = {"at": place.at, "key": place.key, "before": before, "most": STEP}
+    return conn.execute(_SQL[name], asked).fetchall()
+
+
+def _after(found: list[tuple[Any, ...]], place: Place, *, then: Place) -> Place:
+    return then if len(found) < STEP else Place(place.in_watches, *max(row[:2] for row in found))

@@ -1,0 +1,42 @@
+"""Moves what waits along with the wall clock, one short transaction at a time.
+
+Rules: what was due already keeps its place in the order. Nothing is moved twice: a clock that was set forward is
+followed from the latest wait to the next, one that was set back from the next to the latest, so what was moved is never
+met again. Deliveries that are due in the very same microsecond move together.
+"""
+
+import sqlite3
+from datetime import datetime, timedelta
+from typing import Final
+
+from notifier.clock import from_micros, to_micros
+from notifier.store.sqlite.statements import statements
+
+_SQL: Final = statements("shifts")
+#: Deliveries of one transaction.
+STEP: Final = 250
+_NEVER: Final = 2**62
+#: A clock that was set forward is noticed within this; what was resumed by it meanwhile is due by it.
+_FRESH: Final = timedelta(seconds=10)
+#: Whenever it was made, and whenever it is due.
+_ALL: Final = {"made": _NEVER, "fresh": _NEVER, "now": _NEVER}
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def step(conn: sqlite3.Connection, by: timedelta, *, now: datetime, done: datetime | None) -> datetime | None:
+    """Move the next few; what to hand in as `done` next time, None where all are moved."""
+    forward, micros = by > timedelta(0), by // _MICROSECOND
+    #: Until when everything was due before the clock was set.
+    due = to_micros(now - by) if forward else to_micros(now)
+    reached = None if done is None else to_micros(done)
+    if forward:
+        limits = {"above": due, "below": _NEVER if reached is None else reached}
+    else:
+        limits = {"above": due if reached is None else reached, "below": _NEVER}
+    edge = conn.execute(_SQL["latest_waits" if forward else "next_waits"], limits | {"most": STEP}).fetchone()[0]
+    if edge is None:
+        return None
+    limits |= {"above": edge - 1} if forward else {"below": edge + 1}
+    limits |= {"made": due, "fresh": to_micros(now - _FRESH), "now": to_micros(now)} if forward else _ALL
+    conn.execute(_SQL["shift"], limits | {"by": micros})
+    return from_micros(edge)

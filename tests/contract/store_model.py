@@ -1,0 +1,429 @@
+"""The store's contract once more, in memory and as plainly as it can be said: what `test_store_machine` compares with.
+
+Owns no file, no SQL and no clock. What a status may become it asks `lifecycle`, as every store must. It decides
+everything but one thing: which deliveries an exchange claims. There the contract leaves a choice (whose turn it is),
+so the model is told what was claimed, and says whether that was allowed.
+
+A call that the contract gains is one more method here and one more rule in the machine.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from notifier.delivery import standing
+from notifier.delivery.standing import EndpointState, Standing
+from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WorkerId, message_id
+from notifier.lifecycle import DELIVERY, WATCH, DeliverySignal, WatchSignal, advance, satisfies
+from notifier.model import (
+    AttemptResult,
+    Book,
+    Claim,
+    DeliveryStatus,
+    Interruption,
+    Kind,
+    OpenGeneration,
+    Outcome,
+    State,
+    Transition,
+    Verdict,
+    WatchRequest,
+    WatchStatus,
+)
+from notifier.store.base import Ending, Slots
+
+UNREACHABLE: Final = timedelta(hours=24)
+_SIGNALS: Final = {
+    Kind.RESULT: WatchSignal.SATISFY,
+    Kind.EXPIRED: WatchSignal.EXPIRE,
+    Kind.UNKNOWN: WatchSignal.LOSE,
+}
+
+#: Provider and ID.
+GenerationKey = tuple[ProviderName, GenerationId]
+#: What a watch is.
+WatchKey = tuple[ProviderName, GenerationId, State, EndpointIdentity]
+
+
+@dataclass(slots=True, kw_only=True)
+class ModelWatch:
+    request: WatchRequest
+    registered_at: datetime
+    status: WatchStatus = WatchStatus.OPEN
+    round: int = 0
+
+    @property
+    def deadline(self) -> datetime:
+        return self.registered_at + self.request.timeout
+
+    @property
+    def open(self) -> bool:
+        return self.status is WatchStatus.OPEN
+
+
+@dataclass(slots=True, kw_only=True)
+class Lease:
+    owner: WorkerId
+    since: datetime
+    until: datetime
+
+
+@dataclass(slots=True, kw_only=True)
+class ModelDelivery:
+    watch: WatchKey
+    type: str
+    lane: Lane
+    status: DeliveryStatus
+    due_at: datetime | None
+    lease: Lease | None = None
+    #: Number of the latest attempt.
+    number: int = 0
+    failures: int = 0
+    interruptions: int = 0
+    #: (number, when it was begun, verdict) of closed attempts.
+    closed: list[tuple[int, datetime, Verdict]] = field(default_factory=list)
+    #: Parked, and goes on by itself once its endpoint is configured.
+    resumes: bool = False
+    #: As the first claim showed it; it never changes after.
+    body: bytes | None = None
+
+    def claimable(self, now: datetime) -> bool:
+        waits = self.status is DeliveryStatus.PENDING and self.lease is None
+        return waits and self.due_at is not None and self.due_at <= now
+
+    def held_by(self, claim: Claim, owner: WorkerId) -> bool:
+        """Whether `claim` is the right to the attempt that is open now."""
+        return self.lease is not None and self.lease.owner == owner and self.number == claim.number
+
+    @property
+    def attempts(self) -> list[tuple[int, datetime, Verdict | None]]:
+        """All of them, the open one last."""
+        open_ = [] if self.lease is None else [(self.number, self.lease.since, None)]
+        return [*self.closed, *open_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """What the contract fixes of a `Registration`."""
+
+    outcome: Outcome
+    owed: bool
+    open: OpenGeneration | None
+
+
+class Refused(Exception):
+    """The paths of the entries that contradict an open watch."""
+
+
+class Model:
+    """What a store knows."""
+
+    def __init__(self) -> None:
+        self.generations: dict[GenerationKey, State | None] = {}
+        self.watches: dict[WatchKey, ModelWatch] = {}
+        self.deliveries: dict[MessageId, ModelDelivery] = {}
+        self.standings: dict[Lane, Standing] = {}
+
+    # ---- watches ----
+    def add_watches(
+        self, requests: Sequence[WatchRequest], *, now: datetime, book: Book, keep_first: bool
+    ) -> list[Registered]:
+        before = deepcopy((self.generations, self.watches, self.deliveries))
+        answers = [self._register(request, now, book, keep_first=keep_first) for request in requests]
+        refused = [f"[{index}]" for index, answer in enumerate(answers) if answer.outcome is Outcome.KEPT]
+        if refused and not keep_first:
+            self.generations, self.watches, self.deliveries = before
+            raise Refused(*refused)
+        return answers
+
+    def _register(self, request: WatchRequest, now: datetime, book: Book, *, keep_first: bool) -> Registered:
+        self.generations.setdefault((request.provider, request.generation), None)
+        key = (request.provider, request.generation, request.target, request.endpoint)
+        watch = self.watches.get(key)
+        if watch is None:
+            watch = self.watches[key] = ModelWatch(request=request, registered_at=now)
+            return self._begin(key, watch, Outcome.CREATED, now, book)
+        if watch.open:
+            mine, theirs = watch.request, request
+            same = (mine.metadata, mine.timeout) == (theirs.metadata, theirs.timeout)
+            return Registered(
+                outcome=Outcome.EXISTING if same else Outcome.KEPT, owed=False, open=self.open_of(key[:2])
+            )
+        if keep_first or WatchSignal.REOPEN not in WATCH[watch.status]:
+            return Registered(outcome=Outcome.FINISHED, owed=False, open=None)
+        watch.status = WATCH[watch.status][WatchSignal.REOPEN]
+        watch.round += 1
+        watch.request, watch.registered_at = request, now
+        return self._begin(key, watch, Outcome.REOPENED, now, book)
+
+    def _begin(self, key: WatchKey, watch: ModelWatch, outcome: Outcome, now: datetime, book: Book) -> Registered:
+        if satisfies(self.generations[key[:2]], watch.request.target):
+            self._end(key, Kind.RESULT, now, book)
+            return Registered(outcome=outcome, owed=True, open=None)
+        return Registered(outcome=outcome, owed=False, open=self.open_of(key[:2]))
+
+    def open_of(self, generation: GenerationKey) -> OpenGeneration | None:
+        """The generation as it is watched; None where no watch is open."""
+        watches = [watch for key, watch in self.watches.items() if key[:2] == generation and watch.open]
+        if not watches:
+            return None
+        return OpenGeneration(
+            provider=generation[0],
+            id=generation[1],
+            state=self.generations[generation],
+            registered_at=min(watch.registered_at for watch in watches),
+            deadline=min(watch.deadline for watch in watches),
+            target=min((watch.request.target for watch in watches), key=lambda target: target.rank),
+            lanes=tuple(sorted({watch.request.lane for watch in watches})),
+        )
+
+    # ---- looks ----
+    def record_transitions(
+        self, transitions: Sequence[Transition], *, now: datetime, book: Book
+    ) -> list[tuple[int, OpenGeneration | None]]:
+        return [self._raise(transition, now, book) for transition in transitions]
+
+    def _raise(self, transition: Transition, now: datetime, book: Book) -> tuple[int, OpenGeneration | None]:
+        generation, seen = (transition.provider, transition.observation.id), transition.observation.state
+        if generation not in self.generations or seen is None:
+            return 0, self.open_of(generation)
+        state = advance(self.generations[generation], seen)
+        if state is None:
+            return 0, self.open_of(generation)
+        self.generations[generation] = state
+        return self._end_some(generation, Kind.RESULT, lambda w: satisfies(state, w.request.target), now, book)
+
+    def end_watches(
+        self, endings: Sequence[Ending], *, now: datetime, book: Book
+    ) -> list[tuple[int, OpenGeneration | None]]:
+        return [self._end_by(ending, now, book) for ending in endings]
+
+    def _end_by(self, ending: Ending, now: datetime, book: Book) -> tuple[int, OpenGeneration | None]:
+        generation = (ending.provider, ending.generation)
+        never_seen = self.generations.get(generation) is None
+        over: Callable[[ModelWatch], bool] = lambda watch: watch.deadline <= ending.observed_at  # noqa: E731
+        chosen = over if ending.kind is Kind.EXPIRED else lambda _: never_seen
+        return self._end_some(generation, ending.kind, chosen, now, book)
+
+    def expire_unreachable(self, *, now: datetime, book: Book) -> int:
+        over = [key for key, watch in self.watches.items() if watch.open and watch.deadline < now - UNREACHABLE]
+        for key in over:
+            self._end(key, Kind.EXPIRED, now, book)
+        return len(over)
+
+    def _end_some(
+        self,
+        generation: GenerationKey,
+        kind: Kind,
+        chosen: Callable[[ModelWatch], bool],
+        now: datetime,
+        book: Book,
+    ) -> tuple[int, OpenGeneration | None]:
+        ending = [key for key, watch in self.watches.items() if key[:2] == generation and watch.open and chosen(watch)]
+        for key in ending:
+            self._end(key, kind, now, book)
+        return len(ending), self.open_of(generation)
+
+    def _end(self, key: WatchKey, kind: Kind, now: datetime, book: Book) -> None:
+        """A watch ends and its one message is owed."""
+        provider, generation, target, endpoint = key
+        watch = self.watches[key]
+        watch.status = WATCH[watch.status][_SIGNALS[kind]]
+        message = message_id(
+            provider=provider, generation=generation, target=target, endpoint=endpoint, kind=kind, round_=watch.round
+        )
+        assert message not in self.deliveries, "one message for each identity and round"
+        words = {Kind.EXPIRED: "watch.expired", Kind.UNKNOWN: "generation.unknown"}
+        type_ = words.get(kind, f"generation.{self.generations[key[:2]]}")
+        lane = watch.request.lane
+        status = DeliveryStatus.PARKED if self._disabled(lane) else _standing(endpoint, type_, book)
+        wait = book.first_wait.get(endpoint, timedelta(0))
+        self.deliveries[message] = ModelDelivery(
+            watch=key,
+            type=type_,
+            lane=lane,
+            status=status,
+            resumes=status is DeliveryStatus.PARKED and not self._disabled(lane),
+            due_at=now + wait if status is DeliveryStatus.PENDING else None,
+        )
+
+    # ---- deliveries ----
+    def hand_in(self, owner: WorkerId, results: Iterable[AttemptResult], *, now: datetime) -> list[MessageId]:
+        """Messages of results whose lease is lost."""
+        lost = []
+        for result in results:
+            delivery = self.deliveries[result.message_id]
+            lease = delivery.lease
+            if lease is None or lease.owner != owner or delivery.number != result.number:
+                lost.append(result.message_id)
+            else:
+                self._close(delivery, result)
+                self._note(delivery.lane, standing.after_attempt(self._stands(delivery.lane), result.verdict, now=now))
+        self._park_disabled()
+        return lost
+
+    def claim(self, owner: WorkerId, claims: Sequence[Claim], slots: Slots, *, now: datetime) -> None:
+        """Take over what a store has claimed, having checked that it was allowed to, and that it was enough."""
+        due = self._due_by_lane(now)
+        room = {lane: max(0, slots.free.get(lane, slots.each)) for lane in due}
+        taken = Counter(claim.lane for claim in claims)
+        assert len({claim.message_id for claim in claims}) == len(claims), "claimed twice in one exchange"
+        assert len(claims) == min(max(0, slots.total), sum(min(room[lane], len(due[lane])) for lane in due))
+        for lane, count in taken.items():
+            assert count <= room[lane], f"{count} of {lane}, which has {room[lane]} slots"
+        with_something = [lane for lane in due if room[lane]]
+        if slots.total >= len(with_something):
+            assert set(taken) == set(with_something), "a lane was passed over"
+        for claim in claims:
+            self._lease(owner, claim, slots, now)
+        for lane, in_order in due.items():
+            times = [(delivery.due_at, delivery.lease is None) for delivery in in_order]
+            latest = max((at for at, waits in times if not waits and at), default=now)
+            assert all(at >= latest for at, waits in times if waits and at and taken[lane]), f"not oldest first: {lane}"
+
+    def _due_by_lane(self, now: datetime) -> Mapping[Lane, list[ModelDelivery]]:
+        due: dict[Lane, list[ModelDelivery]] = {}
+        for delivery in self.deliveries.values():
+            if delivery.claimable(now):
+                due.setdefault(delivery.lane, []).append(delivery)
+        return due
+
+    def _lease(self, owner: WorkerId, claim: Claim, slots: Slots, now: datetime) -> None:
+        delivery = self.deliveries[claim.message_id]
+        assert delivery.status is DeliveryStatus.PENDING, f"claimed while {delivery.status}"
+        assert delivery.lease is None, "two live leases on one delivery"
+        assert delivery.claimable(now), "claimed before it is due"
+        delivery.number += 1
+        until = now + slots.lease.get(delivery.lane, slots.lease_each)
+        delivery.lease = Lease(owner=owner, since=now, until=until)
+        delivery.body = delivery.body or claim.body
+        provider, generation, _, endpoint = delivery.watch
+        assert claim == replace(
+            claim,
+            endpoint=endpoint,
+            lane=delivery.lane,
+            type=delivery.type,
+            body=delivery.body,
+            number=delivery.number,
+            failures=delivery.failures,
+            interruptions=delivery.interruptions,
+            started_at=now,
+            leased_until=until,
+            provider=provider,
+            generation=generation,
+        )
+
+    def next_due(self, now: datetime) -> datetime | None:
+        waiting = (each for each in self.deliveries.values() if each.lease is None)
+        return min((each.due_at for each in waiting if each.due_at is not None and each.due_at > now), default=None)
+
+    def lapsed(
+        self, *, now: datetime, lapsed_only: bool, sparing: WorkerId | None
+    ) -> list[tuple[ModelDelivery, Interruption]]:
+        """What `free_leases` ends, in no order."""
+        return [
+            (
+                delivery,
+                Interruption(
+                    message_id=message,
+                    lane=delivery.lane,
+                    number=delivery.number,
+                    failures=delivery.failures,
+                    interruptions=delivery.interruptions + 1,
+                ),
+            )
+            for message, delivery in self.deliveries.items()
+            if (lease := delivery.lease) and lease.owner != sparing and (not lapsed_only or lease.until < now)
+        ]
+
+    def interrupt(self, delivery: ModelDelivery, result: AttemptResult) -> None:
+        self._close(delivery, replace(result, verdict=Verdict.INTERRUPTED))
+        self._park_disabled()
+
+    def park(self, *, book: Book) -> int:
+        """How many are parked; only what nobody works on."""
+        waiting = [
+            each for each in self.deliveries.values() if each.status is DeliveryStatus.PENDING and not each.lease
+        ]
+        gone = [each for each in waiting if not _configured(each.watch[3], book)]
+        for each in gone:
+            _park(each, resumes=True)
+        return len(gone)
+
+    def resume(self, *, now: datetime, book: Book) -> int:
+        parked = [each for each in self.deliveries.values() if each.status is DeliveryStatus.PARKED and each.resumes]
+        for each in parked:
+            each.resumes = not self._disabled(each.lane)
+        back = [each for each in parked if each.resumes and _configured(each.watch[3], book)]
+        for each in back:
+            each.status, each.due_at = DELIVERY[each.status][DeliverySignal.RESUME], now
+        return len(back)
+
+    # ---- endpoints ----
+    def disable(self, lane: Lane, reason: str, *, now: datetime) -> tuple[Standing, Standing]:
+        before = self._stands(lane)
+        self._note(lane, standing.disabled(before, reason, now=now))
+        self._park_disabled()
+        return before, self._stands(lane)
+
+    def enable(self, lane: Lane) -> tuple[Standing, Standing]:
+        """What was parked stays so."""
+        before = self._stands(lane)
+        self._note(lane, standing.enabled(before))
+        return before, self._stands(lane)
+
+    def _stands(self, lane: Lane) -> Standing:
+        return self.standings.get(lane) or Standing(lane=lane)
+
+    def _note(self, lane: Lane, after: Standing) -> None:
+        """What is worth keeping is kept, so that what is not begins anew."""
+        self.standings.pop(lane, None)
+        if after.worth_keeping and after != Standing(lane=lane):
+            self.standings[lane] = after
+
+    def _disabled(self, lane: Lane) -> bool:
+        return self._stands(lane).state is EndpointState.DISABLED
+
+    def _park_disabled(self) -> None:
+        """What waits for a disabled lane is kept back, and does not go on by itself."""
+        for each in self.deliveries.values():
+            if each.status is DeliveryStatus.PENDING and not each.lease and self._disabled(each.lane):
+                _park(each, resumes=False)
+
+    @staticmethod
+    def _close(delivery: ModelDelivery, result: AttemptResult) -> None:
+        assert delivery.lease is not None, "only an open attempt is closed"
+        delivery.closed.append((delivery.number, delivery.lease.since, result.verdict))
+        delivery.lease = None
+        delivery.status, delivery.failures, delivery.due_at = result.status, result.failures, result.due_at
+        delivery.resumes = result.status is DeliveryStatus.PARKED
+        delivery.interruptions = delivery.interruptions + 1 if result.verdict is Verdict.INTERRUPTED else 0
+
+
+def _park(delivery: ModelDelivery, *, resumes: bool) -> None:
+    delivery.status, delivery.due_at = DELIVERY[delivery.status][DeliverySignal.PARK], None
+    delivery.resumes = resumes
+
+
+def _configured(endpoint: EndpointIdentity, book: Book) -> bool:
+    return book.callbacks if "://" in endpoint else endpoint in book.events
+
+
+def _standing(endpoint: EndpointIdentity, type_: str, book: Book) -> DeliveryStatus:
+    if not _configured(endpoint, book):
+        return DeliveryStatus.PARKED
+    wanted = book.events.get(endpoint)
+    return DeliveryStatus.PENDING if wanted is None or type_ in wanted else DeliveryStatus.FILTERED
+
+
+def reachable(status: WatchStatus | DeliveryStatus) -> set[WatchStatus | DeliveryStatus]:
+    """Where a status may be some calls later."""
+    table: Mapping[object, Mapping[object, WatchStatus | DeliveryStatus]] = {**WATCH, **DELIVERY}  # type: ignore[dict-item]  # both at once
+    found, fresh = {status}, {status}
+    while fresh:
+        fresh = {after for each in fresh for after in table[each].values()} - found
+        found |= fresh
+    return found

@@ -1,0 +1,465 @@
+"""How endpoints stand, and what that does to what they are owed: disabled, enabled, parked, and told of."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from store_builders import (
+    BOOK,
+    HOUR,
+    ME,
+    NOBODY,
+    NOW,
+    Opening,
+    add,
+    again_at,
+    deliveries,
+    ids,
+    messages,
+    outcome,
+    owe,
+    request,
+    seen,
+    slots,
+    take,
+)
+
+from notifier.delivery.notices import Notice
+from notifier.delivery.standing import Change, EndpointState, Standing
+from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId
+from notifier.model import Book, DeliveryStatus, State, Verdict
+from notifier.store.base import EndpointLine, Exchange, Store
+
+STUDIO = Lane("studio")
+URL = "https://app.example.com/done"
+ORIGIN = Lane("https://app.example.com")
+DAY = timedelta(days=1)
+
+
+def some(count: int, prefix: str = "g") -> list[str]:
+    return [f"{prefix}-{number}" for number in range(count)]
+
+
+async def line(store: Store, lane: str = "studio") -> EndpointLine:
+    (found,) = [each for each in await store.standings() if each.standing.lane == lane]
+    return found
+
+
+async def standing(store: Store, lane: str = "studio") -> Standing:
+    return (await line(store, lane)).standing
+
+
+async def status(store: Store, generation: str = "g-1") -> tuple[DeliveryStatus, str]:
+    (found,) = await deliveries(store, generation)
+    return found.status, found.reason
+
+
+async def gone(store: Store, *, now: datetime = NOW) -> Exchange:
+    """One attempt is made, and the endpoint answers 410."""
+    (claim,) = (await store.exchange(ME, [], slots(1), now=now)).claims
+    result = outcome(claim, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None)
+    return await store.exchange(ME, [result], slots(0), now=now)
+
+
+async def fail(store: Store, times: int, *, at: datetime) -> list[Change]:
+    """One delivery is attempted so often at `at`, each time in vain."""
+    changed: list[Change] = []
+    for _ in range(times):
+        (claim,) = (await store.exchange(ME, [], slots(1), now=at)).claims
+        result = outcome(claim, Verdict.SERVER_ERROR, due_at=at)
+        changed += (await store.exchange(ME, [result], slots(0), now=at)).changed
+    return changed
+
+
+# ---- what attempts make of an endpoint ----------------------------------------------------------------------------
+async def test_of_an_endpoint_that_was_sent_nothing_nothing_is_known(store: Store) -> None:
+    """An empty store has no lanes; one that is owed something and nothing more counts as working."""
+    assert list(await store.standings()) == []
+    await owe(store, "g-1")
+    assert list(await store.standings()) == [EndpointLine(standing=Standing(lane=STUDIO), pending=1, parked=0)]
+
+
+async def test_a_success_is_noted(store: Store) -> None:
+    """With its time, which is what a person asks first; nothing changed by it."""
+    await owe(store, "g-1")
+    (claim,) = (await take(store)).claims
+    answer = await take(store, outcome(claim), now=NOW + HOUR)
+    assert list(answer.changed) == []
+    assert await line(store) == EndpointLine(
+        standing=Standing(lane=STUDIO, last_success=NOW + HOUR), pending=0, parked=0
+    )
+
+
+async def test_failures_are_counted_and_a_success_ends_the_count(store: Store) -> None:
+    """Since when, and how many: then it is as if there were none."""
+    await owe(store, "g-1")
+    await fail(store, 2, at=NOW)
+    await fail(store, 1, at=NOW + HOUR)
+    found = await standing(store)
+    assert (found.failures, found.first_failure, found.last_failure) == (3, NOW, NOW + HOUR)
+    (claim,) = (await take(store, now=NOW + HOUR)).claims
+    await take(store, outcome(claim), now=NOW + HOUR)
+    assert await standing(store) == Standing(lane=STUDIO, last_success=NOW + HOUR)
+
+
+async def test_an_attempt_without_an_outcome_does_not_count(store: Store) -> None:
+    """A worker that died, one that was stopped, and a result that came too late say nothing of the endpoint."""
+    await owe(store, "g-1", "g-2")
+    first, second = (await take(store)).claims
+    await take(store, outcome(first, Verdict.INTERRUPTED, due_at=NOW + HOUR))
+    await store.free_leases(again_at(NOW + HOUR), now=NOW, lapsed_only=False)
+    late = await take(store, outcome(second, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None))
+    assert late.lost == [second.message_id]
+    assert await standing(store) == Standing(lane=STUDIO)
+
+
+async def test_an_endpoint_that_fails_for_five_days_is_warned_of_and_then_disabled(store: Store) -> None:
+    """Each change is answered once, with what was before."""
+    await owe(store, "g-1")
+    assert await fail(store, 9, at=NOW) == []
+    (warned,) = await fail(store, 1, at=NOW + DAY)
+    assert (warned.event, warned.before.failures, warned.after.failures) == ("endpoint.failing", 9, 10)
+    assert await fail(store, 1, at=NOW + 4 * DAY) == []
+    (disabled,) = await fail(store, 1, at=NOW + 5 * DAY)
+    assert (disabled.event, disabled.before.state) == ("endpoint.disabled", EndpointState.FAILING)
+    assert await standing(store) == disabled.after
+    assert (disabled.after.warned_at, disabled.after.disabled_at) == (NOW + DAY, NOW + 5 * DAY)
+
+
+async def test_a_failing_endpoint_that_succeeds_has_recovered(store: Store) -> None:
+    """That is a change like any other, and is kept."""
+    await owe(store, "g-1")
+    await fail(store, 9, at=NOW)
+    await fail(store, 1, at=NOW + DAY)
+    (claim,) = (await take(store, now=NOW + DAY)).claims
+    (change,) = (await take(store, outcome(claim), now=NOW + DAY)).changed
+    assert (change.event, change.before.failures) == ("endpoint.recovered", 10)
+    assert await standing(store) == Standing(lane=STUDIO, last_success=NOW + DAY)
+
+
+async def test_an_origin_is_kept_only_while_something_is_wrong_with_it(store: Store) -> None:
+    """There may be millions of them."""
+    await owe(store, "g-1", endpoint=URL)
+    await fail(store, 1, at=NOW)
+    assert (await standing(store, ORIGIN)).failures == 1
+    (claim,) = (await take(store)).claims
+    await take(store, outcome(claim))
+    assert list(await store.standings()) == []
+
+
+async def test_origins_that_failed_long_ago_are_forgotten(store: Store) -> None:
+    """Unless they are disabled; an endpoint of the configuration is never forgotten."""
+    other = Lane("https://other.example.com")
+    await store.disable_endpoint(other, now=NOW, reason="no more")
+    await owe(store, "g-1", endpoint=URL)
+    await owe(store, "g-2")
+    await take(store, *[outcome(claim, Verdict.RESET) for claim in (await take(store)).claims])
+    assert await store.forget_endpoints(before=NOW) == 0
+    assert await store.forget_endpoints(before=NOW + timedelta(microseconds=1)) == 1
+    assert (await standing(store, ORIGIN)).failures == 0
+    assert (await standing(store)).failures == 1
+    assert (await standing(store, other)).state is EndpointState.DISABLED
+
+
+async def test_endpoints_of_one_call_stand_each_for_itself(store: Store) -> None:
+    """One is gone, one fails, one succeeds; what changed is answered in the order of the results."""
+    names = ("slow", "studio", "audit", "ops")
+    for name in names:
+        await owe(store, f"to-{name}", endpoint=name, book=Book(events=dict.fromkeys(names), callbacks=True))
+    claims = {claim.lane: claim for claim in (await take(store)).claims}
+    results = [
+        outcome(claims[Lane("studio")], Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None),
+        outcome(claims[Lane("slow")], Verdict.TIMED_OUT),
+        outcome(claims[Lane("ops")]),
+        outcome(claims[Lane("audit")], Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None),
+    ]
+    answer = await take(store, *results)
+    assert [change.after.lane for change in answer.changed] == ["studio", "audit"]
+    found = [each.standing for each in await store.standings()]
+    assert [(each.lane, each.state.value, each.failures) for each in found] == [
+        ("audit", "disabled", 1),
+        ("ops", "working", 0),
+        ("slow", "working", 1),
+        ("studio", "disabled", 1),
+    ]
+
+
+# ---- 410 ----------------------------------------------------------------------------------------------------------
+async def test_gone_disables_a_configured_endpoint_and_parks_what_waits_for_it(store: Store) -> None:
+    """The one that met it is ended; every other is kept, says why, and is due no more."""
+    await owe(store, "g-1", "g-2", "g-3")
+    await owe(store, "other", endpoint="audit", now=NOW + HOUR)
+    answer = await gone(store)
+    (change,) = answer.changed
+    assert (change.after.state, change.after.disabled_at) == (EndpointState.DISABLED, NOW)
+    assert (change.parked, (await line(store)).parked) == (2, 2)
+    states = [await status(store, name) for name in ("g-1", "g-2", "g-3")]
+    reason = "endpoint studio is disabled: it answered 410 Gone"
+    assert sorted(states) == [(DeliveryStatus.EXHAUSTED, ""), *[(DeliveryStatus.PARKED, reason)] * 2]
+    assert ids(await take(store, now=NOW + HOUR)) == ["other"]
+
+
+async def test_gone_ends_one_callback_and_never_an_origin(store: Store) -> None:
+    """An origin serves other URLs too; 410 there counts as a failure and no more."""
+    await owe(store, "g-1", "g-2", endpoint=URL)
+    answer = await gone(store)
+    assert list(answer.changed) == []
+    assert (await standing(store, ORIGIN)).state is EndpointState.WORKING
+    assert len((await take(store)).claims) == 1
+
+
+async def test_a_disabled_endpoint_is_disabled_after_a_restart(opening: Opening) -> None:
+    """It stands in the store, not in a worker's memory."""
+    async with opening() as store:
+        await owe(store, "g-1", "g-2")
+        await gone(store)
+        before = await standing(store)
+    async with opening() as store:
+        assert await standing(store) == before
+        assert (await take(store, now=NOW + HOUR)).claims == []
+
+
+async def test_attempts_under_way_when_it_is_disabled_end_as_they_may(store: Store) -> None:
+    """One succeeds and is done, one fails and is parked, one is never heard of and is parked too."""
+    await owe(store, "g-1", "g-2", "g-3", "g-4")
+    first, *rest = (await take(store)).claims
+    await take(store, outcome(first, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None))
+    answer = await take(store, outcome(rest[0]), outcome(rest[1], Verdict.TIMED_OUT))
+    await store.free_leases(again_at(NOW), now=NOW, lapsed_only=False)
+    assert list(answer.changed) == []
+    assert [(await status(store, claim.generation))[0] for claim in rest] == [
+        DeliveryStatus.DELIVERED,
+        DeliveryStatus.PARKED,
+        DeliveryStatus.PARKED,
+    ]
+    assert (await standing(store)).state is EndpointState.DISABLED
+    assert (await take(store, now=NOW + 2 * HOUR)).claims == []
+
+
+async def test_what_is_parked_is_counted_whole(store: Store) -> None:
+    """What waited, and what failed together with the attempt that disabled it."""
+    await owe(store, "g-1", "g-2", "g-3", "g-4")
+    first, second = (await store.exchange(ME, [], slots(2), now=NOW)).claims
+    ended = outcome(first, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None)
+    (change,) = (await take(store, outcome(second, Verdict.RESET), ended)).changed
+    assert change.parked == (await line(store)).parked == 3
+
+
+# ---- nothing goes to a disabled endpoint --------------------------------------------------------------------------
+async def test_nothing_of_a_disabled_endpoint_is_claimed_while_it_waits_to_be_parked(store: Store) -> None:
+    """A thousand waited: a bounded number is parked at once, none is claimed, and others are served meanwhile."""
+    await owe(store, *some(1000))
+    await owe(store, "other", endpoint="audit", now=NOW + HOUR)
+    (change,) = (await gone(store)).changed
+    found = await line(store)
+    assert change.parked == found.pending + found.parked == 999
+    assert 0 < found.parked < 999
+    assert ids(await take(store, now=NOW + HOUR)) == ["other"]
+    assert await store.park_disabled() == found.pending
+    assert (await line(store)).parked == 999
+    assert await store.park_disabled() == 0
+
+
+@pytest.mark.parametrize(("endpoint", "lane"), [("studio", STUDIO), (URL, ORIGIN)])
+async def test_a_new_message_for_a_disabled_endpoint_is_parked(store: Store, endpoint: str, lane: Lane) -> None:
+    """Whoever makes it: a look that completes a generation, or a watch that joins a completed one."""
+    await store.disable_endpoint(lane, now=NOW, reason="the app moves")
+    await owe(store, "g-1", endpoint=endpoint)
+    await owe(store, "g-2", endpoint="audit")
+    await add(store, request("g-2", endpoint=endpoint))
+    reason = f"endpoint {lane} is disabled: the app moves"
+    assert await status(store, "g-1") == (DeliveryStatus.PARKED, reason)
+    joined = (await deliveries(store, "g-2"))[1]
+    assert (joined.status, joined.reason) == (DeliveryStatus.PARKED, reason)
+
+
+async def test_a_message_that_events_leaves_out_is_parked_all_the_same(store: Store) -> None:
+    """Disabled comes before filtered, as not configured does."""
+    book = Book(events={"studio": frozenset({"watch.expired"})}, callbacks=False)
+    await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
+    await owe(store, "g-1", book=book)
+    assert (await status(store))[0] is DeliveryStatus.PARKED
+
+
+# ---- by a person --------------------------------------------------------------------------------------------------
+async def test_a_person_disables_an_endpoint(store: Store) -> None:
+    """The answer says what it was; what waits is parked, with the person's words."""
+    await owe(store, "g-1")
+    change = await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
+    assert (change.before, change.parked) == (Standing(lane=STUDIO), 1)
+    assert (change.after.state, change.after.reason) == (EndpointState.DISABLED, "the app moves")
+    assert await status(store) == (DeliveryStatus.PARKED, "endpoint studio is disabled: the app moves")
+
+
+async def test_a_disabled_endpoint_keeps_its_first_reason(store: Store) -> None:
+    """To disable it again changes nothing, and says so."""
+    await owe(store, "g-1")
+    await gone(store)
+    change = await store.disable_endpoint(STUDIO, now=NOW + HOUR, reason="the app moves")
+    assert (change.event, change.before) == ("", change.after)
+    assert (await standing(store)).reason == "it answered 410 Gone"
+
+
+async def test_after_enabling_only_new_messages_flow(store: Store) -> None:
+    """What was parked stays, is counted in the answer, and does not go on at the next start either."""
+    await owe(store, "g-1", "g-2")
+    await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
+    change = await store.enable_endpoint(STUDIO, now=NOW + HOUR)
+    assert (change.event, change.before.reason, change.parked) == ("endpoint.recovered", "the app moves", 2)
+    assert await store.park_deliveries(now=NOW + HOUR, book=BOOK) == (0, 0)
+    await owe(store, "g-3", now=NOW + HOUR)
+    assert ids(await take(store, now=NOW + HOUR)) == ["g-3"]
+    assert await standing(store) == Standing(lane=STUDIO)
+
+
+async def test_enabling_parks_what_was_still_to_be_parked(store: Store) -> None:
+    """An endpoint that is enabled at once is not flooded with what waited for it."""
+    await owe(store, *some(1200))
+    await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
+    assert (await store.enable_endpoint(STUDIO, now=NOW)).parked == 1200
+    assert (await take(store, now=NOW + HOUR)).claims == []
+
+
+async def test_enabling_what_is_not_disabled_changes_nothing(store: Store) -> None:
+    """A failing one is failing still: only a success shows that it is well."""
+    await owe(store, "g-1")
+    await fail(store, 9, at=NOW)
+    await fail(store, 1, at=NOW + DAY)
+    change = await store.enable_endpoint(STUDIO, now=NOW + DAY)
+    assert (change.event, change.before) == ("", change.after)
+    assert (await standing(store)).state is EndpointState.FAILING
+
+
+# ---- not configured, and disabled ---------------------------------------------------------------------------------
+async def test_what_is_parked_for_a_disabled_endpoint_does_not_resume_when_its_name_returns(store: Store) -> None:
+    """Taken out of the configuration and put back, while disabled and after it was enabled."""
+    await owe(store, "g-1")
+    await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
+    for book in (NOBODY, BOOK):
+        assert await store.park_deliveries(now=NOW, book=book) == (0, 0)
+    await store.enable_endpoint(STUDIO, now=NOW)
+    for book in (NOBODY, BOOK):
+        assert await store.park_deliveries(now=NOW, book=book) == (0, 0)
+    assert (await status(store))[0] is DeliveryStatus.PARKED
+
+
+async def test_what_was_parked_for_want_of_a_name_stays_when_that_is_disabled(store: Store) -> None:
+    """The name returns while the endpoint is disabled: parked it is, for that reason from now on."""
+    await owe(store, "g-1")
+    assert await store.park_deliveries(now=NOW, book=NOBODY) == (1, 0)
+    await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
+    assert await store.park_deliveries(now=NOW, book=BOOK) == (0, 0)
+    assert await status(store) == (DeliveryStatus.PARKED, "endpoint studio is disabled: the app moves")
+    await store.enable_endpoint(STUDIO, now=NOW)
+    assert await store.park_deliveries(now=NOW, book=BOOK) == (0, 0)
+
+
+async def test_what_lost_its_endpoint_resumes_beside_what_was_disabled(store: Store) -> None:
+    """The one goes on by itself, as ever; the other does not."""
+    await owe(store, "g-1")
+    await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
+    await store.enable_endpoint(STUDIO, now=NOW)
+    await owe(store, "g-2", book=NOBODY)
+    (claim,) = (await _owed_to(store, "g-3")).claims
+    await take(store, outcome(claim, Verdict.INTERRUPTED, status=DeliveryStatus.PARKED, due_at=None, detail="left out"))
+    assert await store.park_deliveries(now=NOW, book=BOOK) == (0, 2)
+    assert sorted(ids(await take(store))) == ["g-2", "g-3"]
+
+
+async def _owed_to(store: Store, generation: str) -> Exchange:
+    await owe(store, generation)
+    return await take(store)
+
+
+# ---- the operator is told -----------------------------------------------------------------------------------------
+class Announcer:
+    """Tells `ops` of every change."""
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+
+    def __call__(self, change: Change) -> Notice:
+        self.changes.append(change)
+        return Notice(
+            message_id=MessageId(f"msg_{len(self.changes)}"),
+            endpoint=EndpointIdentity("ops"),
+            lane=Lane("ops"),
+            type=change.event,
+            content_type="application/json",
+            body=b'{"type":"%s"}' % change.event.encode(),
+            wait=timedelta(seconds=7),
+        )
+
+
+async def test_a_change_owes_the_operator_a_message(store: Store) -> None:
+    """It is a delivery like any other that belongs to no watch: due after its wait, claimed, attempted, closed."""
+    await owe(store, "g-1", "g-2")
+    (claim,) = (await store.exchange(ME, [], slots(1), now=NOW)).claims
+    result = outcome(claim, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None)
+    told = Announcer()
+    answer = await store.exchange(ME, [result], slots(), now=NOW, announce=told)
+    assert (told.changes, answer.claims) == ([*answer.changed], [])
+    assert answer.next_due == NOW + timedelta(seconds=7)
+    (claim,) = (await take(store, now=NOW + timedelta(seconds=7))).claims
+    assert (claim.message_id, claim.endpoint, claim.lane, claim.type) == ("msg_1", "ops", "ops", "endpoint.disabled")
+    assert (claim.body, claim.generation, claim.watch_id) == (b'{"type":"endpoint.disabled"}', "", "")
+    await take(store, outcome(claim))
+    assert (await store.counts()).deliveries[DeliveryStatus.DELIVERED] == 1
+    assert list(await store.problems(deep=True)) == []
+
+
+async def test_a_person_is_told_of_too(store: Store) -> None:
+    """Disabled and enabled by hand: a message each, for others may ask who did it."""
+    told = Announcer()
+    await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves", announce=told)
+    await store.enable_endpoint(STUDIO, now=NOW, announce=told)
+    assert [change.event for change in told.changes] == ["endpoint.disabled", "endpoint.recovered"]
+    assert messages(await take(store, now=NOW + HOUR)) == ["msg_1", "msg_2"]
+
+
+async def test_what_cannot_be_told_does_not_happen(store: Store) -> None:
+    """The message and the change are one transaction."""
+
+    def fails(_: Change) -> Notice:
+        raise ZeroDivisionError
+
+    await owe(store, "g-1", "g-2")
+    (claim,) = (await store.exchange(ME, [], slots(1), now=NOW)).claims
+    result = outcome(claim, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None)
+    with pytest.raises(ZeroDivisionError):
+        await store.exchange(ME, [result], slots(), now=NOW, announce=fails)
+    assert (await standing(store)).state is EndpointState.WORKING
+    assert (await take(store, result)).lost == []
+
+
+async def test_a_message_for_an_operator_who_is_disabled_is_parked(store: Store) -> None:
+    """Nothing vanishes: it is kept with the others."""
+    await store.disable_endpoint(Lane("ops"), now=NOW, reason="on holiday")
+    await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves", announce=Announcer())
+    assert (await take(store, now=NOW + HOUR)).claims == []
+    assert (await line(store, "ops")).parked == 1
+
+
+async def test_messages_of_no_watch_stand_in_no_story_and_in_the_counts(store: Store) -> None:
+    """A list and a story are of generations; totals are of everything."""
+    await owe(store, "g-1")
+    await store.disable_endpoint(Lane("audit"), now=NOW, reason="the app moves", announce=Announcer())
+    (found,) = await store.generations(open_only=False, limit=9)
+    assert found.deliveries == {DeliveryStatus.PENDING: 1}
+    assert (await store.counts()).deliveries == {DeliveryStatus.PENDING: 2}
+    assert len(await store.stories(GenerationId("g-1"))) == 1
+
+
+async def test_lanes_are_listed_by_name(store: Store) -> None:
+    """Each once, whatever is known of it: how it stands, what waits or is under way, what is kept back."""
+    await owe(store, "g-1", "g-2", endpoint="slow")
+    await store.exchange(ME, [], slots(1), now=NOW)
+    await owe(store, "g-3", endpoint=URL)
+    await store.disable_endpoint(ORIGIN, now=NOW, reason="no more")
+    await store.disable_endpoint(Lane("audit"), now=NOW, reason="no more")
+    await store.record_transitions([seen("g-9", State.COMPLETED)], now=NOW, book=BOOK)
+    found = await store.standings()
+    assert [(each.standing.lane, each.pending, each.parked) for each in found] == [
+        ("audit", 0, 0),
+        (ORIGIN, 0, 1),
+        ("slow", 2, 0),
+    ]

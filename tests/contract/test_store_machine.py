@@ -1,0 +1,332 @@
+"""Any calls in any order, by several workers, with restarts between them: the store does what the model says.
+
+Hypothesis draws the calls and shortens what fails. A longer run, of an hour or so, is asked for with NOTIFIER_LONG=1.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from store_builders import BOOK, HOUR, LUMA, NOBODY, NOW, SECOND, Opening, again_at, ending, outcome, request, seen
+from store_model import Model, Refused, Registered, reachable
+
+from notifier.delivery.standing import Standing
+from notifier.errors import InvalidWatch
+from notifier.ids import GenerationId, Lane, MessageId, ProviderName, WorkerId
+from notifier.model import (
+    AttemptResult,
+    Book,
+    Claim,
+    DeliveryStatus,
+    Interruption,
+    Kind,
+    OpenGeneration,
+    State,
+    Verdict,
+)
+from notifier.store.base import DeliveryLine, Recorded, Slots, Store, Story, WatchLine
+
+LONG = bool(os.environ.get("NOTIFIER_LONG"))
+STEADY = hypothesis.settings(
+    max_examples=3_000 if LONG else 45,
+    stateful_step_count=80 if LONG else 50,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+
+URL = "https://app.example.com/hook"
+#: A book that wants little, makes studio wait, and knows neither slow nor callbacks.
+SOME = Book(
+    events={"studio": None, "audit": frozenset({"generation.failed", "watch.expired"})},
+    callbacks=False,
+    first_wait={"studio": HOUR},
+)
+OWNERS = [WorkerId("worker-1"), WorkerId("worker-2"), WorkerId("worker-3")]
+PROVIDERS = [LUMA, ProviderName("other")]
+GENERATIONS = ["g-1", "g-2", "g-3"]
+LANES = [Lane("studio"), Lane("audit"), Lane("https://app.example.com")]
+EVERY = 5
+
+# ---- what is drawn ------------------------------------------------------------------------------------------------
+books = st.sampled_from([BOOK, BOOK, BOOK, SOME, NOBODY])
+requests = st.builds(
+    request,
+    st.sampled_from(GENERATIONS),
+    endpoint=st.sampled_from(["studio", "audit", "slow", URL]),
+    target=st.sampled_from([State.RUNNING, State.COMPLETED]),
+    provider=st.sampled_from(["luma", "luma", "luma", "other"]),
+    timeout=st.sampled_from([HOUR, HOUR, 2 * HOUR]),
+    metadata=st.sampled_from([b"{}", b"{}", b'{"order":17}']),
+)
+sights = st.builds(
+    seen,
+    st.sampled_from([*GENERATIONS, "never-watched"]),
+    st.sampled_from([None, State.QUEUED, State.RUNNING, State.COMPLETED, State.FAILED]),
+    provider=st.sampled_from(["luma", "luma", "luma", "other"]),
+)
+steps = st.sampled_from([timedelta(0), SECOND, SECOND, 30 * SECOND, 31 * SECOND, HOUR, HOUR, 26 * HOUR, -SECOND])
+slots = st.builds(
+    Slots,
+    total=st.integers(0, 6),
+    free=st.dictionaries(st.sampled_from([Lane("studio"), Lane("audit")]), st.integers(0, 3)),
+    each=st.integers(0, 3),
+    lease=st.just({Lane("audit"): 5 * SECOND}),
+    lease_each=st.just(30 * SECOND),
+)
+#: How a claim may end.
+ends: st.SearchStrategy[Callable[[Claim], AttemptResult]] = st.sampled_from(
+    [
+        outcome,
+        lambda claim: outcome(claim, Verdict.SERVER_ERROR),
+        lambda claim: outcome(claim, Verdict.RESET, due_at=claim.started_at),
+        lambda claim: outcome(claim, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None),
+        lambda claim: outcome(claim, Verdict.INTERRUPTED, status=DeliveryStatus.PARKED, due_at=None),
+        lambda claim: outcome(claim, Verdict.INTERRUPTED, failures=claim.failures, due_at=claim.started_at),
+    ]
+)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """One store and the model beside it."""
+
+    def __init__(self, portal: BlockingPortal, opening: Opening) -> None:
+        super().__init__()
+        self.portal, self.opening = portal, opening
+        self.model = Model()
+        self.now = NOW
+        self.ids = [*GENERATIONS]
+        self.calls = 0
+        #: Every claim ever made, with who made it.
+        self.claims: list[tuple[WorkerId, Claim]] = []
+        self.before: dict[str, Any] = {}
+        self.opened = ExitStack()
+        self.open()
+
+    @initialize()
+    def open(self) -> None:
+        """Close the store, where it is open, and open it again: nothing in it changes by that."""
+        self.opened.close()
+        self.store: Store = self.opened.enter_context(self.portal.wrap_async_context_manager(self.opening()))
+
+    def teardown(self) -> None:
+        try:
+            self.it_knows_what_the_model_knows()
+            assert self.ask(self.store.problems, deep=True) == []
+        finally:
+            self.opened.close()
+
+    def ask(self, call: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        return self.portal.call(partial(call, *args, **more))
+
+    # ---- rules ----
+    @rule(by=steps)
+    def time_passes(self, by: timedelta) -> None:
+        self.now += by
+
+    @rule()
+    def restart(self) -> None:
+        self.open()
+
+    @rule(wanted=st.lists(requests, min_size=1, max_size=4), book=books, keep_first=st.booleans())
+    def add_watches(self, wanted: list[Any], book: Book, keep_first: bool) -> None:  # noqa: FBT001  drawn by name
+        told: dict[str, Any] = {"now": self.now, "book": book, "keep_first": keep_first}
+        try:
+            expected = self.model.add_watches(wanted, **told)
+        except Refused as refused:
+            with pytest.raises(InvalidWatch) as caught:
+                self.ask(self.store.add_watches, wanted, **told)
+            assert [fault.path for fault in caught.value.faults] == [*refused.args]
+            return
+        answers = self.ask(self.store.add_watches, wanted, **told)
+        found = [Registered(outcome=answer.outcome, owed=answer.owed, open=answer.open) for answer in answers]
+        assert found == expected
+
+    @rule(endpoints=st.lists(st.sampled_from(["studio", "audit", URL]), min_size=1, unique=True), by=steps, book=books)
+    def watch_and_complete(self, endpoints: list[str], by: timedelta, book: Book) -> None:
+        """What happens most, in one step and with a new generation, so that there is always something owed."""
+        id_ = f"new-{len(self.ids)}"
+        self.ids.append(id_)
+        self.add_watches([request(id_, endpoint=name) for name in endpoints], book, keep_first=True)
+        self.now += by
+        self.record_transitions([seen(id_)], book)
+
+    @rule(seen_=st.lists(sights, min_size=1, max_size=3), book=books)
+    def record_transitions(self, seen_: list[Any], book: Book) -> None:
+        recorded = self.ask(self.store.record_transitions, seen_, now=self.now, book=book)
+        assert _told(recorded) == self.model.record_transitions(seen_, now=self.now, book=book)
+
+    @rule(
+        ids=st.lists(st.sampled_from([*GENERATIONS, "never-watched"]), min_size=1, max_size=2, unique=True),
+        kind=st.sampled_from([Kind.EXPIRED, Kind.UNKNOWN]),
+        book=books,
+    )
+    def end_watches(self, ids: list[str], kind: Kind, book: Book) -> None:
+        endings = [ending(id_, kind, at=self.now) for id_ in ids]
+        recorded = self.ask(self.store.end_watches, endings, now=self.now, book=book)
+        assert _told(recorded) == self.model.end_watches(endings, now=self.now, book=book)
+
+    @rule(book=books)
+    def expire_unreachable(self, book: Book) -> None:
+        ended = self.ask(self.store.expire_unreachable, now=self.now, book=book)
+        assert ended == self.model.expire_unreachable(now=self.now, book=book)
+
+    @rule(owner=st.sampled_from(OWNERS), slots=slots, data=st.data())
+    def exchange(self, owner: WorkerId, slots: Slots, data: st.DataObject) -> None:
+        """Results of claims old and new, our own and others', once and twice."""
+        results = []
+        if self.claims:
+            chosen = data.draw(st.lists(st.tuples(st.integers(0, 5), ends), max_size=4), label="results")
+            results = [end(self.claims[-1 - back % len(self.claims)][1]) for back, end in chosen]
+        self._exchange(owner, results, slots)
+
+    @rule(owner=st.sampled_from(OWNERS), slots=slots, turns=st.lists(st.tuples(ends, steps), min_size=1, max_size=4))
+    def work(
+        self, owner: WorkerId, slots: Slots, turns: list[tuple[Callable[[Claim], AttemptResult], timedelta]]
+    ) -> None:
+        """What a worker does, turn by turn: hand in what it has, and take more."""
+        for end, by in turns:
+            self.now += by
+            known = self.model.deliveries
+            mine = [claim for who, claim in self.claims if who == owner and known[claim.message_id].held_by(claim, who)]
+            self._exchange(owner, [end(claim) for claim in mine], slots)
+
+    def _exchange(self, owner: WorkerId, results: Sequence[AttemptResult], slots: Slots) -> None:
+        exchange = self.ask(self.store.exchange, owner, results, slots, now=self.now)
+        lost = self.model.hand_in(owner, results, now=self.now)
+        assert Counter(exchange.lost) == Counter(lost)
+        self.model.claim(owner, exchange.claims, slots, now=self.now)
+        assert exchange.next_due == self.model.next_due(self.now)
+        self.claims += [(owner, claim) for claim in exchange.claims]
+
+    @rule(
+        lapsed_only=st.booleans(),
+        sparing=st.sampled_from([None, *OWNERS]),
+        again=st.sampled_from(["at once", "later", "never"]),
+    )
+    def free_leases(self, lapsed_only: bool, sparing: WorkerId | None, again: str) -> None:  # noqa: FBT001  drawn
+        judge = {
+            "at once": again_at(self.now),
+            "later": again_at(self.now + HOUR, failures=1),
+            "never": again_at(self.now, status=DeliveryStatus.EXHAUSTED),
+        }[again]
+        told: dict[str, Any] = {"now": self.now, "lapsed_only": lapsed_only, "sparing": sparing}
+        freed: list[Interruption] = self.ask(self.store.free_leases, judge, **told)
+        ended = self.model.lapsed(**told)
+        assert sorted(freed, key=_name) == sorted((interruption for _, interruption in ended), key=_name)
+        for delivery, interruption in ended:
+            self.model.interrupt(delivery, judge(interruption))
+
+    @rule(book=books)
+    def park_deliveries(self, book: Book) -> None:
+        found = self.ask(self.store.park_deliveries, now=self.now, book=book)
+        resumed = self.model.resume(now=self.now, book=book)
+        assert found == (self.model.park(book=book), resumed)
+
+    @rule(lane=st.sampled_from(LANES))
+    def disable_endpoint(self, lane: Lane) -> None:
+        change = self.ask(self.store.disable_endpoint, lane, now=self.now, reason="a person said so")
+        assert (change.before, change.after) == self.model.disable(lane, "a person said so", now=self.now)
+
+    @rule(lane=st.sampled_from(LANES))
+    def enable_endpoint(self, lane: Lane) -> None:
+        change = self.ask(self.store.enable_endpoint, lane, now=self.now)
+        assert (change.before, change.after) == self.model.enable(lane)
+
+    @rule()
+    def checkpoint(self) -> None:
+        self.ask(self.store.checkpoint)
+
+    # ---- what holds after every call ----
+    @invariant()
+    def now_and_then_everything_is_compared(self) -> None:
+        """What calls answer is compared each time; all that is recorded, which takes longer, at every few of them."""
+        self.calls += 1
+        if self.calls % EVERY == 0:
+            self.it_knows_what_the_model_knows()
+            self.the_poller_is_told_of_every_open_generation()
+
+    def it_knows_what_the_model_knows(self) -> None:
+        """Nothing is lost, nothing invented: every generation, watch, message and attempt is as the model has it."""
+        told = self.portal.call(self._stories)
+        assert {(story.provider, story.id): story.state for story in told} == self.model.generations
+        found = [(story, watch) for story in told for watch in story.watches]
+        assert {_key(*each): _watch(each[1]) for each in found} == {
+            key: (watch.status, watch.round, watch.registered_at, watch.deadline, watch.request.metadata)
+            for key, watch in self.model.watches.items()
+        }
+        lines = [(_key(story, watch), line) for story, watch in found for line in watch.deliveries]
+        assert {line.message_id: (key, *_delivery(line)) for key, line in lines} == {
+            message: (each.watch, each.type, each.status, each.due_at, each.attempts)
+            for message, each in self.model.deliveries.items()
+        }
+        assert len(lines) == len(self.model.deliveries), "one message for each identity and round"
+        standings = {line.standing.lane: line.standing for line in self.ask(self.store.standings)}
+        assert {lane: each for lane, each in standings.items() if each != Standing(lane=lane)} == self.model.standings
+        watches = {str(watch.id): watch.status for _, watch in found}
+        self._moved_legally(watches | {str(line.message_id): line.status for _, line in lines})
+
+    async def _stories(self) -> list[Story]:
+        return [story for id_ in self.ids for story in await self.store.stories(GenerationId(id_))]
+
+    def _moved_legally(self, after: dict[str, Any]) -> None:
+        """By the tables in `lifecycle` and no other way."""
+        for name, status in self.before.items():
+            assert after[name] in reachable(status), f"{name}: {status} became {after[name]}"
+        self.before = after
+
+    def the_poller_is_told_of_every_open_generation(self) -> None:
+        for provider in PROVIDERS:
+            found = self.portal.call(self._open_generations, provider)
+            expected = [self.model.open_of(key) for key in self.model.generations if key[0] == provider]
+            assert sorted(found, key=_id) == sorted((each for each in expected if each), key=_id)
+
+    async def _open_generations(self, provider: ProviderName) -> list[Any]:
+        return [each async for chunk in self.store.open_generations(provider) for each in chunk]
+
+
+# ---- what is compared ---------------------------------------------------------------------------------------------
+def _told(recorded: Sequence[Recorded]) -> list[Any]:
+    return [(each.owed, each.open) for each in recorded]
+
+
+def _name(interruption: Interruption) -> MessageId:
+    return interruption.message_id
+
+
+def _id(generation: OpenGeneration) -> str:
+    return generation.id
+
+
+def _key(story: Story, watch: WatchLine) -> tuple[Any, ...]:
+    return story.provider, story.id, watch.target, watch.endpoint
+
+
+def _watch(line: WatchLine) -> tuple[Any, ...]:
+    return line.status, line.round, line.registered_at, line.deadline, line.metadata
+
+
+def _delivery(line: DeliveryLine) -> tuple[Any, ...]:
+    attempts = [(attempt.number, attempt.started_at, attempt.verdict) for attempt in line.attempts]
+    return line.type, line.status, line.due_at, attempts
+
+
+@pytest.mark.timeout(0 if LONG else 420)  # a failure is shortened for up to five minutes
+def test_any_calls_in_any_order(fresh: Callable[[], Opening]) -> None:
+    """Answers, rows, claims and statuses are those of the model, whatever is called, and a restart changes nothing."""
+    with start_blocking_portal() as portal:
+
+        class Machine(StoreMachine):
+            def __init__(self) -> None:
+                super().__init__(portal, fresh())
+
+        run_state_machine_as_test(Machine, settings=STEADY)

@@ -1,0 +1,118 @@
+"""Where the wall clock was set, what waits is moved along with it: once, and nothing else is."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from store_builders import (
+    BOOK,
+    HOUR,
+    ME,
+    NOBODY,
+    NOW,
+    SECOND,
+    add,
+    deliveries,
+    ids,
+    outcome,
+    owe,
+    request,
+    seen,
+    slots,
+    take,
+)
+
+from notifier.model import Book, Verdict
+from notifier.store.base import Store
+
+MICROSECOND = timedelta(microseconds=1)
+
+
+async def shift(store: Store, by: timedelta, *, now: datetime) -> int:
+    """All of it; in how many steps."""
+    done, steps = await store.shift_waits(by, now=now, done=None), 1
+    while done is not None:
+        done, steps = await store.shift_waits(by, now=now, done=done), steps + 1
+    return steps
+
+
+async def fail(store: Store, *generations: str, wait: timedelta) -> None:
+    """Each is owed, and its first attempt failed: due again after `wait`."""
+    await owe(store, *generations)
+    claims = (await take(store)).claims
+    results = [outcome(claim, Verdict.RESET, due_at=NOW + wait) for claim in claims]
+    await store.exchange(ME, results, slots(0), now=NOW)
+
+
+async def due_at(store: Store, generation: str = "g-1") -> datetime | None:
+    (line,) = await deliveries(store, generation)
+    return line.due_at
+
+
+@pytest.mark.parametrize("by", [HOUR, -HOUR, timedelta(days=20_000)])
+async def test_what_waits_waits_as_long_as_it_would_have(store: Store, by: timedelta) -> None:
+    """Due in five seconds before the clock was set, due in five seconds after it."""
+    await fail(store, "g-1", wait=5 * SECOND)
+    assert await shift(store, by, now=NOW + by) == 2
+    assert await due_at(store) == NOW + by + 5 * SECOND
+    assert (await take(store, now=NOW + by + 5 * SECOND - MICROSECOND)).claims == []
+    assert ids(await take(store, now=NOW + by + 5 * SECOND)) == ["g-1"]
+
+
+async def test_what_was_due_is_due_still(store: Store) -> None:
+    """Whichever way the clock was set, and before what fell due later."""
+    await owe(store, "g-1")
+    await owe(store, "g-2", now=NOW + 10 * SECOND)
+    for by in (HOUR, -2 * HOUR):
+        await shift(store, by, now=NOW + 60 * SECOND + by)
+    assert ids(await take(store, now=NOW - HOUR + 60 * SECOND)) == ["g-1", "g-2"]
+
+
+async def test_what_is_made_by_the_new_time_is_right_already(store: Store) -> None:
+    """Between the moment the clock was set forward and the moment that is noticed: due at once stays due at once."""
+    now = NOW + HOUR
+    await owe(store, "g-1", now=now)
+    patient = Book(events=BOOK.events, callbacks=True, first_wait={"studio": 30 * SECOND})
+    await add(store, request("g-2"), now=now, book=patient)
+    await store.record_transitions([seen("g-2", at=now)], now=now, book=patient)
+    await shift(store, HOUR, now=now + 2 * SECOND)
+    assert await due_at(store, "g-1") == now
+    assert await due_at(store, "g-2") == now + 30 * SECOND
+
+
+async def test_what_was_resumed_by_the_new_time_is_right_already(store: Store) -> None:
+    """However long ago it was made: an endpoint that returned just before the jump was noticed gets it now."""
+    await owe(store, "g-1", book=NOBODY)
+    assert await store.park_deliveries(now=NOW + HOUR, book=BOOK) == (0, 1)
+    await shift(store, HOUR, now=NOW + HOUR + 3 * SECOND)
+    assert ids(await take(store, now=NOW + HOUR + 3 * SECOND)) == ["g-1"]
+
+
+async def test_what_is_leased_or_parked_is_left_alone(store: Store) -> None:
+    """An open attempt's outcome says when it is due again; what is parked is not due at all."""
+    await owe(store, "g-1")
+    (claim,) = (await take(store)).claims
+    await owe(store, "g-2", book=NOBODY)
+    await shift(store, -HOUR, now=NOW - HOUR)
+    assert await due_at(store, "g-2") is None
+    assert (await store.exchange(ME, [outcome(claim)], slots(0), now=NOW)).lost == []
+
+
+@pytest.mark.parametrize("by", [HOUR, -HOUR])
+async def test_much_is_moved_in_steps_and_once(store: Store, by: timedelta) -> None:
+    """More than a step's worth, spread over as long as the clock was set: each moved once, in its order."""
+    names = [f"g-{number}" for number in range(900)]
+    await owe(store, *names)
+    results = []
+    while claims := (await take(store)).claims:
+        results = [
+            outcome(claim, Verdict.RESET, due_at=NOW + (1 + int(claim.generation[2:])) * 7 * SECOND) for claim in claims
+        ]
+        await store.exchange(ME, results, slots(0), now=NOW)
+    assert await shift(store, by, now=NOW + by) > 3
+    for number in (0, 1, 511, 515, 899):  # 3,600 s would be 513
+        assert await due_at(store, f"g-{number}") == NOW + by + (1 + number) * 7 * SECOND
+
+
+async def test_nothing_that_waits_is_nothing_to_move(store: Store) -> None:
+    """One look, and it is done."""
+    assert await shift(store, HOUR, now=NOW) == 1

@@ -1,0 +1,514 @@
+"""The door for commands, on a real socket: the daemon in process does what is asked, and says what came of it."""
+
+import contextlib
+import os
+import socket
+import stat
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import anyio
+import httpx
+import orjson
+import pytest
+from hands import SECRET, HandClock, Tripped, endpoint, heard, owe, quiet, request, watching
+from test_daemon import Site, site, up
+from test_daemon import endpoint as configured
+
+from notifier.api.door import Door
+from notifier.api.place import STORE_HEADER, mark_of
+from notifier.api.routes import application
+from notifier.bell import Bell
+from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.keeper import Keeper
+from notifier.delivery.sender import Sender
+from notifier.desk import STEP, Desk
+from notifier.emulator.receiver import ReceiverSettings, serve_receiver
+from notifier.errors import ConfigError, StoreUnavailable, WrongWords
+from notifier.health import STORE, Health
+from notifier.ids import GenerationId, MessageId, WatchId
+from notifier.model import DeliveryStatus, State, Trigger, WatchStatus
+from notifier.store.base import DeliveryLine, Selection, WatchChoice
+from notifier.store.sqlite import open_reader
+from notifier.store.sqlite.store import SqliteStore
+
+pytest_plugins = ("store_fixture",)
+
+
+class Caller:
+    """A client of one socket."""
+
+    def __init__(self, path: Path) -> None:
+        self._client = httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(path)), base_url="http://notifier")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def post(self, route: str, **asked: Any) -> httpx.Response:
+        return await self.raw("POST", f"/v1/{route}", content=orjson.dumps(asked))
+
+    async def raw(self, method: str, path: str, **more: Any) -> httpx.Response:
+        answer = await self._client.request(method, path, **more)
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.is_success or list(answer.json()) == ["error"]
+        return answer
+
+    async def done(self, route: str, **asked: Any) -> dict[str, Any]:
+        answer = await self.post(route, **asked)
+        assert answer.status_code == 200, answer.text
+        content: dict[str, Any] = answer.json()
+        return content
+
+
+def caller(place: Site) -> Caller:
+    return Caller(place.directory / "api.sock")
+
+
+async def owed(place: Site, generation: str) -> list[DeliveryLine]:
+    async with open_reader(str(place.directory / "notifier.db")) as store:
+        stories = await store.stories(GenerationId(generation))
+    return [line for story in stories for watch in story.watches for line in watch.deliveries]
+
+
+async def delivered(place: Site, generation: str) -> bool:
+    return {line.status for line in await owed(place, generation)} == {DeliveryStatus.DELIVERED}
+
+
+# ---- the whole daemon ---------------------------------------------------------------------------------------------
+async def test_a_message_is_sent_again(tmp_path: Path) -> None:
+    """By its ID or how it begins: the same webhook-id, the same bytes, and an attempt that says a person asked."""
+    async with up(tmp_path) as place, caller(place) as desk:
+        (id_,) = place.emulator.create(complete_at=0)
+        place.drop("one.json", {"id": id_})
+        (first,) = await place.receiver.wait_for(1)
+        await place.until(lambda: delivered(place, id_))
+        (line,) = await owed(place, id_)
+        answer = await desk.done("redeliver", message=line.message_id[:20])
+        assert answer == {"taken": 1, "refused": {}}
+        await place.receiver.wait_for_posts(2)
+        await place.until(lambda: delivered(place, id_))
+        (line,) = await owed(place, id_)
+        assert [attempt.trigger for attempt in line.attempts] == [Trigger.SCHEDULE, Trigger.PERSON]
+        assert line.message_id == first.message_id
+
+
+async def test_what_was_kept_back_is_recovered(tmp_path: Path) -> None:
+    """Disabled, its message is parked; enabled, it stays so until it is asked for, and new ones flow."""
+    async with up(tmp_path) as place, caller(place) as desk:
+        first, second = place.emulator.create(2, complete_at=0)
+        off = await desk.done("endpoints/studio/disable", reason="too loud")
+        assert (off["was"], off["state"], off["reason"], off["parked"]) == ("working", "disabled", "too loud", 0)
+        assert "endpoint studio" in place.running.troubles
+        place.drop("one.json", {"id": first})
+        await place.until(lambda: _only(place, DeliveryStatus.PARKED))
+        refused = await desk.post("redeliver", message=(await owed(place, first))[0].message_id)
+        assert (refused.status_code, "disabled: too loud" in refused.json()["error"]) == (409, True)
+
+        on = await desk.done("endpoints/studio/enable")
+        assert (on["was"], on["state"], on["parked"]) == ("disabled", "working", 1)
+        assert place.running.troubles == {}
+        place.drop("two.json", {"id": second})
+        await place.receiver.wait_for(1)
+        assert await desk.done("recover", endpoint="studio", since=on["oldest"]) == {"taken": 1, "refused": {}}
+        calls = await place.receiver.wait_for(2)
+        assert [call.generation_id for call in calls] == [second, first]
+
+
+async def _only(place: Site, status: DeliveryStatus) -> bool:
+    return set(await place.deliveries()) == {status}
+
+
+async def test_a_watch_is_taken_back(tmp_path: Path) -> None:
+    """It is cancelled, the poller lets its generation go at once, and a second try says that it has ended."""
+    async with up(tmp_path) as place, caller(place) as desk:
+        (id_,) = place.emulator.create(complete_at=float("inf"))
+        place.drop("one.json", {"id": id_})
+        await place.until(lambda: place.running.watched == {"luma": 1})
+        assert await desk.done("cancel", generation=id_) == {"cancelled": 1, "ended": {}}
+        assert place.running.watched == {"luma": 0}
+        assert await place.statuses(id_) == [WatchStatus.CANCELLED]
+        again = await desk.post("cancel", generation=id_)
+        assert (again.status_code, "1 cancelled" in again.json()["error"]) == (409, True)
+        place.emulator.move(id_, State.COMPLETED)
+        place.drop("again.json", {"id": id_})  # the same watch, reopened, is served as ever
+        await place.receiver.wait_for(1)
+
+
+async def test_watches_that_have_ended_are_counted_by_how(tmp_path: Path) -> None:
+    """One is satisfied, the other still open: that one is cancelled, and the first is told of."""
+    async with up(tmp_path) as place, caller(place) as desk:
+        (id_,) = place.emulator.create(complete_at=float("inf"))
+        place.drop("one.json", {"id": id_, "state": ["queued", "completed"]})
+        await place.receiver.wait_for(1)
+        assert await desk.done("cancel", generation=id_) == {"cancelled": 1, "ended": {"satisfied": 1}}
+        assert place.running.watched == {"luma": 0}
+
+
+async def test_an_endpoint_is_tried_out(tmp_path: Path) -> None:
+    """One signed message that is stored nowhere, and what became of it."""
+    rude = ReceiverSettings(secrets=(SECRET,), status=500)
+    async with site(tmp_path) as place, serve_receiver(rude) as bad:
+        place.config["endpoints"] = {"studio": configured(place.receiver), "bad": configured(bad)}
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(place.run)
+            async with caller(place) as desk:
+                good = await desk.done("endpoints/studio/test")
+                assert (good["delivered"], good["verdict"], good["status"]) == (True, "delivered", 204)
+                (call,) = await place.receiver.wait_for(1)
+                assert (call.type, call.message_id) == ("endpoint.test", good["message"])
+                failed = await desk.done("endpoints/bad/test")
+                assert (failed["delivered"], failed["verdict"], failed["status"]) == (False, "server error", 500)
+                unknown = await desk.post("endpoints/studoi/test")
+                assert (unknown.status_code, 'Did you mean "studio"?' in unknown.json()["error"]) == (404, True)
+            assert await place.deliveries() == {}
+            await place.stop()
+
+
+async def test_an_endpoint_is_tried_out_in_its_format(tmp_path: Path) -> None:
+    """As every other message to it: a test that came otherwise would say little."""
+    async with site(tmp_path) as place:
+        place.config["endpoints"] = {"studio": configured(place.receiver) | {"format": "cloudevents"}}
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(place.run)
+            async with caller(place) as desk:
+                good = await desk.done("endpoints/studio/test")
+            (call,) = await place.receiver.wait_for(1)
+            assert call.verified
+            assert {name: value for name, value in call.event.items() if name != "time"} == {
+                "specversion": "1.0",
+                "id": good["message"],
+                "source": "notifier",
+                "type": "endpoint.test",
+                "subject": "studio",
+                "datacontenttype": "application/json",
+                "data": {"endpoint": "studio"},
+            }
+            await place.stop()
+
+
+async def test_a_stop_does_not_wait_for_a_command(tmp_path: Path) -> None:
+    """One that would take half a minute is let go; the socket is gone when the daemon is."""
+    slow = ReceiverSettings(secrets=(SECRET,), delay=3600)
+    async with site(tmp_path) as place, serve_receiver(slow) as late:
+        place.config["endpoints"] = {"studio": configured(late, timeout="30s")}
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(place.run)
+
+            async def ask() -> None:
+                async with caller(place) as desk:
+                    with pytest.raises(httpx.TransportError):
+                        await desk.post("endpoints/studio/test")
+
+            tasks.start_soon(ask)
+            await late.wait_for_posts(1)
+            await place.stop()
+        assert not (tmp_path / "api.sock").exists()
+
+
+# ---- what is refused ----------------------------------------------------------------------------------------------
+REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
+    ("POST", "/v1/redeliver", {"content": b"{"}, 400, "not JSON"),
+    ("POST", "/v1/redeliver", {"json": {"message": "msg_none"}}, 404, "There is no message msg_none"),
+    ("POST", "/v1/redeliver", {"json": {"generation": "none"}}, 404, "Nothing was ever owed for generation none"),
+    ("POST", "/v1/redeliver", {"json": {"endpoint": "studoi"}}, 404, 'Did you mean "studio"?'),
+    ("POST", "/v1/redeliver", {"content": b" " * 70_000}, 413, "at most 64 KiB"),
+    ("POST", "/v1/cancel", {"json": {"watch": "wch_none"}}, 404, "There is no watch wch_none"),
+    ("POST", "/v1/cancel", {"json": {"generation": "none"}}, 404, "no watch of generation none"),
+    ("POST", "/v1/endpoints/nobody/enable", {}, 404, "Endpoint nobody is not in the configuration"),
+    ("POST", "/v1/endpoints/ftp%3A%2F%2Fx/disable", {}, 400, "ftp://x"),
+    ("GET", "/v1/redeliver", {}, 405, "answers POST only"),
+    ("GET", "/v2", {}, 404, "There is nothing at /v2"),
+    ("POST", "/v1/cancel", {"headers": {STORE_HEADER: "/other.db"}}, 421, "keeps another store"),
+]
+
+
+async def test_what_cannot_be_done_is_said_in_one_form(tmp_path: Path) -> None:
+    """Every error is a status and a sentence, and the door goes on."""
+    async with up(tmp_path) as place, caller(place) as desk:
+        for method, path, more, status, sentence in REFUSED:
+            answer = await desk.raw(method, path, **more)
+            assert (answer.status_code, sentence in answer.json()["error"]) == (status, True), answer.text
+        about = await desk.raw("GET", "/v1", headers={STORE_HEADER: mark_of(str(tmp_path / "notifier.db"))})
+        assert about.json()["store"] == str(tmp_path / "notifier.db")
+
+
+GARBAGE = [
+    b"garbage\r\n\r\n",
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"\x16\x03\x01" * 50 + b"\r\n\r\n",
+    b"POST /v1/redeliver HTTP/1.1\r\nContent-Length: abc\r\n\r\n",
+    b"POST /v1/redeliver HTTP/1.1\r\nContent-Length: 100\r\n\r\n{",
+    b"POST /v1/redeliver HTTP/1.1\r\nContent-Length: 10\r\nContent-Encoding: gzip\r\n\r\n0123456789",
+]
+
+
+async def test_what_is_no_request_at_all_leaves_the_door_open(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Broken off in the middle, or no HTTP: it is no bug of ours, and fills nobody's log."""
+    async with up(tmp_path) as place, caller(place) as desk, heard() as events:
+        for data in GARBAGE:
+            async with await anyio.connect_unix(tmp_path / "api.sock") as raw:
+                await raw.send(data)
+                await raw.send_eof()
+                with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                    while True:
+                        await raw.receive()
+        answer = await desk.raw("POST", "/v1/redeliver", content=b"0123456789", headers={"content-encoding": "gzip"})
+        assert (answer.status_code, "body broke off" in answer.json()["error"]) == (400, True)
+    assert {event["event"] for event in events} <= {"api.asked"}
+    assert caplog.records == []
+
+
+async def test_who_asked_for_what_is_in_the_log(tmp_path: Path) -> None:
+    """Whatever came of it, and whoever is at the other end of the socket."""
+    async with up(tmp_path) as place, caller(place) as desk, heard() as events:
+        await desk.done("endpoints/studio/disable")
+        await desk.post("redeliver")
+        asked = [(event["path"], event["status"], event["uid"]) for event in events if event["event"] == "api.asked"]
+    assert asked == [("/v1/endpoints/studio/disable", 200, os.geteuid()), ("/v1/redeliver", 400, os.geteuid())]
+
+
+async def test_an_origin_is_taken_out_of_use_by_its_url(tmp_path: Path) -> None:
+    """Whatever path the URL has; a filter that fits nothing is no mistake."""
+    async with up(tmp_path, callbacks={"secret": SECRET}) as place, caller(place) as desk:
+        off = await desk.done("endpoints/https%3A%2F%2FApp.example.com%2Fhooks/disable")
+        assert (off["endpoint"], off["state"], off["reason"]) == (
+            "https://app.example.com",
+            "disabled",
+            "a person disabled it",
+        )
+        assert await desk.done("recover", endpoint="studio", since="2d") == {"taken": 0, "refused": {}}
+        assert await desk.done("redeliver", endpoint="https://x.example.com/", since="2d") == {
+            "taken": 0,
+            "refused": {},
+        }
+
+
+# ---- the socket ---------------------------------------------------------------------------------------------------
+async def test_the_socket_is_there_for_as_long_as_the_daemon_runs(tmp_path: Path) -> None:
+    """For its user and group alone; one that a killed daemon left behind is taken over."""
+    path = tmp_path / "api.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    async with up(tmp_path) as place, caller(place) as desk:
+        found = path.lstat()
+        assert (stat.S_ISSOCK(found.st_mode), stat.S_IMODE(found.st_mode)) == (True, 0o660)
+        assert (await desk.raw("GET", "/v1")).status_code == 200
+    assert not path.exists()
+
+
+async def test_the_configuration_says_where_it_is(tmp_path: Path) -> None:
+    """There and nowhere else; a reload does not move it."""
+    async with up(tmp_path, api={"listen": "here.sock"}) as place, Caller(tmp_path / "here.sock") as desk:
+        assert (await desk.raw("GET", "/v1")).status_code == 200
+        assert not (tmp_path / "api.sock").exists()
+        with pytest.raises(ConfigError, match=r"api\.listen: needs a restart to change"):
+            await place.running.reload(place.settings(api={"listen": "there.sock"}))
+        await place.running.reload(place.settings(api={"listen": "here.sock"}))
+        assert (await desk.raw("GET", "/v1")).status_code == 200
+
+
+def _live(path: Path) -> socket.socket:
+    made = socket.socket(socket.AF_UNIX)
+    made.bind(str(path))
+    made.listen()
+    return made
+
+
+BLOCKED: list[tuple[str, Callable[[Path], Any], str]] = [
+    ("a.sock", _live, "Something listens at"),
+    ("a.sock", lambda path: path.write_text("mine"), "is no socket"),
+    ("no/a.sock", lambda _: None, "does not exist"),
+    ("a" * 120, lambda _: None, "longer than a socket's path may be"),
+]
+
+
+@pytest.mark.parametrize(("name", "block", "sentence"), BLOCKED, ids=[case[2] for case in BLOCKED])
+async def test_a_place_that_was_named_must_be_free(
+    tmp_path: Path, name: str, block: Callable[[Path], Any], sentence: str
+) -> None:
+    """What lives there, or is no socket, is never replaced: the start is refused and says why."""
+    kept = block(tmp_path / name)
+    async with site(tmp_path, api={"listen": name}) as place:
+        with pytest.raises(BaseExceptionGroup) as refused:
+            await place.run()
+        (error,) = _leaves(refused.value)
+        assert isinstance(error, ConfigError)
+        assert sentence in str(error)
+    if isinstance(kept, socket.socket):
+        with socket.socket(socket.AF_UNIX) as other:
+            other.connect(str(tmp_path / name))
+        kept.close()
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for each in error.exceptions for leaf in _leaves(each)]
+    return [error]
+
+
+async def test_without_its_usual_place_what_is_owed_goes_out_all_the_same(tmp_path: Path) -> None:
+    """Nobody asked for the socket: readiness says that it is missing, and the next reload opens it."""
+    (tmp_path / "api.sock").write_text("mine")
+    async with up(tmp_path) as place:
+        (id_,) = place.emulator.create(complete_at=0)
+        place.drop("one.json", {"id": id_})
+        await place.receiver.wait_for(1)
+        assert "is no socket" in place.running.troubles["api"]
+        (tmp_path / "api.sock").unlink()
+        await place.running.reload(place.settings())
+        assert place.running.troubles == {}
+        async with caller(place) as desk:
+            assert (await desk.raw("GET", "/v1")).status_code == 200
+
+
+# ---- the desk alone, on a store that can fail ---------------------------------------------------------------------
+@asynccontextmanager
+async def a_desk(store: SqliteStore, port: Any = None) -> AsyncIterator[tuple[Desk, Health, Bell]]:
+    clock, health, bell = HandClock(), Health(), Bell()
+    named = Endpoints({"studio": endpoint()}, None)
+    wire = httpx.MockTransport(lambda _: httpx.Response(204))
+    yield (
+        Desk(
+            port or store,
+            Sender(open_wire=wire, guarded_wire=wire),
+            lambda: named,
+            Keeper(port or store, named, clock=clock, health=health, token=lambda: "t"),
+            clock=clock,
+            noise=lambda: b"noise",
+            farewell=lambda *_: None,
+            deliveries=bell,
+            health=health,
+        ),
+        health,
+        bell,
+    )
+
+
+async def finished(store: SqliteStore, count: int) -> None:
+    """So many messages that were given up, all owed at one moment."""
+    await owe(store, *(f"g-{number}" for number in range(count)), at=HandClock().now())
+    await store.writer.run(
+        lambda conn: conn.execute("UPDATE deliveries SET status = 'exhausted', due_at = NULL").rowcount
+    )
+
+
+async def test_a_large_recovery_goes_in_steps_and_holds_nobody_up(store: SqliteStore) -> None:
+    """Every message is taken; what others write meanwhile is written between two steps."""
+    count = 3 * STEP + 7
+    await finished(store, count)
+    port, between, go_on = Tripped(store), anyio.Event(), anyio.Event()
+
+    async def step(*args: Any, **more: Any) -> Any:
+        answer = await store.redeliver_some(*args, **more)
+        port.instead["redeliver_some"] = later
+        return answer
+
+    async def later(*args: Any, **more: Any) -> Any:
+        between.set()
+        await go_on.wait()
+        return await store.redeliver_some(*args, **more)
+
+    port.instead["redeliver_some"] = step
+    async with a_desk(store, port) as (desk, _, bell), anyio.create_task_group() as tasks:
+        tasks.start_soon(desk.redeliver, Selection(statuses=frozenset({DeliveryStatus.EXHAUSTED})))
+        await between.wait()
+        assert await bell.wait(0)  # the dispatcher need not wait for the end
+        assert (await store.counts()).deliveries == {
+            DeliveryStatus.PENDING: STEP,
+            DeliveryStatus.EXHAUSTED: count - STEP,
+        }
+        await owe(store, "g-new", at=HandClock().now())
+        go_on.set()
+    assert (await store.counts()).deliveries == {DeliveryStatus.PENDING: count + 1}
+
+
+async def test_a_store_that_fails_halfway_says_how_far_it_came(store: SqliteStore) -> None:
+    """What was taken stays taken; asked again, the rest is."""
+    await finished(store, STEP + 5)
+    port = Tripped(store)
+    async with a_desk(store, port) as (desk, health, _):
+        steps = iter([False, True])
+
+        async def step(*args: Any, **more: Any) -> Any:
+            if next(steps):
+                raise StoreUnavailable("the disk is full")
+            return await store.redeliver_some(*args, **more)
+
+        port.instead["redeliver_some"] = step
+        with pytest.raises(StoreUnavailable, match=f"full; {STEP} messages were taken before that"):
+            await desk.redeliver(Selection(statuses=frozenset({DeliveryStatus.EXHAUSTED})))
+        assert STORE in health.troubles
+        del port.instead["redeliver_some"]
+        assert (await desk.redeliver(Selection())).taken == 5
+
+
+async def test_a_store_that_cannot_write_is_told_to_everybody(store: SqliteStore) -> None:
+    """Whatever was asked for: nothing is done, and readiness says why."""
+    port = Tripped(store)
+    async with a_desk(store, port) as (desk, health, _):
+        port.down = True
+        for ask in (
+            lambda: desk.redeliver(Selection(message=MessageId("msg_a"))),
+            lambda: desk.cancel(WatchChoice(watch=WatchId("wch_a"))),
+            lambda: desk.enable("studio"),
+            lambda: desk.disable("studio", ""),
+        ):
+            health.well(STORE)
+            with pytest.raises(StoreUnavailable):
+                await ask()
+            assert STORE in health.troubles
+
+
+async def test_the_beginning_of_several_ids_is_refused(store: SqliteStore) -> None:
+    """Nobody guesses which one was meant."""
+    await finished(store, 2)
+    async with a_desk(store) as (desk, _, _):
+        with pytest.raises(WrongWords, match="More than one message begins with msg_"):
+            await desk.redeliver(Selection(message=MessageId("msg_")))
+        with pytest.raises(WrongWords, match="More than one watch begins with wch_"):
+            await desk.cancel(WatchChoice(watch=WatchId("wch_")))
+
+
+async def test_a_bug_behind_one_request_leaves_the_door_open(store: SqliteStore, tmp_path: Path) -> None:
+    """It is told as an error like any other, and the next one is answered."""
+    port = Tripped(store)
+    path = tmp_path / "a.sock"
+    async with a_desk(store, port) as (desk, _, _), anyio.create_task_group() as tasks:
+        await tasks.start(Door(application(desk, clock=HandClock(), store="/n.db"), str(path)).run)
+        async with Caller(path) as asking:
+            port.instead["messages_like"] = lambda _: 1 / 0
+            answer = await asking.post("redeliver", message="msg_a")
+            assert (answer.status_code, "its log says what" in answer.json()["error"]) == (500, True)
+            del port.instead["messages_like"]
+            assert (await asking.post("redeliver", message="msg_a")).status_code == 404
+            port.down = True
+            answer = await asking.post("redeliver", message="msg_a")
+            assert (answer.status_code, answer.json()) == (503, {"error": "store: the disk is full"})
+        tasks.cancel_scope.cancel()
+
+
+# ---- the poller's farewell ----------------------------------------------------------------------------------------
+async def test_a_generation_that_nobody_watches_is_not_asked_about(store: SqliteStore) -> None:
+    """Neither on the agenda nor in a look that was under way: its answer changes nothing."""
+    async with watching(store, rate=50.0) as stage:
+        stage.upstream.states |= {"g-1": "dreaming", "g-2": "dreaming"}
+        await stage.watch(request("g-1"), request("g-2"))
+        stage.upstream.gate = anyio.Event()
+        stage.lookout.tick()
+        await stage.upstream.until(1)
+        await store.cancel_watches(WatchChoice(generation=GenerationId("g-1")), now=stage.clock.now())
+        stage.lookout.farewell(GenerationId("g-1"))
+        stage.lookout.farewell(GenerationId("g-1"))  # once more does no harm
+        stage.upstream.states["g-1"] = "completed"
+        stage.upstream.gate.set()
+        await quiet(store)
+        before = len(stage.upstream.asked)
+        await stage.ticks(20)
+        assert {id_ for asked in stage.upstream.since(before) for id_ in asked} == {"g-2"}
+        assert stage.lookout.watched == 1
+        assert await stage.owed("g-1") == []

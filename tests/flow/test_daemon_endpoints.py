@@ -1,0 +1,49 @@
+"""Endpoints' health in the whole daemon: what the configuration says acts, and what the store knows holds."""
+
+from pathlib import Path
+
+from hands import START
+from test_daemon import endpoint, up
+
+from notifier.ids import Lane
+from notifier.model import DeliveryStatus
+from notifier.store.sqlite import open_store
+
+STUDIO = Lane("studio")
+
+
+async def test_the_operator_that_the_configuration_names_is_told(tmp_path: Path) -> None:
+    """From the reload on that names one: signed, when another endpoint is disabled and when it is enabled."""
+    async with up(tmp_path) as place:
+        await place.running.keeper.disable(STUDIO, "before anybody was to be told")
+        await place.running.keeper.enable(STUDIO)
+        both = {"studio": endpoint(place.receiver), "ops": endpoint(place.receiver)}
+        await place.running.reload(place.settings(endpoints=both, operator="ops"))
+        await place.running.keeper.disable(STUDIO, "the app moves")
+        await place.running.keeper.enable(STUDIO)
+        calls = await place.receiver.wait_for(2)
+        assert sorted((call.type, call.content["endpoint"], call.content["reason"]) for call in calls) == [
+            ("endpoint.disabled", "studio", "the app moves"),
+            ("endpoint.recovered", "studio", "the app moves"),
+        ]
+
+
+async def test_a_daemon_that_starts_knows_what_is_disabled(tmp_path: Path) -> None:
+    """It is not ready, says why, and sends nothing there; enabled, it is ready and sends what comes."""
+    async with open_store(str(tmp_path / "notifier.db")) as store:
+        await store.disable_endpoint(STUDIO, now=START, reason="the app moves")
+    async with up(tmp_path) as place:
+        assert list(place.running.troubles) == ["endpoint studio"]
+        first, second = place.emulator.create(2, complete_at=0)
+        place.drop("one.json", {"id": first})
+
+        async def parked() -> bool:
+            return DeliveryStatus.PARKED in await place.deliveries()
+
+        await place.until(parked)
+        await place.running.keeper.enable(STUDIO)
+        assert place.running.troubles == {}
+        place.drop("two.json", {"id": second})
+        (call,) = await place.receiver.wait_for(1)
+        assert call.generation_id == second
+        assert (await place.deliveries())[DeliveryStatus.PARKED] == 1

@@ -1,0 +1,170 @@
+"""The chore that forgets, on a real store: how often, how much at a time, and whom it asks."""
+
+from collections.abc import Container
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hands import BOOK, START, HandClock, Tripped, heard, owe, request
+
+from notifier import telemetry
+from notifier.errors import StoreUnavailable
+from notifier.ids import WatchId, WorkerId, watch_id
+from notifier.model import AttemptResult, Claim, DeliveryStatus, Outcome, Verdict, WatchStatus
+from notifier.retention import PASS_EVERY, ROUND, SETTLING, Retention
+from notifier.store.base import Slots
+from notifier.store.sqlite.store import SqliteStore
+
+pytest_plugins = ("store_fixture",)
+
+DAY = 24 * 3600.0
+
+
+class _House:
+    def __init__(self, store: SqliteStore, declared: Container[WatchId] | None = ()) -> None:
+        self.store = store
+        self.clock = HandClock()
+        self.port = Tripped(store)
+        self.keep = timedelta(days=30)
+        self.declared = declared
+        self.retention = Retention(self.port, clock=self.clock, keep=lambda: self.keep, declared=lambda: self.declared)
+
+    async def rounds(self, count: int = 1) -> list[Any]:
+        """So many rounds of chores at this moment; what was said."""
+        async with heard() as said:
+            for _ in range(count):
+                await self.retention.run_once()
+        return said
+
+    async def kept(self) -> tuple[int, int]:
+        """(deliveries, watches)."""
+        counts = await self.store.counts()
+        return sum(counts.deliveries.values()), sum(counts.watches.values())
+
+
+async def delivered(store: SqliteStore, *generations: str) -> None:
+    """Watched, completed, and their callbacks delivered, at the start."""
+    await owe(store, *generations, at=START)
+    slots = Slots(total=len(generations), free={}, each=len(generations), lease={}, lease_each=timedelta(minutes=1))
+    claims = (await store.exchange(WorkerId("me"), [], slots, now=START)).claims
+    await store.exchange(WorkerId("me"), [_outcome(claim) for claim in claims], slots, now=START)
+
+
+def _outcome(claim: Claim) -> AttemptResult:
+    return AttemptResult(
+        message_id=claim.message_id,
+        number=claim.number,
+        started_at=START,
+        took=timedelta(0),
+        verdict=Verdict.DELIVERED,
+        status_code=200,
+        head=b"",
+        detail="",
+        status=DeliveryStatus.DELIVERED,
+        failures=0,
+        due_at=None,
+    )
+
+
+async def test_what_is_finished_goes_after_the_set_time(store: SqliteStore) -> None:
+    """Not before it; and a reload that shortens the time acts at the next pass."""
+    house = _House(store)
+    await delivered(store, "g-1")
+    house.clock.advance(30 * DAY)
+    await house.rounds()
+    assert await house.kept() == (1, 1)
+    house.keep = timedelta(days=29)
+    house.clock.advance(PASS_EVERY)
+    await house.rounds()
+    assert await house.kept() == (0, 0)
+
+
+async def test_a_pass_an_hour_and_one_line_for_it(store: SqliteStore) -> None:
+    """The line says what went and what the store takes, even where nothing went; no round in between says anything."""
+    house = _House(store)
+    await delivered(store, "g-1", "g-2")
+    house.clock.advance(31 * DAY)
+    (line,) = await house.rounds(3)
+    assert (line["event"], line["deliveries_pruned"], line["watches_pruned"]) == (telemetry.STORE_SIZE, 2, 2)
+    assert line["file"] + line["log"] > 0
+    house.clock.advance(PASS_EVERY - 1)
+    assert await house.rounds(3) == []
+    house.clock.advance(1)
+    (line,) = await house.rounds(3)
+    assert line["deliveries_pruned"] == 0
+
+
+async def test_much_is_forgotten_a_little_at_each_round(store: SqliteStore) -> None:
+    """So that a long backlog keeps no other chore waiting; the one line comes at the end and counts all of it."""
+    house = _House(store)
+    count = ROUND + 700
+    await delivered(store, *(f"g-{number}" for number in range(count)))
+    house.clock.advance(31 * DAY)
+    assert await house.rounds() == []
+    deliveries, _ = await house.kept()
+    assert 0 < deliveries < count
+    (line,) = await house.rounds(5)
+    assert (line["deliveries_pruned"], line["watches_pruned"], line["generations_pruned"]) == (count,) * 3
+    assert await house.kept() == (0, 0)
+
+
+async def test_declared_watches_are_asked_for_each_time(store: SqliteStore) -> None:
+    """One that is declared stays; where that is not known, all stay."""
+    house = _House(store)
+    await delivered(store, "g-1", "g-2")
+    house.clock.advance(31 * DAY)
+    house.declared = None
+    await house.rounds()
+    assert await house.kept() == (0, 2)
+    wanted = request("g-1")
+    house.declared = {
+        watch_id(provider=wanted.provider, generation=wanted.generation, target=wanted.target, endpoint=wanted.endpoint)
+    }
+    house.clock.advance(PASS_EVERY)
+    await house.rounds()
+    assert await house.kept() == (0, 1)
+    (again,) = await store.add_watches([wanted], now=house.clock.now(), book=BOOK, keep_first=True)
+    assert (again.outcome, again.owed) == (Outcome.FINISHED, False)
+
+
+async def test_a_run_leaves_every_watch_in_its_first_hour(store: SqliteStore) -> None:
+    """Whoever declares watches may come a little later than we do; deliveries are forgotten at once."""
+    await delivered(store, "g-1")
+    house = _House(store)
+    house.keep = timedelta(hours=-1)  # as if everything were old
+    house.clock.advance(SETTLING - 1)
+    await house.rounds()
+    assert await house.kept() == (0, 1)
+    house.clock.advance(PASS_EVERY)
+    await house.rounds()
+    assert (await store.counts()).watches == {}
+
+
+async def test_a_clock_that_is_set_makes_nothing_old_for_an_hour(store: SqliteStore) -> None:
+    """A wrong year can be set right before all that is finished is forgotten for it."""
+    house = _House(store)
+    await delivered(store, "g-1")
+    await house.rounds()
+    house.clock.set_wall(400 * DAY)
+    house.clock.advance(PASS_EVERY - 1)
+    assert await house.rounds() == []
+    house.clock.set_wall(-400 * DAY)
+    house.clock.advance(PASS_EVERY)
+    assert await house.rounds() == []
+    house.clock.advance(PASS_EVERY)
+    await house.rounds()
+    assert await house.kept() == (1, 1)
+
+
+async def test_a_store_that_fails_is_told_and_asked_again(store: SqliteStore) -> None:
+    """The pass goes on when it can write."""
+    house = _House(store)
+    await delivered(store, "g-1")
+    house.clock.advance(31 * DAY)
+    house.port.down = True
+    with pytest.raises(StoreUnavailable):
+        await house.retention.run_once()
+    house.port.down = False
+    (line,) = await house.rounds()
+    assert line["deliveries_pruned"] == 1
+    assert WatchStatus.SATISFIED not in (await store.counts()).watches

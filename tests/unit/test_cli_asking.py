@@ -1,0 +1,67 @@
+"""How a command finds the daemon, and what it says where it may not."""
+
+import grp
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+from notifier.cli.asking import _answering
+
+NOBODY = 65_534
+#: One that nobody is in.
+GROUP = next(group for group in grp.getgrall() if group.gr_gid not in (0, NOBODY, *os.getgroups()))
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that everybody may enter."""
+    with tempfile.TemporaryDirectory() as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
+def live(path: Path) -> socket.socket:
+    made = socket.socket(socket.AF_UNIX)
+    made.bind(str(path))
+    made.listen()
+    return made
+
+
+def test_the_first_place_at_which_somebody_answers_is_taken(place: Path) -> None:
+    """One that is not there and one that a killed daemon left behind are passed over."""
+    with socket.socket(socket.AF_UNIX) as dead, live(place / "live"):
+        dead.bind(str(place / "dead"))
+        places = [str(place / name) for name in ("none", "dead", "live")]
+        assert _answering(places) == places[-1]
+
+
+def test_without_any_it_says_where_it_looked(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And what to do: 75, try again."""
+    with pytest.raises(typer.Exit) as ended:
+        _answering([str(place / "a"), str(place / ("b" * 200))])
+    assert ended.value.exit_code == 75
+    assert f"No daemon answers at {place}/a or {place}/bbb" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
+@pytest.mark.parametrize(("shut", "mode"), [("a.sock", 0o660), (".", 0o750)])
+def test_who_may_not_is_told_which_group_may(
+    place: Path, capsys: pytest.CaptureFixture[str], shut: str, mode: int
+) -> None:
+    """Whether the socket or its directory keeps them out: 78, the operator must change something first."""
+    with live(place / "a.sock"):
+        os.chown(place / shut, 0, GROUP.gr_gid)
+        (place / shut).chmod(mode)
+        os.seteuid(NOBODY)
+        try:
+            with pytest.raises(typer.Exit) as ended:
+                _answering([str(place / "a.sock")])
+        finally:
+            os.seteuid(0)
+    assert ended.value.exit_code == 78
+    assert f"be in the group {GROUP.gr_name}, or use sudo" in capsys.readouterr().err
