@@ -40,7 +40,7 @@ from notifier.model import (
     State,
     Verdict,
 )
-from notifier.store.base import Exchange, Freshness, Slots, Store
+from notifier.store.base import Exchange, Freshness, Selection, Slots, Store
 
 MINUTE = timedelta(minutes=1)
 AGE = 15 * MINUTE
@@ -123,6 +123,20 @@ async def test_an_interrupted_attempt_is_late_as_well(store: Store) -> None:
     await take(store)
     await store.free_leases(again_at(NOW + AGE), now=NOW + AGE, lapsed_only=False)
     assert [stale.number for stale in (await take(store, now=NOW + AGE)).stale] == [2]
+
+
+async def test_what_a_person_asks_for_goes_out_as_it_is_stored(store: Store) -> None:
+    """The schedule that follows reads it again."""
+    (first,) = await failed_once(store, "g-1", due=NOW + HOUR)
+    (claim,) = (await take(store, now=NOW + HOUR, wanted=slots())).claims
+    await take(store, outcome(claim), now=NOW + HOUR)
+    asked = Selection(message=first.message_id)
+    assert (await store.redeliver_some(asked, mark=None, most=9, now=NOW + HOUR, book=BOOK)).taken == 1
+    answer = await take(store, now=NOW + HOUR)
+    assert (messages(answer), answer.stale) == ([first.message_id], [])
+    failed = outcome(answer.claims[0], Verdict.SERVER_ERROR, due_at=NOW + HOUR + SECOND)
+    await take(store, failed, now=NOW + HOUR)
+    assert [stale.number for stale in (await take(store, now=NOW + HOUR + SECOND)).stale] == [4]
 
 
 @pytest.mark.parametrize("state", [State.RUNNING, State.FAILED])
