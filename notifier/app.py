@@ -32,15 +32,16 @@ from notifier.delivery.addresses import Address, refusal
 from notifier.delivery.dispatcher import Dispatcher
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.keeper import Keeper
+from notifier.delivery.refresher import Refresher
 from notifier.delivery.sender import Sender
 from notifier.desk import Desk
 from notifier.errors import ConfigError, Fault, StoreUnavailable
 from notifier.health import Health, Pulse
-from notifier.ids import WatchId, WorkerId
+from notifier.ids import GenerationId, ProviderName, WatchId, WorkerId
 from notifier.intake.registrar import Registrar
 from notifier.intake.sources.drop import DropDirectory
 from notifier.intake.sources.watch_files import WatchFiles
-from notifier.model import Book, WatchRequest
+from notifier.model import Book, Glimpse, WatchRequest
 from notifier.polling.lookout import Surroundings
 from notifier.polling.poller import Poller
 from notifier.providers.client import ProviderClient
@@ -120,6 +121,7 @@ class Daemon:
         sender = Sender(open_wire=named, guarded_wire=guarded)
         owed, self._rescan = Bell(), Bell()
         self._reread = Bell()
+        self._refresher = Refresher(store, self._glance, clock=self._clock, deliveries=owed, health=self.health)
         self.keeper = Keeper(
             store, self._endpoints, clock=self._clock, health=self.health, token=lambda: secrets.token_hex(26)
         )
@@ -134,6 +136,7 @@ class Daemon:
             bell=owed,
             health=self.health,
             pulse=self._pulse("dispatcher"),
+            refresher=self._refresher,
         )
         self._poller = Poller(
             Surroundings(
@@ -186,6 +189,7 @@ class Daemon:
     async def _start(self) -> None:
         """From the drain to the tap."""
         await self._settle_parked()
+        await self._loops.start(self._refresher.run, name="refresher")
         await self._loops.start(self._dispatcher.run, name="dispatcher")
         await self._loops.start(self._upkeep.run, name="upkeep")
         await self._loops.start(self._poller.run, self._settings.providers, name="poller")
@@ -313,7 +317,10 @@ class Daemon:
             note = "taken out of the configuration, but not cancelled: a watch once registered stays"
             _log.warning(telemetry.WATCH_UNDECLARED, count=len(gone), first=next(iter(gone)).generation, note=note)
 
-    # ---- what the parts ask of the configuration, now ----
+    # ---- what the parts ask of others that are built later, and of the configuration, now ----
+    async def _glance(self, provider: ProviderName, id_: GenerationId) -> Glimpse | None:
+        return await self._poller.glance(provider, id_)
+
     def _book(self) -> Book:
         return self._endpoints.book()
 

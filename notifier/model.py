@@ -222,6 +222,15 @@ class SeenGeneration:
     not_before: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glimpse:
+    """What one look showed of an ID that somebody wanted to see once more."""
+
+    observation: Observation
+    #: When the reply that showed it was complete.
+    seen_at: datetime
+
+
 # ---- what is owed -------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
@@ -244,7 +253,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owed:
-    """One message owed to one endpoint, before it is stored. `body` never changes after."""
+    """One message owed to one endpoint, before it is stored. Only a refresh changes `body` after."""
 
     message_id: MessageId
     watch_id: WatchId
@@ -288,6 +297,28 @@ class Claim:
     generation: GenerationId
     watch_id: WatchId
     trigger: Trigger = Trigger.SCHEDULE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stale:
+    """A delivery whose attempt is held back for a moment: its result is old, and is to be read again first."""
+
+    message_id: MessageId
+    #: Of the attempt that is held back.
+    number: int
+    provider: ProviderName
+    generation: GenerationId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refresh:
+    """What reading the result of a `Stale` delivery again came to."""
+
+    message_id: MessageId
+    #: Of the attempt that is held back.
+    number: int
+    #: What to write into its body; None leaves the body as it is stored.
+    glimpse: Glimpse | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

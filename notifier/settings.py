@@ -44,6 +44,10 @@ DEFAULT_RETRY: Final[Sequence[timedelta]] = (
 )
 
 
+#: A result that was seen longer ago is read again before it is sent.
+DEFAULT_REFRESH_AFTER: Final = timedelta(minutes=15)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSettings:
     name: ProviderName
@@ -110,6 +114,8 @@ class EndpointSettings:
     #: Values may carry credentials.
     headers: Mapping[str, Secret] = field(default_factory=dict)
     retry: Sequence[timedelta] = DEFAULT_RETRY
+    #: Results seen longer ago than this are read again before an attempt; None: never.
+    refresh_after: timedelta | None = DEFAULT_REFRESH_AFTER
     #: None is the system's trust and no certificate of ours.
     tls: TlsSettings | None = None
     #: `http://user:password@host:port` that callbacks go through; None is straight there, as for any callback URL.
@@ -128,6 +134,7 @@ class CallbackSettings:
     allow: tuple[str, ...] = ()
     #: As of an endpoint.
     format: Format = Format.STANDARD
+    refresh_after: timedelta | None = DEFAULT_REFRESH_AFTER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,13 +106,19 @@ def _endpoint(name: str, shape: EndpointShape, base: File) -> EndpointSettings:
         timeout=shape.timeout,
         headers=shape.headers,
         retry=tuple(shape.retry),
+        refresh_after=shape.refresh_after,
         tls=_tls(shape.tls, base) if shape.tls else None,
         proxy=shape.proxy,
     )
 
 
 def _callbacks(shape: CallbacksShape) -> CallbackSettings:
-    return CallbackSettings(secret=shape.secret, allow=tuple(shape.allow), format=Format(shape.format))
+    return CallbackSettings(
+        secret=shape.secret,
+        allow=tuple(shape.allow),
+        format=Format(shape.format),
+        refresh_after=shape.refresh_after,
+    )
 
 
 def _tls(shape: TlsShape, base: File) -> TlsSettings:

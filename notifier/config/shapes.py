@@ -15,6 +15,7 @@ from notifier.config.secret_values import ApiKey, HeaderValue, ProxyUrl, Signing
 from notifier.config.targets import AllowEntry, BaseUrl, EndpointUrl, Listen, Store
 from notifier.config.values import (
     Duration,
+    DurationOrOff,
     EventTypes,
     FilePath,
     HoldMode,
@@ -175,6 +176,11 @@ class EndpointShape(_Section):
         default=list(_default(EndpointSettings, "retry")),
         description="The wait before each attempt, the first one included: so many entries, so many attempts.",
     )
+    refresh_after: Annotated[timedelta | None, DurationOrOff("1s", "30d")] = _key(
+        EndpointSettings,
+        "refresh_after",
+        "A result that was seen longer ago than this is read again before an attempt, because its URLs run out.",
+    )
     tls: TlsShape | None = Field(default=None, description="A certificate of ours, or a CA of yours.")
     proxy: Annotated[Secret | None, ProxyUrl()] = Field(
         default=None,
@@ -195,6 +201,9 @@ class CallbacksShape(_Section):
         description="What a callback_url may reach beyond public addresses and ports 80, 443, 8080 and 8443.",
     )
     format: Annotated[str, _FORMAT] = _key(CallbackSettings, "format", "How bodies are written, as for an endpoint.")
+    refresh_after: Annotated[timedelta | None, DurationOrOff("1s", "30d")] = _key(
+        CallbackSettings, "refresh_after", "When a result is read again before an attempt, as for an endpoint."
+    )
 
 
 class DropShape(_Section):

@@ -120,6 +120,19 @@ class Duration(Reading):
         return length
 
 
+class DurationOrOff(Duration):
+    """The same, or `off`, which YAML reads as a boolean; `read` gives None for it."""
+
+    def __init__(self, low: str, high: str) -> None:
+        super().__init__(low, high)
+        self.accepts += ", or off"
+
+    def read(self, value: Any) -> timedelta | None:  # type: ignore[override]  # off is no length of time
+        if value is False or (isinstance(value, str) and value.lower() == "off"):
+            return None
+        return super().read(value)
+
+
 class Rate(Reading):
     """So many a second; `read` gives requests per second."""
 

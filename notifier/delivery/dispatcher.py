@@ -10,7 +10,7 @@ the wall clock was set, what waits follows it before anything is handed in or cl
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -31,14 +31,16 @@ from notifier.delivery.waits import Waits
 from notifier.errors import StoreUnavailable
 from notifier.health import Health, Pulse
 from notifier.ids import Lane, WorkerId
-from notifier.model import Answer, AttemptResult, Claim, DeliveryStatus, Interruption, Verdict
+from notifier.model import Answer, AttemptResult, Claim, DeliveryStatus, Interruption, Stale, Verdict
 from notifier.settings import DEFAULT_RETRY, EndpointSettings
-from notifier.store.base import DeliveryStore, Slots
+from notifier.store.base import DeliveryStore, Freshness, Slots
 
 _log = structlog.get_logger()
 
 #: A lease outlives the attempt it is for by this, so that no second worker sends beside the first.
 LEASE_MARGIN: Final = timedelta(seconds=15)
+#: An attempt waits no longer for its result to be read again.
+HOLD: Final = timedelta(seconds=10)
 #: The loop looks again after this, whatever the clock was set to meanwhile.
 LONGEST_WAIT: Final = 5.0
 #: Seconds past the moment at which a lane turns slow.
@@ -49,6 +51,15 @@ class Posts(Protocol):
     """The sender."""
 
     async def post(self, claim: Claim, policy: EndpointSettings, *, now: datetime) -> Answer: ...
+
+
+class Refreshes(Protocol):
+    """The refresher."""
+
+    @property
+    def room(self) -> int: ...
+
+    def take(self, stale: Sequence[Stale]) -> None: ...
 
 
 class Dispatcher:
@@ -67,6 +78,7 @@ class Dispatcher:
         bell: Bell,
         health: Health,
         pulse: Pulse,
+        refresher: Refreshes | None = None,
     ) -> None:
         self._store = store
         self._sender = sender
@@ -78,6 +90,7 @@ class Dispatcher:
         self._bell = bell
         self._health = health
         self._pulse = pulse
+        self._refresher = refresher
         self._waits = Waits(store, clock, pulse)
         self._finished: list[AttemptResult] = []
         self._in_flight: Counter[Lane] = Counter()
@@ -156,6 +169,9 @@ class Dispatcher:
         self._keeper.tell(exchange.changed)
         for claim in sorted(exchange.claims, key=lambda claim: self._paces.poor(claim.lane)):
             self._begin(posts, claim)
+        if exchange.stale and self._refresher is not None:
+            self._refresher.take(exchange.stale)
+            return 0  # others may have the slots meanwhile
         if not self._taking and not self._finished and not self._in_flight.total():
             self._idle.set()
         return self._wait(exchange.next_due, now)
@@ -198,6 +214,17 @@ class Dispatcher:
             pool_of=pool_of,
             pools=shares.left_in_pools(held := self._held(pool_of)),
             firsts=shares.firsts_in_pools(held),
+            freshness=self._freshness(lanes, each),
+        )
+
+    def _freshness(self, lanes: Mapping[Lane, EndpointSettings], each: EndpointSettings) -> Freshness | None:
+        if self._refresher is None:
+            return None
+        return Freshness(
+            room=self._refresher.room,
+            hold=HOLD,
+            after={lane: policy.refresh_after for lane, policy in lanes.items()},
+            each=each.refresh_after,
         )
 
     def _pool_of(self, named: Iterable[Lane]) -> dict[Lane, str]:

@@ -7,6 +7,7 @@ guarded, whatever the name leads to. Every other one is held to the full list of
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -18,6 +19,7 @@ from notifier.settings import CallbackSettings, EndpointSettings, Secret
 
 #: Derived policies and keys kept at a time; one more costs microseconds.
 _KEPT: Final = 4096
+_NO_CALLBACKS: Final = "a policy is derived only where callbacks are configured"
 
 
 class Endpoints:
@@ -50,8 +52,9 @@ class Endpoints:
         return self._configured
 
     def plain(self, lane: Lane) -> EndpointSettings:
-        """What holds for every callback URL's lane: the defaults."""
-        return EndpointSettings(identity=EndpointIdentity(lane), lane=lane, url="", secrets=())
+        """What holds for every callback URL's lane: the defaults, and what `callbacks:` says."""
+        defaults = EndpointSettings(identity=EndpointIdentity(lane), lane=lane, url="", secrets=())
+        return defaults if self._callbacks is None else replace(defaults, refresh_after=self._callbacks.refresh_after)
 
     def book(self) -> Book:
         """What decides whether a message leaves, and how it is written."""
@@ -67,6 +70,7 @@ class Endpoints:
         )
 
     def _derive(self, identity: EndpointIdentity) -> EndpointSettings:
+        assert self._callbacks is not None, _NO_CALLBACKS
         lane = Lane(origin(identity))
         return EndpointSettings(
             identity=identity,
@@ -74,9 +78,10 @@ class Endpoints:
             url=identity,
             secrets=(self._key(lane),),
             guarded=not self.allow.names(identity),
+            refresh_after=self._callbacks.refresh_after,
         )
 
     def _derive_key(self, lane: Lane) -> Secret:
-        assert self._callbacks is not None, "a policy is derived only where callbacks are configured"
+        assert self._callbacks is not None, _NO_CALLBACKS
         master = self._callbacks.secret
         return master if master.reveal().startswith("whsk_") else callback_secret(master, lane)

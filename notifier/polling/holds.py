@@ -91,9 +91,7 @@ class Holds:
         """
         if not self._conduct.crowded_out(now) or not self._roster.waiting or self.first(now):
             return
-        mine = [hold for hold in self._under_way if not hold.scope.cancel_called]
-        if len(mine) >= self._conduct.in_flight:
-            min(mine, key=lambda hold: sum(likelihood(entry, now) for entry in hold.entries)).scope.cancel()
+        self.make_room(now)
 
     def release(self, entry: Watched) -> None:
         """Let go of the request that waits for this one, if there is one."""
@@ -131,6 +129,13 @@ class Holds:
             self._review(candidates, per_hold, now)
         self._renewed = {entry for entry in self._renewed if self._roster.here(entry)}
         self._unfound = {entry for entry in self._unfound if self._roster.here(entry) and entry.state is None}
+
+    def make_room(self, now: float) -> bool:
+        """Something must be asked now: where every connection waits, the one for the least likely is let go."""
+        if len(self._under_way) < self._conduct.in_flight or any(hold.scope.cancel_called for hold in self._under_way):
+            return False
+        min(self._under_way, key=lambda hold: sum(likelihood(entry, now) for entry in hold.entries)).scope.cancel()
+        return True
 
     # ---- what there is ----
     def _all(self, now: float) -> bool:

@@ -21,8 +21,9 @@ from notifier.delivery.payload import parked_because
 from notifier.errors import BatchRejected, ProviderBusy, ProviderError
 from notifier.health import Health, Pulse
 from notifier.ids import EndpointIdentity, GenerationId
-from notifier.model import Book, Observation, OpenGeneration
+from notifier.model import Book, Glimpse, Observation, OpenGeneration
 from notifier.polling.conduct import Conduct
+from notifier.polling.glances import Glances
 from notifier.polling.holding import QUICK
 from notifier.polling.holds import Hold, Holds
 from notifier.polling.plan import plan
@@ -68,6 +69,8 @@ class _Sent:
     #: What it is part of, if anything.
     split: Split | None = None
     hold: Hold | None = None
+    #: Those of its IDs that nobody watches, asked for because somebody wants to see them once more.
+    guests: frozenset[GenerationId] = frozenset()
 
 
 class Lookout:
@@ -101,6 +104,7 @@ class Lookout:
             forget=self._forget,
         )
         self._holds = Holds(self._roster, self._conduct, begin=self._hold, fit=self._fit_hold)
+        self._glances = Glances()
         self._looks: TaskGroup | None = None
         self._book: Book | None = None
 
@@ -138,6 +142,12 @@ class Lookout:
     def leave(self) -> None:
         """Its provider is not configured any more."""
         self._conduct.leave()
+        self._glances.give_up()
+
+    async def glance(self, id_: GenerationId) -> Glimpse | None:
+        """One more sight of it, watched or not; None where the provider does not show it."""
+        self._bell.ring()
+        return await self._glances.show(id_, self._around.clock.monotonic())
 
     def apply(self, settings: ProviderSettings) -> None:
         """Use these from the next request on; a trouble of the old ones is forgotten."""
@@ -187,6 +197,7 @@ class Lookout:
         self._roster.budget(self._conduct.capacity(now), now, idle=self._conduct.idle(now))
         self._send_splits(now)
         self._holds.make_way(now)
+        self._send_glances(now)
         wall = self._around.clock.now().timestamp()
         if self._holds.first(now):
             self._holds.plan(now, wall)
@@ -217,18 +228,28 @@ class Lookout:
         for ask in planned.asks:
             conduct.begin(now, aside=multi and ask.alone)
             last = ask is planned.asks[-1]
-            ids = self._filled(ask.ids, now) if multi and last and ask.multi else ask.ids
-            self._send(ids, now, multi=ask.multi)
+            if multi and last and ask.multi:
+                self._send_filled(ask.ids, now)
+            else:
+                self._send(ask.ids, now, multi=ask.multi)
+
+    def _send_filled(self, ids: tuple[GenerationId, ...], now: float) -> None:
+        """A sweep with free seats takes glances, then what falls due soonest: it costs no more."""
+        guests = self._glances.riding(ids, self._conduct.batch - len(ids), now, fit=self._fit)
+        self._send(self._filled((*ids, *guests), now), now, multi=True, guests=self._unwatched(guests))
+
+    def _unwatched(self, ids: Iterable[GenerationId]) -> frozenset[GenerationId]:
+        return frozenset([id_ for id_ in ids if self._roster.get(id_) is None])
 
     def _filled(self, ids: tuple[GenerationId, ...], now: float) -> tuple[GenerationId, ...]:
-        """A sweep with free seats takes what falls due soonest: it costs no more."""
+        """With what falls due soonest in the free seats."""
         free = self._conduct.batch - len(ids)
         if free <= 0:
             return ids
         more = self._roster.fill(
             now, free, fit=lambda some: max(0, self._fit((*ids, *[entry.id for entry in some])) - len(ids))
         )
-        return (*ids, *[entry.id for entry in more])
+        return tuple(dict.fromkeys((*ids, *[entry.id for entry in more])))  # one may be in it as a glance
 
     def _fit(self, ids: Sequence[GenerationId]) -> int:
         return self._codec.fit(ids, self._settings)
@@ -244,9 +265,33 @@ class Lookout:
             self._conduct.begin(now, aside=True)
             self._send(ids, now, multi=len(ids) > 1, part_of=split)
 
-    def _send(self, ids: tuple[GenerationId, ...], now: float, *, multi: bool, part_of: Split | None = None) -> None:
+    def _send_glances(self, now: float) -> None:
+        """Requests of their own for those that found no seat."""
+        glances, conduct = self._glances, self._conduct
+        if not conduct.well():
+            glances.give_up()
+        while glances.due(now, sweep_at=self._roster.earliest() if conduct.multi(now) else None):
+            if conduct.room(now) <= 0:
+                if self._holds.make_room(now):
+                    glances.hurry()
+                return
+            if not (conduct.room_aside(now) or conduct.idle(now)):
+                return
+            ids = glances.next(conduct.batch if conduct.multi(now) else 1, self._fit)
+            conduct.begin(now, aside=True)
+            self._send(ids, now, multi=len(ids) > 1, guests=self._unwatched(ids))
+
+    def _send(
+        self,
+        ids: tuple[GenerationId, ...],
+        now: float,
+        *,
+        multi: bool,
+        part_of: Split | None = None,
+        guests: frozenset[GenerationId] = frozenset(),
+    ) -> None:
         ask = self._codec.sweep(ids, self._settings) if multi else self._codec.single(ids[0], self._settings)
-        self._go(_Sent(ask=ask, split=part_of, at=now, asked_at=self._around.clock.now()))
+        self._go(_Sent(ask=ask, split=part_of, at=now, asked_at=self._around.clock.now(), guests=guests))
 
     def _hold(self, hold: Hold) -> None:
         ids = [entry.id for entry in hold.entries]
@@ -275,9 +320,13 @@ class Lookout:
         try:
             observations = await self._observe(sent)
         except BatchRejected as error:
-            self._refusals.refused(sent.ask.ids, sent.split, error, sent_at=sent.at)
+            if sent.guests:
+                self._refused_with_guests(sent, error)
+            else:
+                self._refusals.refused(sent.ask.ids, sent.split, error, sent_at=sent.at)
         except ProviderError as error:
             self._conduct.failed(error, sent_at=sent.at)
+            self._glances.failed(sent.ask.ids)
             self._refusals.unanswered(sent.ask.ids, sent.split)
         else:
             await self._learn(sent, observations)
@@ -323,9 +372,12 @@ class Lookout:
             self._conduct.failed(error, sent_at=sent.at)
 
     async def _learn(self, sent: _Sent, observations: Sequence[Observation]) -> None:
+        self._glances.answered(observations, self._around.clock.now())
         asked, held = len(observations), [seen.id for seen in observations if not seen.absent]
-        if sent.split is None and self._conduct.knows_none(asked=asked, held=len(held)):
-            what = f"none of the {asked} IDs asked, such as {sent.ask.ids[0]}, is in the reply"
+        # A guest that is gone is an old one: that says nothing of the provider.
+        ours = asked - sum(seen.absent and seen.id in sent.guests for seen in observations)
+        if sent.split is None and self._conduct.knows_none(asked=ours, held=len(held)):
+            what = f"none of the {ours} IDs asked, such as {sent.ask.ids[0]}, is in the reply"
             self._conduct.knew_none(what, sent_at=sent.at, asked=asked, watched=self.watched)
             self._call(sent.ask.ids)
             return
@@ -334,6 +386,12 @@ class Lookout:
         await self._recorder.take_in(self._seen_by(sent), observations)
         if sent.split is not None:
             self._refusals.answered(sent.split, sent.ask.ids, held)
+
+    def _refused_with_guests(self, sent: _Sent, error: BatchRejected) -> None:
+        """They may be to blame: the others are asked for again without them."""
+        self._conduct.refused(error, sent_at=sent.at, size=len(sent.ask.ids))
+        self._glances.refused(sent.guests, self._around.clock.monotonic())
+        self._call(sent.ask.ids)
 
     def _seen_by(self, sent: _Sent, *, kept: bool = False) -> Look:
         clock = self._around.clock

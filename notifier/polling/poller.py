@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from notifier.ids import GenerationId, ProviderName
-from notifier.model import OpenGeneration
+from notifier.model import Glimpse, OpenGeneration
 from notifier.polling.lookout import Lookout, Surroundings
 from notifier.providers.base import Codec
 from notifier.settings import ProviderSettings
@@ -25,6 +25,7 @@ class Poller:
         self._lookouts: dict[str, Lookout] = {}
         self._scopes: dict[str, anyio.CancelScope] = {}
         self._group: TaskGroup | None = None
+        self._started = anyio.Event()
 
     async def run(
         self, providers: Mapping[str, ProviderSettings], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
@@ -32,6 +33,7 @@ class Poller:
         """Until `stop` or cancelled. Started once every open generation is on an agenda."""
         async with anyio.create_task_group() as self._group:
             await self.apply(providers)
+            self._started.set()
             task_status.started()
             await anyio.sleep_forever()
 
@@ -82,6 +84,15 @@ class Poller:
         """A generation is watched by nobody any more, says the store."""
         if (lookout := self._lookouts.get(provider)) is not None:
             lookout.farewell(id_)
+
+    async def glance(self, provider: ProviderName, id_: GenerationId) -> Glimpse | None:
+        """One more sight of `id_`, watched or not; those that are wanted at the same time share a request.
+
+        None where the provider does not show it, is in trouble or is not configured. May be cancelled at any time.
+        """
+        await self._started.wait()
+        lookout = self._lookouts.get(provider)
+        return None if lookout is None else await lookout.glance(id_)
 
     @property
     def watched(self) -> Mapping[str, int]:

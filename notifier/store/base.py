@@ -25,7 +25,9 @@ from notifier.model import (
     Interruption,
     Kind,
     OpenGeneration,
+    Refresh,
     Registration,
+    Stale,
     State,
     Transition,
     Trigger,
@@ -113,6 +115,20 @@ class PollStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Freshness:
+    """Which results are too old to be sent before they were read again."""
+
+    #: Deliveries that may be held back for it now.
+    room: int
+    #: How long one is held back at most.
+    hold: timedelta
+    #: The age from which a result is too old, by lane; None: never.
+    after: Mapping[Lane, timedelta | None]
+    #: Any other lane's.
+    each: timedelta | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Slots:
     """How many attempts may begin now, and for how long each may take."""
 
@@ -134,6 +150,8 @@ class Slots:
     pools: Mapping[str, int] = field(default_factory=dict)
     #: By pool: slots of which lanes that hold none may have one each, where the pool itself has none left.
     firsts: Mapping[str, int] = field(default_factory=dict)
+    #: None: everything is sent as it is stored.
+    freshness: Freshness | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +163,8 @@ class Exchange:
     next_due: datetime | None
     #: Results that were thrown away because their lease was lost.
     lost: Sequence[MessageId] = ()
+    #: What was held back in place of being claimed.
+    stale: Sequence[Stale] = ()
     #: Lanes that stand otherwise because of the results.
     changed: Sequence[Change] = ()
 
@@ -180,6 +200,19 @@ class DeliveryStore(Protocol):
         A delivery may be claimed if all of these hold: it is PENDING; due_at <= now; not leased; its lane is not
         disabled. Lanes take turns, each giving its longest overdue first, up to `slots`, and out of a pool as
         `delivery.shares` says. A claim numbers and opens its attempt. `slots.total` of 0 claims nothing.
+        Where `slots.freshness` is given, a message about a completed generation whose result was seen, or last read
+        again, at or before `now` less its lane's age is not claimed but stale: due again `hold` later, or as soon as
+        `refresh_bodies` says what came of it, and claimed then, whatever that was. Up to `room` of them; the others are
+        claimed. What a person asked for goes out as it is stored.
+        """
+        ...
+
+    async def refresh_bodies(self, refreshes: Sequence[Refresh], *, now: datetime) -> int:
+        """Let deliveries that were held back go at once, with the new body of each that has a glimpse: one transaction.
+
+        One that is not waiting for that very attempt any more (claimed, parked, ended) is left alone. A body is
+        replaced whole, by `delivery.refresh`, and nothing else is; one that is not ours to change stays. Answers how
+        many bodies were replaced.
         """
         ...
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -401,3 +401,21 @@ async def test_a_stop_beside_a_reload_ends_both_in_peace(tmp_path: Path, steps: 
             for _ in range(steps):
                 await anyio.lowlevel.checkpoint()
             daemon.stop()
+
+
+async def test_a_late_attempt_of_the_daemon_is_refreshed(tmp_path: Path) -> None:
+    """The first attempt is refused; a second later its result is old, by the setting, and is read again."""
+    async with site(tmp_path) as place, anyio.create_task_group() as tasks:
+        place.config["endpoints"] = {"studio": endpoint(place.receiver, retry=["0s", "1s"], refresh_after="1s")}
+        accepting = place.receiver.settings
+        place.receiver.settings = replace(accepting, status=503)
+        await tasks.start(place.run)
+        (id_,) = place.emulator.create(complete_at=0)
+        place.drop("one.json", {"id": id_})
+        (first,) = await place.receiver.wait_for_posts(1)
+        place.receiver.settings = accepting
+        (call,) = await place.receiver.wait_for(1)
+        assert (first.message_id, first.content["refreshed_at"]) == (call.message_id, None)
+        assert call.content["refreshed_at"] > call.content["observed_at"] == first.content["observed_at"]
+        assert call.content["result"] == first.content["result"]
+        await place.stop()

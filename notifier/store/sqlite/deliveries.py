@@ -22,9 +22,9 @@ from notifier.delivery.shares import Asking, allot
 from notifier.delivery.standing import Change, parked_reason
 from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
 from notifier.lifecycle import DELIVERY, DeliverySignal
-from notifier.model import AttemptResult, Book, Claim, DeliveryStatus, Interruption, Trigger, Verdict
+from notifier.model import AttemptResult, Book, Claim, DeliveryStatus, Interruption, Stale, Trigger, Verdict
 from notifier.store.base import Announce, Exchange, Slots
-from notifier.store.sqlite import bulk, endpoints
+from notifier.store.sqlite import bulk, endpoints, refresh
 from notifier.store.sqlite.rows import moment
 from notifier.store.sqlite.statements import statements
 
@@ -58,10 +58,10 @@ def exchange(
 ) -> Exchange:
     lost, changed = _close(conn, owner, results, announce, now) if results else ([], [])
     micros = to_micros(now)
-    claims = _claim(conn, turns, owner, slots, micros) if slots.total > 0 else []
+    claims, stale = _claim(conn, turns, owner, slots, micros) if slots.total > 0 else ([], [])
     next_due = conn.execute(_SQL["next_due"], (micros,)).fetchone()[0]
     due = None if next_due is None else from_micros(next_due)
-    return Exchange(claims=claims, next_due=due, lost=lost, changed=changed)
+    return Exchange(claims=claims, next_due=due, lost=lost, changed=changed, stale=stale)
 
 
 # ---- results ------------------------------------------------------------------------------------------------------
@@ -125,18 +125,22 @@ def _attempt(key: int, asked_by: str, result: AttemptResult) -> tuple[Any, ...]:
 
 
 # ---- claims -------------------------------------------------------------------------------------------------------
-def _claim(conn: sqlite3.Connection, turns: Turns, owner: WorkerId, slots: Slots, now: int) -> list[Claim]:
-    """Lease up to `slots`; what was claimed, longest overdue first."""
+def _claim(
+    conn: sqlite3.Connection, turns: Turns, owner: WorkerId, slots: Slots, now: int
+) -> tuple[list[Claim], list[Stale]]:
+    """Lease up to `slots`; what was claimed, longest overdue first, and what was held back instead."""
     taken = _share(conn, turns, slots, now)
-    if not taken:
-        return []
+    stale = refresh.hold_back(conn, taken, slots.freshness, now) if taken and slots.freshness else {}
     leases = [
         (key, owner, now, now + slots.lease.get(Lane(lane), slots.lease_each) // _MICROSECOND)
         for lane, keys in taken.items()
         for key in keys
+        if key not in stale
     ]
+    if not leases:
+        return [], list(stale.values())
     bulk.write(conn, _SQL["lease"], leases)
-    return _claims(conn, [lease[0] for lease in leases])
+    return _claims(conn, [lease[0] for lease in leases]), list(stale.values())
 
 
 def _share(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> dict[str, list[int]]:

@@ -9,13 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-import orjson
-
 from notifier.clock import from_micros, to_micros
-from notifier.delivery.payload import RECORD_LIMIT
 from notifier.ids import GenerationId, ProviderName
 from notifier.lifecycle import advance, satisfies
-from notifier.model import Book, Kind, Observation, OpenGeneration, SeenGeneration, State, Transition
+from notifier.model import Book, Kind, OpenGeneration, SeenGeneration, State, Transition
 from notifier.store.base import Ending, Recorded
 from notifier.store.sqlite import bulk, rows
 from notifier.store.sqlite.endings import Case, Cause, Terms, end_open, terms
@@ -117,7 +114,7 @@ def _case(transition: Transition, key: int, before: State | None) -> Case:
 
 def _seen(transition: Transition, state: State) -> SeenGeneration:
     observation = transition.observation
-    record, omitted = _record(observation)
+    record, omitted = rows.stored_record(observation)
     return SeenGeneration(
         provider=transition.provider,
         id=observation.id,
@@ -130,14 +127,6 @@ def _seen(transition: Transition, state: State) -> SeenGeneration:
         observed_at=transition.observed_at,
         not_before=transition.not_before,
     )
-
-
-def _record(observation: Observation) -> tuple[bytes | None, bool]:
-    """The provider's record in its stored form, and whether it was too large to keep."""
-    if observation.record is None:
-        return None, False
-    text = orjson.dumps(dict(observation.record))
-    return (text, False) if len(text) <= RECORD_LIMIT else (None, True)
 
 
 def _raised(key: int, seen: SeenGeneration) -> tuple[Any, ...]:

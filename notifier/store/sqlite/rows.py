@@ -12,8 +12,9 @@ from typing import Any, Final
 import orjson
 
 from notifier.clock import from_micros
+from notifier.delivery.payload import RECORD_LIMIT
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName, WatchId
-from notifier.model import OpenGeneration, Result, SeenGeneration, State, Watch, WatchStatus
+from notifier.model import Observation, OpenGeneration, Result, SeenGeneration, State, Watch, WatchStatus
 from notifier.store.sqlite import bulk
 from notifier.store.sqlite.statements import statements
 
@@ -120,3 +121,11 @@ def result_text(result: Result) -> str | None:
     if result == _NO_RESULT:
         return None
     return orjson.dumps({"url": result.url, "urls": result.urls, "text": result.text}).decode()
+
+
+def stored_record(observation: Observation) -> tuple[bytes | None, bool]:
+    """The provider's record in its stored form, and whether it was too large to keep."""
+    if observation.record is None:
+        return None, False
+    text = orjson.dumps(dict(observation.record))
+    return (text, False) if len(text) <= RECORD_LIMIT else (None, True)

@@ -20,6 +20,7 @@ from notifier.model import (
     Book,
     Interruption,
     OpenGeneration,
+    Refresh,
     Registration,
     Transition,
     WatchRequest,
@@ -46,6 +47,7 @@ from notifier.store.sqlite import (
     endpoints,
     polling,
     redelivery,
+    refresh,
     retention,
     shifts,
     space,
@@ -115,6 +117,9 @@ class SqliteStore(SqliteReports):
         return await self.writer.run(
             lambda conn: deliveries.exchange(conn, self._turns, owner, results, slots, now=now, announce=announce)
         )
+
+    async def refresh_bodies(self, refreshes: Sequence[Refresh], *, now: datetime) -> int:
+        return await self.writer.run(lambda conn: refresh.refresh(conn, refreshes, now=now))
 
     async def free_leases(
         self,

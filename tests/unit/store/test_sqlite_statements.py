@@ -12,9 +12,9 @@ from notifier.store.sqlite.statements import migrations, parse, statements
 
 #: Values for statements with named parameters.
 NAMED: dict[str, Any] = dict.fromkeys(("owner", "lane", "after", "provider", "beginning", "generation", "watch"), "")
-NAMED |= dict.fromkeys(("ids", "generations", "messages", "keys", "lanes"), "[]")
+NAMED |= dict.fromkeys(("ids", "generations", "messages", "keys", "lanes", "due"), "[]")
 NAMED |= dict.fromkeys(
-    ("now", "limit", "most", "taken", "before", "at", "key", "above", "below", "by", "made", "fresh", "last"), 0
+    ("now", "limit", "most", "taken", "before", "at", "key", "above", "below", "by", "made", "fresh", "last", "room"), 0
 )
 NAMED |= dict.fromkeys(("endpoint", "type", "since", "until", "statuses", "message"))
 SUBJECTS = sorted(entry.name.removesuffix(".sql") for entry in (files("notifier.store") / "sql").iterdir())

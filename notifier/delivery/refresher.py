@@ -1,0 +1,100 @@
+"""Has results read again that are too old to be sent: links to what was made run out at the provider.
+
+The claim finds them (`DeliveryStore.exchange`) and puts their attempts off by `HOLD`; here the poller is asked for one
+more sight of each generation, and what it shows goes into the stored bodies in one transaction, which lets the attempts
+go. Whatever goes wrong (provider, store, a crash), an attempt that was put off is made when its hold ends, with the
+body that is stored.
+
+Only a sight that is worth it replaces a body: completed still, with a URL. All else leaves the old one.
+"""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup, TaskStatus
+
+from notifier import telemetry
+from notifier.bell import Bell
+from notifier.clock import Clock
+from notifier.delivery.dispatcher import HOLD
+from notifier.errors import StoreUnavailable
+from notifier.health import Health
+from notifier.ids import GenerationId, ProviderName
+from notifier.model import Glimpse, Refresh, Stale, State
+from notifier.store.base import DeliveryStore
+
+_log = structlog.get_logger()
+
+#: Deliveries under way at most: about what the share of a provider's budget that this may use shows within a hold.
+MOST: Final = 1_000
+
+#: The poller's: what the provider shows of an ID now; None where it does not answer.
+Glance = Callable[[ProviderName, GenerationId], Awaitable[Glimpse | None]]
+
+
+class Refresher:
+    """Owns the tasks; `deliveries` is rung when something may go."""
+
+    def __init__(self, store: DeliveryStore, glance: Glance, *, clock: Clock, deliveries: Bell, health: Health) -> None:
+        self._store = store
+        self._glance = glance
+        self._clock = clock
+        self._deliveries = deliveries
+        self._health = health
+        self._under_way = 0
+        self._tasks: TaskGroup | None = None
+
+    @property
+    def room(self) -> int:
+        """How many deliveries may be held back now."""
+        return 0 if self._tasks is None else MOST - self._under_way
+
+    def take(self, stale: Sequence[Stale]) -> None:
+        """Read the results of these again; returns at once."""
+        assert self._tasks is not None, "there is no room before run"
+        self._under_way += len(stale)
+        by_generation: dict[tuple[ProviderName, GenerationId], list[Stale]] = defaultdict(list)
+        for each in stale:
+            by_generation[each.provider, each.generation].append(each)
+        for name, some in by_generation.items():
+            self._tasks.start_soon(self._refresh, *name, some)
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled."""
+        async with anyio.create_task_group() as self._tasks:
+            task_status.started()
+            await anyio.sleep_forever()
+
+    async def _refresh(self, provider: ProviderName, generation: GenerationId, stale: Sequence[Stale]) -> None:
+        """Each goes as soon as its own look is answered; looks and commits are shared where they meet."""
+        glimpse: Glimpse | None = None
+        try:
+            with anyio.move_on_after(HOLD.total_seconds()):
+                glimpse = await self._glance(provider, generation)
+            await self._write(stale, glimpse if glimpse is not None and _worth_it(glimpse) else None)
+        finally:
+            self._under_way -= len(stale)
+
+    async def _write(self, stale: Sequence[Stale], glimpse: Glimpse | None) -> None:
+        refreshes = [Refresh(message_id=each.message_id, number=each.number, glimpse=glimpse) for each in stale]
+        try:
+            replaced = await self._store.refresh_bodies(refreshes, now=self._clock.now())
+        except StoreUnavailable as error:  # nothing is sent now either, and the hold ends by itself
+            self._health.store_failed(error)
+            return
+        self._deliveries.ring()
+        _log.info(
+            telemetry.DELIVERIES_REFRESHED,
+            provider=stale[0].provider,
+            generation=stale[0].generation,
+            count=replaced,
+            of=len(stale),
+            **({} if replaced else {"note": "they go out with the result as it was stored"}),
+        )
+
+
+def _worth_it(glimpse: Glimpse) -> bool:
+    return glimpse.observation.state is State.COMPLETED and glimpse.observation.result.url is not None

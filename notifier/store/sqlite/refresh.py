@@ -1,0 +1,87 @@
+"""Holds back what is about to be sent with an old result, and replaces its body: a part of the store, in a transaction.
+
+Why inside the claim: whatever makes a delivery due (its schedule, a start after a long stop, an endpoint that came
+back) goes through the claim, so none slips by, and nobody has to look ahead. That a delivery was held back is written
+with it, so it is held back once: a crash meanwhile costs the length of the hold, and the stored body goes out.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from notifier.clock import to_micros
+from notifier.delivery.refresh import refreshed
+from notifier.ids import GenerationId, Lane, MessageId, ProviderName
+from notifier.model import Glimpse, Refresh, SeenGeneration, Stale
+from notifier.store.base import Freshness
+from notifier.store.sqlite import bulk, rows
+from notifier.store.sqlite.statements import statements
+
+_SQL: Final = statements("refresh")
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def hold_back(
+    conn: sqlite3.Connection, taken: Mapping[str, Sequence[int]], freshness: Freshness, now: int
+) -> dict[int, Stale]:
+    """Of what would be claimed now (lane -> keys), what is held back instead, by key."""
+    ages = {lane: freshness.after.get(Lane(lane), freshness.each) for lane in taken}
+    due = [(key, now - age // _MICROSECOND) for lane, age in ages.items() if age is not None for key in taken[lane]]
+    if not due or freshness.room <= 0:
+        return {}
+    stale = {
+        key: Stale(
+            message_id=MessageId(message),
+            number=number,
+            provider=ProviderName(provider),
+            generation=GenerationId(generation),
+        )
+        for key, message, number, provider, generation in bulk.read(
+            conn, _SQL["stale"], {"due": bulk.listed(due), "room": freshness.room}
+        )
+    }
+    until = now + freshness.hold // _MICROSECOND
+    bulk.write(conn, _SQL["hold_back"], [(key, until, now) for key in stale])
+    return stale
+
+
+def refresh(conn: sqlite3.Connection, refreshes: Sequence[Refresh], *, now: datetime) -> int:
+    """Let what was held back go; how many bodies were replaced."""
+    held, bodies = [], []
+    for each in refreshes:
+        found = conn.execute(_SQL["held_back"], (each.message_id, each.number)).fetchone()
+        if found is None:
+            continue
+        key, content_type, body = found
+        held.append((key, to_micros(now)))
+        if each.glimpse is not None and (new := _refreshed(body, content_type, each.glimpse)) is not None:
+            bodies.append((key, new))
+    bulk.write(conn, _SQL["replace_bodies"], bodies)
+    bulk.write(conn, _SQL["let_go"], held)
+    return len(bodies)
+
+
+def _refreshed(body: bytes, content_type: str, glimpse: Glimpse) -> bytes | None:
+    """The new body; None where the stored one is not ours to change."""
+    try:
+        return refreshed(body, content_type, _seen(glimpse), refreshed_at=glimpse.seen_at)
+    except ValueError:
+        return None
+
+
+def _seen(glimpse: Glimpse) -> SeenGeneration:
+    observation = glimpse.observation
+    record, omitted = rows.stored_record(observation)
+    return SeenGeneration(
+        provider=ProviderName(""),  # this, and what else is not of the result, stays as it is stored
+        id=observation.id,
+        state=observation.state,
+        provider_state=observation.provider_state,
+        result=observation.result,
+        failure=observation.failure,
+        record=record,
+        record_omitted=omitted,
+        observed_at=glimpse.seen_at,
+        not_before=None,
+    )
