@@ -69,7 +69,7 @@ def test_kills_under_load_lose_and_repeat_nothing(stage: Stage, upstream: Upstre
         recorded.append((len(receiver.ledger("app")), delivered_in(stage.store)))
     last = stage.start().ready()
     receiver.wait_while_it_grows("app", delivered=len(ids))
-    stage.nothing_pending()
+    stage.wait_while_it_owes()
     assert last.stop() == 0
     ledger = receiver.ledger("app")
     messages = by_message(ledger)
