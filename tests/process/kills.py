@@ -150,6 +150,7 @@ class Ledger:
         daemon = self._stage.start().ready()
         for name in self._logs:
             self._receiver.wait_while_it_grows(name, delivered=len(self.dropped) // len(self._logs))
+        self._stage.wait_while_it_owes()
         assert daemon.stop() == 0
         self._judge()
         self.tally.faults += judge.at_the_end(self.seen, self.dropped)

@@ -8,13 +8,14 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -337,6 +338,17 @@ class Stage:
         while until not in (said := self.command(*words).stdout):
             assert time.monotonic() < last, f"{words} never said {until}: {said}"
         return said
+
+    def wait_while_it_owes(self) -> None:
+        """Until the store owes no message; whoever asked looks for himself what became of them.
+
+        A receiver cannot tell: what it took from a daemon that was then killed is sent again, and may fail this time.
+        """
+        last = time.monotonic() + DEADLINE
+        with closing(sqlite3.connect(f"file:{self.store}?mode=ro", uri=True)) as reader:
+            owed = "SELECT EXISTS (SELECT 1 FROM deliveries WHERE status = 'pending')"
+            while reader.execute(owed).fetchone()[0] and time.monotonic() < last:
+                time.sleep(0.02)  # between two looks
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from stage import Receiver, Stage, Upstream, by_message, some_ids
 
 pytest_plugins = ("station_fixtures",)
@@ -44,6 +45,7 @@ def test_what_was_in_flight_is_sent_again_with_the_same_id(
     assert "delivered" in told
 
 
+@pytest.mark.timeout(180)  # seven starts of a daemon, each some seconds of a busy machine
 def test_kills_under_load_lose_and_repeat_nothing(stage: Stage, upstream: Upstream, receiver: Receiver) -> None:
     """With a receiver that fails one in five, killed again and again: each watch ends with one message that arrived."""
     chance = random.Random(20)  # the moments of the kills
@@ -63,9 +65,11 @@ def test_kills_under_load_lose_and_repeat_nothing(stage: Stage, upstream: Upstre
         receiver.wait("app", entries=before + chance.randrange(1, WAVE))
         time.sleep(chance.uniform(0, 0.03))  # not for luck: the moment itself is what is drawn
         daemon.kill()
+        receiver.settled()
         recorded.append((len(receiver.ledger("app")), delivered_in(stage.store)))
     last = stage.start().ready()
-    receiver.wait("app", delivered=len(ids))
+    receiver.wait_while_it_grows("app", delivered=len(ids))
+    stage.wait_while_it_owes()
     assert last.stop() == 0
     ledger = receiver.ledger("app")
     messages = by_message(ledger)
