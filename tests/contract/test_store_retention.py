@@ -33,9 +33,9 @@ from store_builders import (
     take,
 )
 
-from notifier.ids import GenerationId, WatchId
+from notifier.ids import GenerationId, Lane, WatchId
 from notifier.model import Book, DeliveryStatus, Kind, Outcome, State, Verdict, WatchStatus
-from notifier.store.base import Pruned, Store
+from notifier.store.base import Pruned, Selection, Store
 
 DAY = 24 * HOUR
 LATER = NOW + 60 * DAY
@@ -318,8 +318,17 @@ class _World:
         for generation in ("g-1", "g-2", "g-3"):
             await self.store.record_transitions([seen(generation, at=self.now)], now=self.now, book=BOOK)
         await self.store.park_deliveries(now=self.now, book=BOOK)
+        await self._recover()
         await deliver(self.store, now=self.now + DAY)
         assert not await still_open(self.store)
+
+
+    async def _recover(self) -> None:
+        """A 410 takes an endpoint out of use: what is kept back for it waits for a person."""
+        for lane in (Lane("studio"), Lane("audit")):
+            await self.store.enable_endpoint(lane, now=self.now)
+            kept = Selection(lane=lane, statuses=frozenset({DeliveryStatus.PARKED}))
+            await self.store.redeliver_some(kept, mark=None, most=10_000, now=self.now, book=BOOK)
 
 
 @given(steps=STEPS)
