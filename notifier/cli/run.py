@@ -27,8 +27,8 @@ def _tune_threads() -> None:
     """Let the store's writer have its turn ten times sooner while the loop is busy.
 
     A transaction takes the interpreter's lock back after each of its statements, and by default it waits 5 ms for that.
-    Beside an endpoint that keeps the loop busy a callback of another took 23 and 29 ms in the middle in two runs, and 10
-    and 26 with this; the second difference is within what the machine itself varies by.
+    Beside an endpoint that keeps the loop busy a callback of another took 23 and 29 ms in the middle in two runs, and
+    10 and 26 with this; the second difference is within what the machine itself varies by.
     """
     sys.setswitchinterval(0.0005)
 

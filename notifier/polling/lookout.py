@@ -224,7 +224,7 @@ class Lookout:
             taken, fit=self._fit, batch_limit=conduct.batch, multi=multi, room=room, single_room=conduct.room_aside(now)
         )
         for entry in planned.rest:
-            self._roster.call(entry, now)
+            self._roster.again(entry, now)
         for ask in planned.asks:
             conduct.begin(now, aside=multi and ask.alone)
             last = ask is planned.asks[-1]

@@ -212,6 +212,10 @@ class Roster:
         """Due at once."""
         self._agenda.add(entry, now, now)
 
+    def again(self, entry: Watched, now: float) -> None:
+        """There was no room for it now. One that stands alone waits for room of its own, and makes nobody else late."""
+        self._agenda.add(entry, now + self.pace.every if entry.alone else now, now)
+
     def hold(self, entry: Watched) -> None:
         """A request waits for it: it is off the agenda until that ends."""
         self._agenda.drop(entry)

@@ -762,3 +762,14 @@ def test_new_generations_say_nothing_of_how_late_looks_are() -> None:
     for second in range(1_001, 1_100):
         roster.budget(1.0, float(second), idle=True)
     assert roster.pace.stride == before
+
+
+def test_who_waits_for_room_of_its_own_makes_nobody_late() -> None:
+    """IDs that stand alone and find no room come again in a moment, and do not slow the looks at all others down."""
+    roster = Roster(1.0)
+    lonely, other = (roster.welcome(opened(id_), now=1_000.0) for id_ in ("lonely", "other"))
+    roster.take(1_000.0, 2)
+    lonely.isolate()
+    for entry in (lonely, other):
+        roster.again(entry, 1_000.0)
+    assert (roster.due(lonely), roster.due(other)) == (1_001.0, 1_000.0)
