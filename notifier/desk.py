@@ -19,12 +19,13 @@ import structlog
 
 from notifier import telemetry
 from notifier.bell import Bell
-from notifier.clock import Clock, iso
+from notifier.clock import Clock
 from notifier.delivery.addresses import normalise_url, origin
 from notifier.delivery.dispatcher import Posts
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.keeper import Keeper
-from notifier.delivery.payload import CONTENT_TYPES, written
+from notifier.delivery.notices import ENDPOINT_TEST, trial_body
+from notifier.delivery.payload import CONTENT_TYPES
 from notifier.delivery.standing import Change
 from notifier.delivery.verdict import explain, judge
 from notifier.errors import DeskError, NotNow, NotThere, StoreUnavailable, WrongWords
@@ -229,15 +230,14 @@ class Desk:
 
     def _test_message(self, policy: EndpointSettings) -> Claim:
         now = self._clock.now()
-        message, type_ = trial_message_id(self._noise()), "endpoint.test"
-        content = {"endpoint": policy.identity}
+        message = trial_message_id(self._noise())
         return Claim(
             message_id=message,
             endpoint=policy.identity,
             lane=policy.lane,
-            type=type_,
+            type=ENDPOINT_TEST,
             content_type=CONTENT_TYPES[policy.format],
-            body=written(policy.format, message, type_, iso(now), content, source="notifier", subject=policy.identity),
+            body=trial_body(policy, message, now=now),
             number=1,
             failures=0,
             interruptions=0,

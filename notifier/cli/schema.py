@@ -16,9 +16,8 @@ _Written = Annotated[Format, typer.Option("--format", help="The endpoint's forma
 
 def print_schema(type_: _Type = "", *, format_: _Written = Format.STANDARD) -> None:
     """Print the JSON Schema of a callback. Receivers may check bodies with it."""
-    from notifier.delivery.payload import TYPES
     from notifier.intake.text import did_you_mean, printable
-    from notifier.schemas.build import any_schema, file_name
+    from notifier.schemas.build import TYPES, any_schema, file_name
 
     if not type_:
         typer.echo(json.dumps(any_schema(format_), indent=2))

@@ -1,13 +1,15 @@
-"""What the operator is told of an endpoint that fails, is disabled or is well again. Pure.
+"""What is said of an endpoint: that it fails, is disabled or is well again; and what is sent to try one out. Pure.
 
-A notice is a message like any other: signed, durable, tried by the schedule of the endpoint that `operator:` names. It
-belongs to no watch, its ID is random, and `events:` of that endpoint, which speaks of generations, does not leave it
-out. It is written in that endpoint's format; no schema of it is shipped, so a CloudEvent names none. Nobody is told of
-the operator's own endpoint by a message to that endpoint: that stands in the log alone.
+A notice, to the operator, is a message like any other: signed, durable, tried by the schedule of the endpoint that
+`operator:` names. It belongs to no watch, its ID is random, and `events:` of that endpoint, which speaks of
+generations, does not leave it out. It is written in that endpoint's format. Nobody is told of the operator's own
+endpoint by a message to that endpoint: that stands in the log alone. A test is stored nowhere.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, Final
 
 from notifier.clock import iso
 from notifier.delivery.payload import CONTENT_TYPES, written
@@ -15,6 +17,11 @@ from notifier.delivery.standing import Change
 from notifier.ids import EndpointIdentity, Lane, MessageId
 from notifier.model import Format
 from notifier.settings import EndpointSettings
+
+#: The type of a message that tries an endpoint out.
+ENDPOINT_TEST: Final = "endpoint.test"
+#: Every type of a message about an endpoint; `events:` speaks of none of them.
+TYPES: Final = ("endpoint.failing", "endpoint.disabled", "endpoint.recovered", ENDPOINT_TEST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +50,19 @@ def notice(change: Change, operator: EndpointSettings | None, *, now: datetime, 
         lane=operator.lane,
         type=change.event,
         content_type=CONTENT_TYPES[operator.format],
-        body=_body(change, operator.format, message, now),
+        body=_body(change.event, operator.format, message, _facts(change), now=now),
         wait=operator.retry[0],
     )
 
 
-def _body(change: Change, format_: Format, message: MessageId, now: datetime) -> bytes:
+def trial_body(endpoint: EndpointSettings, message: MessageId, *, now: datetime) -> bytes:
+    """What tries `endpoint` out, in its format."""
+    return _body(ENDPOINT_TEST, endpoint.format, message, {"endpoint": endpoint.identity}, now=now)
+
+
+def _facts(change: Change) -> dict[str, Any]:
     told = change.telling
-    data = {
+    return {
         "endpoint": change.after.lane,
         "state": change.after.state,
         "reason": told.reason,
@@ -58,4 +70,7 @@ def _body(change: Change, format_: Format, message: MessageId, now: datetime) ->
         "failures": told.failures,
         "parked": change.parked,
     }
-    return written(format_, message, change.event, iso(now), data, source="notifier", subject=change.after.lane)
+
+
+def _body(type_: str, format_: Format, message: MessageId, facts: Mapping[str, Any], *, now: datetime) -> bytes:
+    return written(format_, message, type_, iso(now), facts, source="notifier", subject=facts["endpoint"])

@@ -31,7 +31,7 @@ _NO_WAIT: Final = timedelta(0)
 _iso: Final = lru_cache(maxsize=1_024)(iso)
 #: A provider's record above this many bytes is left out of the body.
 RECORD_LIMIT: Final = 16 * 1024
-#: Every type a body may have; what `events:` of an endpoint may name.
+#: Every type of a message about a generation; what `events:` of an endpoint may name.
 TYPES: Final = (
     "generation.queued",
     "generation.running",
@@ -65,7 +65,6 @@ def owe(
         _content(type_, watch, seen, reason),
         source=f"notifier/{watch.provider}",
         subject=watch.generation,
-        schema=schema_of(type_),
     )
     return Owed(
         message_id=message,
@@ -121,12 +120,11 @@ def written(
     *,
     source: str,
     subject: str,
-    schema: str | None = None,
 ) -> bytes:
-    """The body of any message. `source`, `subject` and `schema` (the URI of `content`'s) are for CloudEvents alone."""
+    """The body of any message. `source` and `subject` are for CloudEvents alone."""
     if format_ is Format.STANDARD:
         return orjson.dumps({"type": type_, "timestamp": time, "data": content})
-    attributes = {
+    event = {
         "specversion": "1.0",
         "id": message,
         "source": source,
@@ -134,10 +132,10 @@ def written(
         "time": time,
         "subject": subject,
         "datacontenttype": "application/json",
+        "dataschema": schema_of(type_),
+        "data": content,
     }
-    if schema is not None:
-        attributes["dataschema"] = schema
-    return orjson.dumps(attributes | {"data": content})
+    return orjson.dumps(event)
 
 
 def _standing(watch: Watch, type_: str, book: Book) -> tuple[DeliveryStatus, str]:

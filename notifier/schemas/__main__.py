@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-from notifier.delivery.payload import TYPES
 from notifier.model import Format
-from notifier.schemas.build import file_name, schema
+from notifier.schemas.build import TYPES, file_name, schema
 
 for _type in TYPES:
     for _format in Format:

@@ -7,16 +7,27 @@ that checks bodies must not fall over one. `data` has an `$id` of its own, which
 from collections.abc import Mapping
 from typing import Any, Final
 
-from notifier.delivery.payload import CONTENT_TYPES, TYPES, schema_of
+from notifier.delivery import notices, payload
+from notifier.delivery.payload import CONTENT_TYPES, schema_of
+from notifier.delivery.standing import EndpointState
 from notifier.model import Format, State
 
 Schema = Mapping[str, Any]
 
+#: Every type a body may have.
+TYPES: Final = (*payload.TYPES, *notices.TYPES)
 _DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 _TIME: Final = {"type": "string", "format": "date-time"}
 _TIME_OR_NULL: Final = {"type": ["string", "null"], "format": "date-time"}
 _TEXT_OR_NULL: Final = {"type": ["string", "null"]}
 _URL: Final = {"type": "string", "maxLength": 4096}
+_COUNT: Final = {"type": "integer", "minimum": 0}
+#: Type -> how the endpoint stands that it tells of.
+_STANDS: Final[Mapping[str, EndpointState]] = {
+    "endpoint.failing": EndpointState.FAILING,
+    "endpoint.disabled": EndpointState.DISABLED,
+    "endpoint.recovered": EndpointState.WORKING,
+}
 
 
 def schema(type_: str, format_: Format) -> Schema:
@@ -53,24 +64,57 @@ def _standard(type_: str) -> Schema:
 
 
 def _cloudevent(type_: str) -> Schema:
+    id_, source, subject = _about_an_endpoint() if type_ in notices.TYPES else _about_a_generation()
     return {
         "specversion": {"const": "1.0"},
-        "id": _said({"type": "string", "pattern": "^msg_[a-z2-7]{52}$"}, "The webhook-id."),
-        "source": _said({"type": "string", "pattern": "^notifier/[a-z0-9_-]+$"}, "notifier/ and the provider's name."),
+        "id": _said(id_, "The webhook-id."),
+        "source": source,
         "type": {"const": type_},
         "time": _said(_TIME, "When this message was written down."),
-        "subject": _said({"type": "string", "minLength": 1}, "The generation's ID."),
+        "subject": subject,
         "datacontenttype": {"const": "application/json"},
         "dataschema": {"const": schema_of(type_)},
         "data": _data(type_),
     }
 
 
+def _about_a_generation() -> tuple[Schema, Schema, Schema]:
+    """`id`, `source` and `subject`."""
+    return (
+        {"type": "string", "pattern": "^msg_[a-z2-7]{52}$"},
+        _said({"type": "string", "pattern": "^notifier/[a-z0-9_-]+$"}, "notifier/ and the provider's name."),
+        _said({"type": "string", "minLength": 1}, "The generation's ID."),
+    )
+
+
+def _about_an_endpoint() -> tuple[Schema, Schema, Schema]:
+    """The same; the ID is random."""
+    return (
+        {"type": "string", "pattern": "^msg_[a-z0-9]{52}$"},
+        {"const": "notifier"},
+        _said({"type": "string", "minLength": 1}, "The endpoint, as in data."),
+    )
+
+
 def _data(type_: str) -> Schema:
-    return {"$id": schema_of(type_), **_object(_fields(type_))}
+    fields = _of_an_endpoint(type_) if type_ in notices.TYPES else _of_a_generation(type_)
+    return {"$id": schema_of(type_), **_object(fields)}
 
 
-def _fields(type_: str) -> Schema:
+def _of_an_endpoint(type_: str) -> Schema:
+    if type_ == notices.ENDPOINT_TEST:
+        return {"endpoint": _said({"type": "string", "minLength": 1}, "The name of the endpoint that is tried out.")}
+    return {
+        "endpoint": _said({"type": "string", "minLength": 1}, "Its name, or the origin of callback URLs."),
+        "state": _said({"const": _STANDS[type_]}, "How it stands now."),
+        "reason": _said({"type": "string"}, "Why; of one that is well again, why it was what it was."),
+        "failing_since": _said(_TIME_OR_NULL, "The first failure after the last success; null where there was none."),
+        "failures": _said(_COUNT, "Attempts that failed since the last success."),
+        "parked": _said(_COUNT, "Callbacks that are kept back."),
+    }
+
+
+def _of_a_generation(type_: str) -> Schema:
     fields: dict[str, Any] = {
         "generation_id": _said({"type": "string", "minLength": 1, "maxLength": 256}, "What was watched."),
         "provider": _said({"type": "string", "minLength": 1}, "The provider's name in the configuration."),

@@ -14,6 +14,7 @@ import httpx
 import orjson
 import pytest
 from hands import SECRET, HandClock, Tripped, endpoint, heard, owe, quiet, request, watching
+from jsonschema import Draft202012Validator
 from test_daemon import Site, site, up
 from test_daemon import endpoint as configured
 
@@ -29,7 +30,8 @@ from notifier.emulator.receiver import ReceiverSettings, serve_receiver
 from notifier.errors import ConfigError, StoreUnavailable, WrongWords
 from notifier.health import STORE, Health
 from notifier.ids import GenerationId, MessageId, WatchId
-from notifier.model import DeliveryStatus, State, Trigger, WatchStatus
+from notifier.model import DeliveryStatus, Format, State, Trigger, WatchStatus
+from notifier.schemas.build import schema
 from notifier.store.base import DeliveryLine, Selection, WatchChoice
 from notifier.store.sqlite import open_reader
 from notifier.store.sqlite.store import SqliteStore
@@ -186,8 +188,10 @@ async def test_an_endpoint_is_tried_out_in_its_format(tmp_path: Path) -> None:
                 "type": "endpoint.test",
                 "subject": "studio",
                 "datacontenttype": "application/json",
+                "dataschema": "urn:notifier:schema:endpoint.test",
                 "data": {"endpoint": "studio"},
             }
+            Draft202012Validator(schema("endpoint.test", Format.CLOUDEVENTS)).validate(call.event)
             await place.stop()
 
 

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
 from hands import START
+from jsonschema import Draft202012Validator
 from test_daemon import endpoint, up
 
 from notifier.ids import Lane
-from notifier.model import DeliveryStatus
+from notifier.model import DeliveryStatus, Format
+from notifier.schemas.build import schema
 from notifier.store.sqlite import open_store
 
 STUDIO = Lane("studio")
@@ -26,6 +29,17 @@ async def test_the_operator_that_the_configuration_names_is_told(tmp_path: Path)
             ("endpoint.disabled", "studio", "the app moves"),
             ("endpoint.recovered", "studio", "the app moves"),
         ]
+
+
+@pytest.mark.parametrize("format_", Format)
+async def test_what_the_operator_gets_is_as_the_schema_says(tmp_path: Path, format_: Format) -> None:
+    """Judged on what a receiver gets, with the ID that the daemon gives it."""
+    async with up(tmp_path) as place:
+        both = {"studio": endpoint(place.receiver), "ops": endpoint(place.receiver, format=str(format_))}
+        await place.running.reload(place.settings(endpoints=both, operator="ops"))
+        await place.running.keeper.disable(STUDIO, "the app moves")
+        (call,) = await place.receiver.wait_for(1)
+        Draft202012Validator(schema("endpoint.disabled", format_)).validate(call.event)
 
 
 async def test_a_daemon_that_starts_knows_what_is_disabled(tmp_path: Path) -> None:

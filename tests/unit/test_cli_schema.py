@@ -8,9 +8,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from notifier.cli.main import main
-from notifier.delivery.payload import TYPES
 from notifier.model import Format
-from notifier.schemas.build import schema
+from notifier.schemas.build import TYPES, schema
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -46,8 +45,11 @@ def test_without_a_type_it_prints_one_that_takes_them_all(schema_command: Run) -
     assert [each["properties"]["type"]["const"] for each in json.loads(out)["oneOf"]] == list(TYPES)
 
 
-def test_a_type_that_is_none_is_told_the_nearest(schema_command: Run) -> None:
+@pytest.mark.parametrize(
+    ("given", "meant"), [("generation.complete", "generation.completed"), ("endpoint.disable", "endpoint.disabled")]
+)
+def test_a_type_that_is_none_is_told_the_nearest(schema_command: Run, given: str, meant: str) -> None:
     """Exit code 2, and what was meant."""
-    code, out, err = schema_command("generation.complete")
+    code, out, err = schema_command(given)
     assert (code, out) == (2, "")
-    assert "generation.completed" in err
+    assert meant in err

@@ -72,6 +72,7 @@ def test_the_operator_is_told_in_the_format_of_their_endpoint() -> None:
         "time": "2026-11-27T05:14:00.000Z",
         "subject": "studio",
         "datacontenttype": "application/json",
+        "dataschema": "urn:notifier:schema:endpoint.disabled",
         "data": orjson.loads(plain.body)["data"],
     }
 

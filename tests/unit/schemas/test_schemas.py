@@ -11,16 +11,20 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
 import notifier.schemas
-from notifier.delivery.payload import TYPES, event_type, owe, schema_of
+from notifier.delivery import notices, payload
+from notifier.delivery.notices import notice, trial_body
+from notifier.delivery.payload import event_type, owe, schema_of
 from notifier.delivery.refresh import refreshed
-from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName, watch_id
+from notifier.delivery.standing import Change, EndpointState, Standing
+from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName, trial_message_id, watch_id
 from notifier.model import Book, Format, Kind, Owed, Result, SeenGeneration, State, Watch, WatchStatus
-from notifier.schemas.build import any_schema, file_name, schema
+from notifier.schemas.build import TYPES, any_schema, file_name, schema
+from notifier.settings import EndpointSettings
 
 SHIPPED = Path(notifier.schemas.__file__).parent
 DOCS = Path(__file__).parents[3] / "docs" / "callbacks.md"
@@ -86,8 +90,37 @@ def sight(state: State | None, **more: Any) -> SeenGeneration:
     return SeenGeneration(provider=ProviderName("luma"), state=state, **(fields | more))
 
 
+def operator(format_: Format) -> EndpointSettings:
+    return EndpointSettings(
+        identity=EndpointIdentity("ops"),
+        lane=Lane("ops"),
+        url="https://ops.example.com/",
+        secrets=(),
+        format=format_,
+    )
+
+
+def told(change: Change, format_: Format) -> tuple[str, dict[str, Any]]:
+    """Type and body of what the operator gets."""
+    message = notice(change, operator(format_), now=REGISTERED, token="0f" * 26)
+    assert message is not None
+    return message.type, orjson.loads(message.body)
+
+
+def trial(format_: Format, noise: bytes = b"noise") -> dict[str, Any]:
+    """What tries an endpoint out."""
+    body: dict[str, Any] = orjson.loads(trial_body(operator(format_), trial_message_id(noise), now=REGISTERED))
+    return body
+
+
 def one(type_: str, format_: Format) -> dict[str, Any]:
     """A body of this type."""
+    if type_ == "endpoint.test":
+        return trial(format_)
+    if type_ in notices.TYPES:
+        stands = [Standing(lane=Lane("studio"), state=state, reason="it failed") for state in EndpointState]
+        changes = [Change(before=one, after=other, parked=4) for one in stands for other in stands]
+        return next(told(change, format_)[1] for change in changes if change.event == type_)
     cases = [(Kind.RESULT, state) for state in State] + [(Kind.EXPIRED, State.RUNNING), (Kind.UNKNOWN, None)]
     (kind, state) = next(case for case in cases if event_type(case[0], sight(case[1])) == type_)
     content: dict[str, Any] = orjson.loads(made(kind, watch(GenerationId("g-1")), sight(state), format_).body)
@@ -168,17 +201,49 @@ def test_every_body_is_as_its_schema_says(
     message = made(kind, of, seen, format_, reason)
     later = refreshed(message.body, message.content_type, seen, refreshed_at=refreshed_at)
     for body in (orjson.loads(message.body), orjson.loads(later)):
-        validator(message.type, format_).validate(body)
-        validator("any", format_).validate(body)
-        said = validator(message.type, format_).schema["properties"]
-        assert list(body) == list(said)
-        assert list(body["data"]) == list(said["data"]["properties"])
-        assert list(body["data"]["result"]) == list(said["data"]["properties"]["result"]["properties"])
+        held_to_its_schema(message.type, body, format_)
+        result = validator(message.type, format_).schema["properties"]["data"]["properties"]["result"]
+        assert list(body["data"]["result"]) == list(result["properties"])
+
+
+ENDS = st.builds(
+    Standing,
+    lane=st.sampled_from([Lane("studio"), Lane("https://app.example.com")]),
+    state=st.sampled_from(EndpointState),
+    first_failure=st.none() | TIMES,
+    failures=st.integers(0, 10**6),
+    reason=TEXT,
+)
+
+
+@given(ENDS, ENDS, st.integers(0, 10**9), st.sampled_from(Format))
+def test_what_the_operator_is_told_is_as_its_schema_says(
+    before: Standing, after: Standing, parked: int, format_: Format
+) -> None:
+    """However an endpoint stood and stands; and it says no more."""
+    change = Change(before=before, after=after, parked=parked)
+    assume(change.event)
+    held_to_its_schema(*told(change, format_), format_)
+
+
+@given(st.binary(max_size=16), st.sampled_from(Format))
+def test_what_tries_an_endpoint_out_is_as_its_schema_says(noise: bytes, format_: Format) -> None:
+    """A receiver that checks what it gets takes the first message of all too."""
+    held_to_its_schema("endpoint.test", trial(format_, noise), format_)
+
+
+def held_to_its_schema(type_: str, body: dict[str, Any], format_: Format) -> None:
+    """It is valid, and has no field that its schema does not name."""
+    validator(type_, format_).validate(body)
+    validator("any", format_).validate(body)
+    said = validator(type_, format_).schema["properties"]
+    assert list(body) == list(said)
+    assert list(body["data"]) == list(said["data"]["properties"])
 
 
 def renamed(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """`body` with one of its own fields under another name, each in turn."""
-    for path in ((), ("data",), ("data", "result")):
+    for path in ((), ("data",), *([("data", "result")] if "result" in body["data"] else [])):
         for name in _at(body, path):
             other = copy.deepcopy(body)
             place = _at(other, path)
@@ -198,7 +263,7 @@ def test_a_body_with_a_renamed_field_is_refused(type_: str, format_: Format) -> 
     body = one(type_, format_)
     assert validator(type_, format_).is_valid(body)
     others = list(renamed(body))
-    assert len(others) > 18
+    assert len(others) == len(body) + len(body["data"]) + len(body["data"].get("result", ()))
     assert not [other for other in others if validator(type_, format_).is_valid(other)]
     assert not [other for other in others if validator("any", format_).is_valid(other)]
 
@@ -228,6 +293,16 @@ def test_a_value_of_the_wrong_kind_is_refused(field: str, value: object) -> None
     assert not validator("generation.completed", Format.STANDARD).is_valid(body)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("state", "failing"), ("endpoint", ""), ("failing_since", "yesterday"), ("failures", None)]
+)
+def test_a_notice_with_a_value_of_the_wrong_kind_is_refused(field: str, value: object) -> None:
+    """The type says how the endpoint stands, and a count is never missing."""
+    body = one("endpoint.disabled", Format.STANDARD)
+    body["data"][field] = value
+    assert not validator("endpoint.disabled", Format.STANDARD).is_valid(body)
+
+
 # ---- the documentation --------------------------------------------------------------------------------------------
 def examples() -> list[tuple[str, str, str]]:
     """(type, format, text) of each `<!-- example: TYPE FORMAT -->`."""
@@ -237,8 +312,9 @@ def examples() -> list[tuple[str, str, str]]:
 def test_there_is_an_example_of_every_type_and_format() -> None:
     """Every type in the standard form, and what it looks like in the other one."""
     shown = {(type_, format_) for type_, format_, _ in examples()}
-    assert {type_ for type_, _ in shown} == set(TYPES)
-    assert {format_ for _, format_ in shown} == set(Format)
+    assert {type_ for type_, format_ in shown if format_ == Format.STANDARD} == set(TYPES)
+    for types in (payload.TYPES, notices.TYPES):
+        assert {format_ for type_, format_ in shown if type_ in types} == set(Format)
 
 
 @pytest.mark.parametrize(("type_", "format_", "text"), examples())
@@ -248,11 +324,14 @@ def test_the_examples_of_the_documentation_are_right(type_: str, format_: str, t
     validator(type_, Format(format_)).validate(body)
     real = one(type_, Format(format_))
     assert (list(body), list(body["data"])) == (list(real), list(real["data"]))
-    assert list(body["data"]["result"]) == list(real["data"]["result"])
+    assert list(body["data"].get("result", ())) == list(real["data"].get("result", ()))
 
 
-def test_the_documentation_names_every_field() -> None:
+@pytest.mark.parametrize(
+    ("heading", "types"), [("The body", payload.TYPES), ("Messages about an endpoint", notices.TYPES)]
+)
+def test_the_documentation_names_every_field(heading: str, types: tuple[str, ...]) -> None:
     """No field is known to the program alone."""
-    section = DOCS.read_text().partition("## The body\n")[2].partition("<!-- example")[0]
-    there = {name for type_ in TYPES for name in one(type_, Format.STANDARD)["data"]}
+    section = DOCS.read_text().partition(f"## {heading}\n")[2].partition("<!-- example")[0]
+    there = {name for type_ in types for name in one(type_, Format.STANDARD)["data"]}
     assert there <= set(re.findall(r"`([a-z_]+)", section))
