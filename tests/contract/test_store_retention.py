@@ -322,7 +322,6 @@ class _World:
         await deliver(self.store, now=self.now + DAY)
         assert not await still_open(self.store)
 
-
     async def _recover(self) -> None:
         """A 410 takes an endpoint out of use: what is kept back for it waits for a person."""
         for lane in (Lane("studio"), Lane("audit")):
