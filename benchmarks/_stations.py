@@ -60,11 +60,12 @@ def _response(body: bytes, kind: bytes = b"application/json") -> bytes:
 
 
 class _Receiver:
-    """Answers 200 and notes when each message came first, and how long after its own timestamp."""
+    """Answers 200 and notes when each message came first."""
 
     def __init__(self) -> None:
         self.came: dict[bytes, float] = {}
-        self.waited: dict[bytes, float] = {}
+        #: Its body, and the wall time.
+        self.first: dict[bytes, tuple[bytes, float]] = {}
         self.requests = 0
         self._answer = _response(b"ok", b"text/plain")
 
@@ -75,22 +76,25 @@ class _Receiver:
         self.requests += 1
         id_ = head[at : low.find(b"\r\n", at)].strip()
         self.came.setdefault(id_, now)
-        at = body.find(b'"timestamp":"') + 13
-        owed = datetime.fromisoformat(body[at : body.find(b'"', at)].decode())
-        self.waited.setdefault(id_, time.time() - owed.timestamp())  # noqa: TID251  what the body says is wall time
+        self.first.setdefault(id_, (body, time.time()))  # noqa: TID251  what a body says is wall time
         return self._answer
 
     def obey(self, order: str, number: Any) -> Any:
         if order == "forget":
-            self.came, self.waited, self.requests = {}, {}, 0
+            self.came, self.first, self.requests = {}, {}, 0
             return True
         if len(self.came) < number:
             return None
         if order == "waited":
-            return list(self.waited.values())
+            return [_after_timestamp(*first) for first in self.first.values()]
         if order == "times":
             return sorted(self.came.values())
         return min(self.came.values()), max(self.came.values()), self.requests
+
+
+def _after_timestamp(body: bytes, came: float) -> float:
+    """Seconds from the moment that the body states."""
+    return came - datetime.fromisoformat(json.loads(body)["timestamp"]).timestamp()
 
 
 class _Hanging(_Receiver):

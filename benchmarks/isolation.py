@@ -8,11 +8,11 @@ In each round a daemon of its own watches generations that complete one after th
 steady pace, for all that hang together at the same pace, and so for all that fail. Rounds alternate: alone, beside the
 others, alone, and so on; the figures are over all of a kind. As many generations are watched alone as beside, so that
 polling costs the same: those of the others just do not complete. Who hangs takes its requests and never answers: each
-holds a slot for its whole timeout of 15 s, and 40 of them come to each before the first healthy one, so that all its
-slots are taken. Who fails answers 500 at once, and is tried again. Upstream and receivers are processes of their own.
-On a machine with nothing else to do:
+holds a slot for its whole timeout of 15 s. Who fails answers 500 at once, and is tried again. 40 messages come to each
+of these four seconds before the first healthy one: all slots of who hangs are taken, and both are known for what they
+are. Upstream and receivers are processes of their own. On a machine with nothing else to do:
 
-    python benchmarks/isolation.py [--events 300] [--rounds 3] [--hanging 1] [--failing 1] [--directory /var/tmp]
+    python benchmarks/isolation.py [--events 500] [--rounds 3] [--hanging 1] [--failing 1] [--directory /var/tmp]
 """
 
 import argparse
@@ -29,10 +29,11 @@ from _stations import Station, running
 
 #: Completions a second for the healthy endpoint, for those that hang and for those that fail.
 PACE = 50.0
-#: Completions for each endpoint that hangs before the first of the healthy one: more than its concurrency.
+#: Completions for each of the others before the first of the healthy one: more than its concurrency.
 BACKLOG = 40
-#: Seconds from READY to the first completion: by then everything is watched.
-LEAD = 3.0
+#: Seconds from READY to the first completion, when everything is watched, and on to the first of the healthy one.
+LEAD = 1.5
+BEFORE = 4.0
 #: Wanted at most, in multiples of alone.
 P50, P99 = 1.3, 2.5
 
@@ -47,7 +48,7 @@ def one_round(
     for kind in dict.fromkeys(others.values()):
         names = [name for name, station in others.items() if station is kind]
         watched |= {kind.url: steady(names, events)}
-    backlog = [Completion(name, LEAD / 2) for name in others if name.startswith("hanging") for _ in range(BACKLOG)]
+    backlog = [Completion(name, LEAD) for name in others for _ in range(BACKLOG)]
     watched["backlog"] = backlog
     with running(
         directory,
@@ -79,7 +80,7 @@ class Completion:
 
 def steady(endpoints: Sequence[str], events: int) -> list[Completion]:
     """One after the other, for the endpoints in turn."""
-    return [Completion(endpoints[at % len(endpoints)], LEAD + at / PACE) for at in range(events)]
+    return [Completion(endpoints[at % len(endpoints)], LEAD + BEFORE + at / PACE) for at in range(events)]
 
 
 def quantile(values: list[float], hundredth: int) -> float:
@@ -93,7 +94,7 @@ def line(name: str, values: list[float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--events", type=int, default=300, help="of each kind and round")
+    parser.add_argument("--events", type=int, default=500, help="of each kind and round")
     parser.add_argument("--rounds", type=int, default=3, help="of each kind")
     parser.add_argument("--hanging", type=int, default=1, help="endpoints that hang")
     parser.add_argument("--failing", type=int, default=1, help="endpoints that fail")

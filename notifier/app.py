@@ -146,6 +146,7 @@ class Daemon:
                 chance=random.random,
                 book=lambda: replace(self._book(), disabled=self.keeper.disabled),
                 deliveries=owed,
+                poor=self._dispatcher.poor,
                 health=self.health,
                 pulse=self._pulse("poller"),
             ),

@@ -110,6 +110,10 @@ class Dispatcher:
         self._keeper.apply(endpoints)
         self._bell.ring()
 
+    def poor(self, lane: Lane) -> bool:
+        """Whether what it is owed gives way to what others are owed."""
+        return self._paces.poor(lane, self._clock.monotonic())
+
     def stop_taking(self) -> None:
         """Claim nothing more; `idle` is reached when what is in flight has been written down."""
         self._taking = False
@@ -167,7 +171,7 @@ class Dispatcher:
             await self._health.wait_for_store(LONGEST_WAIT)
             return 0
         self._keeper.tell(exchange.changed)
-        for claim in sorted(exchange.claims, key=lambda claim: self._paces.poor(claim.lane)):
+        for claim in sorted(exchange.claims, key=lambda claim: self.poor(claim.lane)):
             self._begin(posts, claim)
         if exchange.stale and self._refresher is not None:
             self._refresher.take(exchange.stale)
@@ -296,7 +300,10 @@ class Dispatcher:
         self._in_flight[claim.lane] -= 1
         if not self._in_flight[claim.lane]:
             del self._in_flight[claim.lane]
-        self._bell.ring()
+        if delivered:
+            self._bell.ring()
+        else:
+            self._bell.ring_within(shares.GIVE_WAY)
 
     # ---- attempts that nobody closed ----
     async def _free(self, *, lapsed_only: bool, sparing: WorkerId | None = None) -> list[Interruption]:

@@ -12,14 +12,16 @@ So what keeps a way open is what is *not* given out. The rules:
    at once have 24 of 512 each, and as many wait for whoever comes. Unused slots are lent, never all of them.
 4. A lane that is not slow and holds none may have one, even where those before it have used its pool up one after the
    other. With fewer slots than lanes they take turns.
-5. Of what is claimed together, lanes whose last attempt was quick and delivered are sent to first.
+5. Lanes that are poor give way: their last attempt was slow or failed, or one in flight makes them slow. What becomes
+   owed to them is written down `GIVE_WAY` after the rest, of what is claimed together theirs is sent last, and their
+   failures are written together. A burst for all then costs a healthy endpoint little more than its own part.
 6. The last slots of all are for endpoints of the configuration: what goes to others ends before them.
 
 What it does not promise: more than one slot within `PATIENCE` of the moment at which dozens of endpoints begin to hang
 one after the other, or any at all where hundreds do.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +38,8 @@ IN_FLIGHT: Final = 1024
 KEPT_FOR_NAMED: Final = 256
 #: Seconds after which an attempt that has no answer makes its lane slow.
 PATIENCE: Final = 2.0
+#: Seconds by which poor lanes come after the others: a burst of dozens of messages is on its way by then.
+GIVE_WAY: Final = 0.02
 #: Slow lanes, and failing ones, that are remembered while nothing of theirs is in flight.
 _REMEMBERED: Final = 1024
 
@@ -132,21 +136,25 @@ class Paces:
         _note(self._known, lane, now - began > PATIENCE)
         _note(self._failed, lane, not delivered)
 
-    def poor(self, lane: Lane) -> bool:
-        """Whether its last attempt was slow or failed: in one turn it comes after the others."""
-        return lane in self._known or lane in self._failed
+    def poor(self, lane: Lane, now: float) -> bool:
+        """Whether it gives way to others, by rule 5."""
+        return lane in self._known or lane in self._failed or self._drags(lane, now)
 
     def slow(self, now: float) -> set[Lane]:
-        return self._known.keys() | {lane for lane, began in self._oldest() if now - began > PATIENCE}
+        return self._known.keys() | {lane for lane in self._open if self._drags(lane, now)}
 
     def wait(self, now: float) -> float | None:
         """Seconds until one more lane turns slow if nothing is answered; None where none can."""
-        waits = [PATIENCE - (now - began) for _, began in self._oldest()]
+        waits = [PATIENCE - (now - _oldest(attempts)) for attempts in self._open.values()]
         return min((wait for wait in waits if wait >= 0), default=None)
 
-    def _oldest(self) -> Iterator[tuple[Lane, float]]:
-        for lane, attempts in self._open.items():
-            yield lane, next(iter(attempts.values()))
+    def _drags(self, lane: Lane, now: float) -> bool:
+        attempts = self._open.get(lane)
+        return attempts is not None and now - _oldest(attempts) > PATIENCE
+
+
+def _oldest(attempts: Mapping[Attempt, float]) -> float:
+    return next(iter(attempts.values()))
 
 
 def _note(lanes: dict[Lane, None], lane: Lane, so: bool) -> None:  # noqa: FBT001  a fact, not a switch

@@ -20,7 +20,7 @@ from notifier.clock import Clock
 from notifier.delivery.payload import parked_because
 from notifier.errors import BatchRejected, ProviderBusy, ProviderError
 from notifier.health import Health, Pulse
-from notifier.ids import EndpointIdentity, GenerationId
+from notifier.ids import EndpointIdentity, GenerationId, Lane
 from notifier.model import Book, Glimpse, Observation, OpenGeneration
 from notifier.polling.conduct import Conduct
 from notifier.polling.glances import Glances
@@ -54,6 +54,8 @@ class Surroundings:
     book: Callable[[], Book]
     #: Rung when a delivery was made.
     deliveries: Bell
+    #: Whether what a lane is owed gives way to what others are owed.
+    poor: Callable[[Lane], bool]
     health: Health
     pulse: Pulse
 
@@ -102,6 +104,7 @@ class Lookout:
             deliveries=around.deliveries,
             health=around.health,
             forget=self._forget,
+            poor=around.poor,
         )
         self._holds = Holds(self._roster, self._conduct, begin=self._hold, fit=self._fit_hold)
         self._glances = Glances()

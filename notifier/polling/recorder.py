@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+import anyio
 import structlog
 
 from notifier import telemetry
@@ -15,7 +16,8 @@ from notifier.bell import Bell
 from notifier.clock import Clock
 from notifier.errors import StoreUnavailable
 from notifier.health import Health
-from notifier.ids import GenerationId
+from notifier.delivery.shares import GIVE_WAY
+from notifier.ids import GenerationId, Lane
 from notifier.model import Book, Kind, Observation, Transition
 from notifier.polling.conduct import Conduct
 from notifier.polling.lags import Lags
@@ -74,6 +76,7 @@ class Recorder:
         deliveries: Bell,
         health: Health,
         forget: Callable[[Watched], None],
+        poor: Callable[[Lane], bool],
     ) -> None:
         self.settings = settings
         self._roster = roster
@@ -84,6 +87,7 @@ class Recorder:
         self._deliveries = deliveries
         self._health = health
         self._forget = forget
+        self._poor = poor
         self._warned_of: set[str] = set()
         self._lags = Lags()
         #: Whether something was learned since the last save.
@@ -97,7 +101,11 @@ class Recorder:
             if (entry := self._roster.get(seen.id)) is not None:
                 round_.entries[entry] = entry.joined
                 self._sight(entry, seen, round_)
-        await self._record(round_)
+        at_once, after = self._by_urgency(round_.transitions)
+        await self._record(at_once, round_)
+        if after:
+            await anyio.sleep(GIVE_WAY)
+            await self._record(after, round_)
         await self._end(round_)
         self._again(round_)
 
@@ -126,8 +134,16 @@ class Recorder:
             looked = look.times.sent if entry.looked is None else max(entry.looked, look.times.sent)
             self._roster.look_again(entry, looked=looked, now=now, alone=entry.alone or not look.multi, wall=wall)
 
-    async def _record(self, round_: _Round) -> None:
-        transitions = round_.transitions
+    def _by_urgency(self, transitions: Sequence[Transition]) -> tuple[list[Transition], list[Transition]]:
+        """What is owed to endpoints that are not well gives way, see `delivery.shares`."""
+        at_once: list[Transition] = []
+        after: list[Transition] = []
+        for transition in transitions:
+            entry = self._roster.get(transition.observation.id)
+            (after if entry and entry.lanes and all(map(self._poor, entry.lanes)) else at_once).append(transition)
+        return at_once, after
+
+    async def _record(self, transitions: Sequence[Transition], round_: _Round) -> None:
         if not transitions:
             return
         recorded = await self._insist(
