@@ -4,7 +4,6 @@ import gc
 import importlib.util
 import os
 import resource
-import sys
 from typing import Final
 
 import anyio
@@ -23,16 +22,6 @@ def _tune_collection() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def _tune_threads() -> None:
-    """Let the store's writer have its turn ten times sooner while the loop is busy.
-
-    A transaction takes the interpreter's lock back after each of its statements, and by default it waits 5 ms for that.
-    Beside an endpoint that keeps the loop busy a callback of another took 23 and 29 ms in the middle in two runs, and
-    10 and 26 with this; the second difference is within what the machine itself varies by.
-    """
-    sys.setswitchinterval(0.0005)
-
-
 def _raise_limit_of_files() -> None:
     """A connection is a file: 1,024 attempts may be in flight, and many a shell allows no more open files than that."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -47,7 +36,6 @@ def run_daemon(config: str, log_level: str) -> None:
     logs.set_up(level=log_level, environ=os.environ)
     settings = load(config, environ=os.environ)
     _tune_collection()
-    _tune_threads()
     _raise_limit_of_files()
     anyio.run(
         service.serve,

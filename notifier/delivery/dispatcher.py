@@ -300,10 +300,7 @@ class Dispatcher:
         self._in_flight[claim.lane] -= 1
         if not self._in_flight[claim.lane]:
             del self._in_flight[claim.lane]
-        if delivered:
-            self._bell.ring()
-        else:
-            self._bell.ring_within(shares.GIVE_WAY)
+        self._bell.ring()
 
     # ---- attempts that nobody closed ----
     async def _free(self, *, lapsed_only: bool, sparing: WorkerId | None = None) -> list[Interruption]:

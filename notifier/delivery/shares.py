@@ -12,9 +12,9 @@ So what keeps a way open is what is *not* given out. The rules:
    at once have 24 of 512 each, and as many wait for whoever comes. Unused slots are lent, never all of them.
 4. A lane that is not slow and holds none may have one, even where those before it have used its pool up one after the
    other. With fewer slots than lanes they take turns.
-5. Lanes that are poor give way: their last attempt was slow or failed, or one in flight makes them slow. What becomes
-   owed to them is written down `GIVE_WAY` after the rest, of what is claimed together theirs is sent last, and their
-   failures are written together. A burst for all then costs a healthy endpoint little more than its own part.
+5. Lanes that are poor give way: their last attempt was slow or failed, or one in flight makes them slow. Of what one
+   look has shown, what becomes owed to them is written down `GIVE_WAY` after the rest; of what is claimed together
+   theirs is sent last. So what completes for all at once costs a healthy lane little more than its own part.
 6. The last slots of all are for endpoints of the configuration: what goes to others ends before them.
 
 What it does not promise: more than one slot within `PATIENCE` of the moment at which dozens of endpoints begin to hang

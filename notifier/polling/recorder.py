@@ -14,9 +14,9 @@ import structlog
 from notifier import telemetry
 from notifier.bell import Bell
 from notifier.clock import Clock
+from notifier.delivery.shares import GIVE_WAY
 from notifier.errors import StoreUnavailable
 from notifier.health import Health
-from notifier.delivery.shares import GIVE_WAY
 from notifier.ids import GenerationId, Lane
 from notifier.model import Book, Kind, Observation, Transition
 from notifier.polling.conduct import Conduct

@@ -330,13 +330,17 @@ class Watching:
 
 
 @asynccontextmanager
-async def watching(store: SqliteStore, **settings: Any) -> AsyncIterator[Watching]:
+async def watching(
+    store: SqliteStore, *, poor: Callable[[Lane], bool] = lambda _: False, **settings: Any
+) -> AsyncIterator[Watching]:
     """A lookout that runs; nothing is looked at before the first tick."""
     clock, health, deliveries, port = HandClock(), Health(), Bell(), Tripped(store)
     upstream = Upstream(clock)
     async with ProviderClient(httpx.MockTransport(upstream), clock=clock) as client:
         lookout = Lookout(
-            luma(**settings), AimlapiLuma(), around(port, client, clock=clock, health=health, deliveries=deliveries)
+            luma(**settings),
+            AimlapiLuma(),
+            around(port, client, clock=clock, health=health, deliveries=deliveries, poor=poor),
         )
         registrar = Registrar(
             store, clock=clock, book=lambda: BOOK, welcome=lookout.welcome, deliveries=deliveries, health=health
@@ -356,8 +360,16 @@ async def watching(store: SqliteStore, **settings: Any) -> AsyncIterator[Watchin
             tasks.cancel_scope.cancel()
 
 
-def around(port: Any, client: ProviderClient, *, clock: HandClock, health: Health, deliveries: Bell) -> Surroundings:
-    """What lookouts work with in tests: no chance, and everything configured."""
+def around(
+    port: Any,
+    client: ProviderClient,
+    *,
+    clock: HandClock,
+    health: Health,
+    deliveries: Bell,
+    poor: Callable[[Lane], bool] = lambda _: False,
+) -> Surroundings:
+    """What lookouts work with in tests: no chance, everything configured, and every endpoint well unless said."""
     return Surroundings(
         store=port,
         ask=client.ask,
@@ -365,6 +377,7 @@ def around(port: Any, client: ProviderClient, *, clock: HandClock, health: Healt
         chance=lambda: 0.0,
         book=lambda: BOOK,
         deliveries=deliveries,
+        poor=poor,
         health=health,
         pulse=Pulse("poller", clock, limit=25),
     )

@@ -165,6 +165,30 @@ async def test_a_transition_and_its_delivery_are_one(store: SqliteStore) -> None
         assert await stage.rung()
 
 
+async def test_what_is_owed_to_poor_endpoints_gives_way(store: SqliteStore) -> None:
+    """Of one look, what somebody well waits for is written first, in whatever order it came; nothing is left out."""
+    async with watching(store, poor=lambda lane: lane == "audit") as stage:
+        ids = ("g-1", "g-2", "g-3")
+        stage.upstream.states = dict.fromkeys(ids, "completed")
+        await stage.watch(
+            request("g-1", endpoint="audit"), request("g-2", endpoint="audit"), request("g-2"), request("g-3")
+        )
+        await stage.tick()
+        while len(owed := await lanes_owed(store)) < 4:
+            await stage.deliveries.wait(MINUTE)
+        assert sorted(owed[:3]) == ["audit", "studio", "studio"]
+        assert owed[3] == "audit"
+        await blocked()
+        assert stage.lookout.watched == 0
+
+
+async def lanes_owed(store: SqliteStore) -> list[str]:
+    """Of all messages, in the order they were written down."""
+    return await store.writer.run(
+        lambda conn: [lane for (lane,) in conn.execute("SELECT lane FROM deliveries ORDER BY key")]
+    )
+
+
 async def test_nobody_is_looked_at_once_nobody_waits(store: SqliteStore) -> None:
     """The last satisfied watch ends the looks."""
     async with watching(store) as stage:

@@ -186,8 +186,16 @@ def test_who_failed_or_was_slow_comes_after_the_others() -> None:
     for took, delivered, poor in ((0.1, False, True), (15.0, True, True), (0.1, True, False)):
         paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
         paces.end(STUDIO, (MessageId("m-1"), 1), took, delivered=delivered)
-        assert paces.poor(STUDIO) is poor
-        assert not paces.poor(AUDIT)
+        assert paces.poor(STUDIO, took) is poor
+        assert not paces.poor(AUDIT, took)
+
+
+def test_who_keeps_an_attempt_waiting_comes_after_the_others() -> None:
+    """From the moment its patience is over, though nothing of it has failed."""
+    paces = Paces()
+    paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
+    assert not paces.poor(STUDIO, PATIENCE)
+    assert paces.poor(STUDIO, PATIENCE + 0.1)
 
 
 def test_slow_lanes_are_not_remembered_without_end() -> None:
