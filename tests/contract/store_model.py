@@ -4,15 +4,18 @@ Owns no file, no SQL and no clock. What a status may become it asks `lifecycle`,
 everything but one thing: which deliveries an exchange claims. There the contract leaves a choice (whose turn it is),
 so the model is told what was claimed, and says whether that was allowed.
 
-A call that the contract gains is one more method here and one more rule in the machine.
+A call that the contract gains is one more method here and one more rule in the machine. Not in it yet, and held by tests
+of their own: bodies that are refreshed, waits that follow the clock, pools of slots.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
+
+from store_builders import id_of
 
 from notifier.delivery import standing
 from notifier.delivery.standing import EndpointState, Standing
@@ -29,13 +32,15 @@ from notifier.model import (
     Outcome,
     State,
     Transition,
+    Trigger,
     Verdict,
     WatchRequest,
     WatchStatus,
 )
-from notifier.store.base import Ending, Slots
+from notifier.store.base import Ending, Selection, Slots, WatchChoice
 
 UNREACHABLE: Final = timedelta(hours=24)
+FINISHED: Final = {DeliveryStatus.DELIVERED, DeliveryStatus.EXHAUSTED, DeliveryStatus.FILTERED}
 _SIGNALS: Final = {
     Kind.RESULT: WatchSignal.SATISFY,
     Kind.EXPIRED: WatchSignal.EXPIRE,
@@ -54,6 +59,7 @@ class ModelWatch:
     registered_at: datetime
     status: WatchStatus = WatchStatus.OPEN
     round: int = 0
+    ended_at: datetime | None = None
 
     @property
     def deadline(self) -> datetime:
@@ -77,8 +83,13 @@ class ModelDelivery:
     type: str
     lane: Lane
     status: DeliveryStatus
+    created_at: datetime
     due_at: datetime | None
     lease: Lease | None = None
+    #: Who wants the next attempt, or the one that is open.
+    trigger: Trigger = Trigger.SCHEDULE
+    #: When the last attempt was closed.
+    closed_at: datetime | None = None
     #: Number of the latest attempt.
     number: int = 0
     failures: int = 0
@@ -94,9 +105,12 @@ class ModelDelivery:
         waits = self.status is DeliveryStatus.PENDING and self.lease is None
         return waits and self.due_at is not None and self.due_at <= now
 
-    def held_by(self, claim: Claim, owner: WorkerId) -> bool:
-        """Whether `claim` is the right to the attempt that is open now."""
-        return self.lease is not None and self.lease.owner == owner and self.number == claim.number
+    def finished_before(self, moment: datetime) -> bool:
+        return self.status in FINISHED and max(self.created_at, self.closed_at or self.created_at) < moment
+
+    def held_by(self, attempt: Claim | AttemptResult, owner: WorkerId) -> bool:
+        """Whether it is of the attempt that is open now, and that is `owner`'s."""
+        return self.lease is not None and self.lease.owner == owner and self.number == attempt.number
 
     @property
     def attempts(self) -> list[tuple[int, datetime, Verdict | None]]:
@@ -156,7 +170,7 @@ class Model:
             return Registered(outcome=Outcome.FINISHED, owed=False, open=None)
         watch.status = WATCH[watch.status][WatchSignal.REOPEN]
         watch.round += 1
-        watch.request, watch.registered_at = request, now
+        watch.request, watch.registered_at, watch.ended_at = request, now, None
         return self._begin(key, watch, Outcome.REOPENED, now, book)
 
     def _begin(self, key: WatchKey, watch: ModelWatch, outcome: Outcome, now: datetime, book: Book) -> Registered:
@@ -231,7 +245,7 @@ class Model:
         """A watch ends and its one message is owed."""
         provider, generation, target, endpoint = key
         watch = self.watches[key]
-        watch.status = WATCH[watch.status][_SIGNALS[kind]]
+        watch.status, watch.ended_at = WATCH[watch.status][_SIGNALS[kind]], now
         message = message_id(
             provider=provider, generation=generation, target=target, endpoint=endpoint, kind=kind, round_=watch.round
         )
@@ -246,6 +260,7 @@ class Model:
             type=type_,
             lane=lane,
             status=status,
+            created_at=now,
             resumes=status is DeliveryStatus.PARKED and not self._disabled(lane),
             due_at=now + wait if status is DeliveryStatus.PENDING else None,
         )
@@ -255,9 +270,8 @@ class Model:
         """Messages of results whose lease is lost."""
         lost = []
         for result in results:
-            delivery = self.deliveries[result.message_id]
-            lease = delivery.lease
-            if lease is None or lease.owner != owner or delivery.number != result.number:
+            delivery = self.deliveries.get(result.message_id)
+            if delivery is None or not delivery.held_by(result, owner):
                 lost.append(result.message_id)
             else:
                 self._close(delivery, result)
@@ -314,6 +328,7 @@ class Model:
             leased_until=until,
             provider=provider,
             generation=generation,
+            trigger=delivery.trigger,
         )
 
     def next_due(self, now: datetime) -> datetime | None:
@@ -339,8 +354,10 @@ class Model:
             if (lease := delivery.lease) and lease.owner != sparing and (not lapsed_only or lease.until < now)
         ]
 
-    def interrupt(self, delivery: ModelDelivery, result: AttemptResult) -> None:
-        self._close(delivery, replace(result, verdict=Verdict.INTERRUPTED))
+    def interrupt(self, delivery: ModelDelivery, result: AttemptResult, *, now: datetime) -> None:
+        assert delivery.lease is not None, "only an open attempt is interrupted"
+        took = max(timedelta(0), min(now, delivery.lease.until) - delivery.lease.since)
+        self._close(delivery, replace(result, verdict=Verdict.INTERRUPTED, took=took))
         self._park_disabled()
 
     def park(self, *, book: Book) -> int:
@@ -361,6 +378,51 @@ class Model:
         for each in back:
             each.status, each.due_at = DELIVERY[each.status][DeliverySignal.RESUME], now
         return len(back)
+
+    # ---- what a person asks for ----
+    def redeliver(self, selection: Selection, *, now: datetime, book: Book) -> tuple[int, int]:
+        """How many are due now, and how many stay as they are for a reason."""
+        meant = [each for message, each in self.deliveries.items() if _means(selection, message, each)]
+        taken = [each for each in meant if self._again(each, now, book)]
+        return len(taken), len(meant) - len(taken)
+
+    def _again(self, delivery: ModelDelivery, now: datetime, book: Book) -> bool:
+        again = DELIVERY[delivery.status].get(DeliverySignal.REDELIVER)
+        if again is None or not _configured(delivery.watch[3], book) or self._disabled(delivery.lane):
+            return False
+        delivery.status, delivery.due_at, delivery.trigger = again, now, Trigger.PERSON
+        delivery.failures = delivery.interruptions = 0
+        delivery.resumes = False
+        return True
+
+    def cancel(self, choice: WatchChoice, *, now: datetime) -> tuple[int, Counter[WatchStatus], set[GenerationKey]]:
+        """How many are cancelled, how those stand that had ended, and generations that nobody watches any more."""
+        meant = {key: watch for key, watch in self.watches.items() if _chosen(choice, key, watch)}
+        ended = Counter(watch.status for watch in meant.values() if not watch.open)
+        cancelled = {key: watch for key, watch in meant.items() if watch.open}
+        for watch in cancelled.values():
+            watch.status, watch.ended_at = WATCH[watch.status][WatchSignal.CANCEL], now
+        return len(cancelled), ended, {key[:2] for key in cancelled if self.open_of(key[:2]) is None}
+
+    # ---- retention ----
+    def prune(self, *, before: datetime, declared: Container[str] | None) -> tuple[int, int, int]:
+        """Deliveries, watches and generations that are forgotten."""
+        gone = [message for message, each in self.deliveries.items() if each.finished_before(before)]
+        for message in gone:
+            del self.deliveries[message]
+        watches = [] if declared is None else [key for key in self.watches if self._over(key, before, declared)]
+        for key in watches:
+            del self.watches[key]
+        left = {key[:2] for key in watches} - {key[:2] for key in self.watches}
+        for generation in left:
+            del self.generations[generation]
+        return len(gone), len(watches), len(left)
+
+    def _over(self, key: WatchKey, before: datetime, declared: Container[str]) -> bool:
+        watch = self.watches[key]
+        owed = any(delivery.watch == key for delivery in self.deliveries.values())
+        ended = watch.ended_at is not None and watch.ended_at < before
+        return ended and not owed and self.open_of(key[:2]) is None and id_of(watch.request) not in declared
 
     # ---- endpoints ----
     def disable(self, lane: Lane, reason: str, *, now: datetime) -> tuple[Standing, Standing]:
@@ -397,10 +459,38 @@ class Model:
     def _close(delivery: ModelDelivery, result: AttemptResult) -> None:
         assert delivery.lease is not None, "only an open attempt is closed"
         delivery.closed.append((delivery.number, delivery.lease.since, result.verdict))
-        delivery.lease = None
+        delivery.closed_at = delivery.lease.since + result.took
+        delivery.lease, delivery.trigger = None, Trigger.SCHEDULE
         delivery.status, delivery.failures, delivery.due_at = result.status, result.failures, result.due_at
         delivery.resumes = result.status is DeliveryStatus.PARKED
         delivery.interruptions = delivery.interruptions + 1 if result.verdict is Verdict.INTERRUPTED else 0
+
+
+def _means(selection: Selection, message: MessageId, delivery: ModelDelivery) -> bool:
+    provider, generation, _, endpoint = delivery.watch
+    pairs = [
+        (selection.message, message),
+        (selection.generation, generation),
+        (selection.provider, provider),
+        (selection.endpoint, endpoint),
+        (selection.lane, delivery.lane),
+        (selection.type, delivery.type),
+    ]
+    since = selection.since is None or delivery.created_at >= selection.since
+    until = selection.until is None or delivery.created_at < selection.until
+    status = not selection.statuses or delivery.status in selection.statuses
+    return since and until and status and all(wanted in (None, found) for wanted, found in pairs)
+
+
+def _chosen(choice: WatchChoice, key: WatchKey, watch: ModelWatch) -> bool:
+    pairs = [
+        (choice.watch, id_of(watch.request)),
+        (choice.provider, key[0]),
+        (choice.generation, key[1]),
+        (choice.endpoint, key[3]),
+        (choice.lane, watch.request.lane),
+    ]
+    return all(wanted in (None, found) for wanted, found in pairs)
 
 
 def _park(delivery: ModelDelivery, *, resumes: bool) -> None:

@@ -16,12 +16,26 @@ import hypothesis.strategies as st
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from store_builders import BOOK, HOUR, LUMA, NOBODY, NOW, SECOND, Opening, again_at, ending, outcome, request, seen
+from store_builders import (
+    BOOK,
+    HOUR,
+    LUMA,
+    NOBODY,
+    NOW,
+    SECOND,
+    Opening,
+    again_at,
+    ending,
+    id_of,
+    outcome,
+    request,
+    seen,
+)
 from store_model import Model, Refused, Registered, reachable
 
 from notifier.delivery.standing import Standing
 from notifier.errors import InvalidWatch
-from notifier.ids import GenerationId, Lane, MessageId, ProviderName, WorkerId
+from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
 from notifier.model import (
     AttemptResult,
     Book,
@@ -33,7 +47,7 @@ from notifier.model import (
     State,
     Verdict,
 )
-from notifier.store.base import DeliveryLine, Recorded, Slots, Store, Story, WatchLine
+from notifier.store.base import DeliveryLine, Recorded, Selection, Slots, Store, Story, WatchChoice, WatchLine
 
 LONG = bool(os.environ.get("NOTIFIER_LONG"))
 STEADY = hypothesis.settings(
@@ -83,17 +97,49 @@ slots = st.builds(
     lease=st.just({Lane("audit"): 5 * SECOND}),
     lease_each=st.just(30 * SECOND),
 )
+WIDE = Slots(total=20, free={}, each=20, lease={}, lease_each=30 * SECOND)
 #: How a claim may end.
 ends: st.SearchStrategy[Callable[[Claim], AttemptResult]] = st.sampled_from(
     [
         outcome,
         lambda claim: outcome(claim, Verdict.SERVER_ERROR),
         lambda claim: outcome(claim, Verdict.RESET, due_at=claim.started_at),
+        lambda claim: outcome(claim, Verdict.SERVER_ERROR, status=DeliveryStatus.EXHAUSTED, due_at=None),
         lambda claim: outcome(claim, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None),
         lambda claim: outcome(claim, Verdict.INTERRUPTED, status=DeliveryStatus.PARKED, due_at=None),
         lambda claim: outcome(claim, Verdict.INTERRUPTED, failures=claim.failures, due_at=claim.started_at),
     ]
 )
+
+
+#: Mostly by one thing, so that something is meant.
+selections = st.sampled_from(
+    [
+        Selection(),
+        Selection(),
+        *[Selection(statuses=frozenset([status])) for status in DeliveryStatus],
+        *[Selection(lane=lane) for lane in LANES],
+        *[Selection(provider=provider) for provider in PROVIDERS],
+        Selection(type="watch.expired"),
+        Selection(since=NOW + SECOND),
+        Selection(until=NOW + HOUR),
+    ]
+) | st.builds(
+    Selection,
+    generation=st.sampled_from([None, *map(GenerationId, GENERATIONS)]),
+    endpoint=st.sampled_from([None, EndpointIdentity("studio"), EndpointIdentity(URL)]),
+    statuses=st.sampled_from([frozenset(), frozenset([DeliveryStatus.DELIVERED, DeliveryStatus.EXHAUSTED])]),
+    since=st.sampled_from([None, NOW + SECOND]),
+)
+choices = st.builds(
+    WatchChoice,
+    generation=st.sampled_from([GenerationId(id_) for id_ in [*GENERATIONS, "never-watched"]]),
+    provider=st.sampled_from([None, *PROVIDERS]),
+    endpoint=st.sampled_from([None, EndpointIdentity("audit"), EndpointIdentity(URL)]),
+    lane=st.sampled_from([None, None, *LANES]),
+) | st.builds(WatchChoice, watch=requests.map(id_of).map(WatchId))
+#: Watches that a configuration still has.
+DECLARED = frozenset(WatchId(id_of(request(id_))) for id_ in GENERATIONS)
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -197,7 +243,11 @@ class StoreMachine(RuleBasedStateMachine):
         for end, by in turns:
             self.now += by
             known = self.model.deliveries
-            mine = [claim for who, claim in self.claims if who == owner and known[claim.message_id].held_by(claim, who)]
+            mine = [
+                claim
+                for who, claim in self.claims
+                if who == owner and (each := known.get(claim.message_id)) and each.held_by(claim, who)
+            ]
             self._exchange(owner, [end(claim) for claim in mine], slots)
 
     def _exchange(self, owner: WorkerId, results: Sequence[AttemptResult], slots: Slots) -> None:
@@ -224,7 +274,7 @@ class StoreMachine(RuleBasedStateMachine):
         ended = self.model.lapsed(**told)
         assert sorted(freed, key=_name) == sorted((interruption for _, interruption in ended), key=_name)
         for delivery, interruption in ended:
-            self.model.interrupt(delivery, judge(interruption))
+            self.model.interrupt(delivery, judge(interruption), now=self.now)
 
     @rule(book=books)
     def park_deliveries(self, book: Book) -> None:
@@ -241,6 +291,50 @@ class StoreMachine(RuleBasedStateMachine):
     def enable_endpoint(self, lane: Lane) -> None:
         change = self.ask(self.store.enable_endpoint, lane, now=self.now)
         assert (change.before, change.after) == self.model.enable(lane)
+
+    @rule(selection=selections, most=st.integers(1, 3), book=books)
+    def redeliver(self, selection: Selection, most: int, book: Book) -> None:
+        """In steps, as a person asks for it."""
+        mark, taken, refused = None, 0, 0
+        while True:
+            step = self.ask(self.store.redeliver_some, selection, mark=mark, most=most, now=self.now, book=book)
+            taken += step.taken
+            refused += sum(step.refused.values())
+            if (mark := step.mark) is None:
+                break
+        assert (taken, refused) == self.model.redeliver(selection, now=self.now, book=book)
+
+    @rule(
+        selection=selections,
+        owner=st.sampled_from(OWNERS),
+        turns=st.lists(st.tuples(ends, steps), min_size=2, max_size=3),
+    )
+    def redeliver_and_work(
+        self, selection: Selection, owner: WorkerId, turns: list[tuple[Callable[[Claim], AttemptResult], timedelta]]
+    ) -> None:
+        """What a person waits for, in one step."""
+        self.redeliver(selection, 3, BOOK)
+        self.work(owner, WIDE, turns)
+
+    @rule(back=st.integers(0, 5), book=books)
+    def redeliver_one(self, back: int, book: Book) -> None:
+        if self.claims:
+            message = self.claims[-1 - back % len(self.claims)][1].message_id
+            self.redeliver(Selection(message=message), 1, book)
+
+    @rule(choice=choices)
+    def cancel_watches(self, choice: WatchChoice) -> None:
+        told = self.ask(self.store.cancel_watches, choice, now=self.now)
+        assert (told.cancelled, told.ended, set(told.left)) == self.model.cancel(choice, now=self.now)
+
+    @rule(age=st.sampled_from([SECOND, HOUR, 26 * HOUR]), declared=st.sampled_from([None, frozenset(), DECLARED]))
+    def prune(self, age: timedelta, declared: frozenset[WatchId] | None) -> None:
+        """What is still owed, parked or watched is never among it: the model would keep it."""
+        self.it_knows_what_the_model_knows()
+        pruned = self.ask(self.store.prune, before=self.now - age, declared=declared, most=100_000)
+        gone = self.model.prune(before=self.now - age, declared=declared)
+        assert (pruned.deliveries, pruned.watches, pruned.generations) == gone
+        self.before = {}  # what was forgotten may begin anew under the same name
 
     @rule()
     def checkpoint(self) -> None:
