@@ -1,6 +1,7 @@
 """Takes replies in: what was seen is learned, what changed is written, what stays is looked at again. Steps 7 and 8.
 
-An unchanged observation writes nothing. While the store cannot write, what was seen waits here, in the task of its
+An unchanged observation writes nothing. What only endpoints that are not well wait for is written a moment after the
+rest, by the fifth rule of `delivery.shares`. While the store cannot write, what was seen waits here, in the task of its
 reply, until it is written.
 """
 
@@ -135,7 +136,7 @@ class Recorder:
             self._roster.look_again(entry, looked=looked, now=now, alone=entry.alone or not look.multi, wall=wall)
 
     def _by_urgency(self, transitions: Sequence[Transition]) -> tuple[list[Transition], list[Transition]]:
-        """What is owed to endpoints that are not well gives way, see `delivery.shares`."""
+        """(what somebody well waits for, the rest)."""
         at_once: list[Transition] = []
         after: list[Transition] = []
         for transition in transitions:
