@@ -98,7 +98,7 @@ def _wrong_shape(error: Mapping[str, Any], path: Path) -> str:
 
 def _mapping(path: Path) -> str:
     return (
-        f"{path[-1]}: and its keys on indented lines below it"
+        f"{printable(str(path[-1]), 64)}: and its keys on indented lines below it"
         if path
         else "keys and values: store:, providers:, endpoints:"
     )

@@ -196,9 +196,11 @@ def talking() -> Iterator[tuple[Mouth, Line]]:
     try:
         with start_blocking_portal(backend_options={"use_uvloop": True}) as portal:
             line = Line(portal, mouth.port)
-            yield mouth, line
-            mouth.hang_up()
-            line.close()
+            try:
+                yield mouth, line
+            finally:
+                mouth.hang_up()
+                line.close()
     finally:
         mouth.close()
 

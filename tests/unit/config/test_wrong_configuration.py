@@ -376,6 +376,11 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
         '6: drop: "/spool" stands where a mapping belongs. Write drop: and its keys on indented lines below it.',
     ),
     (
+        GOOD + '  "\\e[2J": ${KEY}\n',
+        '6: endpoints["\\x1b[2J"]: "\\x1b[2J" is not a name. Write a name of 1 to 64 characters out of a-z, 0-9, _ and -, that begins with a letter or a digit.',
+        '6: endpoints["\\x1b[2J"]: ${KEY} stands where a mapping belongs. Write \\x1b[2J: and its keys on indented lines below it.',
+    ),
+    (
         GOOD + "drop: {directory: d, provider: lumma, notify: [studio, stdio], state: failed}\n",
         '6: drop.notify[1]: Endpoint "stdio" is not configured. Did you mean "studio"?',
         '6: drop.provider: Provider "lumma" is not configured. Did you mean "luma"?',
