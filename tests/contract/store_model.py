@@ -4,8 +4,8 @@ Owns no file, no SQL and no clock. What a status may become it asks `lifecycle`,
 everything but one thing: which deliveries an exchange claims. There the contract leaves a choice (whose turn it is),
 so the model is told what was claimed, and says whether that was allowed.
 
-A call that the contract gains is one more method here and one more rule in the machine. Not in it yet, and held by tests
-of their own: bodies that are refreshed, waits that follow the clock, pools of slots.
+A call that the contract gains is one more method here and one more rule in the machine. Not in it yet, and held by
+tests of their own: bodies that are refreshed, waits that follow the clock, pools of slots.
 """
 
 from collections import Counter
