@@ -178,6 +178,10 @@ def silent(_: Change) -> Notice | None:
     return None
 
 
+#: How far a `shift_waits` has come, for the store alone to read.
+Shifted = datetime | Lane
+
+
 class DeliveryStore(Protocol):
     """The dispatcher's."""
 
@@ -242,13 +246,16 @@ class DeliveryStore(Protocol):
         """
         ...
 
-    async def shift_waits(self, by: timedelta, *, now: datetime, done: datetime | None) -> datetime | None:
+    async def shift_waits(self, by: timedelta, *, now: datetime, done: Shifted | None) -> Shifted | None:
         """The wall clock was set forward by `by` (back, where it is below zero), and showed `now` just after.
 
         What is pending, not leased and was not due yet falls due as much later by the clock, so that it waits as long
         as it would have. Where the clock was set forward, what was made after that keeps its time, and so does what
-        fell due by it in the 10 s before `now`: somebody may have asked for it since. One short transaction, for those
-        that the calls before it, whose answer is `done`, have not moved; None is the beginning, and the end.
+        fell due by it in the 10 s before `now`: somebody may have asked for it since.
+        Lanes that are not disabled have failed, and stand as they do, for as long as before: all their times move.
+        Outcomes of attempts that are handed in by the new time come after that.
+        One short transaction, for those that the calls before it, whose answer is `done`, have not moved; None is the
+        beginning, and the end.
         """
         ...
 

@@ -277,6 +277,34 @@ async def test_the_last_write_of_a_stop_counts_too(store: SqliteStore) -> None:
     assert (await line(store)).standing.state is EndpointState.DISABLED
 
 
+# ---- a clock that is set -------------------------------------------------------------------------------------------
+async def test_a_clock_set_forward_disables_nothing(store: SqliteStore) -> None:
+    """Nine failures this morning, and by the clock that is six days ago now: it is not even failing."""
+    async with sending(store, endpoint(retry=HOURLY)) as stage, heard() as log:
+        stage.callbacks.answers["studio.example.com"] = [httpx.Response(503)]
+        await stage.owe(*(f"g-{number}" for number in range(9)))
+        await stage.turn()
+        stage.clock.set_wall(6 * DAY)
+        for _ in range(2):
+            await stage.turn(2 * HOUR)
+        assert events(log) == []
+        standing = (await line(store)).standing
+        assert standing.failures >= 10
+        assert standing.first_failure == START + timedelta(days=6)
+
+
+async def test_a_clock_set_back_spares_nothing(store: SqliteStore) -> None:
+    """A month back in the middle: five days since the first failure are five days all the same."""
+    async with sending(store, endpoint(retry=HOURLY)) as stage, heard() as log:
+        stage.callbacks.answers["studio.example.com"] = [httpx.Response(503)]
+        await fail_for_days(stage, 3)
+        stage.clock.set_wall(-30 * DAY)
+        await fail_for_days(stage, 1.8)
+        assert events(log) == ["endpoint.failing"]
+        await fail_for_days(stage, 0.6)
+        assert events(log) == ["endpoint.failing", "endpoint.disabled"]
+
+
 # ---- a person -----------------------------------------------------------------------------------------------------
 async def test_a_person_disables_and_enables(store: SqliteStore) -> None:
     """Nothing goes while it is disabled; afterwards what comes goes, what is parked stays, and the command is named."""
