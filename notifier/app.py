@@ -217,6 +217,7 @@ class Daemon:
     async def _hand_back(self) -> None:
         try:
             await self._dispatcher.hand_back()
+            await self._poller.save()
         except StoreUnavailable as error:  # the leases lapse; the next start ends them
             _log.error(telemetry.STORE_UNAVAILABLE, error=str(error))
 

@@ -22,10 +22,10 @@ from notifier.emulator.server import serve_emulator
 from notifier.emulator.settings import EmulatorSettings
 from notifier.emulator.upstream import Emulator
 from notifier.errors import ConfigError, StoreUnavailable
-from notifier.ids import GenerationId
+from notifier.ids import GenerationId, ProviderName
 from notifier.model import DeliveryStatus, State, WatchStatus
 from notifier.settings import Settings
-from notifier.store.sqlite import open_reader
+from notifier.store.sqlite import open_reader, open_store
 
 KEY = "sk-0123456789abcdef"
 _NAP = 0.01
@@ -248,6 +248,27 @@ async def test_a_restart_loses_nothing(tmp_path: Path) -> None:
             await tasks.start(place.run)
             await place.receiver.wait_for(1)
             await place.stop()
+
+
+async def test_what_was_learned_last_is_there_after_a_stop(tmp_path: Path) -> None:
+    """A run that was stopped within a minute of its first completion has learned from it all the same."""
+    async with site(tmp_path) as place:
+        (id_,) = place.emulator.create(complete_at=float("inf"))
+        place.emulator.move(id_, State.RUNNING)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(place.run)
+            place.drop("one.json", {"id": id_})
+            await place.until(lambda: _state(place, id_))
+            place.emulator.move(id_, State.COMPLETED)
+            await place.receiver.wait_for(1)
+            await place.stop()
+        async with open_store(str(tmp_path / "notifier.db")) as store:
+            assert await store.learned(ProviderName("luma"))
+
+
+async def _state(place: Site, id_: str) -> State | None:
+    async with open_reader(str(place.directory / "notifier.db")) as store:
+        return next((story.state for story in await store.stories(GenerationId(id_))), None)
 
 
 async def test_a_reload_adds_an_endpoint_and_unparks_what_it_was_owed(tmp_path: Path) -> None:
