@@ -50,7 +50,9 @@ class WatchStore(Protocol):
         KEPT; otherwise `InvalidWatch` with one fault for each such entry (its path is `[index]`), and nothing of the
         list is registered. Satisfied: FINISHED. Expired, cancelled or unknown: reopened with `round` + 1, new
         deadline, content of the request; with `keep_first` FINISHED, because a declaration that is only read again, at
-        a restart, asks for nothing new. The same watch twice in one list follows the same rules.
+        a restart, asks for nothing new. FINISHED too where the watch was registered since `put_at`: that was this very
+        request, found again after a crash. Not where it was registered later than `now`, by a clock that was wrong. The
+        same watch twice in one list follows the same rules.
         A watch that is made or reopened while the recorded state satisfies it is satisfied at once and its delivery
         made, in this transaction; `Registration.owed` says so.
         """

@@ -16,15 +16,17 @@ from hands import SECRET, HandClock
 
 from notifier.app import Daemon
 from notifier.clock import SystemClock
-from notifier.config import load
+from notifier.config import known_to_drop, load
 from notifier.emulator.receiver import Receiver, ReceiverSettings, serve_receiver
 from notifier.emulator.server import serve_emulator
 from notifier.emulator.settings import EmulatorSettings
 from notifier.emulator.upstream import Emulator
 from notifier.errors import ConfigError, StoreUnavailable
 from notifier.ids import GenerationId, ProviderName
-from notifier.model import DeliveryStatus, State, WatchStatus
+from notifier.intake.request import parse_drop
+from notifier.model import Book, DeliveryStatus, Kind, State, WatchStatus
 from notifier.settings import Settings
+from notifier.store.base import Ending
 from notifier.store.sqlite import open_reader, open_store
 
 KEY = "sk-0123456789abcdef"
@@ -248,6 +250,42 @@ async def test_a_restart_loses_nothing(tmp_path: Path) -> None:
             await tasks.start(place.run)
             await place.receiver.wait_for(1)
             await place.stop()
+
+
+async def test_a_drop_file_that_a_crash_left_behind_is_only_moved(tmp_path: Path) -> None:
+    """Killed between its commit and its move, down past the deadline: one message says so, and no second follows."""
+    async with site(tmp_path) as place:
+        (id_,) = place.emulator.create(complete_at=float("inf"))
+        place.drop("one.json", {"id": id_, "timeout": "1s"})
+        async with open_store(str(tmp_path / "notifier.db")) as store:
+            known, content = known_to_drop(place.settings()), (tmp_path / "drop" / "one.json").read_bytes()
+            (asked,) = parse_drop("one.json", content, known)
+            now, book = SystemClock().now(), Book(events={"studio": None}, callbacks=False)
+            await store.add_watches([asked], now=now, book=book)
+            late = now + timedelta(seconds=1)
+            over = Ending(provider=asked.provider, generation=asked.generation, kind=Kind.EXPIRED, observed_at=late)
+            await store.end_watches([over], now=late, book=book)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(place.run)
+            await place.until(lambda: list((tmp_path / "drop" / "done").iterdir()))
+            await place.receiver.wait_for(1)
+            await place.until(lambda: _only(place, DeliveryStatus.DELIVERED))
+            await place.stop()
+        assert await place.statuses(id_) == [WatchStatus.EXPIRED]
+        assert await place.deliveries() == {DeliveryStatus.DELIVERED: 1}
+
+
+async def test_a_drop_file_that_comes_after_the_end_asks_again(tmp_path: Path) -> None:
+    """The very same content, dropped once more after the watch expired: it is watched once more."""
+    async with site(tmp_path) as place:
+        (id_,) = place.emulator.create(complete_at=float("inf"))
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(place.run)
+            for count in (1, 2):
+                place.drop("one.json", {"id": id_, "timeout": "1s"})
+                calls = await place.receiver.wait_for(count)
+            await place.stop()
+        assert [call.type for call in calls] == ["watch.expired"] * 2
 
 
 async def test_what_was_learned_last_is_there_after_a_stop(tmp_path: Path) -> None:
