@@ -358,6 +358,8 @@ class AttemptResult:
     failures: int
     #: When to try again; None unless `status` is PENDING.
     due_at: datetime | None
+    #: False where it says nothing of its endpoint, see `delivery.reach`.
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

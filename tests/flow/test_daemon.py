@@ -222,6 +222,23 @@ async def _only(place: Site, status: DeliveryStatus) -> bool:
     return set(await place.deliveries()) == {status}
 
 
+async def test_a_provider_that_answers_shows_that_the_network_is_up(tmp_path: Path) -> None:
+    """An endpoint that refuses connections is held to it, though it is the only one."""
+    async with site(tmp_path) as place:
+        place.config["endpoints"] = {"studio": endpoint(place.receiver) | {"url": "http://127.0.0.1:1/hooks"}}
+        (id_,) = place.emulator.create(complete_at=0)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(place.run)
+            place.drop("one.json", {"id": id_})
+            await place.until(lambda: _failed(place))
+            await place.stop()
+
+
+async def _failed(place: Site) -> bool:
+    async with open_reader(str(place.directory / "notifier.db")) as store:
+        return any(line.standing.failures for line in await store.standings())
+
+
 async def test_watch_files_are_read(tmp_path: Path) -> None:
     """A file that matches the glob is as good as a drop file, and a broken one makes readiness name it."""
     (tmp_path / "watches.d").mkdir()
