@@ -6,6 +6,7 @@ what it is, is judged then too. A file is only ever refused with its reason; one
 
 A file tells since when it lies there as it is (its ctime, which a rename sets and its sender cannot): one that was
 registered already, before a crash kept it from being moved, must not ask for a watch that has ended meanwhile again.
+Debt: that is the file system's clock. On a server's that is slow, a file dropped anew within so long is not heard.
 """
 
 import errno
