@@ -7,64 +7,29 @@ another; the same writes are measured alone, before. The directory decides which
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 import anyio
+from _rows import NOW, completed, delivered, watched
 
-from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName, WorkerId
-from notifier.model import AttemptResult, Book, Claim, DeliveryStatus, Observation, State, Transition, Verdict
-from notifier.model import WatchRequest as Request
+from notifier.ids import WorkerId
+from notifier.model import Book
 from notifier.store.base import Slots
 from notifier.store.sqlite import SqliteStore, open_store
 
 COUNT: Final = 50_000
-NOW: Final = datetime(2026, 11, 22, tzinfo=UTC)
-LUMA: Final = ProviderName("luma")
 BOOK: Final = Book(events={"studio": None}, callbacks=False)
 ME: Final = WorkerId("benchmark")
 SLOTS: Final = Slots(total=1_000, free={}, each=1_000, lease={}, lease_each=timedelta(seconds=30))
-
-
-def watched(number: int) -> Request:
-    return Request(
-        provider=LUMA,
-        generation=GenerationId(f"755f9bbb-d99b-4880-992b-{number:012}"),
-        target=State.COMPLETED,
-        endpoint=EndpointIdentity("studio"),
-        lane=Lane("studio"),
-        timeout=timedelta(hours=24),
-    )
-
-
-def completed(number: int) -> Transition:
-    record = {"id": str(number), "assets": {"video": "https://cdn.example.com/" + "x" * 400}}
-    observation = Observation(id=watched(number).generation, state=State.COMPLETED, record=record)
-    return Transition(provider=LUMA, observation=observation, observed_at=NOW, not_before=None)
-
-
-def delivered(claim: Claim) -> AttemptResult:
-    return AttemptResult(
-        message_id=claim.message_id,
-        number=claim.number,
-        started_at=NOW,
-        took=timedelta(milliseconds=4),
-        verdict=Verdict.DELIVERED,
-        status_code=200,
-        head=b"ok",
-        detail="",
-        status=DeliveryStatus.DELIVERED,
-        failures=claim.failures,
-        due_at=None,
-    )
 
 
 async def fill(store: SqliteStore) -> None:
     for first in range(0, COUNT, 1_000):
         numbers = range(first, first + 1_000)
         await store.add_watches([watched(number) for number in numbers], now=NOW, book=BOOK)
-        await store.record_transitions([completed(number) for number in numbers], now=NOW, book=BOOK)
+        await store.record_transitions([completed(number, url=400) for number in numbers], now=NOW, book=BOOK)
         claims = (await store.exchange(ME, [], SLOTS, now=NOW)).claims
         await store.exchange(ME, [delivered(claim) for claim in claims], SLOTS, now=NOW)
     await store.checkpoint()

@@ -8,65 +8,25 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from statistics import median
 from typing import Final
 
 import anyio
+from _rows import LUMA, NOW, completed, delivered, watched
 
-from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName, WorkerId
-from notifier.model import (
-    AttemptResult,
-    Book,
-    Claim,
-    DeliveryStatus,
-    Observation,
-    State,
-    Transition,
-    Verdict,
-    WatchRequest,
-)
+from notifier.ids import WorkerId
+from notifier.model import AttemptResult, Book, WatchRequest
 from notifier.store.base import Slots
 from notifier.store.sqlite import SqliteStore, open_store
 
-NOW: Final = datetime(2026, 11, 22, tzinfo=UTC)
-LUMA: Final = ProviderName("luma")
 BOOK: Final = Book(events={}, callbacks=True)
 
 
-def watched(number: int, *, lanes: int = 1) -> WatchRequest:
-    lane = Lane(f"https://{number % lanes}.example.com")
-    return WatchRequest(
-        provider=LUMA,
-        generation=GenerationId(f"755f9bbb-d99b-4880-992b-{number:012}"),
-        target=State.COMPLETED,
-        endpoint=EndpointIdentity(f"{lane}/hook"),
-        lane=lane,
-        timeout=timedelta(hours=24),
-    )
-
-
-def completed(number: int) -> Transition:
-    record = {"id": str(number), "assets": {"video": "https://cdn.example.com/" + "x" * 200}, "frames": list(range(60))}
-    observation = Observation(id=watched(number).generation, state=State.COMPLETED, record=record)
-    return Transition(provider=LUMA, observation=observation, observed_at=NOW, not_before=None)
-
-
-def delivered(claim: Claim) -> AttemptResult:
-    return AttemptResult(
-        message_id=claim.message_id,
-        number=claim.number,
-        started_at=NOW,
-        took=timedelta(milliseconds=4),
-        verdict=Verdict.DELIVERED,
-        status_code=200,
-        head=b"ok",
-        detail="",
-        status=DeliveryStatus.DELIVERED,
-        failures=claim.failures,
-        due_at=None,
-    )
+def for_one_of(lanes: int, number: int) -> WatchRequest:
+    lane = f"https://{number % lanes}.example.com"
+    return watched(number, endpoint=f"{lane}/hook", lane=lane)
 
 
 @contextmanager
@@ -85,7 +45,7 @@ async def register(store: SqliteStore) -> None:
                 callers.start_soon(add, store, number)
     print(f"    in {store.writer.commits - before} commits")
     with timed("one call with 100,000 watches", 100_000):
-        await store.add_watches([watched(number) for number in range(100_000, 200_000)], now=NOW, book=BOOK)
+        await store.add_watches([for_one_of(1, number) for number in range(100_000, 200_000)], now=NOW, book=BOOK)
     with timed("64 callers, each waiting for its commit", 64 * 100):
         async with anyio.create_task_group() as callers:
             for caller in range(64):
@@ -98,7 +58,7 @@ async def register(store: SqliteStore) -> None:
 
 
 async def add(store: SqliteStore, number: int, lanes: int = 1) -> None:
-    await store.add_watches([watched(number, lanes=lanes)], now=NOW, book=BOOK)
+    await store.add_watches([for_one_of(lanes, number)], now=NOW, book=BOOK)
 
 
 async def add_in_turn(store: SqliteStore, first: int) -> None:
@@ -108,10 +68,11 @@ async def add_in_turn(store: SqliteStore, first: int) -> None:
 
 async def deliver(store: SqliteStore, what: str, numbers: range, *, lanes: int) -> None:
     """Complete and deliver them all, 64 at a time."""
-    await store.add_watches([watched(number, lanes=lanes) for number in numbers], now=NOW, book=BOOK)
+    await store.add_watches([for_one_of(lanes, number) for number in numbers], now=NOW, book=BOOK)
     with timed(f"recording {len(numbers):,} transitions, 100 at a time", len(numbers)):
         for first in range(numbers.start, numbers.stop, 100):
-            await store.record_transitions([completed(first + more) for more in range(100)], now=NOW, book=BOOK)
+            seen = [completed(first + more, url=200, frames=range(60)) for more in range(100)]
+            await store.record_transitions(seen, now=NOW, book=BOOK)
     limits = Slots(total=64, free={}, each=64, lease={}, lease_each=timedelta(seconds=30))
     results: list[AttemptResult] = []
     took: list[float] = []

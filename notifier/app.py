@@ -32,6 +32,7 @@ from notifier.delivery.addresses import Address, refusal
 from notifier.delivery.dispatcher import Dispatcher
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.keeper import Keeper
+from notifier.delivery.reach import Reach
 from notifier.delivery.refresher import Refresher
 from notifier.delivery.sender import Sender
 from notifier.desk import Desk
@@ -44,10 +45,11 @@ from notifier.intake.sources.watch_files import WatchFiles
 from notifier.model import Book, Glimpse, WatchRequest
 from notifier.polling.lookout import Surroundings
 from notifier.polling.poller import Poller
+from notifier.providers.base import Ask, Reply
 from notifier.providers.client import ProviderClient
 from notifier.providers.registry import codec
 from notifier.retention import Retention
-from notifier.settings import Settings
+from notifier.settings import ProviderSettings, Settings
 from notifier.store.base import Counts
 from notifier.store.sqlite import open_store
 from notifier.ticks import Metronome
@@ -117,7 +119,8 @@ class Daemon:
         asking = await opened.enter_async_context(AiohttpTransport(guard=self._guard_named))
         named = await opened.enter_async_context(AiohttpTransport(guard=self._guard_named))
         guarded = await opened.enter_async_context(AiohttpTransport(guard=self._guard_callbacks))
-        client = await opened.enter_async_context(ProviderClient(asking, clock=self._clock))
+        self._client = await opened.enter_async_context(ProviderClient(asking, clock=self._clock))
+        self._reach = Reach()
         sender = Sender(open_wire=named, guarded_wire=guarded)
         owed, self._rescan = Bell(), Bell()
         self._reread = Bell()
@@ -137,11 +140,12 @@ class Daemon:
             health=self.health,
             pulse=self._pulse("dispatcher"),
             refresher=self._refresher,
+            reach=self._reach,
         )
         self._poller = Poller(
             Surroundings(
                 store=store,
-                ask=client.ask,
+                ask=self._ask,
                 clock=self._clock,
                 chance=random.random,
                 book=lambda: replace(self._book(), disabled=self.keeper.disabled),
@@ -217,6 +221,7 @@ class Daemon:
     async def _hand_back(self) -> None:
         try:
             await self._dispatcher.hand_back()
+            await self._poller.save()
         except StoreUnavailable as error:  # the leases lapse; the next start ends them
             _log.error(telemetry.STORE_UNAVAILABLE, error=str(error))
 
@@ -319,6 +324,11 @@ class Daemon:
             _log.warning(telemetry.WATCH_UNDECLARED, count=len(gone), first=next(iter(gone)).generation, note=note)
 
     # ---- what the parts ask of others that are built later, and of the configuration, now ----
+    async def _ask(self, ask: Ask, settings: ProviderSettings) -> Reply:
+        reply = await self._client.ask(ask, settings)
+        self._reach.answered(self._clock.elapsed())
+        return reply
+
     async def _glance(self, provider: ProviderName, id_: GenerationId) -> Glimpse | None:
         return await self._poller.glance(provider, id_)
 

@@ -112,6 +112,8 @@ class WatchRequest:
     timeout: timedelta
     #: Compact JSON object in UTF-8, as it comes back in `data.metadata`.
     metadata: bytes = b"{}"
+    #: For a request that stays where it was put until it is registered, since when; None for any other.
+    put_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,6 +358,8 @@ class AttemptResult:
     failures: int
     #: When to try again; None unless `status` is PENDING.
     due_at: datetime | None
+    #: False where it says nothing of its endpoint, see `delivery.reach`.
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

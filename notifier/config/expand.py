@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple, Self
 from notifier.errors import Fault
 from notifier.intake.text import Document, Path, printable, show_path
 
-_DOLLAR: Final = re.compile(r"\$\$|\$\{([^}]*)\}|\$\{")
+#: A brace that never closes takes the rest of the text with it: no other could close there, and it is not read again.
+_DOLLAR: Final = re.compile(r"\$\$|\$\{([^}]*)(\}?)")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -74,7 +75,7 @@ def expand_text(text: str, environ: Mapping[str, str]) -> str:
         if match[0] == "$$":
             return "$"
         name = match[1]
-        fault = _fault(name, environ)
+        fault = _fault(name if match[2] else None, environ)
         if fault:
             wrong.append(fault)
             return ""
@@ -93,7 +94,7 @@ def uses_environment(text: str) -> bool:
 
 def variables(text: str) -> list[str]:
     """The names of the variables in `text`, in order."""
-    return [match[1] for match in _DOLLAR.finditer(text) if match[1] is not None]
+    return [match[1] for match in _DOLLAR.finditer(text) if match[2]]
 
 
 def _fault(name: str | None, environ: Mapping[str, str]) -> str:

@@ -26,6 +26,7 @@ from notifier.clock import JumpClock
 from notifier.delivery import schedule, shares
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.keeper import Keeper
+from notifier.delivery.reach import Reach
 from notifier.delivery.verdict import judge
 from notifier.delivery.waits import Waits
 from notifier.errors import StoreUnavailable
@@ -79,6 +80,7 @@ class Dispatcher:
         health: Health,
         pulse: Pulse,
         refresher: Refreshes | None = None,
+        reach: Reach | None = None,
     ) -> None:
         self._store = store
         self._sender = sender
@@ -91,6 +93,7 @@ class Dispatcher:
         self._health = health
         self._pulse = pulse
         self._refresher = refresher
+        self._reach = reach or Reach()
         self._waits = Waits(store, clock, pulse)
         self._finished: list[AttemptResult] = []
         self._in_flight: Counter[Lane] = Counter()
@@ -284,10 +287,12 @@ class Dispatcher:
             answer = await self._sender.post(claim, policy, now=self._clock.now())
             took = timedelta(seconds=self._clock.monotonic() - began)
             self._follow_clock()
+            verdict = judge(answer)
             result = schedule.settle(
                 claim,
                 answer,
-                judge(answer),
+                verdict,
+                counts=self._reach.counts(verdict, self._clock.elapsed()),
                 retry=policy.retry,
                 took=took,
                 now=self._clock.now(),

@@ -40,12 +40,13 @@ def settle(
     answer: Answer,
     verdict: Verdict,
     *,
+    counts: bool = True,
     retry: Sequence[timedelta],
     took: timedelta,
     now: datetime,
     jitter: float,
 ) -> AttemptResult:
-    """Close the attempt of `claim`, which came to `answer` and so to `verdict`."""
+    """Close the attempt of `claim`, which came to `answer` and so to `verdict`; whether it `counts`, see `reach`."""
     failures = claim.failures + (verdict is not Verdict.DELIVERED)
     due_at = None
     if retryable(verdict):
@@ -63,6 +64,7 @@ def settle(
         status=_move(_signal(verdict, due_at)),
         failures=failures,
         due_at=due_at,
+        counts=counts,
     )
 
 

@@ -7,7 +7,7 @@ What stands is a lane: a configured endpoint by its name, or an origin of callba
   day: an endpoint that is sent little may meet both conditions at once, and is warned of first all the same.
 - 410 disables a configured endpoint at once. It never disables an origin, which serves other URLs too.
 - Only attempts count, never time alone: an endpoint that was sent nothing has failed at nothing. An interrupted attempt
-  is ours and does not count.
+  is ours and does not count, nor does one of a time when nobody answered at all: `reach` keeps those away from here.
 - A success makes a failing endpoint a working one. Disabled is left by a person alone: the answer to an attempt that
   was under way already does not undo it.
 """

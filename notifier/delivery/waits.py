@@ -2,7 +2,9 @@
 
 When something is due is stored as wall time, for people and for the next run. So where the clock is set back by an
 hour, what is due in five seconds would wait an hour and five seconds, and where it is set forward, an hour's retries
-would all be due at once. What waits in the store is moved along with the clock instead, before anything is claimed.
+would all be due at once; set forward by five days, it would disable an endpoint that failed for a minute. What waits
+in the store, and since when endpoints fail, is moved along with the clock instead, before anything is handed in or
+claimed.
 
 Debt: a clock that is set while notifier is not running is not noticed.
 """
@@ -16,7 +18,7 @@ from notifier import telemetry
 from notifier.clock import JumpClock
 from notifier.health import Pulse
 from notifier.jumps import Jumps
-from notifier.store.base import DeliveryStore
+from notifier.store.base import DeliveryStore, Shifted
 
 _log = structlog.get_logger()
 
@@ -32,14 +34,14 @@ class Waits:
         #: (how far, what the clock showed then), of jumps that the store does not know of yet.
         self._noted: deque[tuple[timedelta, datetime]] = deque()
         #: How far the first of them is done.
-        self._done: datetime | None = None
+        self._done: Shifted | None = None
 
     def jumped(self) -> timedelta:
         """How far the wall clock was set since this was last asked; `keep` has the store follow."""
         now = self._clock.now()
         if by := self._jumps.since_last(now, self._clock.elapsed()):
             self._noted.append((by, now))
-            note = "callbacks that wait are moved along with it, so that they wait neither longer nor shorter"
+            note = "callbacks that wait, and since when endpoints fail, are moved with it: both last as long as ever"
             _log.warning(telemetry.CLOCK_SET, by_s=round(by.total_seconds()), note=note)
         return by
 

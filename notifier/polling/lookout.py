@@ -147,6 +147,10 @@ class Lookout:
         self._conduct.leave()
         self._glances.give_up()
 
+    async def save(self) -> None:
+        """Keep what was learned for the next run, if the store can write."""
+        await self._recorder.save()
+
     async def glance(self, id_: GenerationId) -> Glimpse | None:
         """One more sight of it, watched or not; None where the provider does not show it."""
         self._bell.ring()

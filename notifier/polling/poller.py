@@ -103,3 +103,8 @@ class Poller:
         """No more looks, at once: a request under way is let go."""
         if self._group is not None:
             self._group.cancel_scope.cancel()
+
+    async def save(self) -> None:
+        """The last write: what was learned is there for the next run, if the store can write."""
+        for lookout in self._lookouts.values():
+            await lookout.save()

@@ -233,9 +233,14 @@ class Recorder:
         if now >= self._tell_at:
             self._tell_at = now + TELL_EVERY
             self._tell_lags()
-        if not self._unsaved or now < self._save_at or not self._health.store_up:
+        if now >= self._save_at and self._health.store_up:
+            await self.save()
+
+    async def save(self) -> None:
+        """What was learned since the last time; where the store cannot write it stays unsaved."""
+        if not self._unsaved:
             return
-        self._save_at, self._unsaved = now + SAVE_EVERY, False
+        self._save_at, self._unsaved = self._clock.monotonic() + SAVE_EVERY, False
         try:
             learned = self._roster.curves.dump()
             await self._store.save_learned(self.settings.name, learned, now=self._clock.now())

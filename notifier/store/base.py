@@ -50,7 +50,9 @@ class WatchStore(Protocol):
         KEPT; otherwise `InvalidWatch` with one fault for each such entry (its path is `[index]`), and nothing of the
         list is registered. Satisfied: FINISHED. Expired, cancelled or unknown: reopened with `round` + 1, new
         deadline, content of the request; with `keep_first` FINISHED, because a declaration that is only read again, at
-        a restart, asks for nothing new. The same watch twice in one list follows the same rules.
+        a restart, asks for nothing new. FINISHED too where the watch was registered since `put_at`: that was this very
+        request, found again after a crash. Not where it was registered later than `now`, by a clock that was wrong. The
+        same watch twice in one list follows the same rules.
         A watch that is made or reopened while the recorded state satisfies it is satisfied at once and its delivery
         made, in this transaction; `Registration.owed` says so.
         """
@@ -178,6 +180,10 @@ def silent(_: Change) -> Notice | None:
     return None
 
 
+#: How far a `shift_waits` has come, for the store alone to read.
+Shifted = datetime | Lane
+
+
 class DeliveryStore(Protocol):
     """The dispatcher's."""
 
@@ -242,13 +248,16 @@ class DeliveryStore(Protocol):
         """
         ...
 
-    async def shift_waits(self, by: timedelta, *, now: datetime, done: datetime | None) -> datetime | None:
+    async def shift_waits(self, by: timedelta, *, now: datetime, done: Shifted | None) -> Shifted | None:
         """The wall clock was set forward by `by` (back, where it is below zero), and showed `now` just after.
 
         What is pending, not leased and was not due yet falls due as much later by the clock, so that it waits as long
         as it would have. Where the clock was set forward, what was made after that keeps its time, and so does what
-        fell due by it in the 10 s before `now`: somebody may have asked for it since. One short transaction, for those
-        that the calls before it, whose answer is `done`, have not moved; None is the beginning, and the end.
+        fell due by it in the 10 s before `now`: somebody may have asked for it since.
+        Lanes that are not disabled have failed, and stand as they do, for as long as before: all their times move.
+        Outcomes of attempts that are handed in by the new time come after that.
+        One short transaction, for those that the calls before it, whose answer is `done`, have not moved; None is the
+        beginning, and the end.
         """
         ...
 

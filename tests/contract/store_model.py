@@ -275,6 +275,8 @@ class Model:
                 lost.append(result.message_id)
             else:
                 self._close(delivery, result)
+                if not result.counts:
+                    continue
                 self._note(delivery.lane, standing.after_attempt(self._stands(delivery.lane), result.verdict, now=now))
         self._park_disabled()
         return lost

@@ -112,6 +112,17 @@ async def test_an_attempt_without_an_outcome_does_not_count(store: Store) -> Non
     assert await standing(store) == Standing(lane=STUDIO)
 
 
+async def test_a_failure_that_does_not_count_is_an_attempt_all_the_same(store: Store) -> None:
+    """While nobody could be reached: it stands in the story and uses up its step, and the endpoint is not blamed."""
+    await owe(store, "g-1")
+    (claim,) = (await take(store)).claims
+    await take(store, outcome(claim, Verdict.CONNECT_FAILED, counts=False))
+    assert await standing(store) == Standing(lane=STUDIO)
+    (found,) = await deliveries(store)
+    assert [attempt.verdict for attempt in found.attempts] == [Verdict.CONNECT_FAILED]
+    assert (found.status, found.due_at) == (DeliveryStatus.PENDING, NOW + HOUR)
+
+
 async def test_an_endpoint_that_fails_for_five_days_is_warned_of_and_then_disabled(store: Store) -> None:
     """Each change is answered once, with what was before."""
     await owe(store, "g-1")

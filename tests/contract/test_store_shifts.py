@@ -21,10 +21,13 @@ from store_builders import (
     take,
 )
 
-from notifier.model import Book, Verdict
+from notifier.delivery.standing import EndpointState, Standing
+from notifier.ids import Lane
+from notifier.model import Book, DeliveryStatus, Verdict
 from notifier.store.base import Store
 
 MICROSECOND = timedelta(microseconds=1)
+DAY = timedelta(days=1)
 
 
 async def shift(store: Store, by: timedelta, *, now: datetime) -> int:
@@ -116,3 +119,72 @@ async def test_much_is_moved_in_steps_and_once(store: Store, by: timedelta) -> N
 async def test_nothing_that_waits_is_nothing_to_move(store: Store) -> None:
     """One look, and it is done."""
     assert await shift(store, HOUR, now=NOW) == 1
+
+
+# ---- how endpoints stand ------------------------------------------------------------------------------------------
+async def fail_at(store: Store, *times: datetime) -> None:
+    """The one delivery of `g-1` is attempted at each, in vain."""
+    await owe(store, "g-1", now=times[0])
+    for at in times:
+        (claim,) = (await store.exchange(ME, [], slots(1), now=at)).claims
+        await store.exchange(ME, [outcome(claim, Verdict.RESET, due_at=at)], slots(0), now=at)
+
+
+async def standing(store: Store, lane: str = "studio") -> Standing:
+    (found,) = [line.standing for line in await store.standings() if line.standing.lane == lane]
+    return found
+
+
+@pytest.mark.parametrize("by", [5 * DAY, -5 * DAY])
+async def test_an_endpoint_stands_as_long_as_it_stood(store: Store, by: timedelta) -> None:
+    """A minute since the first failure, or since the warning, is a minute still; nothing else is another."""
+    await fail_at(store, *[NOW] * 4, NOW + DAY)
+    before = await standing(store)
+    assert before.state is EndpointState.FAILING
+    await shift(store, by, now=NOW + DAY + by + 60 * SECOND)
+    assert await standing(store) == Standing(
+        lane=before.lane,
+        state=EndpointState.FAILING,
+        first_failure=NOW + by,
+        last_failure=NOW + DAY + by,
+        failures=5,
+        warned_at=NOW + DAY + by,
+        reason=before.reason,
+    )
+
+
+@pytest.mark.parametrize("by", [HOUR, -HOUR])
+async def test_when_an_endpoint_last_succeeded_follows_too(store: Store, by: timedelta) -> None:
+    """A person who asks compares it with the clock as it goes now."""
+    await owe(store, "g-1")
+    (claim,) = (await take(store)).claims
+    await take(store, outcome(claim))
+    await shift(store, by, now=NOW + by)
+    assert await standing(store) == Standing(lane=Lane("studio"), last_success=NOW + by)
+
+
+async def test_a_disabled_endpoint_keeps_its_times(store: Store) -> None:
+    """Nothing is reckoned from them any more, and what people were told of it stays true."""
+    await owe(store, "g-1")
+    (claim,) = (await take(store)).claims
+    await take(store, outcome(claim, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None))
+    before = await standing(store)
+    await shift(store, HOUR, now=NOW + HOUR)
+    assert await standing(store) == before
+
+
+@pytest.mark.parametrize("by", [HOUR, -HOUR])
+async def test_many_lanes_are_moved_in_steps_and_once(store: Store, by: timedelta) -> None:
+    """More origins than a step moves, and what is owed to them: each moved once."""
+    origins = [f"https://app-{number}.example.com" for number in range(600)]
+    requests = [
+        request(f"g-{number}", endpoint=f"{origin}/done", lane=Lane(origin)) for number, origin in enumerate(origins)
+    ]
+    await add(store, *requests)
+    await store.record_transitions([seen(f"g-{number}") for number in range(600)], now=NOW, book=BOOK)
+    while claims := (await take(store)).claims:
+        results = [outcome(claim, Verdict.RESET, due_at=NOW + DAY) for claim in claims]
+        await store.exchange(ME, results, slots(0), now=NOW)
+    assert await shift(store, by, now=NOW + by) > 2
+    assert [line.standing.first_failure for line in await store.standings()] == [NOW + by] * 600
+    assert await due_at(store, "g-599") == NOW + by + DAY

@@ -209,6 +209,33 @@ async def test_an_unknown_watch_is_reopened_each_time(store: Store) -> None:
     assert len({line.message_id for line in await deliveries(store)}) == 3
 
 
+@pytest.mark.parametrize("kind", [Kind.EXPIRED, Kind.UNKNOWN])
+async def test_what_a_watch_was_made_of_does_not_reopen_it(store: Store, kind: Kind) -> None:
+    """Put down before the watch was registered: found again after a crash, it asks for nothing new."""
+    asked = request(put_at=NOW - SECOND)
+    await add(store, asked)
+    await store.end_watches([ending("g-1", kind, at=NOW + HOUR)], now=NOW + HOUR, book=BOOK)
+    (answer,) = await add(store, asked, now=NOW + 2 * HOUR)
+    assert (answer.outcome, answer.open) == (Outcome.FINISHED, None)
+    assert len(await deliveries(store)) == 1
+
+
+async def test_what_was_put_down_later_reopens_a_watch(store: Store) -> None:
+    """Also where the watch was open still when it was: nobody who asks is passed over."""
+    await add(store, request())
+    await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + HOUR)], now=NOW + HOUR, book=BOOK)
+    (answer,) = await add(store, request(put_at=NOW + SECOND), now=NOW + 2 * HOUR)
+    assert answer.outcome is Outcome.REOPENED
+
+
+async def test_a_watch_of_a_clock_that_was_wrong_is_reopened(store: Store) -> None:
+    """Registered by a time that has not come yet: that says nothing of what was first."""
+    await add(store, request(), now=NOW + 9 * HOUR)
+    await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + 10 * HOUR)], now=NOW + 10 * HOUR, book=BOOK)
+    (answer,) = await add(store, request(put_at=NOW), now=NOW + SECOND)
+    assert answer.outcome is Outcome.REOPENED
+
+
 async def test_a_watch_reopened_at_its_target_is_owed_at_once(store: Store) -> None:
     """Expired, then the generation got there for another watch: reopening finds it there."""
     await add(store, request(), request(endpoint="audit", timeout=9 * HOUR))

@@ -46,6 +46,12 @@ START = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
 LUMA = ProviderName("luma")
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BOOK = Book(events={"studio": None, "audit": None}, callbacks=True)
+MINUTE = 60.0
+
+
+def some(count: int, prefix: str = "g") -> list[str]:
+    """So many names of generations, from 1."""
+    return [f"{prefix}-{number}" for number in range(1, count + 1)]
 
 
 class HandClock:
@@ -381,6 +387,20 @@ def around(
         health=health,
         pulse=Pulse("poller", clock, limit=25),
     )
+
+
+def held(asked: Sequence[Asked]) -> list[Asked]:
+    """Those that the provider was asked to keep."""
+    return [each for each in asked if each.wait]
+
+
+async def begin(stage: Watching, ids: Sequence[str], *, holds: str | None = "any") -> None:
+    """Watch them all while they run, at a provider that keeps such requests."""
+    stage.upstream.holds = holds
+    stage.upstream.states |= dict.fromkeys(ids, "dreaming")
+    await stage.tick()
+    await stage.watch(*map(request, ids))
+    await stage.tick()
 
 
 # ---- the receiver's side of the wire ------------------------------------------------------------------------------

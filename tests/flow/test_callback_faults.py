@@ -20,19 +20,14 @@ from raw_wire import (
     resetting_after,
     saying,
 )
+from working import aiohttp_wire, worker
 
-from notifier.bell import Bell
-from notifier.delivery.dispatcher import Dispatcher
-from notifier.delivery.endpoints import Endpoints
-from notifier.delivery.keeper import Keeper
 from notifier.delivery.sender import KEPT, Sender
 from notifier.delivery.verdict import judge
-from notifier.health import Health, Pulse
-from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
+from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
 from notifier.model import Answer, Claim, DeliveryStatus, Verdict
 from notifier.settings import EndpointSettings, Secret
 from notifier.store.sqlite.store import SqliteStore
-from notifier.transport import AiohttpTransport
 
 pytest_plugins = ("store_fixture",)
 
@@ -78,7 +73,7 @@ def policy(url: str, seconds: float = DEADLINE) -> EndpointSettings:
 
 @asynccontextmanager
 async def real_sender() -> AsyncIterator[Sender]:
-    async with AiohttpTransport() as wire:
+    async with aiohttp_wire() as wire:
         yield Sender(open_wire=wire, guarded_wire=wire)
 
 
@@ -258,42 +253,29 @@ async def _post(sender: Sender, to: EndpointSettings) -> None:
 # ---- names that lead nowhere --------------------------------------------------------------------------------------
 async def test_callbacks_wait_for_names_that_come_back(store: SqliteStore) -> None:
     """While names lead nowhere each attempt says so and is tried again; an endpoint at an address goes on."""
-    clock, bell, names = HandClock(), Bell(), Names()
+    names, clock = Names(), HandClock()
+    await owe(store, "g-1", at=clock.now())
+    await owe(store, "g-2", at=clock.now(), endpoint="audit")
+    names.gone = True
     async with (
         raw_server(saying(OK + b"Content-Length: 0\r\nConnection: close\r\n\r\n")) as server,
-        AiohttpTransport(resolver=names) as wire,
-    ):
-        named = endpoint("studio", url=f"http://hooks.example:{server.port}/", retry=[timedelta(minutes=1)] * 10)
-        plain = endpoint("audit", url=f"{server.url}/")
-        configured, health = Endpoints({each.identity: each for each in (named, plain)}, None), Health()
-        dispatcher = Dispatcher(
+        aiohttp_wire(resolver=names) as wire,
+        worker(
             store,
-            Sender(open_wire=wire, guarded_wire=wire),
-            configured,
-            keeper=Keeper(store, configured, clock=clock, health=health, token=lambda: "t"),
-            owner=WorkerId("worker-1"),
+            wire,
+            endpoint("studio", url=f"http://hooks.example:{server.port}/", retry=[timedelta(minutes=1)] * 10),
+            endpoint("audit", url=f"{server.url}/"),
             clock=clock,
-            chance=lambda: 0.0,
-            bell=bell,
-            health=health,
-            pulse=Pulse("dispatcher", clock, limit=25),
-        )
-        names.gone = True
-        await owe(store, "g-1", at=clock.now())
-        await owe(store, "g-2", at=clock.now(), endpoint="audit")
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(dispatcher.run)
-            for minute in range(1, 5):
-                clock.advance(60)
-                bell.ring()
-                await until_attempts(store, "g-1", minute)
-            await until(store, DeliveryStatus.DELIVERED, 1)
-            assert verdicts((await deliveries(store, "g-2"))[0]) == [Verdict.DELIVERED]
-            names.gone = False
-            clock.advance(60)
-            bell.ring()
-            await until(store, DeliveryStatus.DELIVERED, 2)
-            tasks.cancel_scope.cancel()
+        ) as stage,
+    ):
+        for count in range(2, 5):
+            await stage.turn(60)
+            await until_attempts(store, "g-1", count)
+        await until(store, DeliveryStatus.DELIVERED, 1)
+        assert verdicts((await deliveries(store, "g-2"))[0]) == [Verdict.DELIVERED]
+        names.gone = False
+        await stage.turn(60)
+        await until(store, DeliveryStatus.DELIVERED, 2)
     (line,) = await deliveries(store, "g-1")
     assert verdicts(line) == [Verdict.DNS_FAILED] * 4 + [Verdict.DELIVERED]
 

@@ -16,16 +16,18 @@ from hands import SECRET, HandClock
 
 from notifier.app import Daemon
 from notifier.clock import SystemClock
-from notifier.config import load
+from notifier.config import known_to_drop, load
 from notifier.emulator.receiver import Receiver, ReceiverSettings, serve_receiver
 from notifier.emulator.server import serve_emulator
 from notifier.emulator.settings import EmulatorSettings
 from notifier.emulator.upstream import Emulator
 from notifier.errors import ConfigError, StoreUnavailable
-from notifier.ids import GenerationId
-from notifier.model import DeliveryStatus, State, WatchStatus
+from notifier.ids import GenerationId, ProviderName
+from notifier.intake.request import parse_drop
+from notifier.model import Book, DeliveryStatus, Kind, State, WatchStatus
 from notifier.settings import Settings
-from notifier.store.sqlite import open_reader
+from notifier.store.base import Ending
+from notifier.store.sqlite import open_reader, open_store
 
 KEY = "sk-0123456789abcdef"
 _NAP = 0.01
@@ -220,6 +222,23 @@ async def _only(place: Site, status: DeliveryStatus) -> bool:
     return set(await place.deliveries()) == {status}
 
 
+async def test_a_provider_that_answers_shows_that_the_network_is_up(tmp_path: Path) -> None:
+    """An endpoint that refuses connections is held to it, though it is the only one."""
+    async with site(tmp_path) as place:
+        place.config["endpoints"] = {"studio": endpoint(place.receiver) | {"url": "http://127.0.0.1:1/hooks"}}
+        (id_,) = place.emulator.create(complete_at=0)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(place.run)
+            place.drop("one.json", {"id": id_})
+            await place.until(lambda: _failed(place))
+            await place.stop()
+
+
+async def _failed(place: Site) -> bool:
+    async with open_reader(str(place.directory / "notifier.db")) as store:
+        return any(line.standing.failures for line in await store.standings())
+
+
 async def test_watch_files_are_read(tmp_path: Path) -> None:
     """A file that matches the glob is as good as a drop file, and a broken one makes readiness name it."""
     (tmp_path / "watches.d").mkdir()
@@ -248,6 +267,63 @@ async def test_a_restart_loses_nothing(tmp_path: Path) -> None:
             await tasks.start(place.run)
             await place.receiver.wait_for(1)
             await place.stop()
+
+
+async def test_a_drop_file_that_a_crash_left_behind_is_only_moved(tmp_path: Path) -> None:
+    """Killed between its commit and its move, down past the deadline: one message says so, and no second follows."""
+    async with site(tmp_path) as place:
+        (id_,) = place.emulator.create(complete_at=float("inf"))
+        place.drop("one.json", {"id": id_, "timeout": "1s"})
+        async with open_store(str(tmp_path / "notifier.db")) as store:
+            known, content = known_to_drop(place.settings()), (tmp_path / "drop" / "one.json").read_bytes()
+            (asked,) = parse_drop("one.json", content, known)
+            now, book = SystemClock().now(), Book(events={"studio": None}, callbacks=False)
+            await store.add_watches([asked], now=now, book=book)
+            late = now + timedelta(seconds=1)
+            over = Ending(provider=asked.provider, generation=asked.generation, kind=Kind.EXPIRED, observed_at=late)
+            await store.end_watches([over], now=late, book=book)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(place.run)
+            await place.until(lambda: list((tmp_path / "drop" / "done").iterdir()))
+            await place.receiver.wait_for(1)
+            await place.until(lambda: _only(place, DeliveryStatus.DELIVERED))
+            await place.stop()
+        assert await place.statuses(id_) == [WatchStatus.EXPIRED]
+        assert await place.deliveries() == {DeliveryStatus.DELIVERED: 1}
+
+
+async def test_a_drop_file_that_comes_after_the_end_asks_again(tmp_path: Path) -> None:
+    """The very same content, dropped once more after the watch expired: it is watched once more."""
+    async with site(tmp_path) as place:
+        (id_,) = place.emulator.create(complete_at=float("inf"))
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(place.run)
+            for count in (1, 2):
+                place.drop("one.json", {"id": id_, "timeout": "1s"})
+                calls = await place.receiver.wait_for(count)
+            await place.stop()
+        assert [call.type for call in calls] == ["watch.expired"] * 2
+
+
+async def test_what_was_learned_last_is_there_after_a_stop(tmp_path: Path) -> None:
+    """A run that was stopped within a minute of its first completion has learned from it all the same."""
+    async with site(tmp_path) as place:
+        (id_,) = place.emulator.create(complete_at=float("inf"))
+        place.emulator.move(id_, State.RUNNING)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(place.run)
+            place.drop("one.json", {"id": id_})
+            await place.until(lambda: _state(place, id_))
+            place.emulator.move(id_, State.COMPLETED)
+            await place.receiver.wait_for(1)
+            await place.stop()
+        async with open_store(str(tmp_path / "notifier.db")) as store:
+            assert await store.learned(ProviderName("luma"))
+
+
+async def _state(place: Site, id_: str) -> State | None:
+    async with open_reader(str(place.directory / "notifier.db")) as store:
+        return next((story.state for story in await store.stories(GenerationId(id_))), None)
 
 
 async def test_a_reload_adds_an_endpoint_and_unparks_what_it_was_owed(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from hands import (
     endpoint,
     owe,
     quiet,
+    some,
     statuses,
     verdicts,
 )
@@ -109,10 +110,6 @@ async def sending(store: SqliteStore, *endpoints: EndpointSettings, **more: Any)
             tasks=tasks,
         )
         tasks.cancel_scope.cancel()
-
-
-def some(count: int, prefix: str = "g") -> list[str]:
-    return [f"{prefix}-{number}" for number in range(count)]
 
 
 # ---- the usual way ------------------------------------------------------------------------------------------------

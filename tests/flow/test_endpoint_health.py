@@ -277,6 +277,68 @@ async def test_the_last_write_of_a_stop_counts_too(store: SqliteStore) -> None:
     assert (await line(store)).standing.state is EndpointState.DISABLED
 
 
+# ---- a network that is down ----------------------------------------------------------------------------------------
+async def _unreachable_for_days(stage: Sending, days: float, *, others: str = "") -> None:
+    """Nobody reaches studio; every four hours something is owed to it, and to `others` just before."""
+    stage.callbacks.answers["studio.example.com"] = [httpx.ConnectError("network is unreachable")]
+    for number in range(round(days * 6)):
+        if others:
+            await stage.owe(f"other-{number}", to=others)
+            await stage.turn()
+        await stage.owe(f"late-{number}")
+        await stage.turn()
+        await stage.turn(4 * HOUR)
+        await quiet(stage.store)
+
+
+async def test_a_network_that_is_down_disables_nobody(store: SqliteStore) -> None:
+    """Six days on which nothing was reached say nothing of the endpoint: when the network is back, so is it."""
+    async with sending(store, endpoint(retry=HOURLY), endpoint("audit", retry=HOURLY)) as stage, heard() as log:
+        stage.callbacks.answers["audit.example.com"] = [httpx.ConnectError("network is unreachable")]
+        await _unreachable_for_days(stage, 6, others="audit")
+        assert events(log) == []
+        assert (await line(store)).standing.failures == 0
+        stage.callbacks.answers["studio.example.com"] = [httpx.Response(204)]
+        await stage.turn(HOUR)
+        assert (await line(store)).standing.state is EndpointState.WORKING
+        assert (await statuses(store))[DeliveryStatus.DELIVERED] > 30
+
+
+async def test_an_endpoint_that_is_not_there_is_disabled_while_others_answer(store: SqliteStore) -> None:
+    """Then it is its own fault: five days, and the warning first."""
+    async with sending(store, endpoint(retry=HOURLY), endpoint("audit")) as stage, heard() as log:
+        await _unreachable_for_days(stage, 5.5, others="audit")
+        assert events(log) == ["endpoint.failing", "endpoint.disabled"]
+
+
+# ---- a clock that is set -------------------------------------------------------------------------------------------
+async def test_a_clock_set_forward_disables_nothing(store: SqliteStore) -> None:
+    """Nine failures this morning, and by the clock that is six days ago now: it is not even failing."""
+    async with sending(store, endpoint(retry=HOURLY)) as stage, heard() as log:
+        stage.callbacks.answers["studio.example.com"] = [httpx.Response(503)]
+        await stage.owe(*(f"g-{number}" for number in range(9)))
+        await stage.turn()
+        stage.clock.set_wall(6 * DAY)
+        for _ in range(2):
+            await stage.turn(2 * HOUR)
+        assert events(log) == []
+        standing = (await line(store)).standing
+        assert standing.failures >= 10
+        assert standing.first_failure == START + timedelta(days=6)
+
+
+async def test_a_clock_set_back_spares_nothing(store: SqliteStore) -> None:
+    """A month back in the middle: five days since the first failure are five days all the same."""
+    async with sending(store, endpoint(retry=HOURLY)) as stage, heard() as log:
+        stage.callbacks.answers["studio.example.com"] = [httpx.Response(503)]
+        await fail_for_days(stage, 3)
+        stage.clock.set_wall(-30 * DAY)
+        await fail_for_days(stage, 1.8)
+        assert events(log) == ["endpoint.failing"]
+        await fail_for_days(stage, 0.6)
+        assert events(log) == ["endpoint.failing", "endpoint.disabled"]
+
+
 # ---- a person -----------------------------------------------------------------------------------------------------
 async def test_a_person_disables_and_enables(store: SqliteStore) -> None:
     """Nothing goes while it is disabled; afterwards what comes goes, what is parked stays, and the command is named."""

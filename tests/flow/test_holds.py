@@ -1,33 +1,14 @@
 """Requests that the provider keeps: a lookout on a real store, a provider that holds, a clock moved by hand."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-from hands import Asked, Watching, error, luma, quiet, request, watching
+from hands import MINUTE, begin, error, held, luma, quiet, request, some, watching
 
 from notifier.model import State, WatchStatus
 from notifier.store.sqlite.store import SqliteStore
 
 pytest_plugins = ("store_fixture",)
-
-MINUTE = 60.0
-
-
-def some(count: int) -> list[str]:
-    return [f"g-{number}" for number in range(1, count + 1)]
-
-
-def held(asked: Sequence[Asked]) -> list[Asked]:
-    return [each for each in asked if each.wait]
-
-
-async def begin(stage: Watching, ids: Sequence[str], *, holds: str | None = "any") -> None:
-    stage.upstream.holds = holds
-    stage.upstream.states |= dict.fromkeys(ids, "dreaming")
-    await stage.tick()
-    await stage.watch(*map(request, ids))
-    await stage.tick()
 
 
 async def test_a_handful_is_held_and_known_at_the_moment_it_is_there(store: SqliteStore) -> None:

@@ -1,34 +1,15 @@
 """Holds at their edges: places that run out, IDs that nobody knows yet, connections that break together."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 import anyio
 import pytest
-from hands import BOOK, Asked, Watching, error, quiet, request, watching
+from hands import BOOK, MINUTE, begin, error, held, quiet, request, some, watching
 
 from notifier.model import State
 from notifier.store.sqlite.store import SqliteStore
 
 pytest_plugins = ("store_fixture",)
-
-MINUTE = 60.0
-
-
-def some(count: int) -> list[str]:
-    return [f"g-{number}" for number in range(1, count + 1)]
-
-
-def held(asked: Sequence[Asked]) -> list[Asked]:
-    return [each for each in asked if each.wait]
-
-
-async def begin(stage: Watching, ids: Sequence[str], *, holds: str | None = "any") -> None:
-    stage.upstream.holds = holds
-    stage.upstream.states |= dict.fromkeys(ids, "dreaming")
-    await stage.tick()
-    await stage.watch(*map(request, ids))
-    await stage.tick()
 
 
 @pytest.mark.parametrize("in_flight", [1, 3])

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from hands import (
     BOOK,
+    MINUTE,
     START,
     blocked,
     changes,
@@ -19,6 +20,7 @@ from hands import (
     record,
     refuse_batches_with,
     request,
+    some,
     watching,
 )
 
@@ -26,12 +28,6 @@ from notifier.model import DeliveryStatus, State, WatchStatus
 from notifier.store.sqlite.store import SqliteStore
 
 pytest_plugins = ("store_fixture",)
-
-MINUTE = 60.0
-
-
-def some(count: int) -> list[str]:
-    return [f"g-{number}" for number in range(1, count + 1)]
 
 
 # ---- when it looks ------------------------------------------------------------------------------------------------

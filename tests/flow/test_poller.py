@@ -9,12 +9,12 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from hands import BOOK, START, HandClock, Tripped, Upstream, around, error, luma, quiet, request
+from hands import BOOK, LUMA, START, HandClock, Tripped, Upstream, around, error, luma, quiet, request
 
 from notifier.bell import Bell
 from notifier.errors import StoreUnavailable
-from notifier.health import Health
-from notifier.ids import GenerationId
+from notifier.health import STORE, Health
+from notifier.ids import GenerationId, ProviderName
 from notifier.model import DeliveryStatus
 from notifier.polling.poller import Poller
 from notifier.providers.client import ProviderClient
@@ -167,6 +167,41 @@ async def test_stop_lets_a_request_under_way_go(store: SqliteStore) -> None:
         stage.poller.stop()
         await stage.ended.wait()
         assert stage.upstreams["luma"].under_way == 0
+
+
+async def _one_done(stage: Polling) -> None:
+    """It is seen to run, then to be done: something to learn from, and less than a minute after the start."""
+    stage.upstreams["luma"].states["g-1"] = "dreaming"
+    await stage.watch("g-1")
+    await stage.ticks(5)
+    stage.upstreams["luma"].states["g-1"] = "completed"
+    await stage.ticks(10)
+
+
+async def test_what_was_learned_is_saved_at_a_stop(store: SqliteStore) -> None:
+    """The last minute too, and of each provider; the next run knows it."""
+    async with polling(store, luma(), luma("other")) as stage:
+        await _one_done(stage)
+        assert await store.learned(LUMA) == {}
+        stage.poller.stop()
+        await stage.ended.wait()
+        await stage.poller.save()
+        saved = await store.learned(LUMA)
+        assert saved
+        await store.save_learned(LUMA, dict.fromkeys(saved, b"another's"), now=START)
+        await stage.poller.save()
+        assert set((await store.learned(LUMA)).values()) == {b"another's"}, "nothing new: nothing is written"
+        assert await store.learned(ProviderName("other")) == {}
+
+
+async def test_a_stop_does_not_fail_for_what_was_learned(store: SqliteStore) -> None:
+    """A store that cannot write costs the last minute, which is learned again."""
+    async with polling(store) as stage:
+        await _one_done(stage)
+        stage.port.down = True
+        await stage.poller.save()
+        assert stage.port.refused == {"save_learned": 1}
+        assert set(stage.health.troubles) == {STORE}
 
 
 async def test_a_provider_that_could_not_be_loaded_is_begun_by_the_next_reload(store: SqliteStore) -> None:

@@ -3,17 +3,22 @@
 When a file is complete: renamed in, or JSON that parses: at once. YAML and `.txt` written in place (most truncated YAML
 lists still parse): once it stood still for `SETTLE`. JSON that does not parse, and anything that is to be refused for
 what it is, is judged then too. A file is only ever refused with its reason; one that may not be read stays.
+
+A file tells since when it lies there as it is (its ctime, which a rename sets and its sender cannot): one that was
+registered already, before a crash kept it from being moved, must not ask for a watch that has ended meanwhile again.
+Debt: that is the file system's clock. On a server's that is slow, a file dropped anew within so long is not heard.
 """
 
 import errno
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import Final
 
+from notifier.clock import from_micros
 from notifier.errors import Fault, InvalidWatch
 from notifier.intake.request import MAX_BYTES, SUFFIXES, Known, Unreadable, parse_drop, suffix_of
 from notifier.intake.sources.spool import Key, Spool, key_of
@@ -155,7 +160,8 @@ def _read(fd: int, name: str, waiting: Waiting, known: Known, *, settled: bool) 
         body = _bytes_of(fd, before.st_size)
         if key_of(os.fstat(fd)) != key:
             return NotYet(name=name)
-        requests = tuple(parse_drop(name, body, known))
+        put_at = from_micros(before.st_ctime_ns // 1_000)
+        requests = tuple(replace(request, put_at=put_at) for request in parse_drop(name, body, known))
     except InvalidWatch as error:
         incomplete = isinstance(error, Unreadable) or before.st_size > MAX_BYTES
         if incomplete and not settled:

@@ -81,8 +81,8 @@ def _close(
             lost.append(result.message_id)
         else:
             moved.append((*lease, result))
-    verdicts = [(lane, result.verdict) for _, lane, _, result in moved]
-    changed, disabled = endpoints.note(conn, verdicts, now=now)
+    told = [(lane, result.verdict if result.counts else None) for _, lane, _, result in moved]
+    changed, disabled = endpoints.note(conn, told, now=now)
     closed = [
         (key, *_moves(result, lane, disabled), result.verdict is Verdict.INTERRUPTED) for key, lane, _, result in moved
     ]

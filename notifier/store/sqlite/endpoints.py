@@ -32,15 +32,17 @@ _PARKED: Final = DELIVERY[DeliveryStatus.PENDING][DeliverySignal.PARK].value
 
 # ---- after attempts -----------------------------------------------------------------------------------------------
 def note(
-    conn: sqlite3.Connection, attempts: Sequence[tuple[Lane, Verdict]], *, now: datetime
+    conn: sqlite3.Connection, attempts: Sequence[tuple[Lane, Verdict | None]], *, now: datetime
 ) -> tuple[list[tuple[Standing, Standing]], Mapping[Lane, str]]:
-    """Take (lane, verdict) of attempts, in their order.
+    """Take (lane, verdict) of attempts, in their order; None for a verdict that does not count.
 
     Answers (before, after) of lanes that are in another state now, and which of all these lanes are disabled and why.
     """
     before = _standings(conn, dict.fromkeys(lane for lane, _ in attempts))
     after = dict(before)
     for lane, verdict in attempts:
+        if verdict is None:
+            continue
         after[lane] = standing.after_attempt(after[lane], verdict, now=now)
     save(conn, [(before[lane], after[lane]) for lane in after if after[lane] is not before[lane]])
     moved = [(before[lane], after[lane]) for lane in after if after[lane].state is not before[lane].state]

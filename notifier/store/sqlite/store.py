@@ -35,6 +35,7 @@ from notifier.store.base import (
     Recorded,
     Redelivered,
     Selection,
+    Shifted,
     Size,
     Slots,
     WatchChoice,
@@ -136,7 +137,7 @@ class SqliteStore(SqliteReports):
     async def park_deliveries(self, *, now: datetime, book: Book) -> tuple[int, int]:
         return await self.writer.run(lambda conn: deliveries.park(conn, now=now, book=book))
 
-    async def shift_waits(self, by: timedelta, *, now: datetime, done: datetime | None) -> datetime | None:
+    async def shift_waits(self, by: timedelta, *, now: datetime, done: Shifted | None) -> Shifted | None:
         return await self.writer.run(lambda conn: shifts.step(conn, by, now=now, done=done))
 
     async def disable_endpoint(self, lane: Lane, *, now: datetime, reason: str, announce: Announce = silent) -> Change:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import orjson
 
+from notifier.clock import to_micros
 from notifier.errors import Fault, InvalidWatch
 from notifier.ids import WatchId, watch_id
 from notifier.lifecycle import WATCH, WatchSignal, satisfies
@@ -57,9 +58,14 @@ def _register(conn: sqlite3.Connection, request: WatchRequest, held: Terms, *, r
     status = WatchStatus(found[5])
     if status is WatchStatus.OPEN:
         return _meet(conn, request, generation, found)
-    if reopen and WatchSignal.REOPEN in WATCH[status]:
+    if reopen and WatchSignal.REOPEN in WATCH[status] and not _registered_before(request, found, held):
         return _reopen(conn, request, generation, found, held)
     return Registration(watch_id=WatchId(found[1]), outcome=Outcome.FINISHED, open=None)
+
+
+def _registered_before(request: WatchRequest, found: WatchRow, held: Terms) -> bool:
+    """Whether it is what the watch was made of, as far as can be told."""
+    return request.put_at is not None and to_micros(request.put_at) <= found[9] <= held.micros
 
 
 def _make_generation(conn: sqlite3.Connection, request: WatchRequest, held: Terms) -> GenerationRow:

@@ -1,0 +1,34 @@
+"""Whom a failed attempt is held against: its endpoint, or nobody while nobody answers at all."""
+
+import pytest
+
+from notifier.delivery.reach import PRESUMED, SILENT, Reach
+from notifier.model import Verdict
+
+ANSWERED = sorted(set(Verdict) - SILENT - {Verdict.ADDRESS_REFUSED, Verdict.INTERRUPTED})
+
+
+@pytest.mark.parametrize("verdict", sorted(SILENT))
+def test_silence_counts_only_while_others_answer(verdict: Verdict) -> None:
+    """Not before the first answer, for an hour after it, and not a moment longer."""
+    reach = Reach()
+    assert not reach.counts(verdict, 0.0)
+    reach.answered(10.0)
+    assert reach.counts(verdict, 10.0 + PRESUMED)
+    assert not reach.counts(verdict, 10.0 + PRESUMED + 0.001)
+
+
+@pytest.mark.parametrize("verdict", ANSWERED)
+def test_whatever_was_answered_counts_and_shows_that_somebody_answers(verdict: Verdict) -> None:
+    """A refusal as well as a success, and a connection that broke off."""
+    reach = Reach()
+    assert reach.counts(verdict, 10.0)
+    assert reach.counts(Verdict.TIMED_OUT, 11.0)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.ADDRESS_REFUSED, Verdict.INTERRUPTED])
+def test_what_nobody_was_asked_shows_nothing(verdict: Verdict) -> None:
+    """What we refuse ourselves is no sign of a network, and is the endpoint's all the same."""
+    reach = Reach()
+    assert reach.counts(verdict, 10.0)
+    assert not reach.counts(Verdict.TIMED_OUT, 11.0)
