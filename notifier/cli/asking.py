@@ -49,9 +49,8 @@ def ask(config: str, named: str | None, route: str, asked: Mapping[str, Any]) ->
     if answer.status_code == HTTPStatus.OK and content is not None:
         return content
     if content is None or not isinstance(content.get("error"), str):
-        raise _ended(
-            f"What answers at {printable(path, 300)} is not notifier: name the daemon's socket with --socket.", EX_CONFIG
-        )
+        other = f"What answers at {printable(path, 300)} is not notifier: name the daemon's socket with --socket."
+        raise _ended(other, EX_CONFIG)
     raise _ended(printable(content["error"], 2_000), _CODES.get(answer.status_code, EX_FAILED))
 
 
