@@ -43,6 +43,8 @@ LEASE_MARGIN: Final = timedelta(seconds=15)
 HOLD: Final = timedelta(seconds=10)
 #: The loop looks again after this, whatever the clock was set to meanwhile.
 LONGEST_WAIT: Final = 5.0
+#: Lanes at rest that are remembered at a time.
+_RESTING: Final = 1024
 #: Seconds past the moment at which a lane turns slow.
 _GRAIN: Final = 0.01
 
@@ -291,8 +293,7 @@ class Dispatcher:
             took = timedelta(seconds=self._clock.monotonic() - began)
             self._follow_clock()
             verdict = judge(answer)
-            if rest := schedule.rest(answer, verdict).total_seconds():
-                self._rests[claim.lane] = max(self._rests.get(claim.lane, 0.0), self._clock.monotonic() + rest)
+            self._let_rest(claim.lane, schedule.rest(answer, verdict).total_seconds())
             result = schedule.settle(
                 claim,
                 answer,
@@ -310,6 +311,13 @@ class Dispatcher:
         if not self._in_flight[claim.lane]:
             del self._in_flight[claim.lane]
         self._bell.ring()
+
+    def _let_rest(self, lane: Lane, seconds: float) -> None:
+        if not seconds:
+            return
+        self._rests[lane] = max(self._rests.get(lane, 0.0), self._clock.monotonic() + seconds)
+        if len(self._rests) > _RESTING:  # whoever may name callback URLs may name thousands of origins
+            del self._rests[next(iter(self._rests))]
 
     # ---- attempts that nobody closed ----
     async def _free(self, *, lapsed_only: bool, sparing: WorkerId | None = None) -> list[Interruption]:
