@@ -149,7 +149,7 @@ class Desk:
         """A selection that led to nothing may have been misspelt."""
         if selection.generation is not None:
             raise NotThere(
-                f"Nothing was ever owed for generation {printable(selection.generation, 256)} that fits this."
+                f"No message for generation {printable(selection.generation, 256)} is kept that fits this."
             )
         known = self._endpoints().named
         name = selection.endpoint
