@@ -148,9 +148,7 @@ class Desk:
     def _refuse_nothing(self, selection: Selection) -> None:
         """A selection that led to nothing may have been misspelt."""
         if selection.generation is not None:
-            raise NotThere(
-                f"Nothing was ever owed for generation {printable(selection.generation, 256)} that fits this."
-            )
+            raise NotThere(f"No message for generation {printable(selection.generation, 256)} is kept that fits this.")
         known = self._endpoints().named
         name = selection.endpoint
         if name is not None and "://" not in name and name not in known:

@@ -58,6 +58,7 @@ _INTERIM_LIMIT: Final = 16
 _KEEP_ALIVE: Final = 15.0
 #: As a status of a request that was handed to a proxy: only a proxy says so.
 _PROXY_WANTS_PASSWORD: Final = 407
+_HEAD_END: Final = b"\r\n\r\n"
 _NO_HEADERS_OF_ITS_OWN: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
@@ -223,9 +224,18 @@ class _Answer(aiohttp.ClientResponse):
 
 
 class _Protocol(ResponseHandler):
-    """aiohttp tells of a body that turns out malformed to who waits for a head, and lets its reader wait for ever."""
+    """Two things that aiohttp gets wrong of answers that are malformed somewhere."""
+
+    def data_received(self, data: bytes) -> None:
+        """A head goes in alone: what came in one packet with something malformed is lost otherwise, whole or not."""
+        end = data.find(_HEAD_END) + len(_HEAD_END)
+        if len(_HEAD_END) <= end < len(data):
+            super().data_received(data[:end])
+            data = data[end:]
+        super().data_received(data)
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        """A malformed body is told to who waits for a head; its reader would wait for ever."""
         super().set_exception(exc, *cause)
         body = self._payload
         if body is not None and not body.is_eof() and body.exception() is None:

@@ -22,7 +22,7 @@ from notifier.config import read_listen_path, read_store_path
 from notifier.intake.text import printable
 
 _EX_USAGE: Final = 2
-_CODES: Final = {
+_CODES: Final[Mapping[int, int]] = {
     HTTPStatus.BAD_REQUEST: _EX_USAGE,
     HTTPStatus.MISDIRECTED_REQUEST: EX_CONFIG,
     HTTPStatus.SERVICE_UNAVAILABLE: EX_TEMPFAIL,
@@ -45,10 +45,22 @@ def ask(config: str, named: str | None, route: str, asked: Mapping[str, Any]) ->
         raise _ended(
             "The daemon went away before it answered. What it had done stays done: ask again.", EX_TEMPFAIL
         ) from None
-    content: Mapping[str, Any] = orjson.loads(answer.content)
-    if answer.is_success:
+    content = _read(answer.content)
+    if answer.status_code == HTTPStatus.OK and content is not None:
         return content
-    raise _ended(printable(content["error"], 2_000), _CODES.get(HTTPStatus(answer.status_code), EX_FAILED))
+    if content is None or not isinstance(content.get("error"), str):
+        other = f"What answers at {printable(path, 300)} is not notifier: name the daemon's socket with --socket."
+        raise _ended(other, EX_CONFIG)
+    raise _ended(printable(content["error"], 2_000), _CODES.get(answer.status_code, EX_FAILED))
+
+
+def _read(body: bytes) -> Mapping[str, Any] | None:
+    """None where it is no answer of the daemon's."""
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def _answering(paths: Sequence[str]) -> str:

@@ -44,6 +44,8 @@ LEASE_MARGIN: Final = timedelta(seconds=15)
 HOLD: Final = timedelta(seconds=10)
 #: The loop looks again after this, whatever the clock was set to meanwhile.
 LONGEST_WAIT: Final = 5.0
+#: Lanes at rest that are remembered at a time.
+_RESTING: Final = 1024
 #: Seconds past the moment at which a lane turns slow.
 _GRAIN: Final = 0.01
 
@@ -102,6 +104,8 @@ class Dispatcher:
         #: Tasks without an attempt.
         self._resting: list[anyio.Event] = []
         self._buckets: dict[Lane, TokenBucket] = {}
+        #: Lanes that want less -> until when nothing more begins there, by the monotonic clock.
+        self._rests: dict[Lane, float] = {}
         self._paces = shares.Paces()
         self._taking = True
         self._idle = anyio.Event()
@@ -197,17 +201,19 @@ class Dispatcher:
         monotonic = self._clock.monotonic()
         if (patience := self._paces.wait(monotonic)) is not None:
             waits.append(patience + _GRAIN)  # a lane that turns slow leaves its pool to the others
+        waits += [until - monotonic for until in self._rests.values() if until > monotonic]
         waits += [wait for bucket in self._buckets.values() if (wait := bucket.wait(monotonic)) > 0]
         return min(waits)
 
     # ---- slots ----
     def _slots(self) -> Slots:
-        """What may begin now. Lanes that are named or busy are listed; any other has a callback URL's share."""
+        """What may begin now. Lanes named, busy or at rest are listed; any other has a callback URL's share."""
         if not self._taking:
             return _none()
         named = self._endpoints.named
         lanes = {policy.lane: policy for policy in named.values()}
-        busy = {lane: self._endpoints.plain(lane) for lane in self._in_flight if lane not in lanes}
+        self._rests = {lane: until for lane, until in self._rests.items() if until > self._clock.monotonic()}
+        busy = {lane: self._endpoints.plain(lane) for lane in (*self._in_flight, *self._rests) if lane not in lanes}
         policies = lanes | busy
         each = self._endpoints.plain(Lane(""))
         pool_of = self._pool_of(lanes)
@@ -246,6 +252,8 @@ class Dispatcher:
         return held
 
     def _room(self, lane: Lane, policy: EndpointSettings) -> int:
+        if lane in self._rests:
+            return 0
         room = policy.concurrency - self._in_flight[lane]
         bucket = self._bucket(lane, policy)
         return max(0, room if bucket is None else min(room, bucket.available(self._clock.monotonic())))
@@ -288,6 +296,7 @@ class Dispatcher:
             took = timedelta(seconds=self._clock.monotonic() - began)
             self._follow_clock()
             verdict = judge(answer)
+            self._let_rest(claim.lane, schedule.rest(answer, verdict).total_seconds())
             result = schedule.settle(
                 claim,
                 answer,
@@ -306,6 +315,13 @@ class Dispatcher:
         if not self._in_flight[claim.lane]:
             del self._in_flight[claim.lane]
         self._bell.ring()
+
+    def _let_rest(self, lane: Lane, seconds: float) -> None:
+        if not seconds:
+            return
+        self._rests[lane] = max(self._rests.get(lane, 0.0), self._clock.monotonic() + seconds)
+        if len(self._rests) > _RESTING:  # whoever may name callback URLs may name thousands of origins
+            del self._rests[next(iter(self._rests))]
 
     # ---- attempts that nobody closed ----
     async def _free(self, *, lapsed_only: bool, sparing: WorkerId | None = None) -> list[Interruption]:

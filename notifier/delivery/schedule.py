@@ -16,6 +16,9 @@ from notifier.model import Answer, AttemptResult, Claim, DeliveryStatus, Interru
 
 #: An endpoint's hint counts as this at most.
 LONGEST_HINT: Final = timedelta(hours=24)
+#: How long an endpoint that wants less is sent nothing else, where it does not say, and at most.
+REST: Final = timedelta(seconds=1)
+LONGEST_REST: Final = timedelta(minutes=1)
 #: Jitter adds this share of the wait at most.
 JITTER: Final = 0.1
 #: Interrupted attempts in a row, from which on each counts as a failure.
@@ -33,6 +36,13 @@ def next_attempt_at(
     if failures >= len(retry):
         return None
     return now + max(retry[failures], min(hint, LONGEST_HINT)) * (1 + JITTER * jitter)
+
+
+def rest(answer: Answer, verdict: Verdict) -> timedelta:
+    """How long nothing more begins at the lane of this answer. Its hint binds the message itself without this bound."""
+    if verdict is not Verdict.THROTTLED:
+        return _NO_HINT
+    return min(max(timedelta(seconds=answer.retry_after or 0.0), REST), LONGEST_REST)
 
 
 def settle(

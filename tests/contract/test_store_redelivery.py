@@ -213,7 +213,7 @@ async def test_a_filter_takes_what_fits_all_of_it(store: Store, selection: Selec
 
 # ---- many ---------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("selection", [Selection(), Selection(endpoint=EndpointIdentity("studio"))], ids=str)
-async def test_a_walk_of_many_steps_skips_nothing(store: Store, selection: Selection) -> None:
+async def test_trap_11_a_walk_of_many_steps_skips_nothing(store: Store, selection: Selection) -> None:
     """All rows share one time, and there are more than two pages of them: each is taken, none twice."""
     await owe(store, *(f"g-{number}" for number in range(57)))
     for _ in range(2):

@@ -218,7 +218,7 @@ async def test_a_stop_does_not_wait_for_a_command(tmp_path: Path) -> None:
 REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("POST", "/v1/redeliver", {"content": b"{"}, 400, "not JSON"),
     ("POST", "/v1/redeliver", {"json": {"message": "msg_none"}}, 404, "There is no message msg_none"),
-    ("POST", "/v1/redeliver", {"json": {"generation": "none"}}, 404, "Nothing was ever owed for generation none"),
+    ("POST", "/v1/redeliver", {"json": {"generation": "none"}}, 404, "No message for generation none is kept"),
     ("POST", "/v1/redeliver", {"json": {"endpoint": "studoi"}}, 404, 'Did you mean "studio"?'),
     ("POST", "/v1/redeliver", {"content": b" " * 70_000}, 413, "at most 64 KiB"),
     ("POST", "/v1/cancel", {"json": {"watch": "wch_none"}}, 404, "There is no watch wch_none"),

@@ -318,6 +318,35 @@ async def test_retry_after_makes_the_wait_longer_and_never_shorter(store: Sqlite
         assert stage.callbacks.times == [0, 60, 65]
 
 
+@pytest.mark.parametrize(
+    ("answer", "rest"),
+    [
+        (httpx.Response(429, headers={"retry-after": "20"}), 20),
+        (httpx.Response(429, headers={"retry-after": "3600"}), 60),
+        (httpx.Response(502), 1),
+        (httpx.Response(504), 1),
+    ],
+    ids=["as long as asked", "a minute at most", "502", "504"],
+)
+async def test_an_endpoint_that_wants_less_is_sent_nothing_else_for_a_while(
+    store: SqliteStore, answer: httpx.Response, rest: int
+) -> None:
+    """Its other messages wait as well, and go by themselves after it; another endpoint's do not wait."""
+    async with sending(store, endpoint("studio", concurrency=1), endpoint("audit")) as stage:
+        stage.callbacks.answers["studio.example.com"] = [answer, httpx.Response(204)]
+        await stage.owe("g-1", "g-2")
+        await stage.turn()
+        await stage.owe("g-3")
+        await stage.owe("g-4", to="audit")
+        for seconds in (0, rest - 0.5, 0.5):
+            await stage.turn(seconds)
+        seen = zip(stage.callbacks.posts, stage.callbacks.times, strict=True)
+        at = [(post.url.host.partition(".")[0], when) for post, when in seen]
+        assert at[:2] == [("studio", 0), ("audit", 0)]
+        assert len(at) >= 4
+        assert set(at[2:]) == {("studio", rest)}
+
+
 async def test_gone_is_final_for_a_callback_url(store: SqliteStore) -> None:
     """410 ends this delivery at once, whatever the schedule has left, and no other of its origin."""
     url = "https://app.example.com/done"

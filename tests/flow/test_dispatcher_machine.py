@@ -87,6 +87,7 @@ class Post:
     at: datetime
     #: None while the caller waits, and for ever where the caller went away.
     given: Given | None = None
+    answered_at: datetime | None = None
     over: bool = False
     #: It was answered, and a kill may have come before the record.
     unsure: bool = False
@@ -118,6 +119,7 @@ class Receivers:
             while self.habits[name] == "hang":
                 await self._told.wait()
             post.given = ANSWERS[self.habits[name]]
+            post.answered_at = self._clock.now()
             if isinstance(post.given.answer, Exception):
                 raise post.given.answer
             return httpx.Response(post.given.answer.status_code, headers=post.given.answer.headers)
@@ -277,7 +279,13 @@ class Scene:
 
     def may_send(self, name: str) -> bool:
         """Whether what is due for this endpoint must have gone out by now."""
-        return self.receivers.waiting(name) < self.configured.get(name, 0)
+        return self.receivers.waiting(name) < self.configured.get(name, 0) and not self._rests(name)
+
+    def _rests(self, name: str) -> bool:
+        """Whether it may be left alone because it asked for less."""
+        since = self.clock.now() - timedelta(seconds=HINT)
+        asked = (post for post in self.receivers.posts if post.host == name and post.given and post.given.hint)
+        return any(post.answered_at is not None and post.answered_at > since for post in asked)
 
 
 class DispatcherMachine(RuleBasedStateMachine):

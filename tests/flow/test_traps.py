@@ -1,7 +1,8 @@
 """The traps that good webhook senders fell into, each as one statement about the whole of ours.
 
 The real dispatcher on a real store; real sockets where the trap is at the wire, a clock moved by hand where it is time.
-Those about settings that do nothing (3 and 8) go on in `tests/unit/config/test_trap_settings.py`.
+Those about settings that do nothing (3 and 8) go on in `tests/unit/config/test_trap_settings.py`, and the one about
+a recovery that skips messages (11) is in `tests/contract/test_store_redelivery.py`.
 """
 
 import sqlite3

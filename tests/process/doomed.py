@@ -5,7 +5,7 @@ daemon runs, as a fork of a process that has loaded it (a start then costs a ten
 it ended. With a `point` the daemon kills itself when it passes it for the `passage`th time.
 
 Points are named by the step of the path they are in: 2 register, 8 owe, 9 claim, 10 sign, 11 POST, 12 judge, 13 record;
-0 is the start, 14 the stop and 15 upkeep.
+0 is the start, 14 the stop, 15 upkeep and 16 what a person asked for.
 
 How: before `notifier run` begins, what the composition root builds with is replaced by wrappers of the same ports: the
 store, the sender and its wires, the bell and the chance it hands out; the driver of SQLite is given a connection
@@ -72,6 +72,17 @@ POINTS: Final[dict[str, int]] = {
     **dict.fromkeys(STOP, 1),
     **dict.fromkeys(CHECKPOINTS, 1),
 }
+#: The same where a person asks again and again for this and that.
+DESK: Final[dict[str, int]] = {
+    "16 redeliver: in the middle of the transaction": 3,
+    "16 redeliver: before COMMIT": 3,
+    "16 redeliver: after COMMIT, not answered": 3,
+    "16 disable: before COMMIT": 1,
+    "16 disable: after COMMIT, not answered": 1,
+    "16 enable: before COMMIT": 1,
+    "16 enable: after COMMIT, not answered": 1,
+    "16 park: in the middle of the transaction": 2,
+}
 #: Seconds between rounds of upkeep where it is upkeep that is watched.
 _UPKEEP_EVERY: Final = 0.2
 
@@ -98,6 +109,8 @@ _MIDDLES: Final = {
     "INSERT INTO watches": "2 register: in the middle of the transaction",
     "INSERT INTO bodies": "8 owe: in the middle of the transaction",
     "INSERT INTO attempts": "13 record: in the middle of the transaction",
+    "asked_by = 'person'": "16 redeliver: in the middle of the transaction",
+    "due_at = NULL, resumes = 0": "16 park: in the middle of the transaction",
 }
 #: Step -> what stands before and after its COMMIT.
 _COMMITS: Final = {
@@ -105,6 +118,9 @@ _COMMITS: Final = {
     "owe": ("8 owe: before COMMIT", "8 owe: after COMMIT, nobody knows yet"),
     "claim": ("9 claim: before COMMIT", "9 claim: after COMMIT, nobody knows yet"),
     "record": ("13 record: before COMMIT", "13 record: after COMMIT, nobody knows yet"),
+    "redeliver": ("16 redeliver: before COMMIT", "16 redeliver: after COMMIT, not answered"),
+    "disable": ("16 disable: before COMMIT", "16 disable: after COMMIT, not answered"),
+    "enable": ("16 enable: before COMMIT", "16 enable: after COMMIT, not answered"),
     "free": ("0 start: before COMMIT of the freed leases", "0 start: after COMMIT of the freed leases"),
 }
 
@@ -216,6 +232,15 @@ class _Store:
             _doom.passed(STOP[1])
         return await _told(_frees, self._store.free_leases(*args, **more))
 
+    async def redeliver_some(self, *args: Any, **more: Any) -> Any:
+        return await _told(_redelivers, self._store.redeliver_some(*args, **more))
+
+    async def disable_endpoint(self, *args: Any, **more: Any) -> Any:
+        return await _told(lambda _: {"disable"}, self._store.disable_endpoint(*args, **more))
+
+    async def enable_endpoint(self, *args: Any, **more: Any) -> Any:
+        return await _told(lambda _: {"enable"}, self._store.enable_endpoint(*args, **more))
+
 
 async def _told(steps: Callable[[Any], set[str]], call: Awaitable[Any]) -> Any:
     token = _steps.set(steps)
@@ -235,6 +260,10 @@ def _registers(answers: Any) -> set[str]:
 
 def _owes(recorded: Any) -> set[str]:
     return {"owe"} if any(each.owed for each in recorded) else set()
+
+
+def _redelivers(asked: Any) -> set[str]:
+    return {"redeliver"} if asked.taken else set()
 
 
 def _frees(freed: Any) -> set[str]:

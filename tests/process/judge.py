@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,12 @@ class Seen:
     watches: dict[Watch, str] = field(default_factory=dict)
     #: Generation -> its state.
     states: dict[str, str | None] = field(default_factory=dict)
-    #: Message -> (watch, status, attempts counted, leased, has a body).
-    deliveries: dict[str, tuple[Watch, str, int, bool, bool]] = field(default_factory=dict)
-    #: Message -> (number, verdict) of its closed attempts, in order.
-    attempts: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    #: Message -> (watch, status, attempts counted, leased, has a body, who asked for what is owed now).
+    deliveries: dict[str, tuple[Watch, str, int, bool, bool, str]] = field(default_factory=dict)
+    #: Message -> (number, verdict, who asked for it) of its closed attempts, in order.
+    attempts: dict[str, list[tuple[int, str, str]]] = field(default_factory=dict)
+    #: Attempts that were begun at an endpoint after it was disabled: (endpoint, message).
+    forbidden: list[tuple[str, str]] = field(default_factory=list)
     #: What is wrong with it, in words.
     faults: list[str] = field(default_factory=list)
 
@@ -66,7 +69,7 @@ def look(store: Path, drop: Path, logs: Mapping[str, Path]) -> Seen:
         return Seen(accepted=accepted, entries=entries)
     with closing(sqlite3.connect(_copied(store))) as rows:
         problems = [row[0] for row in rows.execute("PRAGMA integrity_check") if row[0] != "ok"]
-        if not rows.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        if not rows.execute(_WHOLE).fetchone()[0]:  # killed while its schema was made
             return Seen(accepted=accepted, entries=entries, faults=problems)
         seen = Seen(
             accepted=accepted,
@@ -74,6 +77,7 @@ def look(store: Path, drop: Path, logs: Mapping[str, Path]) -> Seen:
             states=dict(rows.execute("SELECT id, state FROM generations")),
             deliveries={row[0]: ((row[1], row[2]), *row[3:]) for row in rows.execute(_DELIVERIES)},
             attempts=_attempts(rows),
+            forbidden=rows.execute(_FORBIDDEN).fetchall(),
             entries=entries,
             faults=problems,
         )
@@ -81,22 +85,28 @@ def look(store: Path, drop: Path, logs: Mapping[str, Path]) -> Seen:
     return seen
 
 
+_WHOLE = "SELECT count(*) FROM pragma_table_info('deliveries') WHERE name = 'read_again_at'"
 _WATCHES = """SELECT g.id, w.endpoint, w.status FROM watches AS w JOIN generations AS g ON g.key = w.generation"""
 _DELIVERIES = """
 SELECT d.message_id, g.id, d.endpoint, d.status, d.attempts, d.leased_until IS NOT NULL,
-       EXISTS (SELECT 1 FROM bodies AS b WHERE b.delivery = d.key)
+       EXISTS (SELECT 1 FROM bodies AS b WHERE b.delivery = d.key), d.asked_by
 FROM deliveries AS d JOIN watches AS w ON w.key = d.watch JOIN generations AS g ON g.key = w.generation
 """
 _ATTEMPTS = """
-SELECT d.message_id, a.number, a.verdict FROM attempts AS a JOIN deliveries AS d ON d.key = a.delivery
+SELECT d.message_id, a.number, a.verdict, a.asked_by FROM attempts AS a JOIN deliveries AS d ON d.key = a.delivery
 ORDER BY a.delivery, a.number
+"""
+_FORBIDDEN = """
+SELECT e.lane, d.message_id FROM endpoints AS e JOIN deliveries AS d ON d.lane = e.lane
+WHERE e.state = 'disabled' AND (d.claimed_at > e.disabled_at OR EXISTS (
+    SELECT 1 FROM attempts AS a WHERE a.delivery = d.key AND a.started_at > e.disabled_at))
 """
 
 
-def _attempts(rows: sqlite3.Connection) -> dict[str, list[tuple[int, str]]]:
-    found: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for message, number, verdict in rows.execute(_ATTEMPTS):
-        found[message].append((number, verdict))
+def _attempts(rows: sqlite3.Connection) -> dict[str, list[tuple[int, str, str]]]:
+    found: dict[str, list[tuple[int, str, str]]] = defaultdict(list)
+    for message, *attempt in rows.execute(_ATTEMPTS):
+        found[message].append((*attempt,))
     return found
 
 
@@ -127,7 +137,9 @@ def _watches(file: Path) -> Iterator[Watch]:
 def _at_every_moment(seen: Seen) -> Iterator[str]:
     """What must hold whenever somebody looks, right after a kill too."""
     yield from _of_watches(seen)
-    for message, (watch, _, _, _, has_body) in seen.deliveries.items():
+    for endpoint, message in seen.forbidden:
+        yield f"{message} was attempted at {endpoint} after that was disabled"
+    for message, (watch, _, _, _, has_body, _) in seen.deliveries.items():
         if not has_body:
             yield f"{message} for {watch} has no body"
         yield from _of_attempts(seen, message)
@@ -147,17 +159,19 @@ def _of_watches(seen: Seen) -> Iterator[str]:
 
 
 def _of_attempts(seen: Seen, message: str) -> Iterator[str]:
-    """Each attempt is a row or the lease, in order; none was begun after a success."""
-    _, status, counted, leased, _ = seen.deliveries[message]
+    """Each attempt is a row or the lease, in order; none was begun after a success, unless a person asked for it."""
+    _, status, counted, leased, _, asked_by = seen.deliveries[message]
     closed = seen.attempts.get(message, [])
-    if [number for number, _ in closed] != list(range(1, counted + (not leased))):
+    if [number for number, _, _ in closed] != list(range(1, counted + (not leased))):
         yield f"{message}: {counted} attempts, {'one' if leased else 'none'} of them open, and the rows {closed}"
     if leased and status != "pending":
         yield f"{message} is {status} and somebody works on it"
-    if (status == "delivered") != any(verdict == "delivered" for _, verdict in closed):
-        yield f"{message} is {status} after {closed}"
-    if any(verdict == "delivered" for _, verdict in closed[:-1]):
-        yield f"{message} was attempted after it was recorded as delivered: {closed}"
+    arrived = bool(closed) and closed[-1][1] == "delivered"
+    if (status == "delivered") != (arrived and asked_by != "person"):
+        yield f"{message} is {status} after {closed}, and what is owed was asked for by the {asked_by}"
+    for (_, verdict, _), (number, _, by) in pairwise(closed):
+        if verdict == "delivered" and by != "person":
+            yield f"attempt {number} of {message} was made after it was recorded as delivered: {closed}"
 
 
 def _of_receivers(seen: Seen) -> Iterator[str]:
@@ -191,7 +205,7 @@ def _of_one(seen: Seen, message: str, entries: Sequence[Entry]) -> Iterator[str]
 
 
 def sent_after_success(before: Seen, after: Seen) -> list[str]:
-    """Messages recorded as delivered in `before` that came again between the two looks."""
+    """Messages recorded as delivered in `before` that came again between the two looks; nobody asked for any."""
     known = len(before.entries)
     counted = Counter(entry["id"] for entry in before.entries)
     later = Counter(entry["id"] for entry in after.entries)

@@ -12,7 +12,7 @@ at `/hook/<box>`, and told what to do through `/_/<box>`:
 
 An entry of the ledger is {"id", "at", "timestamp", "answer", "verified", "type", "generation", "url", "metadata",
 "body", "authorization"}, in the order in which callbacks came; `at` is seconds on this machine's monotonic clock and
-`answer` what was given: "200", "500", "hang" (until the caller goes away), "close" (without an answer) or "hold" (until
+`answer` what was given: a status, "hang" (until the caller goes away), "close" (without an answer) or "hold" (until
 told, then 200). With a `log` each entry is a line of that file too, on the disk before the callback is answered.
 
 A process that is to be killed dies when its callback is "read" whole, "noted" in the ledger, "half" answered or
@@ -142,7 +142,8 @@ class Station:
         if answer == "close":
             assert request.transport is not None
             request.transport.abort()
-        response = web.StreamResponse(status=500 if answer == "500" else 200, headers={"Content-Length": "7"})
+        status = int(answer) if answer.isdecimal() else 200
+        response = web.StreamResponse(status=status, headers={"Content-Length": "7"})
         with suppress(ConnectionResetError):  # the caller is gone
             await self._answer(request, box, response)
         return response

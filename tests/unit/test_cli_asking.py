@@ -4,13 +4,14 @@ import grp
 import os
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import typer
 
-from notifier.cli.asking import _answering
+from notifier.cli.asking import _answering, ask
 
 NOBODY = 65_534
 #: One that nobody is in.
@@ -65,3 +66,33 @@ def test_who_may_not_is_told_which_group_may(
             os.seteuid(0)
     assert ended.value.exit_code == 78
     assert f"be in the group {GROUP.gr_name}, or use sudo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        b"404 None\r\nContent-Length: 2\r\n\r\n{}",
+        b"777\r\nContent-Length: 2\r\n\r\n[]",
+    ],
+    ids=["no JSON", "no sentence", "no status"],
+)
+def test_another_server_at_the_socket_is_not_taken_for_the_daemon(
+    place: Path, capsys: pytest.CaptureFixture[str], answer: bytes
+) -> None:
+    """A sentence that says what to change, and 78."""
+
+    def talk() -> None:
+        listening.accept()[0].close()  # who looks whether somebody is there
+        with listening.accept()[0] as asking:
+            asking.recv(65_536)
+            asking.sendall(b"HTTP/1.1 " + answer)
+
+    with live(place / "a.sock") as listening:
+        other = threading.Thread(target=talk)
+        other.start()
+        with pytest.raises(typer.Exit) as ended:
+            ask("no.yaml", str(place / "a.sock"), "redeliver", {})
+        other.join()
+    assert ended.value.exit_code == 78
+    assert f"What answers at {place}/a.sock is not notifier" in capsys.readouterr().err

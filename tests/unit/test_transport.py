@@ -438,6 +438,25 @@ async def test_a_malformed_body_that_comes_after_its_head_is_told_at_once(hangs:
     assert str(caught.value) == "Invalid character in chunk size", "words for a person"
 
 
+@pytest.mark.parametrize(
+    ("reply", "status", "body"),
+    [
+        (OK + b"more", 200, b"ok"),
+        (b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello", 204, b""),
+        (b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n<p>gone</p>", 410, b""),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nmore", 200, b"ok"),
+    ],
+    ids=["counted letters, not bytes", "204 with a body", "410 with a body", "chunked"],
+)
+async def test_what_follows_a_whole_answer_takes_nothing_from_it(reply: bytes, status: int, body: bytes) -> None:
+    """It is the same answer whether the rest comes in one packet with it or later; its connection is not used again."""
+    async with serving(answering(reply)) as server, wired() as transport:
+        for _ in range(2):
+            answer, content = await exchange(transport, post(server.url()))
+            assert (answer.status_code, content) == (status, body)
+    assert server.connections == 2
+
+
 async def test_interim_answers_without_end_are_cut_off() -> None:
     """A flood of 1xx costs no more than a handful."""
 

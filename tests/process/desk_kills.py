@@ -1,0 +1,173 @@
+"""Kills a daemon while people ask it for things: messages again, endpoints out of use and back.
+
+Each run drops a fresh wave of watches, and asks at the socket, one thing after the other, until the daemon dies: at a
+named point (`doomed.DESK`) or at a moment drawn by chance. One endpoint fails one callback in five, and in some runs
+answers 410 once. What was answered with 200 is noted, and must be on the disk after the kill.
+"""
+
+import json
+import os
+import random
+import select
+import signal
+import socket
+import threading
+from contextlib import suppress
+from typing import Final, Self
+
+import judge
+from doomed import DESK
+from kills import Doomed
+from stage import Receiver, Stage, Upstream, some_ids
+
+AT_RANDOM: Final = "at a random moment"
+_API: Final = "api"
+_FAILING, _STEADY = "app", "audit"
+WAVE: Final = 12
+#: Seconds after which a daemon that was to be killed by itself is killed from outside, and its point not passed.
+_PATIENCE: Final = 20.0
+
+
+class DeskLedger:
+    """One store, two endpoints with a durable log each, and somebody at the desk."""
+
+    def __init__(self, stage: Stage, upstream: Upstream, receiver: Receiver, *, seed: int) -> None:
+        self._stage, self._upstream, self._receiver, self._seed = stage, upstream, receiver, seed
+        self._chance = random.Random(seed)
+        self._doomed = Doomed(stage)
+        self._logs = {name: stage.directory / f"{name}.log" for name in (_FAILING, _STEADY)}
+        self.dropped: list[judge.Watch] = []
+        self.faults: list[str] = []
+        #: Messages of which a 200 said that they go out again.
+        self.promised: set[str] = set()
+        upstream.begin(_API, {})
+        stage.provider(_API, upstream, sweep_every="100ms")
+        for name in self._logs:
+            stage.endpoint(name, receiver, timeout="1s", concurrency=16)
+            receiver.begin(name, log=str(self._logs[name]))
+        self.seen = self._look()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._doomed.close()
+
+    # ---- runs ----
+    def kill(self, point: str) -> None:
+        """One run that ends at the point, or at random."""
+        self._receiver.begin(
+            _FAILING,
+            one_in=5,
+            seed=self._chance.randrange(2**32),
+            script=["410"] if self._chance.random() < 0.3 else [],
+            log=str(self._logs[_FAILING]),
+        )
+        self._drop_wave()
+        named = point in DESK
+        pid = self._doomed.start(point if named else "", self._chance.randint(1, DESK.get(point, 1)))
+        outside = _Killer(pid, _PATIENCE if named else self._chance.uniform(0.3, 1.5))
+        promised = self._ask_until(outside)
+        code = self._doomed.ended()
+        outside.call_off()
+        assert code == -signal.SIGKILL, f"{point}: ended with {code}: {self._doomed.said()[-3000:]}"
+        assert not (named and outside.struck), f"never passed: {point}"
+        self._judge(point, promised)
+
+    def finish(self) -> judge.Seen:
+        """A run that nobody kills: everything is put into use and recovered, and must arrive."""
+        for name, log in self._logs.items():
+            self._receiver.begin(name, log=str(log))
+        daemon = self._stage.start().ready()
+        for name in self._logs:
+            assert self._post(f"endpoints/{name}/enable") == 200
+            assert self._post("recover", endpoint=name, since="1d") == 200
+        self._stage.wait_while_it_owes()
+        assert daemon.stop() == 0
+        self._judge("the end", set())
+        self.faults += judge.at_the_end(self.seen, self.dropped)
+        return self.seen
+
+    # ---- their parts ----
+    def _drop_wave(self) -> None:
+        ids = some_ids(WAVE)
+        self._upstream.tell(_API, dict.fromkeys(ids, "completed"))
+        self.dropped += [(id_, name) for id_ in ids for name in self._logs]
+        self._stage.put_watches(f"wave-{len(self.dropped)}", ids, notify=[*self._logs])
+
+    def _post(self, route: str, **asked: str | list[str]) -> int:
+        """What is answered; 0 where nobody does. No command of the product: one costs a second."""
+        content = json.dumps(asked).encode()
+        head = f"POST /v1/{route} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {len(content)}\r\n\r\n"
+        with socket.socket(socket.AF_UNIX) as desk, suppress(OSError):
+            desk.connect(str(self._stage.directory / "api.sock"))
+            desk.sendall(head.encode() + content)
+            with desk.makefile("rb") as answer:
+                return int((answer.readline().split() or [b"", b"0"])[1])
+        return 0
+
+    def _ask_until(self, end: "_Killer") -> set[str]:
+        promised: set[str] = set()
+        while not end.over():
+            promised |= self._ask_once()
+        return promised
+
+    def _ask_once(self) -> set[str]:
+        """One of the things that people ask for; the message that was promised to go out again, where it was one."""
+        name = self._chance.choice([*self._logs])
+        way = self._chance.choice(["one", "one", "recover", "all", "disable", "enable", "enable"])
+        known = [message for message, row in self.seen.deliveries.items() if row[0][1] == name]
+        if way == "one" and known:
+            message = self._chance.choice(known)
+            if self._post("redeliver", message=message) == 200:
+                return {message}
+        elif way == "recover":
+            self._post("recover", endpoint=name, since="1d")
+        elif way == "all":
+            self._post("redeliver", endpoint=name, since="1d", status=["delivered", "exhausted"])
+        elif way in ("disable", "enable"):
+            self._post(f"endpoints/{name}/{way}")
+        return set()
+
+    def _judge(self, point: str, promised: set[str]) -> None:
+        before, self.seen = self.seen, self._look()
+        self.faults += [f"{point}: {fault}" for fault in self.seen.faults]
+        self.promised |= promised
+        for message in promised:
+            if not _on_the_disk(message, before, self.seen):
+                self.faults.append(f"{point}: {message} was promised to go out again, and is not")
+
+    def _look(self) -> judge.Seen:
+        self._receiver.settled()
+        return judge.look(self._stage.store, self._stage.drop, self._logs)
+
+
+def _on_the_disk(message: str, before: judge.Seen, after: judge.Seen) -> bool:
+    return after.deliveries[message][5] == "person" or _asked_for(message, after) > _asked_for(message, before)
+
+
+def _asked_for(message: str, seen: judge.Seen) -> int:
+    return sum(by == "person" for _, _, by in seen.attempts.get(message, []))
+
+
+class _Killer:
+    """Kills a process from outside after a time, and knows whether it is gone."""
+
+    def __init__(self, pid: int, after: float) -> None:
+        self._end = os.pidfd_open(pid)
+        self.struck = False
+        self._timer = threading.Timer(after, self._strike)
+        self._timer.start()
+
+    def _strike(self) -> None:
+        self.struck = not self.over()
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._end, signal.SIGKILL)
+
+    def over(self) -> bool:
+        return bool(select.select([self._end], [], [], 0)[0])
+
+    def call_off(self) -> None:
+        self._timer.cancel()
+        self._timer.join()
+        os.close(self._end)

@@ -1,0 +1,32 @@
+"""The promise, while people ask for this and that: what was answered is on the disk, and nothing else is sent again."""
+
+import random
+
+import judge
+import pytest
+from desk_kills import AT_RANDOM, DeskLedger
+from doomed import DESK
+from stage import Receiver, Stage, Upstream
+
+pytest_plugins = ("station_fixtures",)
+
+SEED = 5
+AT_RANDOM_TIMES = 4
+
+
+@pytest.mark.timeout(180)
+def test_killed_while_people_ask(stage: Stage, upstream: Upstream, receiver: Receiver) -> None:
+    """What was promised is made again, a disabled endpoint is sent nothing, nothing is lost, ids and bytes stay."""
+    chance = random.Random(SEED)
+    points = [*DESK, *[AT_RANDOM] * AT_RANDOM_TIMES]
+    chance.shuffle(points)
+    with DeskLedger(stage, upstream, receiver, seed=SEED) as ledger:
+        for point in points:
+            ledger.kill(point)
+            assert not ledger.faults, ledger.faults
+        seen = ledger.finish()
+        assert not ledger.faults, ledger.faults
+        assert judge.lost(seen, ledger.dropped) == 0
+        assert seen.repeated, "nothing was sent again, which proves nothing"
+        assert ledger.promised, "nothing was promised to go out again, which proves nothing"
+        assert any(entry["answer"] == "410" for entry in seen.entries), "no endpoint said that it is gone"
