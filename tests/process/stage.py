@@ -4,6 +4,7 @@ Nothing here sleeps for luck: every wait is for a line, a notice or a count, wit
 reaches.
 """
 
+import atexit
 import json
 import os
 import signal
@@ -11,13 +12,15 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Protocol, Self
 
 import httpx
 import yaml
@@ -157,6 +160,88 @@ class Receiver(Station):
         return f"{self.url}/hook/{box}"
 
 
+class Process(Protocol):
+    """A process of the product, started whole (a `Popen`) or as a fork (`Forged`)."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, sig: int) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+class Forged:
+    """A process that the forge made: pid, end and exit code of it, as its `told` says."""
+
+    def __init__(self, told: int) -> None:
+        self._told = os.fdopen(told)
+        self.pid = int(self._next("pid"))
+        self._status: int | None = None
+        self._ended = threading.Event()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _next(self, word: str) -> int:
+        line = self._told.readline()
+        assert line, "the forge ended"
+        return int(json.loads(line)[word])
+
+    def _listen(self) -> None:
+        with self._told:
+            self._status = self._next("status")
+        self._ended.set()
+
+    def poll(self) -> int | None:
+        return self._status
+
+    def wait(self, timeout: float | None = None) -> int:
+        if not self._ended.wait(timeout):
+            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
+        assert self._status is not None
+        return self._status
+
+    def send_signal(self, sig: int) -> None:
+        if self._status is None:
+            with suppress(ProcessLookupError):  # it ended, and that was not told yet
+                os.kill(self.pid, sig)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+class Forge:
+    """Starts processes of the product that need not load it first; see `forge.py`."""
+
+    def __init__(self) -> None:
+        self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen([sys.executable, str(HERE / "forge.py")], stdin=theirs.fileno())
+
+    def start(self, words: Sequence[str], environ: Mapping[str, str], *, output: int, errors: int) -> Forged:
+        """`notifier` with these words, in this environment alone, writing to these open files."""
+        told, theirs = os.pipe()
+        order = json.dumps({"words": [*words], "environ": {**environ}}).encode()
+        socket.send_fds(self._orders, [order], [output, errors, theirs])
+        os.close(theirs)
+        return Forged(told)
+
+    def close(self) -> None:
+        self._orders.close()
+        self._process.wait(DEADLINE)
+
+
+@cache
+def forge() -> Forge:
+    """The one of this run, which ends with it."""
+    made = Forge()
+    atexit.register(made.close)
+    return made
+
+
 class Notices:
     """$NOTIFY_SOCKET: a datagram socket at a path or, with "@", in the abstract namespace."""
 
@@ -180,29 +265,26 @@ class Notices:
 
 
 class Daemon:
-    """`notifier run` as a process, with everything it says."""
+    """`notifier run` as a process, with everything it says. `whole` where how the program begins is the matter too."""
 
-    def __init__(self, config: Path, *, notices: Notices | None = None, **environ: str) -> None:
+    def __init__(self, config: Path, *, notices: Notices | None = None, whole: bool = False, **environ: str) -> None:
         own = notices is None
         self.notices = notices or Notices(str(config.parent / f"notify-{uuid.uuid4().hex[:8]}"))
         self._own = own
         self.log = Heard()
         self.started = len(self.notices.heard)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "notifier", "run", "--config", str(config)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, "NOTIFY_SOCKET": self.notices.address, **environ},
-        )
+        self._said, written = (os.fdopen(end, mode) for end, mode in zip(os.pipe(), ("r", "w"), strict=True))
+        words = ["run", "--config", str(config)]
+        environ = {**os.environ, "NOTIFY_SOCKET": self.notices.address, **environ}
+        with written:
+            self._process = (_start_whole if whole else _forge)(words, environ, written.fileno())
         self._thread = threading.Thread(target=self._listen)
         self._thread.start()
 
     def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.log.add(line.rstrip())
+        with self._said:
+            for line in self._said:
+                self.log.add(line.rstrip())
 
     @property
     def pid(self) -> int:
@@ -247,13 +329,20 @@ class Daemon:
         if self._process.poll() is None:
             self._process.kill()
         self.ended()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
         if self._own:
             self.notices.close()
         said = "\n".join(self.log.all() + self.notices.heard.all())
         sys.stdout.write(f"--- daemon {self.pid}\n{said[-20_000:]}\n")
         refuse_secrets(said)
+
+
+def _start_whole(words: Sequence[str], environ: Mapping[str, str], output: int) -> Process:
+    command = [sys.executable, "-m", "notifier", *words]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={**environ})
+
+
+def _forge(words: Sequence[str], environ: Mapping[str, str], output: int) -> Process:
+    return forge().start(words, environ, output=output, errors=output)
 
 
 _ENDED = "ENDED=1"
@@ -321,16 +410,17 @@ class Stage:
 
     def command(self, *words: str, environ: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
         """A command of the product; `{config}` in words is our configuration. Its output holds no secret."""
-        done = subprocess.run(
-            [sys.executable, "-m", "notifier", *(word.format(config=self.config) for word in words)],
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-            check=False,
-            env={**os.environ, **(environ or {})},
-        )
-        refuse_secrets(done.stdout + done.stderr)
-        return done
+        command = [word.format(config=self.config) for word in words]
+        with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+            files = {"output": output.fileno(), "errors": errors.fileno()}
+            process = forge().start(command, {**os.environ, **(environ or {})}, **files)
+            try:
+                code = process.wait(DEADLINE)
+            finally:
+                process.kill()
+            said, complained = (_whole_text(file) for file in (output, errors))
+        refuse_secrets(said + complained)
+        return subprocess.CompletedProcess(command, code, said, complained)
 
     def told(self, *words: str, until: str) -> str:
         """The output of a command, asked again and again until it holds `until`: a record follows its callback."""
@@ -349,6 +439,11 @@ class Stage:
             owed = "SELECT EXISTS (SELECT 1 FROM deliveries WHERE status = 'pending')"
             while reader.execute(owed).fetchone()[0] and time.monotonic() < last:
                 time.sleep(0.02)  # between two looks
+
+
+def _whole_text(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()
 
 
 @contextmanager
