@@ -111,7 +111,7 @@ async def served() -> AsyncIterator[tuple[Emulator, httpx.AsyncClient]]:
     headers = {"Authorization": "Bearer emulator"}
     async with (
         serve_emulator() as emulator,
-        httpx.AsyncClient(base_url=emulator.url, headers=headers, trust_env=False) as client,
+        httpx.AsyncClient(base_url=emulator.url, headers=headers, trust_env=False, verify=False) as client,
     ):
         yield emulator, client
 
