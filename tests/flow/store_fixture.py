@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from blank_store import lay
 
 from notifier.store.sqlite import open_store
 from notifier.store.sqlite.store import SqliteStore
@@ -11,5 +12,5 @@ from notifier.store.sqlite.store import SqliteStore
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    async with open_store(str(tmp_path / "notifier.db")) as opened:
+    async with open_store(lay(tmp_path / "notifier.db")) as opened:
         yield opened

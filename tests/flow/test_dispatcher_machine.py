@@ -23,6 +23,7 @@ import orjson
 import pytest
 from anyio.abc import TaskStatus
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from blank_store import lay
 from hands import SECRET, HandClock, endpoint, owe, quiet
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
@@ -427,6 +428,6 @@ def test_whatever_happens_receivers_see_what_was_promised(tmp_path_factory: pyte
 
         class Machine(DispatcherMachine):
             def __init__(self) -> None:
-                super().__init__(portal, str(tmp_path_factory.mktemp("machine") / "notifier.db"))
+                super().__init__(portal, lay(tmp_path_factory.mktemp("machine") / "notifier.db"))
 
         run_state_machine_as_test(Machine, settings=STEADY)
