@@ -4,7 +4,6 @@ Nothing here sleeps for luck: every wait is for a line, a notice or a count, wit
 reaches.
 """
 
-import atexit
 import json
 import os
 import signal
@@ -12,18 +11,17 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from functools import cache
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import IO, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
 import httpx
 import yaml
+from forge import forge
 
 HERE = Path(__file__).parent
 KEY = "sk-upstream-0123456789abcdef"
@@ -173,73 +171,6 @@ class Process(Protocol):
     def send_signal(self, sig: int) -> None: ...
 
     def kill(self) -> None: ...
-
-
-class Forged:
-    """A process that the forge made: pid, end and exit code of it, as its `told` says."""
-
-    def __init__(self, told: int) -> None:
-        self._told = os.fdopen(told)
-        self.pid = int(self._next("pid"))
-        self._status: int | None = None
-        self._ended = threading.Event()
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _next(self, word: str) -> int:
-        line = self._told.readline()
-        assert line, "the forge ended"
-        return int(json.loads(line)[word])
-
-    def _listen(self) -> None:
-        with self._told:
-            self._status = self._next("status")
-        self._ended.set()
-
-    def poll(self) -> int | None:
-        return self._status
-
-    def wait(self, timeout: float | None = None) -> int:
-        if not self._ended.wait(timeout):
-            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
-        assert self._status is not None
-        return self._status
-
-    def send_signal(self, sig: int) -> None:
-        if self._status is None:
-            with suppress(ProcessLookupError):  # it ended, and that was not told yet
-                os.kill(self.pid, sig)
-
-    def kill(self) -> None:
-        self.send_signal(signal.SIGKILL)
-
-
-class Forge:
-    """Starts processes of the product that need not load it first; see `forge.py`."""
-
-    def __init__(self) -> None:
-        self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen([sys.executable, str(HERE / "forge.py")], stdin=theirs.fileno())
-
-    def start(self, words: Sequence[str], environ: Mapping[str, str], *, output: int, errors: int) -> Forged:
-        """`notifier` with these words, in this environment alone, writing to these open files."""
-        told, theirs = os.pipe()
-        order = json.dumps({"words": [*words], "environ": {**environ}}).encode()
-        socket.send_fds(self._orders, [order], [output, errors, theirs])
-        os.close(theirs)
-        return Forged(told)
-
-    def close(self) -> None:
-        self._orders.close()
-        self._process.wait(DEADLINE)
-
-
-@cache
-def forge() -> Forge:
-    """The one of this run, which ends with it."""
-    made = Forge()
-    atexit.register(made.close)
-    return made
 
 
 class Notices:
@@ -411,16 +342,9 @@ class Stage:
     def command(self, *words: str, environ: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
         """A command of the product; `{config}` in words is our configuration. Its output holds no secret."""
         command = [word.format(config=self.config) for word in words]
-        with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-            files = {"output": output.fileno(), "errors": errors.fileno()}
-            process = forge().start(command, {**os.environ, **(environ or {})}, **files)
-            try:
-                code = process.wait(DEADLINE)
-            finally:
-                process.kill()
-            said, complained = (_whole_text(file) for file in (output, errors))
-        refuse_secrets(said + complained)
-        return subprocess.CompletedProcess(command, code, said, complained)
+        done = forge().run(command, {**os.environ, **(environ or {})})
+        refuse_secrets(done.stdout + done.stderr)
+        return done
 
     def told(self, *words: str, until: str) -> str:
         """The output of a command, asked again and again until it holds `until`: a record follows its callback."""
@@ -439,11 +363,6 @@ class Stage:
             owed = "SELECT EXISTS (SELECT 1 FROM deliveries WHERE status = 'pending')"
             while reader.execute(owed).fetchone()[0] and time.monotonic() < last:
                 time.sleep(0.02)  # between two looks
-
-
-def _whole_text(file: IO[str]) -> str:
-    file.seek(0)
-    return file.read()
 
 
 @contextmanager
