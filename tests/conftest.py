@@ -7,6 +7,7 @@ and more.
 import importlib.util
 import inspect
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,6 +19,20 @@ import trustme
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"use_uvloop": importlib.util.find_spec("uvloop") is not None}
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Path]:
+    """A directory of the test's own: in memory where there is such a file system, so that no commit waits for a disk.
+
+    A long run keeps too much for that.
+    """
+    in_memory = Path("/dev/shm")
+    if os.environ.get("NOTIFIER_LONG") or not os.access(in_memory, os.W_OK):
+        yield tmp_path
+        return
+    with TemporaryDirectory(prefix="notifier-tests-", dir=in_memory) as place:
+        yield Path(place)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -18,9 +18,9 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(params=["sqlite"])
-def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Opening:
+def opening(request: pytest.FixtureRequest, memory: Path) -> Opening:
     def sqlite() -> Opening:
-        path = lay(tmp_path / "notifier.db")
+        path = lay(memory / "notifier.db")
         return lambda: open_store(path)
 
     adapters: dict[str, Callable[[], Opening]] = {"sqlite": sqlite}
@@ -28,12 +28,12 @@ def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Opening:
 
 
 @pytest.fixture(params=["sqlite"])
-def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Opening]:
+def fresh(request: pytest.FixtureRequest, memory: Path) -> Callable[[], Opening]:
     """Each call answers a store of its own, empty at first, that may be opened again and again."""
     numbers = count()
 
     def sqlite() -> Opening:
-        path = lay(tmp_path / f"notifier-{next(numbers)}.db")
+        path = lay(memory / f"notifier-{next(numbers)}.db")
         return lambda: open_store(path)
 
     adapters: dict[str, Callable[[], Opening]] = {"sqlite": sqlite}
