@@ -189,7 +189,7 @@ def test_those_that_nobody_hears_of_for_long_are_looked_at_still() -> None:
 # ---- deadlines ----
 @SLOW
 @given(
-    st.lists(st.floats(3, 900), min_size=1, max_size=40),
+    st.lists(st.floats(3, 900), min_size=1, max_size=12),  # the budget is never scarce here: more meet nothing new
     st.sampled_from([0.2, 1.0, 5.0]),
     st.sampled_from([STUDIO, AUDIT]),
 )
