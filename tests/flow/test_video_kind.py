@@ -36,7 +36,13 @@ async def daemon(directory: Path, emulator: Emulator, receiver: Receiver) -> Asy
     written = {
         "store": "sqlite:notifier.db",
         "providers": {
-            "video": {"kind": "aimlapi-video", "base_url": emulator.url, "api_key": KEY, "sweep_every": "100ms", "rate": "50/s"}
+            "video": {
+                "kind": "aimlapi-video",
+                "base_url": emulator.url,
+                "api_key": KEY,
+                "sweep_every": "100ms",
+                "rate": "50/s",
+            }
         },
         "endpoints": {"studio": {"url": f"{receiver.url}/hooks", "secret": SECRET}},
         "drop": {"directory": "drop"},
