@@ -189,7 +189,9 @@ class Desk:
         """Take an endpoint, or an origin, out of use: what it is owed is kept back until a person asks for it."""
         lane = self._lane(name)
         with self._store_watched():
-            return await self._keeper.disable(lane, reason or "a person disabled it")
+            change = await self._keeper.disable(lane, reason or "a person disabled it")
+        self._deliveries.ring()  # the operator is owed a message about it
+        return change
 
     def _lane(self, name: str) -> Lane:
         if "://" in name:

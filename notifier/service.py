@@ -22,9 +22,10 @@ from notifier.settings import Settings
 
 _log = structlog.get_logger()
 
-_STATUS_EVERY: Final = 5.0
-#: Totals are counted anew after this many status lines.
-_COUNT_EVERY: Final = 6
+#: Seconds; what it is drawn from is in memory.
+_STATUS_EVERY: Final = 1.0
+#: Totals are counted anew after this many looks.
+_COUNT_EVERY: Final = 30
 
 
 async def serve(settings: Settings, reread: Callable[[], Settings], environ: Mapping[str, str]) -> None:

@@ -32,7 +32,7 @@ from notifier.model import State
 
 COUNT: Final = 12
 #: Seconds until the first generation ends, and between two.
-_FIRST, _STEP = 3.0, 0.8
+_FIRST, _STEP = 2.0, 0.5
 #: The one that fails.
 _FAILS: Final = 4
 #: Seconds after which what is missing is missing.

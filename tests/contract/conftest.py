@@ -5,6 +5,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from blank_store import lay
 from store_builders import Opening, OpeningCopy
 
 from notifier.store.base import Store
@@ -17,18 +18,22 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(params=["sqlite"])
-def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Opening:
-    adapters: dict[str, Opening] = {"sqlite": lambda: open_store(str(tmp_path / "notifier.db"))}
-    return adapters[request.param]
+def opening(request: pytest.FixtureRequest, memory: Path) -> Opening:
+    def sqlite() -> Opening:
+        path = lay(memory / "notifier.db")
+        return lambda: open_store(path)
+
+    adapters: dict[str, Callable[[], Opening]] = {"sqlite": sqlite}
+    return adapters[request.param]()
 
 
 @pytest.fixture(params=["sqlite"])
-def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Opening]:
+def fresh(request: pytest.FixtureRequest, memory: Path) -> Callable[[], Opening]:
     """Each call answers a store of its own, empty at first, that may be opened again and again."""
     numbers = count()
 
     def sqlite() -> Opening:
-        path = str(tmp_path / f"notifier-{next(numbers)}.db")
+        path = lay(memory / f"notifier-{next(numbers)}.db")
         return lambda: open_store(path)
 
     adapters: dict[str, Callable[[], Opening]] = {"sqlite": sqlite}

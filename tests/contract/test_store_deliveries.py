@@ -202,12 +202,16 @@ async def test_leases_are_as_long_as_the_lane_says(store: Store) -> None:
     }
 
 
+async def owe_each(store: Store, *urls: str) -> None:
+    """One delivery for each URL, in a lane of its own, of a generation of its own."""
+    await add(store, *(request(url, endpoint=url, lane=url) for url in urls))
+    await store.record_transitions([seen(url) for url in urls], now=NOW, book=BOOK)
+
+
 async def test_many_lanes_with_one_delivery_each(store: Store) -> None:
     """Every one is claimed exactly once, and each exchange is filled while there are any."""
-    urls = [f"https://app.example.com/{number}" for number in range(1_500)]
-    wanted = [request(endpoint=url, lane=f"https://{number}.example.com") for number, url in enumerate(urls)]
-    await add(store, *wanted)
-    await store.record_transitions([seen()], now=NOW, book=BOOK)
+    urls = [f"https://{number}.example.com" for number in range(1_500)]
+    await owe_each(store, *urls)
     sizes, found = [], []
     while claims := (await take(store)).claims:
         sizes.append(len(claims))
@@ -267,9 +271,7 @@ async def test_first_slots_go_to_lanes_that_hold_none(store: Store, backlog: int
 
 async def test_a_crowd_of_strangers_hides_no_configured_lane(store: Store) -> None:
     """Thousands of origins are due since long ago and their pool is empty: the endpoint is found all the same."""
-    urls = [f"https://{number}.example.com" for number in range(3_000)]
-    await add(store, *(request(endpoint=f"{url}/", lane=url) for url in urls))
-    await store.record_transitions([seen()], now=NOW, book=BOOK)
+    await owe_each(store, *(f"https://{number}.example.com" for number in range(3_000)))
     await owe(store, "late", endpoint="studio", now=NOW + SECOND)
     answer = await store.exchange(ME, [], pooled("studio", held=0, named=64), now=NOW + SECOND)
     assert ids(answer) == ["late"]
@@ -278,8 +280,7 @@ async def test_a_crowd_of_strangers_hides_no_configured_lane(store: Store) -> No
 async def test_a_crowd_of_slow_lanes_hides_no_other(store: Store) -> None:
     """Origins that are known to be slow and have no slot are passed over, in as many calls as it takes."""
     urls = [f"https://{number:04}.example.com" for number in range(2_500)]
-    await add(store, *(request(endpoint=f"{url}/", lane=url) for url in [*urls, "https://quick.example.com"]))
-    await store.record_transitions([seen()], now=NOW, book=BOOK)
+    await owe_each(store, *urls, "https://quick.example.com")
     limits = dataclasses.replace(pooled(" ".join(urls), held=0, named=0, others=9))
     claims = [claim.lane for _ in range(3) for claim in (await store.exchange(ME, [], limits, now=NOW)).claims]
     assert claims == ["https://quick.example.com"]

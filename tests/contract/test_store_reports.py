@@ -115,10 +115,10 @@ async def test_a_healthy_store_has_no_problems(store: Store, *, deep: bool) -> N
     assert await store.problems(deep=deep) == []
 
 
-async def test_a_backup_is_whole_and_consistent(store: Store, opening_copy: OpeningCopy, tmp_path: Path) -> None:
+async def test_a_backup_is_whole_and_consistent(store: Store, opening_copy: OpeningCopy, memory: Path) -> None:
     """It holds what was recorded when it was made, opens as a file of its own, and only its owner may read it."""
     await owe(store, "g-1")
-    target = tmp_path / "backup.db"
+    target = memory / "backup.db"
     await store.backup(str(target))
     await owe(store, "g-2")
     assert target.stat().st_mode & 0o777 == 0o600
@@ -129,9 +129,9 @@ async def test_a_backup_is_whole_and_consistent(store: Store, opening_copy: Open
 
 
 @pytest.mark.parametrize("place", ["taken.db", "no/such/directory/copy.db"])
-async def test_a_backup_overwrites_nothing(store: Store, tmp_path: Path, place: str) -> None:
+async def test_a_backup_overwrites_nothing(store: Store, memory: Path, place: str) -> None:
     """A path that exists, or cannot be made, is refused with its name, and what is there stays."""
-    (tmp_path / "taken.db").write_text("precious")
+    (memory / "taken.db").write_text("precious")
     with pytest.raises(StoreError, match=Path(place).parent.name if "/" in place else place):
-        await store.backup(str(tmp_path / place))
-    assert (tmp_path / "taken.db").read_text() == "precious"
+        await store.backup(str(memory / place))
+    assert (memory / "taken.db").read_text() == "precious"

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import hypothesis
 import pytest
+from blank_store import lay
 from hypothesis import given
 from hypothesis import strategies as st
 from store_builders import (
@@ -337,12 +338,12 @@ class _World:
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
 )
 def test_no_promise_is_ever_forgotten_and_all_else_is(
-    steps: list[tuple[str, str, str, State, bool]], opening_copy: OpeningCopy, tmp_path: Path
+    steps: list[tuple[str, str, str, State, bool]], opening_copy: OpeningCopy, memory: Path
 ) -> None:
     """Whatever happens: open watches, what is owed and declared identities stay; in the end everything else is gone."""
 
     async def live() -> None:
-        async with opening_copy(str(tmp_path / f"{uuid.uuid4()}.db")) as store:
+        async with opening_copy(lay(memory / f"{uuid.uuid4()}.db")) as store:
             world = _World(store)
             for what, generation, endpoint, state, filtered in steps:
                 await world.live(what, generation, endpoint, state, filtered=filtered)

@@ -451,6 +451,15 @@ async def test_a_store_that_fails_halfway_says_how_far_it_came(store: SqliteStor
         assert (await desk.redeliver(Selection())).taken == 5
 
 
+async def test_a_change_of_an_endpoint_wakes_the_dispatcher(store: SqliteStore) -> None:
+    """The operator's message about it, and what flows again, wait for no interval."""
+    async with a_desk(store) as (desk, _, bell):
+        await desk.disable("studio", "")
+        assert await bell.wait(0)
+        await desk.enable("studio")
+        assert await bell.wait(0)
+
+
 async def test_a_store_that_cannot_write_is_told_to_everybody(store: SqliteStore) -> None:
     """Whatever was asked for: nothing is done, and readiness says why."""
     port = Tripped(store)

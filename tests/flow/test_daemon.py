@@ -12,6 +12,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 import yaml
+from blank_store import lay
 from hands import SECRET, HandClock
 
 from notifier.app import Daemon
@@ -107,6 +108,8 @@ def provider(emulator: Emulator, **more: Any) -> dict[str, Any]:
 async def site(directory: Path, **config: Any) -> AsyncIterator[Site]:
     """Everything but the daemon is up."""
     (directory / "drop").mkdir()
+    if not (store := directory / "notifier.db").exists():
+        lay(store)
     async with (
         serve_emulator(EmulatorSettings(api_key=KEY)) as emulator,
         serve_receiver(ReceiverSettings(secrets=(SECRET,))) as receiver,

@@ -226,10 +226,11 @@ async def test_what_hangs_gives_its_pool_back_when_it_is_known(store: SqliteStor
 async def test_origins_that_hang_take_nothing_from_the_configured(store: SqliteStore) -> None:
     """Hundreds of them with dozens of messages each: an endpoint of the configuration has what it always has."""
     async with sending(store, endpoint(), callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:
-        for number in range(400):
-            origin = f"stuck{number}.example.com"
-            stage.callbacks.gates[origin] = anyio.Event()
-            await stage.owe(*some(3, origin), to=f"https://{origin}/")
+        origins = [f"stuck{number}.example.com" for number in range(400)]
+        stage.callbacks.gates |= {origin: anyio.Event() for origin in origins}
+        async with anyio.create_task_group() as tasks:  # at once: they share their commits
+            for origin in origins:
+                tasks.start_soon(lambda origin: stage.owe(*some(3, origin), to=f"https://{origin}/"), origin)
         await stage.turn()
         await stage.turn(shares.PATIENCE + 0.1)
         held = stage.callbacks.under_way.total()

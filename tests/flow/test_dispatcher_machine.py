@@ -5,6 +5,7 @@ compared is what the receivers have seen, what they have answered, and what the 
 answer is one more row of `ANSWERS`; what else may keep an endpoint's messages back belongs in `Scene.may_send`.
 """
 
+import itertools
 import os
 import secrets
 from collections import Counter
@@ -13,6 +14,7 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final
 
 import anyio
@@ -23,6 +25,7 @@ import orjson
 import pytest
 from anyio.abc import TaskStatus
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from blank_store import lay
 from hands import SECRET, HandClock, endpoint, owe, quiet
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
@@ -429,12 +432,13 @@ async def _made(path: str) -> Scene:
 
 
 @pytest.mark.timeout(0 if LONG else 420)  # a failure is shortened for up to five minutes
-def test_whatever_happens_receivers_see_what_was_promised(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_whatever_happens_receivers_see_what_was_promised(memory: Path) -> None:
     """At least once, the same bytes each time, never after it is recorded, never too soon, and nothing due is left."""
     with start_blocking_portal() as portal:
+        numbers = itertools.count()
 
         class Machine(DispatcherMachine):
             def __init__(self) -> None:
-                super().__init__(portal, str(tmp_path_factory.mktemp("machine") / "notifier.db"))
+                super().__init__(portal, lay(memory / f"notifier-{next(numbers)}.db"))
 
         run_state_machine_as_test(Machine, settings=STEADY)

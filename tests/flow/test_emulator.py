@@ -42,7 +42,7 @@ _NOBODY = "00000000-0000-4000-8000-000000000000"
 async def _served(settings: EmulatorSettings | None = None) -> AsyncIterator[tuple[Emulator, httpx.AsyncClient]]:
     async with (
         serve_emulator(settings) as emulator,
-        httpx.AsyncClient(base_url=emulator.url, headers=_KEY, trust_env=False, timeout=30) as client,
+        httpx.AsyncClient(base_url=emulator.url, headers=_KEY, trust_env=False, verify=False, timeout=30) as client,
     ):
         yield emulator, client
 

@@ -167,10 +167,10 @@ async def test_accepted_files_are_cleared_away_now_and_then(store: SqliteStore) 
     assert house.prunings == 2
 
 
-async def test_the_log_is_moved_into_the_main_file(store: SqliteStore, tmp_path: Path) -> None:
+async def test_the_log_is_moved_into_the_main_file(store: SqliteStore, memory: Path) -> None:
     """The write-ahead log does not grow for ever."""
     await store.add_watches([request(f"g-{number}") for number in range(200)], now=START, book=BOOK)
-    main = tmp_path / "notifier.db"
+    main = memory / "notifier.db"
     before = main.stat().st_size
     await _House(store).upkeep.run_once()
     assert main.stat().st_size > before

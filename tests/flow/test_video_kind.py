@@ -36,7 +36,13 @@ async def daemon(directory: Path, emulator: Emulator, receiver: Receiver) -> Asy
     written = {
         "store": "sqlite:notifier.db",
         "providers": {
-            "video": {"kind": "aimlapi-video", "base_url": emulator.url, "api_key": KEY, "sweep_every": "100ms"}
+            "video": {
+                "kind": "aimlapi-video",
+                "base_url": emulator.url,
+                "api_key": KEY,
+                "sweep_every": "100ms",
+                "rate": "50/s",
+            }
         },
         "endpoints": {"studio": {"url": f"{receiver.url}/hooks", "secret": SECRET}},
         "drop": {"directory": "drop"},
@@ -111,7 +117,7 @@ async def served() -> AsyncIterator[tuple[Emulator, httpx.AsyncClient]]:
     headers = {"Authorization": "Bearer emulator"}
     async with (
         serve_emulator() as emulator,
-        httpx.AsyncClient(base_url=emulator.url, headers=headers, trust_env=False) as client,
+        httpx.AsyncClient(base_url=emulator.url, headers=headers, trust_env=False, verify=False) as client,
     ):
         yield emulator, client
 

@@ -133,7 +133,7 @@ class Ledger:
 
     def kill_at_random(self) -> None:
         """One run of the very program, killed from outside after a while drawn by chance."""
-        daemon = self._stage.start()
+        daemon = self._stage.start(whole=True)
         if self._chance.random() < 0.8:  # otherwise while it starts
             daemon.ready()
         self._drop_wave()

@@ -17,10 +17,11 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx
 import yaml
+from forge import forge
 
 HERE = Path(__file__).parent
 KEY = "sk-upstream-0123456789abcdef"
@@ -157,6 +158,21 @@ class Receiver(Station):
         return f"{self.url}/hook/{box}"
 
 
+class Process(Protocol):
+    """A process of the product, started whole (a `Popen`) or as a fork (`Forged`)."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, sig: int) -> None: ...
+
+    def kill(self) -> None: ...
+
+
 class Notices:
     """$NOTIFY_SOCKET: a datagram socket at a path or, with "@", in the abstract namespace."""
 
@@ -180,29 +196,26 @@ class Notices:
 
 
 class Daemon:
-    """`notifier run` as a process, with everything it says."""
+    """`notifier run` as a process, with everything it says. `whole` where how the program begins is the matter too."""
 
-    def __init__(self, config: Path, *, notices: Notices | None = None, **environ: str) -> None:
+    def __init__(self, config: Path, *, notices: Notices | None = None, whole: bool = False, **environ: str) -> None:
         own = notices is None
         self.notices = notices or Notices(str(config.parent / f"notify-{uuid.uuid4().hex[:8]}"))
         self._own = own
         self.log = Heard()
         self.started = len(self.notices.heard)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "notifier", "run", "--config", str(config)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, "NOTIFY_SOCKET": self.notices.address, **environ},
-        )
+        self._said, written = (os.fdopen(end, mode) for end, mode in zip(os.pipe(), ("r", "w"), strict=True))
+        words = ["run", "--config", str(config)]
+        environ = {**os.environ, "NOTIFY_SOCKET": self.notices.address, **environ}
+        with written:
+            self._process = (_start_whole if whole else _forge)(words, environ, written.fileno())
         self._thread = threading.Thread(target=self._listen)
         self._thread.start()
 
     def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.log.add(line.rstrip())
+        with self._said:
+            for line in self._said:
+                self.log.add(line.rstrip())
 
     @property
     def pid(self) -> int:
@@ -247,13 +260,20 @@ class Daemon:
         if self._process.poll() is None:
             self._process.kill()
         self.ended()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
         if self._own:
             self.notices.close()
         said = "\n".join(self.log.all() + self.notices.heard.all())
         sys.stdout.write(f"--- daemon {self.pid}\n{said[-20_000:]}\n")
         refuse_secrets(said)
+
+
+def _start_whole(words: Sequence[str], environ: Mapping[str, str], output: int) -> Process:
+    command = [sys.executable, "-m", "notifier", *words]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={**environ})
+
+
+def _forge(words: Sequence[str], environ: Mapping[str, str], output: int) -> Process:
+    return forge().start(words, environ, output=output, errors=output)
 
 
 _ENDED = "ENDED=1"
@@ -321,14 +341,8 @@ class Stage:
 
     def command(self, *words: str, environ: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
         """A command of the product; `{config}` in words is our configuration. Its output holds no secret."""
-        done = subprocess.run(
-            [sys.executable, "-m", "notifier", *(word.format(config=self.config) for word in words)],
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-            check=False,
-            env={**os.environ, **(environ or {})},
-        )
+        command = [word.format(config=self.config) for word in words]
+        done = forge().run(command, {**os.environ, **(environ or {})})
         refuse_secrets(done.stdout + done.stderr)
         return done
 

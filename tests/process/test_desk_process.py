@@ -181,7 +181,7 @@ def test_the_socket_is_in_the_services_directory(stage: Stage, upstream: Upstrea
     runtime.mkdir()
     before = os.umask(0o027)
     try:
-        stage.start(RUNTIME_DIRECTORY=str(runtime)).ready()
+        stage.start(whole=True, RUNTIME_DIRECTORY=str(runtime)).ready()
     finally:
         os.umask(before)
     assert stat.S_IMODE((runtime / "api.sock").stat().st_mode) == 0o660

@@ -15,7 +15,7 @@ def test_a_low_limit_of_open_files_is_raised(stage: Stage, upstream: Upstream, r
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:
-        daemon = stage.start().ready()
+        daemon = stage.start(whole=True).ready()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     limits = Path(f"/proc/{daemon.pid}/limits").read_text().splitlines()

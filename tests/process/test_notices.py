@@ -18,7 +18,7 @@ def test_a_life_is_told(stage: Stage, upstream: Upstream, receiver: Receiver, wh
     stage.endpoint("app", receiver)
     notices = Notices(f"@notifier-{uuid.uuid4().hex}" if where == "abstract" else str(stage.directory / "notices"))
     try:
-        daemon = stage.start(notices=notices, WATCHDOG_USEC="400000").ready()
+        daemon = stage.start(whole=True, notices=notices, WATCHDOG_USEC="400000").ready()
         notices.heard.wait("WATCHDOG=1")
         seen = len(notices.heard)
         notices.heard.wait("WATCHDOG=1", after=seen)

@@ -47,7 +47,7 @@ def test_what_is_in_flight_may_finish(stage: Stage, upstream: Upstream, receiver
 def test_sigint_is_a_stop_too(stage: Stage, upstream: Upstream, receiver: Receiver) -> None:
     """Ctrl-C stops as SIGTERM does, without a traceback."""
     set_up(stage, upstream, receiver)
-    daemon = stage.start().ready()
+    daemon = stage.start(whole=True).ready()
     daemon.signal(signal.SIGINT)
     assert daemon.ended() == 0
     assert "Traceback" not in "\n".join(daemon.log.all())

@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import pytest
 import trustme
+from forge import forge
 
 from notifier import __version__
 from notifier.cli.inspect import list_generations
@@ -412,9 +413,7 @@ def test_looking_leaves_nothing_beside_the_store(notifier: Run, store: Path, wor
 
 def spawned(config: Path) -> Said:
     """`notifier run` as a process: it takes over the log of the process it runs in."""
-    words = [sys.executable, "-m", "notifier", "run", "--config", str(config)]
-    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    ended = subprocess.run(words, env=environ, capture_output=True, text=True, timeout=30, check=False)
+    ended = forge().run(["run", "--config", str(config)], os.environ)
     return Said(code=ended.returncode, out=ended.stdout, err=ended.stderr)
 
 

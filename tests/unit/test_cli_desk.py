@@ -117,7 +117,7 @@ def answering(path: Path, content: Mapping[str, Any]) -> Iterator[list[tuple[str
             pass
 
     with UnixStreamServer(str(path), Answering) as server:
-        serving = threading.Thread(target=server.serve_forever)
+        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
         serving.start()
         try:
             yield asked

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import structlog
+from blank_store import lay
 
 from notifier import telemetry
 from notifier.bell import Bell
@@ -58,7 +59,7 @@ class Door:
 
 @pytest.fixture
 async def door(tmp_path: Path) -> AsyncIterator[Door]:
-    async with open_store(str(tmp_path / "notifier.db")) as store:
+    async with open_store(lay(tmp_path / "notifier.db")) as store:
         yield Door(store=store)
 
 

@@ -189,7 +189,7 @@ def test_those_that_nobody_hears_of_for_long_are_looked_at_still() -> None:
 # ---- deadlines ----
 @SLOW
 @given(
-    st.lists(st.floats(3, 900), min_size=1, max_size=40),
+    st.lists(st.floats(3, 900), min_size=1, max_size=12),  # the budget is never scarce here: more meet nothing new
     st.sampled_from([0.2, 1.0, 5.0]),
     st.sampled_from([STUDIO, AUDIT]),
 )
@@ -201,7 +201,7 @@ def test_a_look_comes_at_a_deadline_or_soon_after_it(
     world.roster.hear(lambda lane: lane in AUDIT, now=world.now)
     for number, seconds in enumerate(deadlines):
         world.register(f"g-{number}", FOR_EVER, deadline=seconds, lanes=lanes)
-    world.run(1_000.0, 0.1)
+    world.run(max(deadlines) + 3.0, 0.1)
     for number, seconds in enumerate(deadlines):
         after = [look for look in world.looks[GenerationId(f"g-{number}")] if look >= 1_000.0 + seconds]
         assert after[0] <= 1_000.0 + seconds + 2 * min(1.0, every / 5) + 0.2
