@@ -108,13 +108,16 @@ def enable(
     What was kept back stays, until `notifier recover` is told since when.
     """
     answer = _ask(config, socket, f"endpoints/{_quoted(name)}/enable", {})
-    lane, was = answer["endpoint"], answer["was"]
+    lane, was, oldest = answer["endpoint"], answer["was"], answer["oldest"]
+    back = f"notifier recover {lane} --since"
     typer.echo(
         f"Endpoint {lane} is in use." if was == "disabled" else f"Endpoint {lane} was not disabled: it is {was}."
     )
-    if answer["oldest"]:
+    if oldest:
         kept = _number(answer["parked"], "message is", "messages are")
-        typer.echo(f"{kept} kept back; this sends them: notifier recover {lane} --since {answer['oldest']}")
+        typer.echo(f"{kept} kept back; this sends them: {back} {oldest}")
+    if was == "disabled":
+        typer.echo(f"What was given up, answered by 410 too, is sent by: {back} TIME")
 
 
 def disable(

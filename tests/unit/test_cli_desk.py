@@ -58,6 +58,16 @@ ANSWERS: list[tuple[list[str], dict[str, Any], int, list[str]]] = [
         [
             "Endpoint studio is in use.",
             f"3 messages are kept back; this sends them: notifier recover studio --since {WHEN}",
+            "What was given up, answered by 410 too, is sent by: notifier recover studio --since TIME",
+        ],
+    ),
+    (
+        ["enable", "studio"],
+        {**ON, "oldest": None, "parked": 0},
+        0,
+        [
+            "Endpoint studio is in use.",
+            "What was given up, answered by 410 too, is sent by: notifier recover studio --since TIME",
         ],
     ),
     (
