@@ -268,12 +268,9 @@ class Scene:
 
     async def answer_and_forget(self, name: str, habit: str) -> None:
         """Answers are given, and nobody has the time to write down what they were: a kill follows."""
-        known = [post for post in self.receivers.posts if post.over]
         self.receivers.answer(name, habit)
         for _ in range(3):
             await anyio.lowlevel.checkpoint()
-        for post in self.receivers.posts:
-            post.unsure |= post not in known
 
     async def lines(self) -> dict[str, "Line"]:
         """What the store says of each message."""
@@ -371,9 +368,12 @@ class DispatcherMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES), habit=st.none() | st.sampled_from([*ANSWERS]))
     def kill_and_start(self, name: str, habit: str | None) -> None:
         """At rest, or between an answer and its record."""
+        sure = [post for post in self.scene.receivers.posts if post.over]
         if habit is not None:
             self.ask(self.scene.answer_and_forget, name, habit)
         self.running.close()
+        for post in self.scene.receivers.posts:  # one may have begun, and been answered, in the run's last moment
+            post.unsure |= not any(post is each for each in sure)
         self.start()
 
     # ---- what holds after each of them ----
