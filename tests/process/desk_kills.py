@@ -20,7 +20,6 @@ from doomed import DESK
 from kills import Doomed
 from stage import Receiver, Stage, Upstream, some_ids
 
-AT_RANDOM: Final = "at a random moment"
 _API: Final = "api"
 _FAILING, _STEADY = "app", "audit"
 WAVE: Final = 12
@@ -32,7 +31,7 @@ class DeskLedger:
     """One store, two endpoints with a durable log each, and somebody at the desk."""
 
     def __init__(self, stage: Stage, upstream: Upstream, receiver: Receiver, *, seed: int) -> None:
-        self._stage, self._upstream, self._receiver, self._seed = stage, upstream, receiver, seed
+        self._stage, self._upstream, self._receiver = stage, upstream, receiver
         self._chance = random.Random(seed)
         self._doomed = Doomed(stage)
         self._logs = {name: stage.directory / f"{name}.log" for name in (_FAILING, _STEADY)}

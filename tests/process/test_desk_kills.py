@@ -4,8 +4,9 @@ import random
 
 import judge
 import pytest
-from desk_kills import AT_RANDOM, DeskLedger
+from desk_kills import DeskLedger
 from doomed import DESK
+from kills import AT_RANDOM
 from stage import Receiver, Stage, Upstream
 
 pytest_plugins = ("station_fixtures",)
