@@ -23,223 +23,30 @@ server closed it while it was idle and read nothing, and aiohttp repeats only id
 Should the server have read the first one after all, it sees the same `webhook-id` twice, which at-least-once allows.
 """
 
-import asyncio
-import errno
-import os
 import socket
-import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
 import aiohttp
 import httpx
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from notifier.aiohttp_hooks import CheckedResolver, CountedAnswer, Guard, ask, install
 from notifier.names import Names
 from notifier.proxies import Proxy, read_proxy
 from notifier.tls import Contexts, TlsUnusable
-
-Address = IPv4Address | IPv6Address
-#: Why an address may not be connected to, as one line; None where it may.
-Guard = Callable[[Address], str | None]
+from notifier.transport_errors import MAPPED, ProxyRefused, TlsFailed, translate
 
 #: Bytes of an answer's body that wait in memory for their reader, about.
 _BUFFER: Final = 16 * 1024
-#: Interim (1xx) answers before the final one.
-_INTERIM_LIMIT: Final = 16
 #: Seconds; below the usual idle time after which servers close.
 _KEEP_ALIVE: Final = 15.0
 #: As a status of a request that was handed to a proxy: only a proxy says so.
 _PROXY_WANTS_PASSWORD: Final = 407
-_HEAD_END: Final = b"\r\n\r\n"
 _NO_HEADERS_OF_ITS_OWN: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-
-
-# ---- errors -------------------------------------------------------------------------------------------------------
-class NameNotResolved(httpx.ConnectError):
-    """The host's name leads to no address."""
-
-
-class AddressRefused(httpx.ConnectError):
-    """The guard said no; the message says why."""
-
-
-class TlsFailed(httpx.ConnectError):
-    """The handshake or the certificate failed."""
-
-
-class ProxyRefused(httpx.ProxyError):
-    """The proxy answered, and did not let the request pass."""
-
-
-class ConnectionLost(httpx.ReadError):
-    """The connection ended before the answer did."""
-
-
-class DeadlinePassed(httpx.TimeoutException):
-    """The whole exchange took longer than its total time."""
-
-
-class _RefusedError(OSError):
-    """Carries the guard's reason through aiohttp, which keeps an OSError as `os_error`."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(errno.EACCES, reason)
-
-
-class _InterimError(aiohttp.ClientError):
-    pass
-
-
-#: The first row that fits counts: narrow ones stand above wide ones.
-_ERRORS: Final[Sequence[tuple[type[BaseException], type[httpx.TransportError]]]] = (
-    (aiohttp.ClientConnectorDNSError, NameNotResolved),
-    (aiohttp.ClientSSLError, TlsFailed),
-    (aiohttp.ClientConnectorCertificateError, TlsFailed),
-    (aiohttp.ServerFingerprintMismatch, TlsFailed),
-    (aiohttp.ClientConnectorError, httpx.ConnectError),
-    (aiohttp.ConnectionTimeoutError, DeadlinePassed),
-    (TimeoutError, DeadlinePassed),
-    (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
-    (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol),
-    (aiohttp.ClientConnectionError, ConnectionLost),
-    (aiohttp.ClientError, httpx.RemoteProtocolError),
-    (HttpProcessingError, httpx.RemoteProtocolError),
-    (OSError, ConnectionLost),
-    (ValueError, httpx.LocalProtocolError),
-    (RuntimeError, ConnectionLost),  # uvloop on a connection that is closing
-)
-_MAPPED: Final = tuple(row[0] for row in _ERRORS)
-
-
-def translate(
-    error: BaseException, request: httpx.Request | None = None, *, proxy: Proxy | None = None
-) -> httpx.TransportError:
-    """The httpx exception for anything aiohttp raises; `request` is attached to it. `proxy` is what it went through."""
-    cause = getattr(error, "os_error", error)
-    if isinstance(cause, _RefusedError):
-        return AddressRefused(_of_proxy(error, proxy) + (cause.strerror or ""), request=request)
-    if isinstance(error, aiohttp.ClientHttpProxyError) and proxy:
-        return ProxyRefused(proxy.refusal(error.status), request=request)
-    kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), httpx.RemoteProtocolError)
-    if isinstance(error, aiohttp.ClientPayloadError) and _cut_short(error):
-        kind = ConnectionLost
-    return kind(_of_proxy(error, proxy) + _say(error) + _through(error, proxy), request=request)
-
-
-def _of_proxy(error: BaseException, proxy: Proxy | None) -> str:
-    """What to put before a fault that is the proxy's own: of its name, its address or its port."""
-    return f"{proxy}: " if proxy and _is_of(error, proxy) else ""
-
-
-def _through(error: BaseException, proxy: Proxy | None) -> str:
-    """What to put behind a fault that may be the proxy's or the server's."""
-    return f" (through {proxy})" if proxy and not _is_of(error, proxy) else ""
-
-
-def _is_of(error: BaseException, proxy: Proxy) -> bool:
-    return isinstance(error, aiohttp.ClientConnectorError) and (error.host, error.port) == (proxy.host, proxy.port)
-
-
-def _cut_short(error: aiohttp.ClientPayloadError) -> bool:
-    """One class of aiohttp's stands for a malformed body and for one that ended early; only its words differ."""
-    return "not completed" in str(error)
-
-
-def _say(error: BaseException) -> str:
-    """One line for a person; aiohttp's own words where they are made for one."""
-    cause = getattr(error, "os_error", None)
-    if isinstance(cause, OSError):
-        return _say_system(cause)
-    if isinstance(error, TimeoutError):
-        return "no complete answer in time"
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "the server closed the connection before its answer was complete"
-    if isinstance(error, aiohttp.ClientPayloadError) and _cut_short(error):
-        return "the server closed the connection inside its answer's body"
-    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
-        return str(getattr(error, "message", "")).partition("\n")[0].rstrip(":") or "malformed answer"
-    return str(error) or type(error).__name__
-
-
-def _say_system(error: OSError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return error.verify_message
-    said = error.strerror or str(error) or type(error).__name__
-    known = (
-        os.strerror(error.errno) if error.errno and error.errno > 0 and not isinstance(error, ssl.SSLError) else said
-    )
-    # asyncio's own words for a failed connect only name the address, which the caller knows better.
-    return known if known == said or said.startswith("Connect call failed") else f"{known}: {said}"
-
-
-# ---- addresses ----------------------------------------------------------------------------------------------------
-class _CheckedResolver(AbstractResolver):
-    """Looks a name up and refuses it whole if one of its addresses is refused."""
-
-    def __init__(self, resolver: AbstractResolver, guard: Guard | None) -> None:
-        self._resolver = resolver
-        self._guard = guard
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        for result in found:
-            _ask(self._guard, result["host"])
-        return found
-
-    async def close(self) -> None:
-        await self._resolver.close()
-
-
-def _ask(guard: Guard | None, address: str) -> None:
-    reason = guard(ip_address(address)) if guard else None
-    if reason:
-        raise _RefusedError(reason)
-
-
-# ---- answers ------------------------------------------------------------------------------------------------------
-class _Answer(aiohttp.ClientResponse):
-    """aiohttp skips interim answers without end, and looks here at each of them for someone who waits for a 100."""
-
-    _interim = 0
-
-    @property
-    def _continue(self) -> None:
-        self._interim += 1
-        if self._interim > _INTERIM_LIMIT:
-            raise _InterimError("interim answers without end")
-
-    @_continue.setter
-    def _continue(self, waiter: object) -> None:
-        assert waiter is None, "nothing here sends Expect"
-
-
-class _Protocol(ResponseHandler):
-    """Two things that aiohttp gets wrong of answers that are malformed somewhere."""
-
-    def data_received(self, data: bytes) -> None:
-        """A head goes in alone: what came in one packet with something malformed is lost otherwise, whole or not."""
-        end = data.find(_HEAD_END) + len(_HEAD_END)
-        if len(_HEAD_END) <= end < len(data):
-            super().data_received(data[:end])
-            data = data[end:]
-        super().data_received(data)
-
-    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        """A malformed body is told to who waits for a head; its reader would wait for ever."""
-        super().set_exception(exc, *cause)
-        body = self._payload
-        if body is not None and not body.is_eof() and body.exception() is None:
-            body.set_exception(exc)
 
 
 class _Body(httpx.AsyncByteStream):
@@ -255,7 +62,7 @@ class _Body(httpx.AsyncByteStream):
     async def __anext__(self) -> bytes:
         try:
             chunk = await self._answer.content.readany()
-        except _MAPPED as error:
+        except MAPPED as error:
             self._answer.close()
             raise translate(error, self._request) from error
         if not chunk:
@@ -309,7 +116,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             answer = await self._send(session, request, body, proxy)
         except TlsUnusable as error:
             raise TlsFailed(str(error), request=request) from error
-        except _MAPPED as error:
+        except MAPPED as error:
             raise translate(error, request, proxy=proxy) from error
         if proxy and request.url.scheme == "http" and answer.status == _PROXY_WANTS_PASSWORD:
             answer.close()
@@ -368,14 +175,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def _open(self) -> aiohttp.ClientSession:
         """At the first request: aiohttp wants the running loop."""
         connector = aiohttp.TCPConnector(
-            resolver=_CheckedResolver(self._resolver or Names(), self._guard),
+            resolver=CheckedResolver(self._resolver or Names(), self._guard),
             socket_factory=self._open_socket,
             limit=0,
             limit_per_host=self._connections,
             keepalive_timeout=_KEEP_ALIVE,
         )
-        protocol: type[ResponseHandler] = _Protocol
-        connector._factory = partial(protocol, loop=asyncio.get_running_loop())  # noqa: SLF001  there is no other way in
+        install(connector)
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -383,7 +189,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             trust_env=False,
             read_bufsize=_BUFFER,
             skip_auto_headers=_NO_HEADERS_OF_ITS_OWN,
-            response_class=_Answer,
+            response_class=CountedAnswer,
         )
         return self._session
 
@@ -391,7 +197,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """The true check: nothing else opens a socket, and it is for this address."""
         family, kind, protocol, _, target = address
         _trip.get().opened = True
-        _ask(self._guard, target[0])
+        ask(self._guard, target[0])
         return socket.socket(family, kind, protocol)
 
 

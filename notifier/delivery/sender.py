@@ -23,7 +23,7 @@ from notifier.intake.text import printable
 from notifier.model import Answer, Claim, Verdict
 from notifier.retry_after import retry_after
 from notifier.settings import EndpointSettings
-from notifier.transport import AddressRefused, NameNotResolved, TlsFailed
+from notifier.transport_errors import AddressRefused, NameNotResolved, TlsFailed
 
 #: Raw bytes of an answer's body that are read, and kept with the attempt.
 READ_LIMIT: Final = 16 * 1024

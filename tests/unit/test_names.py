@@ -12,7 +12,8 @@ import pytest
 from anyio.abc import ByteStream, SocketAttribute
 
 from notifier.names import Found, Names
-from notifier.transport import AiohttpTransport, NameNotResolved
+from notifier.transport import AiohttpTransport
+from notifier.transport_errors import NameNotResolved
 
 LOCAL: Found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
 

@@ -19,10 +19,10 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSListener
 
-from notifier.transport import (
-    Address,
+from notifier.aiohttp_hooks import Address
+from notifier.transport import AiohttpTransport
+from notifier.transport_errors import (
     AddressRefused,
-    AiohttpTransport,
     ConnectionLost,
     DeadlinePassed,
     NameNotResolved,

@@ -11,16 +11,16 @@ import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
 from notifier import __version__
+from notifier.aiohttp_hooks import Address
 from notifier.delivery.addresses import Allow, refusal
 from notifier.delivery.sender import KEPT, READ_LIMIT, Sender, build
 from notifier.delivery.verdict import judge
 from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
 from notifier.model import Answer, Claim, Verdict
 from notifier.settings import EndpointSettings, Secret
-from notifier.transport import (
-    Address,
+from notifier.transport import AiohttpTransport
+from notifier.transport_errors import (
     AddressRefused,
-    AiohttpTransport,
     ConnectionLost,
     DeadlinePassed,
     NameNotResolved,

@@ -1,0 +1,131 @@
+"""Whatever aiohttp raises, as one httpx exception with a sentence for a person: by one table."""
+
+import errno
+import os
+import ssl
+from collections.abc import Sequence
+from typing import Final
+
+import aiohttp
+import httpx
+from aiohttp.http_exceptions import HttpProcessingError
+
+from notifier.proxies import Proxy
+
+
+class NameNotResolved(httpx.ConnectError):
+    """The host's name leads to no address."""
+
+
+class AddressRefused(httpx.ConnectError):
+    """The guard said no; the message says why."""
+
+
+class TlsFailed(httpx.ConnectError):
+    """The handshake or the certificate failed."""
+
+
+class ProxyRefused(httpx.ProxyError):
+    """The proxy answered, and did not let the request pass."""
+
+
+class ConnectionLost(httpx.ReadError):
+    """The connection ended before the answer did."""
+
+
+class DeadlinePassed(httpx.TimeoutException):
+    """The whole exchange took longer than its total time."""
+
+
+class GuardRefusedError(OSError):
+    """Carries the guard's reason through aiohttp, which keeps an OSError as `os_error`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(errno.EACCES, reason)
+
+
+class EndlessInterimError(aiohttp.ClientError):
+    """Interim answers, and never a final one."""
+
+
+#: The first row that fits counts: narrow ones stand above wide ones.
+_ERRORS: Final[Sequence[tuple[type[BaseException], type[httpx.TransportError]]]] = (
+    (aiohttp.ClientConnectorDNSError, NameNotResolved),
+    (aiohttp.ClientSSLError, TlsFailed),
+    (aiohttp.ClientConnectorCertificateError, TlsFailed),
+    (aiohttp.ServerFingerprintMismatch, TlsFailed),
+    (aiohttp.ClientConnectorError, httpx.ConnectError),
+    (aiohttp.ConnectionTimeoutError, DeadlinePassed),
+    (TimeoutError, DeadlinePassed),
+    (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
+    (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol),
+    (aiohttp.ClientConnectionError, ConnectionLost),
+    (aiohttp.ClientError, httpx.RemoteProtocolError),
+    (HttpProcessingError, httpx.RemoteProtocolError),
+    (OSError, ConnectionLost),
+    (ValueError, httpx.LocalProtocolError),
+    (RuntimeError, ConnectionLost),  # uvloop on a connection that is closing
+)
+#: What `translate` is for.
+MAPPED: Final = tuple(row[0] for row in _ERRORS)
+
+
+def translate(
+    error: BaseException, request: httpx.Request | None = None, *, proxy: Proxy | None = None
+) -> httpx.TransportError:
+    """The httpx exception for anything aiohttp raises; `request` is attached to it. `proxy` is what it went through."""
+    cause = getattr(error, "os_error", error)
+    if isinstance(cause, GuardRefusedError):
+        return AddressRefused(_of_proxy(error, proxy) + (cause.strerror or ""), request=request)
+    if isinstance(error, aiohttp.ClientHttpProxyError) and proxy:
+        return ProxyRefused(proxy.refusal(error.status), request=request)
+    kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), httpx.RemoteProtocolError)
+    if isinstance(error, aiohttp.ClientPayloadError) and _cut_short(error):
+        kind = ConnectionLost
+    return kind(_of_proxy(error, proxy) + _say(error) + _through(error, proxy), request=request)
+
+
+def _of_proxy(error: BaseException, proxy: Proxy | None) -> str:
+    """What to put before a fault that is the proxy's own: of its name, its address or its port."""
+    return f"{proxy}: " if proxy and _is_of(error, proxy) else ""
+
+
+def _through(error: BaseException, proxy: Proxy | None) -> str:
+    """What to put behind a fault that may be the proxy's or the server's."""
+    return f" (through {proxy})" if proxy and not _is_of(error, proxy) else ""
+
+
+def _is_of(error: BaseException, proxy: Proxy) -> bool:
+    return isinstance(error, aiohttp.ClientConnectorError) and (error.host, error.port) == (proxy.host, proxy.port)
+
+
+def _cut_short(error: aiohttp.ClientPayloadError) -> bool:
+    """One class of aiohttp's stands for a malformed body and for one that ended early; only its words differ."""
+    return "not completed" in str(error)
+
+
+def _say(error: BaseException) -> str:
+    """One line for a person; aiohttp's own words where they are made for one."""
+    cause = getattr(error, "os_error", None)
+    if isinstance(cause, OSError):
+        return _say_system(cause)
+    if isinstance(error, TimeoutError):
+        return "no complete answer in time"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the server closed the connection before its answer was complete"
+    if isinstance(error, aiohttp.ClientPayloadError) and _cut_short(error):
+        return "the server closed the connection inside its answer's body"
+    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
+        return str(getattr(error, "message", "")).partition("\n")[0].rstrip(":") or "malformed answer"
+    return str(error) or type(error).__name__
+
+
+def _say_system(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    said = error.strerror or str(error) or type(error).__name__
+    known = (
+        os.strerror(error.errno) if error.errno and error.errno > 0 and not isinstance(error, ssl.SSLError) else said
+    )
+    # asyncio's own words for a failed connect only name the address, which the caller knows better.
+    return known if known == said or said.startswith("Connect call failed") else f"{known}: {said}"
