@@ -46,9 +46,19 @@ class TokenBucket:
         """Take `n` tokens, or none of them."""
         if self.available(now) < n:
             return False
+        self.spend(now, n)
+        return True
+
+    def spend(self, now: float, n: int = 1) -> None:
+        """Count `n` requests that are made whatever the bucket holds."""
+        self._unused(now)  # or the list would grow while nobody asks what is available
+        self._fill(now)
         self._tokens = max(0.0, self._tokens - n)
         self._taken.extend([now] * n)
-        return True
+
+    def unused(self, now: float) -> bool:
+        """Whether it is as good as a new one."""
+        return self.full(now) and self._unused(now) == self._most
 
     def wait(self, now: float) -> float:
         """Seconds until there is one token; 0 where there is one now."""

@@ -21,11 +21,11 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from notifier import telemetry
 from notifier.bell import Bell
-from notifier.budget import TokenBucket
 from notifier.clock import JumpClock
 from notifier.delivery import schedule, shares
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.keeper import Keeper
+from notifier.delivery.rates import Rates
 from notifier.delivery.reach import Reach
 from notifier.delivery.verdict import judge
 from notifier.delivery.waits import Waits
@@ -103,7 +103,8 @@ class Dispatcher:
         self._begun: deque[tuple[Claim, EndpointSettings | None]] = deque()
         #: Tasks without an attempt.
         self._resting: list[anyio.Event] = []
-        self._buckets: dict[Lane, TokenBucket] = {}
+        self._rates = Rates()
+        self._rates.apply(self._named_lanes(), clock.monotonic())
         #: Lanes that want less -> until when nothing more begins there, by the monotonic clock.
         self._rests: dict[Lane, float] = {}
         self._paces = shares.Paces()
@@ -114,6 +115,7 @@ class Dispatcher:
     def apply(self, endpoints: Endpoints) -> None:
         """Use these from the next attempt on."""
         self._endpoints = endpoints
+        self._rates.apply(self._named_lanes(), self._clock.monotonic())
         self._keeper.apply(endpoints)
         self._bell.ring()
 
@@ -202,7 +204,7 @@ class Dispatcher:
         if (patience := self._paces.wait(monotonic)) is not None:
             waits.append(patience + _GRAIN)  # a lane that turns slow leaves its pool to the others
         waits += [until - monotonic for until in self._rests.values() if until > monotonic]
-        waits += [wait for bucket in self._buckets.values() if (wait := bucket.wait(monotonic)) > 0]
+        waits += self._rates.waits(monotonic)
         return min(waits)
 
     # ---- slots ----
@@ -210,8 +212,7 @@ class Dispatcher:
         """What may begin now. Lanes named, busy or at rest are listed; any other has a callback URL's share."""
         if not self._taking:
             return _none()
-        named = self._endpoints.named
-        lanes = {policy.lane: policy for policy in named.values()}
+        lanes = self._named_lanes()
         self._rests = {lane: until for lane, until in self._rests.items() if until > self._clock.monotonic()}
         busy = {lane: self._endpoints.plain(lane) for lane in (*self._in_flight, *self._rests) if lane not in lanes}
         policies = lanes | busy
@@ -255,23 +256,17 @@ class Dispatcher:
         if lane in self._rests:
             return 0
         room = policy.concurrency - self._in_flight[lane]
-        bucket = self._bucket(lane, policy)
-        return max(0, room if bucket is None else min(room, bucket.available(self._clock.monotonic())))
+        allowed = self._rates.room(lane, self._clock.monotonic())
+        return max(0, room if allowed is None else min(room, allowed))
 
-    def _bucket(self, lane: Lane, policy: EndpointSettings) -> TokenBucket | None:
-        if policy.rate is None:
-            return None
-        bucket = self._buckets.get(lane)
-        if bucket is None or bucket.rate != policy.rate:
-            bucket = self._buckets[lane] = TokenBucket(policy.rate)
-        return bucket
+    def _named_lanes(self) -> dict[Lane, EndpointSettings]:
+        return {policy.lane: policy for policy in self._endpoints.named.values()}
 
     # ---- one attempt ----
     def _begin(self, posts: TaskGroup, claim: Claim) -> None:
         self._in_flight[claim.lane] += 1
         self._paces.begin(claim.lane, (claim.message_id, claim.number), self._clock.monotonic())
-        if bucket := self._buckets.get(claim.lane):
-            bucket.take(self._clock.monotonic())
+        self._rates.begin(claim.lane, self._clock.monotonic())
         self._begun.append((claim, self._endpoints.policy(claim.endpoint)))
         if self._resting:
             self._resting.pop().set()

@@ -276,6 +276,20 @@ async def test_a_rate_is_kept_and_used(store: SqliteStore) -> None:
             await stage.turn(1)
 
 
+async def test_a_rate_that_changes_is_kept_too(store: SqliteStore) -> None:
+    """Ten reloads within one second, each with another rate: not one more than twenty leave in it, and then it flows."""
+    async with sending(store, endpoint(rate=20.0)) as stage:
+        await stage.owe(*some(100))
+        await stage.turn()
+        for rate in (19.0, 20.0, 1.0, 20.0, 18.0) * 2:
+            stage.dispatcher.apply(policies(endpoint(rate=rate)))
+            await stage.turn(0.05)
+        assert stage.callbacks.to("studio.example.com") <= 20
+        stage.dispatcher.apply(policies(endpoint(rate=20.0)))
+        await stage.turn(1.5)
+        assert 20 < stage.callbacks.to("studio.example.com") <= 40
+
+
 # ---- again, and no more -------------------------------------------------------------------------------------------
 async def test_the_schedule_is_followed_to_its_end(store: SqliteStore) -> None:
     """Each failure waits its step, all attempts carry one id, and after the last one it is given up."""
