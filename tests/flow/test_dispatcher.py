@@ -277,7 +277,7 @@ async def test_a_rate_is_kept_and_used(store: SqliteStore) -> None:
 
 
 async def test_a_rate_that_changes_is_kept_too(store: SqliteStore) -> None:
-    """Ten reloads within one second, each with another rate: not one more than twenty leave in it, and then it flows."""
+    """Ten reloads within one second, each with another rate: no more than twenty leave in it, then it flows."""
     async with sending(store, endpoint(rate=20.0)) as stage:
         await stage.owe(*some(100))
         await stage.turn()
