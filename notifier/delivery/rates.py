@@ -1,7 +1,7 @@
 """How many attempts a second each endpoint may get, as its `rate` says. Pure: monotonic seconds come as arguments.
 
-A lane's bucket stays for as long as its limit may matter: no second, wherever it begins, has more attempts than its rate
-allows. So a reload changes the pace of the bucket that there is, because a new one would be full and allow a
+A lane's bucket stays for as long as its limit may matter: no second, wherever it begins, has more attempts than its
+rate allows. So a reload changes the pace of the bucket that there is, because a new one would be full and allow a
 second burst. This holds too where the rate is taken out for a while (what is made meanwhile counts), where the endpoint
 is taken out and comes back, and where it gets another name: the bucket goes with the `url`.
 """
