@@ -136,6 +136,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def _way(self, request: httpx.Request, proxy: Proxy | None) -> dict[str, Any]:
         """What aiohttp is told beside the request itself: certificates and proxy, where there are any."""
         way: dict[str, Any] = {}
+        if request.url.scheme == "https" and (host := request.url.raw_host).endswith(b"."):
+            way["server_hostname"] = host.decode().removesuffix(".")  # in a tunnel aiohttp does not see to it
         if (tls := request.extensions.get("tls")) is not None:
             way["ssl"] = self._contexts.context(tls)
         if proxy is not None:
@@ -150,7 +152,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     ) -> aiohttp.ClientResponse:
         trip = _Trip()
         _trip.set(trip)
-        headers = [(name.decode(), value.decode()) for name, value in request.headers.raw]
+        headers = _headers(request)
         if proxy and request.url.scheme == "http" and (login := proxy.authorization()):
             headers.append(("Proxy-Authorization", login))
         way = self._way(request, proxy)
@@ -199,6 +201,16 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         _trip.get().opened = True
         ask(self._guard, target[0])
         return socket.socket(family, kind, protocol)
+
+
+def _headers(request: httpx.Request) -> list[tuple[str, str]]:
+    """As they were given; a final dot of the host is for the look-up, not for Host."""
+    headers = [(name.decode(), value.decode()) for name, value in request.headers.raw]
+    if not request.url.raw_host.endswith(b"."):
+        return headers
+    dotted = request.url.netloc.decode()
+    bare = dotted.replace(".:", ":").removesuffix(".")
+    return [(name, bare if name.lower() == "host" and value == dotted else value) for name, value in headers]
 
 
 def _proxy(request: httpx.Request) -> Proxy | None:

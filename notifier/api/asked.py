@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
-from notifier.delivery.addresses import normalise_url, origin
+from notifier.delivery.addresses import is_origin, normalise_url, origin
 from notifier.delivery.payload import TYPES
 from notifier.errors import WrongWords
 from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
@@ -144,8 +144,7 @@ def _endpoint(asked: Mapping[str, Any]) -> Mapping[str, Any]:
         url = normalise_url(text)
     except ValueError as error:
         _refuse(f"endpoint: {error}")
-    whole = origin(url)
-    return {"lane": Lane(whole)} if url.removesuffix("/") == whole else {"endpoint": EndpointIdentity(url)}
+    return {"lane": Lane(origin(url))} if is_origin(url) else {"endpoint": EndpointIdentity(url)}
 
 
 def _type(asked: Mapping[str, Any]) -> str | None:

@@ -110,7 +110,11 @@ def _pair(line: str, option: str) -> tuple[str, str]:
 
 
 def _secrets(files: Sequence[str], variables: Sequence[str]) -> list[str]:
-    found = [secret for file in files for secret in _read(file, "--secret-file").decode(errors="replace").split()]
+    found = [
+        secret
+        for file in files
+        for secret in _read(file, "--secret-file").decode("utf-8-sig", errors="replace").split()
+    ]
     for name in variables or ([] if files else [_SECRETS]):
         if not os.environ.get(name, "").split():
             raise typer.BadParameter(

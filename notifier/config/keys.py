@@ -182,7 +182,10 @@ class SecretReader:
 
 
 def _read(file: File, name: str) -> str:
-    """The text of a secret's file, without its final newline; `ValueError` with the reason."""
+    """The text of a secret's file, without its final newline; `ValueError` with the reason.
+
+    Anything else around it is told: whether a blank belongs to the secret, only its owner knows.
+    """
     shown = printable(name, 200)
     content = _content(file, shown)
     if len(content) > _LIMIT:
@@ -191,9 +194,25 @@ def _read(file: File, name: str) -> str:
         text = content.decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
         raise ValueError(f"{shown} is not UTF-8 text.") from None
-    if not text:
+    if not text.strip():
         raise ValueError(f"{shown} is empty. Write the secret into it.")
+    if wrong := beside(text):
+        raise ValueError(f"{shown} {wrong}. Write the secret alone, on one line.")
     return text
+
+
+def beside(secret: str) -> str:
+    """What stands in a secret's text that no secret has, as the end of a sentence; empty where all is well."""
+    if secret.startswith("\ufeff"):
+        return "begins with a byte order mark: save it as UTF-8 without one (no BOM)"
+    if len(secret.strip().splitlines()) > 1:
+        return "holds more than one line"
+    for edge, says in ((secret[:1], "begins with"), (secret[-1:], "ends in")):
+        if edge in ("\n", "\r"):
+            return f"{says} an empty line"
+        if edge.isspace():
+            return f"{says} a blank" if edge == " " else f"{says} a tab or another blank"
+    return ""
 
 
 def _content(file: File, shown: str) -> bytes:

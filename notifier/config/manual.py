@@ -31,8 +31,9 @@ This page is printed by the program: `python -m notifier.config`.
 - **`${NAME}`** anywhere in a value is replaced by the environment variable `NAME`. That happens after the YAML is read,
   so a variable cannot change the structure of the file. A variable that is not set, or empty, is a fault. `$$` is `$`.
 - **Secrets** (`api_key`, `secret`, `proxy`, the values of `headers`) are text, `${NAME}`, `{file: PATH}` or
-  `{credential: NAME}`. `PATH` starts at the configuration file; one newline at the end is dropped. `NAME` is a systemd
-  credential (`LoadCredential=NAME:PATH` in the unit).
+  `{credential: NAME}`. `PATH` starts at the configuration file; one newline at the end is dropped, and
+  any other blank, empty line or byte order mark around the secret is a fault. `NAME` is a systemd credential
+  (`LoadCredential=NAME:PATH` in the unit).
 - **A changed secret** acts after a reload where it comes from a file or stands in the configuration. It needs a restart
   where it comes from the environment or is a credential. `notifier check` says which is which.
 - **Relative paths** start at the directory of the configuration file.
@@ -52,6 +53,13 @@ _TAIL: Final = """
 - Files of `tls` are checked by `notifier check` and at the start. They are read again within a second of a change, at
   the next attempt, so a renewed certificate needs no reload. While `cert` and `key` do not belong together, because one
   of them is not written yet, the pair that was read before goes on; the log says so (`tls.kept`, `tls.renewed`).
+
+## Names
+
+- A final dot (`https://app.example.com./hooks`) keeps a name away from the search list of `/etc/resolv.conf`. It is
+  used for the look-up, and is not sent in Host or SNI. A `callback_url` with the dot is another endpoint than one
+  without it, of the same origin.
+- A name that leads to this machine itself, such as `localhost`, is tried at all its addresses (`127.0.0.1` and `::1`).
 
 ## What endpoints cost one another
 

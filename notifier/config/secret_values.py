@@ -4,7 +4,7 @@ import re
 from typing import Any, Final
 
 from notifier.config.expand import BROKEN
-from notifier.config.keys import WAYS, refuse_placeholder
+from notifier.config.keys import WAYS, beside, refuse_placeholder
 from notifier.config.values import Reading
 from notifier.delivery.signature import check_secret
 from notifier.intake.text import printable
@@ -31,6 +31,13 @@ class _SecretReading(Reading):
         raise NotImplementedError
 
 
+def _refuse_beside(text: str, noun: str) -> None:
+    if wrong := beside(text):
+        raise ValueError(f"The {noun} {wrong}. Copy the {noun} alone.")
+    if any(map(str.isspace, text)):
+        raise ValueError(f"The {noun} has a blank in it. Copy the {noun} alone.")
+
+
 class ApiKey(_SecretReading):
     """Goes into a header as it is."""
 
@@ -40,6 +47,7 @@ class ApiKey(_SecretReading):
         if not text:
             raise ValueError(f"The key is empty. Write {self.accepts}.")
         refuse_placeholder(text)
+        _refuse_beside(text, "key")
         if not all("!" <= char <= "~" for char in text):
             raise ValueError("A blank, a control or a non-ASCII character is in the key. Copy the key alone.")
 
@@ -51,6 +59,7 @@ class SigningKey(_SecretReading):
 
     def judge(self, text: str) -> None:
         refuse_placeholder(text)
+        _refuse_beside(text, "secret")
         check_secret(text)
 
 

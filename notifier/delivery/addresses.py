@@ -7,8 +7,11 @@ the moment the socket opens.
 
 An address inside an address (IPv4-mapped, IPv4-compatible, translated, NAT64, 6to4, Teredo) is unwrapped, and then
 the outer and the inner one must both pass. Cloud metadata addresses hand out the machine's own credentials: nothing
-allows them. A fragment is refused, not dropped: it is never sent, so whoever writes one expects something that will
-not happen.
+allows them. A final dot of the host stays: it keeps the look-up away from the resolver's search list, so a name without
+it may lead elsewhere, and a callback URL with it is an endpoint of its own. But Host, SNI and certificates are written
+without it, and so are origins: what has one origin has one lane and one key.
+
+A fragment is refused, not dropped: it is never sent, so whoever writes one expects something that will not happen.
 """
 
 import re
@@ -37,7 +40,7 @@ _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 def normalise_url(text: str) -> str:
     """The one form of a callback URL; `ValueError` with a sentence that says what to write instead.
 
-    Scheme and host in lower case, host in punycode without a final dot, default port dropped, empty path "/", empty
+    Scheme and host in lower case, host in punycode (a final dot stays), default port dropped, empty path "/", empty
     query dropped. Path and query stay as they were sent, percent-encoding included.
     """
     text = text.strip()
@@ -45,7 +48,7 @@ def normalise_url(text: str) -> str:
         raise ValueError(f"A URL may have {URL_LIMIT} characters at most; this one has {len(text)}.")
     scheme, mark, rest = text.partition("://")
     if not mark or scheme.lower() not in _DEFAULT_PORT:
-        raise ValueError("A URL begins with http:// or https://.")
+        raise ValueError(_wrong_scheme(scheme.lower(), text))
     authority, tail = _split_authority(rest)
     _check_tail(tail)
     host, port = _host_and_port(authority, _DEFAULT_PORT[scheme.lower()])
@@ -56,13 +59,34 @@ def normalise_url(text: str) -> str:
     return url
 
 
+def _wrong_scheme(scheme: str, text: str) -> str:
+    """What to write in place of a URL that does not begin as one; it is not quoted, for it may hold a token."""
+    if re.fullmatch(r"(https?\+)?unix|httpu", scheme) or text.startswith(("unix:", "/")):
+        return (
+            "A unix socket is not called, and neither is a path: a URL begins with http:// or https://. Let the app "
+            "listen on a port of this machine, and write http://127.0.0.1:PORT/ and the path."
+        )
+    if scheme in ("ws", "wss"):
+        return (
+            f"A WebSocket is not called: each callback is one POST. Write http{scheme[2:]}:// in place of {scheme}://."
+        )
+    if re.fullmatch(r"[a-z][a-z0-9+.-]{0,31}", scheme) and scheme != text.lower():
+        return f"A URL begins with http:// or https://; {scheme}:// is not spoken here."
+    return "A URL begins with http:// or https://." + ("" if "http" in scheme else " Write one of them in front.")
+
+
 def origin(url: str) -> str:
-    """`https://host`, or with `:port` where it is not the default one, of a normalised URL."""
-    return url[: _end_of_origin(url)]
+    """`https://host`, or with `:port` where it is not the default one, of a normalised URL; without a final dot."""
+    return url[: _end_of_origin(url)].replace(".:", ":").removesuffix(".")
+
+
+def is_origin(url: str) -> bool:
+    """Whether a normalised URL goes no further than its origin."""
+    return url.endswith("/") and _end_of_origin(url) == len(url) - 1
 
 
 def host_and_port(url: str) -> tuple[str, int]:
-    """Host (an IPv6 address without its brackets) and port of a normalised URL."""
+    """Host (an IPv6 address without its brackets, a name with its final dot) and port of a normalised URL."""
     parts = urlsplit(url)
     return parts.hostname or "", _port(parts)
 
@@ -134,7 +158,8 @@ def _ipv6(text: str) -> str:
 
 
 def _host(text: str) -> str:
-    host = _punycode(text).lower().removesuffix(".")
+    written = _punycode(text).lower()
+    host = written.removesuffix(".")
     labels = host.split(".")
     if not host:
         raise ValueError("A URL needs a host after ://.")
@@ -142,7 +167,7 @@ def _host(text: str) -> str:
         return _dotted_quad(host)
     if len(host) > 253 or not all(map(_LABEL.fullmatch, labels)):  # noqa: PLR2004  DNS's own limit
         raise ValueError(f"{text!a} is not a host name: letters, digits, - and _ between dots.")
-    return host
+    return written
 
 
 def _dotted_quad(host: str) -> str:
@@ -167,12 +192,13 @@ class Allow:
     """`callbacks.allow`, read."""
 
     networks: tuple[Network, ...] = ()
-    #: Hosts trusted on one port, wherever they lead (metadata addresses excepted).
+    #: Hosts (without a final dot) trusted on one port, wherever they lead (metadata addresses excepted).
     hosts: frozenset[tuple[str, int]] = frozenset()
 
     def names(self, url: str) -> bool:
         """Whether the operator listed this very host and port of a normalised URL."""
-        return host_and_port(url) in self.hosts
+        host, port = host_and_port(url)
+        return (host.removesuffix("."), port) in self.hosts
 
     def holds(self, address: Address) -> bool:
         return any(address in network for network in self.networks)
@@ -217,7 +243,7 @@ def _allowed_host(entry: str) -> tuple[str, int]:
     address = _literal(host)
     if address is not None and is_metadata(address):
         raise ValueError(f"{entry} is a cloud metadata address, which is never allowed.")
-    return host, port
+    return host.removesuffix("."), port
 
 
 def port_refusal(url: str, allow: Allow) -> str | None:

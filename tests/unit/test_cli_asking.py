@@ -69,6 +69,36 @@ def test_who_may_not_is_told_which_group_may(
 
 
 @pytest.mark.parametrize(
+    "environ",
+    [
+        {"SSL_CERT_FILE": "/none/ca.pem"},
+        {"SSL_CERT_DIR": "/none"},
+        {"HTTP_PROXY": "socks5://127.0.0.1:9", "ALL_PROXY": "socks5://127.0.0.1:9", "NO_PROXY": "*:[::"},
+        {"ALL_PROXY": "not a url", "NETRC": "/none", "SSLKEYLOGFILE": "/none/keys"},
+    ],
+    ids="+".join,
+)
+def test_of_the_environments_certificates_and_proxies_nothing_is_read(
+    place: Path, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]
+) -> None:
+    """What is asked over a unix socket needs none of them, so none of them can be wrong."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+
+    def talk() -> None:
+        listening.accept()[0].close()  # who looks whether somebody is there
+        with listening.accept()[0] as asking:
+            asking.recv(65_536)
+            asking.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"a":"b"}')
+
+    with live(place / "a.sock") as listening:
+        daemon = threading.Thread(target=talk)
+        daemon.start()
+        assert ask("no.yaml", str(place / "a.sock"), "redeliver", {}) == {"a": "b"}
+        daemon.join()
+
+
+@pytest.mark.parametrize(
     "answer",
     [
         b"200 OK\r\nContent-Length: 5\r\n\r\nhello",

@@ -39,6 +39,10 @@ def faults(directory: Path, text: str | bytes) -> list[str]:
     ]
 
 
+UNIX = (
+    "A unix socket is not called, and neither is a path: a URL begins with http:// or https://. Let the app listen on a "
+    "port of this machine, and write http://127.0.0.1:PORT/ and the path."
+)
 WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     (
         "",
@@ -156,7 +160,32 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         GOOD.replace("api_key: k-123", 'api_key: "k 123"'),
+        "3: providers.luma.api_key: The key has a blank in it. Copy the key alone.",
+    ),
+    (
+        GOOD.replace("api_key: k-123", 'api_key: "k-\\xE9123"'),
         "3: providers.luma.api_key: A blank, a control or a non-ASCII character is in the key. Copy the key alone.",
+    ),
+    (
+        GOOD.replace("api_key: k-123", 'api_key: "k-123 "'),
+        "3: providers.luma.api_key: The key ends in a blank. Copy the key alone.",
+    ),
+    (
+        GOOD.replace(KEY, f'"{KEY}\\r"'),
+        "5: endpoints.studio.secret: The secret ends in an empty line. Copy the secret alone.",
+    ),
+    (
+        GOOD.replace("https://a.example/h", "unix:///run/app.sock"),
+        "5: endpoints.studio.url: " + UNIX,
+    ),
+    (
+        GOOD.replace("https://a.example/h", "http+unix://%2Frun%2Fapp.sock/h"),
+        "5: endpoints.studio.url: " + UNIX,
+    ),
+    (GOOD.replace("https://a.example/h", "/run/app.sock"), "5: endpoints.studio.url: " + UNIX),
+    (
+        GOOD.replace("https://a.example/h", "wss://a.example/h"),
+        "5: endpoints.studio.url: A WebSocket is not called: each callback is one POST. Write https:// in place of wss://.",
     ),
     (
         GOOD.replace("api_key: k-123", "api_key: YOUR_API_KEY"),
@@ -221,7 +250,10 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
         provider("request_timeout: 5m"),
         '8: providers.luma.request_timeout: "5m" is too long. Write a duration from 1s to 120s.',
     ),
-    (provider("base_url: api.aimlapi.com"), "8: providers.luma.base_url: A URL begins with http:// or https://."),
+    (
+        provider("base_url: api.aimlapi.com"),
+        "8: providers.luma.base_url: A URL begins with http:// or https://. Write one of them in front.",
+    ),
     (
         provider("base_url: https://a.example/?x=1"),
         "8: providers.luma.base_url: A base URL has no query: routes are put behind it. Write a URL that begins with http:// or https://, without a query.",
@@ -280,7 +312,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     (endpoint("header: {X-A: b}"), '8: endpoints.studio.header: Unknown key "header". Did you mean "headers"?'),
     (
         GOOD.replace("https://a.example/h", "ftp://a.example/h"),
-        "5: endpoints.studio.url: A URL begins with http:// or https://.",
+        "5: endpoints.studio.url: A URL begins with http:// or https://; ftp:// is not spoken here.",
     ),
     (
         GOOD.replace("https://a.example/h", "http://169.254.169.254/"),
@@ -568,6 +600,40 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
 def test_a_wrong_configuration_is_told_in_these_words(tmp_path: Path, text: str, sentences: list[str]) -> None:
     """Each fault says where it is, what is wrong and what to write instead, and nothing else is complained of."""
     assert faults(tmp_path, text) == sentences
+
+
+@pytest.mark.parametrize("place", ["api_key", "secret"])
+@pytest.mark.parametrize(
+    ("around", "says"),
+    [
+        ("{} ", "ends in a blank"),
+        ("{} \n", "ends in a blank"),
+        ("{}\t\n", "ends in a tab or another blank"),
+        ("{}\u00a0", "ends in a tab or another blank"),
+        ("{}\n\n", "ends in an empty line"),
+        ("\n{}", "begins with an empty line"),
+        (" {}", "begins with a blank"),
+        ("\ufeff{}\r\n", "begins with a byte order mark: save it as UTF-8 without one (no BOM)"),
+        ("{}\n{}\n", "holds more than one line"),
+    ],
+)
+def test_what_stands_in_a_file_beside_the_secret_is_named_with_the_file(
+    tmp_path: Path, place: str, around: str, says: str
+) -> None:
+    """Nothing of the secret is shown."""
+    written = {"api_key": "k-123", "secret": KEY}[place]
+    (tmp_path / "s.txt").write_text(around.replace("{}", written), newline="")
+    found = faults(tmp_path, GOOD.replace(written, "{file: s.txt}"))
+    assert [each.partition(place)[2] for each in found] == [f": DIR/s.txt {says}. Write the secret alone, on one line."]
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_one_line_end_behind_a_secret_is_no_part_of_it(tmp_path: Path, ending: str) -> None:
+    """Editors and `echo` write it."""
+    (tmp_path / "s.txt").write_text(KEY + ending, newline="")
+    (tmp_path / "c.yaml").write_text(GOOD.replace(KEY, "{file: s.txt}"))
+    settings = load(str(tmp_path / "c.yaml"), environ=ENVIRON)
+    assert [secret.reveal() for secret in settings.endpoints["studio"].secrets] == [KEY]
 
 
 @pytest.mark.parametrize("word", ["on", '"${SWITCH}"'])

@@ -183,7 +183,7 @@ def answer(url: str, *, guarded: bool) -> str:
     refused = url_refusal(normal, NOTHING) if guarded else None
     host = normal.split("/")[2].partition(":")[0]
     literal = literal_address(normal)
-    leads_to = [literal] if literal else map(ip_address, NAMES.get(host, ["1.1.1.1"]))
+    leads_to = [literal] if literal else map(ip_address, NAMES.get(host.removesuffix("."), ["1.1.1.1"]))
     return refused or next(filter(None, (refusal(each, guarded=guarded, allow=NOTHING) for each in leads_to)), FINE)
 
 

@@ -198,7 +198,7 @@ TABLE: list[tuple[str, Known, list[str]]] = [
     (
         "{id: a, provider: luma, callback_url: 'ftp://x.example/'}",
         MANY,
-        ["1: callback_url: A URL begins with http:// or https://."],
+        ["1: callback_url: A URL begins with http:// or https://; ftp:// is not spoken here."],
     ),
     ("{id: a, timeout: 60}", ONE, ['1: timeout: timeout needs a unit: write e.g. "60s".']),
     (
