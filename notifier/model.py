@@ -152,7 +152,8 @@ class Registration:
 
     watch_id: WatchId
     outcome: Outcome
-    #: Set where the watch is open now, so that the poller can be told.
+    #: Set where the watch is open now, for the poller: what this one watch asks of it. Others of the generation may
+    #: ask for more, and the poller was told of them when they were registered.
     open: OpenGeneration | None
     #: True where a delivery was made at once, because the generation was at its target already.
     owed: bool = False

@@ -128,14 +128,18 @@ class Lookout:
         """A watch was registered: look as soon as that is worth a look."""
         now = self._around.clock.monotonic()
         if (entry := self._roster.get(open_.id)) is not None:
-            if entry.held and entry.target is not open_.target:
-                self._holds.release(entry)  # it waits for what nobody wants first any more
-            self._roster.join(entry, open_, now=now, wall=self._around.clock.now().timestamp())
+            self._join(entry, open_)
             self._bell.ring()
             return
         self._roster.welcome(open_, now=now)
         self._conduct.welcome(now)
         self._bell.ring()
+
+    def _join(self, entry: Watched, open_: OpenGeneration) -> None:
+        if entry.held and open_.target.rank < entry.target.rank:
+            self._holds.release(entry)  # it waits for what nobody wants first any more
+        clock = self._around.clock
+        self._roster.join(entry, open_, now=clock.monotonic(), wall=clock.now().timestamp())
 
     def farewell(self, id_: GenerationId) -> None:
         """Nobody watches it any more."""
@@ -182,7 +186,9 @@ class Lookout:
         async for chunk in self._around.store.open_generations(self._settings.name):
             now, wall = self._around.clock.monotonic(), self._around.clock.now()
             for open_ in chunk:
-                if self._roster.get(open_.id) is None:
+                if (entry := self._roster.get(open_.id)) is not None:  # a watch of it was registered meanwhile
+                    self._join(entry, open_)
+                else:
                     self._roster.load(open_, now=now, age=(wall - open_.registered_at).total_seconds())
 
     def _pause(self) -> float:

@@ -33,6 +33,9 @@ RARELY: Final = 600.0
 _STALLED: Final = 3.0
 #: Ages count to this many seconds: what a provider says of an older one is more likely a wrong clock.
 OLDEST: Final = 7 * 86_400.0
+#: Lanes of one generation that are told apart. Whoever has more of them counts as one that somebody can be told of:
+#: it is likely, and thousands of watches with callback URLs of their own must not cost time that grows with each.
+_MOST_LANES: Final = 64
 #: Tuples of lanes kept beyond what open generations have.
 _SPARE_LANES: Final = 1_024
 #: Generations of one kind that are rescheduled at a change of regime; of more, looks are so frequent that they adapt.
@@ -80,11 +83,13 @@ class Roster:
         return entry
 
     def join(self, entry: Watched, open_: OpenGeneration, *, now: float, wall: float) -> None:
-        """Another watch waits for it, perhaps for less, for a shorter time, or where somebody can be told."""
+        """Another watch waits for it (`open_` is what it asks): for less, for a shorter time, or told elsewhere."""
         unheard = self.unheard(entry)
         entry.join(open_)
-        self.tell(entry, open_.lanes)
-        self.aim(entry, open_.target)
+        if entry.lanes and not set(open_.lanes).issubset(entry.lanes):
+            self.tell(entry, tuple(sorted({*entry.lanes, *open_.lanes})))
+        if open_.target.rank < entry.target.rank:
+            self.aim(entry, open_.target)
         if unheard and not self.unheard(entry) and entry.bucket is not None:
             self._agenda.add(entry, now, now)
         if (due := self._agenda.due(entry)) is not None and due > now:
@@ -140,7 +145,7 @@ class Roster:
     def hear(self, deaf: Callable[[Lane], bool], *, now: float) -> None:
         """From now on this says to which lanes nothing can be sent. What can be told again is due at once."""
         before, self._deaf = self._unheard, deaf
-        self._unheard = {lanes for lanes in self._lanes if all(map(deaf, lanes))}
+        self._unheard = {lanes for lanes in self._lanes if lanes and all(map(deaf, lanes))}
         if back := before - self._unheard:
             for entry in self:
                 if entry.bucket is not None and entry.lanes in back:
@@ -148,7 +153,8 @@ class Roster:
 
     def tell(self, entry: Watched, lanes: tuple[Lane, ...]) -> None:
         """Its watches are told at these."""
-        if lanes not in self._lanes and all(map(self._deaf, lanes)):
+        lanes = lanes if len(lanes) <= _MOST_LANES else ()
+        if lanes and lanes not in self._lanes and all(map(self._deaf, lanes)):
             self._unheard.add(lanes)
         entry.lanes = self._lanes.setdefault(lanes, lanes)
         if len(self._lanes) > 2 * len(self._entries) + _SPARE_LANES:  # of origins that came and went

@@ -53,7 +53,7 @@ class Watched:
         self.state: State | None = open_.state
         #: The lowest target that one of its watches still waits for.
         self.target = open_.target
-        #: Lanes of its watches.
+        #: Lanes of its watches; empty where these are too many to be told apart.
         self.lanes: tuple[Lane, ...] = open_.lanes
         #: When its age was 0, monotonic seconds: at registration, or before it where the provider says so.
         self.begun = begun

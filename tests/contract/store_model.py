@@ -164,7 +164,7 @@ class Model:
             mine, theirs = watch.request, request
             same = (mine.metadata, mine.timeout) == (theirs.metadata, theirs.timeout)
             return Registered(
-                outcome=Outcome.EXISTING if same else Outcome.KEPT, owed=False, open=self.open_of(key[:2])
+                outcome=Outcome.EXISTING if same else Outcome.KEPT, owed=False, open=self.open_of(key[:2], watch)
             )
         if keep_first or WatchSignal.REOPEN not in WATCH[watch.status]:
             return Registered(outcome=Outcome.FINISHED, owed=False, open=None)
@@ -177,11 +177,11 @@ class Model:
         if satisfies(self.generations[key[:2]], watch.request.target):
             self._end(key, Kind.RESULT, now, book)
             return Registered(outcome=outcome, owed=True, open=None)
-        return Registered(outcome=outcome, owed=False, open=self.open_of(key[:2]))
+        return Registered(outcome=outcome, owed=False, open=self.open_of(key[:2], watch))
 
-    def open_of(self, generation: GenerationKey) -> OpenGeneration | None:
-        """The generation as it is watched; None where no watch is open."""
-        watches = [watch for key, watch in self.watches.items() if key[:2] == generation and watch.open]
+    def open_of(self, generation: GenerationKey, *only: ModelWatch) -> OpenGeneration | None:
+        """The generation as it is watched, or by these only; None where no watch is open."""
+        watches = only or [watch for key, watch in self.watches.items() if key[:2] == generation and watch.open]
         if not watches:
             return None
         return OpenGeneration(

@@ -22,7 +22,7 @@ from store_builders import (
 )
 
 from notifier.errors import InvalidWatch
-from notifier.ids import message_id
+from notifier.ids import Lane, ProviderName, message_id
 from notifier.model import DeliveryStatus, Kind, Outcome, State, WatchStatus
 from notifier.store.base import Store
 
@@ -132,23 +132,25 @@ async def test_ids_with_different_case_are_different(store: Store) -> None:
     assert [answer.outcome for answer in answers] == [Outcome.CREATED, Outcome.CREATED]
 
 
-async def test_the_earliest_deadline_counts(store: Store) -> None:
-    """A generation's deadline is the earliest of its open watches', wherever it is answered."""
+async def test_an_answer_holds_what_this_watch_asks_for(store: Store) -> None:
+    """Its own deadline, target, time and lane, whatever the others of its generation ask for; met again as well."""
     await add(store, request(timeout=3 * HOUR))
-    (answer,) = await add(store, request(endpoint="audit"))
-    assert answer.open is not None
-    assert answer.open.deadline == NOW + HOUR
-    (again,) = await add(store, request(timeout=3 * HOUR))
-    assert again.open is not None
-    assert again.open.deadline == NOW + HOUR
+    joined = request(endpoint="audit", target=State.RUNNING)
+    (answer,) = await add(store, joined, now=NOW + SECOND)
+    (again,) = await add(store, joined, now=NOW + HOUR / 2)
+    for each in (answer, again):
+        assert each.open is not None
+        assert (each.open.registered_at, each.open.deadline) == (NOW + SECOND, NOW + SECOND + HOUR)
+        assert (each.open.target, each.open.lanes) == (State.RUNNING, (Lane("audit"),))
 
 
-async def test_a_generation_remembers_its_first_registration(store: Store) -> None:
-    """A later watch on the same generation does not move `registered_at`."""
-    await add(store, request())
-    (answer,) = await add(store, request(endpoint="audit"), now=NOW + SECOND)
-    assert answer.open is not None
-    assert answer.open.registered_at == NOW
+async def test_the_earliest_deadline_counts(store: Store) -> None:
+    """A generation is open since its first watch, until the earliest deadline, for the lowest target."""
+    await add(store, request(timeout=3 * HOUR))
+    await add(store, request(endpoint="audit", target=State.RUNNING), now=NOW + SECOND)
+    ((open_,),) = [chunk async for chunk in store.open_generations(ProviderName("luma"))]
+    assert (open_.registered_at, open_.deadline) == (NOW, NOW + SECOND + HOUR)
+    assert (open_.target, open_.lanes) == (State.RUNNING, (Lane("audit"), Lane("studio")))
 
 
 async def test_a_satisfied_watch_is_finished(store: Store) -> None:

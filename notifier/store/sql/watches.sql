@@ -39,13 +39,6 @@ SELECT json_group_array(json_array(
 FROM json_each(:generations) AS asked
 CROSS JOIN watches AS w ON w.generation = asked.value AND w.status = 'open';
 
--- name: open_since_and_until
--- Since when a generation's open watches are registered, their earliest deadline, the rank of their lowest target and
--- their lanes as a JSON list; nulls where none is open.
-SELECT min(registered_at), min(deadline), min(CASE target WHEN 'queued' THEN 1 WHEN 'running' THEN 2 ELSE 3 END),
-       json_group_array(DISTINCT lane)
-FROM watches WHERE generation = ? AND status = 'open';
-
 -- name: end_watches
 -- Watches leave the open ones.
 WITH ended (key, status, ended_at) AS (

@@ -14,7 +14,7 @@ import orjson
 from notifier.clock import from_micros
 from notifier.delivery.payload import RECORD_LIMIT
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName, WatchId
-from notifier.model import Observation, OpenGeneration, Result, SeenGeneration, State, Watch, WatchStatus
+from notifier.model import Observation, Result, SeenGeneration, State, Watch, WatchStatus
 from notifier.store.sqlite import bulk
 from notifier.store.sqlite.statements import statements
 
@@ -57,22 +57,6 @@ def seen(row: GenerationRow) -> SeenGeneration:
         record_omitted=bool(row[8]),
         observed_at=None if row[10] is None else moment(row[10]),
         not_before=None if row[11] is None else moment(row[11]),
-    )
-
-
-def open_generation(conn: sqlite3.Connection, row: GenerationRow, state: State | None) -> OpenGeneration | None:
-    """The generation as it is still watched; None where no watch is open."""
-    since, deadline, target, lanes = conn.execute(SQL["open_since_and_until"], (row[0],)).fetchone()
-    if deadline is None:
-        return None
-    return OpenGeneration(
-        provider=ProviderName(row[1]),
-        id=GenerationId(row[2]),
-        state=state,
-        registered_at=moment(since),
-        deadline=moment(deadline),
-        target=RANKED[target],
-        lanes=lanes_from(lanes),
     )
 
 

@@ -12,11 +12,12 @@ import orjson
 
 from notifier.clock import to_micros
 from notifier.errors import Fault, InvalidWatch
-from notifier.ids import WatchId, watch_id
+from notifier.ids import GenerationId, Lane, ProviderName, WatchId, watch_id
 from notifier.lifecycle import WATCH, WatchSignal, satisfies
 from notifier.model import (
     Book,
     Kind,
+    OpenGeneration,
     Outcome,
     Registration,
     State,
@@ -57,7 +58,7 @@ def _register(conn: sqlite3.Connection, request: WatchRequest, held: Terms, *, r
         return _make(conn, request, generation, held)
     status = WatchStatus(found[5])
     if status is WatchStatus.OPEN:
-        return _meet(conn, request, generation, found)
+        return _meet(request, generation, found)
     if reopen and WatchSignal.REOPEN in WATCH[status] and not _registered_before(request, found, held):
         return _reopen(conn, request, generation, found, held)
     return Registration(watch_id=WatchId(found[1]), outcome=Outcome.FINISHED, open=None)
@@ -120,14 +121,29 @@ def _begin(
     conn: sqlite3.Connection, key: int, watch: Watch, generation: GenerationRow, outcome: Outcome, held: Terms
 ) -> Registration:
     """A watch that opens while the recorded state satisfies it is satisfied at once."""
-    state = rows.recorded_state(generation)
-    if satisfies(state, watch.target):
+    if satisfies(rows.recorded_state(generation), watch.target):
         end_one(conn, key, watch, Cause(Kind.RESULT, rows.seen(generation)), held)
         return Registration(watch_id=watch.id, outcome=outcome, open=None, owed=True)
-    return Registration(watch_id=watch.id, outcome=outcome, open=rows.open_generation(conn, generation, state))
+    asked = _asked(generation, watch.target, watch.lane, watch.registered_at, watch.deadline)
+    return Registration(watch_id=watch.id, outcome=outcome, open=asked)
 
 
-def _meet(conn: sqlite3.Connection, request: WatchRequest, generation: GenerationRow, found: WatchRow) -> Registration:
+def _asked(
+    generation: GenerationRow, target: State, lane: Lane, registered_at: datetime, deadline: datetime
+) -> OpenGeneration:
+    """What one watch asks of the poller. Not what all watches of its generation do: to register many would be quadratic."""
+    return OpenGeneration(
+        provider=ProviderName(generation[1]),
+        id=GenerationId(generation[2]),
+        state=rows.recorded_state(generation),
+        registered_at=registered_at,
+        deadline=deadline,
+        target=target,
+        lanes=(lane,),
+    )
+
+
+def _meet(request: WatchRequest, generation: GenerationRow, found: WatchRow) -> Registration:
     """The same watch is open already: with the same content, or not."""
     differs = []
     if not _same_metadata(found[7], request.metadata):
@@ -137,7 +153,9 @@ def _meet(conn: sqlite3.Connection, request: WatchRequest, generation: Generatio
     return Registration(
         watch_id=WatchId(found[1]),
         outcome=Outcome.KEPT if differs else Outcome.EXISTING,
-        open=rows.open_generation(conn, generation, rows.recorded_state(generation)),
+        open=_asked(
+            generation, rows.STATES[found[2]], Lane(found[4]), rows.moment(found[9]), rows.moment(found[10])
+        ),
         differs=tuple(differs),
     )
 

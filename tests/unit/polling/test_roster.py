@@ -263,6 +263,30 @@ def test_one_that_is_told_of_elsewhere_too_is_looked_at_at_once() -> None:
     assert world.looks[entry.id][-1] >= before
 
 
+def test_thousands_of_watches_told_at_lanes_of_their_own_join_at_a_bounded_cost() -> None:
+    """Few tuples of lanes are kept, none of them long; with so many somebody counts as one that can be told."""
+    roster = Roster(1.0)
+    roster.hear(lambda _: True, now=1_000.0)
+    entry = roster.welcome(opened("a", lanes=(Lane("https://first.example.com"),)), now=1_000.0)
+    assert roster.unheard(entry)
+    for number in range(3_000):
+        roster.join(
+            entry, opened("a", lanes=(Lane(f"https://{number}.example.com"),)), now=1_000.0, wall=wall(1_000.0)
+        )
+    assert not roster.unheard(entry)
+    assert len(roster._lanes) < 100
+    assert sum(map(len, roster._lanes)) < 5_000
+
+
+def test_what_joins_never_takes_back_what_others_wait_for() -> None:
+    """A watch that asks for more, for longer and at another lane leaves target, deadline and lanes as they were."""
+    roster = Roster(1.0)
+    entry = roster.welcome(opened("a", target=State.RUNNING, deadline=100.0), now=0.0)
+    roster.join(entry, opened("a", deadline=900.0, lanes=AUDIT), now=1.0, wall=wall(1.0))
+    assert (entry.target, entry.deadline) == (State.RUNNING, wall(100.0))
+    assert entry.lanes == tuple(sorted((*AUDIT, *STUDIO)))
+
+
 # ---- any sequence of events ----
 STATES = st.sampled_from([State.QUEUED, State.RUNNING, State.COMPLETED])
 LANES = st.sampled_from([STUDIO, AUDIT, (*AUDIT, *STUDIO)])
