@@ -131,7 +131,7 @@ def _begin(
 def _asked(
     generation: GenerationRow, target: State, lane: Lane, registered_at: datetime, deadline: datetime
 ) -> OpenGeneration:
-    """What one watch asks of the poller. Not what all watches of its generation do: to register many would be quadratic."""
+    """What one watch asks of the poller. To sum up all of its generation each time would be quadratic in their number."""
     return OpenGeneration(
         provider=ProviderName(generation[1]),
         id=GenerationId(generation[2]),
