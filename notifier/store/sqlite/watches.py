@@ -131,7 +131,7 @@ def _begin(
 def _asked(
     generation: GenerationRow, target: State, lane: Lane, registered_at: datetime, deadline: datetime
 ) -> OpenGeneration:
-    """What one watch asks of the poller. To sum up all of its generation each time would be quadratic in their number."""
+    """What one watch asks of the poller. Not what its whole generation does: summed up each time, that is quadratic."""
     return OpenGeneration(
         provider=ProviderName(generation[1]),
         id=GenerationId(generation[2]),
