@@ -153,9 +153,7 @@ def _meet(request: WatchRequest, generation: GenerationRow, found: WatchRow) -> 
     return Registration(
         watch_id=WatchId(found[1]),
         outcome=Outcome.KEPT if differs else Outcome.EXISTING,
-        open=_asked(
-            generation, rows.STATES[found[2]], Lane(found[4]), rows.moment(found[9]), rows.moment(found[10])
-        ),
+        open=_asked(generation, rows.STATES[found[2]], Lane(found[4]), rows.moment(found[9]), rows.moment(found[10])),
         differs=tuple(differs),
     )
 

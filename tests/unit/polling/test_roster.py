@@ -270,9 +270,7 @@ def test_thousands_of_watches_told_at_lanes_of_their_own_join_at_a_bounded_cost(
     entry = roster.welcome(opened("a", lanes=(Lane("https://first.example.com"),)), now=1_000.0)
     assert roster.unheard(entry)
     for number in range(3_000):
-        roster.join(
-            entry, opened("a", lanes=(Lane(f"https://{number}.example.com"),)), now=1_000.0, wall=wall(1_000.0)
-        )
+        roster.join(entry, opened("a", lanes=(Lane(f"https://{number}.example.com"),)), now=1_000.0, wall=wall(1_000.0))
     assert not roster.unheard(entry)
     assert len(roster._lanes) < 100
     assert sum(map(len, roster._lanes)) < 5_000
