@@ -169,6 +169,7 @@ class Daemon:
             sender,
             lambda: self._endpoints,
             self.keeper,
+            providers=lambda: self._settings.providers,
             clock=self._clock,
             noise=lambda: secrets.token_bytes(16),
             farewell=self._poller.farewell,

@@ -28,10 +28,12 @@ from notifier.delivery.notices import ENDPOINT_TEST, trial_body
 from notifier.delivery.payload import CONTENT_TYPES
 from notifier.delivery.standing import Change
 from notifier.delivery.verdict import explain, judge
-from notifier.errors import DeskError, NotNow, NotThere, StoreUnavailable, WrongWords
+from notifier.desk_answers import nothing_fits, nothing_open, unknown_name, unknown_names
+from notifier.errors import NotNow, NotThere, StoreUnavailable, WrongWords
 from notifier.health import Health
 from notifier.ids import GenerationId, Lane, MessageId, ProviderName, WatchId, trial_message_id
-from notifier.intake.text import did_you_mean, printable
+from notifier.intake.text import printable
+from notifier.masking import without_query
 from notifier.model import Claim, Verdict
 from notifier.settings import EndpointSettings
 from notifier.store.base import Cancelled, DeskStore, Mark, Redelivered, Selection, WatchChoice
@@ -76,6 +78,7 @@ class Desk:
         endpoints: Callable[[], Endpoints],
         keeper: Keeper,
         *,
+        providers: Callable[[], Iterable[str]] = tuple,
         clock: Clock,
         noise: Callable[[], bytes],
         farewell: Callable[[ProviderName, GenerationId], None],
@@ -86,6 +89,8 @@ class Desk:
         self._sender = sender
         self._endpoints = endpoints
         self._keeper = keeper
+        #: Names of the configuration.
+        self._providers = providers
         self._clock = clock
         #: Random bytes, for the ID of a test message.
         self._noise = noise
@@ -117,7 +122,7 @@ class Desk:
         if selection.message is not None and tally.refused:
             raise NotNow(f"Message {selection.message} is not sent again: {next(iter(tally.refused))}.")
         if not tally.taken and not tally.refused:
-            self._refuse_nothing(selection)
+            raise await self._nothing_fits(selection)
         _log.info(telemetry.DELIVERIES_REDELIVERED, count=tally.taken, refused=tally.refused, **_named(selection))
         return tally
 
@@ -145,14 +150,16 @@ class Desk:
             self._deliveries.ring()
         return step
 
-    def _refuse_nothing(self, selection: Selection) -> None:
-        """A selection that led to nothing may have been misspelt."""
-        if selection.generation is not None:
-            raise NotThere(f"No message for generation {printable(selection.generation, 256)} is kept that fits this.")
-        known = self._endpoints().named
-        name = selection.endpoint
-        if name is not None and "://" not in name and name not in known:
-            raise _unknown_endpoint(name, known)
+    async def _nothing_fits(self, selection: Selection) -> NotThere:
+        """A selection that led to nothing may have been misspelt, or asks for another time or status."""
+        with self._store_watched():
+            kept = await self._store.kept(selection)
+        if not kept.counts:
+            self._know_names(selection)
+        return nothing_fits(selection, kept)
+
+    def _know_names(self, meant: Selection | WatchChoice) -> None:
+        unknown_names(meant, providers=list(self._providers()), endpoints=list(self._endpoints().named))
 
     # ---- taken back ----
     async def cancel(self, choice: WatchChoice) -> Cancelled:
@@ -169,7 +176,9 @@ class Desk:
         for provider, generation in answer.left:
             self._farewell(provider, generation)
         if not answer.cancelled:
-            raise _nothing_open(choice, answer)
+            if not answer.ended:
+                self._know_names(choice)
+            raise nothing_open(choice, answer)
         _log.info(telemetry.WATCHES_CANCELLED, count=answer.cancelled, **_named(choice))
         return answer
 
@@ -201,7 +210,7 @@ class Desk:
                 raise WrongWords(f"{printable(name, 100)}: {error}") from error
         known = self._endpoints().named
         if name not in known:
-            raise _unknown_endpoint(name, known)
+            raise unknown_name("Endpoint", name, known)
         return known[name].lane
 
     # ---- tried out ----
@@ -212,7 +221,7 @@ class Desk:
         """
         policy = self._endpoints().named.get(name)
         if policy is None:
-            raise _unknown_endpoint(name, self._endpoints().named)
+            raise unknown_name("Endpoint", name, self._endpoints().named)
         claim = self._test_message(policy)
         began = self._clock.monotonic()
         answer = await self._sender.post(claim, policy, now=self._clock.now())
@@ -260,22 +269,10 @@ def _only(found: Sequence[T], beginning: str, noun: str) -> T:
     return found[0]
 
 
-def _unknown_endpoint(name: str, known: Iterable[str]) -> DeskError:
-    return NotThere(f"Endpoint {printable(name, 100)} is not in the configuration.{did_you_mean(name, known)}")
-
-
-def _nothing_open(choice: WatchChoice, answer: Cancelled) -> DeskError:
-    meant = f"watch {choice.watch}" if choice.watch else f"generation {printable(choice.generation or '', 256)}"
-    if not answer.ended:
-        return NotThere(f"There is no watch of {meant}; `notifier list` shows what is watched.")
-    ends = ", ".join(f"{count} {status}" for status, count in answer.ended.items())
-    return NotNow(f"Nothing of {meant} is open any more ({ends}).")
-
-
 def _named(meant: Selection | WatchChoice) -> dict[str, Any]:
     """What was asked for, for the log."""
     return {
-        name: sorted(value) if isinstance(value, frozenset) else str(value)
+        name: sorted(value) if isinstance(value, frozenset) else without_query(str(value))
         for name, value in asdict(meant).items()
         if value
     }

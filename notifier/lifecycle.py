@@ -61,6 +61,7 @@ DELIVERY: Final[Mapping[DeliveryStatus, Mapping[DeliverySignal, DeliveryStatus]]
         DeliverySignal.GIVE_UP: DeliveryStatus.EXHAUSTED,
         DeliverySignal.INTERRUPT: DeliveryStatus.PENDING,
         DeliverySignal.PARK: DeliveryStatus.PARKED,
+        DeliverySignal.REDELIVER: DeliveryStatus.PENDING,  # it waits no longer; not while an attempt is open
     },
     DeliveryStatus.PARKED: {
         DeliverySignal.RESUME: DeliveryStatus.PENDING,

@@ -22,11 +22,11 @@ _LONGEST: Final = 2_048
 #: Characters of a reason, at most.
 _REASON: Final = 200
 #: Statuses that a person may ask to be sent again.
-_AGAIN: Final = tuple(status for status in DeliveryStatus if status is not DeliveryStatus.PENDING)
+_AGAIN: Final = tuple(DeliveryStatus)
 #: Beginnings of IDs, so that one kind is not taken for another.
 _MESSAGE, _WATCH = "msg_", "wch_"
-#: What never succeeded and was not meant to be left out.
-_OWED: Final = frozenset({DeliveryStatus.EXHAUSTED, DeliveryStatus.PARKED})
+#: What did not succeed so far and was not meant to be left out.
+_OWED: Final = frozenset({DeliveryStatus.PENDING, DeliveryStatus.EXHAUSTED, DeliveryStatus.PARKED})
 
 
 # ---- the requests -------------------------------------------------------------------------------------------------
@@ -54,7 +54,7 @@ def redelivery(body: bytes, *, now: datetime) -> Selection:
 
 
 def recovery(body: bytes, *, now: datetime) -> Selection:
-    """Everything owed to `endpoint` at or after `since` that never succeeded; with `include_filtered` that too."""
+    """All that is owed to `endpoint` since `since` and did not succeed so far; with `include_filtered` that too."""
     asked = _read(body, ("endpoint", "since", "include_filtered"))
     endpoint, since = _endpoint(asked), _moment(asked, "since", now)
     if not endpoint or since is None:
@@ -157,14 +157,12 @@ def _type(asked: Mapping[str, Any]) -> str | None:
 
 
 def _statuses(asked: Mapping[str, Any]) -> frozenset[DeliveryStatus]:
-    """One or a list of those that may be sent again; none is all of them, and what is pending is then told of."""
+    """One or a list of those that may be sent again; none is all of them."""
     given = asked.get("status", [])
     words = given if isinstance(given, list) else [given]
     if "status" in asked and not words:
         _refuse("An empty list of statuses selects nothing: take status out for all of them.")
     for word in words:
-        if word == DeliveryStatus.PENDING.value:
-            _refuse("What is pending goes out by itself: it is not sent again.")
         if word not in _AGAIN:
             shown = printable(str(word), 64)
             _refuse(f"{shown} is not a status that can be sent again.{did_you_mean(shown, _AGAIN)}")

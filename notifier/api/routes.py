@@ -23,6 +23,7 @@ from notifier.delivery.standing import Change
 from notifier.desk import Desk, Tally
 from notifier.errors import DeskError, NotifierError, NotNow, NotThere, StoreUnavailable, WrongWords
 from notifier.intake.text import printable
+from notifier.masking import without_query
 from notifier.model import Verdict
 
 _log = structlog.get_logger()
@@ -146,7 +147,7 @@ async def _noted(request: web.Request, handler: Handler) -> web.StreamResponse:
     uid = _uid(request)
     answer = await handler(request)
     if request.method == "POST":
-        _log.info(telemetry.API_ASKED, path=printable(request.path, 200), status=answer.status, uid=uid)
+        _log.info(telemetry.API_ASKED, path=printable(without_query(request.path), 200), status=answer.status, uid=uid)
     return answer
 
 
@@ -169,7 +170,7 @@ async def _in_json(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as error:
         return _failed(HTTPStatus(error.status), _words(error, printable(request.path, 200)))
     except Exception:  # noqa: BLE001  a bug behind one request may not shut the door for the next
-        _log.exception(telemetry.API_FAILED, path=printable(request.path, 200))
+        _log.exception(telemetry.API_FAILED, path=printable(without_query(request.path), 200))
         return _failed(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong inside notifier: its log says what.")
 
 

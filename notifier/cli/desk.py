@@ -37,7 +37,9 @@ def redeliver(  # noqa: PLR0917  typer calls it by name
     status: Annotated[
         list[str] | None,
         typer.Option(
-            "--status", metavar="STATUS", help="delivered, exhausted, parked or filtered; repeat it. By default all."
+            "--status",
+            metavar="STATUS",
+            help="pending, delivered, exhausted, parked or filtered; repeat it. By default all.",
         ),
     ] = None,
     since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Owed since then. " + _TIMES)] = None,
@@ -45,7 +47,7 @@ def redeliver(  # noqa: PLR0917  typer calls it by name
 ) -> None:
     """Send messages again: one, or all that the options select.
 
-    Each goes out at once with the same webhook-id, and has its whole schedule again. What is pending is left alone.
+    Each goes out at once with the same webhook-id, and has its whole schedule again. What is being sent is left alone.
     """
     asked = {
         "message": message,
@@ -70,9 +72,10 @@ def recover(
         bool, typer.Option("--include-filtered", help="Also what `events:` of the endpoint left out.")
     ] = False,
 ) -> None:
-    """Send again what an endpoint never got since a time.
+    """Send what an endpoint did not get since a time.
 
-    That is what was given up, and what was kept back while it was disabled. It flows at the endpoint's own pace.
+    That is what waits for its next attempt, was given up, or was kept back while it was disabled. It flows at the
+    endpoint's own pace.
     """
     asked = {"endpoint": endpoint, "since": since, "include_filtered": include_filtered}
     _tell_again(_ask(config, socket, "recover", asked))
@@ -175,9 +178,6 @@ def _quoted(name: str) -> str:
 
 
 def _tell_again(answer: Mapping[str, Any]) -> None:
-    if not answer["taken"] and not answer["refused"]:
-        typer.echo("No message fits that.")
-        return
     if answer["taken"]:
         typer.echo(f"{_number(answer['taken'], 'message is', 'messages are')} due again, now.")
     for why, count in answer["refused"].items():

@@ -15,6 +15,7 @@ from notifier.clock import iso
 from notifier.config import read_store_path
 from notifier.ids import GenerationId
 from notifier.intake.text import printable
+from notifier.masking import without_query
 from notifier.model import DeliveryStatus, Trigger, Verdict, WatchStatus
 from notifier.store.base import AttemptLine, DeliveryLine, GenerationLine, ReportStore, Story, WatchLine
 from notifier.store.sqlite import open_reader
@@ -97,7 +98,7 @@ def _aside(text: str | None) -> str:
 
 def _watch(watch: WatchLine) -> Iterator[str]:
     reopened = f", reopened {'once' if watch.round == 1 else f'{watch.round} times'}" if watch.round else ""
-    yield f"watch       {watch.id}: {watch.target} -> {printable(watch.endpoint, 2048)}"
+    yield f"watch       {watch.id}: {watch.target} -> {printable(without_query(watch.endpoint), 2048)}"
     yield f"  status    {watch.status}{reopened}" + _at(", since ", watch.ended_at)
     yield f"  deadline  {iso(watch.deadline)}"
     if watch.metadata != b"{}":

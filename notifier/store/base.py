@@ -422,6 +422,16 @@ class Redelivered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What the store holds for a selection that asked for less."""
+
+    counts: Mapping[DeliveryStatus, int]
+    #: When the first and the last of them came to be owed; None where there is none.
+    oldest: datetime | None
+    newest: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WatchChoice:
     """Watches that a person means: those that every field which is set fits."""
 
@@ -462,11 +472,15 @@ class DeskStore(Protocol):
         """Make up to `most` deliveries of `selection` due at `now`, in one transaction; each with its schedule unused.
 
         `mark` is None at first, then what the last step answered: a walk meets every delivery once that there was when
-        it began, and no other. The search holds up no writer. Refused, and left as it is: what is pending or being
-        sent, what `book` would only park again, and what has no body any more. What lost its place in the selection
-        between the search and the transaction is passed over. A generation's ID is compared without case where no
-        exact match exists. The next attempt is a PERSON's.
+        it began, and no other. The search holds up no writer. What is pending, and waits for its next attempt, does
+        not wait any longer. Refused, and left as it is: what is being sent, what `book` would only park again, and what
+        has no body any more. What lost its place in the selection between the search and the transaction is passed
+        over. A generation's ID is compared without case where no exact match exists. The next attempt is a PERSON's.
         """
+        ...
+
+    async def kept(self, selection: Selection) -> Kept:
+        """How many deliveries there are for `selection`, its `statuses`, `since` and `until` left aside."""
         ...
 
     async def cancel_watches(self, choice: WatchChoice, *, now: datetime) -> Cancelled:

@@ -390,9 +390,9 @@ class Model:
 
     def _again(self, delivery: ModelDelivery, now: datetime, book: Book) -> bool:
         again = DELIVERY[delivery.status].get(DeliverySignal.REDELIVER)
-        if again is None or not _configured(delivery.watch[3], book) or self._disabled(delivery.lane):
+        if again is None or delivery.lease or not _configured(delivery.watch[3], book) or self._disabled(delivery.lane):
             return False
-        delivery.status, delivery.due_at, delivery.trigger = again, now, Trigger.PERSON
+        delivery.status, delivery.due_at, delivery.trigger = again, min(delivery.due_at or now, now), Trigger.PERSON
         delivery.failures = delivery.interruptions = 0
         delivery.resumes = False
         return True

@@ -91,14 +91,35 @@ async def test_the_bytes_are_the_stored_ones(store: Store) -> None:
     assert (second.body, second.content_type) == (first.body, first.content_type)
 
 
-async def test_what_is_pending_is_refused(store: Store) -> None:
-    """It goes out by itself: nothing about it changes."""
+async def test_what_waits_for_its_next_attempt_is_due_now(store: Store) -> None:
+    """One attempt now instead of in five hours, and the whole schedule before it again; the attempt is a person's."""
     await owe(store, "g-1")
+    (claim,) = (await take(store)).claims
+    await take(store, outcome(claim, Verdict.SERVER_ERROR, failures=5, due_at=NOW + 5 * HOUR))
+    assert (await take(store, now=LATER)).claims == []
+    answer = await one(store, Selection(statuses=frozenset({DeliveryStatus.PENDING})))
+    assert (answer.taken, answer.refused) == (1, {})
+    (again,) = (await take(store, now=LATER)).claims
+    assert (again.message_id, again.failures, again.number) == (claim.message_id, 0, 2)
+    assert again.trigger is Trigger.PERSON
+    await take(store, outcome(again, Verdict.SERVER_ERROR, failures=1, due_at=LATER + SECOND), now=LATER)
     (line,) = await deliveries(store)
-    answer = await one(store, Selection(message=line.message_id))
-    assert (answer.taken, list(answer.refused.values())) == (0, [1])
-    assert "pending" in next(iter(answer.refused))
-    assert await deliveries(store) == [line]
+    assert [attempt.trigger for attempt in line.attempts] == [Trigger.SCHEDULE, Trigger.PERSON]
+
+
+async def test_what_waits_for_its_first_attempt_is_due_now(store: Store) -> None:
+    """A schedule that begins with a wait is no reason to wait for a person."""
+    await owe(store, "g-1", book=Book(events={"studio": None}, callbacks=True, first_wait={"studio": 3 * HOUR}))
+    assert (await one(store, Selection(endpoint=EndpointIdentity("studio")))).taken == 1
+    assert ids(await take(store, now=LATER)) == ["g-1"]
+
+
+async def test_what_is_due_already_keeps_its_turn(store: Store) -> None:
+    """Asked for by a person or not, the longest overdue goes first."""
+    await owe(store, "g-1")
+    await owe(store, "g-2", now=NOW + SECOND)
+    await one(store, Selection(generation=GenerationId("g-1")))
+    assert ids(await take(store, now=LATER)) == ["g-1", "g-2"]
 
 
 async def test_what_is_being_sent_is_refused(store: Store) -> None:
@@ -177,7 +198,7 @@ async def test_a_generation_of_one_provider(store: Store) -> None:
     await take(store, *(outcome(claim) for claim in (await take(store)).claims))
     second = ProviderName("second")
     assert (await one(store, Selection(generation=GenerationId("g-1"), provider=second))).taken == 1
-    assert sum((await one(store, Selection(provider=second))).refused.values()) == 1
+    assert (await one(store, Selection(provider=second))).taken == 1
     assert (await one(store, Selection(provider=LUMA))).taken == 1
 
 
@@ -247,26 +268,50 @@ async def test_a_walk_does_not_run_after_what_comes_meanwhile(store: Store) -> N
 
 
 async def test_a_walk_counts_what_it_refuses_by_reason(store: Store) -> None:
-    """Over all steps: pending, being sent, and not configured."""
+    """Over all steps: being sent, and not configured."""
     await end(store, DeliveryStatus.DELIVERED, "g-1")
     await owe(store, "g-2", book=NOBODY)
     await owe(store, "g-3", endpoint="audit")
     await take(store)
     await owe(store, "g-4")
+    await owe(store, "g-5", endpoint="audit")
     book = Book(events={"audit": None}, callbacks=True)
     taken, refused, _ = await walk(store, Selection(), most=2, book=book)
-    assert taken == 0
-    assert refused == {
-        "still pending, it goes out by itself": 1,
-        "being sent now": 1,
-        "endpoint studio is not in the configuration": 2,
-    }
+    assert taken == 1
+    assert refused == {"being sent now": 1, "endpoint studio is not in the configuration": 3}
 
 
 async def test_nothing_to_walk_through(store: Store) -> None:
     """An empty store, and a message that is not there: no one is taken, no one refused."""
     for selection in (Selection(), Selection(message=MessageId("msg_none")), Selection(generation=GenerationId("no"))):
         assert await walk(store, selection) == (0, Counter(), 1)
+
+
+KEPT: list[tuple[Selection, dict[DeliveryStatus, int]]] = [
+    (Selection(), {DeliveryStatus.DELIVERED: 2, DeliveryStatus.EXHAUSTED: 1, DeliveryStatus.PENDING: 1}),
+    (Selection(endpoint=EndpointIdentity("audit")), {DeliveryStatus.EXHAUSTED: 1}),
+    (Selection(lane=Lane("audit"), since=LATER), {DeliveryStatus.EXHAUSTED: 1}),
+    (Selection(type="watch.expired"), {}),
+    (Selection(provider=ProviderName("lumma")), {}),
+    (Selection(provider=LUMA, statuses=frozenset({DeliveryStatus.PENDING}), endpoint=EndpointIdentity("no")), {}),
+    (Selection(generation=GenerationId("G-1")), {DeliveryStatus.DELIVERED: 1}),
+    (Selection(generation=GenerationId("g-1"), endpoint=EndpointIdentity("audit")), {}),
+]
+
+
+@pytest.mark.parametrize(("selection", "counts"), KEPT, ids=str)
+async def test_what_is_kept_is_counted_by_status(
+    store: Store, selection: Selection, counts: dict[DeliveryStatus, int]
+) -> None:
+    """Whose messages and of which type counts; their status and their time do not."""
+    await end(store, DeliveryStatus.DELIVERED, "g-1", "g-2")
+    await end(store, DeliveryStatus.EXHAUSTED, "g-3", endpoint="audit")
+    await owe(store, "g-4", now=NOW + HOUR)
+    kept = await store.kept(selection)
+    assert kept.counts == counts
+    assert (kept.oldest is None) == (not counts)
+    if DeliveryStatus.PENDING in counts:
+        assert (kept.oldest, kept.newest) == (NOW, NOW + HOUR)
 
 
 # ---- names --------------------------------------------------------------------------------------------------------
@@ -331,7 +376,7 @@ async def test_an_origin_is_every_url_of_it(store: Store) -> None:
     await take(store, *(outcome(claim) for claim in (await take(store)).claims))
     origin = Lane("https://app.example.com")
     assert (await one(store, Selection(lane=origin, generation=GenerationId("g-1")))).taken == 3
-    assert (await one(store, Selection(endpoint=EndpointIdentity(urls[0])))).taken == 0
+    assert (await one(store, Selection(endpoint=EndpointIdentity(urls[0])))).taken == 1
     choice = WatchChoice(generation=GenerationId("g-2"), lane=origin)
     assert (await store.cancel_watches(choice, now=NOW)).cancelled == 1
 
@@ -355,7 +400,7 @@ async def test_a_cancelled_watch_is_reopened_by_registering_it_again(store: Stor
 
 
 async def test_two_people_who_ask_at_once_are_given_one_attempt(store: Store) -> None:
-    """Whoever comes second finds it pending, whatever both had found when they searched."""
+    """Both are told that it is due now, and it is: once."""
     await end(store, DeliveryStatus.DELIVERED, "g-1")
     (line,) = await deliveries(store)
     answers: list[Redelivered] = []
@@ -366,4 +411,5 @@ async def test_two_people_who_ask_at_once_are_given_one_attempt(store: Store) ->
     async with anyio.create_task_group() as people:
         people.start_soon(ask)
         people.start_soon(ask)
-    assert sorted(answer.taken for answer in answers) == [0, 1]
+    assert [answer.taken for answer in answers] == [1, 1]
+    assert ids(await take(store, now=LATER)) == ["g-1"]

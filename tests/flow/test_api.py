@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 import anyio
 import httpx
@@ -22,6 +23,7 @@ from notifier.api.door import Door
 from notifier.api.place import STORE_HEADER, mark_of
 from notifier.api.routes import application
 from notifier.bell import Bell
+from notifier.cli.inspect import _story
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.keeper import Keeper
 from notifier.delivery.sender import Sender
@@ -219,7 +221,19 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("POST", "/v1/redeliver", {"content": b"{"}, 400, "not JSON"),
     ("POST", "/v1/redeliver", {"json": {"message": "msg_none"}}, 404, "There is no message msg_none"),
     ("POST", "/v1/redeliver", {"json": {"generation": "none"}}, 404, "No message for generation none is kept"),
-    ("POST", "/v1/redeliver", {"json": {"endpoint": "studoi"}}, 404, 'Did you mean "studio"?'),
+    ("POST", "/v1/redeliver", {"json": {"endpoint": "studoi"}}, 404, 'Did you mean "studio"? Known: studio.'),
+    ("POST", "/v1/redeliver", {"json": {"provider": "lumma"}}, 404, 'Did you mean "luma"? Known: luma.'),
+    (
+        "POST",
+        "/v1/redeliver",
+        {"json": {"provider": "x", "generation": "none"}},
+        404,
+        "not in the configuration. Known: luma.",
+    ),
+    ("POST", "/v1/redeliver", {"json": {"endpoint": "studio"}}, 404, "No message to studio is kept."),
+    ("POST", "/v1/recover", {"json": {"endpoint": "studoi", "since": "2d"}}, 404, 'Did you mean "studio"?'),
+    ("POST", "/v1/cancel", {"json": {"generation": "none", "provider": "lumma"}}, 404, 'Did you mean "luma"?'),
+    ("POST", "/v1/cancel", {"json": {"generation": "none", "endpoint": "studoi"}}, 404, 'Did you mean "studio"?'),
     ("POST", "/v1/redeliver", {"content": b" " * 70_000}, 413, "at most 64 KiB"),
     ("POST", "/v1/cancel", {"json": {"watch": "wch_none"}}, 404, "There is no watch wch_none"),
     ("POST", "/v1/cancel", {"json": {"generation": "none"}}, 404, "no watch of generation none"),
@@ -277,7 +291,7 @@ async def test_who_asked_for_what_is_in_the_log(tmp_path: Path) -> None:
 
 
 async def test_an_origin_is_taken_out_of_use_by_its_url(tmp_path: Path) -> None:
-    """Whatever path the URL has; a filter that fits nothing is no mistake."""
+    """Whatever path the URL has."""
     async with up(tmp_path, callbacks={"secret": SECRET}) as place, caller(place) as desk:
         off = await desk.done("endpoints/https%3A%2F%2FApp.example.com%2Fhooks/disable")
         assert (off["endpoint"], off["state"], off["reason"]) == (
@@ -285,11 +299,36 @@ async def test_an_origin_is_taken_out_of_use_by_its_url(tmp_path: Path) -> None:
             "disabled",
             "a person disabled it",
         )
-        assert await desk.done("recover", endpoint="studio", since="2d") == {"taken": 0, "refused": {}}
-        assert await desk.done("redeliver", endpoint="https://x.example.com/", since="2d") == {
-            "taken": 0,
-            "refused": {},
-        }
+
+
+SECRET_URL = "https://app.example.com/done?token=s3cr3t-t0k3n"
+
+
+async def test_the_query_of_a_callback_url_is_nowhere_to_be_read(tmp_path: Path) -> None:
+    """It may carry a token: `show`, the log of what was asked for and the answers say "?…", whoever named the URL."""
+    async with up(tmp_path, callbacks={"secret": SECRET}) as place, caller(place) as desk, heard() as events:
+        (id_,) = place.emulator.create(complete_at=0)
+        place.drop("one.json", {"id": id_, "callback_url": SECRET_URL})
+        await desk.done(f"endpoints/{quote(SECRET_URL, safe='')}/disable")
+        await place.until(lambda: _any_callback(place, id_))
+        answers = [
+            await desk.post("recover", endpoint=SECRET_URL, since="2d"),
+            await desk.post("redeliver", endpoint=SECRET_URL, status="filtered"),
+            await desk.post("redeliver", endpoint=SECRET_URL, type="watch.expired"),
+            await desk.post("cancel", generation=id_, endpoint=SECRET_URL),
+        ]
+        assert [answer.status_code for answer in answers[1:]] == [404, 404, 409], [each.text for each in answers]
+        async with open_reader(str(place.directory / "notifier.db")) as store:
+            (story,) = await store.stories(GenerationId(id_))
+    shown = "\n".join(_story(story))
+    assert "completed -> https://app.example.com/done?…" in shown
+    assert "s3cr3t" not in shown
+    assert "s3cr3t" not in repr(events)
+    assert "s3cr3t" not in "".join(answer.text for answer in answers)
+
+
+async def _any_callback(place: Site, id_: str) -> bool:
+    return bool(await owed(place, id_))
 
 
 # ---- the socket ---------------------------------------------------------------------------------------------------
@@ -448,7 +487,7 @@ async def test_a_store_that_fails_halfway_says_how_far_it_came(store: SqliteStor
             await desk.redeliver(Selection(statuses=frozenset({DeliveryStatus.EXHAUSTED})))
         assert STORE in health.troubles
         del port.instead["redeliver_some"]
-        assert (await desk.redeliver(Selection())).taken == 5
+        assert (await desk.redeliver(Selection(statuses=frozenset({DeliveryStatus.EXHAUSTED})))).taken == 5
 
 
 async def test_a_change_of_an_endpoint_wakes_the_dispatcher(store: SqliteStore) -> None:

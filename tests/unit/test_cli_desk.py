@@ -44,7 +44,6 @@ ANSWERS: list[tuple[list[str], dict[str, Any], int, list[str]]] = [
         1,
         ["2 messages are left alone: endpoint studio is disabled: gone"],
     ),
-    (["recover", "studio", "--since", "2d"], {"taken": 0, "refused": {}}, 0, ["No message fits that."]),
     (
         ["cancel", "--generation", "g-1"],
         {"cancelled": 2, "ended": {"satisfied": 1, "expired": 3}},

@@ -53,13 +53,17 @@ def test_no_automatic_signal_moves_a_watch_that_has_ended() -> None:
 
 def test_a_pending_delivery_answers_every_outcome() -> None:
     """An attempt may succeed, fail with or without a next one, or be interrupted; and it may be parked."""
-    assert DELIVERY[DeliveryStatus.PENDING] == {
-        DeliverySignal.SUCCEED: DeliveryStatus.DELIVERED,
-        DeliverySignal.RETRY: DeliveryStatus.PENDING,
-        DeliverySignal.GIVE_UP: DeliveryStatus.EXHAUSTED,
-        DeliverySignal.INTERRUPT: DeliveryStatus.PENDING,
-        DeliverySignal.PARK: DeliveryStatus.PARKED,
-    }
+    assert (
+        DELIVERY[DeliveryStatus.PENDING]
+        == {
+            DeliverySignal.SUCCEED: DeliveryStatus.DELIVERED,
+            DeliverySignal.RETRY: DeliveryStatus.PENDING,
+            DeliverySignal.GIVE_UP: DeliveryStatus.EXHAUSTED,
+            DeliverySignal.INTERRUPT: DeliveryStatus.PENDING,
+            DeliverySignal.PARK: DeliveryStatus.PARKED,
+        }
+        | BY_A_PERSON
+    )
 
 
 @pytest.mark.parametrize("status", [DeliveryStatus.DELIVERED, DeliveryStatus.EXHAUSTED, DeliveryStatus.FILTERED])
@@ -71,11 +75,6 @@ def test_no_automatic_signal_moves_a_finished_delivery(status: DeliveryStatus) -
 def test_a_parked_delivery_only_resumes() -> None:
     """It waits for its endpoint, or for a person, and for nothing else."""
     assert DELIVERY[DeliveryStatus.PARKED] == {DeliverySignal.RESUME: DeliveryStatus.PENDING} | BY_A_PERSON
-
-
-def test_what_is_still_pending_is_not_asked_for_again() -> None:
-    """It goes out anyway: a second attempt beside the first is what the lease is there to prevent."""
-    assert DeliverySignal.REDELIVER not in DELIVERY[DeliveryStatus.PENDING]
 
 
 @given(RECORDED, SEEN)

@@ -53,6 +53,26 @@ FROM (SELECT d.key
         AND (:statuses IS NULL OR d.status IN (SELECT value FROM json_each(:statuses)))
       ORDER BY d.key LIMIT :most);
 
+-- name: kept
+-- How many deliveries of each status there are, and when the first and the last of them came to be owed.
+SELECT status, count(*), min(created_at), max(created_at) FROM deliveries
+WHERE (:endpoint IS NULL OR endpoint = :endpoint) AND (:lane IS NULL OR lane = :lane)
+  AND (:type IS NULL OR type = :type)
+  AND (:provider IS NULL OR EXISTS (
+      SELECT 1 FROM watches AS w JOIN generations AS g ON g.key = w.generation
+      WHERE w.key = deliveries.watch AND g.provider = :provider))
+GROUP BY status ORDER BY status;
+
+-- name: kept_of_generations
+-- The same of generations (a JSON list of keys).
+SELECT d.status, count(*), min(d.created_at), max(d.created_at)
+FROM json_each(:generations) AS asked
+CROSS JOIN watches AS w ON w.generation = asked.value
+CROSS JOIN deliveries AS d ON d.watch = w.key
+WHERE (:endpoint IS NULL OR d.endpoint = :endpoint) AND (:lane IS NULL OR d.lane = :lane)
+  AND (:type IS NULL OR d.type = :type)
+GROUP BY d.status ORDER BY d.status;
+
 -- name: standing
 -- How deliveries (a JSON list of keys) stand now: whether each is being sent, and whether it still has a body.
 SELECT json_group_array(json_array(
@@ -62,12 +82,13 @@ CROSS JOIN deliveries AS d ON d.key = asked.value
 LEFT JOIN bodies AS b ON b.delivery = d.key;
 
 -- name: ask_again
--- Deliveries are due, with their schedule unused, for a person.
+-- Deliveries are due, with their schedule unused, for a person; one that is due already keeps its turn.
 WITH asked (key, status, due_at) AS (
     VALUES (?, ?, ?)
 )
 UPDATE deliveries
-SET status = asked.status, reason = '', resumes = 0, due_at = asked.due_at, failures = 0, interruptions = 0,
+SET status = asked.status, reason = '', resumes = 0, due_at = min(coalesce(deliveries.due_at, asked.due_at), asked.due_at),
+    failures = 0, interruptions = 0,
     asked_by = 'person'
 FROM asked
 WHERE deliveries.key = asked.key;

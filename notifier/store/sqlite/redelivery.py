@@ -12,12 +12,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from notifier.clock import to_micros
+from notifier.clock import from_micros, to_micros
 from notifier.delivery.payload import parked_because
 from notifier.ids import GenerationId, MessageId, ProviderName, WatchId
 from notifier.lifecycle import DELIVERY, WATCH, DeliverySignal, WatchSignal
 from notifier.model import Book, DeliveryStatus, WatchStatus
-from notifier.store.base import Cancelled, Mark, Redelivered, Selection, WatchChoice
+from notifier.store.base import Cancelled, Kept, Mark, Redelivered, Selection, WatchChoice
 from notifier.store.sqlite import bulk, endpoints, rows
 from notifier.store.sqlite.statements import statements
 
@@ -78,10 +78,10 @@ def ask_again(
     for key, word, endpoint, lane, leased, has_body in found:
         status = DeliveryStatus(word)
         again = DELIVERY[status].get(DeliverySignal.REDELIVER)
-        if again is None:
-            refused["being sent now" if leased else "still pending, it goes out by itself"] += 1
-        elif selection.statuses and status not in selection.statuses:
+        if selection.statuses and status not in selection.statuses:
             continue
+        if leased or again is None:
+            refused["being sent now"] += 1
         elif why := parked_because(endpoint, lane, book):
             refused[why] += 1
         elif not has_body:
@@ -90,6 +90,24 @@ def ask_again(
             taken.append((key, again.value, to_micros(now)))
     bulk.write(conn, _SQL["ask_again"], taken)
     return Redelivered(taken=len(taken), refused=refused, mark=mark)
+
+
+def kept(conn: sqlite3.Connection, selection: Selection) -> Kept:
+    """What there is for a selection, whatever its status and its time."""
+    asked: dict[str, Any] = {"endpoint": selection.endpoint, "lane": selection.lane, "type": selection.type}
+    if selection.generation is None:
+        rows_ = conn.execute(_SQL["kept"], asked | {"provider": selection.provider})
+    else:
+        meant = _generations(conn, selection.generation, selection.provider)
+        rows_ = conn.execute(_SQL["kept_of_generations"], asked | {"generations": meant})
+    counts, oldest, newest = {}, [], []
+    for word, count, first, last in rows_:
+        counts[DeliveryStatus(word)] = count
+        oldest.append(first)
+        newest.append(last)
+    if not counts:
+        return Kept(counts={}, oldest=None, newest=None)
+    return Kept(counts=counts, oldest=from_micros(min(oldest)), newest=from_micros(max(newest)))
 
 
 # ---- taken back ---------------------------------------------------------------------------------------------------

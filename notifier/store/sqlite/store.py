@@ -30,6 +30,7 @@ from notifier.store.base import (
     Cancelled,
     Ending,
     Exchange,
+    Kept,
     Mark,
     Pruned,
     Recorded,
@@ -170,6 +171,9 @@ class SqliteStore(SqliteReports):
         return await self.writer.run(
             lambda conn: redelivery.ask_again(conn, keys, selection, after, now=now, book=book)
         )
+
+    async def kept(self, selection: Selection) -> Kept:
+        return await self._read(lambda conn: redelivery.kept(conn, selection))
 
     async def cancel_watches(self, choice: WatchChoice, *, now: datetime) -> Cancelled:
         keys = await self._read(lambda conn: redelivery.chosen(conn, choice))

@@ -40,6 +40,7 @@ RIGHT: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"endpoint": "https://app.example.com:8443/"}, {"lane": "https://app.example.com:8443"}),
     ({"endpoint": "https://app.example.com/?a"}, {"endpoint": "https://app.example.com/?a"}),
     ({"type": "generation.failed"}, {"type": "generation.failed"}),
+    ({"status": "pending"}, {"statuses": frozenset({DeliveryStatus.PENDING})}),
     ({"status": "parked"}, {"statuses": frozenset({DeliveryStatus.PARKED})}),
     ({"status": ["delivered", "parked"]}, {"statuses": frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.PARKED})}),
     ({"since": "2d", "until": "36h"}, {"since": NOW - 2 * DAY, "until": NOW - 1.5 * DAY}),
@@ -68,7 +69,7 @@ WRONG: list[tuple[Callable[[bytes], Any], bytes, str]] = [
     (redelivery, body(generation="g" * 3000), "at most 2,048"),
     (redelivery, body(endpoint="http://"), "endpoint: "),
     (redelivery, body(type="generation.complete"), 'Did you mean "generation.completed"?'),
-    (redelivery, body(status="pending"), "goes out by itself"),
+    (redelivery, body(status="pendin"), 'Did you mean "pending"?'),
     (redelivery, body(status="exhaust"), 'Did you mean "exhausted"?'),
     (redelivery, body(status=[]), "selects nothing"),
     (redelivery, body(status=[["parked"]]), "is not a status"),
@@ -97,9 +98,9 @@ def test_what_is_not_understood_is_refused(read: Callable[[bytes], Any], data: b
     assert str(refused.value).isprintable()
 
 
-def test_a_recovery_is_of_what_never_succeeded() -> None:
-    """Given up or kept back; what `events:` left out only where it is asked for."""
-    owed = {DeliveryStatus.EXHAUSTED, DeliveryStatus.PARKED}
+def test_a_recovery_is_of_what_did_not_succeed_so_far() -> None:
+    """It waits for its next attempt, was given up or kept back; what `events:` left out only where it is asked for."""
+    owed = {DeliveryStatus.PENDING, DeliveryStatus.EXHAUSTED, DeliveryStatus.PARKED}
     keys = {"endpoint": "studio", "since": "2026-11-20"}
     since = datetime(2026, 11, 20, tzinfo=UTC)
     for more, statuses in (({}, owed), ({"include_filtered": True}, owed | {DeliveryStatus.FILTERED})):
