@@ -369,8 +369,9 @@ class UpkeepStore(Protocol):
         A delivery goes with its body and attempts once it was finished (delivered, exhausted or filtered, with its
         last attempt) before then; one that is pending or parked never does. A watch goes once it ended before then,
         has no delivery left and no watch is open for its generation, unless it is in `declared`; None, where that is
-        not known now, keeps every watch. A generation goes with its last watch. In small transactions, so that no
-        other write waits for long.
+        not known now, keeps every watch. A generation goes with its last watch. What remains for another year of a
+        watch that was reopened is its round: registered again, its messages have the IDs that they had. In small
+        transactions, so that no other write waits for long.
         """
         ...
 

@@ -178,6 +178,66 @@ async def test_a_forgotten_watch_is_a_new_one(store: Store) -> None:
     assert after.message_id == before.message_id
 
 
+@pytest.mark.parametrize("reopened", [1, 3])
+@pytest.mark.parametrize("last", [Kind.RESULT, Kind.EXPIRED])
+async def test_a_forgotten_watch_that_was_reopened_keeps_its_webhook_id(
+    store: Store, reopened: int, last: Kind
+) -> None:
+    """However often it was reopened, and forgotten; whatever its last message was, it would have the same ID now."""
+    for _ in range(reopened):
+        await add(store, request())
+        await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + DAY)], now=NOW + DAY, book=BOOK)
+    await add(store, request())
+    await _end_as(store, last, NOW + DAY)
+    for times in (1, 2):
+        (*_, before) = await deliveries(store)
+        await deliver(store, now=NOW + times * DAY)
+        await prune(store, NOW + times * DAY + HOUR)
+        assert await is_empty(store)
+        (answer,) = await add(store, request(), now=NOW + times * DAY)
+        assert answer.outcome is Outcome.CREATED
+        await _end_as(store, last, NOW + (times + 1) * DAY)
+        (after,) = await deliveries(store)
+        assert after.message_id == before.message_id
+
+
+async def _end_as(store: Store, kind: Kind, now: datetime) -> None:
+    if kind is Kind.RESULT:
+        await store.record_transitions([seen(at=now)], now=now, book=BOOK)
+    else:
+        await store.end_watches([ending("g-1", kind, at=now)], now=now, book=BOOK)
+
+
+async def test_a_forgotten_watch_that_is_reopened_again_has_a_new_webhook_id(store: Store) -> None:
+    """Its rounds go on where they were: no message ever has the ID of another round's."""
+    made = set()
+    for day in range(4):
+        now = NOW + day * DAY
+        await add(store, request(), now=now)
+        await store.end_watches([ending("g-1", Kind.EXPIRED, at=now + HOUR)], now=now + HOUR, book=BOOK)
+        if day == 1:
+            made |= {line.message_id for line in await deliveries(store)}
+            await deliver(store, now=now + HOUR)
+            await prune(store, now + 2 * HOUR)
+    made |= {line.message_id for line in await deliveries(store)}
+    assert len(made) == 3  # of four: the first round after it was forgotten is the last one before
+
+
+async def test_what_is_kept_of_a_forgotten_watch_goes_after_a_year(store: Store) -> None:
+    """Then it is as new, from its first round on."""
+    for _ in range(2):
+        await add(store, request())
+        await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + HOUR)], now=NOW + HOUR, book=BOOK)
+    first, _ = await deliveries(store)
+    await deliver(store, now=NOW + HOUR)
+    await prune(store, NOW + DAY)
+    await prune(store, NOW + 367 * DAY)
+    await add(store, request(), now=NOW + 367 * DAY)
+    await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + 368 * DAY)], now=NOW + 368 * DAY, book=BOOK)
+    (line,) = await deliveries(store)
+    assert line.message_id == first.message_id
+
+
 # ---- how it goes --------------------------------------------------------------------------------------------------
 async def test_a_pass_goes_on_where_it_stopped(store: Store) -> None:
     """Each call looks at no more than it may, says that there is more, and in the end all is gone."""

@@ -48,6 +48,15 @@ SELECT w.ended_at, w.key, w.id, w.generation,
     OR EXISTS (SELECT 1 FROM watches AS o WHERE o.generation = w.generation AND o.status = 'open')
 FROM next CROSS JOIN watches AS w ON w.key = next.key;
 
+-- name: keep_rounds
+-- How often each of watches (a JSON list of keys) was reopened outlives it.
+INSERT OR REPLACE INTO rounds (watch, round, ended_at)
+SELECT id, round, ended_at FROM watches WHERE key IN (SELECT value FROM json_each(:keys)) AND round > 0;
+
+-- name: drop_rounds
+-- The first few of them whose watch ended before a time go.
+DELETE FROM rounds WHERE watch IN (SELECT watch FROM rounds WHERE ended_at < :before ORDER BY ended_at LIMIT :most);
+
 -- name: drop_watches
 -- Watches (a JSON list of keys) go.
 DELETE FROM watches WHERE key IN (SELECT value FROM json_each(:keys));

@@ -21,9 +21,13 @@ FROM watches
 WHERE generation = ? AND target = ? AND endpoint = ?;
 
 -- name: add_watch
--- A watch that was never registered before.
-INSERT INTO watches (id, generation, target, endpoint, lane, status, metadata, timeout, registered_at, deadline)
-VALUES (?, ?, ?, ?, ?, 'open', ?, ?, ?, ?);
+-- A watch that was never registered before, or was forgotten.
+INSERT INTO watches (id, generation, target, endpoint, lane, status, round, metadata, timeout, registered_at, deadline)
+VALUES (?, ?, ?, ?, ?, 'open', ?, ?, ?, ?, ?);
+
+-- name: take_round
+-- How often a forgotten watch had been reopened; from now on its new row says so.
+DELETE FROM rounds WHERE watch = ? RETURNING round;
 
 -- name: reopen_watch
 -- A watch that ended without its target starts again, with the content of the new request.

@@ -4,7 +4,8 @@ A delivery is finished once it is delivered, exhausted or filtered: it goes whol
 one without a body could neither be sent again nor explained. What is pending or parked is not finished, however old it
 is: nothing that never arrived vanishes by itself. An ended watch goes once nothing of it is left and its generation is
 not watched any more, unless somebody still declares it: that row is what keeps a restart from posting again. A
-generation goes with its last watch.
+generation goes with its last watch. Of a watch that was reopened its round outlives it by a year: the IDs of messages
+depend on it, and one that is registered again must have the IDs that it had.
 
 Rule: a step looks at `STEP` rows and no more, walking an index in the order of time; it never meets what is still owed
 or watched, and goes on where the last one stopped. What a step must leave costs it one row's look in a pass.
@@ -22,6 +23,8 @@ from notifier.store.sqlite.statements import statements
 _SQL: Final = statements("retention")
 #: Rows that one transaction looks at. It is what others wait for: every message's ID stands on a page of its own.
 STEP: Final = 100
+#: For how much longer than a watch its round is kept, microseconds: a year.
+ROUNDS_KEPT: Final = 365 * 86_400 * 1_000_000
 #: Before any time that is stored.
 _BEGINNING: Final = -(2**62)
 
@@ -70,7 +73,10 @@ def _deliveries(conn: sqlite3.Connection, place: Place, before: int) -> Step:
 def _watches(conn: sqlite3.Connection, place: Place, before: int, declared: Container[WatchId]) -> Step:
     found = _next(conn, "ended_watches", place, before)
     going = [(key, generation) for _, key, id_, generation, held in found if not held and id_ not in declared]
-    conn.execute(_SQL["drop_watches"], {"keys": bulk.listed([key for key, _ in going])})
+    keys = {"keys": bulk.listed([key for key, _ in going])}
+    for name in ("keep_rounds", "drop_watches"):
+        conn.execute(_SQL[name], keys)
+    conn.execute(_SQL["drop_rounds"], {"before": before - ROUNDS_KEPT, "most": STEP})
     left = {"generations": bulk.listed(list({generation for _, generation in going}))}
     conn.execute(_SQL["drop_states"], left)
     generations = conn.execute(_SQL["drop_generations"], left).rowcount

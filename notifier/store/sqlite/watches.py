@@ -79,13 +79,14 @@ def _make(conn: sqlite3.Connection, request: WatchRequest, generation: Generatio
     made = watch_id(
         provider=request.provider, generation=request.generation, target=request.target, endpoint=request.endpoint
     )
-    timeout = request.timeout // _MICROSECOND
+    timeout, round_ = request.timeout // _MICROSECOND, _round_before(conn, made)
     row = (
         made,
         generation[0],
         request.target.value,
         request.endpoint,
         request.lane,
+        round_,
         request.metadata,
         timeout,
         held.micros,
@@ -93,7 +94,15 @@ def _make(conn: sqlite3.Connection, request: WatchRequest, generation: Generatio
     )
     key = conn.execute(SQL["add_watch"], row).lastrowid
     assert key is not None, "an insert has a row id"
-    return _begin(conn, key, _watch(made, request, 0, held), generation, Outcome.CREATED, held)
+    return _begin(conn, key, _watch(made, request, round_, held), generation, Outcome.CREATED, held)
+
+
+def _round_before(conn: sqlite3.Connection, made: WatchId) -> int:
+    """The round of a watch that was forgotten: its messages keep their IDs, as for one that was never reopened."""
+    found = conn.execute(
+        SQL["take_round"], (made,)
+    ).fetchall()  # to the end: a statement half run holds the transaction
+    return int(found[0][0]) if found else 0
 
 
 def _reopen(
