@@ -5,6 +5,7 @@ NotifierError
 ├── ConfigError         the operator         -> exit 78 (EX_CONFIG); every fault with its line, nothing started
 ├── ProviderError
 │   ├── ProviderBusy    time                 -> back off, honour retry_after; other providers go on
+│   │   └── ReplyTooLarge   the ID           -> fewer IDs at a time; of one ID: its own trouble, others go on
 │   ├── ProviderRefused the operator         -> pause this provider, say so, try again slowly
 │   └── BatchRejected   the batch            -> split it until the one bad ID stands alone
 ├── DeskError           whoever asked for it -> 4xx with the sentence; nothing was changed
@@ -74,6 +75,10 @@ class ProviderBusy(ProviderError):
         self.overloaded = overloaded
         #: Seconds the provider asked us to wait; None where it did not say.
         self.retry_after = retry_after
+
+
+class ReplyTooLarge(ProviderBusy):
+    """What the provider answers about these IDs is more than is read. It says nothing of the provider."""
 
 
 class ProviderRefused(ProviderError):

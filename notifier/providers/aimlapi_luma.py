@@ -16,7 +16,8 @@ from urllib.parse import quote
 from notifier.ids import GenerationId
 from notifier.model import Observation, Result, State
 from notifier.providers.base import Ask, Reply
-from notifier.providers.lenient import Record, fold_uuid, is_refused, links, observe, read_json, urls_of
+from notifier.providers.lenient import Record, fold_uuid, is_refused, links, observe, urls_of
+from notifier.providers.reply_text import read_json
 from notifier.settings import ProviderSettings
 
 SINGLE_ROUTE: Final = "/v2/generate/video/luma-ai/generation?generation_id="
@@ -103,7 +104,7 @@ class AimlapiLuma:
         missing = is_refused(
             reply.status, reply.body, asked=len(ask.ids), multi=ask.multi, retry_after=reply.retry_after
         )
-        value = None if missing else read_json(reply.body)
+        value = None if missing else read_json(reply.body, ask.ids)
         return observe(value, ask.ids, lone=not ask.multi, words=_READ, result_of=_result)
 
 

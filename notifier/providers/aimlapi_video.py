@@ -22,7 +22,8 @@ from urllib.parse import quote
 from notifier.ids import GenerationId
 from notifier.model import Observation, Result, State
 from notifier.providers.base import Ask, Reply
-from notifier.providers.lenient import Naming, Record, fold_uuid, is_refused, links, observe, read_json, urls_of
+from notifier.providers.lenient import Naming, Record, fold_uuid, is_refused, links, observe, urls_of
+from notifier.providers.reply_text import read_json
 from notifier.settings import ProviderSettings
 
 ROUTE: Final = "/v2/video/generations?generation_id="
@@ -83,7 +84,7 @@ class AimlapiVideo:
 
     def decode(self, ask: Ask, reply: Reply) -> list[Observation]:
         missing = is_refused(reply.status, reply.body, asked=1, multi=False, retry_after=reply.retry_after)
-        value = None if missing else read_json(reply.body)
+        value = None if missing else read_json(reply.body, ask.ids)
         return observe(value, ask.ids, lone=True, words=_READ, result_of=_result, naming=_naming(ask.ids[0]))
 
 

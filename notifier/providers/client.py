@@ -4,17 +4,15 @@ Owns the translation of everything that can go wrong on the wire into `ProviderB
 `ProviderRefused` (the operator must). Each message is one printable line that names the provider, never the key.
 Refuses redirects (a key is not carried to another host), cookies and the environment's proxies.
 
-What is read is bounded by what was asked, because a reply is parsed in the loop that sends callbacks too, and nothing
-turns meanwhile. 32 MiB of `{},` stop it for 3.3 s and take 1.2 GB, so bytes alone are no bound either:
-- 1 MiB and 64 KiB for each ID asked, where a record takes 1 to 3 KiB; counted both as it arrives and unpacked, so that
-  a small reply cannot become a large one.
-- 20,000 values and 500 for each ID asked, where a record has 20 to 60. Commas and opening brackets are counted, those
-  in texts too: nothing is parsed before.
+What is read is bounded, because a reply is parsed while nothing else of this process runs (see `reply_text`):
+- 4 MiB of a reply about one ID, where a record takes 1 to 3 KiB, and a few hold an image or a log. 8 MiB of one about
+  several, so that such a record never costs those beside it. Beyond that fewer IDs are asked for at a time, and of one
+  ID it is that ID's own trouble. Counted both as it arrives and unpacked: a small reply cannot become a large one.
 - Of a reply that is not 2xx the first 64 KiB count: its status says what to do, however long its page is.
 """
 
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Final, Self
@@ -25,17 +23,16 @@ import httpx
 from notifier import __version__
 from notifier.clock import Clock
 from notifier.errors import ProviderBusy, ProviderRefused
+from notifier.ids import GenerationId
 from notifier.intake.text import printable
 from notifier.providers.base import Ask, Reply
+from notifier.providers.reply_text import too_large
 from notifier.retry_after import retry_after
 from notifier.settings import ProviderSettings
 
-#: Bytes of a body at most: without regard to the IDs asked, and for each of them.
-BODY_LEAST: Final = 1024 * 1024
-BODY_EACH: Final = 64 * 1024
-#: Values in a body at most, likewise.
-VALUES_LEAST: Final = 20_000
-VALUES_EACH: Final = 500
+#: Bytes of a body at most, about one ID and about several.
+BODY_ONE: Final = 4 * 1024 * 1024
+BODY_MANY: Final = 8 * 1024 * 1024
 #: Bytes of a body that are kept where the status is not 2xx.
 ERROR_LIMIT: Final = 64 * 1024
 #: A key shorter than this is not looked for in error bodies: it would be found by chance.
@@ -80,7 +77,7 @@ class ProviderClient:
             with anyio.fail_after(_limit(ask, settings)):
                 async with self._http.stream("GET", ask.url, headers=headers, extensions=through) as response:
                     _refuse_redirect(response, settings)
-                    body = await _body(response, len(ask.ids), settings)
+                    body = await _body(response, ask.ids, settings)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise ProviderRefused(
                 f"Provider {settings.name}: its base_url, {printable(settings.base_url, 200)}, "
@@ -115,17 +112,14 @@ def _key(settings: ProviderSettings) -> str:
 
 
 # ---- what comes back ----------------------------------------------------------------------------------------------
-async def _body(response: httpx.Response, ids: int, settings: ProviderSettings) -> bytes:
-    """The whole body, unpacked; `ProviderBusy` above a limit, for so many IDs, or where it cannot be unpacked."""
+async def _body(response: httpx.Response, ids: Sequence[GenerationId], settings: ProviderSettings) -> bytes:
+    """All of it, unpacked; `ReplyTooLarge` above the limit for so many IDs, `ProviderBusy` if it is packed wrong."""
     if not response.is_success:
         return (await _read(response, ERROR_LIMIT, settings))[:ERROR_LIMIT]
-    limit = BODY_LEAST + BODY_EACH * ids
+    limit = BODY_ONE if len(ids) == 1 else BODY_MANY
     body = await _read(response, limit, settings)
     if len(body) > limit:
-        raise _too_large(f"above {limit // 1024:,} KiB", settings)
-    values = sum(map(body.count, (b",", b"{", b"[")))
-    if values > VALUES_LEAST + VALUES_EACH * ids:
-        raise _too_large(f"of {values:,} values", settings)
+        raise too_large(f"is above {limit // 2**20} MiB", ids, who=f"Provider {settings.name}: ")
     return body
 
 
@@ -164,7 +158,7 @@ async def _unpacked(chunks: AsyncIterator[bytes], limit: int, settings: Provider
             if len(body) > limit:
                 return bytes(body)
             if arrived > limit:
-                raise _too_large(f"above {limit // 1024:,} KiB", settings)
+                raise ProviderBusy(f"Provider {settings.name}: the packed reply is longer than what is in it may be.")
             if gunzip.unused_data:  # zlib would gather it, and copy all of it at each chunk
                 raise ProviderBusy(f"Provider {settings.name}: the packed reply goes on after its end.")
     except zlib.error as error:
@@ -172,12 +166,6 @@ async def _unpacked(chunks: AsyncIterator[bytes], limit: int, settings: Provider
     if not gunzip.eof:
         raise ProviderBusy(f"Provider {settings.name}: the packed reply was cut off.")
     return bytes(body)
-
-
-def _too_large(how: str, settings: ProviderSettings) -> ProviderBusy:
-    return ProviderBusy(
-        f"Provider {settings.name}: the reply is {how}, too large for the IDs asked. If this goes on, lower max_ids."
-    )
 
 
 def _refuse_redirect(response: httpx.Response, settings: ProviderSettings) -> None:

@@ -19,12 +19,11 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import orjson
-
 from notifier.errors import BatchRejected, ProviderBusy, ProviderRefused
 from notifier.ids import GenerationId
 from notifier.intake.text import printable
 from notifier.model import Observation, Result, State
+from notifier.providers.reply_text import can_be_written, try_json
 
 #: Names under which replies put their records.
 WRAPPERS: Final = ("generations", "data", "items", "generation")
@@ -71,29 +70,6 @@ Naming = Callable[[str], GenerationId | None]
 def fold_uuid(text: str) -> str:
     """A uuid in lower case, any other text as it is: uuids are compared without case."""
     return text.lower() if len(text) == _UUID_LENGTH and _UUID.fullmatch(text) else text
-
-
-def read_json(body: bytes) -> Any:
-    """The parsed body; `ProviderBusy` where no API wrote it: an HTML page, a truncated reply, a number, nothing."""
-    if not body.strip():
-        raise ProviderBusy("The provider answered with an empty body.")
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        head = printable(body[:200].decode("utf-8", "replace"), 80)
-        raise ProviderBusy(f"The provider's reply is not the JSON of its API. It begins: {head}") from error
-    if not (value is None or isinstance(value, dict | list)):
-        raise ProviderBusy("The provider's reply is JSON, but neither an object nor a list.")
-    return value
-
-
-def can_be_written(value: Any) -> bool:
-    """Whether `value` can be written as JSON again: what nests very deep can be read, but not written."""
-    try:
-        orjson.dumps(value)
-    except orjson.JSONEncodeError:
-        return False
-    return True
 
 
 # ---- a reply with records -----------------------------------------------------------------------------------------
@@ -294,10 +270,7 @@ def _details(value: Record) -> str | None:
 
 def message_of(body: bytes) -> str:
     """What an error body says, as one short printable line; empty where it says nothing that can be read."""
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return ""
+    value = try_json(body)
     if not isinstance(value, dict):
         return ""
     text = value.get("message")

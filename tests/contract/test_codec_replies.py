@@ -210,3 +210,17 @@ def test_a_record_travels_untouched(codec: Codec) -> None:
     seen = decoded(codec, ask_for(codec, single=True), Reply(status=200, body=orjson.dumps(record)))
     assert seen is not None
     assert seen[0].record == record
+
+
+@pytest.mark.parametrize("codec", KINDS.values(), ids=KINDS.keys())
+@pytest.mark.parametrize(
+    "prompt", [rb'"\ud83d"', b'"caf\xe9"', b"NaN", b"1e999", b'"a\x00b"', b"[" * 3_000 + b"]" * 3_000, b"9" * 5_000]
+)
+def test_a_field_that_nobody_needs_never_costs_a_batch(codec: Codec, prompt: bytes) -> None:
+    """An echoed prompt that is no JSON, and the states of all the others are seen."""
+    record = b'{"id":"%s","state":"completed","video":{"url":"https://x/v"},"request":{"prompt":%s}}'
+    ask = ask_for(codec, single=not codec.multi)
+    body = b"[" + b",".join(record % (id_.encode(), prompt) for id_ in ask.ids) + b"]"
+    seen = decoded(codec, ask, Reply(status=200, body=body))
+    assert seen is not None
+    assert [(one.state, one.result.url) for one in seen] == [(State.COMPLETED, "https://x/v")] * len(ask.ids)

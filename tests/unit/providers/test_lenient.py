@@ -10,7 +10,8 @@ from notifier.ids import GenerationId, ProviderName
 from notifier.model import Observation, State
 from notifier.providers.aimlapi_luma import AimlapiLuma
 from notifier.providers.base import Reply
-from notifier.providers.lenient import failure_of, find_records, fold_uuid, message_of, read_json
+from notifier.providers.lenient import failure_of, find_records, fold_uuid, message_of
+from notifier.providers.reply_text import read_json
 from notifier.settings import ProviderSettings, Secret
 
 A = GenerationId("a")

@@ -13,7 +13,7 @@ import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
 from notifier import __version__
-from notifier.errors import ProviderBusy, ProviderError, ProviderRefused
+from notifier.errors import ProviderBusy, ProviderError, ProviderRefused, ReplyTooLarge
 from notifier.ids import GenerationId, ProviderName
 from notifier.providers import client as client_module
 from notifier.providers.base import Ask, Reply
@@ -197,8 +197,7 @@ async def test_what_is_not_http_or_is_cut_off_is_busy(wire: httpx.AsyncBaseTrans
 # ---- bodies -------------------------------------------------------------------------------------------------------
 async def test_a_body_above_the_limit_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plain, packed, or read already by the transport: never more than the limit is kept."""
-    monkeypatch.setattr(client_module, "BODY_LEAST", 900)
-    monkeypatch.setattr(client_module, "BODY_EACH", 100)
+    monkeypatch.setattr(client_module, "BODY_ONE", 1_000)
     assert len((await asked(streaming(b"x" * 400, b"x" * 600))).body) == 1_000
     assert len((await asked(streaming(gzip.compress(b"x" * 1_000), encoding="gzip"))).body) == 1_000
     for wire in (
@@ -206,25 +205,29 @@ async def test_a_body_above_the_limit_is_given_up(monkeypatch: pytest.MonkeyPatc
         replying(200, b"x" * 1_001),
         streaming(gzip.compress(b"x" * 1_001), encoding="gzip"),
         streaming(gzip.compress(b"x" * 50_000_000), encoding="gzip"),
-        streaming(gzip.compress(b"")[:10], *[b"\0\0\0\xff\xff"] * 1_000, encoding="gzip"),
     ):
-        error = await failed(wire)
-        assert isinstance(error, ProviderBusy)
-        assert "too large for the IDs asked. If this goes on, lower max_ids." in str(error)
+        assert isinstance(await failed(wire), ReplyTooLarge)
+    error = await failed(streaming(gzip.compress(b"")[:10], *[b"\0\0\0\xff\xff"] * 1_000, encoding="gzip"))
+    assert "the packed reply is longer than what is in it may be" in str(error)
 
 
 async def test_the_limits_follow_the_ids_asked() -> None:
-    """A hundred IDs may be answered with a hundred long records, one ID with one."""
+    """One ID may have a record of 4 MiB, and in a batch it never costs those beside it; beyond, the ID is named."""
     using = settings()
     many = Ask(ids=tuple(GenerationId(f"{number}") for number in range(100)), url=using.base_url + "/x", multi=True)
-    one = Ask(ids=many.ids[:1], url=using.base_url + "/x", multi=True)
-    long = b'["' + b"x" * (6 * 2**20) + b'"]'
-    full = b"[" + b"{}," * 20_000 + b"0]"
-    for body in (long, full):
-        async with ProviderClient(replying(200, body), clock=StillClock()) as client:
-            assert (await client.ask(many, using)).body == body
-            with pytest.raises(ProviderBusy, match=r"above 1,088 KiB|of 40,001 values"):
-                await client.ask(one, using)
+    one = Ask(ids=(GenerationId("g-7"),), url=using.base_url + "/x", multi=False)
+    for ask, limit, said in (
+        (one, 4 * 2**20, "Provider luma: The answer about g-7 is above 4 MiB: more than is read of one ID."),
+        (many, 8 * 2**20, "Provider luma: The answer about 100 IDs is above 8 MiB, so fewer are asked for at a time."),
+    ):
+        fits = b'["' + b"x" * (limit - 4) + b'"]'
+        async with ProviderClient(replying(200, fits), clock=StillClock()) as client:
+            assert (await client.ask(ask, using)).body == fits
+        async with ProviderClient(replying(200, fits + b" "), clock=StillClock()) as client:
+            with pytest.raises(ReplyTooLarge) as caught:
+                await client.ask(ask, using)
+        assert said in str(caught.value)
+        assert "max_ids" not in str(caught.value)
 
 
 async def test_of_an_error_the_beginning_is_enough() -> None:

@@ -1,0 +1,221 @@
+"""The bytes of a reply as JSON, whatever is wrong with fields that nobody needs. Pure.
+
+orjson reads what is right, which is nearly all. What it refuses is read once more with more patience, because half an
+emoji in one echoed prompt would otherwise hide a hundred generations. Half surrogate pairs and bytes that are no UTF-8
+become U+FFFD; NaN, Infinity and numbers too large for a double become null; control characters stand in texts; a byte
+order mark, UTF-16 and UTF-32 are understood; what is nested deeper than a record ever is becomes null; several JSON
+texts one after another are a list; what follows the JSON and is none is left out. A reply that was cut off stays
+unreadable: half a list could hide that an ID is there.
+
+What comes out can be written again as JSON in UTF-8, unless it is nested too deep for that (see `can_be_written`).
+
+What is read is bounded before it is parsed, because no other thread runs while orjson parses, so a thread alone would
+not keep the loop turning. Text costs 1 ms a MiB, and `client` bounds the length of a reply. Values cost up to 0.17 µs
+each, a list or an object 0.18 µs, so one reply may hold 160,000 values (a log of 38,000 lines has 152,000) and 50,000
+lists and objects, one about several IDs half as much again. The worst that fits takes 20 ms for one ID and 35 ms for
+several. Commas and opening brackets are counted, those in texts too: nothing is parsed before.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+
+from notifier.errors import ProviderBusy, ReplyTooLarge
+from notifier.ids import GenerationId
+from notifier.intake.text import printable
+
+#: Values, and lists and objects among them, in a reply at most.
+VALUES_ONE, CONTAINERS_ONE = 160_000, 50_000
+VALUES_MANY, CONTAINERS_MANY = 240_000, 75_000
+
+#: Lists and objects inside one another at most, where the patient parser reads.
+DEEPEST: Final = 200
+_LEAST_INT, _MOST_INT = -(2**63), 2**64 - 1
+#: Digits that a 64-bit number has at most.
+_DIGITS: Final = 20
+_BOMS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+#: From one half surrogate pair to the next, in JSON text: whole pairs and all other escapes are passed over.
+_WHOLE: Final = re.compile(
+    r"(?:[^\\]++"
+    r"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|\\(?!u[dD][89a-fA-F][0-9a-fA-F]{2})."
+    r")*+",
+    re.DOTALL,
+)
+_HALF: Final = 6
+_TOKEN: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
+_BLANKS: Final = re.compile(r"[\s\0]*")
+_MANY: Final = 50_000
+
+
+def read_json(body: bytes, ids: Sequence[GenerationId] = ()) -> Any:
+    """The parsed body of a reply about `ids`; `ReplyTooLarge` if it holds more than is read.
+
+    `ProviderBusy` if no API wrote it: an HTML page, a truncated reply, a number, nothing.
+    """
+    if not body.strip():
+        raise ProviderBusy("The provider answered with an empty body.")
+    _refuse_too_many(body, ids)
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        value = _patient(body)
+    if not (value is None or isinstance(value, dict | list)):
+        raise ProviderBusy("The provider's reply is JSON, but neither an object nor a list.")
+    return value
+
+
+def _refuse_too_many(body: bytes, ids: Sequence[GenerationId]) -> None:
+    many = len(ids) > 1
+    containers = body.count(b"{") + body.count(b"[")
+    values = containers + body.count(b",")
+    if values > (most := VALUES_MANY if many else VALUES_ONE):
+        raise too_large(f"holds {values:,} values, above {most:,}", ids)
+    if containers > (most := CONTAINERS_MANY if many else CONTAINERS_ONE):
+        raise too_large(f"holds {containers:,} lists and objects, above {most:,}", ids)
+
+
+def too_large(how: str, ids: Sequence[GenerationId], *, who: str = "") -> ReplyTooLarge:
+    """The error, in words for one ID or for several; `who` begins the sentence."""
+    if len(ids) > 1:
+        return ReplyTooLarge(f"{who}The answer about {len(ids)} IDs {how}, so fewer are asked for at a time.")
+    of = f" about {printable(ids[0], 200)}" if ids else ""
+    return ReplyTooLarge(
+        f"{who}The answer{of} {how}: more than is read of one ID. It is asked for more and more rarely; others go on."
+    )
+
+
+def try_json(body: bytes) -> Any:
+    """The same of a body that may be anything: None where it is no JSON."""
+    try:
+        return read_json(body)
+    except ProviderBusy:
+        return None
+
+
+def can_be_written(value: Any) -> bool:
+    """Whether `value` can be written as JSON again: what nests very deep can be read, but not written."""
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return False
+    return True
+
+
+def is_page(body: bytes) -> bool:
+    """Whether it is a page for people: HTML or XML."""
+    return decoded(body[:2_048]).lstrip("\ufeff \t\r\n").startswith("<")
+
+
+def beginning(body: bytes) -> str:
+    """How it begins, for a sentence."""
+    return printable(decoded(body[:200]), 80)
+
+
+# ---- the patient parser -------------------------------------------------------------------------------------------
+def _patient(body: bytes) -> Any:
+    text = _with_whole_pairs(decoded(body))
+    try:
+        try:
+            return _values(text)
+        except RecursionError:
+            return _values(_without_the_deepest(text))
+    except ValueError:
+        raise ProviderBusy(_no_json(body)) from None
+
+
+def _no_json(body: bytes) -> str:
+    what = "is a page for people, not the JSON of an API" if is_page(body) else "is not the JSON of its API"
+    return f"The provider's reply {what}. It begins: {beginning(body)}"
+
+
+def decoded(body: bytes) -> str:
+    """As text; what is none becomes U+FFFD."""
+    encoding = json.detect_encoding(body) if body.startswith(_BOMS) or b"\0" in body[:4] else "utf-8"
+    return body.decode(encoding, "replace").removeprefix("\ufeff")
+
+
+def _with_whole_pairs(text: str) -> str:
+    """Half surrogate pairs, which only escapes can write, replaced."""
+    if "\\ud" not in text and "\\uD" not in text:
+        return text
+    parts: list[str] = []
+    at = 0
+    while True:
+        end = _whole_until(text, at)
+        parts.append(text[at:end])
+        if end + _HALF > len(text):
+            parts.append(text[end:])
+            return "".join(parts)
+        parts.append("\ufffd")
+        at = end + _HALF
+
+
+def _whole_until(text: str, at: int) -> int:
+    found = _WHOLE.match(text, at)
+    assert found is not None, "it matches nothing too"
+    return found.end()
+
+
+def _without_the_deepest(text: str) -> str:
+    """What is nested deeper than `DEEPEST` replaced by null."""
+    parts: list[str] = []
+    depth = kept = 0
+    for token in _TOKEN.finditer(text):
+        bracket = token[0]
+        if bracket in ("[", "{"):
+            depth += 1
+            if depth == DEEPEST + 1:
+                parts.append(text[kept : token.start()])
+        elif bracket in ("]", "}"):
+            if depth == DEEPEST + 1:
+                parts.append("null")
+                kept = token.end()
+            depth -= 1
+    return "".join(parts) + text[kept:] if depth <= DEEPEST else ""
+
+
+def _values(text: str) -> Any:
+    """The first JSON text, or a list of all where several stand one after another; `ValueError` where there is none."""
+    read = _DECODER.raw_decode
+    value, end = read(text, _blanks(text, 0))
+    values = [value]
+    while (start := _blanks(text, end)) < len(text) and len(values) < _MANY:
+        try:
+            more, end = read(text, start)
+        except ValueError:
+            if text[start] in "[{":  # the rest of the records were cut off
+                raise
+            break
+        values.append(more)
+    if start < len(text) and not isinstance(value, dict | list):
+        raise ValueError(text[:1])
+    return value if len(values) == 1 else values
+
+
+def _blanks(text: str, at: int) -> int:
+    found = _BLANKS.match(text, at)
+    return found.end() if found else at
+
+
+def _whole_number(digits: str) -> int | float | None:
+    if len(digits) <= _DIGITS:
+        number = int(digits)
+        if _LEAST_INT <= number <= _MOST_INT:
+            return number
+    return _number(digits)  # as orjson reads it
+
+
+def _number(digits: str) -> float | None:
+    number = float(digits)
+    return number if abs(number) < float("inf") else None
+
+
+def _nothing(_: str) -> None:
+    """NaN, Infinity and -Infinity."""
+
+
+_DECODER: Final = json.JSONDecoder(strict=False, parse_int=_whole_number, parse_float=_number, parse_constant=_nothing)
