@@ -102,7 +102,7 @@ MANY = LIMIT // 3 - 1
 @pytest.mark.parametrize(
     ("talk", "says"),
     [
-        pytest.param(flooding(LINE, OK + b"Content-Length: 10737418240\r\n\r\n"), "above 8 MiB", id="a reply of 10 GiB"),
+        pytest.param(flooding(LINE, OK + b"Content-Length: 10737418240\r\n\r\n"), "above 8 MiB", id="10 GiB"),
         pytest.param(flooding(LINE, OK + b"\r\n"), "above 8 MiB", id="a reply without end"),
         pytest.param(flooding(b"10000\r\n" + LINE + b"\r\n", CHUNKED), "above 8 MiB", id="chunks without end"),
         pytest.param(saying(packed(BOMB)), "above 8 MiB", id="a packed bomb"),
