@@ -214,7 +214,7 @@ def test_a_record_travels_untouched(codec: Codec) -> None:
 
 @pytest.mark.parametrize("codec", KINDS.values(), ids=KINDS.keys())
 @pytest.mark.parametrize(
-    "prompt", [rb'"\ud83d"', b'"caf\xe9"', b"NaN", b"1e999", b'"a\x00b"', b"[" * 3_000 + b"]" * 3_000, b"9" * 5_000]
+    "prompt", [rb'"\ud83d"', b'"\xe9t\xe9"', b"NaN", b"1e999", b'"a\x00b"', b"[" * 3_000 + b"]" * 3_000, b"9" * 5_000]
 )
 def test_a_field_that_nobody_needs_never_costs_a_batch(codec: Codec, prompt: bytes) -> None:
     """An echoed prompt that is no JSON, and the states of all the others are seen."""
