@@ -5,6 +5,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from inspect import cleandoc
 from typing import Any, Final, get_args, get_origin
 
 from annotated_types import MaxLen
@@ -92,7 +93,7 @@ def reference() -> str:
 def _section(path: Path) -> str:
     shape = SECTIONS[path]
     title = "`" + ".".join("NAME" if step == "*" else str(step) for step in path) + "`" if path else "The file"
-    head = ["", f"## {title}", "", (shape.__doc__ or "").strip(), ""]
+    head = ["", f"## {title}", "", cleandoc(shape.__doc__ or ""), ""]
     table = ["| key | what it does | default | accepts |", "|---|---|---|---|"]
     return "\n".join([*head, *table, *_rows(shape)]) + "\n"
 

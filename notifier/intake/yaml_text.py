@@ -54,6 +54,7 @@ _DIRECTIVE: Final = re.compile("(?:\\A|[\n\r\x85\u2028\u2029])%")
 _DIRECTIVES: Final = 16
 #: Values that a list or mapping counts for: with its lines it takes as much memory.
 _COLLECTION: Final = 3
+_TOO_DEEP: Final = f"Lists and mappings are more than {MAX_DEPTH} deep here."
 #: Keys that are kept once for all mappings, at most.
 _KEYS: Final = 256
 
@@ -179,7 +180,7 @@ class _Reading:
         if event.anchor is not None or event.tag is not None:
             self._decorated(event)
         if len(self.frames) >= MAX_DEPTH:
-            self._fault(event, f"Lists and mappings are more than {MAX_DEPTH} deep here.")
+            self._fault(event, _TOO_DEEP)
             raise _Stop
         self._room -= _COLLECTION - 1
         frame = _Frame(is_map=is_map)
@@ -271,8 +272,11 @@ def _syntax(error: yaml.YAMLError, text: str) -> Fault:
     """PyYAML's complaint in one sentence."""
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
+        line = None if mark is None else mark.line + 1
+        if "nesting depth" in (error.problem or ""):  # libyaml's own limit: its scanner reads ahead of the events
+            return Fault(message=_TOO_DEEP, line=line)
         what = ", ".join(part for part in (error.context, error.problem) if part)
-        return Fault(message=f"Not YAML: {printable(what, 200)}.", line=None if mark is None else mark.line + 1)
+        return Fault(message=f"Not YAML: {printable(what, 200)}.", line=line)
     position = getattr(error, "position", None)
     line = None if not isinstance(position, int) else text.encode().count(b"\n", 0, position) + 1
     reason = printable(str(getattr(error, "reason", "")) or "it cannot be read", 200)

@@ -114,6 +114,12 @@ def test_no_yaml_bomb_goes_off(bomb: bytes) -> None:
     assert faults_of(read_yaml, bomb)
 
 
+@pytest.mark.parametrize("deep", [b"[" * 90, b"[" * 100_000, b"{a: " * 5_000, b"- " * 50_000])
+def test_yaml_that_is_too_deep_is_called_that(deep: bytes) -> None:
+    """The parser has a limit of its own, in words of its own: whichever is met first, it is our sentence."""
+    assert "Lists and mappings are more than 64 deep here." in faults_of(read_yaml, deep)[0]
+
+
 def test_json_is_as_strict() -> None:
     """Keys that stand twice, NaN, depth and half characters are refused in JSON too."""
     assert faults_of(read_json, b'{"a": 1, "b": {"a": 1, "a": 2}}') == ['b: "a" stands twice here; keep one.']
@@ -126,6 +132,11 @@ def test_json_is_as_strict() -> None:
     assert faults_of(read_json, b'[{"a": "\\ud800"}]') == ["[0].a: Half of a surrogate pair (\\ud8…) is not text."]
     assert faults_of(read_json, b"[" * 200_000) == ["Lists and objects are more than 64 deep."]
     assert "more than 64 deep" in faults_of(read_json, b"[" * 90 + b"]" * 90)[0]
+    assert faults_of(read_json, b"[" * 90 + b"\n") == ["Lists and objects are more than 64 deep."]
+    assert faults_of(read_json, b'{"a":' * 90 + b'"') == ["Lists and objects are more than 64 deep."]
+    assert faults_of(read_json, b'["' + b"[" * 90) == ["1: Not JSON: Unterminated string starting at (column 2)."]
+    assert faults_of(read_json, b"[[]," * 90) == ["Lists and objects are more than 64 deep."]
+    assert faults_of(read_json, b"[" + b"[]," * 90) == ["1: Not JSON: Expecting value (column 272)."]
     assert "too many digits" in faults_of(read_json, b"[" + b"9" * 6_000 + b"]")[0]
     assert read_json(b'"\\ud83d\\ude00"').value == "😀"
 
