@@ -33,7 +33,7 @@ from notifier.intake.document import (
 #: An escape that may be half a surrogate pair: such text cannot be written as UTF-8.
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _HALF: Final = re.compile("[\ud800-\udfff]")
-#: Of a text that may be cut off: texts as they are skipped, and the marks that open and close a list or an object.
+#: A text, which may be cut off, or a mark that opens or closes a list or an object.
 _NESTING: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 _TOO_DEEP: Final = f"Lists and objects are more than {MAX_DEPTH} deep."
 _BLANKS: Final = re.compile(r"[ \t\n\r]*")
@@ -79,6 +79,8 @@ def read_json(data: bytes) -> Document:
     if sum(map(data.count, (b",", b"{", b"["))) > MAX_VALUES:
         raise TextError([Fault(message=TOO_MANY)])
     text = decode(data)
+    if _left_open(data) > MAX_DEPTH and _too_deep(text):
+        raise TextError([Fault(message=_TOO_DEEP)])
     hooks = _Json()
     decoder = json.JSONDecoder(
         object_pairs_hook=hooks.pairs,
@@ -89,8 +91,6 @@ def read_json(data: bytes) -> Document:
     try:
         value = decoder.decode(text) if len(text) <= _WINDOW else list(_items(text, decoder))
     except json.JSONDecodeError as error:
-        if _too_deep(error.doc, error.pos):
-            raise TextError([Fault(message=_TOO_DEEP)]) from None
         message = f"Not JSON: {error.msg} (column {error.colno})."
         raise TextError([Fault(message=message, line=error.lineno)]) from None
     except RecursionError:
@@ -103,15 +103,19 @@ def read_json(data: bytes) -> Document:
     return Document(value)
 
 
-def _too_deep(text: str, end: int) -> bool:
-    """Whether more is open somewhere before `end` than may be: whoever cut such a text off, that is what is wrong.
+def _left_open(data: bytes) -> int:
+    """Brackets that nothing closes; those inside texts count too."""
+    return sum(map(data.count, (b"[", b"{"))) - sum(map(data.count, (b"]", b"}")))
 
-    Python 3.14 reads 100,000 open brackets without a RecursionError and misses what comes behind them.
+
+def _too_deep(text: str) -> bool:
+    """Whether more is open somewhere than may be, in a text that is cut off: then that is what is wrong with it.
+
+    Python 3.14 reads 100,000 open brackets without a RecursionError, and misses what comes behind them.
     """
     depth = 0
-    for found in _NESTING.finditer(text, 0, end):
-        mark = found[0][0]
-        depth += (mark in "[{") - (mark in "]}")
+    for found in _NESTING.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
         if depth > MAX_DEPTH:
             return True
     return False
