@@ -245,8 +245,7 @@ class Daemon:
         """Where the configuration names its place, it must open; without it, what is owed goes out all the same."""
         named = self._settings.api.listen if self._settings.api else None
         door = Door(
-            application(self._desk, clock=self._clock, store=self._settings.store),
-            named or usual_place(self._settings.store, os.environ),
+            application(self._desk, clock=self._clock, store=self._settings.store), named or self._usual_place()
         )
         try:
             await self._open("api", door.run)
@@ -257,6 +256,10 @@ class Daemon:
             _log.error(telemetry.API_CLOSED, note=error.faults[0].message)
         else:
             self.health.well("api")
+
+    def _usual_place(self) -> str:
+        """A command finds it too, by whatever name its configuration calls the store."""
+        return usual_place(os.path.realpath(self._settings.store), os.environ)
 
     async def _open(self, name: str, run: Callable[..., Awaitable[None]]) -> None:
         scope = self._doors[name] = anyio.CancelScope()

@@ -34,10 +34,10 @@ def ask(config: str, named: str | None, route: str, asked: Mapping[str, Any]) ->
     if named is not None:
         path, headers = _answering([named]), {}
     else:
-        store = read_store_path(config, environ=os.environ)
+        store = os.path.realpath(read_store_path(config, environ=os.environ))  # whatever it is called by
         listen = read_listen_path(config, environ=os.environ)
         path = _answering([listen] if listen else places_to_look(store, os.environ))
-        headers = {STORE_HEADER: mark_of(os.path.realpath(store))}
+        headers = {STORE_HEADER: mark_of(store)}
     try:
         with _client(path) as client:
             answer = client.post(f"http://notifier/v1/{route}", content=orjson.dumps(asked), headers=headers)

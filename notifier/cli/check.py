@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import anyio
+import anyio.to_thread
 import typer
 
 from notifier.api.door import obstacle
@@ -19,7 +20,7 @@ from notifier.intake.request import MAX_BYTES, Known, parse_document, suffix_of
 from notifier.intake.sources.spool import examine
 from notifier.intake.text import printable
 from notifier.settings import Settings
-from notifier.store.sqlite import open_reader
+from notifier.store.sqlite import is_there, open_reader
 
 #: Faults of one watch file that are shown, at most.
 _SHOWN: Final = 20
@@ -132,14 +133,14 @@ def _check_api(settings: Settings) -> bool:
 
 # ---- store --------------------------------------------------------------------------------------------------------
 async def _check_store(path: str, deep: bool) -> bool:  # noqa: FBT001  anyio.run passes positions only
-    there = await anyio.Path(path).exists()
     try:
+        there = await anyio.to_thread.run_sync(is_there, path)
         problems = [f"{path}: {problem}" for problem in await _problems(path, deep=deep)] if there else []
         counts = await _watched(path) if there else ""
     except StoreError as error:
         _say("store", error)
         return False
-    problems += _unwritable(path)
+    problems += _unwritable(await anyio.to_thread.run_sync(os.path.realpath, path))
     for problem in problems:
         _say("store", problem)
     if not problems:
@@ -166,5 +167,7 @@ def _unwritable(path: str) -> Iterator[str]:
         yield f"directory {directory} does not exist: make it, owned by the user that runs notifier"
     elif not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
         yield f"directory {directory} cannot be written by this user: {advice} the directory"
-    elif Path(path).exists() and not os.access(path, os.W_OK, effective_ids=True):
-        yield f"{path} cannot be written by this user: {advice} the file"
+    else:
+        for name in (path, f"{path}-wal", f"{path}-shm", f"{path}.lock"):
+            if os.path.exists(name) and not os.access(name, os.W_OK, effective_ids=True):  # noqa: PTH110  never raises
+                yield f"{name} cannot be written by this user: {advice} the file"

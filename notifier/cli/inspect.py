@@ -24,11 +24,11 @@ T = TypeVar("T")
 _ID_WIDTH: Final = 36
 
 
-def read_store(config: str, question: Callable[[ReportStore], Awaitable[T]]) -> T:
-    """Ask the store that `config` names; its secrets are not read."""
+def read_store(config: str, question: Callable[[ReportStore], Awaitable[T]], *, older: bool = False) -> T:
+    """Ask the store that `config` names, with `older` one of an older schema too; its secrets are not read."""
 
     async def ask() -> T:
-        async with open_reader(read_store_path(config, environ=os.environ)) as store:
+        async with open_reader(read_store_path(config, environ=os.environ), older=older) as store:
             return await question(store)
 
     return anyio.run(ask)
@@ -138,6 +138,6 @@ def _at(words: str, moment: datetime | None) -> str:
 
 
 def back_up(config: str, file: str) -> None:
-    read_store(config, lambda store: store.backup(file))
+    read_store(config, lambda store: store.backup(file), older=True)  # made before an upgrade, maybe by the new program
     restore = "stop notifier, put it in the store's place, remove the -wal and -shm files beside that, start notifier"
     typer.echo(f"The store stands in {file}. To restore: {restore}.", err=True)

@@ -165,6 +165,51 @@ def test_a_file_that_was_moved_away_is_missed(stage: Stage, upstream: Upstream, 
     case.recovers()
 
 
+def test_a_log_that_is_removed_loses_nothing(stage: Stage, upstream: Upstream, receiver: Receiver) -> None:
+    """It is said, files that come later are accepted, and after a kill all that was accepted is there."""
+    ids = some_ids(6)
+    upstream.begin("api", dict.fromkeys(ids, "dreaming"))
+    receiver.begin("app")
+    stage.provider("api", upstream)
+    stage.endpoint("app", receiver)
+    daemon = stage.start().ready()
+    stage.put_watches("before", ids[:3])
+    daemon.log.wait("watches.registered", "before.json")
+    Path(f"{stage.store}-wal").unlink()
+    stage.put_watches("after", ids[3:])
+    daemon.log.wait("store.unavailable", f"{stage.store.name}-wal was removed while it is in use")
+    daemon.log.wait("store.recovered")
+    daemon.log.wait("watches.registered", "after.json")
+    daemon.kill()
+    upstream.move("api", "completed")
+    stage.start().ready()
+    receiver.wait("app", delivered=6)
+
+
+def test_the_commands_tell_the_truth_through_a_link(stage: Stage, upstream: Upstream, receiver: Receiver) -> None:
+    """The daemon has the store by its real name, the commands by a link in another directory."""
+    (id_,) = some_ids(1)
+    upstream.begin("api", {id_: "dreaming"})
+    receiver.begin("app")
+    stage.provider("api", upstream)
+    stage.endpoint("app", receiver)
+    daemon = stage.start().ready()
+    stage.put_watches("one", [id_])
+    daemon.log.wait("watches.registered")
+    link = stage.directory / "links" / "store"
+    link.parent.mkdir()
+    link.symlink_to(stage.store)
+    stage.settings["store"] = f"sqlite:{link}"
+    stage.write()
+    for words in (("list",), ("show", id_)):
+        assert id_ in stage.command(*words, "--config", "{config}").stdout
+    assert "1 generation watched" in stage.command("check", "--config", "{config}").stdout
+    second = stage.start()
+    assert second.ended() == os.EX_CONFIG
+    second.log.wait("in use by another notifier")
+    assert stage.command("cancel", "--generation", id_, "--config", "{config}").returncode == 0
+
+
 def test_a_start_on_a_read_only_disk_says_so(
     small_disk: Path, tmp_path: Path, upstream: Upstream, receiver: Receiver
 ) -> None:

@@ -21,13 +21,16 @@ T = TypeVar("T")
 #: "ntfr": says in the file's header that it is ours.
 APPLICATION_ID: Final = 0x6E746672
 #: Milliseconds to wait for a lock that another connection has.
-_BUSY_MS: Final = 5_000
+BUSY_MS: Final = 5_000
 #: The log is cut back to this many bytes once it was moved into the main file.
 LOG_LIMIT: Final = 64 * 1024 * 1024
 
 
 def create(path: str) -> None:
-    """Make the file, readable by its owner alone, unless it is there. StoreRefused where it cannot be made."""
+    """Make the file, readable by its owner alone, unless it is there. StoreRefused where it cannot be made.
+
+    Not while a connection of this process has it open: to close it here would end that one's locks.
+    """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
@@ -123,7 +126,7 @@ def _connect(path: str, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(
         uri,
         uri=True,
-        timeout=_BUSY_MS / 1000,
+        timeout=BUSY_MS / 1000,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=256,

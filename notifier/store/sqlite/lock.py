@@ -1,11 +1,21 @@
-"""The lock that lets one daemon at a time use a store: `flock` on `<path>.lock`, which holds the owner's pid as text.
+"""The locks that let one daemon at a time use a store.
 
-The kernel gives the lock back when the process dies, however it dies; a lock file that was left behind means nothing.
+One is on the store's file itself, whatever name it was opened by: on a byte that SQLite does not use, and owned by the
+open descriptor (`F_OFD_SETLK`, fcntl(2)), so SQLite's own locks, which belong to the process, neither meet it nor end
+it. The other is `flock` on `<path>.lock`, which holds the owner's pid as text: it tells who has the store, and keeps
+out a notifier that does not know the first lock. Where there are no such locks (not on Linux) the second is all.
+
+The kernel gives the locks back when the process dies, however it dies; a lock file that was left behind means nothing.
 It is never removed: a second daemon could hold the removed one while a third makes another.
+
+The descriptor of the store's file is opened before SQLite's and closed after it: to close any descriptor of a file ends
+the locks that SQLite has on it.
 """
 
+import errno
 import fcntl
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -14,30 +24,80 @@ from notifier.errors import StoreRefused
 from notifier.store.sqlite import trouble
 
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+#: The byte that is locked: "ntfr". SQLite locks some at 2**30 ("The Lock Byte Page" of its documentation).
+_BYTE: Final = 0x6E746672
+#: struct flock: type, whence, start, length, pid.
+_FLOCK: Final = "hhqqi0q"
+_KNOWN: Final = hasattr(fcntl, "F_OFD_SETLK")
 
 
 @contextmanager
-def owned(path: str) -> Iterator[None]:
-    """Hold the store at `path` for this process. StoreRefused where another one does, or the lock cannot be made."""
-    name = f"{path}.lock"
+def owned(path: str) -> Iterator[int]:
+    """Hold the store at `path` for this process; the open file. StoreRefused where another one does, or it cannot be.
+
+    The file is made where there is none.
+    """
+    with _file(f"{path}.lock") as named, _file(path) as store:
+        try:
+            fcntl.flock(named, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreRefused(_in_use(path, os.pread(named, 32, 0))) from None
+        try:
+            _lock_byte(store)
+        except (BlockingIOError, PermissionError):
+            raise StoreRefused(_in_use(path, b"")) from None
+        os.fchmod(named, 0o600)
+        os.ftruncate(named, 0)
+        os.pwrite(named, f"{os.getpid()}\n".encode(), 0)
+        yield store
+
+
+def held(path: str) -> bool:
+    """Whether a daemon has the store at `path` now. Asked beside it, by a process that has no connection to it yet."""
+    if not _KNOWN:
+        return False
     try:
-        lock = os.open(name, _FLAGS, 0o600)
+        with _closing(os.open(path, os.O_RDONLY | os.O_CLOEXEC)) as store:
+            found = fcntl.fcntl(store, fcntl.F_OFD_GETLK, _byte_lock())
+    except OSError:
+        return False
+    return bool(struct.unpack(_FLOCK, found)[0] != fcntl.F_UNLCK)
+
+
+@contextmanager
+def _file(name: str) -> Iterator[int]:
+    try:
+        opened = os.open(name, _FLAGS, 0o600)
     except OSError as error:
         raise trouble.refused(name, error) from error
+    with _closing(opened):
+        yield opened
+
+
+@contextmanager
+def _closing(opened: int) -> Iterator[int]:
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreRefused(_in_use(path, os.pread(lock, 32, 0))) from None
-        os.fchmod(lock, 0o600)
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-        yield
+        yield opened
     finally:
-        os.close(lock)
+        os.close(opened)
+
+
+def _lock_byte(store: int) -> None:
+    """BlockingIOError where another descriptor has it."""
+    if not _KNOWN:
+        return
+    try:
+        fcntl.fcntl(store, fcntl.F_OFD_SETLK, _byte_lock())
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP}:  # this file system has no such locks
+            raise
+
+
+def _byte_lock() -> bytes:
+    return struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, _BYTE, 1, 0)
 
 
 def _in_use(path: str, owner: bytes) -> str:
     pid = owner.decode(errors="replace").strip()
-    who = f"pid {pid}" if pid.isdecimal() else "its pid is not known"
+    who = f"pid {pid}" if pid.isdecimal() else f"its pid is not known: find it with `fuser {path}`"
     return f"store {path} is in use by another notifier ({who}): stop that one, or give this one another store"

@@ -1,25 +1,31 @@
 """Opens a store: for the daemon, which owns it, or for a reader beside it.
 
 Rules: one owner at a time; the file and its lock are readable by their owner alone; only the owner migrates, forward
-only; a file that is not ours, or newer than this program, is refused with what to do about it.
+only; a file that is not ours, or newer than this program, is refused with what to do about it. Links are followed once,
+here: the lock, and SQLite's own files, stand beside the real file, whatever it is called by.
 """
 
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
 from pathlib import Path
+from typing import Final
 
-import anyio
 import anyio.to_thread
 
-from notifier.errors import StoreRefused
+from notifier.errors import StoreRefused, StoreUnavailable
 from notifier.store.base import ReportStore
 from notifier.store.sqlite import connection, lock, trouble
 from notifier.store.sqlite.reports import SqliteReports
 from notifier.store.sqlite.statements import migrations
 from notifier.store.sqlite.store import SqliteStore
 from notifier.store.sqlite.writer import Writer
+
+#: Looks for the log of a daemon that has the store, and seconds between two of them.
+_LOG_LOOKS: Final = 30
+_LOG_WAIT: Final = 0.1
 
 
 @asynccontextmanager
@@ -29,10 +35,11 @@ async def open_store(path: str, *, owner_lock: bool = True) -> AsyncIterator[Sql
     StoreRefused where it must not be opened; StoreUnavailable where the disk fails. `owner_lock` False leaves out the
     lock, for a file that nobody else can know of.
     """
-    if await anyio.Path(path).is_dir():  # before a lock is made beside it
+    named, path = path, await anyio.to_thread.run_sync(os.path.realpath, path)
+    if await anyio.to_thread.run_sync(os.path.isdir, path):  # before a lock is made beside it
         raise trouble.directory_refused(path)
-    with lock.owned(path) if owner_lock else nullcontext():
-        writer = Writer(path, await anyio.to_thread.run_sync(_open_writer, path))
+    with lock.owned(path) if owner_lock else nullcontext() as held:
+        writer = Writer(path, await anyio.to_thread.run_sync(_open_writer, path, held), named=named)
         try:
             yield SqliteStore(path, writer)
         finally:
@@ -40,17 +47,34 @@ async def open_store(path: str, *, owner_lock: bool = True) -> AsyncIterator[Sql
 
 
 @asynccontextmanager
-async def open_reader(path: str) -> AsyncIterator[ReportStore]:
+async def open_reader(path: str, *, older: bool = False) -> AsyncIterator[ReportStore]:
     """What the store at `path` knows, beside a running daemon: no lock, no change, no migration.
 
-    StoreRefused where there is no such store or it is of another schema.
+    StoreRefused where there is no such store or it is of another schema. With `older`, one that this program would
+    first bring up to date will do: for what reads no table of it.
     """
-    await anyio.to_thread.run_sync(_check_readable, path)
+    path = await anyio.to_thread.run_sync(os.path.realpath, path)
+    await anyio.to_thread.run_sync(_check_readable, path, older)
     yield SqliteReports(path)
 
 
-def _open_writer(path: str) -> sqlite3.Connection:
-    connection.create(path)
+def is_there(path: str) -> bool:
+    """Whether something stands at `path`. StoreRefused where nobody can say."""
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise trouble.unseen(path, error) from error
+    return True
+
+
+def _open_writer(path: str, held: int | None = None) -> sqlite3.Connection:
+    """`held` is the open file that the lock is on, which is to be the same."""
+    if held is None:
+        connection.create(path)
+    elif not os.path.samestat(os.fstat(held), Path(path).stat()):
+        raise StoreUnavailable(f"store {path}: the file was replaced while it was opened: start notifier again")
     with _translated(path):
         with closing(connection.reader(path)) as conn:
             connection.schema_of(conn, path)  # before anything is changed in a file that may not be ours
@@ -63,20 +87,36 @@ def _open_writer(path: str) -> sqlite3.Connection:
         return conn
 
 
-def _check_readable(path: str) -> None:
-    if not Path(path).exists():
+def _check_readable(path: str, older: bool) -> None:  # noqa: FBT001  threads are passed positions only
+    if not is_there(path):
         raise StoreRefused(f"there is no store at {path}: check `store:` in the configuration, or start `notifier run`")
     if Path(path).is_dir():
         raise trouble.directory_refused(path)
-    if not os.access(path, os.R_OK):
+    if not os.access(path, os.R_OK, effective_ids=True):
         raise StoreRefused(f"{path} cannot be read by this user: run this as the user that runs notifier, or as root")
+    _wait_for_log(path)
     with _translated(path):
         schema = connection.look(path, lambda conn: connection.schema_of(conn, path))
     known = len(migrations())
-    if schema < known:
+    if schema < known and not older:
         raise StoreRefused(
             f"store {path} is of schema {schema}, this program reads {known}: `notifier run` brings it up to date"
         )
+
+
+def _wait_for_log(path: str) -> None:
+    """A daemon has the log: without it the file says what was so some time ago.
+
+    One that starts makes it at once, and one whose log was removed makes another. StoreUnavailable where none does.
+    """
+    for _ in range(_LOG_LOOKS):
+        if Path(f"{path}-wal").exists() or not lock.held(path):
+            return
+        time.sleep(_LOG_WAIT)
+    raise StoreUnavailable(
+        f"store {path}: its log, {Path(path).name}-wal, was removed or moved while notifier uses it: put it back, or"
+        " stop notifier, which saves what was in it, and start it again"
+    )
 
 
 @contextmanager

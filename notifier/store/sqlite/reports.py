@@ -7,7 +7,6 @@ import os
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -128,8 +127,7 @@ def _backup(path: str, target: str) -> None:
     except OSError as error:
         raise trouble.refused(target, error) from error
     try:
-        with closing(connection.reader(path)) as conn:
-            conn.execute("VACUUM INTO ?", (target,))
+        connection.look(path, lambda conn: _vacuum_into(conn, made, target))
         os.fsync(made)
         _sync_directory(Path(target).parent)
     except (sqlite3.Error, OSError) as error:
@@ -137,6 +135,11 @@ def _backup(path: str, target: str) -> None:
         raise trouble.unavailable(error, target) from error
     finally:
         os.close(made)
+
+
+def _vacuum_into(conn: sqlite3.Connection, made: int, target: str) -> None:
+    os.ftruncate(made, 0)  # a look may be taken twice
+    conn.execute("VACUUM INTO ?", (target,))
 
 
 def _sync_directory(directory: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequenc
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio.to_thread
 
@@ -60,6 +60,7 @@ from notifier.store.sqlite.reports import SqliteReports
 from notifier.store.sqlite.statements import statements
 from notifier.store.sqlite.writer import Writer
 
+T = TypeVar("T")
 _SQL: Final = statements("upkeep")
 #: How long after its deadline a watch is kept while nobody can look.
 _UNREACHABLE: Final = timedelta(hours=24)
@@ -77,6 +78,10 @@ class SqliteStore(SqliteReports):
         #: How far retention has come: kept in memory, a restart begins anew.
         self._pruned_to = retention.START
 
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        self.writer.check_place()  # a reader would make another log where ours has lost its name
+        return await super()._read(work)
+
     async def add_watches(
         self, requests: Sequence[WatchRequest], *, now: datetime, book: Book, keep_first: bool = False
     ) -> list[Registration]:
@@ -85,6 +90,7 @@ class SqliteStore(SqliteReports):
         )
 
     async def open_generations(self, provider: ProviderName) -> AsyncIterator[Sequence[OpenGeneration]]:
+        self.writer.check_place()
         try:
             with closing(connection.reader(self.path)) as conn:
                 cursor = await anyio.to_thread.run_sync(polling.begin_open_generations, conn, provider)

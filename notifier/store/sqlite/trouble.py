@@ -26,6 +26,9 @@ _SENTENCES: Final = {
     sqlite3.SQLITE_NOTADB: "the file is damaged: stop notifier and restore a backup",
     sqlite3.SQLITE_PROTOCOL: "another program keeps it locked: find it with `fuser`, and let it finish",
 }
+NO_DESCRIPTORS: Final = (
+    "no more files can be open at a time: raise that limit (`LimitNOFILE=` of the service, `ulimit -n`)"
+)
 #: Bytes that a write adds, at least.
 _PAGE: Final = 4096
 _DISK: Final = {
@@ -49,7 +52,18 @@ def unavailable(error: sqlite3.Error | OSError, path: str) -> StoreUnavailable:
     why = _SENTENCES.get(_primary(error), "it cannot be used")
     if _primary(error) == sqlite3.SQLITE_IOERR:
         why = _no_room(path) or why
+    if _primary(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR) and _no_descriptor():
+        why = NO_DESCRIPTORS
     return StoreUnavailable(f"store {path}: {why} ({error})")
+
+
+def _no_descriptor() -> bool:
+    """Whether no more files can be opened: SQLite says of that no more than that a file cannot be opened."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
+    return False
 
 
 def _no_room(path: str) -> str | None:
@@ -65,25 +79,6 @@ def _no_room(path: str) -> str | None:
     return _SENTENCES[sqlite3.SQLITE_FULL] if free == 0 else None
 
 
-def identity(path: str) -> tuple[int, int] | None:
-    """Which file stands under `path` now; None where there is none."""
-    try:
-        found = Path(path).stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def check_place(path: str, wanted: tuple[int, int] | None) -> None:
-    """StoreUnavailable where another file than `wanted`, or none, stands under `path`."""
-    if (found := identity(path)) == wanted:
-        return
-    what = "was removed" if found is None else "was replaced by another file"
-    raise StoreUnavailable(
-        f"store {path}: the file {what} while it is in use: put it back, or stop notifier and start it on the other"
-    )
-
-
 def passes(error: Exception) -> bool:
     """True where the same connection can go on once there is room, the other program is done or the file is back."""
     if isinstance(error, StoreUnavailable):
@@ -97,15 +92,36 @@ def passes(error: Exception) -> bool:
 
 def refused(path: str, error: OSError) -> StoreError:
     """Why the file at `path` cannot be made: StoreUnavailable where the disk may recover, else StoreRefused."""
-    directory = Path(path).parent
-    if not directory.is_dir():
-        return StoreRefused(f"directory {directory} does not exist: make it, owned by the user that runs notifier")
     if error.errno in _DISK:
         return unavailable(error, path)
     if error.errno == errno.EISDIR:
         return directory_refused(path)
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return StoreRefused(
+            f"directory {Path(path).parent} does not exist: make it, owned by the user that runs notifier"
+        )
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return StoreUnavailable(f"cannot open {path}: {NO_DESCRIPTORS}")
+    if (directory := _shut(path)) is not None:
+        return StoreRefused(
+            f"cannot open {path}: this user may not enter {directory}: give it to the user that runs notifier"
+        )
     advice = ": give it to the user that runs notifier" if error.errno in (errno.EACCES, errno.EPERM) else ""
     return StoreRefused(f"cannot open {path}: {error.strerror}{advice}")
+
+
+def unseen(path: str, error: OSError) -> StoreRefused:
+    """Why nobody can say whether there is a store at `path`: it is not the same as that there is none."""
+    if (directory := _shut(path)) is not None:
+        why = f"this user may not enter {directory}: run this as the user that runs notifier, or as root"
+        return StoreRefused(f"store {path} cannot be looked at: {why}")
+    return StoreRefused(f"store {path} cannot be looked at: {error.strerror}")
+
+
+def _shut(path: str) -> Path | None:
+    """The first directory on the way to `path` that this user may not enter."""
+    way = reversed(Path(path).parents)
+    return next((each for each in way if not os.access(each, os.X_OK, effective_ids=True)), None)
 
 
 def directory_refused(path: str) -> StoreRefused:

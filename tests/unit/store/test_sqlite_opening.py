@@ -5,15 +5,18 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from notifier.errors import StoreError, StoreRefused, StoreUnavailable
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
 from notifier.model import Book, State, WatchRequest
-from notifier.store.sqlite import SqliteStore, connection, open_reader, open_store
+from notifier.store.sqlite import SqliteStore, connection, lock, open_reader, open_store
 from notifier.store.sqlite.statements import migrations
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -103,6 +106,131 @@ async def test_another_process_holds_the_lock_until_it_dies(path: str) -> None:
         pass
 
 
+@pytest.mark.parametrize("other", ["lock removed", "hard link", "link", "link elsewhere"])
+async def test_a_second_daemon_is_refused_whatever_it_calls_the_store(path: str, tmp_path: Path, other: str) -> None:
+    """The lock is on the file itself; a lock file of another name, or one that is gone, lets nobody in."""
+    name = tmp_path / "other.db"
+    async with open_store(path) as first:
+        await add_one(first)
+        match other:
+            case "lock removed":
+                Path(f"{path}.lock").unlink()
+                name = Path(path)
+            case "hard link":
+                name.hardlink_to(path)
+            case "link":
+                name.symlink_to(path)
+            case _:
+                (tmp_path / "elsewhere").mkdir()
+                name = tmp_path / "elsewhere" / "store"
+                name.symlink_to("../notifier.db")
+        assert "in use by another notifier" in await refusal(str(name))
+        await add_one(first, "g-2")
+        assert (await first.counts()).open_generations == 2
+    async with open_store(str(name)) as second:
+        assert (await second.counts()).open_generations == 2
+
+
+async def test_the_lock_on_the_file_leaves_sqlites_alone(path: str) -> None:
+    """Another program that uses SQLite reads and writes beside it, and still waits for our transactions."""
+    script = (
+        "import sqlite3, sys\nconn = sqlite3.connect(sys.argv[1], timeout=0.01)\n"
+        "print(conn.execute('SELECT count(*) FROM generations').fetchone()[0])\n"
+        "try:\n    conn.execute('BEGIN IMMEDIATE')\nexcept sqlite3.OperationalError as error:\n    print(error)\n"
+    )
+    async with open_store(path) as store:
+        await add_one(store)
+
+        def beside(_: sqlite3.Connection) -> str:
+            return subprocess.run(
+                [sys.executable, "-c", script, path], capture_output=True, text=True, check=True
+            ).stdout
+
+        assert await store.writer.run(beside) == "1\ndatabase is locked\n"
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+async def test_a_store_that_is_named_by_a_link_is_the_real_one(path: str, tmp_path: Path, *, fresh: bool) -> None:
+    """Made and opened by it; read by either name it tells the same, and everything stands beside the real file."""
+    link = tmp_path / "links" / "store.db"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    if not fresh:
+        async with open_store(path) as store:
+            await add_one(store, "g-0")
+    async with open_store(str(link)) as store:
+        await add_one(store)
+        for name in (str(link), path):
+            async with open_reader(name) as reader:
+                assert (await reader.counts()).open_generations == (1 if fresh else 2)
+    assert list(link.parent.iterdir()) == [link]
+    assert Path(f"{path}.lock").exists()
+
+
+async def test_a_link_that_names_another_file_now_is_missed(path: str, tmp_path: Path) -> None:
+    """The next start would open the other one: nothing more is taken until the link is as it was."""
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    async with open_store(str(link)) as store:
+        link.unlink()
+        link.symlink_to("other.db")
+        with pytest.raises(StoreUnavailable, match="was removed while it is in use"):
+            await add_one(store)
+        link.unlink()
+        link.symlink_to(path)
+        await add_one(store)
+
+
+async def test_a_link_to_itself_is_refused(path: str) -> None:
+    """With a sentence, by the daemon and by a reader."""
+    Path(path).symlink_to(path)
+    assert "cannot open" in await refusal(path)
+    with pytest.raises(StoreRefused, match="cannot be looked at"):
+        async with open_reader(path):
+            pass
+
+
+async def test_a_reader_is_not_told_an_old_state(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log of a running daemon was moved away: without it the file says what was so before."""
+    monkeypatch.setattr("notifier.store.sqlite.opening._LOG_LOOKS", 2)
+    log = Path(f"{path}-wal")
+    with lock.owned(path):
+        mark(path, "CREATE TABLE t (x)")
+        with pytest.raises(StoreUnavailable, match=r"its log, notifier.db-wal, was removed or moved"):
+            async with open_reader(path):
+                pass
+    assert not log.exists()
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """What an ordinary user may: root may enter every directory."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+async def test_a_store_that_nobody_can_look_at_is_not_one_that_is_not_there() -> None:
+    """The sentence names the directory that this user may not enter, for a reader and for the daemon."""
+    with TemporaryDirectory(prefix="notifier-tests-") as place:
+        shut = Path(place, "shut")
+        path = str(shut / "deep" / "notifier.db")
+        Path(path).parent.mkdir(parents=True)
+        Path(place).chmod(0o755)
+        shut.chmod(0o600)
+        with nobody():
+            with pytest.raises(StoreRefused, match=f"may not enter {shut}: run this as"):
+                async with open_reader(path):
+                    pass
+            assert f"may not enter {shut}: give it to" in await refusal(path)
+        shut.chmod(0o700)
+
+
 async def test_files_are_for_their_owner_alone(path: str, tmp_path: Path) -> None:
     """Whatever the umask: the store, its log and its lock are 0600."""
     before = os.umask(0)
@@ -142,6 +270,47 @@ async def test_a_newer_schema_is_refused_and_left_alone(path: str) -> None:
     assert "upgrade notifier" in sentence
     with pytest.raises(StoreRefused, match="schema 99"):
         async with open_reader(path):
+            pass
+
+
+def older(path: str) -> None:
+    """A store of the first schema, as another program left it."""
+    number, script = migrations()[0]
+    connection.create(path)
+    conn = connection.writer(path)
+    conn.executescript(script)
+    conn.execute(f"PRAGMA application_id = {connection.APPLICATION_ID}")
+    conn.execute(f"PRAGMA user_version = {number}")
+    conn.close()
+
+
+async def test_a_store_of_an_older_schema_is_backed_up(path: str, tmp_path: Path) -> None:
+    """Before an upgrade, by the new program: whole, of the old schema, and without a change to the store."""
+    older(path)
+    before, names = Path(path).read_bytes(), sorted(tmp_path.iterdir())
+    with pytest.raises(StoreRefused, match="is of schema 1"):
+        async with open_reader(path):
+            pass
+    target = tmp_path / "copy.db"
+    async with open_reader(path, older=True) as reader:
+        await reader.backup(str(target))
+    assert Path(path).read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == sorted([*names, target])
+    conn = connection.reader(str(target))
+    assert connection.schema_of(conn, path) == 1
+    conn.close()
+    async with open_store(str(target)) as store:
+        await add_one(store)
+
+
+@pytest.mark.parametrize("foreign", ["newer", "theirs"])
+async def test_what_is_no_older_store_is_not_backed_up(path: str, foreign: str) -> None:
+    """A newer one, and another program's file, are refused as ever."""
+    mark(path, "PRAGMA user_version = 99" if foreign == "newer" else "CREATE TABLE theirs (x)")
+    if foreign == "newer":
+        mark(path, f"PRAGMA application_id = {connection.APPLICATION_ID}")
+    with pytest.raises(StoreRefused, match=r"schema 99|no notifier store"):
+        async with open_reader(path, older=True):
             pass
 
 

@@ -1,0 +1,216 @@
+"""The files of a store that is open: whether what stands under their names is still what SQLite has open.
+
+SQLite keeps its files open and writes on, whatever becomes of their names. What it writes into a file without a name,
+or into a log that was cut short, no start would find. So the names are looked at around each commit: four `stat` calls
+and a read of 100 bytes, some microseconds beside a commit's milliseconds.
+
+How much of the log is in use is read from its index (`-shm`, "The WAL-Index File Format" of SQLite's documentation).
+Rule: a file of the set that this process has opened is not closed before SQLite's own connections are. To close any
+descriptor of a file drops all POSIX locks that the process holds on it, and these are SQLite's.
+"""
+
+import os
+import struct
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Final
+
+from notifier.errors import StoreUnavailable
+
+#: A file's device and inode.
+Identity = tuple[int, int]
+
+_READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+#: Of the index: two equal copies of its header, and then how many frames were moved into the main file.
+_HEADER: Final = 48
+_INDEX: Final = 2 * _HEADER + 4
+#: Bytes of the log's own header, and of each frame's.
+_LOG_HEADER, _FRAME_HEADER = 32, 24
+
+
+class Damage(Enum):
+    """What became of the set, by what can be done."""
+
+    #: The main file is not there: it is waited for.
+    GONE = auto()
+    #: The log or its index has lost its name. The descriptors that are open still reach what it holds.
+    UNNAMED = auto()
+    #: A file was cut short. What it held is lost.
+    CUT = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """What is wrong with the files, and the sentence for the operator."""
+
+    damage: Damage
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Index:
+    """What the log's index says."""
+
+    page: int
+    #: Frames in the log, and how many of them the main file has.
+    frames: int
+    moved: int
+    #: Pages of the database.
+    pages: int
+    #: Stands in the log's header too.
+    salt: bytes
+
+    @property
+    def log_bytes(self) -> int:
+        """The log is at least this long while it holds what the main file does not have."""
+        return 0 if self.frames <= self.moved else _LOG_HEADER + self.frames * (self.page + _FRAME_HEADER)
+
+    @property
+    def file_bytes(self) -> int:
+        return self.pages * self.page
+
+
+def identity(path: str) -> Identity | None:
+    """Which file stands under `path` now; None where there is none, or nobody can look."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  twice as fast as a Path's, and asked around each commit
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+class Place:
+    """The main file under its names: `path` is the real one, `named` what the configuration says."""
+
+    def __init__(self, path: str, named: str) -> None:
+        self.path = path
+        self._names = tuple(dict.fromkeys((path, named)))
+        self._wanted = identity(path)
+
+    def lost(self) -> Lost | None:
+        """None where the file stands where the next start would look for it."""
+        for name in self._names:
+            if (found := identity(name)) != self._wanted:
+                what = "was removed" if found is None else "was replaced by another file"
+                advice = "put it back, or stop notifier and start it on the other"
+                return Lost(damage=Damage.GONE, sentence=f"store {name}: the file {what} while it is in use: {advice}")
+        return None
+
+
+class OpenFiles:
+    """The whole set, as it is at this moment; made while a connection is open that has used it."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self.log, self.index = f"{place.path}-wal", f"{place.path}-shm"
+        self._companions = {name: identity(name) for name in (self.log, self.index)}
+        self._log_read, self._index_read = _opened(self.log), _opened(self.index)
+        #: Bytes of the main file when it was last seen to be whole.
+        self._file_bytes = 0
+
+    def close(self) -> None:
+        """After the last connection of the process to this store."""
+        for file in (self._log_read, self._index_read):
+            if file is not None:
+                os.close(file)
+        self._log_read = self._index_read = None
+
+    def lost(self) -> Lost | None:
+        """None where every file is where and what it was."""
+        if gone := self._place.lost():
+            return gone
+        for name, wanted in self._companions.items():
+            found = identity(name)
+            if found is None or found != wanted:
+                return self._unnamed(name, replaced=found is not None)
+        return self._cut()
+
+    def strangers(self) -> list[str]:
+        """Names of the log and its index under which another file stands."""
+        return [name for name, wanted in self._companions.items() if (found := identity(name)) and found != wanted]
+
+    def _unnamed(self, name: str, *, replaced: bool) -> Lost:
+        what = "was replaced by another file" if replaced else "was removed"
+        advice = "leave the files beside the store alone; what was in it is saved from memory, if that still works"
+        sentence = f"store {self._place.path}: {Path(name).name} {what} while it is in use: {advice}"
+        return Lost(damage=Damage.UNNAMED, sentence=sentence)
+
+    def _cut(self) -> Lost | None:
+        """Numbers that move meanwhile are read again, until they fit or do not move."""
+        before: _Index | None = None
+        while (index := self._read_index()) != before:
+            if index is None or self._whole(index):
+                return None
+            before = index
+        if before is None:
+            return None
+        name = Path(self._place.path if self._log_whole(before) else self.log).name
+        return Lost(
+            damage=Damage.CUT,
+            sentence=f"store {self._place.path}: {name} was cut short or written over by another program while it is"
+            " in use, and what it held is lost: stop notifier, look with `notifier check --deep` whether the store is"
+            " sound, restore a backup if it is not, and start notifier again",
+        )
+
+    def _whole(self, index: _Index) -> bool:
+        size = _size(self._place.path)
+        if size < min(self._file_bytes, index.file_bytes):
+            return False
+        self._file_bytes = size  # it is shorter where free space was given back
+        return self._log_whole(index)
+
+    def _log_whole(self, index: _Index) -> bool:
+        if not index.log_bytes:
+            return True
+        if self._log_read is not None and os.pread(self._log_read, 8, 16) != index.salt:
+            return False
+        return _size(self.log) >= index.log_bytes
+
+    def _read_index(self) -> _Index | None:
+        """None where it cannot be read, or is written at this moment."""
+        if self._index_read is None:
+            return None
+        try:
+            content = os.pread(self._index_read, _INDEX, 0)
+        except OSError:
+            return None
+        if len(content) < _INDEX or content[:_HEADER] != content[_HEADER : 2 * _HEADER] or not content[12]:
+            return None
+        (page,) = struct.unpack_from("=H", content, 14)
+        frames, pages = struct.unpack_from("=II", content, 16)
+        (moved,) = struct.unpack_from("=I", content, 2 * _HEADER)
+        salt = content[32:40]
+        return _Index(page=65_536 if page == 1 else page, frames=frames, moved=moved, pages=pages, salt=salt)
+
+
+def _opened(name: str) -> int | None:
+    """None where it has no name: `lost` says so."""
+    try:
+        return os.open(name, _READ)
+    except OSError:
+        return None
+
+
+def _size(name: str) -> int:
+    try:
+        return os.stat(name).st_size  # noqa: PTH116  as in `identity`
+    except OSError:
+        return 0
+
+
+def set_aside(name: str) -> str | None:
+    """Take a file that is not ours out of SQLite's way; its new name. An empty one is removed."""
+    found = Path(name).stat()
+    if found.st_size == 0:
+        Path(name).unlink()
+        return None
+    aside = f"{name}.aside-{found.st_ino}"
+    Path(name).rename(aside)
+    return aside
+
+
+def check(lost: Lost | None) -> None:
+    """StoreUnavailable with the sentence, where something is lost."""
+    if lost is not None:
+        raise StoreUnavailable(lost.sentence)
