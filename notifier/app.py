@@ -364,11 +364,11 @@ class Daemon:
     @property
     def troubles(self) -> Mapping[str, str]:
         """What is wrong now, by part; nothing is readiness."""
-        skipped = self._files.degraded() if self._files and self._settings.watch_files else []
+        skipped = self._files.troubles() if self._files and self._settings.watch_files else {}
         shut = self._drop.degraded() if self._drop else []
         return {
             **self.health.troubles,
-            **dict.fromkeys(skipped, "skipped for its faults, see the log"),
+            **skipped,
             **dict.fromkeys(shut, "gone, or not safe to use any more: see the log"),
         }
 

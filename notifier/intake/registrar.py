@@ -6,6 +6,7 @@ After the commit, and only then, the poller is told of what is watched now and t
 from collections import Counter
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
+from typing import Final
 
 import anyio
 import structlog
@@ -20,6 +21,10 @@ from notifier.model import Book, OpenGeneration, Outcome, Registration, WatchReq
 from notifier.store.base import WatchStore
 
 _log = structlog.get_logger()
+
+#: Watches of one call that are told of by name; of more it says how many.
+_NAMED: Final = 20
+_FIRST_STAYS: Final = "this watch is open already with other content; the first one stays"
 
 
 class Registrar:
@@ -49,14 +54,15 @@ class Registrar:
         return self._declared
 
     async def register(
-        self, requests: Sequence[WatchRequest], *, source: str, keep_first: bool = False
+        self, requests: Sequence[WatchRequest], *, source: str, keep_first: bool = False, origins: Sequence[str] = ()
     ) -> list[Registration]:
         """All of `requests` in one transaction, or none.
 
         `InvalidWatch` lists every conflict; after `StoreUnavailable` try again later.
 
         With `keep_first` (the operator's own files) a watch that is open with other content stays, and is logged; what
-        they declare is remembered for as long as this run lasts.
+        they declare is remembered for as long as this run lasts. `origins` says of each request where it stands, where
+        `source` is many places.
         """
         with anyio.CancelScope(shield=True):  # what is committed is told to the poller, whoever gave up waiting for it
             answers = await self._add(requests, keep_first=keep_first)
@@ -67,7 +73,7 @@ class Registrar:
                 self._welcome(answer.open)
         if any(answer.owed for answer in answers):
             self._deliveries.ring()
-        self._tell(requests, answers, source)
+        self._tell(requests, answers, source, origins or [source] * len(requests))
         return answers
 
     async def _add(self, requests: Sequence[WatchRequest], *, keep_first: bool) -> list[Registration]:
@@ -80,17 +86,21 @@ class Registrar:
             raise
 
     @staticmethod
-    def _tell(requests: Sequence[WatchRequest], answers: Sequence[Registration], source: str) -> None:
-        for request, answer in zip(requests, answers, strict=True):
-            if answer.outcome is Outcome.KEPT:
-                _log.warning(
-                    telemetry.WATCH_KEPT,
-                    source=source,
-                    generation=request.generation,
-                    watch=answer.watch_id,
-                    differs=answer.differs,
-                    note="this watch is open already with other content; the first one stays",
-                )
+    def _tell(
+        requests: Sequence[WatchRequest], answers: Sequence[Registration], source: str, origins: Sequence[str]
+    ) -> None:
+        kept = [index for index, answer in enumerate(answers) if answer.outcome is Outcome.KEPT]
+        for index in kept[:_NAMED]:
+            _log.warning(
+                telemetry.WATCH_KEPT,
+                source=origins[index],
+                generation=requests[index].generation,
+                watch=answers[index].watch_id,
+                differs=answers[index].differs,
+                note=_FIRST_STAYS,
+            )
+        if (more := len(kept) - _NAMED) > 0:
+            _log.warning(telemetry.WATCH_KEPT, source=source, count=more, note=f"so many more: {_FIRST_STAYS}")
         outcomes = Counter(answer.outcome for answer in answers)
         fresh = outcomes[Outcome.CREATED] + outcomes[Outcome.REOPENED]
         log = _log.info if fresh else _log.debug

@@ -38,9 +38,9 @@ class Door:
         self._changed = anyio.Event()
 
     async def register(
-        self, requests: Sequence[WatchRequest], *, source: str, keep_first: bool = False
+        self, requests: Sequence[WatchRequest], *, source: str, keep_first: bool = False, origins: Sequence[str] = ()
     ) -> list[Registration]:
-        del keep_first
+        del keep_first, origins
         self.tries += 1
         self._ring()
         if self.before is not None:

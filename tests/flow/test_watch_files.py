@@ -4,6 +4,8 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import anyio
@@ -28,15 +30,22 @@ class Door:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, list[str], bool]] = []
+        self.transactions = 0
         self.shut = False
 
     async def register(
-        self, requests: Sequence[WatchRequest], *, source: str, keep_first: bool = False
+        self, requests: Sequence[WatchRequest], *, source: str, keep_first: bool = False, origins: Sequence[str] = ()
     ) -> list[Registration]:
         if self.shut:
             raise StoreUnavailable("the disk is full")
-        self.calls.append((Path(source).name, [request.generation for request in requests], keep_first))
-        return [Registration(watch_id=WatchId("wch_x"), outcome=Outcome.CREATED, open=None) for _ in requests]
+        self.transactions += 1
+        assert source.startswith(origins[0])
+        for path, some in groupby(zip(origins, requests, strict=True), key=itemgetter(0)):
+            self.calls.append((Path(path).name, [request.generation for _, request in some], keep_first))
+        return [
+            Registration(watch_id=WatchId(f"wch_{request.generation}"), outcome=Outcome.CREATED, open=None)
+            for request in requests
+        ]
 
     async def until(self, done: Callable[[], bool]) -> None:
         with anyio.fail_after(20):
@@ -75,7 +84,7 @@ async def test_every_file_is_read_before_it_counts_as_started(tmp_path: Path) ->
     """Declared watches are registered with the first content kept, file by file."""
     async with desk(tmp_path, b="- id: three", a="- id: one\n- id: two\n", c="# nothing yet") as it:
         assert it.door.calls == [("a.yaml", ["one", "two"], True), ("b.yaml", ["three"], True)]
-        assert it.files.degraded() == []
+        assert it.files.troubles() == {}
         assert len(it.files.declared()) == 3
 
 
@@ -92,7 +101,7 @@ async def test_what_is_declared_is_complete_only_once_every_file_is_known(tmp_pa
         it.door.shut = False
         it.bell.ring()
         await it.door.until(lambda: not it.files.incomplete)
-        assert it.files.degraded() == []
+        assert it.files.troubles() == {}
 
 
 async def test_a_changed_or_new_file_is_read_again_and_others_are_not(tmp_path: Path) -> None:
@@ -109,7 +118,7 @@ async def test_a_faulty_file_is_skipped_whole_and_said(tmp_path: Path) -> None:
     with capture_logs() as logs:
         async with desk(tmp_path, a="- id: one\n- id: 0123\n- {id: x, stat: y}\n", b="- id: two") as it:
             assert it.door.calls == [("b.yaml", ["two"], True)]
-            assert it.files.degraded() == [f"{tmp_path}/a.yaml"]
+            assert list(it.files.troubles()) == [f"{tmp_path}/a.yaml"]
             (told,) = (log for log in logs if log["event"] == "watch_file.skipped")
             assert told["count"] == 2
             assert told["faults"][1] == (
@@ -117,7 +126,7 @@ async def test_a_faulty_file_is_skipped_whole_and_said(tmp_path: Path) -> None:
             )
             it.write("a.yaml", "- id: one")
             await it.door.until(lambda: len(it.door.calls) == 2)
-            await it.door.until(lambda: it.files.degraded() == [])
+            await it.door.until(lambda: it.files.troubles() == {})
 
 
 async def test_a_watch_that_is_taken_out_is_not_cancelled_and_that_is_said_once(tmp_path: Path) -> None:
@@ -137,7 +146,7 @@ async def test_a_faulty_change_undeclares_nothing(tmp_path: Path) -> None:
     with capture_logs() as logs:
         async with desk(tmp_path, a="- id: one") as it:
             it.write("a.yaml", "- id: [")
-            await it.door.until(lambda: it.files.degraded() != [])
+            await it.door.until(lambda: it.files.troubles() != {})
             assert len(it.files.declared()) == 1
     assert not [log for log in logs if log["event"] == "watch.undeclared"]
 
@@ -150,7 +159,7 @@ async def test_files_wait_for_a_store_that_cannot_write(tmp_path: Path) -> None:
             it.write("a.yaml", "- id: one")
             await it.door.until(lambda: bool(logs))
         assert [log["event"] for log in logs] == ["store.unavailable"]
-        assert it.files.degraded() == []
+        assert it.files.troubles() == {}
         it.door.shut = False
         await it.door.until(lambda: it.door.calls == [("a.yaml", ["one"], True)])
 
@@ -158,11 +167,11 @@ async def test_files_wait_for_a_store_that_cannot_write(tmp_path: Path) -> None:
 async def test_other_configuration_makes_the_same_text_mean_more(tmp_path: Path) -> None:
     """After a reload, files are judged by the names that are configured now."""
     async with desk(tmp_path, a="- {id: one, notify: lab}") as it:
-        assert it.files.degraded() == [f"{tmp_path}/a.yaml"]
+        assert list(it.files.troubles()) == [f"{tmp_path}/a.yaml"]
         it.known = replace(KNOWN, endpoints=["studio", "lab"])
         it.bell.ring()
         await it.door.until(lambda: it.door.calls == [("a.yaml", ["one"], True)])
-        await it.door.until(lambda: it.files.degraded() == [])
+        await it.door.until(lambda: it.files.troubles() == {})
 
 
 async def test_what_is_no_file_does_not_stop_anything(tmp_path: Path) -> None:
@@ -172,4 +181,4 @@ async def test_what_is_no_file_does_not_stop_anything(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").symlink_to(tmp_path / "nowhere")
     async with desk(tmp_path, d="- id: one") as it:
         assert it.door.calls == [("d.yaml", ["one"], True)]
-        assert it.files.degraded() == [f"{tmp_path}/a.yaml", f"{tmp_path}/c.yaml"]
+        assert list(it.files.troubles()) == [f"{tmp_path}/a.yaml", f"{tmp_path}/c.yaml"]

@@ -8,7 +8,10 @@ from notifier.model import Registration, WatchRequest
 
 class Registers(Protocol):
     async def register(
-        self, requests: Sequence[WatchRequest], *, source: str, keep_first: bool = False
+        self, requests: Sequence[WatchRequest], *, source: str, keep_first: bool = False, origins: Sequence[str] = ()
     ) -> list[Registration]:
-        """All of `requests`, durably, or none: raises `InvalidWatch` or `StoreUnavailable`."""
+        """All of `requests`, durably, or none: raises `InvalidWatch` or `StoreUnavailable`.
+
+        `origins` says of each where it stands, where `source` is many places.
+        """
         ...

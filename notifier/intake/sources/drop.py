@@ -26,7 +26,8 @@ from notifier.intake.sources import inotify
 from notifier.intake.sources.arrival import SETTLE, Closed, NotYet, Sighting, Taken, Waiting, look
 from notifier.intake.sources.departure import move_all
 from notifier.intake.sources.door import Registers
-from notifier.intake.sources.spool import DONE, REJECTED, Moved, Spool, ignored
+from notifier.intake.sources.names import ignored
+from notifier.intake.sources.spool import DONE, REJECTED, Moved, Spool
 from notifier.intake.text import printable
 from notifier.settings import DropSettings
 
@@ -137,7 +138,11 @@ class DropDirectory:
         try:
             source = inotify.Inotify(spool.fd)
         except OSError as error:
-            _log.warning(telemetry.DROP_UNTOLD, why=error.strerror, note="files are found by the rescan only")
+            _log.warning(
+                telemetry.DROP_UNTOLD,
+                why=inotify.why(error),
+                note="files are found by the rescan only, some seconds later",
+            )
             task_status.started()
             return
         with source:

@@ -8,6 +8,7 @@ reads inotify itself. Where it cannot be had (another system, its limits used up
 import ctypes
 import errno
 import os
+import re
 import struct
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,29 @@ GONE: Final = 0x400 | 0x800 | 0x8000
 _WANTED: Final = MODIFY | ATTRIB | CLOSE_WRITE | MOVED_TO | CREATE | 0x400 | 0x800
 _HEAD: Final = struct.Struct("iIII")
 _READ: Final = 256 * 1024
+
+
+#: What a limit is called, and how it is raised.
+_CURES: Final = {
+    errno.EMFILE: "this user has no inotify instance left: raise it by `sysctl fs.inotify.max_user_instances=1024`, "
+    "and find who uses them; or this process has too many files open: raise LimitNOFILE",
+    errno.ENFILE: "too many files are open on this machine: raise it by `sysctl fs.file-max`",
+    errno.ENOSPC: "this user has no inotify watch left: raise it by `sysctl fs.inotify.max_user_watches=524288`",
+    errno.ENOMEM: "the kernel has no memory for inotify",
+    errno.ENOSYS: "this system has no inotify",
+}
+#: How watchfiles names the system's error.
+_CODE: Final = re.compile(r"os error (\d+)")
+
+
+def why(error: Exception) -> str:
+    """Why nobody tells of changes, in words that say what to do: `error` is ours, or one of watchfiles'."""
+    code = error.errno if isinstance(error, OSError) else None
+    if code is None and (written := _CODE.search(str(error))):
+        code = int(written[1])
+    if code is None:
+        return "the system does not tell of changes here"
+    return _CURES.get(code) or os.strerror(code).lower()
 
 
 class Inotify:

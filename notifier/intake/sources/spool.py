@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from notifier.errors import ConfigError, Fault
+from notifier.intake.sources.names import ignored
 
 DONE: Final = "done"
 REJECTED: Final = "rejected"
@@ -38,7 +39,6 @@ _NAME_ROOM: Final = 48
 _OPEN_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _OPEN_DIR: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOREPLACE: Final = 1
-_IGNORED_ENDS: Final = (".tmp", ".part", ".partial", ".swp", ".swo", ".swx", ".filepart", ".crdownload", "~")
 
 #: What changes when a file changes: inode, size, mtime, ctime (the last three in bytes and nanoseconds).
 Key = tuple[int, int, int, int]
@@ -46,11 +46,6 @@ Key = tuple[int, int, int, int]
 
 def key_of(found: os.stat_result) -> Key:
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-
-
-def ignored(name: str) -> bool:
-    """Files that are not meant for us, or not yet: hidden ones, temporary ones, editors' backups and swap files."""
-    return name.startswith((".", "#")) or name.lower().endswith(_IGNORED_ENDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

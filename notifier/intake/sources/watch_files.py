@@ -5,14 +5,20 @@ every fault, and makes readiness say degraded: a file dropped in must not stop t
 stays registered; a watch that is taken out of one is not cancelled, and that is said once. Where a watch is open
 already with other content the first one stays.
 
-watchfiles tells of changes in the directories that the globs name, where they exist; the bell's rescan finds the rest.
+A file or a directory that cannot be looked at is not an empty one: readiness says degraded, what was declared there
+stays declared, and until everything can be seen again no file counts as taken away and nothing may be forgotten.
+
+Files are read in worker threads and registered many at a time, so that thousands of them cost the event loop a few
+milliseconds each time. watchfiles tells of changes in the directories that the globs name, where they exist; the bell's
+rescan finds the rest.
 """
 
-import glob
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import stat
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final
 
 import anyio
@@ -24,9 +30,12 @@ from watchfiles import awatch
 from notifier import telemetry
 from notifier.bell import Bell
 from notifier.errors import Fault, InvalidWatch, StoreUnavailable
-from notifier.ids import WatchId, watch_id
+from notifier.file_status import reason
+from notifier.ids import WatchId
 from notifier.intake.request import MAX_BYTES, Known, parse_document, suffix_of
+from notifier.intake.sources import inotify
 from notifier.intake.sources.door import Registers
+from notifier.intake.sources.listing import Listing, list_directories, list_files
 from notifier.intake.text import printable
 from notifier.model import WatchRequest
 
@@ -40,23 +49,30 @@ _RETRY: Final = 1.0
 _RETRY_MAX: Final = 30.0
 #: Faults of one file that are logged, at most.
 _LOGGED: Final = 20
+#: Files, and watches taken out of them, that a pass logs by name; of more it says how many. And files in readiness.
+_NAMED: Final = 20
+#: Watches in the files that are read and registered together: from so many on no further file is added.
+_TOGETHER: Final = 2_000
+#: Bytes of those files, likewise.
+_TOGETHER_BYTES: Final = 4 * 1024 * 1024
 
 #: Device, inode, size, mtime, ctime (a chmod can make it readable): a file that has another one is read again.
 _Key = tuple[int, int, int, int, int]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
     """What is known of one file."""
 
-    #: As it was read last; None where it could not be looked at.
+    #: As it was read last; None where it could not be read: it is tried again.
     key: _Key | None = None
     #: What was configured then: other names make other watches of the same text.
     known: Known | None = None
     #: Watch -> its generation's ID, as last declared without a fault.
-    declared: dict[WatchId, str]
-    #: True where its last reading was refused.
-    faulty: bool = False
+    declared: Mapping[WatchId, str] = field(default_factory=dict)
+
+
+_NOTHING: Final = _File()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +81,19 @@ class _Read:
     key: _Key | None
     requests: Sequence[WatchRequest] = ()
     faults: Sequence[Fault] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pass:
+    """What one look at all files came to; told at its end."""
+
+    #: Path, and how many watches stand there.
+    read: list[tuple[str, int]] = field(default_factory=list)
+    skipped: list[tuple[str, Sequence[Fault]]] = field(default_factory=list)
+    #: Watch -> where it stood, and its generation's ID.
+    taken_out: dict[WatchId, tuple[str, str]] = field(default_factory=dict)
+    #: False where the store could not write.
+    available: bool = True
 
 
 class WatchFiles:
@@ -76,23 +105,31 @@ class WatchFiles:
         self._known = known
         self._bell = bell
         self._files: dict[str, _File] = {}
-        #: What the globs named at the last look.
-        self._there: list[str] = []
+        #: Files whose last reading was refused, and why.
+        self._faulty: dict[str, Sequence[Fault]] = {}
+        #: What could not be looked at in the last pass, and why.
+        self._unseen: Mapping[str, str] = {}
+        #: Watch -> how many files declare it.
+        self._stands_in: Counter[WatchId] = Counter()
         self._retry = 0.0
         self._unread = True
 
-    def degraded(self) -> list[str]:
-        """Paths of the files that are skipped for a fault now."""
-        return sorted(path for path, file in self._files.items() if file.faulty)
+    def troubles(self) -> dict[str, str]:
+        """Path -> why what it holds is not taken now. Of many, the first few, and how many more there are."""
+        found = dict.fromkeys(sorted(self._faulty), "skipped for its faults, see the log") | dict(self._unseen)
+        shown = dict(list(found.items())[:_NAMED])
+        if len(found) > _NAMED:
+            shown["watch files"] = f"{len(found) - _NAMED} more of them are not taken, see the log"
+        return shown
 
     @property
     def incomplete(self) -> bool:
-        """Whether some file's watches are not known now: unread, skipped for a fault, or waiting for the store."""
-        return self._unread or self._retry > 0 or any(file.faulty for file in self._files.values())
+        """Whether some file's watches are not known now: unread, unseen, skipped for a fault, waiting for the store."""
+        return self._unread or self._retry > 0 or bool(self._faulty) or bool(self._unseen)
 
     def declared(self) -> set[WatchId]:
         """Every watch that stands in a file now."""
-        return {watch for file in self._files.values() for watch in file.declared}
+        return set(self._stands_in)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. Started once every file was read, so that readiness can tell."""
@@ -109,7 +146,7 @@ class WatchFiles:
                 stop.set()  # awatch waits in a thread that a cancellation does not reach
 
     async def _listen(self, stop: anyio.Event, *, task_status: TaskStatus[None]) -> None:
-        directories = await run_sync(_directories, self._globs)
+        directories = await run_sync(list_directories, self._globs)
         task_status.started()  # awatch begins to watch before it first awaits: no change is missed between
         if not directories:
             return
@@ -118,104 +155,169 @@ class WatchFiles:
             async for _ in awatch(*directories, recursive=False, step=20, debounce=200, stop_event=stop):
                 self._bell.ring()
         except (OSError, RuntimeError) as error:  # RuntimeError is the base of its own errors
-            _log.warning(telemetry.WATCH_FILES_UNTOLD, why=str(error), note="changes are found by the rescan only")
+            note = "changes are found by the rescan only, some seconds later"
+            _log.warning(telemetry.WATCH_FILES_UNTOLD, why=inotify.why(error), note=note)
 
+    # ---- one pass
     async def read_all(self) -> None:
         """Read what is new or changed, and register it; a file that is gone declares nothing any more."""
         known = self._known()
-        reads = await run_sync(self._changed, known)
-        available = True
-        for read in reads:
-            available = await self._take(read, known) and available
-        for path in [path for path in self._files if path not in self._there]:
-            self._undeclare(path, self._files.pop(path).declared, {})
+        listing, due = await run_sync(self._look, known)
+        self._note_unseen(listing)
+        done = _Pass()
+        while due:
+            reads = await run_sync(_read_some, due, known)
+            del due[-len(reads) :]
+            await self._take(reads, known, done)
+        if not listing.unseen:
+            for path in [path for path in self._files if path not in listing.files]:
+                self._declare(path, self._files.pop(path).declared, {}, done)
+                self._faulty.pop(path, None)
+        self._tell(done)
         self._unread = False
-        self._retry = 0.0 if available else min(max(self._retry * 2, _RETRY), _RETRY_MAX)
+        self._retry = 0.0 if done.available else min(max(self._retry * 2, _RETRY), _RETRY_MAX)
 
-    def _changed(self, known: Known) -> list[_Read]:
-        """In a worker thread: the files that are not as they were read last."""
-        self._there = _paths(self._globs)
-        reads: list[_Read] = []
-        for path in self._there:
-            file, key = self._files.get(path), _key(path)
+    def _look(self, known: Known) -> tuple[Listing, list[tuple[str, _Key | None]]]:
+        """In a worker thread: what is there, and the files that are not as they were read last, the first one last."""
+        listing = list_files(self._globs)
+        due: list[tuple[str, _Key | None]] = []
+        for path, found in listing.files.items():
+            file, key = self._files.get(path), None if found is None else _key(found)
             if file is None or file.key != key or file.known != known:
-                reads.append(_read(path, key, known))
-        return reads
+                due.append((path, key))
+        return listing, due[::-1]
 
-    async def _take(self, read: _Read, known: Known) -> bool:
-        """Register one file's watches. False where the store cannot write now: it is read again."""
-        file = self._files.setdefault(read.path, _File(declared={}))
-        faults = read.faults
-        if not faults and read.requests:
-            try:
-                await self._registrar.register(read.requests, source=read.path, keep_first=True)
-            except InvalidWatch as error:
-                faults = error.faults
-            except StoreUnavailable as error:
-                if not self._retry:
-                    _log.warning(telemetry.STORE_UNAVAILABLE, file=read.path, why=str(error))
-                return False
-        file.key, file.known, file.faulty = read.key, known, bool(faults)
-        if faults:
-            shown = [str(fault) for fault in faults[:_LOGGED]]
-            _log.error(telemetry.WATCH_FILE_SKIPPED, file=read.path, count=len(faults), faults=shown)
-            return True
-        declared = {_watch_id(request): str(request.generation) for request in read.requests}
-        self._undeclare(read.path, file.declared, declared)
-        file.declared = declared
-        _log.info(telemetry.WATCH_FILE_READ, file=read.path, watches=len(declared))
-        return True
+    def _note_unseen(self, listing: Listing) -> None:
+        """Each is logged when it comes to be so."""
+        fresh = [path for path in listing.unseen if path not in self._unseen]
+        for path in fresh[:_NAMED]:
+            note = "what it declared before stays; no watch is forgotten until it can be seen again"
+            _log.error(telemetry.WATCH_FILE_SKIPPED, file=printable(path, 300), why=listing.unseen[path], note=note)
+        if (more := len(fresh) - _NAMED) > 0:
+            _log.error(telemetry.WATCH_FILE_SKIPPED, count=more, note="so many more cannot be looked at")
+        self._unseen = listing.unseen
 
-    def _undeclare(self, path: str, before: dict[WatchId, str], now: dict[WatchId, str]) -> None:
-        """Say of each watch that was taken out, and stands in no other file, that it goes on."""
-        others = {watch for other, file in self._files.items() if other != path for watch in file.declared}
+    async def _take(self, reads: Sequence[_Read], known: Known, done: _Pass) -> None:
+        """Register these files' watches; where the store cannot write now they are read again."""
+        registered: dict[str, Mapping[WatchId, str]] = {read.path: {} for read in reads if not read.requests}
+        faults = {read.path: read.faults for read in reads if read.faults}
+        await self._register([read for read in reads if read.requests], registered, faults, done)
+        for read in reads:
+            if read.path in faults:
+                self._skip(read, known, faults[read.path], done)
+            elif read.path in registered:
+                self._faulty.pop(read.path, None)
+                before = self._files.get(read.path, _NOTHING).declared
+                self._declare(read.path, before, registered[read.path], done)
+                self._files[read.path] = _File(key=read.key, known=known, declared=registered[read.path])
+                done.read.append((read.path, len(registered[read.path])))
+
+    def _skip(self, read: _Read, known: Known, faults: Sequence[Fault], done: _Pass) -> None:
+        """What it declared before stays declared. One that is tried again and again is told of once."""
+        if read.key is not None or self._faulty.get(read.path) != faults:
+            done.skipped.append((read.path, faults))
+        self._faulty[read.path] = faults
+        self._files[read.path] = replace(self._files.get(read.path, _NOTHING), key=read.key, known=known)
+
+    async def _register(
+        self,
+        reads: Sequence[_Read],
+        registered: dict[str, Mapping[WatchId, str]],
+        faults: dict[str, Sequence[Fault]],
+        done: _Pass,
+    ) -> None:
+        """All in one call, many times cheaper than one by one; where that is refused, each tells for itself."""
+        if not reads:
+            return
+        names = [printable(read.path, 300) for read in reads]
+        source = names[0] if len(reads) == 1 else f"{names[0]} and {len(reads) - 1} more"
+        requests = [request for read in reads for request in read.requests]
+        origins = [name for name, read in zip(names, reads, strict=True) for _ in read.requests]
+        try:
+            answers = await self._registrar.register(requests, source=source, keep_first=True, origins=origins)
+        except InvalidWatch as error:
+            if len(reads) == 1:
+                faults[reads[0].path] = error.faults
+                return
+            for read in reads:
+                await self._register([read], registered, faults, done)
+        except StoreUnavailable as error:
+            if not self._retry and done.available:
+                _log.warning(telemetry.STORE_UNAVAILABLE, file=names[0], why=str(error))
+            done.available = False
+        else:
+            found = iter(zip(requests, answers, strict=True))
+            for read in reads:
+                some = islice(found, len(read.requests))
+                registered[read.path] = {answer.watch_id: str(request.generation) for request, answer in some}
+
+    def _declare(self, path: str, before: Mapping[WatchId, str], now: Mapping[WatchId, str], done: _Pass) -> None:
+        """`path` declares these now."""
+        for watch in now:
+            if watch not in before:
+                self._stands_in[watch] += 1
         for watch, generation in before.items():
-            if watch not in now and watch not in others:
-                _log.warning(
-                    telemetry.WATCH_UNDECLARED,
-                    file=path,
-                    watch=watch,
-                    generation=generation,
-                    note="taken out of the file; it is not cancelled",
-                )
+            if watch not in now:
+                self._stands_in[watch] -= 1
+                done.taken_out[watch] = (path, generation)
+
+    def _tell(self, done: _Pass) -> None:
+        """A line each, where it is a few; of more, how many there are."""
+        for path, faults in done.skipped[:_NAMED]:
+            shown = [str(fault) for fault in faults[:_LOGGED]]
+            _log.error(telemetry.WATCH_FILE_SKIPPED, file=printable(path, 300), count=len(faults), faults=shown)
+        if (more := len(done.skipped) - _NAMED) > 0:
+            _log.error(telemetry.WATCH_FILE_SKIPPED, files=more, note="so many more files have faults")
+        log = _log.info if len(done.read) <= _NAMED else _log.debug
+        for path, watches in done.read:
+            log(telemetry.WATCH_FILE_READ, file=printable(path, 300), watches=watches)
+        if len(done.read) > _NAMED:
+            watches = sum(watches for _, watches in done.read)
+            _log.info(telemetry.WATCH_FILE_READ, files=len(done.read), watches=watches)
+        self._tell_taken_out(done)
+
+    def _tell_taken_out(self, done: _Pass) -> None:
+        """Say of each watch that was taken out, and stands in no other file, that it goes on."""
+        gone = [(watch, *where) for watch, where in done.taken_out.items() if self._stands_in[watch] <= 0]
+        for watch, path, generation in gone[:_NAMED]:
+            _log.warning(
+                telemetry.WATCH_UNDECLARED,
+                file=printable(path, 300),
+                watch=watch,
+                generation=generation,
+                note="taken out of the file; it is not cancelled",
+            )
+        if (more := len(gone) - _NAMED) > 0:
+            _log.warning(telemetry.WATCH_UNDECLARED, count=more, note="so many more were taken out; none is cancelled")
+        for watch, _, _ in gone:
+            del self._stands_in[watch]
 
 
-def _watch_id(request: WatchRequest) -> WatchId:
-    return watch_id(
-        provider=request.provider,
-        generation=request.generation,
-        target=request.target,
-        endpoint=request.endpoint,
-    )
-
-
-def _paths(globs: Sequence[str]) -> list[str]:
-    """Every file, once, in order; directories and hidden files are none."""
-    found = {path for pattern in globs for path in glob.glob(pattern, recursive=True)}  # noqa: PTH207  absolute patterns
-    return sorted(path for path in found if not Path(path).is_dir())
-
-
-def _directories(globs: Sequence[str]) -> list[str]:
-    """The directories that hold what the globs name, as far as they exist."""
-    parents = {parent for pattern in globs for parent in glob.glob(str(Path(pattern).parent), recursive=True)}  # noqa: PTH207  absolute patterns
-    return sorted(parent for parent in parents if Path(parent).is_dir())
-
-
-def _key(path: str) -> _Key | None:
-    try:
-        found = Path(path).stat()
-    except OSError:
-        return None
+def _key(found: os.stat_result) -> _Key:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
+# ---- in a worker thread -------------------------------------------------------------------------------------------
+def _read_some(due: Sequence[tuple[str, _Key | None]], known: Known) -> list[_Read]:
+    """Files from the end of `due`, as many as are to be registered together."""
+    reads: list[_Read] = []
+    watches = size = 0
+    for path, key in reversed(due):
+        reads.append(_read(path, key, known))
+        watches += len(reads[-1].requests)
+        size += 0 if key is None else key[2]
+        if watches >= _TOGETHER or size >= _TOGETHER_BYTES:
+            break
+    return reads
+
+
 def _read(path: str, key: _Key | None, known: Known) -> _Read:
+    source = printable(path, 300)
     try:
-        data = _bytes_of(path)
-        json = suffix_of(path) == ".json"
-        requests = parse_document(data, known, json=json, source=printable(path, 300))
+        requests = parse_document(_bytes_of(path), known, json=suffix_of(path) == ".json", source=source)
     except OSError as error:
-        return _Read(path=path, key=key, faults=(Fault(message=f"It cannot be read: {error.strerror}.", source=path),))
+        fault = Fault(message=f"It cannot be read: {reason(error)}.", source=source)
+        return _Read(path=path, key=None, faults=(fault,))  # it may pass while the file stays as it is
     except InvalidWatch as error:
         return _Read(path=path, key=key, faults=error.faults)
     return _Read(path=path, key=key, requests=requests)
@@ -225,9 +327,10 @@ def _bytes_of(path: str) -> bytes:
     """The whole file. It is the operator's: links are followed; but what is no regular file would never end."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(fd, "rb") as file:
-        if not Path(path).is_file():
-            raise InvalidWatch([Fault(message="It is not a regular file.", source=path)])
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise InvalidWatch([Fault(message="It is not a regular file.", source=printable(path, 300))])
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise InvalidWatch([Fault(message=f"It is larger than {MAX_BYTES // 2**20} MiB; split it.", source=path)])
+        message = f"It is larger than {MAX_BYTES // 2**20} MiB; split it."
+        raise InvalidWatch([Fault(message=message, source=printable(path, 300))])
     return data
