@@ -26,15 +26,18 @@ _PAIRS: Final = [one + other for one in _ALPHABET for other in _ALPHABET]
 _SHIFTS: Final = range(250, -1, -10)
 
 
-def _digest(*facts: str) -> str:
-    """Base32 of SHA-256 over the facts, each preceded by its length, so that no two lists of facts look alike."""
+def _digest(*facts: str, pairs: int = len(_SHIFTS)) -> str:
+    """Base32 of SHA-256 over the facts, each preceded by its length, so that no two lists of facts look alike.
+
+    The first `pairs` pairs of its characters.
+    """
     joined = bytearray()
     for fact in facts:
         text = fact.encode()
         joined += len(text).to_bytes(8, "big")
         joined += text
     bits = int.from_bytes(hashlib.sha256(joined).digest(), "big") << 4
-    return "".join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])
+    return "".join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS[:pairs]])
 
 
 def message_id(*, provider: str, generation: str, target: str, endpoint: str, kind: str, round_: int) -> MessageId:
@@ -52,4 +55,4 @@ def trial_message_id(noise: bytes) -> MessageId:
 
 def watch_id(*, provider: str, generation: str, target: str, endpoint: str) -> WatchId:
     """A watch's ID; (provider, generation, target, endpoint) is what a watch *is*."""
-    return WatchId("wch_" + _digest(provider, generation, target, endpoint)[:32])
+    return WatchId("wch_" + _digest(provider, generation, target, endpoint, pairs=16))

@@ -22,6 +22,7 @@ from anyio.abc import TaskStatus
 
 from notifier.api.place import LONGEST
 from notifier.errors import ConfigError, Fault
+from notifier.file_status import CannotLook, is_directory, status_of
 
 _MODE: Final = 0o660
 #: What aiohttp says of requests that are no HTTP: whoever sent them is told, and the operator need not be.
@@ -41,15 +42,17 @@ def obstacle(path: str) -> str | None:
     if len(os.fsencode(path)) > LONGEST:
         return f"{path} is longer than a socket's path may be, {LONGEST} bytes: set api.listen to a shorter one."
     directory = Path(path).parent
-    if not directory.is_dir():
-        return f"Directory {directory} does not exist: make it, owned by the user that runs notifier."
+    try:
+        if not is_directory(directory):
+            return f"Directory {directory} does not exist: make it, owned by the user that runs notifier."
+        found = status_of(path, follow=False)
+    except CannotLook as error:
+        return f"{error}: run notifier as a user that may, or set api.listen to another path."
     if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
         return f"Directory {directory} cannot be written by this user: no socket can be made there."
-    try:
-        there = stat.S_ISSOCK(Path(path).lstat().st_mode)
-    except FileNotFoundError:
+    if found is None or stat.S_ISSOCK(found.st_mode):
         return None
-    return None if there else f"{path} is there, and is no socket: remove it, or set api.listen to another path."
+    return f"{path} is there, and is no socket: remove it, or set api.listen to another path."
 
 
 class Door:

@@ -3,7 +3,6 @@
 Whoever runs it stands for the daemon: what that user may not write, the daemon is told not to be able to write.
 """
 
-import glob
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,9 +14,12 @@ import typer
 
 from notifier.api.door import obstacle
 from notifier.config import SecretSource, known, load, sources_of_secrets
-from notifier.errors import ConfigError, Fault, InvalidWatch, StoreError
-from notifier.intake.request import MAX_BYTES, Known, parse_document, suffix_of
+from notifier.errors import ConfigError, InvalidWatch, StoreError
+from notifier.file_status import is_directory
+from notifier.intake.request import Known
+from notifier.intake.sources.listing import list_files
 from notifier.intake.sources.spool import examine
+from notifier.intake.sources.watch_file import read_watch_file
 from notifier.intake.text import printable
 from notifier.settings import Settings
 from notifier.store.sqlite import is_there, open_reader
@@ -64,28 +66,23 @@ def _check_watch_files(settings: Settings) -> bool:
     """False where a file would be skipped. That a pattern matches nothing is said, and may be as it should."""
     offered, seen, well = known(settings), set[str](), True
     for index, pattern in enumerate(settings.watch_files):
-        matched = _matched(pattern)
-        if not matched:
+        listing = list_files([pattern])
+        if not listing.files and not listing.unseen:
             _say("watch files", f"watch_files[{index}]: matches no file ({printable(pattern, 300)})")
-        for path in matched:
+        for path, why in listing.unseen.items():
+            _say("watch files", f"{printable(path, 300)} {why}")
+            well = False
+        for path in listing.files:
             if path not in seen:
                 seen.add(path)
                 well = _check_watch_file(path, offered) and well
     return well
 
 
-def _matched(pattern: str) -> list[str]:
-    found = glob.glob(pattern, recursive=True)  # noqa: PTH207  absolute patterns
-    return sorted(path for path in found if not Path(path).is_dir())
-
-
 def _check_watch_file(path: str, offered: Known) -> bool:
     source = printable(path, 300)
     try:
-        requests = parse_document(_bytes_of(path), offered, json=suffix_of(path) == ".json", source=source)
-    except OSError as error:
-        _say("watch files", f"{source}: It cannot be read: {error.strerror}.")
-        return False
+        requests = read_watch_file(path, offered)
     except InvalidWatch as error:
         for fault in error.faults[:_SHOWN]:
             _say("watch files", fault)
@@ -94,16 +91,6 @@ def _check_watch_file(path: str, offered: Known) -> bool:
         return False
     _say("watch files", f"{source}: good (watch: {len(requests)})")
     return True
-
-
-def _bytes_of(path: str) -> bytes:
-    if Path(path).exists() and not Path(path).is_file():
-        raise InvalidWatch([Fault(message="It is not a regular file.", source=path)])
-    with Path(path).open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise InvalidWatch([Fault(message=f"It is larger than {MAX_BYTES // 2**20} MiB; split it.", source=path)])
-    return data
 
 
 # ---- drop directory -----------------------------------------------------------------------------------------------
@@ -163,7 +150,7 @@ def _unwritable(path: str) -> Iterator[str]:
     """Why the daemon could not make or change the store here: it makes other files beside it, too."""
     directory = Path(path).parent
     advice = "run check as the user that runs notifier, or as root; if it is that user, give it"
-    if not directory.is_dir():
+    if not is_directory(directory):
         yield f"directory {directory} does not exist: make it, owned by the user that runs notifier"
     elif not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
         yield f"directory {directory} cannot be written by this user: {advice} the directory"

@@ -1,6 +1,8 @@
 """Watch files on a real file system, with a registrar's port of the tests' own."""
 
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,7 +16,7 @@ from drop_door import KNOWN
 from structlog.testing import capture_logs
 
 from notifier.bell import Bell
-from notifier.errors import StoreUnavailable
+from notifier.errors import Fault, InvalidWatch, StoreUnavailable
 from notifier.ids import WatchId
 from notifier.intake.sources import WatchFiles
 from notifier.model import Outcome, Registration, WatchRequest
@@ -31,6 +33,7 @@ class Door:
     def __init__(self) -> None:
         self.calls: list[tuple[str, list[str], bool]] = []
         self.transactions = 0
+        self.refusing: set[str] = set()
         self.shut = False
 
     async def register(
@@ -38,6 +41,8 @@ class Door:
     ) -> list[Registration]:
         if self.shut:
             raise StoreUnavailable("the disk is full")
+        if self.refusing.intersection(request.generation for request in requests):
+            raise InvalidWatch([Fault(path="[0]", message="This watch is refused.")])
         self.transactions += 1
         assert source.startswith(origins[0])
         for path, some in groupby(zip(origins, requests, strict=True), key=itemgetter(0)):
@@ -182,3 +187,132 @@ async def test_what_is_no_file_does_not_stop_anything(tmp_path: Path) -> None:
     async with desk(tmp_path, d="- id: one") as it:
         assert it.door.calls == [("d.yaml", ["one"], True)]
         assert list(it.files.troubles()) == [f"{tmp_path}/a.yaml", f"{tmp_path}/c.yaml"]
+
+
+async def test_many_files_are_one_transaction_and_one_line(tmp_path: Path) -> None:
+    """Also what is taken out of them: a few by name, and how many more."""
+    texts = {f"f{number:03}": f"- id: a{number}\n- id: b{number}\n" for number in range(300)}
+    with capture_logs() as logs:
+        async with desk(tmp_path, **texts) as it:
+            assert len(it.door.calls) == 300
+            assert it.door.transactions == 1
+            assert len(it.files.declared()) == 600
+            for name in texts:
+                (tmp_path / f"{name}.yaml").unlink()
+            it.bell.ring()
+            await it.door.until(lambda: it.files.declared() == set())
+    (told,) = (log for log in logs if log["event"] == "watch_file.read" and log["log_level"] == "info")
+    assert (told["files"], told["watches"]) == (300, 600)
+    gone = [log for log in logs if log["event"] == "watch.undeclared"]
+    assert len(gone) == 21
+    assert gone[-1]["count"] == 580
+
+
+async def test_a_watch_that_moves_to_another_file_was_not_taken_out(tmp_path: Path) -> None:
+    """Neither to an earlier nor to a later one, as long as both are read in one look."""
+    with capture_logs() as logs:
+        async with desk(tmp_path, a="- id: one\n", b="- id: two\n- id: three") as it:
+            it.write("a.yaml", "- id: two")
+            it.write("b.yaml", "- id: one\n- id: three")
+            await it.files.read_all()
+            assert len(it.files.declared()) == 3
+    assert not [log for log in logs if log["event"] == "watch.undeclared"]
+
+
+async def test_a_refused_file_among_many_is_found(tmp_path: Path) -> None:
+    """Files that are registered together and refused are registered one by one."""
+    async with desk(tmp_path) as it:
+        it.door.refusing = {"two"}
+        for name, id_ in (("a", "one"), ("b", "two"), ("c", "three")):
+            it.write(f"{name}.yaml", f"- id: {id_}")
+        await it.files.read_all()
+        assert sorted(it.door.calls) == [("a.yaml", ["one"], True), ("c.yaml", ["three"], True)]
+        assert list(it.files.troubles()) == [f"{tmp_path}/b.yaml"]
+
+
+async def test_what_cannot_be_looked_at_stops_nothing_and_takes_nothing_away(tmp_path: Path) -> None:
+    """A link that is too long, or leads in a circle: degraded, incomplete, said once; nothing is taken out yet."""
+    with capture_logs() as logs:
+        async with desk(tmp_path, a="- id: one", b="- id: two") as it:
+            (tmp_path / "c.yaml").symlink_to("x" * 300)
+            (tmp_path / "a.yaml").unlink()
+            (tmp_path / "a.yaml").symlink_to("a.yaml")
+            (tmp_path / "b.yaml").unlink()
+            for _ in range(3):
+                await it.files.read_all()
+            assert list(it.files.troubles()) == [f"{tmp_path}/a.yaml", f"{tmp_path}/c.yaml"]
+            assert "longer than the system allows" in it.files.troubles()[f"{tmp_path}/c.yaml"]
+            assert it.files.incomplete
+            assert len(it.files.declared()) == 2
+            assert [log["file"] for log in logs if log["event"] == "watch_file.skipped"] == [
+                f"{tmp_path}/a.yaml",
+                f"{tmp_path}/c.yaml",
+            ]
+            (tmp_path / "c.yaml").unlink()
+            it.write("a.yaml", "- id: one")
+            await it.files.read_all()
+            await it.door.until(lambda: not it.files.incomplete)
+            assert it.files.troubles() == {}
+            assert len(it.files.declared()) == 1
+
+
+SHUT = """
+import os, sys, tempfile
+from pathlib import Path
+import anyio
+from test_watch_files import desk
+
+async def main(root):
+    place = root / "watches.d"
+    place.mkdir()
+    async with desk(place, a="- id: one", b="- id: two") as it:
+        for mode, many in ((0o644, 2), (0o311, 1), (0, 1)):
+            place.chmod(mode)
+            await it.files.read_all()
+            await it.files.read_all()
+            assert it.files.incomplete and len(it.files.declared()) == 2, mode
+            assert len(it.files.troubles()) == many, (mode, it.files.troubles())
+            print(oct(mode), *it.files.troubles().values(), sep="|", file=sys.stderr)
+            place.chmod(0o755)
+            await it.files.read_all()
+            assert not it.files.incomplete and it.files.troubles() == {}
+        shut = root / "shut"
+        shut.mkdir()
+        (shut / "c.yaml").write_text("- id: three")
+        (place / "c.yaml").symlink_to(shut / "c.yaml")
+        shut.chmod(0)
+        await it.files.read_all()
+        assert it.files.incomplete and len(it.door.calls) == 2
+        print(*it.files.troubles().values(), file=sys.stderr)
+        shut.chmod(0o755)
+        await it.files.read_all()
+        assert it.door.calls[-1] == ("c.yaml", ["three"], True)
+
+# Whatever is imported late is imported now: the interpreter's own files may be root's.
+anyio.run(anyio.to_thread.run_sync, int)
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+with tempfile.TemporaryDirectory() as directory:
+    anyio.run(main, Path(directory))
+"""
+
+
+def test_a_directory_that_is_shut_is_not_an_empty_one() -> None:
+    """Not entered, not listed, or a link into one: what was declared stays, and the reason names what is shut."""
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+    ran = subprocess.run(
+        [sys.executable, "-c", SHUT],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stderr.splitlines()
+    assert "cannot be looked at: this user may not enter /" in lines[0]
+    assert lines[0].endswith("/watches.d")
+    assert lines[1:3] == ["0o311|cannot be listed: permission denied", "0o0|cannot be listed: permission denied"]
+    assert lines[3] == "cannot be looked at: its link leads into a directory that this user may not enter"

@@ -14,7 +14,6 @@ rescan finds the rest.
 """
 
 import os
-import stat
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,12 +29,12 @@ from watchfiles import awatch
 from notifier import telemetry
 from notifier.bell import Bell
 from notifier.errors import Fault, InvalidWatch, StoreUnavailable
-from notifier.file_status import reason
 from notifier.ids import WatchId
-from notifier.intake.request import MAX_BYTES, Known, parse_document, suffix_of
+from notifier.intake.request import Known
 from notifier.intake.sources import inotify
 from notifier.intake.sources.door import Registers
 from notifier.intake.sources.listing import Listing, list_directories, list_files
+from notifier.intake.sources.watch_file import Unread, read_watch_file
 from notifier.intake.text import printable
 from notifier.model import WatchRequest
 
@@ -165,10 +164,12 @@ class WatchFiles:
         listing, due = await run_sync(self._look, known)
         self._note_unseen(listing)
         done = _Pass()
-        while due:
-            reads = await run_sync(_read_some, due, known)
+        reads = await run_sync(_read_some, due, known)
+        while reads:
             del due[-len(reads) :]
-            await self._take(reads, known, done)
+            async with anyio.create_task_group() as tasks:  # the next ones are read while these are registered
+                tasks.start_soon(self._take, reads, known, done)
+                reads = await run_sync(_read_some, due, known)
         if not listing.unseen:
             for path in [path for path in self._files if path not in listing.files]:
                 self._declare(path, self._files.pop(path).declared, {}, done)
@@ -312,25 +313,7 @@ def _read_some(due: Sequence[tuple[str, _Key | None]], known: Known) -> list[_Re
 
 
 def _read(path: str, key: _Key | None, known: Known) -> _Read:
-    source = printable(path, 300)
     try:
-        requests = parse_document(_bytes_of(path), known, json=suffix_of(path) == ".json", source=source)
-    except OSError as error:
-        fault = Fault(message=f"It cannot be read: {reason(error)}.", source=source)
-        return _Read(path=path, key=None, faults=(fault,))  # it may pass while the file stays as it is
+        return _Read(path=path, key=key, requests=read_watch_file(path, known))
     except InvalidWatch as error:
-        return _Read(path=path, key=key, faults=error.faults)
-    return _Read(path=path, key=key, requests=requests)
-
-
-def _bytes_of(path: str) -> bytes:
-    """The whole file. It is the operator's: links are followed; but what is no regular file would never end."""
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise InvalidWatch([Fault(message="It is not a regular file.", source=printable(path, 300))])
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        message = f"It is larger than {MAX_BYTES // 2**20} MiB; split it."
-        raise InvalidWatch([Fault(message=message, source=printable(path, 300))])
-    return data
+        return _Read(path=path, key=None if isinstance(error, Unread) else key, faults=error.faults)

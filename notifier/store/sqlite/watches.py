@@ -94,6 +94,9 @@ def _make(conn: sqlite3.Connection, request: WatchRequest, generation: Generatio
     )
     key = conn.execute(SQL["add_watch"], row).lastrowid
     assert key is not None, "an insert has a row id"
+    if rows.recorded_state(generation) is None:  # nothing satisfies it: thousands of new ones are registered so
+        asked = _asked(generation, request.target, request.lane, held.now, held.now + request.timeout)
+        return Registration(watch_id=made, outcome=Outcome.CREATED, open=asked)
     return _begin(conn, key, _watch(made, request, round_, held), generation, Outcome.CREATED, held)
 
 

@@ -1,0 +1,36 @@
+"""One watch file: the watches in it, or why it is skipped. Blocking."""
+
+import os
+import stat
+
+from notifier.errors import Fault, InvalidWatch
+from notifier.file_status import reason
+from notifier.intake.request import MAX_BYTES, Known, parse_document, suffix_of
+from notifier.intake.text import printable
+from notifier.model import WatchRequest
+
+
+class Unread(InvalidWatch):
+    """The system did not let us read it. That may pass while the file stays as it is."""
+
+
+def read_watch_file(path: str, known: Known) -> list[WatchRequest]:
+    """Raises `InvalidWatch` with every fault, `Unread` among them."""
+    source = printable(path, 300)
+    try:
+        data = _bytes_of(path, source)
+    except OSError as error:
+        raise Unread([Fault(message=f"It cannot be read: {reason(error)}.", source=source)]) from None
+    return parse_document(data, known, json=suffix_of(path) == ".json", source=source)
+
+
+def _bytes_of(path: str, source: str) -> bytes:
+    """The whole file. It is the operator's: links are followed; but what is no regular file would never end."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise InvalidWatch([Fault(message="It is not a regular file.", source=source)])
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise InvalidWatch([Fault(message=f"It is larger than {MAX_BYTES // 2**20} MiB; split it.", source=source)])
+    return data
