@@ -76,6 +76,7 @@ class Daemon:
     def __init__(self, settings: Settings, *, clock: JumpClock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._stopping = anyio.Event()
+        self._up = False
         self._pulses: list[Pulse] = []
         self._doors: dict[str, anyio.CancelScope] = {}
         self._reloading = anyio.CancelScope()
@@ -101,6 +102,7 @@ class Daemon:
             try:
                 async with anyio.create_task_group() as self._loops:
                     await self._start()
+                    self._up = True
                     task_status.started()
                     await self._stopping.wait()
                     await self._wind_down()
@@ -224,7 +226,8 @@ class Daemon:
             await self._dispatcher.hand_back()
             await self._poller.save()
         except StoreUnavailable as error:  # the leases lapse; the next start ends them
-            _log.error(telemetry.STORE_UNAVAILABLE, error=str(error))
+            if self._up:  # a start that failed says so itself
+                _log.error(telemetry.STORE_UNAVAILABLE, error=str(error))
 
     # ---- doors ----
     async def _open_doors(self) -> None:

@@ -37,6 +37,7 @@ async def serve(settings: Settings, reread: Callable[[], Settings], environ: Map
     sys.setswitchinterval(_TURN)
     daemon = Daemon(settings)
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # from the start of the process on it waited for us
         async with anyio.create_task_group() as service:
             reload = _Reload(daemon, reread)
             service.start_soon(_obey, signals, daemon, reload, service)

@@ -27,4 +27,6 @@ class Metronome:
         self._scheduler.start()
 
     def stop(self) -> None:
-        self._scheduler.shutdown(wait=False)
+        """Whether it was started or not: a start that failed is told by its own error."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)

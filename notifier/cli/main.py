@@ -9,6 +9,7 @@ Nothing heavy is imported at the top: Ctrl-C must be silent from the first momen
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from types import FrameType
 from typing import Final
 
@@ -22,6 +23,8 @@ EX_INTERRUPTED: Final = 130
 
 def main() -> None:
     """Run the command line."""
+    if sys.argv[1:2] == ["run"]:  # a reload that is asked for while the daemon starts waits until it can be done
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     usual = signal.signal(signal.SIGINT, _leave)
     from notifier.cli.commands import app
 
@@ -31,7 +34,7 @@ def main() -> None:
     except KeyboardInterrupt:
         raise SystemExit(EX_INTERRUPTED) from None
     except (NotifierError, BaseExceptionGroup) as error:
-        cause = _cause(error)
+        cause = cause_of(error)
         if isinstance(cause, KeyboardInterrupt):
             raise SystemExit(EX_INTERRUPTED) from None
         if not isinstance(cause, NotifierError):
@@ -44,11 +47,29 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
     os._exit(EX_INTERRUPTED)
 
 
-def _cause(error: BaseException) -> BaseException:
-    """What a task group wrapped, where it is one thing."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+def cause_of(error: BaseException) -> BaseException:
+    """What task groups wrapped: of several errors the one to act on first. An error that is none of ours stays whole.
+
+    Two loops that meet the same store at the same moment both raise.
+    """
+    causes = list(_leaves(error))
+    if not all(isinstance(cause, (NotifierError, KeyboardInterrupt)) for cause in causes):
+        return error
+    return min(causes, key=_urgency)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield error
+
+
+def _urgency(error: BaseException) -> int:
+    """The lower, the sooner."""
+    kinds = (KeyboardInterrupt, ConfigError, StoreRefused, StoreUnavailable)
+    return next((place for place, kind in enumerate(kinds) if isinstance(error, kind)), len(kinds))
 
 
 def _told(error: NotifierError) -> tuple[str, int]:

@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from anyio.lowlevel import checkpoint
 from hands import SECRET, heard
 
 from notifier import service, telemetry
+from notifier.cli.main import cause_of
 from notifier.config import load
-from notifier.errors import ConfigError, Fault
+from notifier.errors import ConfigError, Fault, StoreRefused, StoreUnavailable
 from notifier.settings import Settings
+from notifier.store.sqlite import SqliteStore, open_store
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +75,57 @@ async def test_sigterm_during_the_start_is_heeded(tmp_path: Path) -> None:
             await _until_listening()
             os.kill(os.getpid(), signal.SIGTERM)
         assert said[-1]["event"] == telemetry.DAEMON_STOPPED
+
+
+@pytest.mark.parametrize("harm", ["removed", "moved", "replaced"])
+async def test_a_store_that_fails_during_the_start_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    """Opened, and gone a moment later: what was not started yet does not put its own error in the place of that."""
+    settings = configuration(tmp_path)
+
+    @asynccontextmanager
+    async def opened(path: str) -> AsyncIterator[SqliteStore]:
+        async with open_store(path) as store:
+            if harm == "removed":
+                Path(path).unlink()
+            else:
+                Path(path).rename(f"{path}.aside")
+            if harm == "replaced":
+                Path(path).touch()
+            yield store
+
+    monkeypatch.setattr("notifier.app.open_store", opened)
+    async with heard() as said:
+        with pytest.raises(BaseExceptionGroup) as failed:
+            await service.serve(settings, lambda: settings, {})
+    cause = cause_of(failed.value)
+    assert isinstance(cause, StoreUnavailable)
+    assert "while it is in use" in str(cause)
+    assert said == []
+
+
+def test_of_several_errors_the_one_to_act_on_is_told() -> None:
+    """Loops that fail together raise together; what is none of ours is no sentence for the operator."""
+    busy, refused = StoreUnavailable("busy"), StoreRefused("newer")
+    assert cause_of(busy) is busy
+    assert cause_of(BaseExceptionGroup("", [BaseExceptionGroup("", [busy]), StoreUnavailable("busy")])) is busy
+    assert cause_of(BaseExceptionGroup("", [busy, refused])) is refused
+    whole = BaseExceptionGroup("", [busy, BaseExceptionGroup("", [ValueError("a bug")])])
+    assert cause_of(whole) is whole
+
+
+async def test_sighup_before_the_start_is_done_after_it(tmp_path: Path) -> None:
+    """It waits from the moment the process began, as the command sees to."""
+    settings = configuration(tmp_path)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    os.kill(os.getpid(), signal.SIGHUP)
+    async with heard() as said, anyio.create_task_group() as tasks:
+        tasks.start_soon(service.serve, settings, lambda: settings, {})
+        await _until_said(said, telemetry.CONFIG_RELOADED)
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert said[0]["event"] == telemetry.DAEMON_STARTED
 
 
 async def test_sighup_during_the_start_breaks_nothing(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """What signals do to the daemon, and with which codes it ends."""
 
+import os
 import signal
+from pathlib import Path
 
 from stage import Receiver, Stage, Upstream, some_ids
 
@@ -98,6 +100,22 @@ def test_a_key_that_was_mended_is_used_after_a_reload(stage: Stage, upstream: Up
     stage.write()
     daemon.signal(signal.SIGHUP)
     receiver.wait("app", delivered=3)
+
+
+def test_a_reload_asked_for_before_the_daemon_is_up_does_not_end_it(
+    stage: Stage, upstream: Upstream, receiver: Receiver
+) -> None:
+    """SIGHUP while the program starts is kept, and done once it has started."""
+    set_up(stage, upstream, receiver)
+    daemon = stage.start(whole=True)
+    blocked = f"SigBlk:\t{1 << (signal.SIGHUP - 1):016x}"
+    while blocked not in Path(f"/proc/{daemon.pid}/status").read_text():
+        os.sched_yield()
+    for _ in range(3):
+        daemon.signal(signal.SIGHUP)
+    daemon.ready()
+    daemon.log.wait("config.reloaded")
+    assert daemon.stop() == 0
 
 
 def test_a_bad_reload_leaves_the_old_configuration(stage: Stage, upstream: Upstream, receiver: Receiver) -> None:

@@ -36,8 +36,7 @@ async def open_store(path: str, *, owner_lock: bool = True) -> AsyncIterator[Sql
     lock, for a file that nobody else can know of.
     """
     named, path = path, await anyio.to_thread.run_sync(os.path.realpath, path)
-    if await anyio.to_thread.run_sync(os.path.isdir, path):  # before a lock is made beside it
-        raise trouble.directory_refused(path)
+    await anyio.to_thread.run_sync(_refuse_directories, path)  # before a lock is made beside it
     with lock.owned(path) if owner_lock else nullcontext() as held:
         writer = Writer(path, await anyio.to_thread.run_sync(_open_writer, path, held), named=named)
         try:
@@ -67,6 +66,14 @@ def is_there(path: str) -> bool:
     except OSError as error:
         raise trouble.unseen(path, error) from error
     return True
+
+
+def _refuse_directories(path: str) -> None:
+    if os.path.isdir(path):  # noqa: PTH112  never raises
+        raise trouble.directory_refused(path)
+    for name in (f"{path}-wal", f"{path}-shm", f"{path}.lock"):
+        if os.path.isdir(name):  # noqa: PTH112  never raises
+            raise StoreRefused(f"{name} is a directory, and notifier keeps a file of the store there: move it away")
 
 
 def _open_writer(path: str, held: int | None = None) -> sqlite3.Connection:

@@ -260,6 +260,15 @@ async def test_a_directory_is_refused_before_a_lock_is_made(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("beside", ["-wal", "-shm", ".lock"])
+async def test_a_directory_in_the_place_of_a_file_of_the_store_is_named(path: str, beside: str) -> None:
+    """SQLite would say that the disk fails."""
+    Path(f"{path}{beside}").mkdir()
+    assert await refusal(path) == (
+        f"{path}{beside} is a directory, and notifier keeps a file of the store there: move it away"
+    )
+
+
 async def test_a_newer_schema_is_refused_and_left_alone(path: str) -> None:
     """By the daemon and by a reader, with both numbers and what to do."""
     async with open_store(path):
