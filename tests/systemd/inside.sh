@@ -148,6 +148,8 @@ is ActiveState active || fail "not active after systemctl enable --now"
 within 5 "no READY=1" told READY=1
 within 5 "no STATUS" told STATUS=
 [ -n "$(property StatusText)" ] || fail "the status line is empty"
+is TasksMax 256 && ! is MemoryMax infinity || fail "TasksMax is $(property TasksMax), MemoryMax $(property MemoryMax)"
+property IPAddressDeny | grep -q fd00:ec2::254 || fail "IPAddressDeny is $(property IPAddressDeny)"
 ok "started: READY and a status line ($(property StatusText))"
 
 stat -c '%a %U:%G' /run/credentials/notifier.service/aimlapi_key > "$LOGS/credential"

@@ -123,6 +123,68 @@ def test_a_newline_from_outside_makes_no_second_line() -> None:
     assert [line["event"] for line in lines(stream)] == ["x"]
 
 
+def test_a_list_that_is_too_long_for_a_line_is_several_lines_each_whole() -> None:
+    """400 faults of a configuration: journald would cut one line of 117 KB, and what is cut is no JSON."""
+    stream = written()
+    faults = [f"config.yaml:{line}: " + "x" * 270 for line in range(400)]
+    structlog.get_logger().error("config.refused", file="config.yaml", count=400, faults=faults)
+    assert all(len(line.encode()) <= logs.LINE_LIMIT for line in stream.getvalue().splitlines())
+    told = lines(stream)
+    assert [fault for line in told for fault in line["faults"]] == faults
+    assert {(line["event"], line["file"], line["count"]) for line in told} == {("config.refused", "config.yaml", 400)}
+    assert [line["part"] for line in told] == [f"{number} of {len(told)}" for number in range(1, len(told) + 1)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x" * 200_000,
+        "é" * 100_000,
+        "\x00" * 50_000,
+        ["y" * 90_000],
+        [["z" * 90_000]],
+        {"a": "b" * 90_000},
+        [*"ab"] * 9_000,
+    ],
+)
+def test_no_line_is_longer_than_the_limit(value: object) -> None:
+    """Whatever a field holds; of a text the beginning and the end stay."""
+    stream = written()
+    structlog.get_logger().info("x", value=value, other="o" * 9_000, exception="Traceback" + "t" * 30_000 + "the end")
+    assert all(len(line.encode()) <= logs.LINE_LIMIT for line in stream.getvalue().splitlines())
+    for line in lines(stream):
+        assert line["event"] == "x"
+        assert line["exception"].startswith("Traceback")
+        assert line["exception"].endswith("the end")
+
+
+def test_a_line_of_too_many_fields_says_at_least_what_happened() -> None:
+    """Nothing of it can be cut any more: it ends all the same."""
+    stream = written()
+    structlog.get_logger().info("x", **{f"field{number}": "v" * 20 for number in range(1_000)})
+    assert [line["event"] for line in lines(stream)] == ["x"]
+
+
+def test_a_list_within_one_line_has_no_parts() -> None:
+    """What fits stays as it is."""
+    stream = written()
+    structlog.get_logger().info("x", faults=["a"] * 3_000)
+    assert lines(stream)[0]["faults"] == ["a"] * 3_000
+    assert "part" not in lines(stream)[0]
+
+
+def test_every_part_has_the_priority_of_its_line(tmp_path: Path) -> None:
+    """The journal takes each line by itself."""
+    with (tmp_path / "journal").open("w+") as stream:
+        opened = os.fstat(stream.fileno())
+        logs.set_up(level="debug", environ={"JOURNAL_STREAM": f"{opened.st_dev}:{opened.st_ino}"}, stream=stream)
+        structlog.get_logger().error("x", faults=["f" * 100] * 1_000)
+        stream.flush()
+        told = (tmp_path / "journal").read_text().splitlines()
+    assert len(told) > 1
+    assert all(line.startswith("<3>{") and line.endswith("}") for line in told)
+
+
 @pytest.mark.parametrize(("level", "priority"), [("debug", 7), ("info", 6), ("warning", 4), ("error", 3)])
 def test_under_systemd_the_journal_gets_the_priority(tmp_path: Path, level: str, priority: int) -> None:
     """The prefix stands before the JSON, and the time is left to the journal."""
