@@ -3,7 +3,7 @@
 NotifierError
 ├── InvalidWatch        whoever sent it      -> 422, or rejected/ and a .error file
 ├── ConfigError         the operator         -> exit 78 (EX_CONFIG); every fault with its line, nothing started
-├── ProviderError
+├── ProviderError       -> first find out whether it follows one ID (`polling.blame`), unless `any_id` says it does not
 │   ├── ProviderBusy    time                 -> back off, honour retry_after; other providers go on
 │   │   └── ReplyTooLarge   the ID           -> fewer IDs at a time; of one ID: its own trouble, others go on
 │   ├── ProviderRefused the operator         -> pause this provider, say so, try again slowly
@@ -65,12 +65,20 @@ class ConfigError(_Faulty):
 class ProviderError(NotifierError):
     """A provider did not answer a look."""
 
+    def __init__(self, message: str, *, any_id: bool = False) -> None:
+        super().__init__(message)
+        #: True where it fails so for any ID (the key, the network, too many requests). Otherwise one of the IDs that
+        #: were asked for may be the reason.
+        self.any_id = any_id
+
 
 class ProviderBusy(ProviderError):
-    """The provider cannot answer now: 429, 5xx, a timeout, a broken reply."""
+    """The provider cannot answer now: 429, 5xx, a timeout, a broken reply. One that asks us to wait means any ID."""
 
-    def __init__(self, message: str, *, retry_after: float | None = None, overloaded: bool = False) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, overloaded: bool = False, any_id: bool = False
+    ) -> None:
+        super().__init__(message, any_id=any_id or retry_after is not None)
         #: True where it is likely that we ask too much: 429, or no answer in time.
         self.overloaded = overloaded
         #: Seconds the provider asked us to wait; None where it did not say.
@@ -89,7 +97,7 @@ class BatchRejected(ProviderError):
     """The provider refused this request because of what is in it: a bad ID, or too many of them."""
 
     def __init__(self, message: str, *, status: int, too_large: bool = False) -> None:
-        super().__init__(message)
+        super().__init__(message)  # `any_id` is False: that is what it says
         self.status = status
         #: True where the answer (413, 414) speaks of the size, not of an ID.
         self.too_large = too_large

@@ -4,7 +4,8 @@ The decisions are `trouble`'s, `plan`'s and `split`'s; here they are kept togeth
 is known of generations is the lookout's.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Final
 
@@ -15,7 +16,9 @@ from notifier.budget import TokenBucket
 from notifier.clock import Clock
 from notifier.errors import BatchRejected, ProviderBusy, ProviderError
 from notifier.health import Health
+from notifier.ids import GenerationId, ProviderName
 from notifier.polling.allowance import Allowance
+from notifier.polling.blame import Evidence
 from notifier.polling.holding import QUICK, Holding, Mode, showed
 from notifier.polling.plan import BatchLimit
 from notifier.polling.split import Lesson, Split
@@ -29,6 +32,8 @@ ASIDE: Final = 0.2
 #: An unusable multi route is tried again after this many seconds.
 MULTI_RETRY: Final = 600.0
 _NEVER: Final = float("-inf")
+#: IDs that are remembered as answered lately.
+_TRUSTED: Final = 8
 #: Weight of one request in what holds lately.
 _LATELY: Final = 0.2
 
@@ -58,6 +63,8 @@ class Conduct:
         self._took = 0.0
         #: When any ID was last held by a reply; None where none ever was.
         self.answered_at: float | None = None
+        #: Told of doubted trouble that more than one probe has met, once it is over: when it began.
+        self.outage_over: Callable[[float], None] = lambda _: None
         self._bucket, self._aside = TokenBucket(settings.rate), TokenBucket(settings.rate * ASIDE)
         self.settle(settings)
 
@@ -68,7 +75,13 @@ class Conduct:
         self._pace()
         self.holding = Holding(mode=Mode(settings.hold), patience=self._patience)
         self._limit = BatchLimit.of(settings.max_ids)
+        #: IDs that were held by replies lately.
+        self.trusted: deque[GenerationId] = deque(maxlen=_TRUSTED)
         self._standing = Standing()
+        #: What failed since it last answered.
+        self.evidence = Evidence()
+        #: Batches in a row that failed while their halves did not.
+        self._halved = 0
         #: IDs asked for since any was held, each as often as it was asked.
         self._in_vain = 0
         self._multi_again_at = _NEVER
@@ -78,6 +91,10 @@ class Conduct:
         """Take every trouble of this provider back."""
         self._health.well(self._part)
         self._health.well(self._route)
+
+    @property
+    def provider(self) -> ProviderName:
+        return self._settings.name
 
     @property
     def _part(self) -> str:
@@ -119,6 +136,11 @@ class Conduct:
         """Whether it is asked as usual."""
         return self._standing.ok
 
+    @property
+    def probes(self) -> int | None:
+        """How many requests found the provider in doubted trouble; None where it is not in such trouble."""
+        return self._standing.strikes if self._standing.doubted else None
+
     def room_aside(self, now: float) -> int:
         """Requests that may be made now for parts of refused batches and for IDs that stand alone."""
         return self._aside.available(now)
@@ -152,7 +174,7 @@ class Conduct:
             self._took += (took - self._took) * _LATELY
 
     def welcome(self, now: float) -> None:
-        """An ID was registered: a provider that knew none may know this one."""
+        """An ID was registered: a provider that knew none, or failed for the only ID there was, may know this one."""
         self._standing = self._standing.welcome(now)
 
     # ---- what came back ----
@@ -162,6 +184,7 @@ class Conduct:
 
     def answered(self, *, sent_at: float, asked: int, held: int, multi: bool) -> None:
         """A reply to `asked` IDs held `held` of them."""
+        self.evidence.answered(sent_at=sent_at)
         if held:
             self.answered_at = self._clock.monotonic()
             self._in_vain = 0
@@ -173,19 +196,47 @@ class Conduct:
         if multi:
             self._health.well(self._route)
             self._limit = self._limit.proved(asked)
+            if asked >= self.batch:
+                self._halved = 0
 
-    def failed(self, error: ProviderError, *, sent_at: float) -> None:
-        """Nobody can be asked about, for a time or until the operator acts."""
-        now, reason = self._clock.monotonic(), str(error)
+    def probing(self, sent_at: float) -> bool:
+        """Whether a request that was sent then asked a provider in trouble whether it is over."""
+        return not self._standing.ok and sent_at > self._standing.struck_at
+
+    def doubt(self, ids: Sequence[GenerationId], error: ProviderError, *, sent_at: float, watched: int) -> None:
+        """A request about these failed, perhaps because of one of them.
+
+        `watched` is how many IDs there are that are not known to be bad.
+        """
+        evidence = self.evidence
+        evidence.failed(ids, sent_at=sent_at)
+        if not self._standing.ok or evidence.against_provider(watched=watched):
+            since = evidence.since if evidence else None
+            others = not evidence.of_all(watched=watched)
+            self.failed(error, sent_at=sent_at, since=since, doubted=others, asked=ids)
+
+    def failed(
+        self,
+        error: ProviderError,
+        *,
+        sent_at: float,
+        since: float | None = None,
+        doubted: bool = False,
+        asked: Sequence[GenerationId] = (),
+    ) -> None:
+        """Nobody can be asked about, for a time or until the operator acts; `since` and `doubted` as in `Standing`."""
+        now, reason = self._clock.monotonic(), _about(str(error), asked)
         if isinstance(error, ProviderBusy):
             hint, jitter = error.retry_after, self._chance()
-            struck = self._standing.busy(now, asked_at=sent_at, reason=reason, jitter=jitter, retry_after=hint)
+            struck = self._standing.busy(
+                now, asked_at=sent_at, reason=reason, jitter=jitter, retry_after=hint, since=since
+            )
             if error.overloaded and struck is not self._standing:  # many that fail together are one sign
                 self._allowance.cut()
                 self._pace()
             self._strike(struck)
         else:
-            self._strike(self._standing.refused(now, asked_at=sent_at, reason=reason))
+            self._strike(self._standing.refused(now, asked_at=sent_at, reason=reason, since=since, doubted=doubted))
 
     def knew_none(self, what: str, *, sent_at: float, asked: int, watched: int) -> None:
         """It answered, and about none of the `asked` IDs; `watched` is how many there are."""
@@ -201,6 +252,7 @@ class Conduct:
 
     def refused(self, error: BatchRejected, *, sent_at: float, size: int) -> None:
         """A batch of `size` was refused: the provider is there, and something in the batch is wrong."""
+        self.evidence.answered(sent_at=sent_at)
         if self._standing.trouble in (Trouble.BUSY, Trouble.REFUSED):
             self._recover(sent_at)
         if error.too_large:
@@ -214,7 +266,10 @@ class Conduct:
             lesson = Lesson.BAD_IDS  # it answered about others lately
         match lesson:
             case Lesson.TOO_LARGE:
-                self._limit = self._limit.refused(len(split.ids))
+                self._too_large(split)
+            case Lesson.MULTI_UNUSABLE if split.failed and not self._halved:
+                self._halved += 1  # by chance, perhaps: a batch that failed once may be taken the next time
+                lesson = Lesson.TOO_LARGE
             case Lesson.MULTI_UNUSABLE:
                 self.do_without_multi(split.reason)
             case Lesson.PROVIDER_KNOWS_NONE:
@@ -223,6 +278,13 @@ class Conduct:
             case Lesson.BAD_IDS:
                 pass  # they stand alone by now
         return lesson
+
+    def _too_large(self, split: Split) -> None:
+        """A batch that failed once, without a word about its size, may have failed by chance."""
+        self._halved += 1
+        if not split.failed or self._halved > 1:
+            self._limit = self._limit.refused(len(split.ids))
+            self._halved = 0
 
     def do_without_multi(self, said: str) -> None:
         """Single requests work where the multi route refuses; `said` is its last word."""
@@ -287,4 +349,14 @@ class Conduct:
         if standing.ok and not self._standing.ok:
             _log.info(telemetry.PROVIDER_RESUMED, provider=self._settings.name, after=self._standing.trouble.value)
             self._health.well(self._part)
-        self._standing = standing
+        before, self._standing = self._standing, standing
+        if standing.ok and before.doubted and before.strikes > 1:
+            self.outage_over(before.since)
+
+
+def _about(said: str, ids: Sequence[GenerationId]) -> str:
+    """With the IDs that were asked for, where one of them may be the reason."""
+    if not ids:
+        return said
+    more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
+    return f"{said} Asked for: {ids[0]}{more}."

@@ -155,7 +155,7 @@ class Holds:
             id(entry): entry
             for entry in self._roster.soonest(count)
             if (entry.looked is None or entry.looked <= fresh or entry in self._renewed)
-            and not entry.misses.count
+            and not (entry.misses.count or entry.failing)
             and not (entry.state is None and entry in self._unfound)
             and entry.deadline >= soon
             and not self._roster.unheard(entry)

@@ -93,7 +93,8 @@ class Lookout:
             chance=around.chance,
             health=around.health,
         )
-        self._refusals = Refusals(self._roster, self._conduct, back=self._call)
+        self._refusals = Refusals(self._roster, self._conduct, clock=around.clock, back=self._call)
+        self._conduct.outage_over = self._refusals.outage_over
         self._recorder = Recorder(
             settings,
             self._roster,
@@ -197,7 +198,8 @@ class Lookout:
         earliest = self._roster.earliest()
         if now >= self._leave_until or not self._around.health.store_up or earliest is None:
             return LONGEST_WAIT
-        soonest = max(earliest - now, self._conduct.wait(now))
+        wait = self._conduct.wait(now)
+        soonest = wait if self._conduct.probes else max(earliest - now, wait)
         # Due, budget there, and still not sent: all places are taken, and whoever frees one rings.
         return min(LONGEST_WAIT, soonest) if soonest > 0 else LONGEST_WAIT
 
@@ -208,6 +210,8 @@ class Lookout:
             return
         self._heed(self._around.book(), now)
         self._roster.budget(self._conduct.capacity(now), now, idle=self._conduct.idle(now))
+        if (probes := self._conduct.probes) and probes % 2:
+            self._send_probe(now)
         self._send_splits(now)
         self._holds.make_way(now)
         self._send_glances(now)
@@ -218,6 +222,18 @@ class Lookout:
         else:
             self._send_sweeps(now)
             self._holds.plan(now, wall)
+        if probes:
+            self._send_probe(now)
+
+    def _send_probe(self, now: float) -> None:
+        """Whether a provider that may be in trouble answers about one ID, asked for alone.
+
+        Every second time; in between something that is due is asked for, for the single route may be what is wrong.
+        """
+        if self._conduct.room(now) > 0 and (entry := self._refusals.to_probe()) is not None:
+            self._roster.probe(entry)
+            self._conduct.begin(now, aside=False)
+            self._send((entry.id,), now, multi=False)
 
     def _heed(self, book: Book, now: float) -> None:
         """Where nobody can be told it is looked rarely."""
@@ -338,11 +354,19 @@ class Lookout:
             else:
                 self._refusals.refused(sent.ask.ids, sent.split, error, sent_at=sent.at)
         except ProviderError as error:
-            self._conduct.failed(error, sent_at=sent.at)
-            self._glances.failed(sent.ask.ids)
-            self._refusals.unanswered(sent.ask.ids, sent.split)
+            await self._failed(sent, error)
         else:
             await self._learn(sent, observations)
+
+    async def _failed(self, sent: _Sent, error: ProviderError) -> None:
+        """It was not answered: whose failure that is, `refusals` finds out."""
+        if sent.guests and not error.any_id and len(sent.ask.ids) > 1:
+            self._part_from_guests(sent)
+            return
+        self._glances.failed(sent.ask.ids)
+        self._refusals.failed(sent.ask, sent.split, error, sent_at=sent.at)
+        if len(sent.ask.ids) == 1 and self._refusals.may_expire(sent.ask.ids[0]):
+            await self._recorder.expire_failing(sent.ask.ids[0], sent.asked_at)
 
     async def _observe(self, sent: _Sent) -> Sequence[Observation]:
         reply = await self._around.ask(sent.ask, self._settings)
@@ -360,8 +384,8 @@ class Lookout:
         took = self._around.clock.monotonic() - sent.at
         kept = failure is None and bool(observations) and took >= QUICK
         self._holds.ended(hold, kept=kept)
-        if failure is not None:
-            self._hold_failed(sent, failure, took)
+        if failure is not None and self._hold_failed(sent, failure, took):
+            return
         if not observations:
             self._put_back(hold)
             return
@@ -377,12 +401,19 @@ class Lookout:
         await self._recorder.take_in(self._seen_by(sent, kept=kept and not hold.trial), held)
         self._call(seen.id for seen in observations if seen.absent)
 
-    def _hold_failed(self, sent: _Sent, error: ProviderError, took: float) -> None:
+    def _hold_failed(self, sent: _Sent, error: ProviderError, took: float) -> bool:
+        """True where its IDs are on the agenda, or in a split, again."""
         asked = len(sent.ask.ids)
-        if isinstance(error, BatchRejected):
+        trial = sent.hold is not None and sent.hold.trial
+        if isinstance(error, BatchRejected) or (trial and not error.any_id):
             self._conduct.held(took=0.0, reached=0, asked=asked)
         elif not (isinstance(error, ProviderBusy) and self._conduct.hold_broke(error, took=took, asked=asked)):
-            self._conduct.failed(error, sent_at=sent.at)
+            if trial:
+                self._conduct.failed(error, sent_at=sent.at)
+            else:
+                self._refusals.failed(sent.ask, None, error, sent_at=sent.at)
+            return True
+        return False
 
     async def _learn(self, sent: _Sent, observations: Sequence[Observation]) -> None:
         self._glances.answered(observations, self._around.clock.now())
@@ -394,7 +425,9 @@ class Lookout:
             self._conduct.knew_none(what, sent_at=sent.at, asked=asked, watched=self.watched)
             self._call(sent.ask.ids)
             return
+        self._refusals.seen(sent.ask.ids)
         self._conduct.answered(sent_at=sent.at, asked=asked, held=len(held), multi=sent.ask.multi)
+        self._conduct.trusted.extend(held)
         self._refusals.weigh_multi(sent.ask, held)
         await self._recorder.take_in(self._seen_by(sent), observations)
         if sent.split is not None:
@@ -403,6 +436,9 @@ class Lookout:
     def _refused_with_guests(self, sent: _Sent, error: BatchRejected) -> None:
         """They may be to blame: the others are asked for again without them."""
         self._conduct.refused(error, sent_at=sent.at, size=len(sent.ask.ids))
+        self._part_from_guests(sent)
+
+    def _part_from_guests(self, sent: _Sent) -> None:
         self._glances.refused(sent.guests, self._around.clock.monotonic())
         self._call(sent.ask.ids)
 

@@ -5,8 +5,9 @@ rest, by the fifth rule of `delivery.shares`. While the store cannot write, what
 reply, until it is written.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final, TypeVar
 
 import anyio
@@ -32,6 +33,8 @@ T = TypeVar("T")
 
 #: Seconds between two tries of a write that the store could not make, without a bell.
 LONGEST_WAIT: Final = 5.0
+#: Why a watch expires of an ID that the provider does not answer about.
+PROVIDER_ERROR: Final = "provider_error"
 #: Words of states that are warned of, at most.
 MOST_WORDS: Final = 100
 #: Seconds between two saves of what was learned, and between two lines on how late we knew.
@@ -166,7 +169,7 @@ class Recorder:
             if (entry := self._roster.get(seen.id)) is not None:
                 entry.state = seen.state
                 entry.not_before = transition.observed_at
-        self._follow([transition.observation.id for transition in transitions], recorded, round_)
+        self._follow([transition.observation.id for transition in transitions], recorded, round_.entries)
 
     async def _end(self, round_: _Round) -> None:
         """Watches whose deadline has passed, and IDs that the provider does not know."""
@@ -177,8 +180,25 @@ class Recorder:
             for entry in round_.entries
             if (entry.misses.count or overdue(entry, asked_at))
             and self._roster.here(entry)
-            and (kind := self._ended(entry, times, asked_at)) is not None
+            and (kind := self._ended(entry, asked_at)) is not None
         ]
+        await self._end_watches(endings, round_.entries)
+
+    async def expire_failing(self, id_: GenerationId, asked_at: datetime) -> None:
+        """Requests about this ID fail, and only about it. Those of its watches expire whose deadline has passed."""
+        entry = self._roster.get(id_)
+        if entry is None or not overdue(entry, asked_at.timestamp()):
+            return
+        ending = Ending(
+            provider=self.settings.name,
+            generation=id_,
+            kind=Kind.EXPIRED,
+            observed_at=asked_at,
+            reason=PROVIDER_ERROR,
+        )
+        await self._end_watches([ending], {entry: entry.joined})
+
+    async def _end_watches(self, endings: Sequence[Ending], entries: Mapping[Watched, int]) -> None:
         if not endings:
             return
         recorded = await self._insist(
@@ -192,14 +212,16 @@ class Recorder:
                 kind=ending.kind,
                 owed=outcome.owed,
             )
-        self._follow([ending.generation for ending in endings], recorded, round_)
+        self._follow([ending.generation for ending in endings], recorded, entries)
 
-    def _ended(self, entry: Watched, times: LookTimes, asked_at: float) -> Kind | None:
-        if unknown(entry, times, self._conduct.answered_at):
+    def _ended(self, entry: Watched, asked_at: float) -> Kind | None:
+        if unknown(entry, self._conduct.answered_at):
             return Kind.UNKNOWN
         return Kind.EXPIRED if overdue(entry, asked_at) else None
 
-    def _follow(self, ids: Sequence[GenerationId], recorded: Sequence[Recorded], round_: _Round) -> None:
+    def _follow(
+        self, ids: Sequence[GenerationId], recorded: Sequence[Recorded], entries: Mapping[Watched, int]
+    ) -> None:
         """Let go of what nobody waits for any more, unless a watch joined while the look was under way."""
         if any(outcome.owed for outcome in recorded):
             self._deliveries.ring()
@@ -207,7 +229,7 @@ class Recorder:
             entry = self._roster.get(id_)
             if entry is None:
                 continue
-            as_before = round_.entries.get(entry) == entry.joined
+            as_before = entries.get(entry) == entry.joined
             if outcome.open is not None:
                 known = outcome.open.deadline.timestamp()
                 entry.deadline = known if as_before else min(known, entry.deadline)

@@ -1,32 +1,48 @@
-"""Refused batches on their way down to the bad ID, and what refusals say of the multi route. Of one provider.
+"""Batches that were refused or failed, on their way down to the bad ID, and what follows for that ID. Of one provider.
 
-What a refused batch teaches is `split`'s to say, what follows for the provider `conduct`'s; here they are brought
-together with the IDs concerned.
+What such a batch teaches is `split`'s to say, whose failure it is `blame`'s, what follows for the provider `conduct`'s;
+here they are brought together with the IDs concerned. An ID for which requests fail while the provider answers about
+others is asked alone, less and less often, and takes no other ID with it.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Final
 
-from notifier.errors import BatchRejected
+import structlog
+
+from notifier import telemetry
+from notifier.clock import Clock
+from notifier.errors import BatchRejected, ProviderError
 from notifier.ids import GenerationId
+from notifier.polling.blame import Setback
 from notifier.polling.conduct import Conduct
 from notifier.polling.roster import Roster
 from notifier.polling.split import Lesson, Split
 from notifier.polling.watched import Watched
 from notifier.providers.base import Ask
 
+_log = structlog.get_logger()
+
 #: IDs that the multi route refuses and the single route holds, until the multi route counts as unusable.
 PROOF: Final = 2
+#: Failures in a row of one ID after which it is remembered that it spoiled a batch.
+_SURE: Final = 2
 
 
 class Refusals:
     """`back` puts IDs on the agenda, due at once."""
 
-    def __init__(self, roster: Roster, conduct: Conduct, *, back: Callable[[Iterable[GenerationId]], None]) -> None:
+    def __init__(
+        self, roster: Roster, conduct: Conduct, *, clock: Clock, back: Callable[[Iterable[GenerationId]], None]
+    ) -> None:
         self._roster = roster
         self._conduct = conduct
+        self._clock = clock
         self._back = back
+        #: ID -> the failures in a row of requests about it alone.
+        self.setbacks: dict[GenerationId, Setback] = {}
         self._splits: deque[Split] = deque()
         #: ID -> what the multi route said when it refused that one ID.
         self._refused_alone: dict[GenerationId, str] = {}
@@ -49,6 +65,7 @@ class Refusals:
     def forget(self, id_: GenerationId) -> None:
         """Nobody watches it any more."""
         self._refused_alone.pop(id_, None)
+        self.setbacks.pop(id_, None)
 
     def refused(
         self, ids: tuple[GenerationId, ...], split: Split | None, error: BatchRejected, *, sent_at: float
@@ -67,6 +84,112 @@ class Refusals:
         else:
             self._splits.append(Split(ids, str(error)))
 
+    # ---- requests that failed ----
+    def failed(self, ask: Ask, split: Split | None, error: ProviderError, *, sent_at: float) -> None:
+        """A request, perhaps a part of `split`, was not answered: the provider's trouble, or that of one of its IDs."""
+        ids, conduct = ask.ids, self._conduct
+        if error.any_id:
+            conduct.failed(error, sent_at=sent_at)
+            self.unanswered(ids, split)
+            return
+        probe = conduct.probing(sent_at)
+        began = split.sent_at if split is not None and split.failed else sent_at
+        if probe or not self._is_bad(ids, began):
+            conduct.doubt(ids, error, sent_at=sent_at, watched=len(self._roster) - self._bad)
+        if probe:  # nothing is concluded of any ID while the provider answers nothing
+            self._note(ids, error, sent_at)
+            self.unanswered(ids, split)
+        elif len(ids) == 1:
+            self._set_back(ids[0], split, error, began)
+            if ask.multi:
+                self._refused_alone[ids[0]] = str(error)
+        elif split is None:
+            self._splits.append(Split(ids, str(error), failed=True, sent_at=sent_at))
+        elif split in self._splits:
+            split.refused(ids)
+        else:
+            self._back(ids)
+
+    def _set_back(self, id_: GenerationId, split: Split | None, error: ProviderError, began: float) -> None:
+        """It failed alone: it is asked alone, later each time. The first request that failed with it began it."""
+        if (entry := self._roster.get(id_)) is not None:
+            now, reason = self._clock.now(), str(error)
+            before = self.setbacks.get(id_)
+            begun = before or Setback(since=now, last=now, sent_at=began, reason=reason)
+            setback = self.setbacks[id_] = begun.again(reason, last=now)
+            if setback.count == _SURE and not entry.alone:
+                entry.isolate()
+            entry.alone = entry.failing = True
+            self._roster.set_back(entry, setback.wait, now=self._clock.monotonic(), wall=now.timestamp())
+            self._tell(id_, setback, before)
+        if split is not None and split in self._splits:
+            split.lone_failed()
+            self._conclude(split)
+
+    def _note(self, ids: Sequence[GenerationId], error: ProviderError, sent_at: float) -> None:
+        """It failed alone while nobody was answered; if it does so again when others are, it was the ID all along."""
+        if len(ids) == 1 and ids[0] not in self.setbacks and self._roster.get(ids[0]) is not None:
+            now = self._clock.now()
+            self.setbacks[ids[0]] = Setback(since=now, last=now, sent_at=sent_at, reason=str(error))
+
+    def _tell(self, id_: GenerationId, setback: Setback, before: Setback | None) -> None:
+        """One line for the first failure, for what it never said before, and then ever more rarely."""
+        if before is not None and before.reason == setback.reason and setback.count & (setback.count - 1):
+            return
+        _log.warning(
+            telemetry.LOOK_FAILED,
+            provider=self._conduct.provider,
+            generation=id_,
+            error=setback.reason,
+            times=setback.count,
+            again_in_s=setback.wait,
+        )
+
+    @property
+    def _bad(self) -> int:
+        """How many IDs are known to be bad."""
+        at = self._conduct.evidence.answered_at
+        return sum(setback.proved(at) for setback in self.setbacks.values())
+
+    def _is_bad(self, ids: Sequence[GenerationId], began: float) -> bool:
+        """Whether it is one ID, and others were answered since requests with it began to fail."""
+        if len(ids) > 1:
+            return False
+        setback = self.setbacks.get(ids[0])
+        return self._conduct.evidence.answered_at >= (began if setback is None else setback.sent_at)
+
+    def may_expire(self, id_: GenerationId) -> bool:
+        """Whether its deadline ends its watches although the provider does not answer about it, and only about it."""
+        setback = self.setbacks.get(id_)
+        return self._conduct.well() and setback is not None and setback.may_expire(self._conduct.evidence.answered_at)
+
+    def seen(self, ids: Iterable[GenerationId]) -> None:
+        """A reply told of these, be it that they are not there."""
+        if not self.setbacks:
+            return
+        for id_ in ids:
+            if self.setbacks.pop(id_, None) is not None and (entry := self._roster.get(id_)) is not None:
+                entry.failing = False
+
+    def to_probe(self) -> Watched | None:
+        """Whom to ask about where the provider may be in trouble.
+
+        One that was answered lately, else one that did not fail yet, else the one that failed longest ago.
+        """
+        failed = dict.fromkeys(self._conduct.evidence.ids())
+        trusted = [self._roster.get(id_) for id_ in self._conduct.trusted if id_ not in failed]
+        fresh = (entry for entry in self._roster if entry.id not in failed and not entry.failing)
+        known = (self._roster.get(id_) for id_ in failed)
+        return next((entry for entry in chain(trusted, fresh, known) if entry is not None and not entry.held), None)
+
+    def outage_over(self, since: float) -> None:
+        """The provider was in trouble since then: what failed meanwhile says little of IDs, and is asked about again."""
+        for split in [each for each in self._splits if each.failed]:
+            self._splits.remove(split)
+            self._back(split.abandon())
+        self._back([id_ for id_, setback in self.setbacks.items() if setback.sent_at >= since])
+
+    # ---- the multi route ----
     def weigh_multi(self, ask: Ask, held: Sequence[GenerationId]) -> None:
         """A multi route that refuses one ID by itself, which the single route then holds, and another, is unusable.
 
@@ -95,6 +218,9 @@ class Refusals:
     def answered(self, split: Split, ids: tuple[GenerationId, ...], held: Sequence[GenerationId]) -> None:
         """Learn from it once it has taught something; what it has not asked about goes back on the agenda."""
         split.answered(ids, held)
+        self._conclude(split)
+
+    def _conclude(self, split: Split) -> None:
         if not split.done or split not in self._splits:
             return
         lesson = self._conduct.learn(split, watched=len(self._roster))

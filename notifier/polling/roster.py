@@ -237,6 +237,17 @@ class Roster:
             wait = max(wait, RARELY)
         self._agenda.add(entry, self._by_deadline(entry, looked + wait, now=now, wall=wall), now)
 
+    def set_back(self, entry: Watched, wait: float, *, now: float, wall: float) -> None:
+        """A request about it alone failed: it waits so long, and has no part in how the budget is shared out."""
+        self.missed(entry)
+        overdue = entry.deadline <= wall
+        at = now + max(wait, RARELY if self.unheard(entry) else 0.0)
+        self._agenda.add(entry, at if overdue else self._by_deadline(entry, at, now=now, wall=wall), now)
+
+    def probe(self, entry: Watched) -> None:
+        """It is asked about now, whenever it is due."""
+        self._agenda.drop(entry)
+
     def _by_deadline(self, entry: Watched, at: float, *, now: float, wall: float) -> float:
         """`at`, or the first moment that is after its deadline however the agenda rounds, where that is earlier."""
         left = entry.deadline - wall
@@ -298,7 +309,7 @@ class Roster:
         """What waits for an age at which nothing is expected any more waits no longer."""
         for entry in self:
             due = self._agenda.due(entry)
-            if entry.curve is not curve or due is None or entry.misses.count or self.unheard(entry):
+            if entry.curve is not curve or due is None or entry.misses.count or entry.failing or self.unheard(entry):
                 continue
             looked = entry.begun if entry.looked is None else entry.looked
             at = looked + self.pace.wait(curve, max(0.0, looked - entry.begun))

@@ -1,11 +1,13 @@
 """A refused batch on its way down to the one bad ID. Pure: the lookout asks for `next`, and tells what came of it.
 
-The left half of the left half goes first, so that the first single IDs are reached after few requests. What the whole
-of it teaches is read at the end:
+The left half of the left half goes first, so that the first single IDs are reached after few requests. Of a batch that
+was not refused but `failed` (an error, no answer) the other half is asked for before a half is divided further: where
+both fail it may be the provider, and that is to be known after few requests.
+What the whole of it teaches is read at the end:
 - both halves were taken: the batch was too large, no ID is bad;
 - single IDs are held by the provider while even pairs of them are refused: the multi route is unusable;
 - nothing at all was held: it is not the IDs, it is the provider (its key, its address, its kind);
-- otherwise the IDs that were missed as singles are the bad ones.
+- otherwise the IDs that were missed, or failed, as singles are the bad ones.
 """
 
 from collections.abc import Sequence
@@ -25,22 +27,31 @@ class Lesson(Enum):
 class Split:
     """One refused batch."""
 
-    def __init__(self, ids: Sequence[GenerationId], reason: str) -> None:
+    def __init__(self, ids: Sequence[GenerationId], reason: str, *, failed: bool = False, sent_at: float = 0.0) -> None:
         self.ids = tuple(ids)
-        #: The provider's words when it refused the batch.
+        #: The provider's words when it refused the batch, or what failed.
         self.reason = reason
+        #: True where it was no refusal.
+        self.failed = failed
+        #: When the batch was sent.
+        self.sent_at = sent_at
         self._todo: list[tuple[GenerationId, ...]] = []
         self._out = 0
         self._halves_refused = False
         self._batches_taken = 0
         self._held: set[GenerationId] = set()
         self._single_missed = False
+        self._single_failed = False
         self._pairs: list[tuple[GenerationId, ...]] = []
+        #: Parts that were made together, the left one first.
+        self._halves: set[tuple[tuple[GenerationId, ...], tuple[GenerationId, ...]]] = set()
         self._push(tuple(ids))
 
     def _push(self, ids: tuple[GenerationId, ...]) -> None:
         left, right = split(ids)
         self._todo += [right, left]
+        if self.failed:
+            self._halves.add((left, right))
         if len(ids) == 2:  # noqa: PLR2004  a pair is two
             self._pairs.append(ids)
 
@@ -52,10 +63,25 @@ class Split:
         return self._todo.pop()
 
     def refused(self, ids: tuple[GenerationId, ...]) -> None:
-        """Take note that this part was refused too."""
+        """Take note that this part was refused, or failed, too."""
         self._out -= 1
         self._halves_refused = True
+        other = self._other_half(ids) if self.failed else None
+        if other is not None:
+            self._todo.remove(other)
         self._push(ids)
+        if other is not None:
+            self._todo.append(other)
+
+    def _other_half(self, ids: tuple[GenerationId, ...]) -> tuple[GenerationId, ...] | None:
+        """The part that was made together with this one, where it was not asked about yet."""
+        return next((part for part in self._todo if (ids, part) in self._halves), None)
+
+    def lone_failed(self) -> None:
+        """Take note that a part of one ID failed, which names it."""
+        self._out -= 1
+        self._halves_refused = True
+        self._single_missed = self._single_failed = True
 
     def answered(self, ids: tuple[GenerationId, ...], held: Sequence[GenerationId]) -> None:
         """Take note that this part was answered, and the answer held these of its IDs."""
@@ -91,6 +117,6 @@ class Split:
             return Lesson.TOO_LARGE
         if self._route_unusable():
             return Lesson.MULTI_UNUSABLE
-        if not self._held:
+        if not self._held and not self._single_failed:
             return Lesson.PROVIDER_KNOWS_NONE
         return Lesson.BAD_IDS

@@ -8,7 +8,6 @@ Times are monotonic seconds, `jitter` is in [0, 1] and only adds.
 """
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from enum import StrEnum
 from typing import Final, Self
 
@@ -17,8 +16,11 @@ from typing import Final, Self
 ANSWERED_LATELY: Final = 600.0
 #: Longest `Retry-After` that is honoured.
 RETRY_AFTER_LIMIT: Final = 600.0
-UNKNOWN_AGE: Final = timedelta(minutes=10)
+UNKNOWN_AFTER: Final = 600.0
 UNKNOWN_MISSES: Final = 3
+#: Of the time between two misses in a row this much counts as time in which the ID was asked for: looks at it are up to
+#: two minutes apart. What is longer is an outage, a pause or a sleeping machine.
+_ASKED_AT_MOST: Final = 150.0
 
 
 class Trouble(StrEnum):
@@ -39,8 +41,13 @@ _PAUSES: Final = {
     Trouble.REFUSED: (30.0, 300.0),
     Trouble.ABSENT: (5.0, 300.0),
 }
+#: First pause where failures of some IDs speak against the provider, and there are others to ask about: the next one
+#: may be answered.
+DOUBTED_PAUSE: Final = 1.0
 #: Pause under ABSENT while there are IDs that were not asked about yet: the next ones may be known.
 UNTRIED_PAUSE: Final = 1.0
+#: Longest wait for a new ID while a provider may have failed for the others, seconds.
+_EARLY_LIMIT: Final = 60.0
 #: Doublings after which every pause is at its longest; keeps the power small.
 _DOUBLINGS: Final = 20
 
@@ -54,6 +61,12 @@ class Standing:
     strikes: int = 0
     #: When the last of them counted.
     struck_at: float = 0.0
+    #: An answer to a request that was sent at or after this time is the end of it.
+    since: float = 0.0
+    #: True where failures that one ID each may explain speak against it together.
+    doubted: bool = False
+    #: How often it was asked early because of a registration.
+    early: int = 0
     #: Not asked before this time.
     until: float = 0.0
     #: One line for the operator; empty while all is well.
@@ -75,16 +88,30 @@ class Standing:
         return min(1, free) if now >= self.until and in_flight == 0 else 0
 
     def busy(
-        self, now: float, *, asked_at: float, reason: str, jitter: float, retry_after: float | None = None
+        self,
+        now: float,
+        *,
+        asked_at: float,
+        reason: str,
+        jitter: float,
+        retry_after: float | None = None,
+        since: float | None = None,
     ) -> Self:
-        """After `ProviderBusy`. `retry_after` only ever makes the pause longer, by ten minutes at most."""
-        struck = self._strike(Trouble.BUSY, now, asked_at=asked_at, reason=reason, stretch=1 + 0.5 * jitter)
+        """After `ProviderBusy`. `retry_after` only ever makes the pause longer, by ten minutes at most.
+
+        `since` is when the first request was sent of those that speak against the provider together.
+        """
+        stretch = 1 + 0.5 * jitter
+        struck = self._strike(Trouble.BUSY, now, asked_at=asked_at, reason=reason, stretch=stretch, since=since)
         asked_to_wait = now + min(retry_after or 0.0, RETRY_AFTER_LIMIT)
         return struck if asked_to_wait <= struck.until else replace(struck, until=asked_to_wait)
 
-    def refused(self, now: float, *, asked_at: float, reason: str) -> Self:
-        """After `ProviderRefused`."""
-        return self._strike(Trouble.REFUSED, now, asked_at=asked_at, reason=reason)
+    def refused(
+        self, now: float, *, asked_at: float, reason: str, since: float | None = None, doubted: bool = False
+    ) -> Self:
+        """After `ProviderRefused`; `since` as above. `doubted`: there are others to ask about, so it begins short."""
+        first = DOUBTED_PAUSE if doubted else None
+        return self._strike(Trouble.REFUSED, now, asked_at=asked_at, reason=reason, since=since, first=first)
 
     def absent(self, now: float, *, asked_at: float, reason: str, untried: bool = False) -> Self:
         """After a reply for which `knows_none` holds, or a batch that was refused down to every single ID.
@@ -97,20 +124,46 @@ class Standing:
         return replace(struck, strikes=0, until=now + UNTRIED_PAUSE)
 
     def welcome(self, now: float) -> Self:
-        """After a new registration: a provider that knew none of the IDs may know this one, and is asked at once."""
-        return replace(self, until=min(self.until, now)) if self.trouble is Trouble.ABSENT else self
+        """After a new registration: a provider that knew none of the IDs may know this one, and is asked at once.
+
+        So is one that may have failed for the IDs there were: a second after the last failure at first, and later each
+        time, because in an outage registrations go on.
+        """
+        if self.trouble is Trouble.ABSENT:
+            return replace(self, until=min(self.until, now))
+        early = max(now, self.struck_at + min(_EARLY_LIMIT, 2.0 ** min(self.early, _DOUBLINGS)))
+        return replace(self, until=early, early=self.early + 1) if self.doubted and early < self.until else self
 
     def answered(self, *, asked_at: float) -> Self:
         """After a request that succeeded."""
-        return type(self)() if asked_at >= self.struck_at else self
+        return type(self)() if asked_at >= self.since else self
 
-    def _strike(self, trouble: Trouble, now: float, *, asked_at: float, reason: str, stretch: float = 1.0) -> Self:
-        if not self.ok and asked_at < self.struck_at:
+    def _strike(
+        self,
+        trouble: Trouble,
+        now: float,
+        *,
+        asked_at: float,
+        reason: str,
+        stretch: float = 1.0,
+        since: float | None = None,
+        first: float | None = None,
+    ) -> Self:
+        if not self.ok and asked_at <= self.struck_at:
             return self
         strikes = self.strikes + 1 if self.trouble is trouble else 1
-        first, longest = _PAUSES[trouble]
-        pause = min(longest, first * 2.0 ** min(strikes - 1, _DOUBLINGS)) * stretch
-        return replace(self, trouble=trouble, strikes=strikes, struck_at=now, until=now + pause, reason=reason)
+        usual, longest = _PAUSES[trouble]
+        pause = min(longest, (first or usual) * 2.0 ** min(strikes - 1, _DOUBLINGS)) * stretch
+        return replace(
+            self,
+            trouble=trouble,
+            strikes=strikes,
+            struck_at=now,
+            since=now if since is None else since,
+            doubted=since is not None,
+            until=now + pause,
+            reason=reason,
+        )
 
 
 def knows_none(*, asked: int, held: int, now: float, answered_at: float | None) -> bool:
@@ -126,17 +179,23 @@ class Misses:
     """The looks in a row that did not find one ID."""
 
     count: int = 0
-    #: When the first of them was answered.
+    #: When the first and the last of them were answered.
     first_at: float | None = None
+    last_at: float | None = None
+    #: Seconds in which it was asked for, all the while in vain.
+    asked_for: float = 0.0
     #: True once a request for this ID alone, after the first of them, did not find it either.
     confirmed: bool = False
 
     def missed(self, now: float, *, single: bool) -> Self:
         """One more look did not find it; `single` where it asked for this ID alone."""
+        since = now if self.last_at is None else self.last_at
         return replace(
             self,
             count=self.count + 1,
             first_at=now if self.first_at is None else self.first_at,
+            last_at=max(since, now),
+            asked_for=self.asked_for + min(max(0.0, now - since), _ASKED_AT_MOST),
             confirmed=self.confirmed or (single and self.count > 0),
         )
 
@@ -146,16 +205,16 @@ class Misses:
         return self.count >= UNKNOWN_MISSES - 1 and not self.confirmed
 
 
-def is_unknown(misses: Misses, *, age: timedelta, seen: bool, other_answered_at: float | None) -> bool:
-    """Whether the provider does not know this ID.
+def is_unknown(misses: Misses, *, other_answered_at: float | None) -> bool:
+    """Whether the provider does not know this ID (any more).
 
-    All of these must hold: it was never seen; it was registered ten minutes ago (`age`), because a new ID may not be
-    readable yet; three misses in a row, one of them a request for this ID alone; and since the first of them a reply
-    held another ID of this provider (`other_answered_at`), so that it is not the provider that knows nothing.
+    All of these must hold: ten minutes in which it was asked for and not found, because a new ID may not be readable
+    yet, and one that was seen may be missing for a moment; three misses in a row, one of them a request for this ID
+    alone; and since the first of them a reply held another ID of this provider (`other_answered_at`), so that it is not
+    the provider that knows nothing. An ID that was seen before is no exception: it was deleted, or has run out.
     """
     return (
-        not seen
-        and age >= UNKNOWN_AGE
+        misses.asked_for >= UNKNOWN_AFTER
         and misses.count >= UNKNOWN_MISSES
         and misses.confirmed
         and misses.first_at is not None

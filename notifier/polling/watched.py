@@ -5,7 +5,7 @@ datetimes, nothing for what is rarely there, and what many share (a curve, lanes
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from notifier.lifecycle import advance
@@ -33,6 +33,7 @@ class Watched:
         "bucket",
         "curve",
         "deadline",
+        "failing",
         "held",
         "id",
         "isolations",
@@ -72,6 +73,8 @@ class Watched:
         #: True where it must be asked by itself.
         self.alone = False
         self.isolations = 0
+        #: True while requests about it alone fail.
+        self.failing = False
         #: True while it is missed: it has no part in how the budget is shared out.
         self.aside = False
         #: Counts registrations that joined; a look that began before the last one must not drop it.
@@ -141,14 +144,9 @@ def miss(watched: Watched, now: float, *, single: bool) -> None:
         watched.isolate()
 
 
-def unknown(watched: Watched, times: LookTimes, other_answered_at: float | None) -> bool:
-    """Whether the provider does not know it. One that it never told of is as old as its registration."""
-    return is_unknown(
-        watched.misses,
-        age=timedelta(seconds=times.got - watched.begun),
-        seen=watched.state is not None,
-        other_answered_at=other_answered_at,
-    )
+def unknown(watched: Watched, other_answered_at: float | None) -> bool:
+    """Whether the provider does not know it, or does not know it any more."""
+    return is_unknown(watched.misses, other_answered_at=other_answered_at)
 
 
 def overdue(watched: Watched, asked_at: float) -> bool:

@@ -81,12 +81,14 @@ class ProviderClient:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise ProviderRefused(
                 f"Provider {settings.name}: its base_url, {printable(settings.base_url, 200)}, "
-                "does not make a URL that can be asked. Write it as https://host."
+                "does not make a URL that can be asked. Write it as https://host.",
+                any_id=True,
             ) from error
         except _WIRE_ERRORS as error:
             late = isinstance(error, TimeoutError | httpx.TimeoutException)
             said = f"Provider {settings.name}: {_what_failed(error, ask, settings)}"
-            raise ProviderBusy(said, overloaded=late) from error
+            unreachable = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
+            raise ProviderBusy(said, overloaded=late, any_id=unreachable) from error
         return Reply(
             status=response.status_code,
             body=body if response.is_success else _without_key(body, settings),
@@ -107,7 +109,8 @@ def _key(settings: ProviderSettings) -> str:
         return key
     raise ProviderRefused(
         f"Provider {settings.name}: the api_key is empty or holds characters that a header cannot carry. "
-        "Look for a line break or a blank that was pasted with it."
+        "Look for a line break or a blank that was pasted with it.",
+        any_id=True,
     )
 
 

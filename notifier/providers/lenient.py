@@ -291,9 +291,15 @@ def is_refused(status: int, body: bytes, *, asked: int, multi: bool, retry_after
     said = _said(body)
     if status in (408, 425, 429) or status >= _BROKEN or status < _OK:
         overloaded = status in _TOO_MUCH
-        raise ProviderBusy(f"The provider answered {status}{said}", retry_after=retry_after, overloaded=overloaded)
+        raise ProviderBusy(
+            f"The provider answered {status}{said}",
+            retry_after=retry_after,
+            overloaded=overloaded,
+            any_id=status == _THROTTLED,
+        )
     if status in (401, 402, 403):
-        raise ProviderRefused(f"The provider answered {status}{said} {_FIX[status]}")
+        # 403 may speak of one ID: of another account's, or of one that a filter took away.
+        raise ProviderRefused(f"The provider answered {status}{said} {_FIX[status]}", any_id=status != _FORBIDDEN)
     if status in (400, 404, 422):
         if not multi:
             return True
@@ -303,6 +309,8 @@ def is_refused(status: int, body: bytes, *, asked: int, multi: bool, retry_after
     raise ProviderRefused(f"The provider answered {status}{said} Check this provider's kind and base_url.")
 
 
+_FORBIDDEN: Final = 403
+_THROTTLED: Final = 429
 #: Statuses that say, or may say, that we ask too much.
 _TOO_MUCH: Final = (408, 429, 503, 504)
 _FIX: Final = {

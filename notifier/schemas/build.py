@@ -133,7 +133,7 @@ def _of_a_generation(type_: str) -> Schema:
     }
     if type_ == "watch.expired":
         fields["deadline"] = _said(_TIME, "When the watch had to have its target.")
-        fields["reason"] = {"enum": ["deadline", "provider_unreachable"]}
+        fields["reason"] = {"enum": ["deadline", "provider_unreachable", "provider_error"]}
     fields["refreshed_at"] = _said(_TIME_OR_NULL, "When the result was brought up to date; null where it is the first.")
     return fields
 
@@ -141,7 +141,7 @@ def _of_a_generation(type_: str) -> Schema:
 def _state(type_: str) -> Schema:
     match type_.split("."):
         case ["generation", "unknown"]:
-            return {"const": None}
+            return {"enum": [State.QUEUED, State.RUNNING, None]}  # a generation that ended leaves no watch open
         case ["generation", reached]:
             return {"const": reached}
         case _:

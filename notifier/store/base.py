@@ -79,6 +79,8 @@ class Ending:
     kind: Kind
     #: When the look that allows it was answered.
     observed_at: datetime
+    #: Why they expire, where it is not the deadline alone.
+    reason: str | None = None
 
 
 class PollStore(Protocol):
@@ -102,8 +104,8 @@ class PollStore(Protocol):
     async def end_watches(self, endings: Sequence[Ending], *, now: datetime, book: Book) -> list[Recorded]:
         """End open watches; each is owed its message, in the same transaction.
 
-        EXPIRED: those whose deadline is at or before `observed_at`. UNKNOWN: all of them, if the generation was never
-        seen; none otherwise.
+        EXPIRED: those whose deadline is at or before `observed_at`. UNKNOWN: all of them; the message carries the last
+        state seen, if any.
         """
         ...
 

@@ -217,9 +217,8 @@ class Model:
 
     def _end_by(self, ending: Ending, now: datetime, book: Book) -> tuple[int, OpenGeneration | None]:
         generation = (ending.provider, ending.generation)
-        never_seen = self.generations.get(generation) is None
         over: Callable[[ModelWatch], bool] = lambda watch: watch.deadline <= ending.observed_at  # noqa: E731
-        chosen = over if ending.kind is Kind.EXPIRED else lambda _: never_seen
+        chosen = over if ending.kind is Kind.EXPIRED else lambda _: True
         return self._end_some(generation, ending.kind, chosen, now, book)
 
     def expire_unreachable(self, *, now: datetime, book: Book) -> int:

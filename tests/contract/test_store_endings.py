@@ -1,6 +1,7 @@
 """How watches end without their target: deadlines, IDs nobody knows, providers nobody can ask."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 from store_builders import (
@@ -69,14 +70,25 @@ async def test_an_unknown_id_ends_all_its_watches(store: Store) -> None:
     assert {watch.status for watch in (await story(store)).watches} == {WatchStatus.UNKNOWN}
 
 
-async def test_an_id_once_seen_is_never_unknown(store: Store) -> None:
-    """It expires; the ending does nothing and answers what is open."""
+async def test_an_id_once_seen_may_be_unknown_later(store: Store) -> None:
+    """The message carries the last state that was seen."""
     await add(store, request())
     await store.record_transitions([seen(state=State.QUEUED)], now=NOW, book=BOOK)
     (recorded,) = await store.end_watches([ending("g-1", Kind.UNKNOWN)], now=NOW, book=BOOK)
-    assert recorded.owed == 0
-    assert recorded.open is not None
-    assert await still_open(store) == {"g-1"}
+    assert (recorded.owed, recorded.open) == (1, None)
+    (claim,) = (await take(store, now=NOW)).claims
+    content = json.loads(claim.body)
+    assert (content["type"], content["data"]["state"]) == ("generation.unknown", "queued")
+
+
+async def test_an_expired_message_says_that_requests_about_the_id_failed(store: Store) -> None:
+    """Whoever ends a watch may give a reason other than the deadline."""
+    await add(store, request())
+    late = NOW + HOUR
+    failing = replace(ending("g-1", Kind.EXPIRED, at=late), reason="provider_error")
+    await store.end_watches([failing], now=late, book=BOOK)
+    (claim,) = (await take(store, now=late)).claims
+    assert json.loads(claim.body)["data"]["reason"] == "provider_error"
 
 
 async def test_a_watch_ends_once(store: Store) -> None:

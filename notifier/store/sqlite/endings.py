@@ -48,7 +48,7 @@ class Cause:
 
     kind: Kind
     seen: SeenGeneration
-    #: Why a watch expired without a look.
+    #: Why a watch expired, where it is not the deadline alone.
     reason: str | None = None
 
 

@@ -161,11 +161,12 @@ def _end(conn: sqlite3.Connection, ending: Ending, held: Terms) -> Recorded:
             case Kind.EXPIRED:
                 return bool(row[10] <= observed_at)
             case Kind.UNKNOWN:
-                return generation[3] is None
+                return True
             case Kind.RESULT:
                 raise ValueError("a result is recorded as a transition, not as an ending")
 
-    (recorded,) = end_open(conn, [_ending(generation, Cause(ending.kind, rows.seen(generation)), chosen)], held)
+    cause = Cause(ending.kind, rows.seen(generation), reason=ending.reason)
+    (recorded,) = end_open(conn, [_ending(generation, cause, chosen)], held)
     return recorded
 
 

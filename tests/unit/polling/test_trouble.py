@@ -1,7 +1,5 @@
 """When a provider is paused, when it is asked again, and when an ID is unknown."""
 
-from datetime import timedelta
-
 import pytest
 
 from notifier.polling.trouble import Misses, Standing, Trouble, is_unknown, knows_none
@@ -95,7 +93,7 @@ def test_a_new_registration_ends_the_pause_of_a_provider_that_knew_no_id() -> No
 def test_many_strikes_stay_at_the_longest_pause() -> None:
     """The number of failures never overflows anything."""
     standing = Standing(trouble=Trouble.ABSENT, strikes=10**6)
-    assert standing.absent(0, asked_at=0, reason="").until == 300
+    assert standing.absent(1, asked_at=1, reason="").until == 301
 
 
 @pytest.mark.parametrize(
@@ -115,39 +113,82 @@ def test_a_reply_without_any_id_speaks_against_the_provider(
     assert knows_none(asked=asked, held=held, now=1000.0, answered_at=answered_at) is expected
 
 
-def missed(*singles: bool) -> Misses:
+def missed(*singles: bool, every: float = 100.0) -> Misses:
+    """So many looks in vain, from second 100 on."""
     misses = Misses()
-    for second, single in enumerate(singles):
-        misses = misses.missed(100.0 + second, single=single)
+    for number, single in enumerate(singles):
+        misses = misses.missed(100.0 + every * number, single=single)
     return misses
 
 
-OLD = timedelta(minutes=10)
+#: Ten minutes of looks, one every 100 s, of which the second was for this ID alone.
+LONG = [False, True, False, False, False, False, False]
 
 
 def test_an_id_is_unknown_when_everything_speaks_for_it() -> None:
-    """Ten minutes, three misses, one of them alone, another ID answered since, and never seen."""
-    assert is_unknown(missed(False, False, True), age=OLD, seen=False, other_answered_at=100.0)
+    """Ten minutes of being asked, three misses, one of them alone, and another ID answered since."""
+    assert is_unknown(missed(*LONG), other_answered_at=100.0)
 
 
 @pytest.mark.parametrize(
-    ("misses", "age", "seen", "other"),
+    ("misses", "other"),
     [
-        (missed(False, False, True), OLD - timedelta(seconds=1), False, 101.0),
-        (missed(False, True), OLD, False, 101.0),
-        (missed(False, False, False), OLD, False, 101.0),
-        (missed(True, False, False), OLD, False, 101.0),
-        (missed(False, False, True), OLD, True, 101.0),
-        (missed(False, False, True), OLD, False, None),
-        (missed(False, False, True), OLD, False, 99.0),
-        (Misses(), OLD, False, 101.0),
+        pytest.param(missed(*LONG, every=99.9), 101.0, id="not yet ten minutes"),
+        pytest.param(missed(False, True, every=600.0), 101.0, id="two misses"),
+        pytest.param(missed(*[False] * 7), 101.0, id="never alone"),
+        pytest.param(missed(True, *[False] * 6), 101.0, id="the first look alone is no confirmation"),
+        pytest.param(missed(*LONG), None, id="no other ID was ever answered"),
+        pytest.param(missed(*LONG), 99.0, id="no other ID was answered since"),
+        pytest.param(Misses(), 101.0, id="never missed"),
     ],
 )
-def test_an_id_is_not_unknown_while_anything_speaks_against_it(
-    misses: Misses, age: timedelta, *, seen: bool, other: float | None
-) -> None:
-    """Each condition is needed: the first look alone is no confirmation, and an ID once seen is never unknown."""
-    assert not is_unknown(misses, age=age, seen=seen, other_answered_at=other)
+def test_an_id_is_not_unknown_while_anything_speaks_against_it(misses: Misses, other: float | None) -> None:
+    """Each condition is needed."""
+    assert not is_unknown(misses, other_answered_at=other)
+
+
+def test_time_in_which_nobody_asked_is_no_proof() -> None:
+    """Two looks, an outage of hours, two looks: that is minutes of being asked, however long ago the first one was."""
+    misses = missed(False, True)
+    for now in (20_000.0, 20_010.0):
+        misses = misses.missed(now, single=True)
+    assert misses.asked_for == 100 + 150 + 10
+    assert not is_unknown(misses, other_answered_at=20_005.0)
+
+
+def test_a_clock_that_goes_back_takes_no_proof_away() -> None:
+    """A reply that comes later than one that was asked for after it counts, and adds no time."""
+    misses = missed(False, True).missed(150.0, single=True)
+    assert (misses.count, misses.asked_for, misses.last_at) == (3, 100.0, 200.0)
+
+
+def test_pauses_are_short_while_there_are_others_to_ask_about() -> None:
+    """403 for three IDs of many may speak of those three: 1, 2, 4 s, and not half a minute."""
+    standing, pauses, now = Standing(), [], 10.0
+    for _ in range(4):
+        standing = standing.refused(now, asked_at=now, reason="403", since=9.0, doubted=True)
+        pauses.append(standing.until - now)
+        now = standing.until
+    assert pauses == [1, 2, 4, 8]
+    assert standing.paused
+
+
+def test_an_answer_beside_the_failures_ends_doubted_trouble() -> None:
+    """What was sent together with the first of them and was answered shows that the others failed for themselves."""
+    standing = Standing().busy(10, asked_at=9, reason="500", jitter=0, since=8.0)
+    assert standing.answered(asked_at=7.9) is standing
+    assert standing.answered(asked_at=8.0).ok
+
+
+def test_registrations_in_an_outage_ask_less_and_less_often() -> None:
+    """A new ID may be answered where the others failed: a second after the last failure, then 2, 4 … up to a minute."""
+    standing, early = Standing(), []
+    for now in range(0, 100_000, 1_000):
+        standing = standing.refused(now, asked_at=now, reason="410", since=0.0)
+        standing = standing.welcome(now + 0.5)
+        early.append(standing.until - now)
+    assert early[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert set(early[8:]) == {60}
 
 
 def test_an_id_is_to_be_confirmed_alone_before_the_third_miss() -> None:

@@ -187,12 +187,15 @@ SIGHTS = st.builds(
 
 
 def cases() -> st.SearchStrategy[tuple[Kind, SeenGeneration]]:
-    """Every pair of what happened and what was seen that can be: an ID once seen is never unknown."""
+    """Every pair of what happened and what was seen that can be: a generation that ended is never unknown."""
     ends = st.tuples(st.sampled_from([Kind.RESULT, Kind.EXPIRED]), SIGHTS)
-    return ends | st.sampled_from([Kind.EXPIRED, Kind.UNKNOWN]).map(lambda kind: (kind, sight(None)))
+    lost = st.tuples(st.just(Kind.UNKNOWN), SIGHTS.filter(lambda seen: seen.state in (State.QUEUED, State.RUNNING)))
+    return ends | lost | st.sampled_from([Kind.EXPIRED, Kind.UNKNOWN]).map(lambda kind: (kind, sight(None)))
 
 
-@given(WATCHES, cases(), st.sampled_from(Format), st.sampled_from([None, "provider_unreachable"]), TIMES)
+@given(
+    WATCHES, cases(), st.sampled_from(Format), st.sampled_from([None, "provider_unreachable", "provider_error"]), TIMES
+)
 def test_every_body_is_as_its_schema_says(
     of: Watch, case: tuple[Kind, SeenGeneration], format_: Format, reason: str | None, refreshed_at: datetime
 ) -> None:

@@ -1,0 +1,346 @@
+"""One bad ID among good ones, and a bad provider: which of the two it is, and what each costs the others."""
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from hands import START, Asked, Watching, error, heard, record, request, some, watching
+
+from notifier.model import WatchStatus
+from notifier.store.sqlite.store import SqliteStore
+
+pytest_plugins = ("store_fixture",)
+
+MINUTE = 60.0
+Failure = Callable[[], httpx.Response | Exception]
+
+
+def broken(*bad: str, by: Failure) -> Callable[[Asked], httpx.Response | None]:
+    """Every request that holds a bad ID fails so, whatever else is in it."""
+
+    def judge(asked: Asked) -> httpx.Response | None:
+        if set(bad).isdisjoint(asked.ids):
+            return None
+        answer = by()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return judge
+
+
+FAILURES: dict[str, Failure] = {
+    "500": lambda: error(500, "boom"),
+    "502": lambda: httpx.Response(502, text="<html>bad gateway</html>"),
+    "503": lambda: error(503, "no backend"),
+    "403": lambda: error(403, "not yours"),
+    "410": lambda: error(410, "gone"),
+    "302": lambda: httpx.Response(302, headers={"location": "https://cdn.example.com/x"}),
+    "no JSON": lambda: httpx.Response(200, text="<html>"),
+    "empty": lambda: httpx.Response(200),
+    "cut": lambda: httpx.ReadError("connection lost"),
+    "no answer": lambda: httpx.ReadTimeout("too late"),
+}
+each_failure = pytest.mark.parametrize("by", FAILURES.values(), ids=FAILURES)
+
+
+async def told(stage: Watching) -> dict[WatchStatus, int]:
+    return dict((await stage.store.counts()).watches)
+
+
+async def register(stage: Watching, ids: Iterable[str], **more: Any) -> None:
+    await stage.watch(*[request(id_, **more) for id_ in ids])
+
+
+# ---- one bad ID ---------------------------------------------------------------------------------------------------
+@each_failure
+async def test_a_batch_that_fails_for_one_id_costs_the_others_seconds(store: SqliteStore, by: Failure) -> None:
+    """59 of 60 are told within the time that a fifth of the rate needs for the halves; the provider is not paused."""
+    ids = some(60)
+    async with watching(store, rate=5.0, sweep_every=timedelta(seconds=2)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        stage.upstream.judge = broken("g-17", by=by)
+        await register(stage, ids)
+        await stage.ticks(16, step=0.5)
+        assert await told(stage) == {WatchStatus.SATISFIED: 59, WatchStatus.OPEN: 1}
+        assert not stage.health.troubles
+
+
+@each_failure
+async def test_ids_that_fail_one_by_one_slow_nobody(store: SqliteStore, by: Failure) -> None:
+    """Four bad IDs of twenty, one ID a request: the good ones are told in seconds, those that come later too."""
+    ids = some(20)
+    async with watching(store, batch=False, rate=5.0, sweep_every=timedelta(seconds=2)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        stage.upstream.judge = broken(*ids[:4], by=by)
+        await register(stage, ids)
+        await stage.ticks(8, step=0.5)
+        assert await told(stage) == {WatchStatus.SATISFIED: 16, WatchStatus.OPEN: 4}
+        for number in range(12):
+            late = f"late-{number}"
+            stage.upstream.states[late] = "completed"
+            await register(stage, [late])
+            await stage.ticks(4, step=0.5)
+            assert len(await stage.owed(late)) == 1
+        assert not stage.health.troubles
+
+
+async def test_a_bad_id_is_asked_less_and_less_and_rejoins_when_it_is_well(store: SqliteStore) -> None:
+    """Its own waits double to five minutes; once it is answered it is looked at as the others are."""
+    ids = some(10)
+    async with watching(store, sweep_every=timedelta(seconds=5)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "queued")
+        stage.upstream.judge = broken("g-3", by=FAILURES["500"])
+        await register(stage, ids)
+        await stage.ticks(30 * MINUTE, step=1)
+        alone = [asked.at for asked in stage.upstream.asked if asked.ids == ("g-3",)]
+        gaps = [round(later - earlier) for earlier, later in pairwise(alone)]
+        assert gaps[:6] == [5, 10, 20, 40, 80, 160]
+        assert set(gaps[6:]) == {300}
+        stage.upstream.judge = lambda _: None
+        await stage.ticks(6 * MINUTE, step=1)
+        before = len(stage.upstream.asked)
+        stage.upstream.states["g-3"] = "completed"
+        await stage.ticks(21, step=1)
+        assert len(await stage.owed("g-3")) == 1
+        assert all(asked.multi for asked in stage.upstream.asked[before:])
+
+
+async def test_many_bad_ids_before_the_first_good_one_do_not_hide_it(store: SqliteStore) -> None:
+    """Seven of ten are bad, and asked about first: short pauses, then the good ones are found and told."""
+    ids = some(10)
+    async with watching(store, batch=False, rate=5.0, in_flight=9) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        stage.upstream.judge = broken(*ids[:7], by=FAILURES["410"])
+        await register(stage, ids)
+        await stage.ticks(20, step=0.5)
+        assert (await told(stage))[WatchStatus.SATISFIED] == 3
+        assert not stage.health.troubles
+
+
+async def test_one_bad_id_in_each_of_two_batches(store: SqliteStore) -> None:
+    """Both batches fail at the same moment, which looks like an outage: one question about one ID shows otherwise."""
+    ids = some(40)
+    async with watching(store, max_ids=20, rate=10.0, sweep_every=timedelta(seconds=2)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        stage.upstream.judge = broken("g-1", "g-21", by=FAILURES["500"])
+        await register(stage, ids)
+        await stage.ticks(25, step=0.5)
+        assert await told(stage) == {WatchStatus.SATISFIED: 38, WatchStatus.OPEN: 2}
+        assert not stage.health.troubles
+
+
+async def test_a_bad_id_of_a_hold_is_isolated_too(store: SqliteStore) -> None:
+    """Requests that wait fail for it at once, and no other is let go for that."""
+    async with watching(store, hold="single", rate=5.0) as stage:
+        stage.upstream.holds = "any"
+        stage.upstream.states |= dict.fromkeys(some(3), "dreaming")
+        stage.upstream.judge = broken("g-2", by=FAILURES["500"])
+        await stage.tick()
+        await register(stage, some(3))
+        await stage.ticks(60, step=0.5)
+        assert sum("g-2" in asked.ids for asked in stage.upstream.asked) < 15
+        stage.upstream.move("g-1", "completed")
+        await stage.ticks(4, step=0.5)
+        assert len(await stage.owed("g-1")) == 1
+        assert not stage.health.troubles
+
+
+# ---- its deadline -------------------------------------------------------------------------------------------------
+@each_failure
+async def test_a_bad_id_expires_at_its_deadline(store: SqliteStore, by: Failure) -> None:
+    """The provider answers about others and never about it: whoever waits hears so, with the reason."""
+    async with watching(store, rate=5.0, sweep_every=timedelta(seconds=5)) as stage:
+        stage.upstream.states |= dict.fromkeys(some(3), "queued")
+        stage.upstream.judge = broken("g-2", by=by)
+        await register(stage, some(3), timeout=timedelta(minutes=2))
+        await stage.watch(request("g-2", endpoint="audit"))
+        await stage.ticks(119, step=1)
+        assert await stage.owed("g-2") == []
+        await stage.ticks(5, step=1)
+        (line,) = await stage.owed("g-2")
+        assert line.type == "watch.expired"
+        assert timedelta(minutes=2) <= line.created_at - START <= timedelta(minutes=2, seconds=3)
+        assert await reason(store) == "provider_error"
+        assert [watch.status for watch in await stage.watches("g-2")] == [WatchStatus.EXPIRED, WatchStatus.OPEN]
+
+
+async def reason(store: SqliteStore) -> str:
+    bodies = await store.writer.run(lambda conn: conn.execute("SELECT body FROM bodies").fetchall())
+    (said,) = {data["reason"] for (body,) in bodies if (data := orjson.loads(body)["data"])["generation_id"] == "g-2"}
+    return str(said)
+
+
+async def test_a_bad_id_expires_when_the_others_are_long_done(store: SqliteStore) -> None:
+    """They were answered since its first failure: that it is left alone is no reason to doubt the provider."""
+    async with watching(store, rate=5.0) as stage:
+        stage.upstream.states |= dict.fromkeys(some(5), "completed")
+        stage.upstream.judge = broken("g-2", by=FAILURES["500"])
+        await register(stage, some(5), timeout=timedelta(minutes=30))
+        await stage.ticks(30 * MINUTE + 2, step=2)
+        assert [line.type for line in await stage.owed("g-2")] == ["watch.expired"]
+        assert not stage.health.troubles
+
+
+async def test_one_failure_at_the_deadline_is_no_reason_to_expire(store: SqliteStore) -> None:
+    """It was well until then, and the next look may show it completed."""
+    async with watching(store, rate=5.0, sweep_every=timedelta(seconds=5)) as stage:
+        stage.upstream.states |= dict.fromkeys(some(2), "queued")
+        await register(stage, ["g-1"])
+        await register(stage, ["g-2"], timeout=timedelta(seconds=30))
+        await stage.ticks(28, step=1)
+        stage.upstream.judge = broken("g-2", by=FAILURES["500"])
+        stage.upstream.states["g-2"] = "completed"
+        await stage.ticks(5, step=1)
+        assert await stage.owed("g-2") == []
+        stage.upstream.judge = lambda _: None
+        await stage.ticks(12, step=1)
+        assert [line.type for line in await stage.owed("g-2")] == ["generation.completed"]
+
+
+# ---- a bad provider -----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("batch", [True, False])
+@pytest.mark.parametrize("by", [FAILURES["500"], FAILURES["403"], FAILURES["no answer"]], ids=["500", "403", "late"])
+async def test_an_outage_multiplies_no_requests(store: SqliteStore, by: Failure, *, batch: bool) -> None:
+    """Whatever fails for everybody: a few requests more than before the pauses double, and readiness says so."""
+    ids = some(200)
+    async with watching(store, batch=batch, rate=5.0, in_flight=4, sweep_every=timedelta(seconds=2)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "queued")
+        await register(stage, ids)
+        await stage.ticks(60, step=0.5)
+        stage.upstream.judge = broken(*ids, by=by)
+        before = len(stage.upstream.asked)
+        await stage.ticks(10 * MINUTE, step=0.5)
+        assert len(stage.upstream.asked) - before <= 4 + 4 + 6 + 10
+        assert "provider luma" in stage.health.troubles
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        stage.upstream.judge = lambda _: None
+        await stage.ticks(5 * MINUTE + 60, step=1)
+        assert await told(stage) == {WatchStatus.SATISFIED: 200}
+        assert not stage.health.troubles
+
+
+async def test_an_outage_leaves_no_id_with_waits_of_its_own(store: SqliteStore) -> None:
+    """When it is over everybody is looked at as before: what failed meanwhile was not the ID."""
+    ids = some(60)
+    async with watching(store, rate=5.0, sweep_every=timedelta(seconds=2)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "queued")
+        await register(stage, ids)
+        await stage.ticks(20, step=0.5)
+        stage.upstream.judge = broken(*ids, by=FAILURES["500"])
+        await stage.ticks(15 * MINUTE, step=1)
+        stage.upstream.judge = lambda _: None
+        await stage.ticks(70, step=0.5)
+        before = len(stage.upstream.asked)
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        await stage.ticks(9, step=0.5)
+        assert await told(stage) == {WatchStatus.SATISFIED: 60}
+        assert all(asked.multi for asked in stage.upstream.asked[before:])
+
+
+@pytest.mark.parametrize("status", [401, 402, 429])
+async def test_what_no_id_can_cause_is_the_providers_at_once(store: SqliteStore, status: int) -> None:
+    """A wrong key, no credits, too many requests: no halves are asked for."""
+    async with watching(store, rate=5.0) as stage:
+        stage.upstream.judge = lambda _: error(status, "no")
+        await register(stage, some(60))
+        await stage.ticks(0.75)
+        assert len(stage.upstream.asked) == 1
+        assert str(status) in stage.health.troubles["provider luma"]
+
+
+async def test_a_provider_that_asks_us_to_wait_is_waited_for(store: SqliteStore) -> None:
+    """503 with `Retry-After` is its word about itself, whatever was asked."""
+    async with watching(store, rate=5.0) as stage:
+        stage.upstream.judge = lambda _: error(503, "maintenance", **{"retry-after": "20"})
+        await register(stage, some(60))
+        await stage.ticks(19, step=0.5)
+        assert len(stage.upstream.asked) == 1
+
+
+async def test_one_batch_that_fails_by_chance_teaches_nothing(store: SqliteStore) -> None:
+    """Its halves are answered: no batch is smaller for it, and no ID stands alone."""
+    ids = some(60)
+    async with watching(store, rate=5.0, sweep_every=timedelta(seconds=5)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "queued")
+        await register(stage, ids)
+        await stage.ticks(10)
+        stage.upstream.script.append(error(500))
+        await stage.ticks(40, step=0.5)
+        assert len(stage.upstream.asked[-1].ids) > 30
+        assert not stage.health.troubles
+
+
+async def test_two_ids_that_fail_together_by_chance_are_asked_together_again(store: SqliteStore) -> None:
+    """A pair that failed once and whose IDs are held alone does not mean that the multi route is gone."""
+    async with watching(store, rate=5.0, sweep_every=timedelta(seconds=5)) as stage:
+        stage.upstream.states |= dict.fromkeys(some(2), "queued")
+        stage.upstream.script.append(error(500))
+        await register(stage, some(2))
+        await stage.ticks(60, step=0.5)
+        assert stage.upstream.asked[-1].multi
+        assert not stage.health.troubles
+
+
+async def test_a_multi_route_that_only_fails_is_done_without(store: SqliteStore) -> None:
+    """500 to every batch while single requests are answered: IDs are asked one by one, and readiness says why."""
+    ids = some(20)
+    async with watching(store, rate=10.0, sweep_every=timedelta(seconds=5)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "queued")
+        stage.upstream.judge = lambda asked: error(500, "boom") if asked.multi else None
+        await register(stage, ids)
+        await stage.ticks(2 * MINUTE, step=0.5)
+        assert any("batch: off" in sentence for sentence in stage.health.troubles.values())
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        await stage.ticks(30, step=0.5)
+        assert await told(stage) == {WatchStatus.SATISFIED: 20}
+
+
+async def test_a_reply_above_the_limit_is_the_trouble_of_its_id(store: SqliteStore) -> None:
+    """One record that is too large: the others are told, and nobody is advised to lower `max_ids`."""
+    ids = some(8)
+    async with watching(store, rate=5.0) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        huge = httpx.Response(200, json=[record("g-5", "completed", note=["x"] * 200_000)])
+        stage.upstream.judge = broken("g-5", by=lambda: httpx.Response(200, content=huge.content))
+        await register(stage, ids)
+        await stage.ticks(12, step=0.5)
+        assert await told(stage) == {WatchStatus.SATISFIED: 7, WatchStatus.OPEN: 1}
+        assert not stage.health.troubles
+
+
+async def test_the_only_id_fails_and_the_next_one_is_asked_at_once(store: SqliteStore) -> None:
+    """With one ID nobody can tell whose failure it is; a second one tells, and does not wait for the pause to end."""
+    async with watching(store, rate=5.0) as stage:
+        stage.upstream.states |= {"g-1": "completed", "g-2": "completed"}
+        stage.upstream.judge = broken("g-1", by=FAILURES["410"])
+        await register(stage, ["g-1"])
+        await stage.ticks(20, step=0.5)
+        assert "410" in stage.health.troubles["provider luma"]
+        assert "g-1" in stage.health.troubles["provider luma"]
+        await register(stage, ["g-2"])
+        await stage.ticks(1)
+        assert len(await stage.owed("g-2")) == 1
+        await stage.ticks(30, step=0.5)
+        assert not stage.health.troubles
+
+
+async def test_the_log_names_the_bad_id_and_not_every_time(store: SqliteStore) -> None:
+    """Once, and then after twice as many failures each time."""
+    async with watching(store, rate=5.0) as stage, heard() as events:
+        stage.upstream.states |= dict.fromkeys(some(3), "queued")
+        stage.upstream.judge = broken("g-2", by=FAILURES["500"])
+        await register(stage, some(3))
+        await stage.ticks(15 * MINUTE, step=1)
+        lines = [event for event in events if event["event"] == "look.failed" and "generation" in event]
+        assert [(event["generation"], event["times"]) for event in lines] == [
+            ("g-2", 1),
+            ("g-2", 2),
+            ("g-2", 4),
+            ("g-2", 8),
+        ]
+        assert "500: boom" in lines[0]["error"]
