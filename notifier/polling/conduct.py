@@ -282,7 +282,7 @@ class Conduct:
     def _too_large(self, split: Split) -> None:
         """A batch that failed once, without a word about its size, may have failed by chance."""
         self._halved += 1
-        if not split.failed or self._halved > 1:
+        if not split.failed or split.too_large or self._halved > 1:
             self._limit = self._limit.refused(len(split.ids))
             self._halved = 0
 

@@ -14,7 +14,7 @@ import structlog
 
 from notifier import telemetry
 from notifier.clock import Clock
-from notifier.errors import BatchRejected, ProviderError
+from notifier.errors import BatchRejected, ProviderError, ReplyTooLarge
 from notifier.ids import GenerationId
 from notifier.polling.blame import Setback
 from notifier.polling.conduct import Conduct
@@ -104,7 +104,8 @@ class Refusals:
             if ask.multi:
                 self._refused_alone[ids[0]] = str(error)
         elif split is None:
-            self._splits.append(Split(ids, str(error), failed=True, sent_at=sent_at))
+            large = isinstance(error, ReplyTooLarge)
+            self._splits.append(Split(ids, str(error), failed=True, too_large=large, sent_at=sent_at))
         elif split in self._splits:
             split.refused(ids)
         else:

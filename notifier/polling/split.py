@@ -27,12 +27,22 @@ class Lesson(Enum):
 class Split:
     """One refused batch."""
 
-    def __init__(self, ids: Sequence[GenerationId], reason: str, *, failed: bool = False, sent_at: float = 0.0) -> None:
+    def __init__(
+        self,
+        ids: Sequence[GenerationId],
+        reason: str,
+        *,
+        failed: bool = False,
+        too_large: bool = False,
+        sent_at: float = 0.0,
+    ) -> None:
         self.ids = tuple(ids)
         #: The provider's words when it refused the batch, or what failed.
         self.reason = reason
         #: True where it was no refusal.
         self.failed = failed
+        #: True where it spoke of the size: of a request that failed otherwise that may be chance.
+        self.too_large = too_large
         #: When the batch was sent.
         self.sent_at = sent_at
         self._todo: list[tuple[GenerationId, ...]] = []

@@ -305,7 +305,7 @@ async def test_a_reply_above_the_limit_is_the_trouble_of_its_id(store: SqliteSto
     ids = some(8)
     async with watching(store, rate=5.0) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "completed")
-        huge = httpx.Response(200, json=[record("g-5", "completed", note=["x"] * 200_000)])
+        huge = httpx.Response(200, json=[record("g-5", "completed", note=["x"] * 300_000)])
         stage.upstream.judge = broken("g-5", by=lambda: httpx.Response(200, content=huge.content))
         await register(stage, ids)
         await stage.ticks(12, step=0.5)
