@@ -184,7 +184,7 @@ class Refusals:
         return next((entry for entry in chain(trusted, fresh, known) if entry is not None and not entry.held), None)
 
     def outage_over(self, since: float) -> None:
-        """The provider was in trouble since then: what failed meanwhile says little of IDs, and is asked about again."""
+        """The provider was in trouble since then: what failed meanwhile says little of IDs, and is asked again."""
         for split in [each for each in self._splits if each.failed]:
             self._splits.remove(split)
             self._back(split.abandon())
