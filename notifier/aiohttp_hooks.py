@@ -1,17 +1,39 @@
-"""Where we reach into aiohttp: what it offers no setting for. Each hook names what it relies on."""
+"""Where we reach into aiohttp: what it offers no setting for. A test names each part of it that we stand on.
+
+What it gets wrong for us, and what is done here instead:
+- An answer belongs to the request that waits for it. aiohttp takes whatever came on a kept connection as the answer to
+  the next request. Here bytes that nobody waits for close the connection. Directly before a request is written, a kept
+  connection must be silent. What arrives before any of the request could be read is refused, and `Trip` says so.
+- A connection serves for `longest_age` seconds at most, because the name may lead elsewhere by then. A request may ask
+  for a new one, and a whole host's idle ones can be dropped.
+- A connection whose peer confirms nothing of what was sent for some seconds is lost, not silent until the deadline.
+- Interim answers are counted and skipped, heads are bounded, and what is malformed is told in words.
+- Any 2xx opens a proxy's tunnel, not 200 alone.
+"""
 
 import asyncio
+import fcntl
+import os
+import select
 import socket
+import sys
+import termios
 from collections.abc import Callable
+from contextlib import suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
 
-from notifier.transport_errors import EndlessInterimError, GuardRefusedError
+from notifier.malformed import HEAD_LIMIT, malformed
+from notifier.transport_errors import GuardRefusedError, MalformedError, StrayError
 
 Address = IPv4Address | IPv6Address
 #: Why an address may not be connected to, as one line; None where it may.
@@ -20,8 +42,11 @@ Guard = Callable[[Address], str | None]
 #: Interim (1xx) answers before the final one.
 _INTERIM_LIMIT: Final = 16
 _HEAD_END: Final = b"\r\n\r\n"
+_FINAL: Final = 200
+_SWITCHING: Final = 101
 
 
+# ---- addresses ----------------------------------------------------------------------------------------------------
 class CheckedResolver(AbstractResolver):
     """Looks a name up and refuses it whole if one of its addresses is refused."""
 
@@ -47,42 +72,305 @@ def ask(guard: Guard | None, address: str) -> None:
         raise GuardRefusedError(reason)
 
 
-class CountedAnswer(aiohttp.ClientResponse):
-    """aiohttp skips interim answers without end, and looks here at each of them for someone who waits for a 100."""
+# ---- one request --------------------------------------------------------------------------------------------------
+@dataclass(slots=True)
+class Trip:
+    """One request on its way."""
 
-    _interim = 0
+    #: No kept connection may carry it.
+    fresh: bool = False
+    #: A socket was opened for it: it does not ride on a kept connection.
+    opened: bool = False
+    #: Where it goes, as the pool knows it.
+    key: ConnectionKey | None = None
+    #: Something of an answer came.
+    heard: bool = False
+    #: The answer began before anything of the request was handed to the kernel.
+    unasked: bool = False
+    #: It began before all of the request was.
+    early: bool = False
+    #: Where the peer's machine had not confirmed all of it then; to be closed.
+    unconfirmed: "Unconfirmed | None" = None
 
-    @property
-    def _continue(self) -> None:
-        self._interim += 1
-        if self._interim > _INTERIM_LIMIT:
-            raise EndlessInterimError("interim answers without end")
+    def begin(self) -> None:
+        """Nothing has come yet; it may begin a second time, by another connection."""
+        self.heard = self.unasked = self.early = False
+        self.end()
 
-    @_continue.setter
-    def _continue(self, waiter: object) -> None:
-        assert waiter is None, "nothing here sends Expect"
+    def end(self) -> None:
+        if self.unconfirmed is not None:
+            self.unconfirmed.close()
+            self.unconfirmed = None
 
 
-class _Protocol(ResponseHandler):
-    """Two things that aiohttp gets wrong of answers that are malformed somewhere."""
+class Unconfirmed:
+    """A second handle on the socket of a request, to see what becomes of it when aiohttp has closed the first."""
 
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=os.dup(descriptor))
+        self._broken = select.poll()
+        self._broken.register(self._socket, 0)
+
+    def left(self) -> int:
+        """Bytes that the peer's machine has not confirmed."""
+        return _queued(self._socket.fileno())
+
+    def lost(self) -> bool:
+        """Whether the connection is over, so that none of them ever will be."""
+        return bool(self._broken.poll(0))
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _queued(descriptor: int) -> int:
+    """What the kernel keeps of what was sent, to send it again; 0 where it does not tell."""
+    with suppress(OSError):
+        return int.from_bytes(fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0\0\0\0"), sys.byteorder)
+    return 0
+
+
+#: Tells for which request a socket opens and a connection is taken. aiohttp's traces would tell it too, and slow every
+#: request down.
+trip: ContextVar[Trip] = ContextVar("trip")
+
+
+class Request(aiohttp.ClientRequest):
+    """Asks the connection directly before it writes, and tells it when everything was handed to the kernel."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        if self.body:
+            return await super().send(conn)
+        protocol = _ours(conn)
+        if not protocol.ready():
+            raise protocol.exception() or StrayError()
+        response = await super().send(conn)
+        protocol.written(1)  # without a body nobody answers before the whole of it has come
+        return response
+
+    async def write_bytes(self, writer: AbstractStreamWriter, conn: Connection, *rest: Any, **more: Any) -> None:
+        protocol = _ours(conn)
+        if protocol.ready():
+            await super().write_bytes(writer, conn, *rest, **more)
+            protocol.written(writer.output_size)
+
+
+def _ours(conn: Connection) -> "Protocol":
+    protocol = conn.protocol
+    assert isinstance(protocol, Protocol), "the connector makes no other"
+    return protocol
+
+
+# ---- one connection -----------------------------------------------------------------------------------------------
+class Protocol(ResponseHandler):
+    """Reads one answer for each request, and nothing that nobody waits for."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, now: Callable[[], float], unconfirmed: float) -> None:
+        super().__init__(loop=loop)
+        self._now = now
+        self._patience = unconfirmed
+        self._descriptor = -1
+        self._readable = select.poll()
+        self.opened_at = now()
+        self._trip: Trip | None = None
+        self._requests = 0
+        #: An answer is due. Between requests, and from the end of an answer on, none is.
+        self._due = False
+        self._begun = False
+        self._length: int | None = None
+        #: The head of the answer as it came, until it is complete.
+        self._head = bytearray()
+        self._interim = 0
+        self._headed = False
+        self._body: Any = None
+        #: Something came behind the answer.
+        self._stray = False
+
+    # ---- for the connector ----
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._descriptor = transport.get_extra_info("socket").fileno()
+        self._readable.register(self._descriptor, select.POLLIN)
+        assert self.transport is not None
+        # What was written is then what the kernel has. (Of TLS, 0 would stand for a buffer that is always full.)
+        self.transport.set_write_buffer_limits(high=1 if transport.get_extra_info("sslcontext") else 0)
+        with suppress(OSError):  # not every address family has it
+            transport.get_extra_info("socket").setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self._patience * 1000)
+            )
+
+    def set_response_params(self, **options: Any) -> None:
+        """Called for each request, before it is sent."""
+        self._trip = trip.get()
+        self._trip.begin()
+        self._requests += 1
+        self._due, self._begun, self._length = True, False, None
+        self._headed = self._stray = False
+        self._body, self._interim = None, 0
+        self._head.clear()
+        super().set_response_params(**options)
+
+    # ---- for the request ----
+    def ready(self) -> bool:
+        """Whether the request may be written now. Where not, the connection is over and who waits is told."""
+        if self._exception is not None:
+            return False
+        if self._requests > 1 and self._readable.poll(0):
+            self._fail(StrayError())
+            return False
+        self._begun = True
+        return True
+
+    def written(self, length: int) -> None:
+        """All of it, `length` bytes or more, is with the kernel."""
+        self._length = length
+
+    # ---- what arrives ----
     def data_received(self, data: bytes) -> None:
-        """A head goes in alone: what came in one packet with something malformed is lost otherwise, whole or not."""
-        end = data.find(_HEAD_END) + len(_HEAD_END)
-        if len(_HEAD_END) <= end < len(data):
-            super().data_received(data[:end])
-            data = data[end:]
-        super().data_received(data)
+        if not self._due and self._requests:
+            if data:
+                self._drop()
+            return
+        if self._due and not self._headed:
+            rest = self._heads(data)
+            if rest is None:
+                return
+            data, self._stray = rest, bool(rest) and self._body.is_eof()
+        if not self._stray:
+            super().data_received(data)
+        if self._headed and self._body.is_eof():
+            self._end()
+
+    def _heads(self, data: bytes) -> bytes | None:
+        """Read heads; what is behind the final one, None while that is not complete.
+
+        A head goes in alone: what came in one packet with something malformed is lost otherwise, whole or not.
+        """
+        while data and not self._headed:
+            if not self._head and not self._begins():
+                return None
+            end = data.find(_HEAD_END) + len(_HEAD_END)
+            part, data = (data[:end], data[end:]) if end >= len(_HEAD_END) else (data, b"")
+            self._head += part
+            if len(self._head) > HEAD_LIMIT:
+                self._fail(MalformedError(malformed(bytes(self._head))))
+            else:
+                super().data_received(part)
+            if self._exception is not None:
+                return None
+        return data if self._headed else None
+
+    def _begins(self) -> bool:
+        """Whether the message whose first byte has come may be an answer to our request."""
+        assert self._trip is not None
+        mine = self._trip
+        mine.heard = True
+        mine.unasked = not self._begun
+        mine.early = self._length is None
+        waiting = _queued(self._descriptor)
+        if mine.early:
+            self._should_close = True  # a request of which a part is written leaves no connection for the next
+        if self._requests > 1 and (self._length is None or waiting >= self._length):
+            self._fail(StrayError())  # of what the peer's machine has not got, nothing was read
+            return False
+        if waiting and mine.unconfirmed is None:
+            mine.unconfirmed = Unconfirmed(self._descriptor)
+        return True
+
+    def feed_data(self, data: Any, size: int = 0) -> None:
+        """Called for each message whose head was parsed."""
+        message, body = data
+        if self._headed:
+            self._stray = True  # a second answer, in one packet with the first
+            return
+        self._head.clear()
+        if message.code < _FINAL and message.code != _SWITCHING:
+            self._interim += 1
+            if self._interim > _INTERIM_LIMIT:
+                self._fail(MalformedError("interim answers (1xx) without end, and no final one"))
+            return
+        self._headed, self._body = True, body
+        super().feed_data(data, size)
+
+    def _end(self) -> None:
+        """The answer is complete. What was read behind it, even in part, is no answer to anything."""
+        self._due, self._trip = False, None
+        parser, self._parser = self._parser, None
+        with suppress(Exception):
+            self._stray = bool(self._stray or (parser and parser.feed_eof()))
+        if self._stray:
+            self._drop()
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        """A malformed body is told to who waits for a head; its reader would wait for ever."""
+        """In words where it is malformed. aiohttp tells it who waits for a head; a body's reader waits for ever."""
+        if isinstance(exc, aiohttp.http.HttpProcessingError):
+            exc = MalformedError(malformed(None if self._headed else bytes(self._head)))
         super().set_exception(exc, *cause)
-        body = self._payload
+        body = self._body
         if body is not None and not body.is_eof() and body.exception() is None:
             body.set_exception(exc)
 
+    def _fail(self, error: BaseException) -> None:
+        self.set_exception(error)
+        self._drop()
 
-def install(connector: aiohttp.TCPConnector) -> None:
-    """Its connections are read by the protocol above; needs the running loop."""
-    protocol: type[ResponseHandler] = _Protocol
-    connector._factory = partial(protocol, loop=asyncio.get_running_loop())  # noqa: SLF001  there is no other way in
+    def _drop(self) -> None:
+        self._should_close = True
+        if self.transport is not None:
+            self.transport.abort()
+
+
+# ---- the pool -----------------------------------------------------------------------------------------------------
+class Connector(aiohttp.TCPConnector):
+    """Keeps connections no longer than `longest_age` seconds by `now`."""
+
+    def __init__(self, *, now: Callable[[], float], longest_age: float, unconfirmed: float, **options: Any) -> None:
+        super().__init__(**options)
+        self._now = now
+        self._longest_age = longest_age
+        make: Callable[[], ResponseHandler] = partial(Protocol, self._loop, now=now, unconfirmed=unconfirmed)
+        self._factory = make  # type: ignore[assignment]  # aiohttp declares what it puts there itself
+
+    async def _get(self, key: ConnectionKey, traces: Any) -> Connection | None:
+        asked = trip.get()
+        asked.key = key
+        while not asked.fresh and (kept := await super()._get(key, traces)) is not None:
+            if not self._old(_ours(kept)):
+                return kept
+            kept.close()
+        return None
+
+    def _release(self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        old = isinstance(protocol, Protocol) and self._old(protocol)
+        super()._release(key, protocol, should_close=should_close or old)
+
+    def _old(self, protocol: Protocol) -> bool:
+        return self._now() - protocol.opened_at >= self._longest_age
+
+    def drop_idle(self, key: ConnectionKey) -> None:
+        """Close every connection that is kept to the same host, or through the same proxy."""
+        for other in [each for each in self._conns if _peer(each) == _peer(key)]:
+            for protocol, _ in self._conns.pop(other):
+                protocol.close()
+
+    def _update_proxy_auth_header_and_build_proxy_req(self, req: aiohttp.ClientRequest) -> aiohttp.ClientRequest:
+        asking = super()._update_proxy_auth_header_and_build_proxy_req(req)
+        asking.response_class = _Tunnel
+        return asking
+
+
+def _peer(key: ConnectionKey) -> object:
+    return key.proxy or (key.host, key.port)
+
+
+class _Tunnel(aiohttp.ClientResponse):
+    """A proxy's answer to CONNECT: any 2xx opens the tunnel, and aiohttp takes 200 alone."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        protocol = _ours(connection)
+        if protocol.ready():
+            protocol.written(1)
+        answer = await super().start(connection)
+        if self.status // 100 == _FINAL // 100:
+            self.status = _FINAL
+        return answer

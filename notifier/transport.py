@@ -7,7 +7,7 @@ its hooks come too late to choose the address. This transport owns
   either. What was resolved is what is connected to: there is no second look-up in between.
 - the deadline: `extensions["timeout"]["total"]` in seconds, over everything from the look-up to the last byte of the
   body. httpx's own four numbers have no such word: without it the longest of them counts, and a None is no limit.
-- the errors: whatever aiohttp raises becomes one httpx exception, by the table below.
+- the errors: whatever aiohttp raises becomes one httpx exception, by the tables in transport_errors.
 
 It refuses to be clever: no redirects, cookies, decompression or headers of its own, no proxy of the environment's.
 `extensions["url"]`, where given, is sent letter by letter (httpx.URL would re-encode some of it).
@@ -18,15 +18,22 @@ requests are handed to it, https goes through a tunnel that it opens (CONNECT). 
 guard is asked about the proxy's own address and cannot be about the server's. Where the proxy itself says no, that is
 `ProxyRefused`, which names it and never its password.
 
-One thing is repeated: a request on a kept-alive connection that turns out to be lost before any answer. Most likely the
-server closed it while it was idle and read nothing, and aiohttp repeats only idempotent methods. It is sent once more.
-Should the server have read the first one after all, it sees the same `webhook-id` twice, which at-least-once allows.
+What is kept, and what is repeated:
+- A connection serves for a minute at most: the name may lead elsewhere by then. `extensions["fresh"]` asks for a new
+  one. A new one goes with a new look-up: nothing here remembers where a name led.
+- A request on a kept connection that is lost before any answer is sent once more, on a new connection, and the idle
+  ones to that host are closed: what happened to one has most likely happened to all. aiohttp repeats only idempotent
+  methods, and on the next kept one. A request that got 408, 410 or 421 on a kept connection is repeated likewise: these
+  may speak of the connection, or come from a server that the name has left. Should the server have read the first one
+  after all, it sees the same `webhook-id` twice, which at-least-once allows.
+
+An answer counts only for a request that was there to be answered (see aiohttp_hooks): none that came before anything of
+it was sent, and no 2xx before the whole of it was handed over and the peer's machine has confirmed it.
 """
 
+import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -34,16 +41,29 @@ import httpx
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from notifier.aiohttp_hooks import CheckedResolver, CountedAnswer, Guard, ask, install
+from notifier.aiohttp_hooks import CheckedResolver, Connector, Guard, Request, Trip, Unconfirmed, ask, trip
+from notifier.malformed import HEADERS_LIMIT, LINE_LIMIT
 from notifier.names import Names
 from notifier.proxies import Proxy, read_proxy
 from notifier.tls import Contexts, TlsUnusable
-from notifier.transport_errors import MAPPED, ProxyRefused, TlsFailed, translate
+from notifier.transport_errors import MAPPED, ProxyRefused, StrayError, TlsFailed, UnreadError, translate
 
 #: Bytes of an answer's body that wait in memory for their reader, about.
 _BUFFER: Final = 16 * 1024
 #: Seconds; below the usual idle time after which servers close.
 _KEEP_ALIVE: Final = 15.0
+#: Seconds after which a connection is not used again.
+LONGEST_AGE: Final = 60.0
+#: Seconds after which a connection is lost if its peer has confirmed nothing of what was sent.
+_UNCONFIRMED: Final = 5.0
+#: Seconds between two looks whether it has.
+_LOOK: Final = 0.005
+_SUCCESS: Final = 2
+#: What may be said of the connection rather than of the request: 408 Request Timeout, 421 Misdirected Request. And 410
+#: Gone ends deliveries for good, so it is asked for again where it came from a server that the name may have left.
+_ASKED_AGAIN: Final = frozenset({408, 410, 421})
+#: What a kept connection meets that was lost while it was idle.
+_LOST: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError, StrayError)
 #: As a status of a request that was handed to a proxy: only a proxy says so.
 _PROXY_WANTS_PASSWORD: Final = 407
 _NO_HEADERS_OF_ITS_OWN: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
@@ -73,25 +93,13 @@ class _Body(httpx.AsyncByteStream):
         self._answer.close()
 
 
-@dataclass(slots=True)
-class _Trip:
-    """One request on its way."""
-
-    #: A socket was opened for it: it does not ride on a kept connection.
-    opened: bool = False
-    repeated: bool = False
-
-
-#: Tells for which request a socket opens. Hooks of aiohttp's would tell it too, and slow every request down.
-_trip: ContextVar[_Trip] = ContextVar("_trip")
-
-
 # ---- the transport ------------------------------------------------------------------------------------------------
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """Speaks HTTP/1.1 for httpx, with kept-alive connections.
 
     `connections` is how many may be open to one host, 0 for no limit: limits live with the callers. `resolver`
-    takes the place of the system's. Raises httpx.TransportError and its kinds, nothing else. `aclose` is final.
+    takes the place of the system's, `now` that of the loop's clock for the age of connections. Raises
+    httpx.TransportError and its kinds, nothing else. `aclose` is final.
     """
 
     def __init__(
@@ -101,23 +109,31 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         connections: int = 0,
         resolver: AbstractResolver | None = None,
         contexts: Contexts | None = None,
+        now: Callable[[], float] | None = None,
+        unconfirmed: float = _UNCONFIRMED,
     ) -> None:
         self._guard = guard
         self._connections = connections
         self._resolver = resolver
+        self._now = now
+        self._unconfirmed = unconfirmed
+        self._pool: Connector | None = None
         self._session: aiohttp.ClientSession | None = None
         self._contexts = contexts or Contexts()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        session = self._session or self._open()
         body = await request.aread()
         proxy = _proxy(request)
+        mine = Trip(fresh=bool(request.extensions.get("fresh")))
+        trip.set(mine)
         try:
-            answer = await self._send(session, request, body, proxy)
+            answer = await self._exchange(mine, self._asked(request, body, proxy))
         except TlsUnusable as error:
             raise TlsFailed(str(error), request=request) from error
         except MAPPED as error:
             raise translate(error, request, proxy=proxy) from error
+        finally:
+            mine.end()
         if proxy and request.url.scheme == "http" and answer.status == _PROXY_WANTS_PASSWORD:
             answer.close()
             raise ProxyRefused(proxy.refusal(answer.status), request=request)
@@ -142,63 +158,100 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             way["ssl"] = self._contexts.context(tls)
         if proxy is not None:
             way["proxy"] = URL(proxy.url)
-            # A tunnel is opened with these headers; a request that is handed over carries them itself, see `_send`.
+            # A tunnel is opened with these headers; a request that is handed over carries them itself, see `_asked`.
             if (login := proxy.authorization()) and request.url.scheme == "https":
                 way["proxy_headers"] = {"Proxy-Authorization": login}
         return way
 
-    async def _send(
-        self, session: aiohttp.ClientSession, request: httpx.Request, body: bytes, proxy: Proxy | None
-    ) -> aiohttp.ClientResponse:
-        trip = _Trip()
-        _trip.set(trip)
+    def _asked(self, request: httpx.Request, body: bytes, proxy: Proxy | None) -> dict[str, Any]:
+        """The request in aiohttp's words, but for its deadline."""
         headers = _headers(request)
         if proxy and request.url.scheme == "http" and (login := proxy.authorization()):
             headers.append(("Proxy-Authorization", login))
-        way = self._way(request, proxy)
-        url = URL(request.extensions.get("url") or str(request.url), encoded=True)
-        timeout = _timeout(request.extensions.get("timeout"))
-        while True:
-            try:
-                return await session.request(
-                    request.method,
-                    url,
-                    headers=headers,
-                    data=body or None,
-                    timeout=timeout,
-                    allow_redirects=False,
-                    **way,
-                )
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError) as error:
-                if trip.opened or trip.repeated or not _went_stale(error):
-                    raise
-                trip.repeated = True
+        return {
+            "method": request.method,
+            "url": URL(request.extensions.get("url") or str(request.url), encoded=True),
+            "headers": headers,
+            "data": body or None,
+            "timeout": _timeout(request.extensions.get("timeout")),
+            "allow_redirects": False,
+            **self._way(request, proxy),
+        }
 
-    def _open(self) -> aiohttp.ClientSession:
-        """At the first request: aiohttp wants the running loop."""
-        connector = aiohttp.TCPConnector(
+    async def _exchange(self, mine: Trip, asked: dict[str, Any]) -> aiohttp.ClientResponse:
+        """The answer to the request; by a kept connection only where that leaves no doubt."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        answer = None if mine.fresh else await self._try_kept(mine, asked)
+        if answer is None:
+            mine.fresh = True
+            if (total := asked["timeout"].total) is not None:
+                asked["timeout"] = _deadline(max(0.0, total - (loop.time() - began)))
+            answer = await self._session_now().request(**asked)
+        try:
+            await _believe(answer, mine)
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    async def _try_kept(self, mine: Trip, asked: dict[str, Any]) -> aiohttp.ClientResponse | None:
+        """By a kept connection if there is one, else by a new one; None where it is to be repeated by a new one."""
+        answer = None
+        try:
+            answer = await self._session_now().request(**asked)
+        except _LOST as error:
+            stale = isinstance(error, StrayError) or not mine.heard
+            if mine.opened or not stale or isinstance(error, aiohttp.ClientConnectorError):
+                raise
+        except (TimeoutError, asyncio.CancelledError):
+            if not mine.opened and not mine.heard:
+                self._drop_idle(mine)  # the next request does not wait for another connection as dead as this one
+            raise
+        if answer is not None:
+            if mine.opened or answer.status not in _ASKED_AGAIN:
+                return answer
+            answer.close()
+        self._drop_idle(mine)
+        return None
+
+    def _drop_idle(self, mine: Trip) -> None:
+        if self._pool is not None and mine.key is not None:
+            self._pool.drop_idle(mine.key)
+
+    def _session_now(self) -> aiohttp.ClientSession:
+        """Opened at the first request: aiohttp wants the running loop."""
+        if self._session is not None:
+            return self._session
+        self._pool = Connector(
+            now=self._now or asyncio.get_running_loop().time,
+            longest_age=LONGEST_AGE,
+            unconfirmed=self._unconfirmed,
             resolver=CheckedResolver(self._resolver or Names(), self._guard),
+            ttl_dns_cache=0,  # a look-up is shared by those who wait for it, and by no one after
             socket_factory=self._open_socket,
             limit=0,
             limit_per_host=self._connections,
             keepalive_timeout=_KEEP_ALIVE,
         )
-        install(connector)
         self._session = aiohttp.ClientSession(
-            connector=connector,
+            connector=self._pool,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
             read_bufsize=_BUFFER,
             skip_auto_headers=_NO_HEADERS_OF_ITS_OWN,
-            response_class=CountedAnswer,
+            request_class=Request,
+            max_line_size=LINE_LIMIT,
+            max_field_size=LINE_LIMIT,
+            max_headers=HEADERS_LIMIT,
         )
         return self._session
 
     def _open_socket(self, address: tuple[Any, ...]) -> socket.socket:
         """The true check: nothing else opens a socket, and it is for this address."""
         family, kind, protocol, _, target = address
-        _trip.get().opened = True
+        trip.get().opened = True
         ask(self._guard, target[0])
         return socket.socket(family, kind, protocol)
 
@@ -218,11 +271,24 @@ def _proxy(request: httpx.Request) -> Proxy | None:
     return None if named is None else read_proxy(named)
 
 
-def _went_stale(error: Exception) -> bool:
-    """Whether a kept connection was lost before any answer; of a part that came, aiohttp's message is not a text."""
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return isinstance(error.message, str)
-    return not isinstance(error, aiohttp.ClientConnectorError)
+async def _believe(answer: aiohttp.ClientResponse, mine: Trip) -> None:
+    """`UnreadError` where it cannot be the answer to the whole request."""
+    if mine.unasked:
+        raise UnreadError(f"the server answered {answer.status} before anything of the request was sent")
+    if answer.status // 100 != _SUCCESS:
+        return
+    if mine.early:
+        raise UnreadError(f"the server answered {answer.status} before the whole request was sent")
+    if mine.unconfirmed is not None:
+        await _confirmed(mine.unconfirmed, answer.status)
+
+
+async def _confirmed(rest: Unconfirmed, status: int) -> None:
+    """Wait until the peer's machine has all of the request; the caller's deadline ends it."""
+    while rest.left():
+        if rest.lost():
+            raise UnreadError(f"the server answered {status} and closed before it had the whole request")
+        await asyncio.sleep(_LOOK)
 
 
 def _timeout(asked: Mapping[str, float | None] | None) -> aiohttp.ClientTimeout:
@@ -234,6 +300,10 @@ def _timeout(asked: Mapping[str, float | None] | None) -> aiohttp.ClientTimeout:
     else:
         numbers = list(asked.values())
         total = None if None in numbers else max(number for number in numbers if number is not None)
+    return _deadline(total)
+
+
+def _deadline(total: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=total, ceil_threshold=86_400)
 
 

@@ -1,9 +1,13 @@
-"""Whatever aiohttp raises, as one httpx exception with a sentence for a person: by one table."""
+"""Whatever aiohttp raises, as one httpx exception with a sentence for a person: by two tables.
+
+No sentence repeats the text of an exception, for that may hold a Python literal, a class name, an error number or bytes
+of a server. What the tables do not know has a sentence that says little and is true.
+"""
 
 import errno
 import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import aiohttp
@@ -44,8 +48,16 @@ class GuardRefusedError(OSError):
         super().__init__(errno.EACCES, reason)
 
 
-class EndlessInterimError(aiohttp.ClientError):
-    """Interim answers, and never a final one."""
+class StrayError(aiohttp.ClientConnectionError):
+    """Bytes that nobody waited for came on a kept connection: nothing of it is an answer to this request."""
+
+
+class UnreadError(aiohttp.ClientConnectionError):
+    """An answer that cannot be the answer to the whole request; its text is a sentence of ours."""
+
+
+class MalformedError(aiohttp.ClientError):
+    """The answer is no HTTP; its text is a sentence of ours."""
 
 
 #: The first row that fits counts: narrow ones stand above wide ones.
@@ -104,20 +116,42 @@ def _cut_short(error: aiohttp.ClientPayloadError) -> bool:
     return "not completed" in str(error)
 
 
+#: The first row that fits counts.
+_SENTENCES: Final[Sequence[tuple[type[BaseException], str]]] = (
+    (TimeoutError, "no complete answer in time"),
+    (StrayError, "the server sent something that was no answer to this request"),
+    (aiohttp.ServerDisconnectedError, "the server closed the connection before its answer was complete"),
+    (aiohttp.ClientPayloadError, "the server closed the connection inside its answer's body"),
+    (aiohttp.InvalidURL, "this url cannot be called: write http:// or https:// and a host"),
+    (aiohttp.NonHttpUrlClientError, "this url cannot be called: write http:// or https:// and a host"),
+    (aiohttp.ClientConnectionResetError, "the connection was closed before the request was written"),
+    (aiohttp.ClientConnectionError, "the connection broke before the answer was complete"),
+    (HttpProcessingError, "the answer is malformed"),
+    (aiohttp.ClientError, "the answer is malformed"),
+    (OSError, "the connection broke before the answer was complete"),
+    (ValueError, "the request cannot be written as HTTP: look for a line break or a control character in a header"),
+    (RuntimeError, "the connection was closed before the request was written"),
+)
+#: Of a connection that was there. What a connect meets is told by `_say_system`.
+_BROKEN: Final[Mapping[int, str]] = {
+    errno.ECONNRESET: "the server reset the connection before its answer was complete",
+    errno.EPIPE: "the server closed the connection before the request was written",
+    errno.ETIMEDOUT: "the server's machine confirmed nothing of what was sent for some seconds",
+}
+
+
 def _say(error: BaseException) -> str:
-    """One line for a person; aiohttp's own words where they are made for one."""
+    """One line for a person."""
     cause = getattr(error, "os_error", None)
     if isinstance(cause, OSError):
         return _say_system(cause)
-    if isinstance(error, TimeoutError):
-        return "no complete answer in time"
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "the server closed the connection before its answer was complete"
-    if isinstance(error, aiohttp.ClientPayloadError) and _cut_short(error):
-        return "the server closed the connection inside its answer's body"
-    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
-        return str(getattr(error, "message", "")).partition("\n")[0].rstrip(":") or "malformed answer"
-    return str(error) or type(error).__name__
+    if isinstance(error, MalformedError | UnreadError):
+        return str(error)
+    if isinstance(error, aiohttp.ClientPayloadError) and not _cut_short(error):
+        return "the body of the answer is malformed"
+    if isinstance(error, OSError) and error.errno is not None and error.errno in _BROKEN:
+        return _BROKEN[error.errno]
+    return next((said for kind, said in _SENTENCES if isinstance(error, kind)), "the exchange broke off")
 
 
 def _say_system(error: OSError) -> str:

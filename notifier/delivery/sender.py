@@ -3,7 +3,8 @@
 One deadline holds over everything, the answer's body included: a receiver that drips its body for ever costs one
 timeout, not a slot. The exchange is complete at the body's end or at 16 KiB of it; one that breaks off before is a
 failure even after a 2xx head, for nobody can know what the rest would have said. Then the message is sent again: at
-least once.
+least once. An attempt after the first goes by a new connection and a new look-up: what went wrong may have been the old
+one.
 
 It calls `handle_async_request` itself with a ready request: a client above it would bring cookies, redirects and a
 parsing of its own to the one path that must be exact and quick.
@@ -16,14 +17,17 @@ from typing import Final
 
 import anyio
 import httpx
+import structlog
 
-from notifier import __version__
+from notifier import __version__, telemetry
 from notifier.delivery.signature import headers as signature_headers
 from notifier.intake.text import printable
 from notifier.model import Answer, Claim, Verdict
 from notifier.retry_after import retry_after
 from notifier.settings import EndpointSettings
 from notifier.transport_errors import AddressRefused, NameNotResolved, TlsFailed
+
+_log = structlog.get_logger()
 
 #: Raw bytes of an answer's body that are read, and kept with the attempt.
 READ_LIMIT: Final = 16 * 1024
@@ -32,7 +36,7 @@ _DETAIL_LIMIT: Final = 300
 _LOCATION_LIMIT: Final = 2_048
 _USER_AGENT: Final = f"notifier/{__version__}"
 
-#: The first row that fits counts.
+#: The first row that fits counts; what is in none is no HTTP.
 _VERDICTS: Final = (
     (AddressRefused, Verdict.ADDRESS_REFUSED),
     (httpx.ProxyError, Verdict.PROXY_REFUSED),
@@ -41,8 +45,9 @@ _VERDICTS: Final = (
     (httpx.TimeoutException, Verdict.TIMED_OUT),
     (httpx.ConnectError, Verdict.CONNECT_FAILED),
     (httpx.NetworkError, Verdict.RESET),
-    (Exception, Verdict.PROTOCOL_ERROR),
 )
+_UNBUILT: Final = "nothing was sent: the endpoint's url, headers or secret make no request; look at them with check"
+_FAULT: Final = "a fault in notifier itself ended this attempt; its log holds the details under attempt.failed"
 
 
 @dataclass(slots=True)
@@ -77,10 +82,16 @@ class Sender:
         seen = _Seen()
         wire = self._guarded if policy.guarded else self._open
         with anyio.move_on_after(policy.timeout.total_seconds()):
+            said = _UNBUILT
             try:
-                await _exchange(wire, build(claim, policy, now=now), seen, now)
-            except Exception as error:  # noqa: BLE001  a bug on this path may cost one attempt, never the daemon
-                return seen.answer(*_explain(error))
+                request = build(claim, policy, now=now)
+                said = _FAULT
+                await _exchange(wire, request, seen, now)
+            except httpx.TransportError as error:
+                return seen.answer(_verdict(error), str(error))
+            except Exception:  # noqa: BLE001  a bug on this path may cost one attempt, never the daemon
+                _log.warning(telemetry.ATTEMPT_FAILED, message=claim.message_id, endpoint=claim.lane, exc_info=True)
+                return seen.answer(Verdict.PROTOCOL_ERROR, said)
             return seen.answer()
         part = "no answer" if seen.status is None else f"{seen.status}, but no complete answer"
         return seen.answer(Verdict.TIMED_OUT, f"{part} within {policy.timeout.total_seconds():g} s")
@@ -99,7 +110,7 @@ def build(claim: Claim, policy: EndpointSettings, *, now: datetime) -> httpx.Req
         url,
         headers=httpx.Headers(list(lines.items())),
         stream=httpx.ByteStream(claim.body),
-        extensions={"url": policy.url, "tls": policy.tls, "proxy": policy.proxy},
+        extensions={"url": policy.url, "tls": policy.tls, "proxy": policy.proxy, "fresh": claim.number > 1},
     )
     request.read()
     return request
@@ -132,7 +143,5 @@ async def _read(response: httpx.Response, head: bytearray) -> None:
             return
 
 
-def _explain(error: Exception) -> tuple[Verdict, str]:
-    verdict = next(verdict for kind, verdict in _VERDICTS if isinstance(error, kind))
-    said = str(error) or type(error).__name__
-    return verdict, said if isinstance(error, httpx.HTTPError) else f"{type(error).__name__}: {said}"
+def _verdict(error: httpx.TransportError) -> Verdict:
+    return next((verdict for kind, verdict in _VERDICTS if isinstance(error, kind)), Verdict.PROTOCOL_ERROR)

@@ -98,8 +98,11 @@ async def receiver(
 
 
 @asynccontextmanager
-async def proxy(*, refuses: bytes = b"") -> AsyncIterator[Station]:
-    """Lets everything through, whatever the name, to this machine; or answers `refuses` (a status) to everything."""
+async def proxy(*, refuses: bytes = b"", accepts: bytes = b"200 Connection established") -> AsyncIterator[Station]:
+    """Lets everything through, whatever the name, to this machine; or answers `refuses` (a status) to everything.
+
+    `accepts` is the status, and may be more of the head, of its answer to CONNECT.
+    """
 
     async def talk(stream: ByteStream, station: Station, number: int) -> None:
         line, headers, rest = await _head(stream)
@@ -111,7 +114,7 @@ async def proxy(*, refuses: bytes = b"") -> AsyncIterator[Station]:
         place = target if method == "CONNECT" else target.removeprefix("http://").partition("/")[0]
         async with await anyio.connect_tcp("127.0.0.1", int(place.rpartition(":")[2])) as beyond:
             if method == "CONNECT":
-                await stream.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                await stream.send(b"HTTP/1.1 %b\r\n\r\n" % accepts)
             else:
                 path = "/" + target.removeprefix("http://").partition("/")[2]
                 kept = {name: value for name, value in headers.items() if not name.startswith("proxy-")}

@@ -14,6 +14,7 @@ import trustme
 import yaml
 from aiohttp.abc import AbstractResolver, ResolveResult
 from loopback import Station, proxy, receiver
+from peers import Peer, serving
 
 from notifier.clock import SystemClock
 from notifier.config import load
@@ -279,6 +280,47 @@ async def test_a_proxy_that_refuses_is_named(tmp_path: Path, scheme: str, status
         else:
             assert verdict(answer) == (None, Verdict.PROXY_REFUSED)
             assert answer.detail == f"proxy 127.0.0.1:{station.port} {says}"
+
+
+@pytest.mark.parametrize(
+    "accepts",
+    [b"204 No Content", b"299 Whatever", b"201 Created\r\nContent-Length: 0", b"200 OK\r\nTransfer-Encoding: chunked"],
+)
+async def test_any_2xx_of_a_proxy_is_a_tunnel(tmp_path: Path, accepts: bytes) -> None:
+    """So says HTTP; and whatever length the head names, the tunnel begins behind it."""
+    certificates = Certificates(tmp_path)
+    async with receiver(tls=certificates.server()) as app, proxy(accepts=accepts) as station, wired() as wire:
+        studio = {"url": app.url(scheme="https"), "tls": {"ca": "ca.pem"}, "proxy": through(station)}
+        policy = configured(tmp_path, studio=studio).endpoints["studio"]
+        for _ in range(2):
+            assert verdict(await wire.post(policy)) == (204, None)
+        assert (station.connections, app.connections) == (1, 1)
+
+
+@pytest.mark.parametrize("status", [b"101 Switching Protocols", b"302 Found", b"404 Not Found", b"500 Oops"])
+async def test_any_other_answer_of_a_proxy_is_its_refusal(tmp_path: Path, status: bytes) -> None:
+    """No tunnel, and nothing of the endpoint's."""
+    async with proxy(refuses=status) as station, wired() as wire:
+        studio = {"url": f"https://{NAME}/hook", "proxy": through(station)}
+        answer = await wire.post(configured(tmp_path, studio=studio).endpoints["studio"])
+        assert verdict(answer) == (None, Verdict.PROXY_REFUSED)
+        assert answer.detail == f"proxy 127.0.0.1:{station.port} does not let this through ({int(status[:3])})"
+
+
+async def test_a_proxy_that_is_no_proxy_is_told(tmp_path: Path) -> None:
+    """What answers at its port is shown, and whose port it is."""
+
+    async def talk(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+    async with serving(talk) as server, wired() as wire:
+        studio = {"url": f"https://{NAME}/hook", "proxy": f"http://127.0.0.1:{server.port}"}
+        answer = await wire.post(configured(tmp_path, studio=studio).endpoints["studio"])
+        assert verdict(answer) == (None, Verdict.PROTOCOL_ERROR)
+        assert answer.detail == (
+            f'the answer begins with "SSH-2.0-OpenSSH_9.2" (through proxy 127.0.0.1:{server.port})'
+        )
 
 
 async def test_a_proxy_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
 import anyio
 import httpx
 import pytest
+import structlog
 from anyio.abc import SocketAttribute, SocketStream
 
 from notifier import __version__
@@ -187,7 +189,6 @@ async def test_text_from_outside_is_made_printable() -> None:
         (httpx.WriteError("no"), Verdict.RESET),
         (httpx.RemoteProtocolError("no"), Verdict.PROTOCOL_ERROR),
         (httpx.UnsupportedProtocol("no"), Verdict.PROTOCOL_ERROR),
-        (RuntimeError("no"), Verdict.PROTOCOL_ERROR),
     ],
 )
 async def test_every_failure_is_an_answer_with_its_own_verdict(error: Exception, verdict: Verdict) -> None:
@@ -202,13 +203,36 @@ async def test_every_failure_is_an_answer_with_its_own_verdict(error: Exception,
     assert judge(answer) is verdict
 
 
+@pytest.mark.parametrize("error", [RuntimeError("b'raw'"), KeyError("raw"), OSError(5, "raw"), httpx.InvalidURL("raw")])
+async def test_what_nobody_thought_of_is_told_without_its_text(error: Exception) -> None:
+    """The text of an exception is for the log."""
+
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise error
+
+    with structlog.testing.capture_logs() as logs:
+        answer = await answer_to(fail)
+    assert answer.error is Verdict.PROTOCOL_ERROR
+    assert answer.detail == (
+        "a fault in notifier itself ended this attempt; its log holds the details under attempt.failed"
+    )
+    assert [(line["event"], line["message"], line["exc_info"]) for line in logs] == [("attempt.failed", "msg_a", True)]
+
+
 async def test_a_policy_that_cannot_be_used_is_an_answer_too() -> None:
     """A bad key or URL costs the attempt, and not the daemon."""
     wire = sender(unreachable)
     for bad in (policy(secrets=("whpk_x",)), policy("http://h/\n")):
         answer = await wire.post(CLAIM, bad, now=NOW)
         assert answer.error is Verdict.PROTOCOL_ERROR
-        assert answer.detail
+        assert answer.detail.startswith("nothing was sent: the endpoint's url, headers or secret make no request")
+
+
+def test_only_the_first_attempt_may_go_by_a_kept_connection() -> None:
+    """What went wrong may have been the old connection, or the server that it leads to."""
+    assert build(CLAIM, policy(), now=NOW).extensions["fresh"] is False
+    for number in (2, 10):
+        assert build(replace(CLAIM, number=number), policy(), now=NOW).extensions["fresh"] is True
 
 
 # ---- the deadline -------------------------------------------------------------------------------------------------
