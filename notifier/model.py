@@ -181,6 +181,8 @@ class Observation:
     provider_state: str | None = None
     #: True where `provider_state` is a word the codec does not know, taken as running.
     unmapped: bool = False
+    #: So many looks in a row must show this before it is believed: it says less than it should.
+    looks: int = 1
     result: Result = Result()
     failure: str | None = None
     #: Which model makes it; None where the record does not tell.

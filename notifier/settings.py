@@ -77,6 +77,8 @@ class ProviderSettings:
     #: Names of the parameter that asks for it, by route.
     hold_single_as: tuple[str, ...] = ("state",)
     hold_multi_as: tuple[str, ...] = ("state", "status")
+    #: Words for states beside those that are known, in the form in which they are compared (`providers.words`).
+    words: Mapping[str, State] = field(default_factory=dict)
     #: Total time for one request.
     request_timeout: timedelta = timedelta(seconds=45)
     #: `http://user:password@host:port` that requests go through; None is straight there.

@@ -88,6 +88,7 @@ def _provider(name: str, shape: ProviderShape) -> ProviderSettings:
         hold=shape.hold,
         hold_single_as=shape.hold_single_as,
         hold_multi_as=shape.hold_multi_as,
+        words=shape.words,
         request_timeout=shape.request_timeout,
         proxy=shape.proxy,
     )

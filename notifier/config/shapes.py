@@ -6,12 +6,14 @@ each costs memory.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from notifier.config.secret_values import ApiKey, HeaderValue, ProxyUrl, SigningKey, check_headers
+from notifier.config.state_words import StateWords
 from notifier.config.targets import AllowEntry, BaseUrl, EndpointUrl, Listen, Store
 from notifier.config.values import (
     Duration,
@@ -29,7 +31,7 @@ from notifier.config.values import (
     Whole,
     WrittenPath,
 )
-from notifier.model import Format
+from notifier.model import Format, State
 from notifier.providers.registry import KINDS
 from notifier.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret, Settings
 
@@ -112,6 +114,11 @@ class ProviderShape(_Section):
     )
     hold_multi_as: Annotated[tuple[str, ...], Parameters()] = _key(
         ProviderSettings, "hold_multi_as", "The same in a request about many IDs; every name listed is sent."
+    )
+    words: Annotated[Mapping[str, State], StateWords()] = Field(
+        default={},
+        description="What words of the API for a state mean, beside those that are known. One that is not known counts "
+        "as running, and the log names it: `state.unmapped`.",
     )
     request_timeout: Annotated[timedelta, Duration("1s", "120s")] = _key(
         ProviderSettings,

@@ -370,7 +370,7 @@ class Lookout:
 
     async def _observe(self, sent: _Sent) -> Sequence[Observation]:
         reply = await self._around.ask(sent.ask, self._settings)
-        return self._codec.decode(sent.ask, reply)
+        return self._codec.decode(sent.ask, reply, self._settings.words)
 
     async def _ask_and_wait(self, sent: _Sent, hold: Hold) -> None:
         """A request that waits. It may be let go, and it may fail in ways that say nothing of the provider."""

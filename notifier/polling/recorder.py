@@ -20,11 +20,12 @@ from notifier.delivery.shares import GIVE_WAY
 from notifier.errors import StoreUnavailable
 from notifier.health import Health
 from notifier.ids import GenerationId, Lane
-from notifier.model import Book, Kind, Observation, Transition
+from notifier.model import Book, Kind, Observation, State, Transition
 from notifier.polling.conduct import Conduct
 from notifier.polling.lags import Lags
 from notifier.polling.roster import Roster
-from notifier.polling.watched import LookTimes, Watched, miss, overdue, see, unknown
+from notifier.polling.watched import LookTimes, Watched, believes, miss, overdue, see, unknown
+from notifier.providers.words import NO_RESULT, how_to_teach
 from notifier.settings import ProviderSettings
 from notifier.store.base import Ending, PollStore, Recorded
 
@@ -123,6 +124,8 @@ class Recorder:
             return
         if seen.unmapped:
             self._warn_unmapped(seen)
+        if not believes(entry, seen, look.times):
+            return
         if self._roster.learn(entry, seen, look.times, held=look.kept):
             self._warn_stalled(entry, look.times)
         if transition := see(entry, seen, look.times, self.settings):
@@ -156,6 +159,8 @@ class Recorder:
         self._unsaved = True
         for transition, outcome in zip(transitions, recorded, strict=True):
             seen = transition.observation
+            if seen.state is State.COMPLETED and seen.looks == NO_RESULT:
+                self._warn_empty(seen)
             self._tell_lag(transition, held=round_.look.kept)
             _log.debug(  # the attempt that follows has its own line
                 telemetry.GENERATION_ADVANCED,
@@ -297,9 +302,27 @@ class Recorder:
             note="99 of 100 of its kind are there sooner: it may be stuck at the provider; its watches go on",
         )
 
+    def _warn_empty(self, seen: Observation) -> None:
+        """Its watchers are told all the same: the record that came is in the callback."""
+        _log.warning(
+            telemetry.RESULT_MISSING,
+            provider=self.settings.name,
+            generation=seen.id,
+            word=seen.provider_state,
+            note=f"{NO_RESULT} looks showed it completed, and no URL or text in any place where results are looked for",
+        )
+
     def _warn_unmapped(self, seen: Observation) -> None:
-        """Once for each word: it is taken as running until the codec learns it."""
+        """Once for each word: it is taken as running until somebody says what it means."""
         word = seen.provider_state or ""
-        if word not in self._warned_of and len(self._warned_of) < MOST_WORDS:
-            self._warned_of.add(word)
-            _log.warning(telemetry.STATE_UNMAPPED, provider=self.settings.name, word=word, taken_as="running")
+        if word in self._warned_of or len(self._warned_of) >= MOST_WORDS:
+            return
+        self._warned_of.add(word)
+        _log.warning(
+            telemetry.STATE_UNMAPPED,
+            provider=self.settings.name,
+            generation=seen.id,
+            word=word,
+            taken_as="running",
+            fix=how_to_teach(word) if word else "its record has no word for its state, and no result yet",
+        )

@@ -230,6 +230,8 @@ class Roster:
     def look_again(self, entry: Watched, *, looked: float, now: float, alone: bool, wall: float) -> None:
         """It was looked at `looked`, and stays; `alone` where that costs a request. `wall` is now in Unix seconds."""
         wait = self.pace.wait(entry.curve, looked - entry.begun)
+        if entry.doubts:  # whether it is there is known with the next look
+            wait = min(wait, self.pace.every)
         if alone and entry.misses.count:
             doubled = max(self.pace.every, _MISSED) * 2.0 ** min(entry.misses.count - 1, _DOUBLINGS)
             wait = max(wait, min(ALONE_LIMIT, doubled))

@@ -33,6 +33,7 @@ class Watched:
         "bucket",
         "curve",
         "deadline",
+        "doubts",
         "failing",
         "held",
         "id",
@@ -70,6 +71,8 @@ class Watched:
         #: The agenda's.
         self.bucket: Bucket | None = None
         self.misses = NO_MISSES
+        #: Looks in a row that showed what is not believed yet.
+        self.doubts = 0
         #: True where it must be asked by itself.
         self.alone = False
         self.isolations = 0
@@ -112,6 +115,21 @@ class LookTimes:
     #: The same, monotonic seconds.
     sent: float
     got: float
+
+
+def believes(watched: Watched, seen: Observation, times: LookTimes) -> bool:
+    """Take in a sight of it; whether it has been seen so often that it counts.
+
+    What says less than it should (see `Observation.looks`) counts once so many looks in a row said the same. A look at
+    or after the deadline is the last one: what it shows counts, whatever it lacks.
+    """
+    final = watched.state is not None and watched.state.final
+    if seen.looks <= 1 or final or overdue(watched, times.asked_at.timestamp()):
+        watched.doubts = 0
+        return True
+    watched.misses = NO_MISSES
+    watched.doubts += 1
+    return watched.doubts >= seen.looks
 
 
 def see(watched: Watched, seen: Observation, times: LookTimes, settings: ProviderSettings) -> Transition | None:

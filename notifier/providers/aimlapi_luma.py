@@ -1,23 +1,24 @@
 """Codec of AIMLAPI's Luma API: one route for one ID, one for many. Pure.
 
-Owns the routes, the words for states and the places of a result. What the documentation leaves open is accepted in
-every form: the shapes, and what a status code means, are read by `lenient`. A look never sends `state`: with it the
+Owns the routes, and the words that are sent. What the documentation leaves open is accepted in every form: shapes,
+words, places and status codes are read by `lenient`. A look never sends `state`: with it the
 server holds the request for up to 30 seconds, and a sweep must answer at once. A hold sends it, under each name that
 `hold_single_as` and `hold_multi_as` list: sources disagree on what the multi route calls it.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from notifier.ids import GenerationId
 from notifier.model import Observation, Result, State
 from notifier.providers.base import Ask, Reply
-from notifier.providers.lenient import Record, fold_uuid, is_refused, links, observe, urls_of
+from notifier.providers.lenient import fold_uuid, is_refused, observe
+from notifier.providers.places import Record, results_of
 from notifier.providers.reply_text import read_json
+from notifier.providers.words import NONE_TAUGHT, Taught
 from notifier.settings import ProviderSettings
 
 SINGLE_ROUTE: Final = "/v2/generate/video/luma-ai/generation?generation_id="
@@ -33,20 +34,6 @@ _WORDS: Final = {
 }
 #: What is sent for our words.
 _SENT: Final = {state: word for word, state in _WORDS.items()}
-#: Words that the universal video endpoint has shown for the same jobs; read, but not offered to users.
-_SYNONYMS: Final = {
-    "waiting": State.QUEUED,
-    "pending": State.QUEUED,
-    "running": State.RUNNING,
-    "generating": State.RUNNING,
-    "processing": State.RUNNING,
-    "active": State.RUNNING,
-    "succeeded": State.COMPLETED,
-    "error": State.FAILED,
-}
-_READ: Final = MappingProxyType(_WORDS | _SYNONYMS)
-
-
 #: `&`, `=` and the longest of the words sent.
 _LONGEST_WAIT: Final = 2 + max(map(len, _WORDS))
 #: Text that is sent as it is.
@@ -100,12 +87,12 @@ class AimlapiLuma:
                 return max(1, count)
         return max(1, min(len(ids), settings.max_ids))
 
-    def decode(self, ask: Ask, reply: Reply) -> list[Observation]:
+    def decode(self, ask: Ask, reply: Reply, taught: Taught = NONE_TAUGHT) -> list[Observation]:
         missing = is_refused(
             reply.status, reply.body, asked=len(ask.ids), multi=ask.multi, retry_after=reply.retry_after
         )
         value = None if missing else read_json(reply.body, ask.ids)
-        return observe(value, ask.ids, lone=not ask.multi, words=_READ, result_of=_result)
+        return observe(value, ask.ids, lone=not ask.multi, taught=taught, result_of=_result)
 
 
 def _base(settings: ProviderSettings) -> str:
@@ -116,15 +103,5 @@ _NOTHING: Final = Result()
 
 
 def _result(record: Record) -> Result:
-    urls = urls_of(_places(record))
+    urls = results_of(record)
     return Result(url=urls[0], urls=urls) if urls else _NOTHING
-
-
-def _places(record: Record) -> Iterator[Any]:
-    """Where a result may stand, the best place first."""
-    assets = record.get("assets")
-    assets = assets if isinstance(assets, dict) else {}
-    yield assets.get("video")
-    yield from links(record.get("video"))
-    yield record.get("video_url")
-    yield assets.get("image")

@@ -1,8 +1,8 @@
 """Codec of AIMLAPI's universal video endpoint: one route, one ID a request, an answer at once. Pure.
 
-Owns the route, the words for states, the places of a result and what an ID is here. Shapes and status codes are read by
-`lenient`. The documentation has four words; samples show more, and failure is `error`, not `failed`: who waits for
-`failed` alone waits for ever. Audio and speech-to-text share the envelope, so their results are read where they stand.
+Owns the route, the words that users may write and what an ID is here. Shapes, words, places and status codes are read
+by `lenient`. The documentation has four words; samples show more, and failure is `error`, not `failed`: who waits for
+`failed` alone waits for ever. Audio and speech-to-text share the envelope; what was said is the result's text.
 
 An ID is opaque, and never a uuid by rule: `60ac7c34-…:luma/ray-2`, `349872201343396:minimax/hailuo-2.3-fast`,
 `-G3b3vVKdoC42fMNeK1T5`. What follows from it:
@@ -14,16 +14,17 @@ An ID is opaque, and never a uuid by rule: `60ac7c34-…:luma/ray-2`, `349872201
   wrong result that was called back could not be taken back, and who misses one hears `generation.unknown` or expiry.
 """
 
-from collections.abc import Iterator, Sequence
-from types import MappingProxyType
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 from urllib.parse import quote
 
 from notifier.ids import GenerationId
 from notifier.model import Observation, Result, State
 from notifier.providers.base import Ask, Reply
-from notifier.providers.lenient import Naming, Record, fold_uuid, is_refused, links, observe, urls_of
+from notifier.providers.lenient import Naming, fold_uuid, is_refused, observe
+from notifier.providers.places import Record, results_of
 from notifier.providers.reply_text import read_json
+from notifier.providers.words import NONE_TAUGHT, Taught
 from notifier.settings import ProviderSettings
 
 ROUTE: Final = "/v2/video/generations?generation_id="
@@ -36,18 +37,6 @@ _WORDS: Final = {
     "completed": State.COMPLETED,
     "error": State.FAILED,
 }
-#: Words that samples have shown, and those of the sister APIs; read, but not offered to users.
-_SYNONYMS: Final = {
-    "waiting": State.QUEUED,
-    "pending": State.QUEUED,
-    "active": State.RUNNING,
-    "running": State.RUNNING,
-    "processing": State.RUNNING,
-    "dreaming": State.RUNNING,
-    "succeeded": State.COMPLETED,
-    "failed": State.FAILED,
-}
-_READ: Final = MappingProxyType(_WORDS | _SYNONYMS)
 
 
 class AimlapiVideo:
@@ -82,10 +71,10 @@ class AimlapiVideo:
         del ids, settings, hold
         return 1
 
-    def decode(self, ask: Ask, reply: Reply) -> list[Observation]:
+    def decode(self, ask: Ask, reply: Reply, taught: Taught = NONE_TAUGHT) -> list[Observation]:
         missing = is_refused(reply.status, reply.body, asked=1, multi=False, retry_after=reply.retry_after)
         value = None if missing else read_json(reply.body, ask.ids)
-        return observe(value, ask.ids, lone=True, words=_READ, result_of=_result, naming=_naming(ask.ids[0]))
+        return observe(value, ask.ids, lone=True, taught=taught, result_of=_result, naming=_naming(ask.ids[0]))
 
 
 def _naming(asked: GenerationId) -> Naming:
@@ -99,14 +88,7 @@ def _naming(asked: GenerationId) -> Naming:
 
 
 def _result(record: Record) -> Result:
-    urls = urls_of(_places(record))
+    urls = results_of(record)
     text = record.get("output")
     said = text if isinstance(text, str) and text.strip() and len(text) <= TEXT_LIMIT else None
     return Result(url=urls[0] if urls else None, urls=urls, text=said)
-
-
-def _places(record: Record) -> Iterator[Any]:
-    """Where a result may stand, the best place first."""
-    yield from links(record.get("video"))
-    yield from links(record.get("audio_file"))
-    yield record.get("video_url")

@@ -4,7 +4,7 @@ Rules for every codec, held by `tests/contract/`:
 - Replies are untrusted. `decode` returns or raises one of the errors below for any bytes whatever, in bounded time.
 - `decode` gives exactly one Observation per ID asked, in the order asked; an ID the reply does not hold is absent.
   Match by ID, never by position.
-- A state word the codec does not know is running, with `unmapped`: never success and never failure.
+- A state word that neither `words` nor the settings know is running, with `unmapped`: never success, never failure.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from typing import Protocol
 
 from notifier.ids import GenerationId
 from notifier.model import Observation, State
+from notifier.providers.words import NONE_TAUGHT, Taught
 from notifier.settings import ProviderSettings
 
 
@@ -80,8 +81,8 @@ class Codec(Protocol):
         """How many of `ids`, from the first, fit in one sweep, or hold, by `max_ids` and `max_url`; at least 1."""
         ...
 
-    def decode(self, ask: Ask, reply: Reply) -> list[Observation]:
-        """What the reply says of each ID asked.
+    def decode(self, ask: Ask, reply: Reply, taught: Taught = NONE_TAUGHT) -> list[Observation]:
+        """What the reply says of each ID asked; `taught` are the words that the provider's `words:` adds.
 
         Raises `ProviderBusy` (429, 5xx, a body that is not the API's), `ProviderRefused` (401, 403), `BatchRejected`
         (400, 404, 413, 414, 422 to a multi ask). A single ask that is answered 400, 404 or 422 is no error: the ID is

@@ -3,19 +3,25 @@
 Owns the shapes: a bare list, a list or a map under a wrapper's name, a map from ID to record, one record; in any order.
 Refuses to match by position: a record belongs to an ID because it names it, because it stands under it in a map, or
 because the request was about one ID only and the record names none. Owns what a status code means too. Which routes
-there are, which words mean which state and where a result stands, the codec says.
+there are the codec says, what words mean `words`, where results and reasons stand `places`.
 Whatever the bytes are, the work is bounded: wrappers are opened to a fixed depth and lists are read to a fixed length.
 
-Three readings that no documentation settles, and why:
-- A record without a state word that shows other signs of a generation (assets, a model, a date) is *running*, unmapped:
-  it exists, and nothing says that it ended. A bare `{"id": …}` is absent: who only repeats the question knows nothing.
-- The state `error` is taken as failed only in a record that names its own ID; elsewhere, and beside a `statusCode`, it
-  is an error object in an unknown ID's place: a failure we made up could not be taken back.
+Readings that no documentation settles, and why:
+- A record without a word for its state that has a result, no error, and does not say that it goes on, is *completed*,
+  once two looks in a row show it so: a provider that never says a word would otherwise never be done.
+- A record without such a word and without a result that shows other signs of a generation (a model, a date) is
+  *running*, unmapped: it exists, and nothing says that it ended. A bare `{"id": …}` is absent: who only repeats the
+  question knows nothing. A number that nobody taught us is no word: it may be an HTTP status.
+- *Completed* without a result is believed at the third look in a row: some APIs say so before the file is there.
+- A word that envelopes use of the request (`error`, `fail`, `success`) is believed of a job only in a record that names
+  its own ID, or has a result; elsewhere, and beside a `statusCode`, an error is an error object in an unknown ID's
+  place: an end that we made up could not be taken back.
 - A single ID that is answered 413 or 414 cannot be split; the operator's base_url is wrong, not the ID.
 """
 
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -23,20 +29,27 @@ from notifier.errors import BatchRejected, ProviderBusy, ProviderRefused
 from notifier.ids import GenerationId
 from notifier.intake.text import printable
 from notifier.model import Observation, Result, State
+from notifier.providers.places import STRONG, Record, failure_of, leads_to_a_file, says_unfinished
 from notifier.providers.reply_text import can_be_written, try_json
+from notifier.providers.words import (
+    LONGEST,
+    NO_RESULT,
+    NO_WORD,
+    NONE_TAUGHT,
+    NOT_THERE,
+    OF_A_REQUEST,
+    OF_AN_ERROR,
+    Taught,
+    meaning,
+    text_of,
+)
 
 #: Names under which replies put their records.
 WRAPPERS: Final = ("generations", "data", "items", "generation")
 #: Names under which a record has its ID.
 ID_FIELDS: Final = ("id", "generation_id")
 #: Names under which a record has its state.
-STATE_FIELDS: Final = ("state", "status")
-#: Longest result URL that is passed on.
-URL_LIMIT: Final = 4_096
-#: Longest failure text that is passed on.
-FAILURE_LIMIT: Final = 1_000
-#: Words that say the ID is not known there.
-_NOT_THERE: Final = frozenset({"not_found", "not found", "notfound"})
+STATE_FIELDS: Final = ("state", "status", "task_status", "job_status", "generation_status", "video_status")
 #: Any of these beside the ID shows that there is a generation.
 _SIGNS: Final = (
     "assets",
@@ -51,17 +64,12 @@ _SIGNS: Final = (
     "failure_reason",
 )
 _OK, _MOVED, _BROKEN = 200, 300, 500
-#: Entries of a list of results that are read.
-_LINKS: Final = 100
 #: Wrappers in wrappers that are opened: `{"data": {"generations": {"<id>": {"generation": …}}}}` and no further.
 _DEPTH: Final = 5
 #: Entries of one list or map that are read; far above any batch.
 _ENTRIES: Final = 50_000
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _UUID_LENGTH: Final = 36
-_URL: Final = re.compile(r"https?://[^\x00-\x20\x7f-\x9f\u2028\u2029]+", re.IGNORECASE)
-
-Record = dict[str, Any]
 Hit = tuple[GenerationId, Record]
 #: Which of the IDs asked a reply means by this text; None where it is a stranger's.
 Naming = Callable[[str], GenerationId | None]
@@ -78,52 +86,88 @@ def observe(
     ids: Sequence[GenerationId],
     *,
     lone: bool,
-    words: Mapping[str, State],
+    taught: Taught,
     result_of: Callable[[Record], Result],
     naming: Naming | None = None,
 ) -> list[Observation]:
-    """One observation for each ID asked; of a repeated ID the one furthest along.
+    """One observation for each ID asked; of a repeated ID the one that says most.
 
-    `words` are the codec's, in lower case, with what they mean; `lone` and `naming` are as in `find_records`.
+    `taught` are the words that the settings add; `lone` and `naming` are as in `find_records`.
     """
     best: dict[GenerationId, Observation] = {}
     shown = can_be_written(value)
     for id_, record in find_records(value, ids, lone=lone, naming=naming):
-        word = state_word(record, words)
-        key = "" if word is None else word.strip().lower()
-        if _is_absence(key, record, words):
-            continue
-        seen = Observation(
-            id=id_,
-            state=words.get(key, State.RUNNING),
-            provider_state=None if word is None else printable(word.strip(), 100),
-            unmapped=key not in words,
-            result=result_of(record),
-            failure=failure_of(record),
-            model=model_of(record, id_),
-            created_at=created_at(record),
-            record=record if shown or can_be_written(record) else None,
-        )
-        if id_ not in best or _merit(seen) > _merit(best[id_]):
-            best[id_] = seen
+        seen = _sight(id_, record, taught, result_of(record))
+        if seen is not None and (id_ not in best or _merit(seen) > _merit(best[id_])):
+            best[id_] = seen if shown or can_be_written(record) else replace(seen, record=None)
     return [best.get(id_) or Observation(id=id_, state=None) for id_ in ids]
 
 
-def _merit(seen: Observation) -> tuple[int, bool, bool]:
+def _sight(id_: GenerationId, record: Record, taught: Taught, result: Result) -> Observation | None:
+    """What the record says of the ID; None if it says that it is not there."""
+    word = state_word(record, taught)
+    key, state = meaning(word, taught) if word is not None else ("", None)
+    if state is None and (word is None or not isinstance(_as_it_came(record, word), str)):
+        return _wordless(id_, record, word, result)
+    assert word is not None, "a word that means something is there"
+    if _is_absence(key, state, record, taught):
+        return None
+    empty = result.url is None and result.text is None
+    if empty and key in OF_A_REQUEST and key not in taught and not _names_one(record):
+        state = None
+    looks = NO_RESULT if empty and state is State.COMPLETED else 1
+    return _seen(id_, record, word, state, result, looks=looks)
+
+
+def _wordless(id_: GenerationId, record: Record, word: str | None, result: Result) -> Observation | None:
+    """The same of a record that has no word for its state, or a number that nobody taught us."""
+    wrong = any(record.get(field) not in _NO_ERROR for field in (*STRONG, "errors", "statusCode"))
+    if not wrong and not says_unfinished(record) and leads_to_a_file(record):
+        return _seen(id_, record, None, State.COMPLETED, result, looks=NO_WORD)
+    if is_error(record) or not any(record.get(field) is not None for field in _SIGNS):
+        return None
+    return _seen(id_, record, word, None, result)
+
+
+_NO_ERROR: Final[tuple[Any, ...]] = (None, "", 0, False, [], {})
+
+
+def _seen(
+    id_: GenerationId, record: Record, word: str | None, state: State | None, result: Result, *, looks: int = 1
+) -> Observation:
+    return Observation(
+        id=id_,
+        state=state or State.RUNNING,
+        provider_state=None if word is None else printable(word.strip(), LONGEST),
+        unmapped=state is None,
+        looks=looks,
+        result=result,
+        failure=failure_of(record, failed=state is State.FAILED),
+        model=model_of(record, id_),
+        created_at=created_at(record),
+        record=record,
+    )
+
+
+def _merit(seen: Observation) -> tuple[bool, int, bool, bool]:
     assert seen.state is not None, "only what is not absent is compared"
-    return seen.state.rank, not seen.unmapped, seen.result.url is not None
+    return seen.provider_state is not None, seen.state.rank, not seen.unmapped, seen.result.url is not None
 
 
-def _is_absence(key: str, record: Record, words: Container[str]) -> bool:
+def _is_absence(key: str, state: State | None, record: Record, taught: Taught) -> bool:
     """Whether the record says that its ID is not there, by the readings in this module's header."""
-    if not key:
-        return is_error(record) or not any(record.get(field) is not None for field in _SIGNS)
-    if key in words and key != "error":
+    if key in taught:
         return False
-    named = any(field in record for field in ID_FIELDS)
+    named = _names_one(record)
     if key == "error":
         return "statusCode" in record or not named
-    return key in _NOT_THERE or (not named and is_error(record))
+    if key in OF_AN_ERROR:
+        return "statusCode" in record or (not named and is_error(record))
+    return state is None and (key in NOT_THERE or (not named and is_error(record)))
+
+
+def _names_one(record: Record) -> bool:
+    return any(field in record for field in ID_FIELDS)
 
 
 # ---- records ------------------------------------------------------------------------------------------------------
@@ -160,7 +204,8 @@ def _search_object(value: Record, naming: Naming, keyed: GenerationId | None, de
         return [(own, value)]
     if mapped := _from_map(value, naming, depth):
         return mapped
-    return [(owner, value)] if owner is not None and state_word(value) is not None else []
+    says_something = state_word(value) is not None or leads_to_a_file(value)
+    return [(owner, value)] if owner is not None and says_something else []
 
 
 def _own_id(record: Record, naming: Naming) -> tuple[bool, GenerationId | None]:
@@ -196,47 +241,28 @@ def _from_map(value: Record, naming: Naming, depth: int) -> list[Hit]:
 
 
 # ---- what a record says -------------------------------------------------------------------------------------------
-def state_word(record: Record, known: Container[str] = ()) -> str | None:
-    """The record's word for its state, as it came: the first whose lower case is in `known`, else the first."""
-    first = None
-    for field in STATE_FIELDS:
-        word = record.get(field)
-        if isinstance(word, str) and word.strip():
-            if word.strip().lower() in known:
-                return word
-            first = first or word
-    return first
+def state_word(record: Record, taught: Taught = NONE_TAUGHT) -> str | None:
+    """The record's word for its state, as text: the first that means something, else the first text, else a number."""
+    words = [(name, word) for name in STATE_FIELDS if name in record and (word := text_of(record[name])) is not None]
+    for _, word in words:
+        if len(words) > 1 and _means_something(word, taught):
+            return word
+    return next((word for name, word in words if isinstance(record[name], str)), words[0][1] if words else None)
+
+
+def _means_something(word: str, taught: Taught) -> bool:
+    key, state = meaning(word, taught)
+    return state is not None or key in NOT_THERE
+
+
+def _as_it_came(record: Record, word: str) -> Any:
+    """The value that `word` is the text of."""
+    return next((value for field in STATE_FIELDS if text_of(value := record.get(field)) == word), None)
 
 
 def is_error(record: Record) -> bool:
     """Whether an object without a state word is an error that stands in a record's place."""
     return any(record.get(field) not in (None, "") for field in ("statusCode", "error", "message", "errors"))
-
-
-def links(value: Any) -> Iterator[Any]:
-    """What may be a URL in the value of one field: a text, an object's `url`, or a list of either."""
-    for entry in value[:_LINKS] if isinstance(value, list) else (value,):
-        yield entry.get("url") if isinstance(entry, dict) else entry
-
-
-def urls_of(candidates: Iterable[Any]) -> tuple[str, ...]:
-    """Those that may be passed on, each once: http(s), at most 4,096 characters, no blanks or control characters."""
-    return tuple(dict.fromkeys(url for url in candidates if isinstance(url, str) and _is_url(url)))
-
-
-def _is_url(text: str) -> bool:
-    return len(text) <= URL_LIMIT and _URL.fullmatch(text) is not None
-
-
-def failure_of(record: Record) -> str | None:
-    """Why it failed, printable and cut: `failure_reason`, `error.message`, `error`, or `detail[].msg` in either."""
-    error = record.get("error")
-    inside = error if isinstance(error, dict) else {}
-    for text in (record.get("failure_reason"), inside.get("message"), error, _details(inside), _details(record)):
-        if isinstance(text, str) and text.strip():
-            return printable(text.strip(), FAILURE_LIMIT)
-    name = inside.get("name")
-    return printable(name.strip(), FAILURE_LIMIT) if isinstance(name, str) and name.strip() else None
 
 
 def model_of(record: Record, id_: GenerationId) -> str | None:
@@ -255,17 +281,6 @@ def created_at(record: Record) -> datetime | None:
     except ValueError:
         return None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-
-
-def _details(value: Record) -> str | None:
-    """The vendors' `{"detail": [{"msg": …}]}`, or a plain `detail`."""
-    detail = value.get("detail")
-    if isinstance(detail, str):
-        return detail
-    if not isinstance(detail, list):
-        return None
-    entries = [entry.get("msg") if isinstance(entry, dict) else entry for entry in detail[:20]]
-    return "; ".join(entry for entry in entries if isinstance(entry, str) and entry.strip()) or None
 
 
 def message_of(body: bytes) -> str:

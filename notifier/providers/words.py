@@ -7,13 +7,19 @@ at its beginning: `TASK_STATUS_SUCCEED` and `Request Moderated` are read as `suc
 A word that stands nowhere means nothing: never success and never failure. What is taught counts before the vocabulary.
 """
 
+import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
 from notifier.model import State
 
+#: Looks in a row that must show *completed* without a result, until it is believed.
+NO_RESULT: Final = 3
+#: The same for a record with a result that has no word for its state.
+NO_WORD: Final = 2
 #: A word of this length at most is read, characters.
 LONGEST: Final = 100
 
@@ -60,6 +66,10 @@ _OF_WHAT: Final = frozenset(
     | {"status", "task", "video"}
 )
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+#: What YAML reads as this text without quotes, as far as words go.
+_BARE: Final = re.compile(
+    r"(?!(?i:null|true|false|yes|no|on|off)\Z)[A-Za-z][A-Za-z0-9_-]*(?: [A-Za-z0-9_-]+)*|[0-9]{1,18}"
+)
 _SEPARATORS: Final = re.compile(r"[\s_.:/-]+")
 
 Taught = Mapping[str, State]
@@ -84,19 +94,31 @@ def key_of(text: str) -> str:
 
 def meaning(text: str, taught: Taught) -> tuple[str, State | None]:
     """(the word that counted, its state), None where nobody said what it means; `not_found` means no state either."""
-    key = key_of(text)
-    for word in _readings(key):
+    readings = _known(text) if len(text) <= LONGEST else _readings(key_of(text))
+    for word in readings:
         if (state := taught.get(word) or VOCABULARY.get(word)) is not None:
             return word, state
         if word in NOT_THERE:
             return word, None
-    return key, None
+    return readings[0], None
 
 
-def _readings(key: str) -> list[str]:
+@lru_cache(maxsize=1_024)
+def _known(text: str) -> tuple[str, ...]:
+    """The same few words stand in every record."""
+    return _readings(key_of(text))
+
+
+def how_to_teach(word: str) -> str:
+    """What to write so that this word means something."""
+    text = word if _BARE.fullmatch(word) else json.dumps(word, ensure_ascii=False)
+    return f"write below this provider what it means: `words: {{completed: [{text}]}}`, or failed, running, queued"
+
+
+def _readings(key: str) -> tuple[str, ...]:
     """The word whole, and without each beginning that only says of what it is the state."""
     readings, parts = [key], key.split("_")
     while len(parts) > 1 and parts[0] in _OF_WHAT:
         parts = parts[1:]
         readings.append("_".join(parts))
-    return readings
+    return tuple(readings)

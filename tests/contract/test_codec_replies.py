@@ -69,6 +69,8 @@ def test_a_recorded_reply_is_read_as_written_down(codec: Codec, case: dict[str, 
         seen = codec.decode(ask, reply)
         assert [one.id for one in seen] == list(ask.ids)
         assert {letter: shown(one) for letter, one in zip("AB", seen, strict=False)} == case["expect"]
+        for letter, looks in case.get("looks", {}).items():
+            assert seen["AB".index(letter)].looks == looks
         assert seen[0].result.url == case.get("url", seen[0].result.url)
         assert seen[0].failure == case.get("failure", seen[0].failure)
         return

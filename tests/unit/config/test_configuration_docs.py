@@ -24,7 +24,13 @@ def uncommented() -> str:
     for line in EXAMPLE.read_text().splitlines():
         key = re.match(r"( *)# (( *)(- )?[a-z_]+:( .*)?)$", line)
         lines.append(f"{key[1]}{key[2]}" if key else line)
-    apart = ("    secret: [", "    proxy:", "    tls:", *(f"      {key}:" for key in ("cert", "key", "ca")))
+    apart = (
+        "    secret: [",
+        "    proxy:",
+        "    words:",
+        "    tls:",
+        *(f"      {key}:" for key in ("cert", "key", "ca")),
+    )
     return "\n".join(line for line in lines if not line.startswith(apart)) + "\n"
 
 

@@ -310,3 +310,14 @@ def test_a_reload_refuses_another_store_drop_directory_or_socket(tmp_path: Path)
         "drop.directory: needs a restart to change from /a to none.",
         "api.listen: needs a restart to change from its usual place to /b.",
     ]
+
+
+def test_words_are_read_in_the_form_in_which_they_are_compared(tmp_path: Path) -> None:
+    """One or a list; text, numbers, and what YAML reads as a boolean, in every way that an API may write it."""
+    text = SMALL.replace("api_key: k-123", "api_key: k-123, words: {completed: [All-Done, 2, yes], failed: wentWrong}")
+    assert loaded(tmp_path, text).providers["luma"].words == {
+        "all_done": State.COMPLETED,
+        "2": State.COMPLETED,
+        **dict.fromkeys(("true", "yes", "on"), State.COMPLETED),
+        "went_wrong": State.FAILED,
+    }

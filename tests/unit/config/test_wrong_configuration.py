@@ -123,6 +123,31 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
         '6: api.listen: "run/" is a directory. Write the path of a unix socket, e.g. /run/notifier/api.sock.',
     ),
     (GOOD + "api: {tokens: []}\n", '6: api.tokens: Unknown key "tokens". Known: listen.'),
+    (
+        provider("words: [done]"),
+        "8: providers.luma.words: A list stands where a mapping belongs. Write a mapping with any of completed, failed, running and queued, each with one word or a list, e.g. {completed: [complete, 2], failed: broken}.",
+    ),
+    (
+        provider("words: {compleeted: [x]}"),
+        '8: providers.luma.words: "compleeted" is not a state. Did you mean "completed"?',
+    ),
+    (
+        provider("words: {completed: []}"),
+        "8: providers.luma.words: Nothing stands below completed. Write a word, or take completed out.",
+    ),
+    (provider("words: {}"), "8: providers.luma.words: 0 words are taught. Write 1 to 200, or take the key out."),
+    (
+        provider("words: {completed: [All Done], failed: all-done}"),
+        '8: providers.luma.words: "all-done" stands below completed and below failed; keep one.',
+    ),
+    (
+        provider("words: {completed: [x, [y]]}"),
+        "8: providers.luma.words: A list is not a word for a state. Write text of 1 to 100 characters, a whole number, true or false.",
+    ),
+    (
+        provider("words: {completed: 1.5}"),
+        "8: providers.luma.words: 1.5 is not a word for a state. Write text of 1 to 100 characters, a whole number, true or false.",
+    ),
     (GOOD + "operator: studoi\n", '6: operator: Endpoint "studoi" is not configured. Did you mean "studio"?'),
     (GOOD + "endpoint: {}\n", '6: endpoint: Unknown key "endpoint". Did you mean "endpoints"?'),
     (

@@ -1,11 +1,12 @@
 """What is remembered of one generation between looks."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from notifier.ids import GenerationId, Lane, ProviderName
 from notifier.model import Observation, OpenGeneration, State
 from notifier.polling.cadence import Curve
-from notifier.polling.watched import LookTimes, Watched, miss, overdue, see, unknown
+from notifier.polling.watched import LookTimes, Watched, believes, miss, overdue, see, unknown
 from notifier.settings import ProviderSettings, Secret
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
@@ -176,3 +177,15 @@ def test_to_acquit_whom_nobody_suspects_changes_nothing() -> None:
     watched.isolate()
     see(watched, sight(State.QUEUED), look(NOW), LUMA)
     assert watched.alone
+
+
+def test_a_doubtful_sight_counts_after_so_many_in_a_row() -> None:
+    """Until then it is neither a state nor a miss; any other sight begins anew, and the deadline ends all doubt."""
+    watched, doubtful = known(), replace(sight(State.COMPLETED), looks=3)
+    miss(watched, 0.0, single=False)
+    assert [believes(watched, doubtful, look(NOW)) for _ in range(3)] == [False, False, True]
+    assert watched.misses.count == 0
+    assert believes(watched, sight(State.RUNNING), look(NOW))
+    assert not believes(watched, doubtful, look(NOW))
+    assert believes(watched, doubtful, look(NOW + timedelta(hours=1)))
+    assert believes(known(State.COMPLETED), doubtful, look(NOW))

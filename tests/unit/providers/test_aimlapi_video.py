@@ -35,11 +35,12 @@ def seen(**fields: Any) -> Observation:
         ({"video": None, "video_url": "https://x/w"}, ["https://x/w"]),
         ({"video": {"url": "javascript:alert(1)"}, "audio_file": [[]]}, []),
         ({"video": {"url": None}, "audio_file": None}, []),
-        ({"output": "https://x/text"}, []),
+        ({"output": "https://x/text"}, ["https://x/text"]),
+        ({"assets": {"video": "https://x/v"}}, ["https://x/v"]),
     ],
 )
 def test_a_video_or_an_audio_file_is_found_however_it_is_written(fields: dict[str, Any], urls: list[str]) -> None:
-    """An object with a URL, a text, or a list of either; the video first, each once."""
+    """An object with a URL, a text, or a list of either, in any of the places; the video first, each once."""
     result = seen(**fields).result
     assert (result.url, result.urls) == (urls[0] if urls else None, tuple(urls))
 

@@ -10,7 +10,8 @@ from notifier.ids import GenerationId, ProviderName
 from notifier.model import Observation, State
 from notifier.providers.aimlapi_luma import AimlapiLuma
 from notifier.providers.base import Reply
-from notifier.providers.lenient import failure_of, find_records, fold_uuid, message_of
+from notifier.providers.lenient import find_records, fold_uuid, message_of
+from notifier.providers.places import failure_of
 from notifier.providers.reply_text import read_json
 from notifier.settings import ProviderSettings, Secret
 
@@ -64,14 +65,14 @@ def test_result_urls_are_found_in_their_order(fields: dict[str, Any], urls: list
         ({"detail": [{"msg": "top"}]}, "top"),
         ({"error": {"detail": "words"}}, "words"),
         ({"error": {"name": "NSFW"}}, "NSFW"),
-        ({"error": {"message": {"deep": 1}}}, None),
-        ({"error": ["list"]}, None),
-        ({"failure_reason": 7, "detail": 7}, None),
+        ({"error": {"message": {"deep": 1}}}, '{"message":{"deep":1}}'),
+        ({"error": ["list"]}, "list"),
+        ({"failure_reason": 7, "detail": 7}, "7"),
         ({}, None),
     ],
 )
 def test_the_failure_is_found_in_its_order(record: dict[str, Any], expected: str | None) -> None:
-    """`failure_reason`, then the error's message, the error as text, a vendor's details, the error's name."""
+    """`failure_reason`, then the error's message, the error as text, a vendor's details, its name, else as JSON."""
     assert failure_of(record) == expected
 
 

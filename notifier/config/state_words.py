@@ -1,0 +1,62 @@
+"""How `words:` of a provider is read: what its words for states mean, beside those that are known."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pydantic_core import PydanticCustomError
+
+from notifier.config.expand import BROKEN
+from notifier.config.values import Reading, guess, shown
+from notifier.model import State
+from notifier.providers.words import LONGEST, key_of, text_of
+
+#: Words in all, at most.
+_MOST: Final = 200
+#: YAML 1.1 reads these words as booleans.
+_SPELLED: Final = {True: ("true", "yes", "on"), False: ("false", "no", "off")}
+
+
+class StateWords(Reading):
+    """A mapping from our states to words; `read` gives word -> state, each word in the form that is compared."""
+
+    accepts = (
+        "a mapping with any of completed, failed, running and queued, each with one word or a list, "
+        "e.g. {completed: [complete, 2], failed: broken}"
+    )
+
+    def read(self, value: Any) -> Mapping[str, State]:
+        if not isinstance(value, dict):
+            raise ValueError(  # noqa: TRY004  pydantic collects ValueErrors
+                f"{shown(value)} stands where a mapping belongs. Write {self.accepts}."
+            )
+        taught: dict[str, State] = {}
+        for name, words in value.items():
+            state = self._state(name)
+            for key, word in self._words(name, words):
+                if taught.setdefault(key, state) is not state:
+                    raise ValueError(f"{word} stands below {taught[key]} and below {state}; keep one.")
+        if not 1 <= len(taught) <= _MOST:
+            raise ValueError(f"{len(taught)} words are taught. Write 1 to {_MOST}, or take the key out.")
+        return taught
+
+    def _state(self, name: Any) -> State:
+        if name not in State.__members__.values():
+            raise ValueError(f"{shown(name)} is not a state.{guess(str(name), list(State))}")
+        return State(name)
+
+    def _words(self, name: str, words: Any) -> Iterator[tuple[str, str]]:
+        """Each word in the form that is compared, and as a person may see it."""
+        each = words if isinstance(words, list) else [words]
+        if not each:
+            raise ValueError(f"Nothing stands below {name}. Write a word, or take {name} out.")
+        for word in each:
+            if word is BROKEN:
+                raise PydanticCustomError("broken", "told already")
+            text = text_of(word)
+            key = key_of(text) if text is not None and len(text) <= LONGEST else ""
+            if not key:
+                raise ValueError(
+                    f"{shown(word)} is not a word for a state. Write text of 1 to {LONGEST} characters, a whole "
+                    "number, true or false."
+                )
+            yield from ((spelled, shown(word)) for spelled in (_SPELLED[word] if isinstance(word, bool) else (key,)))
