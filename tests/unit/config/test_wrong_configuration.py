@@ -128,8 +128,8 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
         "8: providers.luma.words: A list stands where a mapping belongs. Write a mapping with any of completed, failed, running and queued, each with one word or a list, e.g. {completed: [complete, 2], failed: broken}.",
     ),
     (
-        provider("words: {compleeted: [x]}"),
-        '8: providers.luma.words: "compleeted" is not a state. Did you mean "completed"?',
+        provider("words: {komplet: [x]}"),
+        '8: providers.luma.words: "komplet" is not a state. Did you mean "completed"?',
     ),
     (
         provider("words: {completed: []}"),
