@@ -3,9 +3,10 @@
     python benchmarks/polling.py [--quick] [PART ...]
 
 Parts: `single` (one ID a request, against a fixed interval), `multi` (100 IDs a request, against a round-robin sweep),
-`regime` (durations change), `storm` (429s and an outage), `cost` (microseconds and bytes), `holds` (real time: the
-daemon as a process against an emulated API that holds requests). Without a PART all of them. Each prints what it ran,
-against what, and the ratio. All but `cost` and `holds` print the same numbers on every machine.
+`young` (an ample budget, and nothing learned), `regime` (durations change), `storm` (429s and an outage), `cost`
+(microseconds and bytes), `holds` (real time: the daemon as a process against an emulated API that holds requests).
+Without a PART all of them. Each prints what it ran, against what, and the ratio. All but `cost` and `holds` print the
+same numbers on every machine.
 """
 
 import argparse
@@ -330,6 +331,36 @@ def multi(*, quick: bool) -> None:
         row(sigma, f"{robin:.2f}", f"{ours:.2f}", f"{ours / robin:.3f}", wanted[sigma], f"{used:.3f}")
 
 
+# ---- nothing learned ----------------------------------------------------------------------------------------------
+def at_once(durations: Sequence[float], *, waves: int) -> World:
+    """All of these registered together, so many times 20 s apart, at 500 IDs a second."""
+    world = World(rate=5, batch=100, every=1.0)
+    arrivals = [(world.now + 20.0 * wave, took) for wave in range(waves) for took in durations]
+    index = 0
+    while index < len(arrivals) or world.open_of_interest:
+        while index < len(arrivals) and arrivals[index][0] <= world.now:
+            world.register(index, arrivals[index][1])
+            index += 1
+        world.look()
+        world.now = min(world.wait(), arrivals[index][0] if index < len(arrivals) else inf)
+    return world
+
+
+def young(*, quick: bool) -> None:
+    del quick
+    title(
+        "Nothing learned", "registered together, 5 requests/s of 100 IDs, `sweep_every: 1s`; a look a second: 0.5, 0.9"
+    )
+    row("IDs", "take, s", "waves", "p50 in s", "p90 in s", "wanted p90", "requests")
+    cases = [(300, ((1, 8),), 1), (300, ((1, 8),), 3), (450, ((1, 8),), 1), (300, ((1, 2), (20, 40)), 1)]
+    for open_, spans, waves in cases:
+        rng = random.Random(1)
+        world = at_once([rng.uniform(*spans[number % len(spans)]) for number in range(open_)], waves=waves)
+        lags = sorted(world.lags)
+        p50, p90 = (f"{lags[int(part * len(lags))]:.2f}" for part in (0.5, 0.9))
+        row(open_, ", ".join(f"{a} to {b}" for a, b in spans), waves, p50, p90, "1.30", world.requests)
+
+
 # ---- another regime -----------------------------------------------------------------------------------------------
 def one_regime(case: tuple[float, float, float, int]) -> list[float]:
     """Lags in the order of completion of what comes in after the change."""
@@ -650,6 +681,7 @@ def row(*cells: object) -> None:
 PARTS: dict[str, Callable[..., None]] = {
     "single": single,
     "multi": multi,
+    "young": young,
     "regime": regime,
     "storm": storm,
     "cost": cost,

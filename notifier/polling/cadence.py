@@ -11,10 +11,13 @@ log-likelihood). Then nearly all that was known is dropped, and the new regime i
 
 The classic optimum for inspections puts looks with a density proportional to the square root of the hazard. `Curve`
 sums that root up over age (`effort`); looks that lie one `stride` of effort apart are optimal, whatever the stride.
-What the stride is, the budget says (`pace`).
+What the stride is, the budget says (`pace`). Until `ENOUGH` completions were seen the root is the same at every age:
+the prior is a guess, and if it is wrong it would keep looks away from the very ages at which they complete.
 
-Steps of age are a tenth wide (in logarithm). What is known of one is shared with its neighbours, for a few hundred
-completions do not fill them smoothly.
+While the budget is ample looks may be rare only where it is known that few get there: at an age that so many were
+watched at without, that several would have got there if it were one of the common ages (`ample`).
+
+What is known of one step of age is shared with its neighbours, for a few hundred completions do not fill them smoothly.
 """
 
 from bisect import bisect_right
@@ -23,17 +26,12 @@ from itertools import accumulate
 from math import erfc, exp, inf, log, pi, sqrt
 from typing import Any, Final
 
+from notifier.polling.effort import EDGES, STEPS, WIDTHS, Effort
+
 #: Completions after which what was learned before counts 1/e.
 MEMORY: Final = 500.0
 #: Completions before a curve's own quantiles mean anything.
 ENOUGH: Final = 30
-_FIRST: Final = 1.0
-_STEP: Final = 0.1
-#: Steps: the last one begins at about 24 hours.
-_STEPS: Final = 115
-#: Where each step of age begins, seconds; the last one has no end.
-EDGES: Final = [0.0, *(_FIRST * exp(_STEP * k) for k in range(_STEPS))]
-_WIDTHS: Final = [EDGES[k + 1] - EDGES[k] for k in range(_STEPS)]
 #: Seconds; stands for the width of the last step where one is needed.
 _LAST_WIDTH: Final = 100_000.0
 _MEDIAN: Final = 90.0
@@ -55,6 +53,10 @@ _LOG_CHANGE: Final = log(_CHANGE)
 _EVIDENCE: Final = 10.0
 #: Of hazard summed up: one in twenty is not there by then.
 _STUCK: Final = 3.0
+#: Of all completions, those at ages that are not common.
+_UNCOMMON: Final = 0.05
+#: Completions that would have been seen at an age if it were a common one: with none of them it hardly is.
+_KNOWN: Final = 3.0
 #: Part of a completion that is spread evenly over the time in which it may have happened.
 _EVEN: Final = 0.05
 
@@ -66,9 +68,9 @@ def _prior_hazard(age: float) -> float:
     return density / (erfc(z / sqrt(2)) / 2)
 
 
-_MIDDLES: Final = [*((age + width / 2) for age, width in zip(EDGES, _WIDTHS, strict=False)), EDGES[-1]]
+_MIDDLES: Final = [*((age + width / 2) for age, width in zip(EDGES, WIDTHS, strict=False)), EDGES[-1]]
 _PRIOR_HAZARD: Final = [_prior_hazard(age) for age in _MIDDLES]
-_PRIOR_EXPOSURE: Final = [_PRIOR * width for width in [*_WIDTHS, _LAST_WIDTH]]
+_PRIOR_EXPOSURE: Final = [_PRIOR * width for width in [*WIDTHS, _LAST_WIDTH]]
 _PRIOR_EVENTS: Final = [rate * long for rate, long in zip(_PRIOR_HAZARD, _PRIOR_EXPOSURE, strict=True)]
 
 
@@ -91,10 +93,10 @@ class Curve:
         self.learned = 0
         #: The weight of what is added now: it grows, and what is older counts less beside it.
         self._weight = 1.0
-        self._events = [0.0] * (_STEPS + 1)
+        self._events = [0.0] * (STEPS + 1)
         #: Exposure as flows: begun minus ended in each step. Whole steps in between cost nothing to add.
-        self._flow = [0.0] * (_STEPS + 1)
-        self._partial = [0.0] * (_STEPS + 1)
+        self._flow = [0.0] * (STEPS + 1)
+        self._partial = [0.0] * (STEPS + 1)
         self._since_rebuild = 0
         #: Evidence that generations have become faster, or slower, by `_CHANGE`: cumulative sums of log-likelihood.
         self._faster, self._slower = 0.0, 0.0
@@ -198,34 +200,52 @@ class Curve:
     def _rebuild(self) -> None:
         self._since_rebuild = 0
         exposure = self._exposure()
-        events = [number / self._weight for number in self._events]
+        watched, events = _shared(exposure), _shared([number / self._weight for number in self._events])
         #: Chance per second of getting there, by step.
-        shared = zip(_shared(events), _shared(exposure), _PRIOR_EVENTS, _PRIOR_EXPOSURE, strict=True)
-        self.hazard = [(seen + prior) / (watched + long) for seen, watched, prior, long in shared]
-        #: Its square root, and that summed up to the beginning of each step.
-        self.root = [sqrt(rate) for rate in self.hazard]
-        self._effort = [0.0, *accumulate(root * width for root, width in zip(self.root, _WIDTHS, strict=False))]
-        self._cumulative = [0.0, *accumulate(rate * width for rate, width in zip(self.hazard, _WIDTHS, strict=False))]
+        shared = zip(events, watched, _PRIOR_EVENTS, _PRIOR_EXPOSURE, strict=True)
+        self.hazard = [(seen + prior) / (time + long) for seen, time, prior, long in shared]
+        self._cumulative = [0.0, *accumulate(rate * width for rate, width in zip(self.hazard, WIDTHS, strict=False))]
         self._weigh(exposure)
+        self._space(watched)
         #: The age that one in a hundred exceeds, seconds; infinite until enough is known.
         self.late = self.quantile(0.99) if self.learned >= ENOUGH else inf
 
     def _exposure(self) -> list[float]:
         """Seconds watched in each step, faded."""
         flows = accumulate(self._flow)
-        widths = [*_WIDTHS, 0.0]
+        widths = [*WIDTHS, 0.0]
         return [
             max(0.0, (flow * width + partial) / self._weight)
             for flow, width, partial in zip(flows, widths, self._partial, strict=True)
         ]
 
     def _weigh(self, exposure: Sequence[float]) -> None:
-        """`mean_root`: over the time that generations are open. `peak_root`: over the moments they get there."""
+        """Its square root, weighed.
+
+        `mean_root`: over the time that generations are open. `peak_root`: over the moments they get there.
+        `common_root`: what it is at least when they get there, but for a few.
+        """
+        self.root = [sqrt(rate) for rate in self.hazard]
         alive = [exp(-sum_) for sum_ in self._cumulative]
         weights = [seen + prior * left for seen, prior, left in zip(exposure, _PRIOR_EXPOSURE, alive, strict=True)]
         self.mean_root = sum(map(float.__mul__, weights, self.root)) / sum(weights)
         arrivals = [weight * rate for weight, rate in zip(weights, self.hazard, strict=True)]
         self.peak_root = sum(map(float.__mul__, arrivals, self.root)) / sum(arrivals)
+        least = sorted(zip(self.root, arrivals, strict=True))
+        passed = list(accumulate(weight for _, weight in least))
+        self.common_root = least[bisect_right(passed, _UNCOMMON * passed[-1])][0]
+
+    def _space(self, watched: Sequence[float]) -> None:
+        """`effort` where the budget decides, `ample` where it does not; `watched` is shared exposure."""
+        if self.learned < ENOUGH:
+            self.root = [self.mean_root] * len(self.root)
+            self.peak_root = self.common_root = self.mean_root
+        common = self.common_root
+        self.effort = Effort(self.root)
+        known = _KNOWN / common**2
+        self.ample = Effort(
+            [root if time >= known else max(root, common) for root, time in zip(self.root, watched, strict=True)]
+        )
 
     def hazard_at(self, age: float) -> float:
         """Chance per second of getting there at this age."""
@@ -241,13 +261,6 @@ class Curve:
         wanted = -log(1 - share)
         step = bisect_right(self._cumulative, wanted) - 1
         return EDGES[step] + (wanted - self._cumulative[step]) / self.hazard[step]
-
-    def next_age(self, age: float, stride: float) -> float:
-        """The age that lies one `stride` of effort after `age`."""
-        step = bisect_right(EDGES, age) - 1
-        effort = self._effort[step] + self.root[step] * (age - EDGES[step]) + stride
-        step = bisect_right(self._effort, effort) - 1
-        return EDGES[step] + (effort - self._effort[step]) / self.root[step]
 
     # ---- kept over a restart ----
     def dump(self) -> dict[str, Any]:
@@ -266,7 +279,7 @@ class Curve:
         try:
             events, exposure = ([float(number) for number in dumped[name]] for name in ("events", "exposure"))
             learned = int(dumped["learned"])
-            sound = dumped["form"] == _FORM and len(events) == len(exposure) == _STEPS + 1
+            sound = dumped["form"] == _FORM and len(events) == len(exposure) == STEPS + 1
         except (TypeError, KeyError, ValueError, OverflowError):
             return curve
         if sound and all(0 <= number < _SANE for number in (*events, *exposure, learned)):
@@ -289,5 +302,5 @@ class Curve:
     def _take(self, events: list[float], exposure: list[float], learned: int) -> None:
         self._weight, self._faster, self._slower, self._since_change = 1.0, 0.0, 0.0, 0
         self._events, self._partial, self.learned = events, exposure, learned
-        self._flow = [0.0] * (_STEPS + 1)
+        self._flow = [0.0] * (STEPS + 1)
         self._rebuild()

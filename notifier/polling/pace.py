@@ -4,8 +4,9 @@ One number rules a whole provider: the stride of effort (`cadence`) between two 
 together cost the sum of the roots of all hazards over the stride. What that sum is, the curves tell, so the stride for
 a given budget is known at once when many are registered or end. A correction follows how late looks really are.
 
-Two bounds: a generation is never looked at more often than every `sweep_every`, which is also the pace at the ages at
-which most get there when the budget is ample. And no wait is longer than a few times what it would be if all looks were
+Two bounds: a generation is never looked at more often than every `sweep_every`, which is also the pace while the budget
+is ample, but for ages at which hardly any get there (there nobody's look is taken from another's, so none is saved at
+an age of which that is not known). And no wait is longer than a few times what it would be if all looks were
 evenly spread, or a small part of the generation's age: learned or not, nobody is forgotten.
 """
 
@@ -73,7 +74,10 @@ class Pace:
     def wait(self, curve: Curve, age: float) -> float:
         """Seconds from a look at this age to the next."""
         every = self.every
-        wait = curve.next_age(age, max(every * curve.peak_root, self.stride)) - age
+        if self.scarce:
+            wait = curve.effort.next_age(age, max(every * curve.peak_root, self.stride)) - age
+        else:
+            wait = curve.ample.next_age(age, every * curve.common_root) - age
         if wait > self._longest:
             return min(wait, max(self._longest, _OF_AGE * age))
         return max(wait, every)

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from watching import lognormals, teach
 
-from notifier.polling.cadence import EDGES, ENOUGH, MEMORY, Curve
+from notifier.polling.cadence import ENOUGH, MEMORY, Curve
+from notifier.polling.effort import EDGES
 
 #: A busy machine is no failure.
 STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -176,7 +177,7 @@ def test_looks_go_forward_and_further_apart_for_a_longer_stride(
 ) -> None:
     """The next look is later than this one; a longer stride makes it later still."""
     curve = told(stories)
-    assert age < curve.next_age(age, stride) < curve.next_age(age, stride * longer)
+    assert age < curve.effort.next_age(age, stride) < curve.effort.next_age(age, stride * longer)
 
 
 @STEADY
@@ -186,7 +187,7 @@ def test_who_is_older_is_looked_at_later(
 ) -> None:
     """The next look is at a later age for one that is older now."""
     curve = told(stories)
-    assert curve.next_age(age, stride) < curve.next_age(age + more, stride)
+    assert curve.effort.next_age(age, stride) < curve.effort.next_age(age + more, stride)
 
 
 @STEADY
@@ -196,7 +197,9 @@ def test_two_strides_are_one_of_twice_the_length(
 ) -> None:
     """Effort adds up: nothing is lost or gained between two steps of age."""
     curve = told(stories)
-    assert curve.next_age(curve.next_age(age, stride), stride) == pytest.approx(curve.next_age(age, 2 * stride))
+    assert curve.effort.next_age(curve.effort.next_age(age, stride), stride) == pytest.approx(
+        curve.effort.next_age(age, 2 * stride)
+    )
 
 
 @STEADY
@@ -223,7 +226,7 @@ def test_looks_are_closest_where_most_get_there() -> None:
     """By the root of the chance: rare where few get there, before and after."""
     curve = Curve()
     teach(curve, lognormals(Random(8), 400, median=100.0, spread=0.2))
-    early, ripe = (curve.next_age(age, 0.5) - age for age in (10.0, 100.0))
+    early, ripe = (curve.effort.next_age(age, 0.5) - age for age in (10.0, 100.0))
     assert ripe < early / 2
 
 
@@ -237,7 +240,7 @@ def test_a_curve_that_was_kept_plans_as_before(
     curve = told(stories)
     again = Curve.load(orjson.loads(orjson.dumps(curve.dump())))
     assert again.learned == curve.learned
-    assert again.next_age(age, stride) == pytest.approx(curve.next_age(age, stride), rel=1e-3)
+    assert again.effort.next_age(age, stride) == pytest.approx(curve.effort.next_age(age, stride), rel=1e-3)
 
 
 def test_what_a_million_generations_taught_is_kept() -> None:
@@ -278,12 +281,12 @@ def test_whatever_was_kept_gives_a_curve(dumped: Any, age: float) -> None:
     """A form that is not known, or makes no sense, is learned anew; what is read plans, and learns on."""
     curve = Curve.load(dumped)
     assert curve.learned >= 0
-    assert age < curve.next_age(age, 1.0)
+    assert age < curve.effort.next_age(age, 1.0)
     for _ in range(3):
         curve.expose(0.0, 50.0)
         curve.reached(50.0, 60.0)
     assert all(rate > 0 for rate in curve.hazard)
-    assert age < curve.next_age(age, 1.0)
+    assert age < curve.effort.next_age(age, 1.0)
 
 
 def test_another_form_is_not_read() -> None:

@@ -134,8 +134,8 @@ def test_whatever_was_kept_can_be_read(dumped: dict[str, bytes]) -> None:
     curves.load(dumped)
     for target in State:
         assert 0 < curves.met(target).share <= 1
-        assert curves.of("ray-2", target).next_age(10.0, 1.0) > 10.0
-        assert curves.usual(target).next_age(10.0, 1.0) > 10.0
+        assert curves.of("ray-2", target).effort.next_age(10.0, 1.0) > 10.0
+        assert curves.usual(target).effort.next_age(10.0, 1.0) > 10.0
 
 
 def test_too_many_that_were_kept_are_passed_over() -> None:

@@ -207,6 +207,55 @@ def test_a_look_comes_at_a_deadline_or_soon_after_it(
         assert after[0] <= 1_000.0 + seconds + 2 * min(1.0, every / 5) + 0.2
 
 
+# ---- before anything is learned ----
+def spread(count: int, *spans: tuple[float, float]) -> list[float]:
+    """Durations over these spans in turn."""
+    rng = Random(4)
+    return [rng.uniform(*spans[number % len(spans)]) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("rate", "batch", "every", "durations"),
+    [
+        pytest.param(5.0, 100, 1.0, spread(300, (1, 8)), id="all take seconds"),
+        pytest.param(5.0, 100, 1.0, spread(450, (1, 8)), id="the budget just reaches"),
+        pytest.param(5.0, 100, 1.0, spread(300, (1, 2), (20, 40)), id="half of them take far longer"),
+        pytest.param(5.0, 100, 1.0, spread(20, (1, 8)), id="too few to learn from"),
+        pytest.param(5.0, 100, 1.0, spread(101, (60, 90)), id="a minute or more"),
+        pytest.param(100.0, 1, 1.0, spread(60, (1, 8)), id="one ID a request"),
+        pytest.param(5.0, 100, 5.0, spread(300, (1, 30)), id="another interval"),
+    ],
+)
+@pytest.mark.parametrize("waves", [1, 3])
+def test_an_ample_budget_is_used_before_anything_is_learned_and_after(
+    rate: float, batch: int, every: float, durations: list[float], waves: int
+) -> None:
+    """Nine of ten are known within `sweep_every` and 0.3 s, however long they take: no look is saved on a guess."""
+    world = World(rate=rate, batch=batch, every=every)
+    for wave in range(waves):
+        for number, took in enumerate(durations):
+            world.register(f"{wave}-{number}", took)
+        world.run(max(durations) + 2 * every, 0.1)
+    assert not world.open
+    lags = sorted(looks[-1] - world.done_at[id_] for id_, looks in world.looks.items())
+    assert lags[int(0.9 * len(lags))] <= every + 0.3
+
+
+def test_looks_are_saved_where_experience_says_that_nobody_gets_there() -> None:
+    """Once it is learned that all take a minute or two the first half minute costs less than half of the requests."""
+    rng, used = Random(3), []
+    world = World(rate=50.0, batch=1, every=1.0)
+    for wave in range(6):
+        for number, took in enumerate(lognormals(rng, 40, median=90.0, spread=0.3)):
+            world.register(f"{wave}-{number}", took)
+        before = len(world.requests)
+        world.run(30.0, 0.25)
+        used.append(len(world.requests) - before)
+        world.run(250.0, 0.25)
+    assert used[0] == 40 * 30
+    assert used[-1] < used[0] / 2
+
+
 # ---- whom nobody can tell ----
 def deaf_world(*, everybody: bool = False) -> World:
     world = World(rate=20.0, batch=10, every=1.0)
