@@ -55,20 +55,20 @@ class Holds:
         self._begin = begin
         self._fit = fit
         self._under_way: list[Hold] = []
-        #: Kept to the end and not there: these go on where they were.
-        self._renewed: set[Watched] = set()
+        #: Not kept to the end, for they were let go or answered at once -> when that was. These wait a little.
+        self._over: dict[Watched, float] = {}
         #: Held before anybody had seen them, and not found.
         self._unfound: set[Watched] = set()
         self._review_at = 0.0
 
-    def ended(self, hold: Hold, *, kept: bool) -> None:
+    def ended(self, hold: Hold, now: float, *, kept: bool) -> None:
         """It was answered, let go, or failed; `kept`: the provider did hold it."""
         self._under_way.remove(hold)
         for entry in hold.entries:
             if not hold.trial:
                 entry.held = False
-            if kept:
-                self._renewed.add(entry)
+                if not kept:
+                    self._over[entry] = now
 
     def unfound(self, entries: Iterable[Watched]) -> bool:
         """These were never seen, and a hold did not find them either: look without a wish first. True where any is.
@@ -116,7 +116,7 @@ class Holds:
             in_flight=conduct.in_flight, open_=len(self._roster), per_hold=per_hold, sweeps=conduct.places_for_sweeps
         )
         free = seats - len(self._under_way)
-        room = min(free, conduct.room(now))
+        room = min(free, conduct.room(now) - self._kept_for_sweeps(now))
         if room <= 0 and (free > 0 or now < self._review_at):
             return
         candidates = self._candidates(now, wall, max(_SOME, (max(free, 0) + 1) * per_hold))
@@ -127,7 +127,8 @@ class Holds:
         elif candidates:
             self._review_at = now + _REVIEW_EVERY
             self._review(candidates, per_hold, now)
-        self._renewed = {entry for entry in self._renewed if self._roster.here(entry)}
+        fresh = now - self._roster.pace.every
+        self._over = {entry: at for entry, at in self._over.items() if at > fresh}
         self._unfound = {entry for entry in self._unfound if self._roster.here(entry) and entry.state is None}
 
     def make_room(self, now: float) -> bool:
@@ -143,6 +144,14 @@ class Holds:
         per_hold = self._conduct.batch if self._many(now) else 1
         return len(self._roster) <= self._conduct.in_flight * per_hold
 
+    def _kept_for_sweeps(self, now: float) -> int:
+        """Requests that holds leave for the next sweep of everybody, while the budget is ample."""
+        if self._all(now) or self._roster.pace.scarce:
+            return 0
+        per_request = self._conduct.batch if self._conduct.multi(now) else 1
+        rate = self._conduct.capacity(now) / per_request
+        return min(len(self._roster) // per_request, max(0, int(rate) - 1))
+
     def _many(self, now: float) -> bool:
         """Whether one request holds many IDs."""
         return self._conduct.multi(now) and self._conduct.holding.any(now)
@@ -154,7 +163,7 @@ class Holds:
         found = {
             id(entry): entry
             for entry in self._roster.soonest(count)
-            if (entry.looked is None or entry.looked <= fresh or entry in self._renewed)
+            if self._over.get(entry, fresh) <= fresh
             and not (entry.misses.count or entry.failing)
             and not (entry.state is None and entry in self._unfound)
             and entry.deadline >= soon
@@ -201,7 +210,6 @@ class Holds:
         if not hold.trial:
             for entry in hold.entries:
                 self._roster.hold(entry)
-                self._renewed.discard(entry)
         self._under_way.append(hold)
         self._begin(hold)
 

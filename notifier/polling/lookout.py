@@ -383,7 +383,7 @@ class Lookout:
                 failure = error
         took = self._around.clock.monotonic() - sent.at
         kept = failure is None and bool(observations) and took >= QUICK
-        self._holds.ended(hold, kept=kept)
+        self._holds.ended(hold, sent.at + took, kept=kept)
         if failure is not None and self._hold_failed(sent, failure, took):
             return
         if not observations:
