@@ -86,8 +86,8 @@ class Pace:
         """Seconds from registration to the first look: 0 where that is worth a look of its own.
 
         A share `met` of generations is there already when we are told of them, and would wait for nothing until the
-        first regular look. While little is known nothing says that this is not so. One look more for everybody costs half a stride squared for each (the price of a look, in
-        seconds of lag that it would save elsewhere).
+        first regular look. While little is known nothing says that this is not so. One look more for everybody costs
+        half a stride squared for each (the price of a look, in seconds of lag that it would save elsewhere).
         """
         wait = self.wait(curve, 0.0)
         return 0.0 if curve.learned < ENOUGH or met * wait >= self.stride**2 / 2 else wait
