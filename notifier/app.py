@@ -15,6 +15,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import anyio
@@ -53,6 +54,7 @@ from notifier.settings import ProviderSettings, Settings
 from notifier.store.base import Counts
 from notifier.store.sqlite import open_store
 from notifier.ticks import Metronome
+from notifier.tls import Contexts
 from notifier.transport import AiohttpTransport
 from notifier.upkeep import Upkeep
 
@@ -118,9 +120,10 @@ class Daemon:
     async def _build(self, opened: AsyncExitStack) -> None:
         """Every part; what holds a resource is closed in reverse, whatever happens."""
         store = self._store = await opened.enter_async_context(open_store(self._settings.store))
-        asking = await opened.enter_async_context(AiohttpTransport(guard=self._guard_named))
-        named = await opened.enter_async_context(AiohttpTransport(guard=self._guard_named))
-        guarded = await opened.enter_async_context(AiohttpTransport(guard=self._guard_callbacks))
+        wire = partial(AiohttpTransport, contexts=Contexts())  # the machine's certificates are read once
+        asking = await opened.enter_async_context(wire(guard=self._guard_named))
+        named = await opened.enter_async_context(wire(guard=self._guard_named))
+        guarded = await opened.enter_async_context(wire(guard=self._guard_callbacks))
         self._client = await opened.enter_async_context(ProviderClient(asking, clock=self._clock))
         self._reach = Reach()
         sender = Sender(open_wire=named, guarded_wire=guarded)

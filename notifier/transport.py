@@ -13,10 +13,16 @@ It refuses to be clever: no redirects, cookies, decompression or headers of its 
 `extensions["url"]`, where given, is sent letter by letter (httpx.URL would re-encode some of it).
 
 `extensions["tls"]`, a `TlsSettings`, chooses certificates: connections are kept by their context, and so none is shared
-between two settings, or by an old and a renewed certificate. `extensions["proxy"]`, a `Secret`, names a proxy: http
-requests are handed to it, https goes through a tunnel that it opens (CONNECT). Then the proxy resolves the name, so the
-guard is asked about the proxy's own address and cannot be about the server's. Where the proxy itself says no, that is
-`ProxyRefused`, which names it and never its password.
+between two settings, or by an old and a renewed certificate. None is the trust of this machine; that the key is there
+at all says that the operator could write a `tls:` setting. Any failure of TLS, at any point of the exchange, is
+`TlsFailed`, with a sentence of `tls_errors`.
+
+`extensions["proxy"]`, a `Secret`, names a proxy: http requests are handed to it, https goes through a tunnel that it
+opens (CONNECT). Then the proxy resolves the name, so the guard is asked about the proxy's own address and cannot be
+about the server's. Where the proxy itself says no, that is `ProxyRefused`, which names it and never its password.
+
+`extensions["opening"]`, an `Opening`, is told of the addresses while they are tried: a caller who ends the exchange
+because its own time runs out can name them.
 
 What is kept, and what is repeated:
 - A connection serves for a minute at most: the name may lead elsewhere by then. `extensions["fresh"]` asks for a new
@@ -32,6 +38,7 @@ it was sent, and no 2xx before the whole of it was handed over and the peer's ma
 """
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
@@ -44,8 +51,12 @@ from yarl import URL
 from notifier.aiohttp_hooks import CheckedResolver, Connector, Guard, Request, Trip, Unconfirmed, ask, trip
 from notifier.malformed import HEADERS_LIMIT, LINE_LIMIT
 from notifier.names import Names
+from notifier.opening import Opening, TellingSocket, opening
 from notifier.proxies import Proxy, read_proxy
+from notifier.settings import TlsSettings
 from notifier.tls import Contexts, TlsUnusable
+from notifier.tls_context import no_trust
+from notifier.tls_errors import Side
 from notifier.transport_errors import MAPPED, ProxyRefused, StrayError, TlsFailed, UnreadError, translate
 
 #: Bytes of an answer's body that wait in memory for their reader, about.
@@ -75,6 +86,8 @@ class _Body(httpx.AsyncByteStream):
     def __init__(self, answer: aiohttp.ClientResponse, request: httpx.Request) -> None:
         self._answer = answer
         self._request = request
+        transport = answer.connection and answer.connection.transport
+        self._tls = transport and transport.get_extra_info("ssl_object")
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -84,7 +97,9 @@ class _Body(httpx.AsyncByteStream):
             chunk = await self._answer.content.readany()
         except MAPPED as error:
             self._answer.close()
-            raise translate(error, self._request) from error
+            seen = Opening()
+            seen.tls.failure = getattr(self._tls, "failure", None)
+            raise translate(error, self._request, opening=seen, side=_side(self._request)) from error
         if not chunk:
             raise StopAsyncIteration
         return chunk
@@ -126,12 +141,14 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         proxy = _proxy(request)
         mine = Trip(fresh=bool(request.extensions.get("fresh")))
         trip.set(mine)
+        seen = request.extensions.get("opening") or Opening()
+        opening.set(seen)
         try:
             answer = await self._exchange(mine, self._asked(request, body, proxy))
         except TlsUnusable as error:
             raise TlsFailed(str(error), request=request) from error
         except MAPPED as error:
-            raise translate(error, request, proxy=proxy) from error
+            raise translate(error, request, proxy=proxy, opening=seen, side=_side(request)) from error
         finally:
             mine.end()
         if proxy and request.url.scheme == "http" and answer.status == _PROXY_WANTS_PASSWORD:
@@ -154,8 +171,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         way: dict[str, Any] = {}
         if request.url.scheme == "https" and (host := request.url.raw_host).endswith(b"."):
             way["server_hostname"] = host.decode().removesuffix(".")  # in a tunnel aiohttp does not see to it
-        if (tls := request.extensions.get("tls")) is not None:
-            way["ssl"] = self._contexts.context(tls)
+        if request.url.scheme == "https":
+            way["ssl"] = self._contexts.context(request.extensions.get("tls") or _NO_SETTING)
         if proxy is not None:
             way["proxy"] = URL(proxy.url)
             # A tunnel is opened with these headers; a request that is handed over carries them itself, see `_asked`.
@@ -253,7 +270,18 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         family, kind, protocol, _, target = address
         trip.get().opened = True
         ask(self._guard, target[0])
-        return socket.socket(family, kind, protocol)
+        return TellingSocket(family, kind, protocol, target)
+
+
+def _side(request: httpx.Request) -> Side:
+    """What we bring to the TLS of this request."""
+    tls = request.extensions.get("tls") or _NO_SETTING
+    return Side(
+        host=request.url.raw_host.decode().removesuffix("."),
+        tls=tls,
+        configurable="tls" in request.extensions,
+        no_trust=lambda: "" if tls.ca else no_trust(os.environ),
+    )
 
 
 def _headers(request: httpx.Request) -> list[tuple[str, str]]:
@@ -307,4 +335,5 @@ def _deadline(total: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=total, ceil_threshold=86_400)
 
 
+_NO_SETTING: Final = TlsSettings()
 _NO_DEADLINE: Final = aiohttp.ClientTimeout(total=None)

@@ -14,7 +14,10 @@ import aiohttp
 import httpx
 from aiohttp.http_exceptions import HttpProcessingError
 
+from notifier.connect_errors import not_connected
+from notifier.opening import Opening
 from notifier.proxies import Proxy
+from notifier.tls_errors import CUT_OFF, Side, failure_of, sentence
 
 
 class NameNotResolved(httpx.ConnectError):
@@ -83,18 +86,43 @@ MAPPED: Final = tuple(row[0] for row in _ERRORS)
 
 
 def translate(
-    error: BaseException, request: httpx.Request | None = None, *, proxy: Proxy | None = None
+    error: BaseException,
+    request: httpx.Request | None = None,
+    *,
+    proxy: Proxy | None = None,
+    opening: Opening | None = None,
+    side: Side | None = None,
 ) -> httpx.TransportError:
-    """The httpx exception for anything aiohttp raises; `request` is attached to it. `proxy` is what it went through."""
+    """The httpx exception for anything aiohttp raises; `request` is attached to it. `proxy` is what it went through.
+
+    `opening` is what was seen of its connection, `side` what we brought to its TLS.
+    """
     cause = getattr(error, "os_error", error)
     if isinstance(cause, GuardRefusedError):
         return AddressRefused(_of_proxy(error, proxy) + (cause.strerror or ""), request=request)
     if isinstance(error, aiohttp.ClientHttpProxyError) and proxy:
         return ProxyRefused(proxy.refusal(error.status), request=request)
+    if opening and side and (found := _of_opening(error, opening, side)):
+        kind, said = found
+        return kind(_of_proxy(error, proxy) + said + _through(error, proxy), request=request)
     kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), httpx.RemoteProtocolError)
     if isinstance(error, aiohttp.ClientPayloadError) and _cut_short(error):
         kind = ConnectionLost
     return kind(_of_proxy(error, proxy) + _say(error) + _through(error, proxy), request=request)
+
+
+def _of_opening(error: BaseException, opening: Opening, side: Side) -> tuple[type[httpx.TransportError], str] | None:
+    """That no address could be connected to, or that TLS failed; None for everything else."""
+    late = isinstance(error, TimeoutError)
+    if opening.waits and (late or isinstance(error, aiohttp.ClientConnectorError)):
+        return (DeadlinePassed if late else httpx.ConnectError), not_connected(opening.tried)
+    if late:
+        return None
+    if failure := failure_of(error, opening.tls):
+        return TlsFailed, sentence(failure, side, opening.tls.presented)
+    if opening.tls.begun and not opening.tls.done and isinstance(error, OSError):
+        return TlsFailed, CUT_OFF
+    return None
 
 
 def _of_proxy(error: BaseException, proxy: Proxy | None) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path as File
 from typing import Any
 
-from notifier import tls
+from notifier import tls_files
 from notifier.config.expand import Expanded
 from notifier.config.shapes import (
     ApiShape,
@@ -175,7 +175,7 @@ def faults_between(shape: ConfigShape, document: Document) -> Iterator[Fault]:
 def file_faults(settings: Settings, shape: ConfigShape, document: Document) -> Iterator[Fault]:
     """Faults of what stands in the files that `tls:` names."""
     for name, endpoint in settings.endpoints.items():
-        for key, message in tls.problems(endpoint.tls) if endpoint.tls else ():
+        for key, message in tls_files.problems(endpoint.tls) if endpoint.tls else ():
             path = ("endpoints", name, "tls", key)
             yield Fault(
                 message=_discreet(message, endpoint.tls, shape.endpoints[name].tls),

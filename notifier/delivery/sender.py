@@ -20,9 +20,11 @@ import httpx
 import structlog
 
 from notifier import __version__, telemetry
+from notifier.connect_errors import not_connected
 from notifier.delivery.signature import headers as signature_headers
 from notifier.intake.text import printable
 from notifier.model import Answer, Claim, Verdict
+from notifier.opening import Opening
 from notifier.retry_after import retry_after
 from notifier.settings import EndpointSettings
 from notifier.transport_errors import AddressRefused, NameNotResolved, TlsFailed
@@ -58,6 +60,7 @@ class _Seen:
     retry_after: float | None = None
     location: str | None = None
     head: bytearray = field(default_factory=bytearray)
+    opening: Opening | None = None
 
     def answer(self, error: Verdict | None = None, detail: str = "") -> Answer:
         return Answer(
@@ -68,6 +71,13 @@ class _Seen:
             error=error,
             detail=printable(detail, _DETAIL_LIMIT),
         )
+
+    def in_vain(self, seconds: float) -> str:
+        """How far it came in this time."""
+        if self.opening and self.opening.waits:
+            return f"not connected within {seconds:g} s: {not_connected(self.opening.tried)}"
+        part = "no answer" if self.status is None else f"{self.status}, but no complete answer"
+        return f"{part} within {seconds:g} s"
 
 
 class Sender:
@@ -85,6 +95,7 @@ class Sender:
             said = _UNBUILT
             try:
                 request = build(claim, policy, now=now)
+                seen.opening = request.extensions["opening"]
                 said = _FAULT
                 await _exchange(wire, request, seen, now)
             except httpx.TransportError as error:
@@ -93,8 +104,7 @@ class Sender:
                 _log.warning(telemetry.ATTEMPT_FAILED, message=claim.message_id, endpoint=claim.lane, exc_info=True)
                 return seen.answer(Verdict.PROTOCOL_ERROR, said)
             return seen.answer()
-        part = "no answer" if seen.status is None else f"{seen.status}, but no complete answer"
-        return seen.answer(Verdict.TIMED_OUT, f"{part} within {policy.timeout.total_seconds():g} s")
+        return seen.answer(Verdict.TIMED_OUT, seen.in_vain(policy.timeout.total_seconds()))
 
 
 def build(claim: Claim, policy: EndpointSettings, *, now: datetime) -> httpx.Request:
@@ -110,10 +120,17 @@ def build(claim: Claim, policy: EndpointSettings, *, now: datetime) -> httpx.Req
         url,
         headers=httpx.Headers(list(lines.items())),
         stream=httpx.ByteStream(claim.body),
-        extensions={"url": policy.url, "tls": policy.tls, "proxy": policy.proxy, "fresh": claim.number > 1},
+        extensions=_extensions(claim, policy),
     )
     request.read()
     return request
+
+
+def _extensions(claim: Claim, policy: EndpointSettings) -> dict[str, object]:
+    """What the transport is told beside; only an endpoint of the configuration may have a `tls:` setting."""
+    told: dict[str, object] = {"url": policy.url, "proxy": policy.proxy, "opening": Opening()}
+    told["fresh"] = claim.number > 1
+    return told if "://" in policy.identity else {**told, "tls": policy.tls}
 
 
 @lru_cache(maxsize=4096)

@@ -22,9 +22,11 @@ import httpx
 
 from notifier import __version__
 from notifier.clock import Clock
+from notifier.connect_errors import not_connected
 from notifier.errors import ProviderBusy, ProviderRefused
 from notifier.ids import GenerationId
 from notifier.intake.text import printable
+from notifier.opening import Opening
 from notifier.providers.base import Ask, Reply
 from notifier.providers.reply_text import too_large
 from notifier.retry_after import retry_after
@@ -72,7 +74,7 @@ class ProviderClient:
     async def ask(self, ask: Ask, settings: ProviderSettings) -> Reply:
         """The complete answer, whatever its status but 3xx; `ProviderBusy` or `ProviderRefused` where there is none."""
         headers = {"Authorization": f"Bearer {_key(settings)}"}
-        through = {"proxy": settings.proxy}
+        through = {"proxy": settings.proxy, "opening": (opening := Opening())}
         try:
             with anyio.fail_after(_limit(ask, settings)):
                 async with self._http.stream("GET", ask.url, headers=headers, extensions=through) as response:
@@ -86,7 +88,7 @@ class ProviderClient:
             ) from error
         except _WIRE_ERRORS as error:
             late = isinstance(error, TimeoutError | httpx.TimeoutException)
-            said = f"Provider {settings.name}: {_what_failed(error, ask, settings)}"
+            said = f"Provider {settings.name}: {_what_failed(error, ask, settings, opening)}"
             unreachable = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
             raise ProviderBusy(said, overloaded=late, any_id=unreachable) from error
         return Reply(
@@ -183,18 +185,21 @@ def _refuse_redirect(response: httpx.Response, settings: ProviderSettings) -> No
 
 
 # ---- what failed --------------------------------------------------------------------------------------------------
-def _what_failed(error: BaseException, ask: Ask, settings: ProviderSettings) -> str:
+def _what_failed(error: BaseException, ask: Ask, settings: ProviderSettings, opening: Opening) -> str:
     """One line: what failed, at which host, and the transport's own words where they cannot hold the key."""
     host = _host(settings)
+    late = isinstance(error, TimeoutError | httpx.TimeoutException)
+    if late and opening.waits:
+        return f"could not connect to {host} within {_limit(ask, settings):g} s: {not_connected(opening.tried)}"
     if isinstance(error, httpx.ConnectError):
         what = f"could not connect to {host}"
-    elif isinstance(error, TimeoutError | httpx.TimeoutException):
+    elif late:
         return f"no complete answer from {host} within {_limit(ask, settings):g} s."
     elif isinstance(error, httpx.LocalProtocolError):  # quotes the header it did not like
         return f"the request to {host} could not be written as HTTP."
     else:
         what = f"the exchange with {host} broke off"
-    said = printable(" ".join(str(error).split()).replace(settings.api_key.reveal(), "…"), 200)
+    said = printable(" ".join(str(error).split()).replace(settings.api_key.reveal(), "…"), 300)
     return f"{what}: {said}" if said else f"{what} ({type(error).__name__})."
 
 

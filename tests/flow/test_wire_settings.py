@@ -331,7 +331,7 @@ async def test_a_proxy_that_is_not_there_is_named(tmp_path: Path) -> None:
         studio = {"url": f"https://{NAME}/hook", "proxy": f"http://me:pass-word@127.0.0.1:{port}"}
         answer = await wire.post(configured(tmp_path, studio=studio).endpoints["studio"])
         assert answer.error is Verdict.CONNECT_FAILED
-        assert answer.detail == f"proxy 127.0.0.1:{port}: Connection refused"
+        assert answer.detail == f"proxy 127.0.0.1:{port}: connection refused: 127.0.0.1:{port}"
 
 
 async def test_a_proxy_whose_name_leads_to_a_metadata_address_is_refused(tmp_path: Path) -> None:
