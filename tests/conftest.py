@@ -8,6 +8,7 @@ import gc
 import importlib.util
 import inspect
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,6 +44,8 @@ def pytest_configure(config: pytest.Config) -> None:
     nobody = Path(place.name, "nobody.pem")
     trustme.CA().cert_pem.write_to_path(str(nobody))
     os.environ |= {"SSL_CERT_FILE": str(nobody), "SSL_CERT_DIR": place.name}
+    # Workers must name each test alike, and some names are made of sets: the order of a set is drawn once for them all.
+    os.environ.setdefault("PYTHONHASHSEED", str(random.randrange(2**32)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

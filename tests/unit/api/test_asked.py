@@ -47,7 +47,7 @@ RIGHT: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("keys", "fields"), RIGHT, ids=str)
+@pytest.mark.parametrize(("keys", "fields"), RIGHT, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_a_redelivery_selects_what_it_names(keys: dict[str, Any], fields: dict[str, Any]) -> None:
     """Each key narrows, and what is not named does not."""
     assert redelivery(body(**keys)) == Selection(**fields)
@@ -89,7 +89,7 @@ WRONG: list[tuple[Callable[[bytes], Any], bytes, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("read", "data", "sentence"), WRONG, ids=str)
+@pytest.mark.parametrize(("read", "data", "sentence"), WRONG, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_what_is_not_understood_is_refused(read: Callable[[bytes], Any], data: bytes, sentence: str) -> None:
     """With a sentence that says what is wrong; nothing is guessed and nothing is passed over."""
     with pytest.raises(WrongWords) as refused:
