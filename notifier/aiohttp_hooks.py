@@ -347,9 +347,9 @@ class Connector(aiohttp.TCPConnector):
     def _old(self, protocol: Protocol) -> bool:
         return self._now() - protocol.opened_at >= self._longest_age
 
-    def drop_idle(self, key: ConnectionKey) -> None:
-        """Close every connection that is kept to the same host, or through the same proxy."""
-        for other in [each for each in self._conns if _peer(each) == _peer(key)]:
+    def drop_idle(self, key: ConnectionKey | None = None) -> None:
+        """Close all that is kept to the same host, or through the same proxy; without a key, all that is kept."""
+        for other in [each for each in self._conns if key is None or _peer(each) == _peer(key)]:
             for protocol, _ in self._conns.pop(other):
                 protocol.close()
 

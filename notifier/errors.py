@@ -7,7 +7,8 @@ NotifierError
 │   ├── ProviderBusy    time                 -> back off, honour retry_after; other providers go on
 │   │   └── ReplyTooLarge   the ID           -> fewer IDs at a time; of one ID: its own trouble, others go on
 │   ├── ProviderRefused the operator         -> pause this provider, say so, try again slowly
-│   └── BatchRejected   the batch            -> split it until the one bad ID stands alone
+│   ├── BatchRejected   the batch            -> split it until the one bad ID stands alone
+│   └── NotAsked        the operator, time   -> this machine has too little to ask: nobody else is to blame, try again
 ├── DeskError           whoever asked for it -> 4xx with the sentence; nothing was changed
 │   ├── WrongWords      ask in other words
 │   ├── NotThere        it names nothing that there is
@@ -101,6 +102,13 @@ class BatchRejected(ProviderError):
         self.status = status
         #: True where the answer (413, 414) speaks of the size, not of an ID.
         self.too_large = too_large
+
+
+class NotAsked(ProviderError):
+    """The machine has too little to ask with: it says nothing of the provider, nor of the IDs."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, any_id=True)
 
 
 class DeskError(NotifierError):

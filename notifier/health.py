@@ -5,6 +5,7 @@ while it cannot write, nobody looks, claims or accepts, so loops wait here for i
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 import anyio
 import structlog
@@ -17,6 +18,10 @@ from notifier.errors import StoreUnavailable
 _log = structlog.get_logger()
 
 STORE = "store"
+#: The part whose trouble is that this machine has too little for another connection.
+RESOURCES = "resources"
+#: Seconds.
+_TOLD_AGAIN: Final = 60.0
 
 
 class Health:
@@ -28,6 +33,8 @@ class Health:
     def __init__(self, upkeep: Bell | None = None) -> None:
         self._upkeep = upkeep
         self._troubles: dict[str, str] = {}
+        #: When it was last said that this machine has too little.
+        self._short_told = float("-inf")
         #: Why the store cannot write, as it was logged since it last could.
         self._said: set[str] = set()
         self._store_up = anyio.Event()
@@ -57,6 +64,20 @@ class Health:
         if str(error) not in self._said:
             self._said.add(str(error))
             _log.error(telemetry.STORE_UNAVAILABLE, error=str(error))
+
+    def resources_short(self, sentence: str, now: float) -> None:
+        """The machine has too little for another connection; `now` is monotonic seconds.
+
+        It is not told again within a minute: what rides on a kept connection works meanwhile, and seems to end it.
+        """
+        if self.trouble(RESOURCES, sentence) and now - self._short_told >= _TOLD_AGAIN:
+            self._short_told = now
+            _log.error(telemetry.RESOURCES_SHORT, error=sentence)
+
+    def resources_back(self) -> None:
+        """A connection was made again."""
+        if self.well(RESOURCES):
+            _log.info(telemetry.RESOURCES_BACK)
 
     def well(self, part: str) -> bool:
         """The part has no trouble any more; True where it had one."""

@@ -86,6 +86,8 @@ class Verdict(StrEnum):
     PROTOCOL_ERROR = "not HTTP"
     ADDRESS_REFUSED = "address refused"
     PROXY_REFUSED = "proxy refused"
+    #: This machine had too little for it: see `resources`.
+    OUT_OF_RESOURCES = "out of resources here"
     INTERRUPTED = "interrupted"
 
 

@@ -69,15 +69,27 @@ class Names(AbstractResolver):
             try:
                 found = [_result(host, port, each) for each in self._look_up(host, port, family)]
             except Exception as error:  # noqa: BLE001  it is raised where the answer is awaited
-                _tell(loop, answer, error)
+                _tell(loop, answer, _lacking() or error)
             else:
                 _tell(loop, answer, found)
 
-        threading.Thread(target=work, name="name", daemon=True).start()
+        try:
+            threading.Thread(target=work, name="name", daemon=True).start()
+        except RuntimeError as error:
+            raise OSError(str(error)) from error
         return await answer
 
     async def close(self) -> None:
         pass
+
+
+def _lacking() -> OSError | None:
+    """Why no look-up can work now: without a descriptor the system says only that there is no such name."""
+    try:
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).close()
+    except OSError as error:
+        return error
+    return None
 
 
 def _result(host: str, port: int, found: tuple[int, int, int, str, tuple[Any, ...]]) -> ResolveResult:

@@ -4,12 +4,18 @@ The engine tries the addresses of a name side by side and tells only what came o
 here. A request on a kept connection opens none.
 """
 
+import errno
+import os
+import resource
 import socket
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from notifier.tls_errors import Handshake
+
+#: Descriptors that connections leave to others; the lowest free one is always taken.
+_KEPT_FREE: Final = 32
 
 
 @dataclass(slots=True)
@@ -47,9 +53,17 @@ class TellingSocket(socket.socket):
         self._seen.tried[self._shown] = None
         try:
             super().__init__(family, kind, protocol)
+            self._leave_some()
         except OSError as error:
             self._tell(error.errno)
             raise
+
+    def _leave_some(self) -> None:
+        """The last descriptors are for the store and the doors: without any, nothing that happens is written down."""
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limit != resource.RLIM_INFINITY and self.fileno() >= limit - min(_KEPT_FREE, limit // 4):
+            self.close()
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     def connect(self, address: Any) -> None:
         try:

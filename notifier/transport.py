@@ -270,7 +270,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         family, kind, protocol, _, target = address
         trip.get().opened = True
         ask(self._guard, target[0])
-        return TellingSocket(family, kind, protocol, target)
+        try:
+            return TellingSocket(family, kind, protocol, target)
+        except OSError:
+            if self._pool is not None:
+                self._pool.drop_idle()  # a second later there is something to go on with
+            raise
 
 
 def _side(request: httpx.Request) -> Side:

@@ -17,6 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from notifier.connect_errors import not_connected
 from notifier.opening import Opening
 from notifier.proxies import Proxy
+from notifier.resources import missing
 from notifier.tls_errors import CUT_OFF, Side, failure_of, sentence
 
 
@@ -30,6 +31,10 @@ class AddressRefused(httpx.ConnectError):
 
 class TlsFailed(httpx.ConnectError):
     """The handshake or the certificate failed."""
+
+
+class OutOfResources(httpx.ConnectError):
+    """The machine has too little to make the request with; the message says of what, and what helps."""
 
 
 class ProxyRefused(httpx.ProxyError):
@@ -81,6 +86,12 @@ _ERRORS: Final[Sequence[tuple[type[BaseException], type[httpx.TransportError]]]]
     (ValueError, httpx.LocalProtocolError),
     (RuntimeError, ConnectionLost),  # uvloop on a connection that is closing
 )
+#: So the system says that a rule of this machine, and nobody else, forbids the connection.
+_FORBIDDEN: Final = frozenset({errno.EPERM, errno.EACCES})
+_FIREWALL: Final = (
+    "this machine does not let notifier connect there: look at its firewall, and at IPAddressDeny= and "
+    "RestrictAddressFamilies= of the unit"
+)
 #: What `translate` is for.
 MAPPED: Final = tuple(row[0] for row in _ERRORS)
 
@@ -100,6 +111,11 @@ def translate(
     cause = getattr(error, "os_error", error)
     if isinstance(cause, GuardRefusedError):
         return AddressRefused(_of_proxy(error, proxy) + (cause.strerror or ""), request=request)
+    tried = opening.tried if opening and opening.waits else {}
+    if said := missing(error, tried):
+        return OutOfResources(said, request=request)
+    if tried and set(tried.values()) <= _FORBIDDEN:
+        return AddressRefused(_of_proxy(error, proxy) + _FIREWALL, request=request)
     if isinstance(error, aiohttp.ClientHttpProxyError) and proxy:
         return ProxyRefused(proxy.refusal(error.status), request=request)
     if opening and side and (found := _of_opening(error, opening, side)):

@@ -3,14 +3,14 @@
 One loop takes turns with the store: each turn hands in the attempts that finished since the last one and claims as many
 as there are free slots, in one transaction (`DeliveryStore.exchange`). Posts run beside it, a task each. So one commit
 serves many attempts, a claim is never made without a slot, and what finished is written before anything is claimed.
-How slots are shared, so that an endpoint that hangs costs only itself, `delivery.shares` says.
+How many may begin, and where, so that an endpoint that hangs costs only itself, `delivery.capacity` says.
 
 While the store cannot write, finished attempts wait here (no more than were in flight) and nothing is claimed. Where
 the wall clock was set, what waits follows it before anything is handed in or claimed.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -22,10 +22,10 @@ from anyio.abc import TaskGroup, TaskStatus
 from notifier import telemetry
 from notifier.bell import Bell
 from notifier.clock import JumpClock
-from notifier.delivery import schedule, shares
+from notifier.delivery import schedule
+from notifier.delivery.capacity import Capacity
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.keeper import Keeper
-from notifier.delivery.rates import Rates
 from notifier.delivery.reach import Reach
 from notifier.delivery.verdict import judge
 from notifier.delivery.waits import Waits
@@ -34,20 +34,12 @@ from notifier.health import Health, Pulse
 from notifier.ids import Lane, WorkerId
 from notifier.model import Answer, AttemptResult, Claim, DeliveryStatus, Interruption, Stale, Verdict
 from notifier.settings import DEFAULT_RETRY, EndpointSettings
-from notifier.store.base import DeliveryStore, Freshness, Slots
+from notifier.store.base import DeliveryStore, Slots
 
 _log = structlog.get_logger()
 
-#: A lease outlives the attempt it is for by this, so that no second worker sends beside the first.
-LEASE_MARGIN: Final = timedelta(seconds=15)
-#: An attempt waits no longer for its result to be read again.
-HOLD: Final = timedelta(seconds=10)
 #: The loop looks again after this, whatever the clock was set to meanwhile.
 LONGEST_WAIT: Final = 5.0
-#: Lanes at rest that are remembered at a time.
-_RESTING: Final = 1024
-#: Seconds past the moment at which a lane turns slow.
-_GRAIN: Final = 0.01
 
 
 class Posts(Protocol):
@@ -98,16 +90,11 @@ class Dispatcher:
         self._reach = reach or Reach()
         self._waits = Waits(store, clock, pulse)
         self._finished: list[AttemptResult] = []
-        self._in_flight: Counter[Lane] = Counter()
         #: Claims whose attempt no task has taken up yet: there is one on its way for each.
         self._begun: deque[tuple[Claim, EndpointSettings | None]] = deque()
         #: Tasks without an attempt.
         self._resting: list[anyio.Event] = []
-        self._rates = Rates()
-        self._rates.apply(self._named_lanes(), clock.monotonic())
-        #: Lanes that want less -> until when nothing more begins there, by the monotonic clock.
-        self._rests: dict[Lane, float] = {}
-        self._paces = shares.Paces()
+        self._capacity = Capacity(endpoints, clock.monotonic())
         self._taking = True
         self._idle = anyio.Event()
 
@@ -115,13 +102,13 @@ class Dispatcher:
     def apply(self, endpoints: Endpoints) -> None:
         """Use these from the next attempt on."""
         self._endpoints = endpoints
-        self._rates.apply(self._named_lanes(), self._clock.monotonic())
+        self._capacity.apply(endpoints, self._clock.monotonic())
         self._keeper.apply(endpoints)
         self._bell.ring()
 
     def poor(self, lane: Lane) -> bool:
         """Whether what it is owed gives way to what others are owed."""
-        return self._paces.poor(lane, self._clock.monotonic())
+        return self._capacity.poor(lane, self._clock.monotonic())
 
     def stop_taking(self) -> None:
         """Claim nothing more; `idle` is reached when what is in flight has been written down."""
@@ -175,7 +162,7 @@ class Dispatcher:
         except StoreUnavailable as error:
             self._finished = results + self._finished
             self._health.store_failed(error)
-            if not self._taking and not self._in_flight:
+            if not self._taking and not self._capacity.in_flight:
                 self._idle.set()  # nobody stays for a store that cannot write: what finished is made again
             await self._health.wait_for_store(LONGEST_WAIT)
             return 0
@@ -185,7 +172,7 @@ class Dispatcher:
         if exchange.stale and self._refresher is not None:
             self._refresher.take(exchange.stale)
             return 0  # others may have the slots meanwhile
-        if not self._taking and not self._finished and not self._in_flight.total():
+        if not self._taking and not self._finished and not self._capacity.in_flight:
             self._idle.set()
         return self._wait(exchange.next_due, now)
 
@@ -200,73 +187,17 @@ class Dispatcher:
         waits = [LONGEST_WAIT]
         if next_due is not None:
             waits.append(max(0.0, (next_due - now).total_seconds()))
-        monotonic = self._clock.monotonic()
-        if (patience := self._paces.wait(monotonic)) is not None:
-            waits.append(patience + _GRAIN)  # a lane that turns slow leaves its pool to the others
-        waits += [until - monotonic for until in self._rests.values() if until > monotonic]
-        waits += self._rates.waits(monotonic)
-        return min(waits)
+        return min(waits + self._capacity.waits(self._clock.monotonic()))
 
-    # ---- slots ----
     def _slots(self) -> Slots:
-        """What may begin now. Lanes named, busy or at rest are listed; any other has a callback URL's share."""
         if not self._taking:
             return _none()
-        lanes = self._named_lanes()
-        self._rests = {lane: until for lane, until in self._rests.items() if until > self._clock.monotonic()}
-        busy = {lane: self._endpoints.plain(lane) for lane in (*self._in_flight, *self._rests) if lane not in lanes}
-        policies = lanes | busy
-        each = self._endpoints.plain(Lane(""))
-        pool_of = self._pool_of(lanes)
-        return Slots(
-            total=shares.IN_FLIGHT - self._in_flight.total(),
-            free={lane: self._room(lane, policy) for lane, policy in policies.items()},
-            each=each.concurrency,
-            lease={lane: policy.timeout + LEASE_MARGIN for lane, policy in lanes.items()},
-            lease_each=each.timeout + LEASE_MARGIN,
-            held=dict(self._in_flight),
-            pool_of=pool_of,
-            pools=shares.left_in_pools(held := self._held(pool_of)),
-            firsts=shares.firsts_in_pools(held),
-            freshness=self._freshness(lanes, each),
-        )
-
-    def _freshness(self, lanes: Mapping[Lane, EndpointSettings], each: EndpointSettings) -> Freshness | None:
-        if self._refresher is None:
-            return None
-        return Freshness(
-            room=self._refresher.room,
-            hold=HOLD,
-            after={lane: policy.refresh_after for lane, policy in lanes.items()},
-            each=each.refresh_after,
-        )
-
-    def _pool_of(self, named: Iterable[Lane]) -> dict[Lane, str]:
-        slow = self._paces.slow(self._clock.monotonic())
-        return dict.fromkeys(named, shares.NAMED) | dict.fromkeys(slow, shares.SLOW)
-
-    def _held(self, pool_of: Mapping[Lane, str]) -> Counter[str]:
-        """Slots in use, by pool."""
-        held: Counter[str] = Counter()
-        for lane, count in self._in_flight.items():
-            held[pool_of.get(lane, shares.ORIGINS)] += count
-        return held
-
-    def _room(self, lane: Lane, policy: EndpointSettings) -> int:
-        if lane in self._rests:
-            return 0
-        room = policy.concurrency - self._in_flight[lane]
-        allowed = self._rates.room(lane, self._clock.monotonic())
-        return max(0, room if allowed is None else min(room, allowed))
-
-    def _named_lanes(self) -> dict[Lane, EndpointSettings]:
-        return {policy.lane: policy for policy in self._endpoints.named.values()}
+        room = None if self._refresher is None else self._refresher.room
+        return self._capacity.slots(self._clock.monotonic(), room_to_refresh=room)
 
     # ---- one attempt ----
     def _begin(self, posts: TaskGroup, claim: Claim) -> None:
-        self._in_flight[claim.lane] += 1
-        self._paces.begin(claim.lane, (claim.message_id, claim.number), self._clock.monotonic())
-        self._rates.begin(claim.lane, self._clock.monotonic())
+        self._capacity.begin(claim, self._clock.monotonic())
         self._begun.append((claim, self._endpoints.policy(claim.endpoint)))
         if self._resting:
             self._resting.pop().set()
@@ -283,40 +214,41 @@ class Dispatcher:
             await rest.wait()
 
     async def _attempt(self, claim: Claim, policy: EndpointSettings | None) -> None:
-        began = self._clock.monotonic()
-        if policy is None:
-            result = _unmade(claim)
-        else:
-            answer = await self._sender.post(claim, policy, now=self._clock.now())
-            took = timedelta(seconds=self._clock.monotonic() - began)
-            self._follow_clock()
-            verdict = judge(answer)
-            self._let_rest(claim.lane, schedule.rest(answer, verdict).total_seconds())
-            result = schedule.settle(
-                claim,
-                answer,
-                verdict,
-                counts=self._reach.counts(verdict, self._clock.elapsed()),
-                retry=policy.retry,
-                took=took,
-                now=self._clock.now(),
-                jitter=self._chance(),
-            )
-            _tell(claim, result, len(policy.retry))
+        result = _unmade(claim) if policy is None else await self._post(claim, policy)
         self._finished.append(result)
-        delivered = result.verdict is Verdict.DELIVERED
-        self._paces.end(claim.lane, (claim.message_id, claim.number), self._clock.monotonic(), delivered=delivered)
-        self._in_flight[claim.lane] -= 1
-        if not self._in_flight[claim.lane]:
-            del self._in_flight[claim.lane]
+        self._capacity.end(claim, result.verdict, self._clock.monotonic())
         self._bell.ring()
 
-    def _let_rest(self, lane: Lane, seconds: float) -> None:
-        if not seconds:
-            return
-        self._rests[lane] = max(self._rests.get(lane, 0.0), self._clock.monotonic() + seconds)
-        if len(self._rests) > _RESTING:  # whoever may name callback URLs may name thousands of origins
-            del self._rests[next(iter(self._rests))]
+    async def _post(self, claim: Claim, policy: EndpointSettings) -> AttemptResult:
+        began = self._clock.monotonic()
+        answer = await self._sender.post(claim, policy, now=self._clock.now())
+        ended = self._clock.monotonic()
+        self._follow_clock()
+        verdict = judge(answer)
+        self._capacity.rest(claim.lane, schedule.rest(answer, verdict).total_seconds(), ended)
+        self._note_resources(answer, verdict, began, ended)
+        result = schedule.settle(
+            claim,
+            answer,
+            verdict,
+            counts=self._reach.counts(verdict, self._clock.elapsed()),
+            retry=policy.retry,
+            took=timedelta(seconds=ended - began),
+            now=self._clock.now(),
+            jitter=self._chance(),
+            rest=timedelta(seconds=max(0.0, self._capacity.backoff.wait(ended))),
+        )
+        _tell(claim, result, len(policy.retry))
+        return result
+
+    def _note_resources(self, answer: Answer, verdict: Verdict, began: float, ended: float) -> None:
+        """Whether this machine has enough for another attempt, for readiness and for the next turns."""
+        backoff = self._capacity.backoff
+        if verdict is Verdict.OUT_OF_RESOURCES:
+            backoff.strike(began=began, now=ended, in_flight=self._capacity.in_flight.total())
+            self._health.resources_short(answer.detail, ended)
+        elif backoff.worked(began=began):
+            self._health.resources_back()
 
     # ---- attempts that nobody closed ----
     async def _free(self, *, lapsed_only: bool, sparing: WorkerId | None = None) -> list[Interruption]:

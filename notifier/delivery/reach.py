@@ -6,6 +6,7 @@ them all. Rules:
 - An attempt that nobody answered (no name, no connection, not in time, a proxy that says no) counts only where anybody
   answered within the hour before: another endpoint, a provider, or the same endpoint earlier.
 - What was answered counts, whatever the answer was, and so does what we refused ourselves.
+- Where this machine had too little for an attempt, nobody was asked: it never counts.
 
 What does not count is an attempt like any other otherwise: it uses up a step of the schedule, and is shown.
 
@@ -36,6 +37,8 @@ class Reach:
 
     def counts(self, verdict: Verdict, now: float) -> bool:
         """Take what an attempt came to; whether its endpoint is held to it."""
+        if verdict is Verdict.OUT_OF_RESOURCES:
+            return False
         if verdict in SILENT:
             return now - self._answered_at <= PRESUMED
         if verdict not in _OURS:

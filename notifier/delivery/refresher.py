@@ -19,7 +19,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from notifier import telemetry
 from notifier.bell import Bell
 from notifier.clock import Clock
-from notifier.delivery.dispatcher import HOLD
+from notifier.delivery.capacity import HOLD
 from notifier.errors import StoreUnavailable
 from notifier.health import Health
 from notifier.ids import GenerationId, ProviderName

@@ -3,7 +3,8 @@
 `retry[0]` precedes the first attempt, so a schedule of ten entries is ten attempts. A step is the least wait: an
 endpoint's hint can only lengthen it, and jitter only adds (up to a tenth), so neither is ever undercut. An
 interrupted attempt is ours, not the endpoint's: it uses up no step and is due at once. From the third in a row it
-counts as a failure, so that a message which kills its worker cannot do so for ever.
+counts as a failure, so that a message which kills its worker cannot do so for ever. An attempt for which this machine
+had too little is ours as well: it uses up no step either, and is due again after a short rest, see `backoff`.
 """
 
 from collections.abc import Sequence
@@ -55,11 +56,16 @@ def settle(
     took: timedelta,
     now: datetime,
     jitter: float,
+    rest: timedelta = _NO_HINT,
 ) -> AttemptResult:
-    """Close the attempt of `claim`, which came to `answer` and so to `verdict`; whether it `counts`, see `reach`."""
-    failures = claim.failures + (verdict is not Verdict.DELIVERED)
-    due_at = None
-    if retryable(verdict):
+    """Close the attempt of `claim`, which came to `answer` and so to `verdict`; whether it `counts`, see `reach`.
+
+    `rest` is how long nothing begins where this machine had too little.
+    """
+    ours = verdict is Verdict.OUT_OF_RESOURCES
+    failures = claim.failures + (verdict is not Verdict.DELIVERED and not ours)
+    due_at = now + rest if ours else None
+    if retryable(verdict) and not ours:
         hint = timedelta(seconds=answer.retry_after or 0.0)
         due_at = next_attempt_at(retry, failures, now=now, hint=hint, jitter=jitter)
     return AttemptResult(

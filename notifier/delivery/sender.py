@@ -25,9 +25,10 @@ from notifier.delivery.signature import headers as signature_headers
 from notifier.intake.text import printable
 from notifier.model import Answer, Claim, Verdict
 from notifier.opening import Opening
+from notifier.resources import missing
 from notifier.retry_after import retry_after
 from notifier.settings import EndpointSettings
-from notifier.transport_errors import AddressRefused, NameNotResolved, TlsFailed
+from notifier.transport_errors import AddressRefused, NameNotResolved, OutOfResources, TlsFailed
 
 _log = structlog.get_logger()
 
@@ -40,6 +41,7 @@ _USER_AGENT: Final = f"notifier/{__version__}"
 
 #: The first row that fits counts; what is in none is no HTTP.
 _VERDICTS: Final = (
+    (OutOfResources, Verdict.OUT_OF_RESOURCES),
     (AddressRefused, Verdict.ADDRESS_REFUSED),
     (httpx.ProxyError, Verdict.PROXY_REFUSED),
     (NameNotResolved, Verdict.DNS_FAILED),
@@ -100,6 +102,8 @@ class Sender:
                 await _exchange(wire, request, seen, now)
             except httpx.TransportError as error:
                 return seen.answer(_verdict(error), str(error))
+            except MemoryError as error:
+                return seen.answer(Verdict.OUT_OF_RESOURCES, missing(error) or "")
             except Exception:  # noqa: BLE001  a bug on this path may cost one attempt, never the daemon
                 _log.warning(telemetry.ATTEMPT_FAILED, message=claim.message_id, endpoint=claim.lane, exc_info=True)
                 return seen.answer(Verdict.PROTOCOL_ERROR, said)

@@ -129,10 +129,15 @@ class Paces:
     def begin(self, lane: Lane, attempt: Attempt, now: float) -> None:
         self._open.setdefault(lane, {})[attempt] = now
 
-    def end(self, lane: Lane, attempt: Attempt, now: float, *, delivered: bool) -> None:
+    def drop(self, lane: Lane, attempt: Attempt) -> float:
+        """It ended, and says nothing of its lane. When it began."""
         began = self._open[lane].pop(attempt)
         if not self._open[lane]:
             del self._open[lane]
+        return began
+
+    def end(self, lane: Lane, attempt: Attempt, now: float, *, delivered: bool) -> None:
+        began = self.drop(lane, attempt)
         _note(self._known, lane, now - began > PATIENCE)
         _note(self._failed, lane, not delivered)
 

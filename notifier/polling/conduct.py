@@ -12,9 +12,10 @@ from typing import Final
 import structlog
 
 from notifier import telemetry
+from notifier.backoff import Backoff
 from notifier.budget import TokenBucket
 from notifier.clock import Clock
-from notifier.errors import BatchRejected, ProviderBusy, ProviderError
+from notifier.errors import BatchRejected, NotAsked, ProviderBusy, ProviderError
 from notifier.health import Health
 from notifier.ids import GenerationId, ProviderName
 from notifier.polling.allowance import Allowance
@@ -65,6 +66,8 @@ class Conduct:
         self.answered_at: float | None = None
         #: Told of doubted trouble that more than one probe has met, once it is over: when it began.
         self.outage_over: Callable[[float], None] = lambda _: None
+        #: Where this machine has too little to ask.
+        self._backoff = Backoff()
         self._bucket, self._aside = TokenBucket(settings.rate), TokenBucket(settings.rate * ASIDE)
         self.settle(settings)
 
@@ -107,7 +110,10 @@ class Conduct:
     # ---- what may be asked ----
     def room(self, now: float) -> int:
         """Requests that may be made now."""
-        free = min(self._allowance.in_flight - self._in_flight - self._held, self._bucket.available(now))
+        asked = self._in_flight + self._held
+        free = min(self._allowance.in_flight - asked, self._bucket.available(now))
+        if (allowed := self._backoff.room(now=now, in_flight=asked)) is not None:
+            free = min(free, allowed)
         return self._standing.room(now, free=free, in_flight=self._in_flight)
 
     @property
@@ -156,7 +162,7 @@ class Conduct:
 
     def wait(self, now: float) -> float:
         """Seconds until a request may be made, as far as time decides it; 0 or less where it may."""
-        return max(self._bucket.wait(now), self._standing.until - now)
+        return max(self._bucket.wait(now), self._standing.until - now, self._backoff.wait(now))
 
     def begin(self, now: float, *, aside: bool, hold: bool = False) -> None:
         """A request is made."""
@@ -184,6 +190,7 @@ class Conduct:
 
     def answered(self, *, sent_at: float, asked: int, held: int, multi: bool) -> None:
         """A reply to `asked` IDs held `held` of them."""
+        self._was_asked(sent_at)
         self.evidence.answered(sent_at=sent_at)
         if held:
             self.answered_at = self._clock.monotonic()
@@ -208,6 +215,7 @@ class Conduct:
 
         `watched` is how many IDs there are that are not known to be bad.
         """
+        self._was_asked(sent_at)
         evidence = self.evidence
         evidence.failed(ids, sent_at=sent_at)
         if not self._standing.ok or evidence.against_provider(watched=watched):
@@ -226,6 +234,11 @@ class Conduct:
     ) -> None:
         """Nobody can be asked about, for a time or until the operator acts; `since` and `doubted` as in `Standing`."""
         now, reason = self._clock.monotonic(), _about(str(error), asked)
+        if isinstance(error, NotAsked):
+            self._backoff.strike(began=sent_at, now=now, in_flight=self._in_flight + self._held)
+            self._health.resources_short(str(error), now)
+            return
+        self._was_asked(sent_at)
         if isinstance(error, ProviderBusy):
             hint, jitter = error.retry_after, self._chance()
             struck = self._standing.busy(
@@ -252,6 +265,7 @@ class Conduct:
 
     def refused(self, error: BatchRejected, *, sent_at: float, size: int) -> None:
         """A batch of `size` was refused: the provider is there, and something in the batch is wrong."""
+        self._was_asked(sent_at)
         self.evidence.answered(sent_at=sent_at)
         if self._standing.trouble in (Trouble.BUSY, Trouble.REFUSED):
             self._recover(sent_at)
@@ -323,6 +337,11 @@ class Conduct:
             _log.info(telemetry.HOLDS_LEARNED, provider=self._settings.name, single=False, note=note)
 
     # ---- how it stands ----
+    def _was_asked(self, sent_at: float) -> None:
+        """The machine had enough for a request that was sent then."""
+        if self._backoff.worked(began=sent_at):
+            self._health.resources_back()
+
     def _pace(self) -> None:
         """Go by what is allowed now; the bucket stays, for a new one would be a second burst."""
         self._bucket.pace(self._allowance.rate)

@@ -23,14 +23,16 @@ import httpx
 from notifier import __version__
 from notifier.clock import Clock
 from notifier.connect_errors import not_connected
-from notifier.errors import ProviderBusy, ProviderRefused
+from notifier.errors import NotAsked, ProviderBusy, ProviderRefused
 from notifier.ids import GenerationId
 from notifier.intake.text import printable
 from notifier.opening import Opening
 from notifier.providers.base import Ask, Reply
 from notifier.providers.reply_text import too_large
+from notifier.resources import missing
 from notifier.retry_after import retry_after
 from notifier.settings import ProviderSettings
+from notifier.transport_errors import OutOfResources
 
 #: Bytes of a body at most, about one ID and about several.
 BODY_ONE: Final = 4 * 1024 * 1024
@@ -87,6 +89,8 @@ class ProviderClient:
                 any_id=True,
             ) from error
         except _WIRE_ERRORS as error:
+            if isinstance(error, OutOfResources) or missing(error):
+                raise NotAsked(missing(error) or str(error)) from error
             late = isinstance(error, TimeoutError | httpx.TimeoutException)
             said = f"Provider {settings.name}: {_what_failed(error, ask, settings, opening)}"
             unreachable = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)

@@ -28,7 +28,8 @@ from hands import (
 
 from notifier.bell import Bell
 from notifier.delivery import shares
-from notifier.delivery.dispatcher import LEASE_MARGIN, Dispatcher
+from notifier.delivery.capacity import LEASE_MARGIN
+from notifier.delivery.dispatcher import Dispatcher
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.keeper import Keeper
 from notifier.delivery.sender import Sender
@@ -583,8 +584,8 @@ async def test_a_lane_is_forgotten_when_it_is_empty(store: SqliteStore) -> None:
             await stage.owe(f"g-{number}", to=f"https://app{number}.example.com/")
         await stage.turn()
         assert len(stage.callbacks.posts) == 5
-        assert Lane("https://app.example.com") not in stage.dispatcher._in_flight
-        assert not stage.dispatcher._in_flight
+        assert Lane("https://app.example.com") not in stage.dispatcher._capacity.in_flight
+        assert not stage.dispatcher._capacity.in_flight
 
 
 # ---- a wall clock that is set -------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ import pytest
 from notifier.delivery.reach import PRESUMED, SILENT, Reach
 from notifier.model import Verdict
 
-ANSWERED = sorted(set(Verdict) - SILENT - {Verdict.ADDRESS_REFUSED, Verdict.INTERRUPTED})
+OURS = {Verdict.ADDRESS_REFUSED, Verdict.INTERRUPTED, Verdict.OUT_OF_RESOURCES}
+ANSWERED = sorted(set(Verdict) - SILENT - OURS)
 
 
 @pytest.mark.parametrize("verdict", sorted(SILENT))
@@ -32,3 +33,12 @@ def test_what_nobody_was_asked_shows_nothing(verdict: Verdict) -> None:
     reach = Reach()
     assert reach.counts(verdict, 10.0)
     assert not reach.counts(Verdict.TIMED_OUT, 11.0)
+
+
+def test_what_this_machine_could_not_try_counts_for_nobody() -> None:
+    """Whoever answered just before: no endpoint is held to it, and it shows nothing of the network."""
+    reach = Reach()
+    assert not reach.counts(Verdict.OUT_OF_RESOURCES, 10.0)
+    assert not reach.counts(Verdict.TIMED_OUT, 11.0)
+    reach.answered(12.0)
+    assert not reach.counts(Verdict.OUT_OF_RESOURCES, 13.0)

@@ -133,3 +133,25 @@ def test_from_the_third_in_a_row_an_interruption_counts_as_a_failure() -> None:
     third, last = interrupted(in_a_row=3, failures=2), interrupted(in_a_row=4, failures=9)
     assert (third.status, third.failures, third.due_at) == (DeliveryStatus.PENDING, 3, NOW + timedelta(minutes=30))
     assert (last.status, last.failures, last.due_at) == (DeliveryStatus.EXHAUSTED, 10, None)
+
+
+@given(failures=st.integers(min_value=0, max_value=20), jitter=chances)
+def test_what_this_machine_could_not_try_uses_up_no_step(failures: int, jitter: float) -> None:
+    """At the end of the schedule too it is due again, after the rest and not after the next step."""
+    answer = Answer(error=Verdict.OUT_OF_RESOURCES, detail="out of file descriptors")
+    closed = settle(
+        claim(failures=failures),
+        answer,
+        judge(answer),
+        counts=False,
+        retry=DEFAULT_RETRY,
+        took=timedelta(0),
+        now=NOW,
+        jitter=jitter,
+        rest=timedelta(seconds=4),
+    )
+    assert (closed.status, closed.failures, closed.due_at) == (
+        DeliveryStatus.PENDING,
+        failures,
+        NOW + timedelta(seconds=4),
+    )

@@ -1,0 +1,143 @@
+"""How many attempts may begin now, and where. Decides and does no I/O: the dispatcher tells it what begins and ends.
+
+Each limit has a module of its own: slots by `shares`, attempts a second by `rates`, an endpoint's wish for less by
+`schedule.rest`, and this machine's own shortage by `backoff`. Here they meet. Times are monotonic seconds.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Final
+
+from notifier.backoff import Backoff
+from notifier.delivery import shares
+from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.rates import Rates
+from notifier.ids import Lane
+from notifier.model import Claim, Verdict
+from notifier.settings import EndpointSettings
+from notifier.store.base import Freshness, Slots
+
+#: A lease outlives the attempt it is for by this, so that no second worker sends beside the first.
+LEASE_MARGIN: Final = timedelta(seconds=15)
+#: An attempt waits no longer for its result to be read again.
+HOLD: Final = timedelta(seconds=10)
+#: Lanes at rest that are remembered at a time.
+_RESTING: Final = 1024
+#: Seconds past the moment at which a lane turns slow.
+_GRAIN: Final = 0.01
+
+
+class Capacity:
+    """Of one dispatcher."""
+
+    def __init__(self, endpoints: Endpoints, now: float) -> None:
+        #: Attempts in flight; an empty lane has no entry.
+        self.in_flight: Counter[Lane] = Counter()
+        #: Lanes that want less -> until when nothing more begins there.
+        self._rests: dict[Lane, float] = {}
+        self._paces = shares.Paces()
+        self._rates = Rates()
+        self.backoff = Backoff()
+        self.apply(endpoints, now)
+
+    def apply(self, endpoints: Endpoints, now: float) -> None:
+        """Go by these from now on."""
+        self._endpoints = endpoints
+        self._named = {policy.lane: policy for policy in endpoints.named.values()}
+        self._rates.apply(self._named, now)
+
+    def poor(self, lane: Lane, now: float) -> bool:
+        """Whether what it is owed gives way to what others are owed."""
+        return self._paces.poor(lane, now)
+
+    # ---- what begins and ends ----
+    def begin(self, claim: Claim, now: float) -> None:
+        self.in_flight[claim.lane] += 1
+        self._paces.begin(claim.lane, (claim.message_id, claim.number), now)
+        self._rates.begin(claim.lane, now)
+
+    def end(self, claim: Claim, verdict: Verdict, now: float) -> None:
+        """An attempt for which this machine had too little says nothing of its lane."""
+        attempt = (claim.message_id, claim.number)
+        if verdict is Verdict.OUT_OF_RESOURCES:
+            self._paces.drop(claim.lane, attempt)
+        else:
+            self._paces.end(claim.lane, attempt, now, delivered=verdict is Verdict.DELIVERED)
+        self.in_flight[claim.lane] -= 1
+        if not self.in_flight[claim.lane]:
+            del self.in_flight[claim.lane]
+
+    def rest(self, lane: Lane, seconds: float, now: float) -> None:
+        """Nothing more begins there for so long."""
+        if not seconds:
+            return
+        self._rests[lane] = max(self._rests.get(lane, 0.0), now + seconds)
+        if len(self._rests) > _RESTING:  # whoever may name callback URLs may name thousands of origins
+            del self._rests[next(iter(self._rests))]
+
+    # ---- what may begin ----
+    def waits(self, now: float) -> list[float]:
+        """Seconds after which more may begin than now, as far as time decides it."""
+        patience = self._paces.wait(now)
+        return [
+            *([] if patience is None else [patience + _GRAIN]),  # a lane that turns slow leaves its pool to the others
+            *(until - now for until in self._rests.values() if until > now),
+            *self._rates.waits(now),
+            *([wait] if (wait := self.backoff.wait(now)) > 0 else []),
+        ]
+
+    def slots(self, now: float, *, room_to_refresh: int | None) -> Slots:
+        """What may begin now. Lanes named, busy or at rest are listed; any other has a callback URL's share.
+
+        `room_to_refresh` is how many results may be read again meanwhile; None: everything is sent as it is stored.
+        """
+        self._rests = {lane: until for lane, until in self._rests.items() if until > now}
+        each = self._endpoints.plain(Lane(""))
+        busy = dict.fromkeys((lane for lane in (*self.in_flight, *self._rests) if lane not in self._named), each)
+        pool_of = self._pool_of(now)
+        held = self._held(pool_of)
+        return Slots(
+            total=self._total(now),
+            free={lane: self._room(lane, policy, now) for lane, policy in (self._named | busy).items()},
+            each=each.concurrency,
+            lease={lane: policy.timeout + LEASE_MARGIN for lane, policy in self._named.items()},
+            lease_each=each.timeout + LEASE_MARGIN,
+            held=dict(self.in_flight),
+            pool_of=pool_of,
+            pools=shares.left_in_pools(held),
+            firsts=shares.firsts_in_pools(held),
+            freshness=None if room_to_refresh is None else self._freshness(room_to_refresh, each),
+        )
+
+    def _total(self, now: float) -> int:
+        in_flight = self.in_flight.total()
+        free = shares.IN_FLIGHT - in_flight
+        allowed = self.backoff.room(now=now, in_flight=in_flight)
+        return free if allowed is None else min(free, allowed)
+
+    def _freshness(self, room: int, each: EndpointSettings) -> Freshness:
+        return Freshness(
+            room=room,
+            hold=HOLD,
+            after={lane: policy.refresh_after for lane, policy in self._named.items()},
+            each=each.refresh_after,
+        )
+
+    def _pool_of(self, now: float) -> dict[Lane, str]:
+        named: Iterable[Lane] = self._named
+        return dict.fromkeys(named, shares.NAMED) | dict.fromkeys(self._paces.slow(now), shares.SLOW)
+
+    def _held(self, pool_of: Mapping[Lane, str]) -> Counter[str]:
+        """Slots in use, by pool."""
+        held: Counter[str] = Counter()
+        for lane, count in self.in_flight.items():
+            held[pool_of.get(lane, shares.ORIGINS)] += count
+        return held
+
+    def _room(self, lane: Lane, policy: EndpointSettings, now: float) -> int:
+        if lane in self._rests:
+            return 0
+        room = policy.concurrency - self.in_flight[lane]
+        allowed = self._rates.room(lane, now)
+        return max(0, room if allowed is None else min(room, allowed))
