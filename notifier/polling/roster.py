@@ -15,6 +15,7 @@ from notifier.ids import GenerationId, Lane
 from notifier.model import Observation, OpenGeneration, State
 from notifier.polling.agenda import Agenda
 from notifier.polling.cadence import Curve
+from notifier.polling.creation import lead
 from notifier.polling.curves import Curves, since_told
 from notifier.polling.pace import Pace
 from notifier.polling.watched import LookTimes, Watched
@@ -31,8 +32,6 @@ _DOUBLINGS: Final = 20
 RARELY: Final = 600.0
 #: A generation this many times as old as 99 of 100 get is stalled.
 _STALLED: Final = 3.0
-#: Ages count to this many seconds: what a provider says of an older one is more likely a wrong clock.
-OLDEST: Final = 7 * 86_400.0
 #: Lanes of one generation that are told apart. Whoever has more of them counts as one that somebody can be told of:
 #: it is likely, and thousands of watches with callback URLs of their own must not cost time that grows with each.
 _MOST_LANES: Final = 64
@@ -284,10 +283,19 @@ class Roster:
             return False
         if entry.looked is None or short > entry.looked:
             entry.looked = short
-        if short - begun > _STALLED * curve.late and not entry.stalled:
-            entry.stalled = True
-            return True
-        return False
+        return self._has_stalled(entry, short)
+
+    @staticmethod
+    def _has_stalled(entry: Watched, at: float) -> bool:
+        """Whether it is stalled just now. A `created_at` that was believed before anything was learned is no reason."""
+        limit = _STALLED * entry.curve.late
+        if entry.stalled or at - entry.begun <= limit:
+            return False
+        if entry.registered is not None and at - entry.registered <= limit:
+            entry.begun = entry.registered
+            return False
+        entry.stalled = True
+        return True
 
     def _first_sight(self, entry: Watched, at: float, *, there: bool) -> float | None:
         """When it was not there for sure, by the first look at it; None where that is not known."""
@@ -323,8 +331,9 @@ class Roster:
         entry.told = True
         self._join_curve(entry, self.curves.of(seen.model, entry.target))
         if seen.created_at is not None:
-            age = (times.answered_at - seen.created_at).total_seconds()
-            entry.begun = min(entry.begun, times.got - min(age, OLDEST))
+            registered = times.answered_at.timestamp() - (times.got - entry.begun)
+            patience, usual = entry.deadline - registered, _STALLED * entry.curve.late
+            entry.begun -= lead(seen.created_at, registered=registered, patience=patience, usual=usual)
 
     def aim(self, entry: Watched, target: State) -> None:
         """Its watches wait for another target now."""

@@ -57,7 +57,7 @@ class Watched:
         self.target = open_.target
         #: Lanes of its watches; empty where these are too many to be told apart.
         self.lanes: tuple[Lane, ...] = open_.lanes
-        #: When its age was 0, monotonic seconds: at registration, or before it where the provider says so.
+        #: When its age was 0, monotonic seconds: at registration, or before it as far as `lead` goes.
         self.begun = begun
         #: When it was registered, monotonic seconds; None where that was before this run.
         self.registered = registered

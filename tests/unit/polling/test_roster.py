@@ -17,7 +17,7 @@ from notifier.budget import TokenBucket
 from notifier.ids import GenerationId, Lane
 from notifier.model import State
 from notifier.polling.plan import plan
-from notifier.polling.roster import ALONE_LIMIT, FIRST, OLDEST, RARELY, Roster
+from notifier.polling.roster import ALONE_LIMIT, FIRST, RARELY, Roster
 from notifier.polling.watched import Watched, miss, see
 
 #: A busy machine is no failure.
@@ -713,9 +713,9 @@ def test_what_is_missed_has_no_part_in_the_budget_until_it_is_seen() -> None:
 
 
 def test_the_first_record_tells_the_model_and_the_age() -> None:
-    """Its curve is its model's; it may be older than its registration, by a week at most, and is never younger."""
+    """Its curve is its model's; it may be older than its registration, if that is believed, and is never younger."""
     roster = Roster(1.0)
-    for made, begun in ((900.0, 900.0), (1_500.0, 1_000.0), (-1e7, 1_002.0 - OLDEST)):
+    for made, begun in ((900.0, 900.0), (1_500.0, 1_000.0), (-1e7, 1_000.0)):
         name = f"made-{made}"
         entry = roster.welcome(opened(name), now=1_000.0)
         seen = sight(name, model="ray-3", created_at=NOW + timedelta(seconds=made))
@@ -737,6 +737,35 @@ def test_one_that_takes_far_longer_than_its_kind_is_warned_of_once() -> None:
     stalled = [roster.learn(entry, sight("a"), times(late * part)) for part in (1.0, 2.9, 3.1, 3.2, 9.0)]
     assert stalled == [False, False, True, False, False]
     assert not roster.learn(other, sight("b", model="unheard of"), times(late * 9.0))
+
+
+@pytest.mark.parametrize("older", [8 * 86_400.0, 3_605.0, 19_800.0, -7_200.0, 56 * 365 * 86_400.0, 40_000.0])
+def test_a_creation_that_does_not_agree_slows_no_look_and_warns_of_nobody(older: float) -> None:
+    """Eight days, a time zone, the year 1970 or what no other takes: who is new is looked at like anyone who is."""
+    world = World(rate=5.0, batch=100, every=1.0)
+    teach(world.roster.curves.of("ray-2", State.COMPLETED), lognormals(Random(1), 200, spread=0.3))
+    for number in range(50):
+        world.register(f"g-{number}", 100.0)
+    created_at, stalled = NOW + timedelta(seconds=world.now - older), 0
+    for entry in world.roster:
+        stalled += world.roster.learn(entry, sight(entry.id, created_at=created_at), times(world.now))
+    world.run(100.0, 0.25)
+    assert not stalled
+    assert not any(entry.stalled for entry in world.roster)
+    ripe = [[look for look in looks if look >= 1_060.0] for looks in world.looks.values()]
+    assert max(later - earlier for looks in ripe for earlier, later in pairwise(looks)) <= 1.5
+
+
+def test_a_creation_that_was_believed_before_anything_was_learned_is_no_reason_for_a_warning() -> None:
+    """Hours old by the provider's time, when nothing was known: it is stalled once it is by our own."""
+    roster = Roster(1.0)
+    entry = roster.welcome(opened("a"), now=0.0)
+    assert not roster.learn(entry, sight("a", created_at=NOW - timedelta(hours=5, minutes=8)), times(1.0))
+    assert entry.begun < -18_000.0
+    teach(entry.curve, lognormals(Random(1), 200, spread=0.3))
+    limit = 3 * entry.curve.late
+    assert [roster.learn(entry, sight("a"), times(at)) for at in (limit - 1.0, limit + 1.0)] == [False, True]
+    assert entry.begun == 0.0
 
 
 def test_what_was_there_before_we_were_told_teaches_no_duration() -> None:
