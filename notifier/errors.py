@@ -134,6 +134,11 @@ class StoreError(NotifierError):
 class StoreUnavailable(StoreError):
     """The store cannot read or write now (full, read-only, locked by another program). It may later."""
 
+    def __init__(self, message: str, *, reading: bool = False) -> None:
+        super().__init__(message)
+        #: True where something was read, for a person, and failed: that says nothing of writing.
+        self.reading = reading
+
 
 class StoreRefused(StoreError):
     """The store must not be opened by this program: in use, too new, or not a store at all."""

@@ -37,6 +37,8 @@ class Health:
         self._short_told = float("-inf")
         #: Why the store cannot write, as it was logged since it last could.
         self._said: set[str] = set()
+        #: Why something could not be read, as it was logged last.
+        self._said_of_reading = ""
         self._store_up = anyio.Event()
         self._store_up.set()
 
@@ -59,7 +61,16 @@ class Health:
         return fresh
 
     def store_failed(self, error: StoreUnavailable) -> None:
-        """The store cannot write: each cause is said once, until it can again. A later one is often the clearer."""
+        """The store cannot write: each cause is said once, until it can again. A later one is often the clearer.
+
+        What could not be read for a person is said to that person, and in the log, and stops nobody: the store is asked
+        again by writing, and would be said to be well at once.
+        """
+        if error.reading:
+            if str(error) != self._said_of_reading:
+                self._said_of_reading = str(error)
+                _log.error(telemetry.STORE_UNAVAILABLE, error=str(error), note="something could not be read")
+            return
         self.trouble(STORE, str(error))
         if str(error) not in self._said:
             self._said.add(str(error))
@@ -93,6 +104,34 @@ class Health:
             await self._store_up.wait()
 
 
+class Backoff:
+    """Seconds until a store that failed is asked again: 1, 2, 4, … 30.
+
+    They begin anew only when it was well for a while: one that fails again as soon as it is used is not asked every
+    second.
+    """
+
+    _FIRST: Final = 1.0
+    _LONGEST: Final = 30.0
+    #: Seconds without trouble after which the next trouble is another one.
+    _STEADY: Final = 60.0
+
+    def __init__(self) -> None:
+        self._wait = 0.0
+        self._well_since: float | None = None
+
+    def next(self, now: float) -> float:
+        """It failed, before or again; `now` is on a clock that is never set."""
+        if self._well_since is not None and now - self._well_since >= self._STEADY:
+            self._wait = 0.0
+        self._well_since = None
+        self._wait = min(max(self._FIRST, 2 * self._wait), self._LONGEST)
+        return self._wait
+
+    def well(self, now: float) -> None:
+        self._well_since = now
+
+
 class Pulse:
     """One loop's sign of life. A loop that has not beaten for `limit` seconds does not turn any more."""
 
@@ -104,6 +143,10 @@ class Pulse:
 
     def beat(self) -> None:
         self._last = self._clock.monotonic()
+
+    def excuse(self, seconds: float) -> None:
+        """The whole process stood still for so long: this loop could not turn meanwhile."""
+        self._last += seconds
 
     @property
     def alive(self) -> bool:

@@ -1,6 +1,7 @@
 """Housekeeping: one chore per kind of dirt. Each says what it did in the log and is silent when that is nothing.
 
-A store that cannot write is asked again here, every 1 to 30 seconds, and everyone who waits for it is told.
+A store that cannot write is asked again here, after 1, 2, 4 and at most 30 seconds, and everyone who waits for it is
+told. It is asked for what it could not do: that another write works says little of a damaged page, or of a full disk.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,7 +16,7 @@ from notifier import telemetry
 from notifier.bell import Bell
 from notifier.clock import JumpClock
 from notifier.errors import StoreUnavailable
-from notifier.health import STORE, Health, Pulse
+from notifier.health import STORE, Backoff, Health, Pulse
 from notifier.jumps import Jumps
 from notifier.model import Book
 from notifier.store.base import UpkeepStore
@@ -24,7 +25,6 @@ _log = structlog.get_logger()
 
 #: Seconds between two rounds of chores without a bell.
 INTERVAL: Final = 15.0
-_LONGEST_PROBE_WAIT: Final = 30.0
 #: Seconds that a run, or one whose wall clock was set, has for its first looks at what fell overdue unseen.
 _FIRST_LOOKS: Final = 3600.0
 _CHECKPOINT: Final = "checkpoint"
@@ -59,8 +59,11 @@ class Upkeep:
         deliveries: Bell,
         health: Health,
         pulse: Pulse,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._store = store
+        self._sleep = sleep
+        self._backoff = Backoff()
         self._leases = leases
         self._clock = clock
         self._book = book
@@ -76,22 +79,22 @@ class Upkeep:
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
-        probe_wait = 1.0
         while True:
             self._pulse.beat()
-            await self._bell.wait(INTERVAL if self._health.store_up else probe_wait)
+            if self._health.store_up:
+                await self._bell.wait(INTERVAL)
+            if not self._health.store_up:
+                await self._sleep(self._backoff.next(self._clock.monotonic()))
             try:
                 await self.run_once()
             except StoreUnavailable as error:
                 self._health.store_failed(error)
-                probe_wait = min(probe_wait * 2, _LONGEST_PROBE_WAIT)
-            else:
-                probe_wait = 1.0
 
     async def run_once(self) -> None:
         """Every chore once. `StoreUnavailable` where the store cannot write."""
         if not self._health.store_up:
             await self._store.probe(now=self._clock.now())
+            self._backoff.well(self._clock.monotonic())
             self._health.well(STORE)
             _log.info(telemetry.STORE_RECOVERED)
         await self._leases.free_lapsed()

@@ -2,6 +2,10 @@
 
 Who may ask is decided by the file alone: 0660, so the daemon's user and group, and by the directory it is in. A socket
 that somebody answers at is never replaced; one that nobody answers at is what a killed daemon left behind.
+
+Each connection is a descriptor, and the store and the callbacks need theirs: so their number has a limit, and so has
+the time until all of a request is here. Beyond the limit the oldest connection without a whole request is
+closed for the new one: whoever opens many and says nothing does not shut out who has something to ask.
 """
 
 import asyncio
@@ -9,18 +13,20 @@ import contextlib
 import errno
 import logging
 import os
+import resource
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import anyio
 from aiohttp import web
 from anyio.abc import TaskStatus
 
 from notifier.api.place import LONGEST
+from notifier.api.routes import AT_WORK, WHOLE_WITHIN
 from notifier.errors import ConfigError, Fault
 from notifier.file_status import CannotLook, is_directory, status_of
 
@@ -32,6 +38,24 @@ _QUIET.setLevel(logging.CRITICAL + 1)
 _GRACE: Final = 1.0
 #: Seconds for all of the end.
 _END: Final = 2 * _GRACE + 1
+#: Connections at a time, at most; and no more than such a part of the files that this process may have open.
+MOST: Final = 64
+_PART: Final = 8
+#: Connections that wait to be accepted.
+_BACKLOG: Final = 32
+#: Seconds that one which is refused has to say what it wanted: closed at once, it may not hear why.
+_LAST_WORDS: Final = 1.0
+_FULL: Final = b'{"error":"Too many requests are carried out at this moment: ask again in a few seconds."}'
+_REFUSAL: Final = b"\r\n".join(
+    [
+        b"HTTP/1.1 503 Service Unavailable",
+        b"Content-Type: application/json",
+        b"Content-Length: %d" % len(_FULL),
+        b"Connection: close",
+        b"",
+        _FULL,
+    ]
+)
 
 
 def obstacle(path: str) -> str | None:
@@ -55,26 +79,82 @@ def obstacle(path: str) -> str | None:
     return f"{path} is there, and is no socket: remove it, or set api.listen to another path."
 
 
+def most_connections(files: int) -> int:
+    """How many there may be for a process that may have so many `files` open."""
+    return MOST if files < 0 else max(1, min(MOST, files // _PART))
+
+
+class _Refused(asyncio.Protocol):
+    """A connection for which there is no room: told so, and closed."""
+
+    def __init__(self, open_: set[asyncio.Transport]) -> None:
+        self._open = open_
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by its methods only
+        self._open.add(self._transport)
+        self._transport.write(_REFUSAL)
+        self._end = asyncio.get_running_loop().call_later(_LAST_WORDS, transport.close)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._end.cancel()
+        self._open.discard(self._transport)
+
+
+class _Doorkeeper:
+    """Makes what speaks HTTP on a new connection."""
+
+    def __init__(self, server: web.Server, working: Container[object], most: int) -> None:
+        self._server = server
+        self._working = working
+        self._most = most
+        self._refused: set[asyncio.Transport] = set()
+
+    def close(self) -> None:
+        for transport in self._refused:
+            transport.close()
+
+    def __call__(self) -> asyncio.Protocol:
+        there = [each for each in self._server.connections if each.transport and not each.transport.is_closing()]
+        if len(there) >= self._most:
+            idle = next((each for each in there if each not in self._working), None)
+            if idle is None:
+                return _Refused(self._refused)
+            idle.force_close()
+        return self._server()
+
+
 class Door:
     """Serves `app` at `path`."""
 
-    def __init__(self, app: web.Application, path: str) -> None:
+    def __init__(self, app: web.Application, path: str, *, most: int | None = None) -> None:
         self._app = app
         self._path = path
+        self._most = most_connections(resource.getrlimit(resource.RLIMIT_NOFILE)[0]) if most is None else most
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. `ConfigError` where it cannot listen; started once it does."""
-        runner = web.AppRunner(self._app, access_log=None, logger=_QUIET, shutdown_timeout=_GRACE)
+        runner = web.AppRunner(
+            self._app,
+            access_log=None,
+            logger=_QUIET,
+            shutdown_timeout=_GRACE,
+            keepalive_timeout=WHOLE_WITHIN,  # also for the head of a first request
+            lingering_time=_LAST_WORDS,
+        )
         await runner.setup()
         try:
             with _socket_at(self._path) as listening:
                 assert runner.server is not None, "it is set up"
-                server = await asyncio.get_running_loop().create_unix_server(runner.server, sock=listening)
+                working: set[object] = self._app[AT_WORK]
+                keeper = _Doorkeeper(runner.server, working, self._most)
+                server = await asyncio.get_running_loop().create_unix_server(keeper, sock=listening, backlog=_BACKLOG)
                 task_status.started()
                 try:
                     await anyio.sleep_forever()
                 finally:
                     server.close()
+                    keeper.close()
         finally:
             with anyio.move_on_after(_END, shield=True):
                 await runner.cleanup()

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
+import anyio
 import orjson
 import structlog
 from aiohttp import web
@@ -31,6 +32,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: Bytes of a request's body, at most.
 LARGEST: Final = 64 * 1024
+#: Seconds that a request has until all of it is here.
+WHOLE_WITHIN: Final = 10.0
+#: Connections whose request is all here and carried out now: the others may be closed to make room.
+AT_WORK: Final = web.AppKey("at_work", set[object])
 #: The first row that fits counts.
 _STATUSES: Final = (
     (NotThere, HTTPStatus.NOT_FOUND),
@@ -43,7 +48,8 @@ _STATUSES: Final = (
 def application(desk: Desk, *, clock: Clock, store: str) -> web.Application:
     """What answers at the door; `store` is the daemon's own."""
     routes = _Routes(desk, clock, store)
-    app = web.Application(client_max_size=LARGEST, middlewares=[_noted, _in_json, routes.meant_for_us])
+    app = web.Application(client_max_size=LARGEST, middlewares=[_noted, _in_json, _whole, routes.meant_for_us])
+    app[AT_WORK] = set()
     app.add_routes(
         [
             web.get("/v1", routes.about),
@@ -112,8 +118,12 @@ class _Routes:
 
 
 async def _body(request: web.Request) -> bytes:
+    """Read once; whoever asks later has it at once."""
     try:
-        return await request.read()
+        with anyio.fail_after(WHOLE_WITHIN):
+            return await request.read()
+    except TimeoutError:
+        raise WrongWords(f"The request's body was not all here after {WHOLE_WITHIN:.0f} seconds.") from None
     except (web.RequestPayloadError, ConnectionError) as error:
         raise WrongWords("The request's body broke off, or is not in the encoding that it says.") from error
 
@@ -149,6 +159,18 @@ async def _noted(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.method == "POST":
         _log.info(telemetry.API_ASKED, path=printable(without_query(request.path), 200), status=answer.status, uid=uid)
     return answer
+
+
+@web.middleware
+async def _whole(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Nothing is done before all of a request is here."""
+    await _body(request)
+    working = request.app[AT_WORK]
+    working.add(request.protocol)
+    try:
+        return await handler(request)
+    finally:
+        working.discard(request.protocol)
 
 
 def _uid(request: web.Request) -> int | None:

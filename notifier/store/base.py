@@ -358,7 +358,10 @@ class UpkeepStore(Protocol):
         ...
 
     async def probe(self, *, now: datetime) -> None:
-        """Make one small durable write of no consequence: `StoreUnavailable` where the store cannot write now."""
+        """`StoreUnavailable` where the store cannot write now, or cannot do what it failed to do since the last probe.
+
+        Makes one small durable write of no consequence; what failed is tried and not kept.
+        """
         ...
 
     async def checkpoint(self) -> None:

@@ -5,7 +5,7 @@ import os
 import socket
 import stat
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -14,12 +14,13 @@ import anyio
 import httpx
 import orjson
 import pytest
+from aiohttp import web
 from hands import SECRET, HandClock, Tripped, endpoint, heard, owe, quiet, request, watching
 from jsonschema import Draft202012Validator
 from test_daemon import Site, site, up
 from test_daemon import endpoint as configured
 
-from notifier.api.door import Door
+from notifier.api.door import MOST, Door, most_connections
 from notifier.api.place import STORE_HEADER, mark_of
 from notifier.api.routes import application
 from notifier.bell import Bell
@@ -407,6 +408,86 @@ async def test_without_its_usual_place_what_is_owed_goes_out_all_the_same(tmp_pa
         assert place.running.troubles == {}
         async with caller(place) as desk:
             assert (await desk.raw("GET", "/v1")).status_code == 200
+
+
+UNFINISHED = (
+    b"",
+    b"POST /v1/redeliver HTTP/1.1\r\nhost: a\r\n",
+    b"POST /v1/redeliver HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n{",
+)
+
+
+@pytest.mark.parametrize("begun", UNFINISHED, ids=["nothing", "head", "body"])
+async def test_requests_that_are_never_finished_shut_nobody_out(tmp_path: Path, begun: bytes) -> None:
+    """However many there are: no more than the limit is kept open, and whoever asks in earnest is answered."""
+    async with up(tmp_path) as place, AsyncExitStack() as opened:
+        before = open_sockets()
+        for _ in range(300):
+            stream = await opened.enter_async_context(await anyio.connect_unix(tmp_path / "api.sock"))
+            with suppress(anyio.BrokenResourceError):  # it was closed for another meanwhile
+                await stream.send(begun)
+        async with caller(place) as desk:
+            assert (await desk.raw("GET", "/v1")).status_code == 200
+            # ours, and of theirs those that are accepted or wait for it
+            assert open_sockets() - before <= 300 + MOST + 5
+
+
+def open_sockets() -> int:
+    return sum(os.path.realpath(file).startswith("/proc/self/fd/socket:") for file in Path("/proc/self/fd").iterdir())
+
+
+async def test_a_request_has_its_time_until_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then it is answered and closed; one of which nothing came is closed."""
+    monkeypatch.setattr("notifier.api.routes.WHOLE_WITHIN", 0.05)
+    monkeypatch.setattr("notifier.api.door.WHOLE_WITHIN", 0.05)
+    async with up(tmp_path):
+        for begun, word in zip(UNFINISHED, (b"", b"", b"was not all here after"), strict=True):
+            async with await anyio.connect_unix(tmp_path / "api.sock") as stream:
+                await stream.send(begun)
+                got = b""
+                with anyio.fail_after(30), suppress(anyio.EndOfStream):
+                    while True:
+                        got += await stream.receive()
+                assert word in got
+                assert got or not word
+
+
+async def test_more_than_can_be_carried_out_are_told_to_come_again(store: SqliteStore, tmp_path: Path) -> None:
+    """Nothing that is under way is given up for them."""
+    gate, asked, answered = anyio.Event(), anyio.Event(), anyio.Event()
+
+    async def slow(_: web.Request) -> web.Response:
+        asked.set()
+        await gate.wait()
+        return web.Response(body=b"{}", content_type="application/json")
+
+    path = tmp_path / "api.sock"
+
+    async def ask_slowly() -> None:
+        async with Caller(path) as caller:
+            assert (await caller.raw("GET", "/slow")).status_code == 200
+        answered.set()
+
+    async with a_desk(store) as (desk, _, _), anyio.create_task_group() as tasks:
+        app = application(desk, clock=HandClock(), store="notifier.db")
+        app.router.add_get("/slow", slow)
+        await tasks.start(Door(app, str(path), most=1).run)
+        tasks.start_soon(ask_slowly)
+        await asked.wait()
+        async with Caller(path) as other:
+            refused = await other.raw("GET", "/v1")
+        assert (refused.status_code, "ask again" in refused.json()["error"]) == (503, True)
+        gate.set()
+        await answered.wait()
+        async with Caller(path) as other:
+            assert (await other.raw("GET", "/v1")).status_code == 200
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("files", "most"), [(-1, MOST), (65_536, MOST), (256, 32), (3, 1)])
+def test_the_store_and_the_callbacks_keep_most_descriptors(files: int, most: int) -> None:
+    """A small limit on open files leaves the socket an eighth of it."""
+    assert most_connections(files) == most
 
 
 # ---- the desk alone, on a store that can fail ---------------------------------------------------------------------

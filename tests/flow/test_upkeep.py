@@ -40,6 +40,9 @@ class _House:
         self.old_files = 0
         self.prunings = 0
         self.retained = 0
+        #: How long it slept before it asked the store again; it wakes when it is told to.
+        self.sleeps: list[float] = []
+        self.waking = anyio.Event()
         self.upkeep = Upkeep(
             self.port,
             self.leases,
@@ -51,7 +54,13 @@ class _House:
             deliveries=self.deliveries,
             health=self.health,
             pulse=Pulse("upkeep", self.clock, limit=25),
+            sleep=self.sleep,
         )
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        await self.waking.wait()
+        self.waking = anyio.Event()
 
     async def retain(self) -> None:
         self.retained += 1
@@ -134,23 +143,52 @@ async def test_a_store_that_came_back_is_told_to_all(store: SqliteStore) -> None
 
 
 async def test_the_loop_survives_a_store_that_fails(store: SqliteStore) -> None:
-    """It is said once, asked again at each ring, and said again when it works."""
+    """It is said once, asked again after 1, 2, 4 s whoever rings meanwhile, and said again when it works."""
     house = _House(store)
     house.clock.advance(3600)
     house.port.down = True
     async with heard() as said, anyio.create_task_group() as tasks:
         await tasks.start(house.upkeep.run)
-        for _ in range(3):
-            house.bell.ring()
+        house.bell.ring()
+        for number in range(1, 4):
+            while len(house.sleeps) < number:
+                await quiet(store)
+            for _ in range(3):
+                house.bell.ring()
+                await quiet(store)
+            assert house.port.refused["probe"] == number - 1
+            house.waking.set()
+        while len(house.sleeps) < 4:
             await quiet(store)
         assert STORE in house.health.troubles
         house.port.down = False
-        house.bell.ring()
+        house.waking.set()
         while STORE in house.health.troubles:
             await quiet(store)
         tasks.cancel_scope.cancel()
     assert [event["event"] for event in said] == [telemetry.STORE_UNAVAILABLE, telemetry.STORE_RECOVERED]
-    assert house.port.refused["probe"] == 2
+    assert house.sleeps == [1, 2, 4, 8]
+
+
+async def test_a_store_that_fails_as_soon_as_it_is_used_is_not_asked_every_second(store: SqliteStore) -> None:
+    """A probe works and the chores do not: the waits grow all the same."""
+    house = _House(store)
+    house.clock.advance(3600)
+    house.port.instead["park_disabled"] = _fail
+    async with heard() as said, anyio.create_task_group() as tasks:
+        await tasks.start(house.upkeep.run)
+        house.bell.ring()
+        for number in range(1, 7):
+            while len(house.sleeps) < number:
+                await quiet(store)
+            house.waking.set()
+        tasks.cancel_scope.cancel()
+    assert house.sleeps[:6] == [1, 2, 4, 8, 16, 30]
+    assert len(said) <= 2 * 7
+
+
+async def _fail() -> int:
+    raise StoreUnavailable("store: the file is damaged")
 
 
 async def test_accepted_files_are_cleared_away_now_and_then(store: SqliteStore) -> None:

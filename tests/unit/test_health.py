@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from notifier.bell import Bell
 from notifier.errors import StoreUnavailable
-from notifier.health import STORE, Health, Pulse
+from notifier.health import STORE, Backoff, Health, Pulse
 
 LONG = 30.0
 
@@ -72,8 +72,30 @@ def test_each_cause_of_a_store_that_fails_is_logged_once() -> None:
     assert len(said) == 3
 
 
+def test_what_could_not_be_read_stops_nobody() -> None:
+    """It is logged once for each cause, and the store is as well as it was."""
+    health = Health()
+    with capture_logs() as said:
+        for sentence in ("no descriptors", "no descriptors", "damaged"):
+            health.store_failed(StoreUnavailable(sentence, reading=True))
+    assert health.store_up
+    assert [event["error"] for event in said] == ["no descriptors", "damaged"]
+
+
+def test_a_store_that_fails_is_asked_ever_less_often() -> None:
+    """Up to every 30 s, and from 1 s on again only when it was well for a minute."""
+    backoff = Backoff()
+    assert [backoff.next(0) for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
+    backoff.well(100)
+    assert backoff.next(159) == 30
+    backoff.well(200)
+    assert backoff.next(260) == 1
+    backoff.well(300)
+    assert [backoff.next(301), backoff.next(302)] == [2, 4]
+
+
 async def test_a_store_that_begins_to_fail_calls_upkeep_once() -> None:
-    """Whoever asks it again begins now, not at its next round; further failures change nothing."""
+    """Whoever asks it again begins to wait for that now, not at its next round; further failures change nothing."""
     upkeep = Bell()
     health = Health(upkeep)
     health.trouble("provider luma", "401")
@@ -122,3 +144,16 @@ def test_a_pulse_ends_when_it_is_not_beaten() -> None:
     pulse.beat()
     signs.append(pulse.alive)
     assert signs == [True, True, False, True]
+
+
+def test_a_pulse_is_excused_for_what_stopped_the_whole_process() -> None:
+    """It has the time that it had left before, and no more."""
+    clock = _Hand()
+    pulse = Pulse("poller", clock, limit=25)
+    clock.seconds += 10 + 3600
+    signs = [pulse.alive]
+    pulse.excuse(3600)
+    signs.append(pulse.alive)
+    clock.seconds += 15
+    signs.append(pulse.alive)
+    assert signs == [False, True, False]

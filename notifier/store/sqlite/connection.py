@@ -22,6 +22,8 @@ T = TypeVar("T")
 APPLICATION_ID: Final = 0x6E746672
 #: Milliseconds to wait for a lock that another connection has.
 BUSY_MS: Final = 5_000
+#: KiB that the writer keeps in memory, as SQLite counts them.
+CACHE: Final = -8_000
 #: The log is cut back to this many bytes once it was moved into the main file.
 LOG_LIMIT: Final = 64 * 1024 * 1024
 
@@ -46,7 +48,7 @@ def writer(path: str) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}")
-        connection.execute("PRAGMA cache_size = -8000")
+        connection.execute(f"PRAGMA cache_size = {CACHE}")
         connection.execute("PRAGMA temp_store = MEMORY")
     except sqlite3.Error:
         connection.close()

@@ -15,7 +15,7 @@ import anyio.to_thread
 import orjson
 
 from notifier.clock import from_micros
-from notifier.errors import StoreRefused
+from notifier.errors import StoreRefused, StoreUnavailable
 from notifier.ids import GenerationId, ProviderName
 from notifier.model import DeliveryStatus, State, WatchStatus
 from notifier.store.base import Counts, EndpointLine, GenerationLine, Story
@@ -63,7 +63,7 @@ def _read(path: str, work: Callable[[sqlite3.Connection], T]) -> T:
     try:
         return connection.look(path, lambda conn: _at_one_moment(conn, work))
     except sqlite3.Error as error:
-        raise trouble.unavailable(error, path) from error
+        raise StoreUnavailable(str(trouble.unavailable(error, path)), reading=True) from error
 
 
 def _at_one_moment(conn: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:

@@ -193,6 +193,8 @@ class SqliteStore(SqliteReports):
         return ended
 
     async def probe(self, *, now: datetime) -> None:
+        await self.writer.try_again()
+
         def write(conn: sqlite3.Connection) -> None:
             conn.execute(_SQL["probe"], (to_micros(now),))
 

@@ -38,9 +38,12 @@ _LEFT_OPEN: Final = 8
 _ABANDONED: Final[list[sqlite3.Connection]] = []
 
 
+Work = Callable[[sqlite3.Connection], Any]
+
+
 @dataclass(slots=True)
 class _Call:
-    work: Callable[[sqlite3.Connection], Any]
+    work: Work
     waiter: "asyncio.Future[Any]"
     answer: Any = None
     error: Exception | None = None
@@ -66,6 +69,8 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._closed = False
+        #: What the store could not do, the newest of each kind (one line of `store` makes one kind).
+        self._failed: dict[object, Work] = {}
         #: Commits made; shows how many calls shared one.
         self.commits = 0
         # A daemon thread: a process told to stop at once does not wait for the disk.
@@ -83,6 +88,14 @@ class Writer:
         self._calls.put(call)
         answer: T = await call.waiter
         return answer
+
+    async def try_again(self) -> None:
+        """StoreUnavailable unless all works that the store could not do lately; nothing of it is kept.
+
+        Their callers do it again when they are told that it works, or nobody needs it any more.
+        """
+        await self.run(self._rehearse)
+        self._failed.clear()
 
     def check_place(self) -> None:
         """StoreUnavailable where a file that is open does not stand under its name any more, or was cut short."""
@@ -125,24 +138,51 @@ class Writer:
 
     def _commit(self, batch: Sequence[_Call]) -> None:
         """One transaction for the batch."""
+        doing: _Call | None = None
         try:
             self._tell()
             self.check_place()
             opened = self._connection or self._open()
             opened.execute("BEGIN IMMEDIATE")
             for call in batch:
+                doing = call
                 _attempt(opened, call)
+            doing = None
             files.check(self._lost())
             opened.execute("COMMIT")
             self.commits += 1
             self._make_sure()
         except (sqlite3.Error, StoreUnavailable) as error:
+            if isinstance(error, sqlite3.Error):
+                self._remember([doing] if doing else batch)
             told = self._told(error)
             self._undo(error)
             self._look_after_files(told=True)
             for call in batch:
                 call.error = StoreUnavailable(told)
                 call.error.__cause__ = error
+
+    def _remember(self, failed: Sequence[_Call]) -> None:
+        for call in failed:
+            if call.work != self._rehearse:
+                self._failed[getattr(call.work, "__code__", call.work)] = call.work
+
+    def _rehearse(self, opened: sqlite3.Connection) -> None:
+        """Do again what failed, and undo it. Pages go to the log as they are made: there must be room for them."""
+        opened.execute("PRAGMA cache_size = 10")
+        try:
+            for work in list(self._failed.values()):
+                opened.execute("SAVEPOINT rehearsal")
+                try:
+                    work(opened)
+                except Exception as error:
+                    if trouble.concerns_storage(error) or not opened.in_transaction:
+                        raise
+                opened.execute("ROLLBACK TO rehearsal")
+                opened.execute("RELEASE rehearsal")
+        finally:
+            with contextlib.suppress(sqlite3.Error):
+                opened.execute(f"PRAGMA cache_size = {connection.CACHE}")
 
     def _tell(self) -> None:
         """StoreUnavailable with what happened to the files and was mended meanwhile, once."""

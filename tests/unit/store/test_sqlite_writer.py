@@ -2,7 +2,8 @@
 
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,97 @@ async def test_a_closed_writer_takes_nothing(path: str) -> None:
     assert notes(path) == ["in time"]
     with pytest.raises(StoreUnavailable, match="closed"):
         await writer.run(note("late"))
+
+
+@contextmanager
+def damaged(path: str, table: str) -> Iterator[None]:
+    """One page of the file is written over, as a bad disk does it, and whole again afterwards."""
+    with closing(connection.writer(path)) as conn:
+        conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (root,) = conn.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    with Path(path).open("r+b") as file:  # not closed before SQLite is: see the header of `files`
+        file.seek((root - 1) * 4096)
+        page = file.read(4096)
+        file.seek((root - 1) * 4096)
+        file.write(b"\xff" * 4096)
+        file.flush()
+        yield
+        file.seek((root - 1) * 4096)
+        file.write(page)
+
+
+async def test_what_failed_must_work_before_the_store_is_well(path: str) -> None:
+    """One page is damaged: that other writes work is no recovery; nothing of a trial is kept."""
+    connection.create(path)
+    with closing(connection.writer(path)) as conn:
+        conn.execute("CREATE TABLE notes (text TEXT)")
+        conn.execute("CREATE TABLE others (text TEXT)")
+        conn.execute("INSERT INTO notes VALUES ('before')")
+    writer = Writer(path, connection.writer(path))
+    await writer.try_again()
+    with damaged(path, "notes"):
+        (error,) = await note_all(writer, "a")
+        assert "the file is damaged" in str(error)
+        for _ in range(3):
+            await writer.run(lambda conn: conn.execute("INSERT INTO others VALUES ('works')").rowcount)
+            with pytest.raises(StoreUnavailable, match="the file is damaged"):
+                await writer.try_again()
+    await writer.try_again()
+    assert notes(path) == ["before"]
+    await note_all(writer, "a")
+    assert notes(path) == ["before", "a"]
+    await writer.close()
+
+
+async def test_what_needs_much_room_must_find_it_before_the_store_is_well(writer: Writer, path: str) -> None:
+    """A small write fits into what is left of a disk, and the one that failed does not."""
+    many = [f"{number}" + "x" * 4_000 for number in range(100)]
+    written: list[bool] = []
+
+    def write(conn: sqlite3.Connection) -> None:
+        conn.executemany("INSERT INTO notes VALUES (?)", [(text,) for text in many])
+        if not written:
+            raise sqlite3_error(sqlite3.SQLITE_FULL)
+
+    with pytest.raises(StoreUnavailable, match="full"):
+        await writer.run(write)
+    before = Path(f"{path}-wal").stat().st_size
+    written.append(True)
+    await writer.try_again()
+    assert Path(f"{path}-wal").stat().st_size - before > 300_000
+    assert notes(path) == []
+
+
+def sqlite3_error(code: int) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("made up")
+    error.sqlite_errorcode = code
+    return error
+
+
+async def test_of_each_kind_the_newest_failure_is_tried(writer: Writer) -> None:
+    """However many fail while the store is down; one that failed for reasons of its own meanwhile hinders nobody."""
+    tried: list[str] = []
+    broken = [True]
+
+    def failing(text: str) -> Callable[[sqlite3.Connection], None]:
+        def work(_: sqlite3.Connection) -> None:
+            tried.append(text)
+            if broken:
+                raise sqlite3_error(sqlite3.SQLITE_IOERR)
+            raise LookupError("on purpose")
+
+        return work
+
+    for text in ("a", "b", "c"):
+        with pytest.raises(StoreUnavailable):
+            await writer.run(failing(text))
+    tried.clear()
+    with pytest.raises(StoreUnavailable):
+        await writer.try_again()
+    broken.clear()
+    await writer.try_again()
+    await writer.try_again()
+    assert tried == ["c", "c"]
 
 
 @pytest.mark.parametrize("replaced", [False, True])
