@@ -265,13 +265,17 @@ class Conduct:
 
     def refused(self, error: BatchRejected, *, sent_at: float, size: int) -> None:
         """A batch of `size` was refused: the provider is there, and something in the batch is wrong."""
+        self.replied(sent_at=sent_at)
+        if error.too_large:
+            self._limit = self._limit.refused(size)
+        _log.info(telemetry.LOOK_FAILED, provider=self._settings.name, error=str(error), ids=size, batch=self.batch)
+
+    def replied(self, *, sent_at: float) -> None:
+        """It answered, though not with what can be read of every ID: it is there."""
         self._was_asked(sent_at)
         self.evidence.answered(sent_at=sent_at)
         if self._standing.trouble in (Trouble.BUSY, Trouble.REFUSED):
             self._recover(sent_at)
-        if error.too_large:
-            self._limit = self._limit.refused(size)
-        _log.info(telemetry.LOOK_FAILED, provider=self._settings.name, error=str(error), ids=size, batch=self.batch)
 
     def learn(self, split: Split, *, watched: int) -> Lesson:
         """What a refused batch taught, once all its parts were answered; `watched` IDs there are in all."""
@@ -297,7 +301,8 @@ class Conduct:
         """A batch that failed once, without a word about its size, may have failed by chance."""
         self._halved += 1
         if not split.failed or split.too_large or self._halved > 1:
-            self._limit = self._limit.refused(len(split.ids))
+            size = len(split.ids)
+            self._limit = self._limit.refused(min(size, 2 * split.taken) if split.too_large else size)
             self._halved = 0
 
     def do_without_multi(self, said: str) -> None:

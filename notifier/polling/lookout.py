@@ -7,18 +7,20 @@ With the metronome stopped nothing is looked at: a tick gives leave to look unti
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import anyio
+import anyio.to_thread
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
 from notifier.bell import Bell
 from notifier.clock import Clock
 from notifier.delivery.payload import parked_because
-from notifier.errors import BatchRejected, ProviderBusy, ProviderError
+from notifier.errors import BatchRejected, ProviderBusy, ProviderError, ReplyTooLarge
 from notifier.health import Health, Pulse
 from notifier.ids import EndpointIdentity, GenerationId, Lane
 from notifier.model import Book, Glimpse, Observation, OpenGeneration
@@ -38,6 +40,9 @@ from notifier.store.base import PollStore
 
 _log = structlog.get_logger()
 
+#: A body of so many bytes is read in a thread, one at a time: many that come together would stop the loop for the sum
+#: of them. What one stops it for all the same, while orjson parses, is bounded by `providers.reply_text`.
+LONG: Final = 128 * 1024
 #: Seconds a tick's leave lasts; ticks come every 0.25 s.
 LEAVE: Final = 1.0
 LONGEST_WAIT: Final = 5.0
@@ -58,6 +63,7 @@ class Surroundings:
     poor: Callable[[Lane], bool]
     health: Health
     pulse: Pulse
+    readers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -370,7 +376,10 @@ class Lookout:
 
     async def _observe(self, sent: _Sent) -> Sequence[Observation]:
         reply = await self._around.ask(sent.ask, self._settings)
-        return self._codec.decode(sent.ask, reply, self._settings.words)
+        read = partial(self._codec.decode, sent.ask, reply, self._settings.words)
+        if len(reply.body) < LONG:
+            return read()
+        return await anyio.to_thread.run_sync(read, limiter=self._around.readers)
 
     async def _ask_and_wait(self, sent: _Sent, hold: Hold) -> None:
         """A request that waits. It may be let go, and it may fail in ways that say nothing of the provider."""
@@ -407,7 +416,9 @@ class Lookout:
         trial = sent.hold is not None and sent.hold.trial
         if isinstance(error, BatchRejected) or (trial and not error.any_id):
             self._conduct.held(took=0.0, reached=0, asked=asked)
-        elif not (isinstance(error, ProviderBusy) and self._conduct.hold_broke(error, took=took, asked=asked)):
+        elif isinstance(error, ReplyTooLarge) or not (
+            isinstance(error, ProviderBusy) and self._conduct.hold_broke(error, took=took, asked=asked)
+        ):
             if trial:
                 self._conduct.failed(error, sent_at=sent.at)
             else:

@@ -92,19 +92,21 @@ class Refusals:
             conduct.failed(error, sent_at=sent_at)
             self.unanswered(ids, split)
             return
-        probe = conduct.probing(sent_at)
+        large = isinstance(error, ReplyTooLarge)
+        if large:
+            conduct.replied(sent_at=sent_at)
+        probe = conduct.probing(sent_at) and not large
         began = split.sent_at if split is not None and split.failed else sent_at
-        if probe or not self._is_bad(ids, began):
+        if not large and (probe or not self._is_bad(ids, began)):
             conduct.doubt(ids, error, sent_at=sent_at, watched=len(self._roster) - self._bad)
         if probe:  # nothing is concluded of any ID while the provider answers nothing
             self._note(ids, error, sent_at)
             self.unanswered(ids, split)
         elif len(ids) == 1:
             self._set_back(ids[0], split, error, began)
-            if ask.multi:
+            if ask.multi and not large:
                 self._refused_alone[ids[0]] = str(error)
         elif split is None:
-            large = isinstance(error, ReplyTooLarge)
             self._splits.append(Split(ids, str(error), failed=True, too_large=large, sent_at=sent_at))
         elif split in self._splits:
             split.refused(ids)

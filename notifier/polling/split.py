@@ -4,7 +4,8 @@ The left half of the left half goes first, so that the first single IDs are reac
 was not refused but `failed` (an error, no answer) the other half is asked for before a half is divided further: where
 both fail it may be the provider, and that is to be known after few requests.
 What the whole of it teaches is read at the end:
-- both halves were taken: the batch was too large, no ID is bad;
+- both halves were taken: the batch was too large, no ID is bad. So it was if the reply was too large and no ID alone
+  has such a reply, however small the parts had to be; and then pairs say nothing of the multi route;
 - single IDs are held by the provider while even pairs of them are refused: the multi route is unusable;
 - nothing at all was held: it is not the IDs, it is the provider (its key, its address, its kind);
 - otherwise the IDs that were missed, or failed, as singles are the bad ones.
@@ -49,6 +50,8 @@ class Split:
         self._out = 0
         self._halves_refused = False
         self._batches_taken = 0
+        #: IDs in the largest part that was taken.
+        self.taken = 0
         self._held: set[GenerationId] = set()
         self._single_missed = False
         self._single_failed = False
@@ -62,7 +65,7 @@ class Split:
         self._todo += [right, left]
         if self.failed:
             self._halves.add((left, right))
-        if len(ids) == 2:  # noqa: PLR2004  a pair is two
+        if len(ids) == 2 and not self.too_large:  # noqa: PLR2004  a pair is two
             self._pairs.append(ids)
 
     def next(self) -> tuple[GenerationId, ...] | None:
@@ -96,6 +99,7 @@ class Split:
     def answered(self, ids: tuple[GenerationId, ...], held: Sequence[GenerationId]) -> None:
         """Take note that this part was answered, and the answer held these of its IDs."""
         self._out -= 1
+        self.taken = max(self.taken, len(ids))
         if len(ids) > 1:
             self._batches_taken += 1
         elif not held:
@@ -124,6 +128,8 @@ class Split:
     def lesson(self) -> Lesson:
         """What it came to; once `done`."""
         if self._batches_taken and not self._halves_refused and not self._single_missed:
+            return Lesson.TOO_LARGE
+        if self.too_large and self._held and not self._single_missed:
             return Lesson.TOO_LARGE
         if self._route_unusable():
             return Lesson.MULTI_UNUSABLE
