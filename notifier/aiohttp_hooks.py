@@ -31,6 +31,7 @@ from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
+from multidict import CIMultiDict
 
 from notifier.malformed import HEAD_LIMIT, malformed
 from notifier.transport_errors import GuardRefusedError, MalformedError, StrayError
@@ -125,9 +126,11 @@ class Unconfirmed:
 
 def _queued(descriptor: int) -> int:
     """What the kernel keeps of what was sent, to send it again; 0 where it does not tell."""
-    with suppress(OSError):
-        return int.from_bytes(fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0\0\0\0"), sys.byteorder)
-    return 0
+    try:
+        queued = fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0\0\0\0")
+    except OSError:
+        return 0
+    return int.from_bytes(queued, sys.byteorder)
 
 
 #: Tells for which request a socket opens and a connection is taken. aiohttp's traces would tell it too, and slow every
@@ -137,6 +140,12 @@ trip: ContextVar[Trip] = ContextVar("trip")
 
 class Request(aiohttp.ClientRequest):
     """Asks the connection directly before it writes, and tells it when everything was handed to the kernel."""
+
+    #: aiohttp looks here whether it may add a Content-Type.
+    _skip_auto_headers = CIMultiDict({"Content-Type": None})
+
+    def update_auto_headers(self, _: object) -> None:
+        """No headers of its own: told by a setting, aiohttp works that out for each request anew."""
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         if self.body:
@@ -179,7 +188,7 @@ class Protocol(ResponseHandler):
         self._begun = False
         self._length: int | None = None
         #: The head of the answer as it came, until it is complete.
-        self._head = bytearray()
+        self._head: bytes | bytearray = b""
         self._interim = 0
         self._headed = False
         self._body: Any = None
@@ -201,13 +210,13 @@ class Protocol(ResponseHandler):
 
     def set_response_params(self, **options: Any) -> None:
         """Called for each request, before it is sent."""
-        self._trip = trip.get()
-        self._trip.begin()
+        self._trip = mine = trip.get()
+        mine.begin()
         self._requests += 1
         self._due, self._begun, self._length = True, False, None
         self._headed = self._stray = False
         self._body, self._interim = None, 0
-        self._head.clear()
+        self._head = b""
         super().set_response_params(**options)
 
     # ---- for the request ----
@@ -247,11 +256,15 @@ class Protocol(ResponseHandler):
         A head goes in alone: what came in one packet with something malformed is lost otherwise, whole or not.
         """
         while data and not self._headed:
-            if not self._head and not self._begins():
-                return None
             end = data.find(_HEAD_END) + len(_HEAD_END)
             part, data = (data[:end], data[end:]) if end >= len(_HEAD_END) else (data, b"")
-            self._head += part
+            if self._head:
+                self._head = bytearray(self._head) if isinstance(self._head, bytes) else self._head
+                self._head += part
+            elif self._begins():
+                self._head = part
+            else:
+                return None
             if len(self._head) > HEAD_LIMIT:
                 self._fail(MalformedError(malformed(bytes(self._head))))
             else:
@@ -283,7 +296,7 @@ class Protocol(ResponseHandler):
         if self._headed:
             self._stray = True  # a second answer, in one packet with the first
             return
-        self._head.clear()
+        self._head = b""
         if message.code < _FINAL and message.code != _SWITCHING:
             self._interim += 1
             if self._interim > _INTERIM_LIMIT:
@@ -296,9 +309,11 @@ class Protocol(ResponseHandler):
         """The answer is complete. What was read behind it, even in part, is no answer to anything."""
         self._due, self._trip = False, None
         parser, self._parser = self._parser, None
-        with suppress(Exception):
-            self._stray = bool(self._stray or (parser and parser.feed_eof()))
-        if self._stray:
+        try:
+            begun = parser is not None and parser.feed_eof() is not None
+        except Exception:  # noqa: BLE001  what is behind the answer is malformed too
+            begun = True
+        if begun or self._stray:
             self._drop()
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:

@@ -77,7 +77,6 @@ _ASKED_AGAIN: Final = frozenset({408, 410, 421})
 _LOST: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError, StrayError)
 #: As a status of a request that was handed to a proxy: only a proxy says so.
 _PROXY_WANTS_PASSWORD: Final = 407
-_NO_HEADERS_OF_ITS_OWN: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
 class _Body(httpx.AsyncByteStream):
@@ -205,11 +204,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             if (total := asked["timeout"].total) is not None:
                 asked["timeout"] = _deadline(max(0.0, total - (loop.time() - began)))
             answer = await self._session_now().request(**asked)
-        try:
-            await _believe(answer, mine)
-        except BaseException:
-            answer.close()
-            raise
+        if mine.unasked or mine.early or mine.unconfirmed is not None:
+            try:
+                await _believe(answer, mine)
+            except BaseException:
+                answer.close()
+                raise
         return answer
 
     async def _try_kept(self, mine: Trip, asked: dict[str, Any]) -> aiohttp.ClientResponse | None:
@@ -257,7 +257,6 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             auto_decompress=False,
             trust_env=False,
             read_bufsize=_BUFFER,
-            skip_auto_headers=_NO_HEADERS_OF_ITS_OWN,
             request_class=Request,
             max_line_size=LINE_LIMIT,
             max_field_size=LINE_LIMIT,
