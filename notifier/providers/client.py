@@ -203,8 +203,10 @@ def _what_failed(error: BaseException, ask: Ask, settings: ProviderSettings, ope
         return f"the request to {host} could not be written as HTTP."
     else:
         what = f"the exchange with {host} broke off"
+    if not isinstance(error, httpx.TransportError):  # the transport's own errors are sentences, others are not
+        return f"{what}."
     said = printable(" ".join(str(error).split()).replace(settings.api_key.reveal(), "…"), 300)
-    return f"{what}: {said}" if said else f"{what} ({type(error).__name__})."
+    return f"{what}: {said}" if said else f"{what}."
 
 
 def _host(settings: ProviderSettings) -> str:
