@@ -6,6 +6,7 @@ of a server. What the tables do not know has a sentence that says little and is 
 
 import errno
 import os
+import socket
 import ssl
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -199,11 +200,11 @@ def _say(error: BaseException) -> str:
 
 
 def _say_system(error: OSError) -> str:
+    """Of a look-up or a connect: in the system's words where there are any."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
-    said = error.strerror or str(error) or type(error).__name__
-    known = (
-        os.strerror(error.errno) if error.errno and error.errno > 0 and not isinstance(error, ssl.SSLError) else said
-    )
-    # asyncio's own words for a failed connect only name the address, which the caller knows better.
-    return known if known == said or said.startswith("Connect call failed") else f"{known}: {said}"
+    if isinstance(error, ssl.SSLError):
+        return "the TLS handshake failed"
+    if isinstance(error, socket.gaierror) or (error.errno is None and error.strerror):
+        return error.strerror or "the name leads to no address"
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else "no connection was made"

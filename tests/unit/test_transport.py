@@ -13,6 +13,7 @@ import anyio
 import httpx
 import pytest
 from aiohttp import client_exceptions, http_exceptions
+from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.http_exceptions import HttpProcessingError
 from peers import OK, Peer, Resolver, answering, exchange, post, serving, wired
 
@@ -590,6 +591,26 @@ def test_every_error_of_the_engine_has_a_translation_in_words() -> None:
         assert str(said), kind
         assert "raw" not in str(said), kind
         assert kind.__name__ not in str(said), kind
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        OSError("raw b'x'"),
+        OSError(111, "raw"),
+        OSError(1234, "raw"),
+        OSError(111, "raw ('127.0.0.1', 1)"),
+        ssl.SSLError(1, "[SSL: RAW] raw (_ssl.c:1006)"),
+        TimeoutError("raw"),
+    ],
+)
+def test_what_a_connect_met_is_told_without_its_text(cause: OSError) -> None:
+    """Whatever the system or a library put there."""
+    key: Any = ConnectionKey("h", 443, True, True, None, None, None)
+    for kind in (aiohttp.ClientConnectorError, aiohttp.ClientConnectorSSLError, aiohttp.ClientProxyConnectionError):
+        said = str(translate(kind(key, cause)))
+        assert said
+        assert not [mark for mark in ("raw", "Errno", "_ssl.c", "b'", "Error(") if mark in said]
 
 
 @pytest.mark.parametrize(
