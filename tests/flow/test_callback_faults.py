@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -216,6 +217,45 @@ async def test_what_follows_an_answer_is_not_taken_for_the_next_one() -> None:
             answer = await sender.post(CLAIM, policy(server.url, FAR), now=NOW)
             assert judge(answer) is Verdict.DELIVERED
     assert server.connections == 2
+
+
+async def test_a_stray_410_disables_nothing() -> None:
+    """It comes on the idle connection after a delivery, and the next callback is sent for all that."""
+    told, gone, heard = anyio.Event(), anyio.Event(), 0
+
+    async def talk(stream: SocketStream) -> None:
+        nonlocal heard
+        heard += 1
+        await stream.send(OK + b"Content-Length: 2\r\n\r\nok")
+        if heard == 1:
+            await told.wait()
+            await stream.send(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n")
+            await hanging_after()(stream)
+            gone.set()
+
+    async with raw_server(talk) as server, real_sender() as sender:
+        for _ in range(2):
+            answer = await sender.post(CLAIM, policy(server.url, FAR), now=NOW)
+            assert judge(answer) is Verdict.DELIVERED
+            told.set()
+            with anyio.fail_after(FAR):
+                await gone.wait()
+    assert heard == 2
+
+
+async def test_an_attempt_after_the_first_opens_a_connection_of_its_own() -> None:
+    """Though one is kept: what failed may have been the connection, or where it leads."""
+
+    async def talk(stream: SocketStream) -> None:
+        while True:
+            await stream.send(OK + b"Content-Length: 2\r\n\r\nok")
+            await stream.receive()
+
+    async with raw_server(talk) as server, real_sender() as sender:
+        for number, connections in ((1, 1), (1, 1), (2, 2), (3, 3), (1, 3)):
+            claim = replace(CLAIM, number=number)
+            assert judge(await sender.post(claim, policy(server.url, FAR), now=NOW)) is Verdict.DELIVERED
+            assert server.connections == connections
 
 
 async def test_hanging_endpoints_do_not_hold_up_a_healthy_one() -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 import anyio
 import orjson
 import pytest
+from anyio.abc import SocketStream
 from hands import HandClock
 from raw_wire import (
     Names,
@@ -120,8 +121,10 @@ MANY = LIMIT // 3 - 1
         pytest.param(saying(sized(b"[" * 60_000)), "not the JSON", id="60,000 brackets"),
         pytest.param(saying(sized(b'{"data":' * 12_000)), "not the JSON", id="12,000 wrappers"),
         pytest.param(saying(sized(b"\xff" * 100_000)), "not the JSON", id="garbage"),
-        pytest.param(flooding(LINE, OK + b"X: "), "broke off", id="a header without end"),
-        pytest.param(saying(OK + b"X: y\r\n" * 200_000), "broke off", id="headers of 1 MiB"),
+        pytest.param(
+            flooding(LINE, OK + b"X: "), 'header "X" of the answer is above 64 KiB', id="a header without end"
+        ),
+        pytest.param(saying(OK + b"X: y\r\n" * 200_000), "more than 500 headers", id="headers of 1 MiB"),
         pytest.param(flooding(b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000), "interim", id="interim answers without end"),
         pytest.param(flooding(b"X: y\r\n" * 10_000, CHUNKED, b"0\r\n"), "broke off", id="trailers without end"),
     ],
@@ -195,6 +198,29 @@ async def test_a_reply_about_others_says_nothing_of_ours() -> None:
     others = [{"id": f"other-{number}", "state": "completed"} for number in range(200)]
     observations = await seen(saying(sized(orjson.dumps(others))))
     assert observations == [Observation(id=id_, state=None) for id_ in IDS]
+
+
+async def test_a_reply_that_nobody_asked_for_is_not_taken_for_the_next_one() -> None:
+    """It lies on the kept connection when the next look goes out, and would tell states that nobody asked for."""
+    told, gone = anyio.Event(), anyio.Event()
+    stray = sized(orjson.dumps([{"id": id_, "state": "failed"} for id_ in IDS]))
+    true = sized(orjson.dumps([{"id": id_, "state": "queued"} for id_ in IDS]))
+
+    async def talk(stream: SocketStream) -> None:
+        await stream.send(true)
+        if not told.is_set():
+            await told.wait()
+            await stream.send(stray)
+            await hanging_after()(stream)
+            gone.set()
+
+    async with raw_server(talk) as server, real_client() as client:
+        first = await look(client, server.url)
+        told.set()
+        with anyio.fail_after(FAR):
+            await gone.wait()
+        assert await look(client, server.url) == first
+    assert server.connections == 2
 
 
 @pytest.mark.parametrize("status", [b"301", b"302", b"307", b"308"])
