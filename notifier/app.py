@@ -381,11 +381,11 @@ class Daemon:
     def troubles(self) -> Mapping[str, str]:
         """What is wrong now, by part; nothing is readiness."""
         skipped = self._files.troubles() if self._files and self._settings.watch_files else {}
-        shut = self._drop.degraded() if self._drop else []
+        shut = self._drop.troubles() if self._drop else {}
         return {
             **self.health.troubles,
             **skipped,
-            **dict.fromkeys(shut, "gone, or not safe to use any more: see the log"),
+            **shut,
         }
 
     @property

@@ -19,7 +19,7 @@ from notifier.errors import ConfigError, InvalidWatch, StoreError
 from notifier.file_status import is_directory
 from notifier.intake.request import Known
 from notifier.intake.sources.listing import list_files
-from notifier.intake.sources.spool import examine
+from notifier.intake.sources.opening import examine
 from notifier.intake.sources.watch_file import read_watch_file
 from notifier.intake.text import printable
 from notifier.settings import Settings

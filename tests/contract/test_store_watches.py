@@ -278,3 +278,15 @@ async def test_a_fault_shows_no_query_of_a_callback_url(store: Store) -> None:
     with pytest.raises(InvalidWatch) as refused:
         await add(store, request(endpoint=url, metadata=b'{"a":1}'))
     assert "hunter2" not in str(refused.value)
+
+
+async def test_thousands_of_contradictions_are_not_all_told(store: Store) -> None:
+    """A list that is refused whole ends early: the first two hundred are told, and that there may be more."""
+    wanted = [request(f"g-{number}") for number in range(1_000)]
+    await store.add_watches(wanted, now=NOW, book=BOOK)
+    with pytest.raises(InvalidWatch) as refused:
+        await store.add_watches(
+            [request(f"g-{number}", metadata=b'{"a":1}') for number in range(1_000)], now=NOW, book=BOOK
+        )
+    assert len(refused.value.faults) == 201
+    assert "may be more" in refused.value.faults[-1].message

@@ -1,6 +1,7 @@
 """The drop directory on a real file system, with a registrar's port of the tests' own."""
 
 import json
+import mmap
 import os
 import stat
 import subprocess
@@ -11,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
-from drop_door import KNOWN, drop_box
+from drop_door import KNOWN, Box, drop_box
 from structlog.testing import capture_logs
 
-from notifier.errors import ConfigError
 from notifier.intake.request import MAX_BYTES
 from notifier.intake.sources.arrival import NotYet, Taken, Waiting, look
 from notifier.intake.sources.spool import Spool
@@ -42,16 +43,25 @@ async def test_files_that_are_renamed_in_are_taken_at_once(tmp_path: Path) -> No
         assert box.here() == []
 
 
-async def test_json_written_in_place_is_taken_as_soon_as_it_parses(tmp_path: Path) -> None:
-    """Half of a JSON file is not judged; the rest of it makes it complete."""
+async def test_json_written_in_place_is_taken_as_soon_as_it_is_closed(tmp_path: Path) -> None:
+    """Neither half of it nor what happens to parse is believed while its writer has it open; then at once."""
     async with drop_box(tmp_path / "d", settle=NEVER) as box:
         with (box.path / "a.json").open("w") as file:
-            file.write('[{"id": "one"}')
-            file.flush()
-            file.write(', {"id": "two"}]')
-            file.flush()
-            assert await box.door.registered(2) == ["one", "two"]
+            for part in ('[{"id": "one"}', ', {"id": "two"}]', "\n", "  "):
+                file.write(part)
+                file.flush()
+                box.bell.ring()
+                box.rename_in("other.txt", "other\n")
+                await box.until_moved("done", "other.txt")
+                assert "two" not in box.door.ids
+                clear(box.path / "done")
         await box.until_moved("done", "a.json")
+        assert box.door.ids[-2:] == ["one", "two"]
+
+
+def clear(directory: Path) -> None:
+    for path in directory.iterdir():
+        path.unlink()
 
 
 async def test_a_truncated_yaml_list_is_not_believed(tmp_path: Path) -> None:
@@ -278,7 +288,7 @@ async def test_the_directory_may_be_made_anew(tmp_path: Path) -> None:
         (box.path / "a.json").write_text('{"id": "one"}')
         box.bell.ring()
         assert await box.door.registered(1) == ["one"]
-        assert box.drop.degraded() == []
+        assert box.drop.troubles() == {}
 
 
 async def test_a_directory_that_is_gone_is_waited_for(tmp_path: Path) -> None:
@@ -287,7 +297,7 @@ async def test_a_directory_that_is_gone_is_waited_for(tmp_path: Path) -> None:
         with capture_logs() as logs:
             box.path.rename(tmp_path / "old")
             with anyio.fail_after(20):
-                while not box.drop.degraded():  # noqa: ASYNC110  a file system sets no event
+                while not box.drop.troubles():  # noqa: ASYNC110  a file system sets no event
                     await anyio.sleep(0.005)
             box.bell.ring()
         assert [log["event"] for log in logs] == ["drop.unreadable"]
@@ -355,23 +365,80 @@ def test_a_file_that_may_not_be_read_stays_and_is_logged_once() -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda path: path.chmod(0o777), "every user may write to it; chmod o-w"),
-        (lambda path: path.rmdir(), "there is no such directory"),
-        (lambda path: (path.rmdir(), path.write_text("")), "cannot be opened as a directory"),
-        (lambda path: (path.rmdir(), path.symlink_to("/tmp")), "cannot be opened as a directory"),
-        (lambda path: (path / "done").symlink_to("/tmp"), "done: it cannot be opened as a directory"),
+        (lambda path: path.chmod(0o777), "d: every user may write to it; chmod o-w /"),
+        (lambda path: path.rmdir(), "d: there is no such directory; make it"),
+        (lambda path: (path.rmdir(), path.write_text("")), "d: it is no directory, or a link to one"),
+        (lambda path: (path.rmdir(), path.symlink_to("/tmp")), "d: it is no directory, or a link to one"),
+        (lambda path: (path.rmdir(), path.symlink_to(path)), "d: it is no directory, or a link to one"),
+        (lambda path: (path / "done").symlink_to("/tmp"), "done: it is no directory, or a link to one"),
+        (lambda path: (path / "rejected").symlink_to("done"), "rejected: it is no directory, or a link to one"),
+        (
+            lambda path: (path / "done").touch(),
+            "done: it is no directory, or a link to one; links are not followed. Rem",
+        ),
+        (lambda path: os.mkfifo(path / "done"), "done: it is no directory"),
         (lambda path: ((path / "done").mkdir(), (path / "done").chmod(0o777)), "done: every user may write to it"),
     ],
 )
-async def test_a_directory_that_is_not_safe_is_refused(
-    tmp_path: Path, spoil: Callable[[Path], object], words: str
+@pytest.mark.parametrize("running", [False, True])
+async def test_a_directory_that_is_not_safe_shuts_this_door_alone(
+    tmp_path: Path, spoil: Callable[[Path], object], words: str, *, running: bool
 ) -> None:
-    """The daemon does not start on it, and says what to do."""
+    """At the start and later: it is started, says once what to do, takes nothing, and goes on once that is done."""
     path = tmp_path / "d"
-    async with drop_box(path, start=False) as box:
-        spoil(path)
-        with pytest.raises(ConfigError, match=words):
-            await box.drop.run()
+    async with drop_box(path, start=False) as box, anyio.create_task_group() as tasks:
+        with capture_logs() as logs:
+            if running:
+                await tasks.start(box.drop.run)
+                clear_away(path)
+            spoil(path)
+            if not running:
+                await tasks.start(box.drop.run)
+            with anyio.fail_after(20):
+                while not box.drop.troubles():
+                    box.bell.ring()
+                    await anyio.sleep(0.005)
+            for _ in range(3):
+                box.bell.ring()
+                await anyio.lowlevel.checkpoint()
+        assert words in box.drop.troubles()["drop"]
+        assert [log["event"] for log in logs if log["log_level"] == "error"] == ["drop.unreadable"]
+        path.unlink() if path.is_symlink() or path.is_file() else path.rename(
+            tmp_path / "bad"
+        ) if path.exists() else None
+        path.mkdir(mode=0o770)
+        box.rename_in("a.json", '{"id": "one"}')
+        box.bell.ring()
+        assert await box.door.registered(1) == ["one"]
+        await box.until_moved("done", "a.json")
+        assert box.drop.troubles() == {}
+        tasks.cancel_scope.cancel()
+
+
+def clear_away(path: Path) -> None:
+    """What a member of the group may do: the daemon's own directories are gone."""
+    (path / "done").rmdir()
+    (path / "rejected").rmdir()
+
+
+@pytest.mark.parametrize("gone", [["done"], ["rejected"], ["done", "rejected"]])
+async def test_directories_that_are_taken_away_are_made_again(tmp_path: Path, gone: list[str]) -> None:
+    """Removed, or moved elsewhere; what is dropped then is accepted or refused as ever."""
+    async with drop_box(tmp_path / "d") as box:
+        for number in range(2):
+            for name in gone:
+                (box.path / name).rename(tmp_path / f"{name}{number}") if number else (box.path / name).rmdir()
+            box.rename_in(f"good{number}.json", f'{{"id": "id{number}"}}')
+            box.rename_in(f"bad{number}.json", "{}")
+            with anyio.fail_after(20):
+                while box.here():
+                    box.bell.ring()
+                    await anyio.sleep(0.01)
+            await box.until_moved("done", f"good{number}.json")
+            assert "holds no watch" in await box.why(f"bad{number}.json")
+            clear(box.path / "done")
+            clear(box.path / "rejected")
+        assert box.drop.troubles() == {}
 
 
 @pytest.mark.parametrize(
@@ -482,3 +549,176 @@ def test_done_is_pruned_after_a_week_and_rejected_never(spool: Spool, tmp_path: 
     assert sorted(path.name for path in (tmp_path / "done").iterdir()) == sorted([new, "theirs.json"])
     assert (spool.count("done"), spool.count("rejected")) == (2, 3)
     assert spool.prune(now=NOW + timedelta(days=30)) == 1
+
+
+# ---- a writer that is not done ------------------------------------------------------------------------------------
+def foreign(fd: int) -> bool | None:
+    """What the kernel says of another user's file."""
+    return None if fd else False
+
+
+@pytest.fixture
+def told(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    if not request.param:
+        monkeypatch.setattr("notifier.intake.sources.arrival.has_writer", foreign)
+        monkeypatch.setattr("notifier.intake.sources.spool.has_writer", foreign)
+    return bool(request.param)
+
+
+async def passes(box: Box, seconds: float) -> None:
+    """The daemon looks around for so long."""
+    until = anyio.current_time() + seconds
+    while anyio.current_time() < until:
+        box.bell.ring()
+        await anyio.sleep(0.01)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["ours", "theirs"], indirect=True)
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("x.txt", ["a\n", "b\n"]),
+        ("x.txt", ["755f9bbb-d99b", "-4880-992b-f05244ddba61\n"]),
+        ("x.yaml", ["- id: one\n", "- id: two\n"]),
+        ("x.yaml", ["- id: on", "e\n"]),
+        ("x.json", ['[{"id": "one"}]', "\n\n"]),
+        ("x.json", ['{"id": "one"}', " "]),
+        ("x.txt", ["", "a\n"]),
+    ],
+)
+async def test_a_file_is_taken_once_its_writer_closed_it(
+    tmp_path: Path, name: str, parts: list[str], *, told: bool
+) -> None:
+    """However long it rests in between, nothing of it is registered before; then all of it, in one file."""
+    del told
+    async with drop_box(tmp_path / "d", settle=0.03) as box:
+        with (box.path / name).open("w") as file:
+            for part in parts:
+                file.write(part)
+                file.flush()
+                await passes(box, 0.1)
+                assert (box.door.tries, box.here()) == (0, [name])
+        await box.until_moved("done", name)
+        (kept,) = (box.path / "done").iterdir()
+        assert kept.read_text() == "".join(parts)
+        assert len(box.door.sources) == 1
+
+
+async def test_a_file_that_is_still_written_when_notifier_starts_is_waited_for(tmp_path: Path) -> None:
+    """No event told of it; the kernel does."""
+    path = tmp_path / "d"
+    path.mkdir()
+    with (path / "x.txt").open("w") as file:
+        file.write("a\n")
+        file.flush()
+        async with drop_box(path, settle=0.03) as box:
+            await passes(box, 0.1)
+            assert box.door.tries == 0
+            file.write("b\n")
+            file.close()
+            assert await box.door.registered(2) == ["a", "b"]
+
+
+async def test_a_file_of_which_nobody_can_say_rests_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user's, found at the start: whoever still writes has ten times the settling time from line to line."""
+    monkeypatch.setattr("notifier.intake.sources.arrival.has_writer", foreign)
+    path = tmp_path / "d"
+    path.mkdir()
+    (path / "x.txt").write_text("a\n")
+    async with drop_box(path, start=False) as box:
+        waiting, spool = Waiting(), Spool(str(path))
+        try:
+            seen = [look(spool, "x.txt", waiting, KNOWN, now=now, settle=1.0) for now in (0.0, 1.5, 9.5)]
+            assert seen == [NotYet(name="x.txt")] * 3
+            last = look(spool, "x.txt", waiting, KNOWN, now=10.5, settle=1.0)
+            assert isinstance(last, Taken)
+            assert last.fd is not None
+            os.close(last.fd)
+        finally:
+            spool.close()
+        assert box.door.tries == 0
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["ours", "theirs"], indirect=True)
+async def test_a_writer_that_never_closes_is_not_waited_for_for_ever(tmp_path: Path, *, told: bool) -> None:
+    """After sixty times the settling time without change it is taken, and that is told."""
+    del told
+    async with drop_box(tmp_path / "d", settle=0.01) as box:
+        with capture_logs() as logs, (box.path / "x.txt").open("w") as file:
+            file.write("a\n")
+            file.flush()
+            assert await box.door.registered(1) == ["a"]
+            await box.until_moved("done", "x.txt")
+        (said,) = (log for log in logs if log["event"] == "drop.accepted")
+        assert "kept it open for a minute" in said["note"]
+
+
+async def test_half_a_line_of_a_writer_that_never_closes_is_refused(tmp_path: Path) -> None:
+    """It may be half an ID, so it is not watched; the sentence says what to do."""
+    async with drop_box(tmp_path / "d", settle=0.01) as box:
+        with (box.path / "x.txt").open("w") as file:
+            file.write("a\n755f9bbb")
+            file.flush()
+            assert "its last line has no end: it may be half an ID. Close the file" in await box.why("x.txt")
+        assert box.door.tries == 0
+
+
+async def test_renamed_in_while_it_is_still_written_is_not_complete(tmp_path: Path) -> None:
+    """`mv` of a file that a program holds open: what it writes after the rename belongs to it."""
+    async with drop_box(tmp_path / "d", settle=0.03) as box:
+        with (box.path / "x.tmp").open("w") as file:
+            file.write("a\n")
+            file.flush()
+            (box.path / "x.tmp").rename(box.path / "x.txt")
+            await passes(box, 0.1)
+            assert box.door.tries == 0
+            file.write("b\n")
+        assert await box.door.registered(2) == ["a", "b"]
+
+
+async def test_a_mapped_file_is_still_written(tmp_path: Path) -> None:
+    """A program that closed its descriptor, and writes through memory: no event tells of that."""
+    async with drop_box(tmp_path / "d", settle=0.03) as box:
+        with (box.path / "x.txt").open("w+b") as file:
+            file.write(b"a" * 8 + b"\n")
+            file.flush()
+            mapped = mmap.mmap(file.fileno(), 0)
+        await passes(box, 0.1)
+        assert box.door.tries == 0
+        mapped[4:8] = b"bbbb"
+        mapped.close()
+        assert await box.door.registered(1) == ["aaaabbbb"]
+
+
+async def test_a_writer_that_comes_while_the_file_is_registered_is_noticed_after_the_move(tmp_path: Path) -> None:
+    """It has written nothing yet: the file is put back, and taken again once it is closed."""
+    async with drop_box(tmp_path / "d", settle=0.03) as box:
+        box.door.before = anyio.Event()
+        path = box.rename_in("a.txt", "one\n")
+        await box.door.tried(1)
+        with capture_logs() as logs, path.open("a") as file:
+            box.door.before.set()
+            with anyio.fail_after(20):
+                while not any(log["event"] == "drop.returned" for log in logs):  # noqa: ASYNC110  a log sets no event
+                    await anyio.sleep(0.005)
+            file.write("two\n")
+        assert await box.door.registered(3) == ["one", "one", "two"]
+        await box.until_moved("done", "a.txt")
+
+
+# ---- turns --------------------------------------------------------------------------------------------------------
+async def test_large_files_do_not_stop_small_ones(tmp_path: Path) -> None:
+    """Two that are refused after long reading, first of all; fifty small ones are through before the first of them."""
+    large = "".join(f"- id: {'x' * 200}{number}\n" for number in range(15_000)) + "- id: [\n"
+    async with drop_box(tmp_path / "d", start=False) as box:
+        for name in ("a.yaml", "b.yaml"):
+            (box.path / name).write_text(large)
+    async with drop_box(tmp_path / "d", settle=NEVER) as box:
+        for name in ("a.yaml", "b.yaml"):
+            (box.path / name).rename(box.path / f"{name}.tmp")
+            (box.path / f"{name}.tmp").rename(box.path / name)
+        for number in range(50):
+            box.rename_in(f"{number:02}.json", json.dumps({"id": f"id{number}"}))
+        await box.door.registered(50)
+        assert box.moved("rejected") == []
+        await box.until_moved("rejected", "a.yaml", "b.yaml")

@@ -195,7 +195,7 @@ async def test_files_that_vanish_are_forgotten(tmp_path: Path) -> None:
             assert await box.door.registered(1) == ["late"]
             await goes_on(box)
         (told,) = (log for log in logs if log["event"] == "drop.stuck")
-        assert (told["file"], told["why"]) == ("late.json", "No such file or directory")
+        assert (told["file"], told["why"]) == ("late.json", "no such file or directory")
 
 
 # ---- a file system that fails -------------------------------------------------------------------------------------
@@ -234,18 +234,22 @@ def test_a_full_disk_leaves_a_refused_file_where_it_is(tmp_path: Path) -> None:
     assert not (tmp_path / "good.json").exists()
 
 
-async def test_a_directory_that_takes_no_file_stops_no_watch(tmp_path: Path) -> None:
-    """Where done/ was taken away, what is dropped is registered, stays, and is told of once."""
-    async with drop_box(tmp_path / "d") as box:
+async def test_files_that_cannot_be_moved_stop_no_watch(tmp_path: Path) -> None:
+    """A full disk under rejected/: the file stays, is told of once, readiness says why; later it goes."""
+    async with drop_box(tmp_path / "d", settle=0.02) as box:
         with capture_logs() as logs:
-            (box.path / "done").rmdir()
-            for number in range(3):
-                box.rename_in(f"{number}.json", f'{{"id": "id{number}"}}')
-                await box.door.registered(number + 1)
+            with no_room_for_files():
+                (box.path / "bad.json").touch()  # nothing can be written into it, either
                 box.bell.ring()
-            with anyio.fail_after(20):
-                while len([log for log in logs if log["event"] == "drop.stuck"]) < 3:  # noqa: ASYNC110  a log sets no event
-                    await anyio.sleep(0.005)
-        assert {"id0", "id1", "id2"} <= set(box.door.ids)
-        assert sorted(log["file"] for log in logs if log["event"] == "drop.stuck") == ["0.json", "1.json", "2.json"]
-        assert box.path.joinpath("0.json").exists()
+                with anyio.fail_after(20):
+                    while not box.drop.troubles():  # noqa: ASYNC110  a file system sets no event
+                        await anyio.sleep(0.005)
+                for _ in range(3):
+                    box.bell.ring()
+                    await anyio.sleep(0.05)
+            assert box.drop.troubles() == {"drop": "bad.json cannot be moved away: file too large"}
+            box.bell.ring()
+            assert "Not JSON" in await box.why("bad.json")
+        assert len([log for log in logs if log["event"] == "drop.stuck"]) == 1
+        await goes_on(box)
+        assert box.drop.troubles() == {}

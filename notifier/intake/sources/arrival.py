@@ -1,8 +1,17 @@
 """One name in the drop directory: is it complete, may it be read, what does it hold. Blocking; runs in a worker thread.
 
-When a file is complete: renamed in, or JSON that parses: at once. YAML and `.txt` written in place (most truncated YAML
-lists still parse): once it stood still for `SETTLE`. JSON that does not parse, and anything that is to be refused for
-what it is, is judged then too. A file is only ever refused with its reason; one that may not be read stays.
+Half an ID must never be watched as if it were whole. So a file is taken once its writer has closed it: whether somebody
+still has it open is asked of the kernel, for files of ours, and else told by the directory's events (`Writer`).
+
+- Renamed in, and nobody writes to it: at once.
+- Closed: JSON that parses at once; other kinds, of which most half ones can be read too, after `SETTLE` without change.
+- Nobody can say (another user's file that lay there at the start): after 10 times that; JSON that parses after once.
+- Kept open: after 60 times that without change, because a writer may keep it open for ever. Where its last line has no
+  end it is refused then. What is written to it later is not seen: the file was moved, and its directory is not watched.
+
+A writer that opens the file between two looks is found by the look after the move. JSON that does not parse, and
+anything that is to be refused for what it is, is judged once it stood still and was closed; an empty file after 10
+times that. A file is only ever refused with its reason; one that may not be read stays.
 
 A file tells since when it lies there as it is (its ctime, which a rename sets and its sender cannot): one that was
 registered already, before a crash kept it from being moved, must not ask for a watch that has ended meanwhile again.
@@ -14,19 +23,34 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 from shlex import quote
 from typing import Final
 
 from notifier.clock import from_micros
 from notifier.errors import Fault, InvalidWatch
+from notifier.file_status import reason
 from notifier.intake.request import MAX_BYTES, SUFFIXES, Known, Unreadable, parse_drop, suffix_of
 from notifier.intake.sources.spool import Key, Spool, key_of
+from notifier.intake.sources.writers import has_writer
 from notifier.intake.text import printable
 from notifier.model import WatchRequest
 
-#: Seconds without change after which a file written in place is taken for complete.
+#: Seconds without change after which a file written in place, and closed, is taken for complete.
 SETTLE: Final = 1.0
+#: So many times that, where nobody can say whether it was closed, and where it is empty.
+_UNSURE: Final = 10
+#: And where its writer keeps it open.
+_KEPT_OPEN: Final = 60
+
+
+class Writer(Enum):
+    """What is known of whoever wrote a file."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    UNKNOWN = "unknown"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,10 +59,16 @@ class Waiting:
 
     #: True since it was renamed in, until it changes.
     renamed: bool = False
+    #: True since it was made here, until it is closed: its maker has it open, as long as it is empty.
+    made: bool = False
+    #: By the events so far: True where it was written to and not closed since, False where closed; None without any.
+    written: bool | None = None
     #: What it was at the last look; None before the first.
     key: Key | None = None
     #: When, by the monotonic clock, it was first seen as it is.
     since: float = 0.0
+    #: When to look again if nothing happens.
+    look_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +82,8 @@ class Taken:
     requests: tuple[WatchRequest, ...] = ()
     #: Why it is refused; empty where it is not.
     faults: tuple[Fault, ...] = ()
+    #: True where its writer still has it open.
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +91,14 @@ class NotYet:
     """Look again once it has settled, or changes."""
 
     name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Large:
+    """It is complete, and so large that it has to wait for its turn."""
+
+    name: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,47 +117,96 @@ class Closed:
     hint: str
 
 
-Sighting = Taken | NotYet | Gone | Closed
+_NO_END: Final = (
+    "A program keeps this file open for writing, and its last line has no end: it may be half an ID. Close the file "
+    "when it is whole, or write it as x.tmp and rename it."
+)
+
+Sighting = Taken | NotYet | Large | Gone | Closed
 
 
-def look(spool: Spool, name: str, waiting: Waiting, known: Known, *, now: float, settle: float) -> Sighting:
-    """What there is to do about `name`; `waiting` is brought up to date. `now` is monotonic, `settle` in seconds."""
+def look(
+    spool: Spool,
+    name: str,
+    waiting: Waiting,
+    known: Known,
+    *,
+    now: float,
+    settle: float,
+    most: int | None = None,
+) -> Sighting:
+    """What there is to do about `name`; `waiting` is brought up to date. `now` is monotonic, `settle` in seconds.
+
+    A file of more than `most` bytes is not read now, where that is said.
+    """
     found = None
     try:
         found = spool.stat(name)
         if found is None or stat.S_ISDIR(found.st_mode):
             return Gone(name=name)
-        return _look(spool, name, found, waiting, known, now=now, settle=settle)
+        still = _still(waiting, key_of(found), now=now) / settle
+        waiting.look_at = now + settle * (1 - still if still < 1 else max(1, still / 4))
+        return _look(spool, name, found, waiting, known, still=still, most=most)
     except FileNotFoundError:
         return Gone(name=name)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):  # another thing than a moment ago: the next look tells what
             return NotYet(name=name)
         denied = found is not None and isinstance(error, PermissionError)
-        hint = _hint(spool, name, found) if denied and found else f"it cannot be read: {error.strerror}"
+        hint = _hint(spool, name, found) if denied and found else f"it cannot be read: {reason(error)}"
         return Closed(name=name, inode=found.st_ino if found else 0, hint=hint)
 
 
-def _look(
-    spool: Spool, name: str, found: os.stat_result, waiting: Waiting, known: Known, *, now: float, settle: float
-) -> Sighting:
-    settled = _settled(waiting, key_of(found), now=now, settle=settle)
-    why = _not_a_file(name, found)
-    if why:
-        return (
-            Taken(name=name, fd=None, key=key_of(found), faults=(Fault(message=why),)) if settled else NotYet(name=name)
-        )
-    if not settled and suffix_of(name) != ".json":
-        return NotYet(name=name)
-    fd = spool.open(name)
-    return _keep_open(fd, lambda: _read(fd, name, waiting, known, settled=settled))
-
-
-def _settled(waiting: Waiting, key: Key, *, now: float, settle: float) -> bool:
+def _still(waiting: Waiting, key: Key, *, now: float) -> float:
+    """Seconds without change."""
     if waiting.key != key:
         waiting.renamed = waiting.renamed and waiting.key is None
         waiting.key, waiting.since = key, now
-    return waiting.renamed or now - waiting.since >= settle
+    return now - waiting.since
+
+
+def _look(
+    spool: Spool, name: str, found: os.stat_result, waiting: Waiting, known: Known, *, still: float, most: int | None
+) -> Sighting:
+    """`still` is for how long nothing changed, in settling times."""
+    told = _writer(None, waiting, found.st_size)
+    if told is Writer.OPEN and still < 1:  # a large file is not opened at every write to it
+        return NotYet(name=name)
+    why = _not_a_file(name, found)
+    if why:
+        ripe = _ripe(told, waiting, still, empty=False) if stat.S_ISREG(found.st_mode) else still >= 1
+        if not (ripe or waiting.renamed):
+            return NotYet(name=name)
+        return Taken(name=name, fd=None, key=key_of(found), faults=(Fault(message=why),))
+    if still < 1 and not waiting.renamed and suffix_of(name) != ".json":
+        return NotYet(name=name)
+    fd = spool.open(name)
+    return _keep_open(fd, lambda: _read(fd, name, waiting, known, still=still, most=most))
+
+
+def _writer(leased: bool | None, waiting: Waiting, size: int) -> Writer:  # noqa: FBT001  three answers of one question
+    """`leased` is what the kernel says of a writer; None where it says nothing."""
+    if leased is not None:
+        return Writer.OPEN if leased else Writer.CLOSED
+    if waiting.written or (waiting.made and not size):
+        return Writer.OPEN
+    return Writer.UNKNOWN if waiting.written is None else Writer.CLOSED
+
+
+def _ripe(writer: Writer, waiting: Waiting, still: float, *, empty: bool) -> bool:
+    """Whether a file is complete whatever it holds."""
+    if writer is Writer.OPEN:
+        return still >= _KEPT_OPEN
+    if waiting.renamed:
+        return True
+    return still >= (_UNSURE if empty or writer is Writer.UNKNOWN else 1)
+
+
+def _may_be_whole(name: str, writer: Writer, still: float) -> bool:
+    """Whether it is complete if it is JSON that parses."""
+    if suffix_of(name) != ".json" or writer is Writer.OPEN:
+        return False
+    return writer is Writer.CLOSED or still >= 1
 
 
 def _not_a_file(name: str, found: os.stat_result) -> str | None:
@@ -149,25 +238,36 @@ def _keep_open(fd: int, read: Callable[[], Sighting]) -> Sighting:
     return sighting
 
 
-def _read(fd: int, name: str, waiting: Waiting, known: Known, *, settled: bool) -> Sighting:
+def _read(fd: int, name: str, waiting: Waiting, known: Known, *, still: float, most: int | None) -> Sighting:
     before = os.fstat(fd)
-    key = key_of(before)
-    if key != waiting.key or not stat.S_ISREG(before.st_mode) or before.st_nlink != 1:
+    if key_of(before) != waiting.key or not stat.S_ISREG(before.st_mode) or before.st_nlink != 1:
         return NotYet(name=name)  # another file than a moment ago
-    if not settled and not _ends_like_json(fd, before.st_size):
+    writer = _writer(has_writer(fd), waiting, before.st_size)
+    ripe = _ripe(writer, waiting, still, empty=not before.st_size)
+    if not ripe and not (_may_be_whole(name, writer, still) and _ends_like_json(fd, before.st_size)):
         return NotYet(name=name)
+    if most is not None and before.st_size > most:
+        return Large(name=name, size=before.st_size)
+    return _judged(fd, name, before, known, held=writer is Writer.OPEN, ripe=ripe)
+
+
+def _judged(fd: int, name: str, before: os.stat_result, known: Known, *, held: bool, ripe: bool) -> Sighting:
+    """What it holds. `held`: it has a writer; `ripe`: it is to be refused if it cannot be read."""
+    key, size = key_of(before), before.st_size
+    body = _bytes_of(fd, size)
+    if key_of(os.fstat(fd)) != key:
+        return NotYet(name=name)
+    if held and suffix_of(name) != ".json" and not body.endswith(b"\n"):
+        return Taken(name=name, fd=fd, key=key, size=size, faults=(Fault(message=_NO_END),), held=True)
     try:
-        body = _bytes_of(fd, before.st_size)
-        if key_of(os.fstat(fd)) != key:
-            return NotYet(name=name)
         put_at = from_micros(before.st_ctime_ns // 1_000)
         requests = tuple(replace(request, put_at=put_at) for request in parse_drop(name, body, known))
     except InvalidWatch as error:
-        incomplete = isinstance(error, Unreadable) or before.st_size > MAX_BYTES
-        if incomplete and not settled:
+        incomplete = isinstance(error, Unreadable) or size > MAX_BYTES
+        if incomplete and not ripe:
             return NotYet(name=name)
-        return Taken(name=name, fd=fd, key=key, size=before.st_size, faults=error.faults)
-    return Taken(name=name, fd=fd, key=key, size=before.st_size, requests=requests)
+        return Taken(name=name, fd=fd, key=key, size=size, faults=error.faults, held=held)
+    return Taken(name=name, fd=fd, key=key, size=size, requests=requests, held=held)
 
 
 def _ends_like_json(fd: int, size: int) -> bool:

@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from notifier.errors import Fault
 from notifier.intake.sources.arrival import Taken
 from notifier.intake.sources.spool import Moved, Spool
-from notifier.intake.text import printable
+from notifier.intake.text import MAX_FAULTS, printable
+
+
+#: Faults in one .error file, at most.
+_FAULTS: Final = 2 * MAX_FAULTS
 
 
 def move_all(spool: Spool, judged: Sequence[tuple[Taken, Sequence[Fault]]], now: datetime) -> list[Moved | OSError]:
@@ -15,9 +20,9 @@ def move_all(spool: Spool, judged: Sequence[tuple[Taken, Sequence[Fault]]], now:
     for one, faults in judged:
         try:
             if faults:
-                moved = spool.reject(one.name, one.fd, one.key, reasons(one.name, faults), now=now)
+                moved = spool.reject(one.name, one.fd, one.key, reasons(one.name, faults), now=now, held=one.held)
             else:
-                moved = spool.accept(one.name, one.fd, one.key, now=now)
+                moved = spool.accept(one.name, one.fd, one.key, now=now, held=one.held)
         except OSError as error:
             outcomes.append(error)
         else:
@@ -29,7 +34,8 @@ def reasons(name: str, faults: Sequence[Fault]) -> str:
     """The text of an .error file."""
     lines = [f"{printable(name, 200)} was not accepted, and nothing in it was registered.", ""]
     lines += [
-        ("" if f.line is None else f"line {f.line}: ") + (f"{f.path}: " if f.path else "") + f.message for f in faults
+        ("" if f.line is None else f"line {f.line}: ") + (f"{f.path}: " if f.path else "") + f.message
+        for f in faults[:_FAULTS]
     ]
     lines += ["", "Correct the file and drop it again."]
     return "\n".join(printable(line, 2_000) for line in lines) + "\n"

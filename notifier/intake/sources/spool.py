@@ -14,7 +14,6 @@ import ctypes
 import errno
 import os
 import re
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,11 +21,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from notifier.errors import ConfigError, Fault
 from notifier.intake.sources.names import ignored
+from notifier.intake.sources.opening import (
+    DONE,
+    REJECTED,
+    SUBDIRECTORIES,
+    open_directory,
+    open_subdirectory,
+    unusable,
+)
+from notifier.intake.sources.writers import has_writer
 
-DONE: Final = "done"
-REJECTED: Final = "rejected"
 #: How long accepted files are kept.
 KEEP_DONE: Final = timedelta(days=7)
 ERROR: Final = ".error"
@@ -37,7 +42,6 @@ _STAMPED: Final = re.compile(r"([0-9]{8}T[0-9]{6}\.[0-9]{6}Z)[-.]")
 _NAME_MAX: Final = 255
 _NAME_ROOM: Final = 48
 _OPEN_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_OPEN_DIR: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOREPLACE: Final = 1
 
 #: What changes when a file changes: inode, size, mtime, ctime (the last three in bytes and nanoseconds).
@@ -63,11 +67,11 @@ class Spool:
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
-        self.fd = _open_directory(directory)
+        self.fd = open_directory(directory)
         self._subdirectories: dict[str, int] = {}
         try:
-            for name in (DONE, REJECTED):
-                self._subdirectories[name] = _open_subdirectory(self.fd, name, directory)
+            for name in SUBDIRECTORIES:
+                self._subdirectories[name] = open_subdirectory(self.fd, name, directory)
         except BaseException:
             self.close()
             raise
@@ -78,9 +82,15 @@ class Spool:
         self._subdirectories = {}
 
     def current(self) -> bool:
-        """Whether the directory's path still leads here."""
+        """Whether the three names still lead to these directories, and they may be used."""
         try:
-            return os.path.samestat(Path(self.directory).lstat(), os.fstat(self.fd))
+            if not os.path.samestat(Path(self.directory).lstat(), os.fstat(self.fd)):
+                return False
+            for name, fd in self._subdirectories.items():
+                there = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+                if not os.path.samestat(there, os.fstat(fd)) or unusable(fd, name):
+                    return False
+            return unusable(self.fd, self.directory) is None
         except OSError:
             return False
 
@@ -100,17 +110,17 @@ class Spool:
         return os.open(name, _OPEN_FILE, dir_fd=self.fd)
 
     # ---- moves
-    def accept(self, name: str, fd: int | None, key: Key, *, now: datetime) -> Moved:
-        """Move a file that was read as `key` through `fd` to done/."""
+    def accept(self, name: str, fd: int | None, key: Key, *, now: datetime, held: bool = False) -> Moved:
+        """Move a file that was read as `key` through `fd` to done/. `held`: that it has a writer is known."""
         for target in _targets(name, now):
             try:
                 _rename(self.fd, name, self._subdirectories[DONE], target)
             except FileExistsError:
                 continue
-            return self._look_again(name, DONE, target, fd, key)
+            return self._look_again(name, DONE, target, fd, key, held=held)
         raise FileExistsError(errno.EEXIST, "every name for it is taken", name)
 
-    def reject(self, name: str, fd: int | None, key: Key, why: str, *, now: datetime) -> Moved:
+    def reject(self, name: str, fd: int | None, key: Key, why: str, *, now: datetime, held: bool = False) -> Moved:
         """Move a file to rejected/, with `why` in an .error file beside it, which is written first."""
         rejected = self._subdirectories[REJECTED]
         for target in _targets(name, now):
@@ -126,18 +136,22 @@ class Spool:
             except OSError:
                 os.unlink(target + ERROR, dir_fd=rejected)
                 raise
-            moved = self._look_again(name, REJECTED, target, fd, key)
+            moved = self._look_again(name, REJECTED, target, fd, key, held=held)
             if not moved.same:
                 os.unlink(target + ERROR, dir_fd=rejected)
             return moved
         raise FileExistsError(errno.EEXIST, "every name for it is taken", name)
 
-    def _look_again(self, name: str, where: str, target: str, fd: int | None, key: Key) -> Moved:
-        """Whether what was moved is what was read, unchanged; if not, put it back. A move itself changes ctime only."""
+    def _look_again(self, name: str, where: str, target: str, fd: int | None, key: Key, *, held: bool) -> Moved:
+        """Whether what was moved is what was read, unchanged, and nobody writes to it now; if not, put it back.
+
+        A move itself changes ctime only.
+        """
         there = self._subdirectories[where]
         moved = os.stat(target, dir_fd=there, follow_symlinks=False)
         read = moved if fd is None else os.fstat(fd)
-        if key_of(read)[:3] == key[:3] and moved.st_ino == read.st_ino:
+        unchanged = key_of(read)[:3] == key[:3] and moved.st_ino == read.st_ino
+        if unchanged and (held or fd is None or not has_writer(fd)):
             return Moved(to=f"{where}/{target}", same=True)
         for back in (name, *(f"{number}-{name}" for number in range(1, 100))):
             with suppress(FileExistsError):
@@ -167,84 +181,6 @@ def _listed(fd: int) -> Iterator[str]:
     with os.scandir(fd) as entries:
         for entry in entries:
             yield entry.name
-
-
-def _refused(directory: str, message: str) -> ConfigError:
-    return ConfigError([Fault(path="drop.directory", message=f"{directory}: {message}")])
-
-
-def _open_directory(directory: str) -> int:
-    if not Path(directory).is_absolute():
-        raise _refused(directory, "write the whole path, from /.")
-    try:
-        fd = os.open(directory, _OPEN_DIR)
-    except FileNotFoundError:
-        raise _refused(
-            directory, "there is no such directory; make it, with mode 2770 and a group for its users."
-        ) from None
-    except OSError as error:
-        raise _refused(directory, f"it cannot be opened as a directory ({error.strerror}).") from None
-    return _checked(fd, directory)
-
-
-def examine(directory: str) -> None:
-    """The tests of `Spool` with nothing made: `ConfigError` where a start would refuse the directory."""
-    fd = _open_directory(directory)
-    try:
-        for name in (DONE, REJECTED):
-            shown = f"{directory}/{name}"
-            try:
-                os.close(_checked(os.open(name, _OPEN_DIR, dir_fd=fd), shown))
-            except FileNotFoundError:
-                if not os.access(".", os.W_OK | os.X_OK, dir_fd=fd):
-                    message = "it cannot be made by this user; let notifier's user write to the directory."
-                    raise _refused(shown, message) from None
-            except OSError as error:
-                raise _refused(shown, f"it cannot be opened as a directory ({error.strerror}).") from None
-    finally:
-        os.close(fd)
-
-
-def _checked(fd: int, directory: str) -> int:
-    """`fd`, closed and refused where anybody may write into it."""
-    if os.fstat(fd).st_mode & stat.S_IWOTH:
-        os.close(fd)
-        raise _refused(directory, f"every user may write to it; chmod o-w {directory}, and use a group.")
-    return fd
-
-
-def _open_subdirectory(parent: int, name: str, directory: str) -> int:
-    like = os.fstat(parent)
-    shown = f"{directory}/{name}"
-    try:
-        os.mkdir(name, stat.S_IMODE(like.st_mode) & 0o777, dir_fd=parent)
-        made = True
-    except FileExistsError:
-        made = False
-    except OSError as error:
-        raise _refused(
-            shown, f"it cannot be made ({error.strerror}); let notifier's user write to the directory."
-        ) from None
-    try:
-        fd = os.open(name, _OPEN_DIR, dir_fd=parent)
-    except OSError as error:
-        raise _refused(shown, f"it cannot be opened as a directory ({error.strerror}).") from None
-    if made:
-        _make_alike(fd, like)
-    return _checked(fd, shown)
-
-
-def _make_alike(fd: int, like: os.stat_result) -> None:
-    """Give a new directory its parent's group and mode, where a setgid parent and the umask did not do so already.
-
-    As far as we may: a group we are not in, or a service that may set no setgid bits, leaves a directory that works.
-    """
-    made = os.fstat(fd)
-    with suppress(OSError):
-        if made.st_gid != like.st_gid:
-            os.fchown(fd, -1, like.st_gid)
-        if stat.S_IMODE(made.st_mode) != stat.S_IMODE(like.st_mode):
-            os.fchmod(fd, stat.S_IMODE(like.st_mode))
 
 
 # ---- names --------------------------------------------------------------------------------------------------------

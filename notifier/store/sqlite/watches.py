@@ -13,6 +13,7 @@ import orjson
 from notifier.clock import to_micros
 from notifier.errors import Fault, InvalidWatch
 from notifier.ids import GenerationId, Lane, ProviderName, WatchId, watch_id
+from notifier.intake.document import MAX_FAULTS
 from notifier.lifecycle import WATCH, WatchSignal, satisfies
 from notifier.model import (
     Book,
@@ -35,17 +36,22 @@ _MICROSECOND = timedelta(microseconds=1)
 def add(
     conn: sqlite3.Connection, requests: Sequence[WatchRequest], *, now: datetime, book: Book, keep_first: bool
 ) -> list[Registration]:
-    """One answer for each request, in order. InvalidWatch has a fault for each that contradicts an open watch."""
+    """One answer for each request, in order. InvalidWatch has a fault for each that contradicts an open watch.
+
+    The first so many of them, in a list of thousands.
+    """
     held = terms(now, book)
-    answers = [_register(conn, request, held, reopen=not keep_first) for request in requests]
-    if not keep_first:
-        faults = [
-            _contradiction(index, requests[index], answer)
-            for index, answer in enumerate(answers)
-            if answer.outcome is Outcome.KEPT
-        ]
-        if faults:
-            raise InvalidWatch(faults)
+    answers: list[Registration] = []
+    faults: list[Fault] = []
+    for index, request in enumerate(requests):
+        answers.append(_register(conn, request, held, reopen=not keep_first))
+        if answers[-1].outcome is Outcome.KEPT and not keep_first:
+            faults.append(_contradiction(index, request, answers[-1]))
+            if len(faults) == MAX_FAULTS:  # nothing of it will stand: everybody else's writes wait for this
+                faults.append(Fault(message="There may be more of these; looking for them ended here."))
+                break
+    if faults:
+        raise InvalidWatch(faults)
     return answers
 
 
