@@ -9,7 +9,6 @@ from notifier.intake.sources.arrival import Taken
 from notifier.intake.sources.spool import Moved, Spool
 from notifier.intake.text import MAX_FAULTS, printable
 
-
 #: Faults in one .error file, at most.
 _FAULTS: Final = 2 * MAX_FAULTS
 
