@@ -46,6 +46,13 @@ class Proxy:
         login = f"{self.user}:{self.password.reveal() if self.password else ''}"
         return "Basic " + base64.b64encode(login.encode()).decode()
 
+    def secrets(self) -> tuple[str, ...]:
+        """What of it may not be shown."""
+        if self.password is None:
+            return ()
+        password = self.password.reveal()
+        return password, f"{self.user}:{password}"
+
     def refusal(self, status: int) -> str:
         """What its answer `status` to a request means, as one line."""
         if status == _WANTS_PASSWORD:

@@ -11,6 +11,7 @@ from notifier.errors import BatchRejected, ProviderError
 from notifier.ids import GenerationId
 from notifier.providers.base import Ask
 from notifier.providers.client import ProviderClient
+from notifier.providers.masked import decode
 from notifier.providers.registry import codec
 from notifier.settings import ProviderSettings
 from notifier.transport import AiohttpTransport
@@ -50,7 +51,7 @@ async def _ask_both(client: ProviderClient, settings: ProviderSettings) -> dict[
 async def _ask(client: ProviderClient, settings: ProviderSettings, ask: Ask) -> _Answer:
     try:
         reply = await client.ask(ask, settings)
-        codec(settings.kind).decode(ask, reply)
+        decode(codec(settings.kind), ask, reply, settings)
     except BatchRejected as error:
         return error.status != _NOT_FOUND, f"{error}{_hint(error)}"
     except ProviderError as error:

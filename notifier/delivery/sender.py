@@ -23,10 +23,12 @@ from notifier import __version__, telemetry
 from notifier.connect_errors import not_connected
 from notifier.delivery.signature import headers as signature_headers
 from notifier.intake.text import printable
+from notifier.masking import Mask
 from notifier.model import Answer, Claim, Verdict
 from notifier.opening import Opening
 from notifier.resources import missing
 from notifier.retry_after import retry_after
+from notifier.secrets_sent import mask_of_endpoint
 from notifier.settings import EndpointSettings
 from notifier.transport_errors import AddressRefused, NameNotResolved, OutOfResources, TlsFailed
 
@@ -53,6 +55,8 @@ _VERDICTS: Final = (
 _UNBUILT: Final = "nothing was sent: the endpoint's url, headers or secret make no request; look at them with check"
 _FAULT: Final = "a fault in notifier itself ended this attempt; its log holds the details under attempt.failed"
 
+_NO_SECRETS: Final = Mask(())
+
 
 @dataclass(slots=True)
 class _Seen:
@@ -61,17 +65,20 @@ class _Seen:
     status: int | None = None
     retry_after: float | None = None
     location: str | None = None
+    #: As it came, and a little more of it than is kept.
     head: bytearray = field(default_factory=bytearray)
+    #: Of what was sent: nothing of that is kept where it comes back.
+    mask: Mask = field(default_factory=lambda: _NO_SECRETS)
     opening: Opening | None = None
 
     def answer(self, error: Verdict | None = None, detail: str = "") -> Answer:
         return Answer(
             status_code=self.status,
-            head=bytes(self.head),
+            head=self.mask.head(bytes(self.head), KEPT),
             retry_after=self.retry_after,
-            location=self.location,
+            location=self.location and printable(self.mask.text(self.location), _LOCATION_LIMIT),
             error=error,
-            detail=printable(detail, _DETAIL_LIMIT),
+            detail=printable(self.mask.text(detail), _DETAIL_LIMIT),
         )
 
     def in_vain(self, seconds: float) -> str:
@@ -91,7 +98,7 @@ class Sender:
 
     async def post(self, claim: Claim, policy: EndpointSettings, *, now: datetime) -> Answer:
         """Make one attempt of `claim`, signed for `now`. Never raises but for cancellation."""
-        seen = _Seen()
+        seen = _Seen(mask=mask_of_endpoint(policy))
         wire = self._guarded if policy.guarded else self._open
         with anyio.move_on_after(policy.timeout.total_seconds()):
             said = _UNBUILT
@@ -148,17 +155,17 @@ async def _exchange(wire: httpx.AsyncBaseTransport, request: httpx.Request, seen
         seen.status = response.status_code
         seen.retry_after = retry_after(response.headers.get("retry-after"), now)
         if 300 <= seen.status < 400:  # noqa: PLR2004  the class of redirects
-            seen.location = printable(response.headers.get("location", ""), _LOCATION_LIMIT) or None
-        await _read(response, seen.head)
+            seen.location = response.headers.get("location", "") or None
+        await _read(response, seen.head, KEPT + seen.mask.reach)
     finally:
         await response.aclose()
 
 
-async def _read(response: httpx.Response, head: bytearray) -> None:
+async def _read(response: httpx.Response, head: bytearray, keep: int) -> None:
     stream, total = response.stream, 0
     assert isinstance(stream, httpx.AsyncByteStream), "an async transport answers with an async stream"
     async for chunk in stream:
-        head += chunk[: KEPT - len(head)]
+        head += chunk[: keep - len(head)]
         total += len(chunk)
         if total >= READ_LIMIT:
             return

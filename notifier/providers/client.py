@@ -31,6 +31,7 @@ from notifier.providers.base import Ask, Reply
 from notifier.providers.reply_text import too_large
 from notifier.resources import missing
 from notifier.retry_after import retry_after
+from notifier.secrets_sent import mask_of_provider
 from notifier.settings import ProviderSettings
 from notifier.transport_errors import OutOfResources
 
@@ -39,8 +40,6 @@ BODY_ONE: Final = 4 * 1024 * 1024
 BODY_MANY: Final = 8 * 1024 * 1024
 #: Bytes of a body that are kept where the status is not 2xx.
 ERROR_LIMIT: Final = 64 * 1024
-#: A key shorter than this is not looked for in error bodies: it would be found by chance.
-_KEY_FLOOR: Final = 12
 _REDIRECTS: Final = 3
 _GZIP: Final = 16 + zlib.MAX_WBITS
 #: Everything else a transport may raise. `OSError` covers the time limit and what a transport forgot to translate.
@@ -95,9 +94,10 @@ class ProviderClient:
             said = f"Provider {settings.name}: {_what_failed(error, ask, settings, opening)}"
             unreachable = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
             raise ProviderBusy(said, overloaded=late, any_id=unreachable) from error
+        mask = mask_of_provider(settings)
         return Reply(
             status=response.status_code,
-            body=body if response.is_success else _without_key(body, settings),
+            body=mask.plain(body) if response.is_success else mask.head(body),
             retry_after=retry_after(response.headers.get("retry-after"), self._clock.now()),
         )
 
@@ -183,8 +183,8 @@ def _refuse_redirect(response: httpx.Response, settings: ProviderSettings) -> No
     # A query may carry a token: only what leads to the right base_url is shown.
     location = printable(response.headers.get("location", "").partition("?")[0], 200) or "nowhere"
     raise ProviderRefused(
-        f"Provider {settings.name} answered {response.status_code}: moved to {location}.",
-        fix=f"Change its base_url, which is {printable(settings.base_url, 200)}.",
+        f"Provider {settings.name} answered {response.status_code}: moved to {location}. "
+        f"Change its base_url, which is {printable(settings.base_url, 200)}."
     )
 
 
@@ -205,16 +205,10 @@ def _what_failed(error: BaseException, ask: Ask, settings: ProviderSettings, ope
         what = f"the exchange with {host} broke off"
     if not isinstance(error, httpx.TransportError):  # the transport's own errors are sentences, others are not
         return f"{what}."
-    said = printable(" ".join(str(error).split()).replace(settings.api_key.reveal(), "…"), 300)
+    said = printable(mask_of_provider(settings).text(" ".join(str(error).split())), 300)
     return f"{what}: {said}" if said else f"{what}."
 
 
 def _host(settings: ProviderSettings) -> str:
     """Without the user and password a base_url may hold."""
     return printable(settings.base_url.partition("://")[2].partition("/")[0].rpartition("@")[2], 200)
-
-
-def _without_key(body: bytes, settings: ProviderSettings) -> bytes:
-    """An error body, which may repeat the key it did not like, and which ends up in logs."""
-    key = settings.api_key.reveal()
-    return body.replace(key.encode(), b"***") if len(key) >= _KEY_FLOOR else body

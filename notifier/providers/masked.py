@@ -1,0 +1,34 @@
+"""What a reply says, without the secrets that the provider was sent: an API may repeat the key that it does not like.
+
+A reply that succeeds is read as it came, because it may be large and is data. So what is taken out of it as text for
+people, escapes undone, is masked here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from notifier.errors import ProviderError
+from notifier.masking import Mask
+from notifier.model import Observation
+from notifier.providers.base import Ask, Codec, Reply
+from notifier.secrets_sent import mask_of_provider
+from notifier.settings import ProviderSettings
+
+
+def decode(codec: Codec, ask: Ask, reply: Reply, settings: ProviderSettings) -> Sequence[Observation]:
+    """As `codec` decodes it; the errors that it raises are masked too."""
+    mask = mask_of_provider(settings)
+    try:
+        seen = codec.decode(ask, reply, settings.words)
+    except ProviderError as error:
+        error.args = (mask.text(str(error)),)
+        raise
+    return [_masked(each, mask) if each.failure or each.unmapped else each for each in seen]
+
+
+def _masked(seen: Observation, mask: Mask) -> Observation:
+    return replace(
+        seen,
+        failure=seen.failure and mask.text(seen.failure),
+        provider_state=seen.provider_state and mask.text(seen.provider_state),
+    )
