@@ -43,7 +43,7 @@ _log = structlog.get_logger()
 
 #: A body of so many bytes is read in a thread, one at a time: many that come together would stop the loop for the sum
 #: of them. What one stops it for all the same, while orjson parses, is bounded by `providers.reply_text`.
-LONG: Final = 128 * 1024
+LONG: Final = 32 * 1024
 #: Seconds a tick's leave lasts; ticks come every 0.25 s.
 LEAVE: Final = 1.0
 LONGEST_WAIT: Final = 5.0

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import httpx
@@ -80,10 +80,14 @@ class HandClock:
 
 
 # ---- waiting ------------------------------------------------------------------------------------------------------
+#: What reads long replies in a thread: while it does something moves.
+READERS: Final = anyio.CapacityLimiter(1)
+
+
 async def blocked() -> None:
     """Until every other task waits for something from outside it."""
     this = asyncio.current_task()
-    while any(task is not this and _can_move(task) for task in asyncio.all_tasks()):
+    while READERS.borrowed_tokens or any(task is not this and _can_move(task) for task in asyncio.all_tasks()):
         await checkpoint()
 
 
@@ -379,6 +383,7 @@ def around(
     return Surroundings(
         store=port,
         ask=client.ask,
+        readers=READERS,
         clock=clock,
         chance=lambda: 0.0,
         book=lambda: BOOK,

@@ -300,11 +300,8 @@ async def test_a_multi_route_that_only_fails_is_done_without(store: SqliteStore)
         assert await told(stage) == {WatchStatus.SATISFIED: 20}
 
 
-async def test_a_reply_above_the_limit_is_the_trouble_of_its_id(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_reply_above_the_limit_is_the_trouble_of_its_id(store: SqliteStore) -> None:
     """One record that is too large: the others are told, and nobody is advised to lower `max_ids`."""
-    monkeypatch.setattr("notifier.polling.lookout.LONG", 2**30)  # a thread is nothing that `quiet` waits for
     ids = some(8)
     async with watching(store, rate=5.0) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "completed")

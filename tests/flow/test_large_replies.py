@@ -134,8 +134,8 @@ async def test_long_bodies_are_read_in_one_thread_beside_the_loop(
         stage.upstream.judge = weighing(dict.fromkeys(some(4), 3_000))
         await stage.watch(*map(request, some(4)))
         await stage.tick()
-        while len(threads) < 4 or under_way:
-            await quiet(store)
+        await quiet(store)
+        assert len(threads) == 4
         loop = threading.get_ident()
         assert loop not in {thread for thread, _ in threads}
         assert {many for _, many in threads} == {1}
