@@ -179,12 +179,14 @@ class Protocol(ResponseHandler):
         self._now = now
         self._patience = unconfirmed
         self._descriptor = -1
+        self._tls = False
         self._readable = select.poll()
         self.opened_at = now()
         self._trip: Trip | None = None
         self._requests = 0
         #: An answer is due. Between requests, and from the end of an answer on, none is.
         self._due = False
+        #: The request was begun while nothing had come.
         self._begun = False
         self._length: int | None = None
         #: The head of the answer as it came, until it is complete.
@@ -201,8 +203,9 @@ class Protocol(ResponseHandler):
         self._descriptor = transport.get_extra_info("socket").fileno()
         self._readable.register(self._descriptor, select.POLLIN)
         assert self.transport is not None
+        self._tls = transport.get_extra_info("sslcontext") is not None
         # What was written is then what the kernel has. (Of TLS, 0 would stand for a buffer that is always full.)
-        self.transport.set_write_buffer_limits(high=1 if transport.get_extra_info("sslcontext") else 0)
+        self.transport.set_write_buffer_limits(high=1 if self._tls else 0)
         with suppress(OSError):  # not every address family has it
             transport.get_extra_info("socket").setsockopt(
                 socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self._patience * 1000)
@@ -224,10 +227,11 @@ class Protocol(ResponseHandler):
         """Whether the request may be written now. Where not, the connection is over and who waits is told."""
         if self._exception is not None:
             return False
-        if self._requests > 1 and self._readable.poll(0):
+        self._begun = not self._readable.poll(0)
+        if self._requests > 1 and not self._begun:
             self._fail(StrayError())
             return False
-        self._begun = True
+        self._begun = self._begun or self._tls  # what a handshake leaves behind is no answer
         return True
 
     def written(self, length: int) -> None:

@@ -301,7 +301,7 @@ async def test_a_server_that_closes_without_the_whole_request_got_no_delivery() 
 
     with blocking_server(talk) as url:
         async with wired() as transport:
-            with pytest.raises(ConnectionLost, match="answered 200 and closed before it had the whole request"):
+            with pytest.raises(ConnectionLost, match=r"answered 200 .*the whole request"):
                 await exchange(transport, large(url, 300_000))
 
 
