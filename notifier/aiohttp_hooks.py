@@ -3,7 +3,7 @@
 What it gets wrong for us, and what is done here instead:
 - An answer belongs to the request that waits for it. aiohttp takes whatever came on a kept connection as the answer to
   the next request. Here bytes that nobody waits for close the connection. Directly before a request is written, a kept
-  connection must be silent. What arrives before any of the request could be read is refused, and `Trip` says so.
+  connection must be silent. What arrives before any of the request could be read is refused, and `Exchange` says so.
 - A connection serves for `longest_age` seconds at most, because the name may lead elsewhere by then. A request may ask
   for a new one, and a whole host's idle ones can be dropped.
 - A connection whose peer confirms nothing of what was sent for some seconds is lost, not silent until the deadline.
@@ -12,33 +12,23 @@ What it gets wrong for us, and what is done here instead:
 """
 
 import asyncio
-import fcntl
-import os
 import select
 import socket
-import sys
-import termios
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import partial
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 from multidict import CIMultiDict
 
+from notifier.exchange import Exchange, Unconfirmed, exchange, queued
 from notifier.malformed import HEAD_LIMIT, malformed
-from notifier.transport_errors import GuardRefusedError, MalformedError, StrayError
-
-Address = IPv4Address | IPv6Address
-#: Why an address may not be connected to, as one line; None where it may.
-Guard = Callable[[Address], str | None]
+from notifier.transport_errors import MalformedError, StrayError
 
 #: Interim (1xx) answers before the final one.
 _INTERIM_LIMIT: Final = 16
@@ -47,97 +37,7 @@ _FINAL: Final = 200
 _SWITCHING: Final = 101
 
 
-# ---- addresses ----------------------------------------------------------------------------------------------------
-class CheckedResolver(AbstractResolver):
-    """Looks a name up and refuses it whole if one of its addresses is refused."""
-
-    def __init__(self, resolver: AbstractResolver, guard: Guard | None) -> None:
-        self._resolver = resolver
-        self._guard = guard
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        for result in found:
-            ask(self._guard, result["host"])
-        return found
-
-    async def close(self) -> None:
-        await self._resolver.close()
-
-
-def ask(guard: Guard | None, address: str) -> None:
-    reason = guard(ip_address(address)) if guard else None
-    if reason:
-        raise GuardRefusedError(reason)
-
-
 # ---- one request --------------------------------------------------------------------------------------------------
-@dataclass(slots=True)
-class Trip:
-    """One request on its way."""
-
-    #: No kept connection may carry it.
-    fresh: bool = False
-    #: A socket was opened for it: it does not ride on a kept connection.
-    opened: bool = False
-    #: Where it goes, as the pool knows it.
-    key: ConnectionKey | None = None
-    #: Something of an answer came.
-    heard: bool = False
-    #: The answer began before anything of the request was handed to the kernel.
-    unasked: bool = False
-    #: It began before all of the request was.
-    early: bool = False
-    #: Where the peer's machine had not confirmed all of it then; to be closed.
-    unconfirmed: "Unconfirmed | None" = None
-
-    def begin(self) -> None:
-        """Nothing has come yet; it may begin a second time, by another connection."""
-        self.heard = self.unasked = self.early = False
-        self.end()
-
-    def end(self) -> None:
-        if self.unconfirmed is not None:
-            self.unconfirmed.close()
-            self.unconfirmed = None
-
-
-class Unconfirmed:
-    """A second handle on the socket of a request, to see what becomes of it when aiohttp has closed the first."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._socket = socket.socket(fileno=os.dup(descriptor))
-        self._broken = select.poll()
-        self._broken.register(self._socket, 0)
-
-    def left(self) -> int:
-        """Bytes that the peer's machine has not confirmed."""
-        return _queued(self._socket.fileno())
-
-    def lost(self) -> bool:
-        """Whether the connection is over, so that none of them ever will be."""
-        return bool(self._broken.poll(0))
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-def _queued(descriptor: int) -> int:
-    """What the kernel keeps of what was sent, to send it again; 0 where it does not tell."""
-    try:
-        queued = fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0\0\0\0")
-    except OSError:
-        return 0
-    return int.from_bytes(queued, sys.byteorder)
-
-
-#: Tells for which request a socket opens and a connection is taken. aiohttp's traces would tell it too, and slow every
-#: request down.
-trip: ContextVar[Trip] = ContextVar("trip")
-
-
 class Request(aiohttp.ClientRequest):
     """Asks the connection directly before it writes, and tells it when everything was handed to the kernel."""
 
@@ -182,7 +82,7 @@ class Protocol(ResponseHandler):
         self._tls = False
         self._readable = select.poll()
         self.opened_at = now()
-        self._trip: Trip | None = None
+        self._exchange: Exchange | None = None
         self._requests = 0
         #: An answer is due. Between requests, and from the end of an answer on, none is.
         self._due = False
@@ -213,7 +113,7 @@ class Protocol(ResponseHandler):
 
     def set_response_params(self, **options: Any) -> None:
         """Called for each request, before it is sent."""
-        self._trip = mine = trip.get()
+        self._exchange = mine = exchange.get()
         mine.begin()
         self._requests += 1
         self._due, self._begun, self._length = True, False, None
@@ -279,19 +179,20 @@ class Protocol(ResponseHandler):
 
     def _begins(self) -> bool:
         """Whether the message whose first byte has come may be an answer to our request."""
-        assert self._trip is not None
-        mine = self._trip
+        assert self._exchange is not None
+        mine = self._exchange
         mine.heard = True
         mine.unasked = not self._begun
         mine.early = self._length is None
-        waiting = _queued(self._descriptor)
+        waiting = queued(self._descriptor)
         if mine.early:
             self._should_close = True  # a request of which a part is written leaves no connection for the next
         if self._requests > 1 and (self._length is None or waiting >= self._length):
             self._fail(StrayError())  # of what the peer's machine has not got, nothing was read
             return False
         if waiting and mine.unconfirmed is None:
-            mine.unconfirmed = Unconfirmed(self._descriptor)
+            with suppress(OSError):  # no descriptor is left: then the answer is believed
+                mine.unconfirmed = Unconfirmed(self._descriptor)
         return True
 
     def feed_data(self, data: Any, size: int = 0) -> None:
@@ -311,7 +212,7 @@ class Protocol(ResponseHandler):
 
     def _end(self) -> None:
         """The answer is complete. What was read behind it, even in part, is no answer to anything."""
-        self._due, self._trip = False, None
+        self._due, self._exchange = False, None
         parser, self._parser = self._parser, None
         try:
             begun = parser is not None and parser.feed_eof() is not None
@@ -351,7 +252,7 @@ class Connector(aiohttp.TCPConnector):
         self._factory = make  # type: ignore[assignment]  # aiohttp declares what it puts there itself
 
     async def _get(self, key: ConnectionKey, traces: Any) -> Connection | None:
-        asked = trip.get()
+        asked = exchange.get()
         asked.key = key
         while not asked.fresh and (kept := await super()._get(key, traces)) is not None:
             if not self._old(_ours(kept)):

@@ -48,7 +48,9 @@ import httpx
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from notifier.aiohttp_hooks import CheckedResolver, Connector, Guard, Request, Trip, Unconfirmed, ask, trip
+from notifier.aiohttp_hooks import Connector, Request
+from notifier.exchange import Exchange, Unconfirmed, exchange
+from notifier.guard import CheckedResolver, Guard, ask
 from notifier.malformed import HEADERS_LIMIT, LINE_LIMIT
 from notifier.names import Names
 from notifier.opening import Opening, TellingSocket, opening
@@ -138,8 +140,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         body = await request.aread()
         proxy = _proxy(request)
-        mine = Trip(fresh=bool(request.extensions.get("fresh")))
-        trip.set(mine)
+        mine = Exchange(fresh=bool(request.extensions.get("fresh")))
+        exchange.set(mine)
         seen = request.extensions.get("opening") or Opening()
         opening.set(seen)
         try:
@@ -194,7 +196,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             **self._way(request, proxy),
         }
 
-    async def _exchange(self, mine: Trip, asked: dict[str, Any]) -> aiohttp.ClientResponse:
+    async def _exchange(self, mine: Exchange, asked: dict[str, Any]) -> aiohttp.ClientResponse:
         """The answer to the request; by a kept connection only where that leaves no doubt."""
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -212,7 +214,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 raise
         return answer
 
-    async def _try_kept(self, mine: Trip, asked: dict[str, Any]) -> aiohttp.ClientResponse | None:
+    async def _try_kept(self, mine: Exchange, asked: dict[str, Any]) -> aiohttp.ClientResponse | None:
         """By a kept connection if there is one, else by a new one; None where it is to be repeated by a new one."""
         answer = None
         try:
@@ -232,7 +234,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._drop_idle(mine)
         return None
 
-    def _drop_idle(self, mine: Trip) -> None:
+    def _drop_idle(self, mine: Exchange) -> None:
         if self._pool is not None and mine.key is not None:
             self._pool.drop_idle(mine.key)
 
@@ -267,7 +269,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def _open_socket(self, address: tuple[Any, ...]) -> socket.socket:
         """The true check: nothing else opens a socket, and it is for this address."""
         family, kind, protocol, _, target = address
-        trip.get().opened = True
+        exchange.get().opened = True
         ask(self._guard, target[0])
         try:
             return TellingSocket(family, kind, protocol, target)
@@ -303,7 +305,7 @@ def _proxy(request: httpx.Request) -> Proxy | None:
     return None if named is None else read_proxy(named)
 
 
-async def _believe(answer: aiohttp.ClientResponse, mine: Trip) -> None:
+async def _believe(answer: aiohttp.ClientResponse, mine: Exchange) -> None:
     """`UnreadError` where it cannot be the answer to the whole request."""
     if mine.unasked:
         raise UnreadError(f"the server answered {answer.status} before anything of the request was sent")

@@ -17,7 +17,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.http_exceptions import HttpProcessingError
 from peers import OK, Peer, Resolver, answering, exchange, post, serving, wired
 
-from notifier.aiohttp_hooks import Address
+from notifier.guard import Address
 from notifier.transport import AiohttpTransport
 from notifier.transport_errors import (
     AddressRefused,

@@ -13,10 +13,10 @@ import structlog
 from anyio.abc import SocketAttribute, SocketStream
 
 from notifier import __version__
-from notifier.aiohttp_hooks import Address
 from notifier.delivery.addresses import Allow, refusal
 from notifier.delivery.sender import KEPT, READ_LIMIT, Sender, build
 from notifier.delivery.verdict import judge
+from notifier.guard import Address
 from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
 from notifier.model import Answer, Claim, Verdict
 from notifier.settings import EndpointSettings, Secret
