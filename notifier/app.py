@@ -129,6 +129,7 @@ class Daemon:
         sender = Sender(open_wire=named, guarded_wire=guarded)
         owed, self._rescan = Bell(), Bell()
         self._reread = Bell()
+        self.health.at_recovery(self._try_files_again)
         self._refresher = Refresher(store, self._glance, clock=self._clock, deliveries=owed, health=self.health)
         self.keeper = Keeper(
             store, self._endpoints, clock=self._clock, health=self.health, token=lambda: secrets.token_hex(26)
@@ -263,6 +264,12 @@ class Daemon:
         else:
             self.health.well("api")
 
+    def _try_files_again(self) -> None:
+        """They were left where they are while the store could not write."""
+        self._reread.ring()
+        if self._drop is not None:
+            self._drop.try_again()
+
     def _usual_place(self) -> str:
         """A command finds it too, by whatever name its configuration calls the store."""
         return usual_place(os.path.realpath(self._settings.store), os.environ)
@@ -366,6 +373,11 @@ class Daemon:
     def hanging(self) -> list[str]:
         """Loops that do not turn any more; the watchdog is fed only while there are none."""
         return [pulse.name for pulse in self._pulses if not pulse.alive]
+
+    def excuse(self, seconds: float) -> None:
+        """The process stood still for so long: no loop could turn."""
+        for pulse in self._pulses:
+            pulse.excuse(seconds)
 
     @property
     def troubles(self) -> Mapping[str, str]:

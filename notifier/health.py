@@ -4,7 +4,7 @@ A part names its trouble in a sentence that says what to do, and takes it back w
 while it cannot write, nobody looks, claims or accepts, so loops wait here for it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import anyio
@@ -41,6 +41,7 @@ class Health:
         self._said_of_reading = ""
         self._store_up = anyio.Event()
         self._store_up.set()
+        self._recovery: list[Callable[[], None]] = []
 
     @property
     def troubles(self) -> Mapping[str, str]:
@@ -96,7 +97,13 @@ class Health:
         if part == STORE:
             self._store_up.set()
             self._said.clear()
+            for act in self._recovery:
+                act()
         return had
+
+    def at_recovery(self, act: Callable[[], None]) -> None:
+        """For who has something to do as soon as the store can write again, and does other things meanwhile."""
+        self._recovery.append(act)
 
     async def wait_for_store(self, at_most: float) -> None:
         """Until the store can write again, but no longer than `at_most` seconds."""
@@ -146,7 +153,7 @@ class Pulse:
 
     def excuse(self, seconds: float) -> None:
         """The whole process stood still for so long: this loop could not turn meanwhile."""
-        self._last += seconds
+        self._last = min(self._last + seconds, self._clock.monotonic())
 
     @property
     def alive(self) -> bool:

@@ -1,7 +1,8 @@
 """Retention: has the store forget what was finished longer ago than the configuration keeps it. A chore of upkeep.
 
 Once an hour a pass begins; it goes on a little at each round of chores until it is through, so that neither deliveries
-nor the other chores wait for it, and then says in one line what went and what the store takes on the disk.
+nor the other chores wait for it. What is free then is given back to the disk, a little at each round too: 20 MB about
+every ten seconds. At last one line says what went and what the store takes on the disk.
 
 Who declares which watches is asked anew each time. While that is not known (a watch file cannot be read), and in the
 first hour of a run (its directory may not be mounted yet), every watch stays: to forget one that is declared would post
@@ -51,6 +52,8 @@ class Retention:
         self._jumps = Jumps(clock.now(), clock.elapsed())
         #: What the pass under way has forgotten so far.
         self._done = Pruned()
+        #: Whether there was nothing more to forget in it.
+        self._forgotten = False
 
     async def run_once(self) -> None:
         """A little of the pass that is due, if one is. `StoreUnavailable` where the store cannot write."""
@@ -59,16 +62,20 @@ class Retention:
             self._next_pass = now + PASS_EVERY
         if now < self._next_pass:
             return
+        if not self._forgotten:
+            await self._forget(now)
+        if self._forgotten and await self._store.give_back(most=ROUND) < ROUND:
+            await self._end(now)
+
+    async def _forget(self, now: float) -> None:
         known = self._declared() if now >= self._settled else None
         some = await self._store.prune(before=self._clock.now() - self._keep(), declared=known, most=ROUND)
         self._done += some
-        if not some.more:
-            await self._end(now)
+        self._forgotten = not some.more
 
     async def _end(self, now: float) -> None:
-        await self._store.give_back(most=ROUND)
         size = await self._store.size()
-        done, self._done, self._next_pass = self._done, Pruned(), now + PASS_EVERY
+        done, self._done, self._next_pass, self._forgotten = self._done, Pruned(), now + PASS_EVERY, False
         _log.info(
             telemetry.STORE_SIZE,
             file=size.file,

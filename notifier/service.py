@@ -1,8 +1,11 @@
 """The daemon as a service: signals in, systemd's notices out.
 
-READY when the doors are open, STATUS as things change, WATCHDOG only while every loop turns and the scheduler beats,
-RELOADING around a reload, STOPPING at the first signal to stop. SIGHUP rereads the configuration, and a bad one
-changes nothing.
+READY when the doors are open, and again until it was sent; STATUS as things change; WATCHDOG only while every loop
+turns and the scheduler beats; RELOADING around a reload; STOPPING at the first signal to stop. SIGHUP rereads the
+configuration, and a bad one changes nothing.
+
+A process that stood still (SIGSTOP, a debugger, a machine that was paused) finds every loop late when it goes on. That
+is seen by the watchdog's own sleep, and the loops are excused for it: each may turn before it is judged.
 """
 
 import signal
@@ -17,7 +20,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from notifier import __version__, systemd, telemetry
 from notifier.app import Daemon
 from notifier.clock import SystemClock
-from notifier.errors import ConfigError, NotifierError, StoreUnavailable
+from notifier.errors import ConfigError, StoreUnavailable
 from notifier.model import DeliveryStatus
 from notifier.settings import Settings
 
@@ -30,6 +33,10 @@ _TURN: Final = 0.001
 _STATUS_EVERY: Final = 1.0
 #: Totals are counted anew after this many looks.
 _COUNT_EVERY: Final = 30
+#: Seconds between two tries to send a notice that may not be lost.
+_SEND_EVERY: Final = 0.5
+#: A sleep that took so many seconds longer than it should says that the process stood still.
+_STALL: Final = 2.0
 
 
 async def serve(settings: Settings, reread: Callable[[], Settings], environ: Mapping[str, str]) -> None:
@@ -42,7 +49,7 @@ async def serve(settings: Settings, reread: Callable[[], Settings], environ: Map
             reload = _Reload(daemon, reread)
             service.start_soon(_obey, signals, daemon, reload, service)
             await service.start(_run, daemon, service.cancel_scope)
-            systemd.notify(systemd.READY, systemd.status("running"))
+            service.start_soon(_say_ready, daemon, systemd.status("running"))
             _log.info(telemetry.DAEMON_STARTED, version=__version__, config=settings.source, store=settings.store)
             service.start_soon(reload.open)
             service.start_soon(_tell_status, daemon)
@@ -120,40 +127,58 @@ async def _reload(daemon: Daemon, reread: Callable[[], Settings]) -> None:
         note = "the configuration that was running goes on; reload again when the store can write"
         _log.error(telemetry.STORE_UNAVAILABLE, error=str(error), note=note)
     finally:
-        if not daemon.stopping:
-            systemd.notify(systemd.READY)
+        await _say_ready(daemon)
+
+
+async def _say_ready(daemon: Daemon, *more: str) -> None:
+    """Until it is sent: nothing else tells systemd that the start, or a reload, is over."""
+    while not daemon.stopping and not systemd.notify(systemd.READY, *more):  # noqa: ASYNC110  no event tells of room
+        await anyio.sleep(_SEND_EVERY)
 
 
 async def _feed_watchdog(daemon: Daemon, interval: float) -> None:
+    clock = SystemClock()
     while True:
         if hanging := daemon.hanging:
             _log.error(telemetry.LOOP_HANGS, loops=hanging, note="the watchdog is not fed any more")
         else:
             systemd.notify(systemd.WATCHDOG)
+        until = clock.monotonic() + interval
         await anyio.sleep(interval)
+        if (late := clock.monotonic() - until) > _STALL:
+            _log.warning(telemetry.PROCESS_STALLED, seconds=round(late, 1))
+            daemon.excuse(late)
 
 
 async def _tell_status(daemon: Daemon) -> None:
-    """One line of what it does now, troubles first."""
-    counted, turn, said = "", 0, ""
+    """One line of what it does now, troubles first. Nobody is worse off without it: no fault in it ends anything."""
+    counted, turn, said, failed = "", 0, "", ""
     while True:
-        if turn % _COUNT_EVERY == 0:
-            counted = await _counted(daemon)
+        try:
+            if turn % _COUNT_EVERY == 0:
+                counted = await _counted(daemon)
+            line = _status_line(daemon, counted)
+            if line != said and systemd.notify(systemd.status(line)):
+                said = line
+        except Exception as error:  # noqa: BLE001  even for want of memory
+            if type(error).__name__ != failed:  # once for each kind
+                failed = type(error).__name__
+                _log.exception(telemetry.STATUS_FAILED)
         turn += 1
-        watched = sum(daemon.watched.values())
-        troubles = [f"{part}: {sentence}" for part, sentence in daemon.troubles.items()]
-        line = "; ".join([*troubles, f"watching {_number(watched, 'generation')}", *([counted] if counted else [])])
-        if line != said:
-            systemd.notify(systemd.status(line))
-            said = line
         await anyio.sleep(_STATUS_EVERY)
+
+
+def _status_line(daemon: Daemon, counted: str) -> str:
+    watched = sum(daemon.watched.values())
+    troubles = [f"{part}: {sentence}" for part, sentence in daemon.troubles.items()]
+    return "; ".join([*troubles, f"watching {_number(watched, 'generation')}", *([counted] if counted else [])])
 
 
 async def _counted(daemon: Daemon) -> str:
     try:
         deliveries = (await daemon.counts()).deliveries
-    except NotifierError as error:
-        return str(error)
+    except StoreUnavailable:  # it is among the troubles, or in the log
+        return ""
     shown = [f"{_number(deliveries[status], 'callback')} {status}" for status in _SHOWN if deliveries.get(status)]
     files = await daemon.dropped()
     return ", ".join([*shown, *(f"{_number(count, 'drop file')} {place}" for place, count in files.items() if count)])

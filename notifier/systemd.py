@@ -2,9 +2,9 @@
 
 Owns the words of sd_notify(3) and the variables systemd sets. Refuses to decide when anything is said: that is `app`.
 No dependency and no I/O but one datagram: the protocol is eight lines of text, and a library would hide the one rule
-that matters here: *nothing systemd does or fails to do may stop the daemon*. So a notice that cannot be sent is lost in
-silence, as sd_notify's own callers do, and the socket never blocks: a full queue must not hold up the loop that feeds
-the watchdog.
+that matters here: *nothing systemd does or fails to do may stop the daemon*. So a notice that cannot be sent raises
+nothing, and the socket never blocks: a full queue must not hold up the loop that feeds the watchdog. Whoever sent it is
+told, because one notice must not be lost: without READY a start, or a reload, is never over for systemd.
 
 All but the last two functions decide from what they are given: the caller passes `os.environ` and the clock's time.
 """
@@ -84,14 +84,19 @@ def under_journal(environ: Mapping[str, str], stream: IO[str]) -> bool:
         return False
 
 
-def notify(*lines: str) -> None:
-    """Send these lines as one notice. Silent without $NOTIFY_SOCKET; never blocks and never raises."""
+def notify(*lines: str) -> bool:
+    """Send these lines as one notice. False where it was not sent; never blocks and never raises.
+
+    Without $NOTIFY_SOCKET nobody waits for it: True.
+    """
     address = notify_address(os.environ)
     if address is None:
-        return
+        return True
     message = "\n".join(lines).encode(errors="replace")
     with (
         contextlib.suppress(OSError, ValueError),  # ValueError: a NUL inside the path
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as wire,
     ):
         wire.sendto(message, address)
+        return True
+    return False

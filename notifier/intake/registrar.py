@@ -15,7 +15,7 @@ from notifier import telemetry
 from notifier.bell import Bell
 from notifier.clock import Clock
 from notifier.errors import StoreUnavailable
-from notifier.health import Health
+from notifier.health import STORE, Health
 from notifier.ids import WatchId
 from notifier.model import Book, OpenGeneration, Outcome, Registration, WatchRequest
 from notifier.store.base import WatchStore
@@ -77,6 +77,9 @@ class Registrar:
         return answers
 
     async def _add(self, requests: Sequence[WatchRequest], *, keep_first: bool) -> list[Registration]:
+        """While the store cannot write, nothing is accepted from others, even if this write would work."""
+        if not keep_first and not self._health.store_up:
+            raise StoreUnavailable(self._health.troubles[STORE])
         try:
             return await self._store.add_watches(
                 requests, now=self._clock.now(), book=self._book(), keep_first=keep_first

@@ -108,6 +108,21 @@ async def test_much_is_forgotten_a_little_at_each_round(store: SqliteStore) -> N
     assert await house.kept() == (0, 0)
 
 
+async def test_much_free_space_is_given_back_a_little_at_each_round(store: SqliteStore) -> None:
+    """Until there is none to give, and not once an hour; the line comes after that."""
+    house = _House(store)
+    pages = [ROUND, ROUND, ROUND, 10]
+
+    async def give_back(*, most: int) -> int:
+        assert most == ROUND
+        return pages.pop(0)
+
+    house.port.instead["give_back"] = give_back
+    assert await house.rounds(3) == []
+    (line,) = await house.rounds(3)
+    assert (line["event"], pages) == (telemetry.STORE_SIZE, [])
+
+
 async def test_declared_watches_are_asked_for_each_time(store: SqliteStore) -> None:
     """One that is declared stays; where that is not known, all stay."""
     house = _House(store)

@@ -2,11 +2,13 @@
 
 import os
 import signal
+import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -14,7 +16,8 @@ import yaml
 from anyio.lowlevel import checkpoint
 from hands import SECRET, heard
 
-from notifier import service, telemetry
+from notifier import service, systemd, telemetry
+from notifier.app import Daemon
 from notifier.cli.main import cause_of
 from notifier.config import load
 from notifier.errors import ConfigError, Fault, StoreRefused, StoreUnavailable
@@ -164,3 +167,106 @@ async def test_a_bad_configuration_is_refused_and_the_old_one_goes_on(tmp_path: 
         os.kill(os.getpid(), signal.SIGTERM)
     (refused,) = [line for line in said if line["event"] == telemetry.CONFIG_REFUSED]
     assert refused["faults"] == ["One.", "Two."]
+
+
+@pytest.fixture
+def listening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """Where a service manager would listen; it does not read yet."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wire:
+        wire.bind(str(tmp_path / "notify"))
+        wire.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        yield wire
+
+
+def _read_all(wire: socket.socket) -> list[str]:
+    read: list[str] = []
+    with suppress(BlockingIOError):
+        while True:
+            read.append(wire.recv(4096).decode())
+    return read
+
+
+async def test_ready_is_said_until_it_is_sent(
+    tmp_path: Path, listening: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manager's queue is full at that moment, at the start and after a reload: it hears of both later."""
+    monkeypatch.setattr(service, "_SEND_EVERY", 0.01)
+    settings = configuration(tmp_path)
+    read: list[str] = []
+
+    async def until_ready() -> None:
+        _read_all(listening)
+        while not any(notice.startswith(systemd.READY) for notice in read):
+            await anyio.sleep(0.01)
+            read.extend(_read_all(listening))
+
+    async with heard() as said, anyio.create_task_group() as tasks:
+        _fill()
+        tasks.start_soon(service.serve, settings, lambda: settings, {})
+        await _until_said(said, telemetry.DAEMON_STARTED)
+        with anyio.fail_after(30):
+            await until_ready()
+        read.clear()
+        _fill()
+        os.kill(os.getpid(), signal.SIGHUP)
+        await _until_said(said, telemetry.CONFIG_RELOADED)
+        with anyio.fail_after(30):
+            await until_ready()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _fill() -> None:
+    while systemd.notify("X=1"):
+        pass
+
+
+class _Faulty(Daemon):
+    """Its state cannot be told: there is no memory for it."""
+
+    @property
+    def watched(self) -> Mapping[str, int]:
+        raise MemoryError
+
+
+async def test_a_status_that_cannot_be_told_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is logged once, and tried again."""
+    monkeypatch.setattr(service, "Daemon", _Faulty)
+    monkeypatch.setattr(service, "_STATUS_EVERY", 0.001)
+    settings = configuration(tmp_path)
+    async with heard() as said:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(service.serve, settings, lambda: settings, {})
+            await _until_said(said, telemetry.STATUS_FAILED)
+            for _ in range(10):
+                await anyio.sleep(0.002)
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert [line["event"] for line in said].count(telemetry.STATUS_FAILED) == 1
+        assert said[-1]["event"] == telemetry.DAEMON_STOPPED
+
+
+class _Watched:
+    """What the watchdog asks of a daemon whose loops turned last before the process stood still."""
+
+    def __init__(self) -> None:
+        self.excused = 0.0
+
+    @property
+    def hanging(self) -> list[str]:
+        return []
+
+    def excuse(self, seconds: float) -> None:
+        self.excused += seconds
+
+
+async def test_loops_are_excused_for_a_process_that_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped and continued: the watchdog sees it by its own sleep, before it judges anybody."""
+    monkeypatch.setattr(service, "_STALL", 0.1)
+    daemon = _Watched()
+    async with heard() as said, anyio.create_task_group() as tasks:
+        tasks.start_soon(service._feed_watchdog, cast("Daemon", daemon), 0.001)
+        await checkpoint()
+        time.sleep(0.3)  # noqa: ASYNC251  nothing of this process turns meanwhile
+        await _until_said(said, telemetry.PROCESS_STALLED)
+        tasks.cancel_scope.cancel()
+    assert daemon.excused > 0.2

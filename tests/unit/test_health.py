@@ -120,6 +120,18 @@ async def test_who_waits_for_the_store_is_woken_by_its_recovery() -> None:
             health.well(STORE)
 
 
+async def test_who_does_other_things_meanwhile_is_rung_at_the_recovery() -> None:
+    """Each bell, when the store was in trouble and is not any more."""
+    health, bells = Health(), [Bell(), Bell()]
+    for bell in bells:
+        health.at_recovery(bell.ring)
+    health.store_failed(StoreUnavailable("full"))
+    health.well("checkpoint")
+    assert not any([await bell.wait(0) for bell in bells])
+    health.well(STORE)
+    assert all([await bell.wait(0) for bell in bells])
+
+
 async def test_the_wait_for_the_store_has_an_end() -> None:
     """A loop that waits must still turn now and then, to feed the watchdog."""
     health = Health()

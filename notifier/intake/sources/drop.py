@@ -99,6 +99,11 @@ class DropDirectory:
         return {_PART: why} if why else {}
 
     # ---- the loop
+    def try_again(self) -> None:
+        """The store can write again: what was left is not waited for any longer."""
+        self._retry = self._retry_at = 0.0
+        self._bell.ring()
+
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled; started once nothing can be missed, or once it is known that nothing can be taken now."""
         while True:
