@@ -7,10 +7,11 @@ looked up is not looked up twice, and no more are asked for than there are attem
 
 A thread that still hangs when the daemon ends is not waited for.
 
-Both kinds of addresses are asked for, but AAAA only where the machine has an IPv6 address besides ::1: name servers
-that never answer it would make every look-up of an IPv4-only machine slow. The system takes that too far for names of
-the machine itself, of which it then hides ::1, so a name that leads nowhere else is asked for again, with all it has.
-That costs nothing: such names stand in /etc/hosts.
+Every address of a name is asked for, A and AAAA, whatever addresses this machine has: no AI_ADDRCONFIG. That flag
+hides ::1 of most containers, so that a server of the same machine is not found. And of a name that has AAAA alone it
+makes one that has none: the look-up then goes on through the search list, and may end at another host. What this
+machine cannot reach the system puts last, so it costs nothing. (Where name servers never answer AAAA, `options no-aaaa`
+in /etc/resolv.conf is the cure for every program.)
 """
 
 import asyncio
@@ -18,7 +19,6 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from ipaddress import ip_address
 from typing import Any, Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -29,27 +29,13 @@ LookUp = Callable[[str, int, int], Found]
 
 _NUMERIC: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 _SHOWN: Final = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
-#: The name has no address, or none of a kind that this machine has.
-_NOTHING: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA, socket.EAI_ADDRFAMILY})
 
 
 def look_up(host: str, port: int, family: int) -> Found:
-    """The system's answer, by the rule in the header."""
+    """The system's answer."""
     # Resolvers do not find this name in /etc/hosts with its final dot; no search list acts on it (RFC 6761).
     name = "localhost" if host == "localhost." else host
-    try:
-        found = _ask(name, port, family, socket.AI_ADDRCONFIG)
-    except socket.gaierror as error:
-        if error.errno not in _NOTHING:
-            raise
-    else:
-        if not all(ip_address(address[0]).is_loopback for *_, address in found):
-            return found
-    return _ask(name, port, family, 0)
-
-
-def _ask(host: str, port: int, family: int, flags: int) -> Found:
-    return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=flags)
+    return socket.getaddrinfo(name, port, family, socket.SOCK_STREAM)
 
 
 class Names(AbstractResolver):
