@@ -49,14 +49,26 @@ def trusting(ca: str | None) -> ssl.SSLContext:
 
 # ---- one handshake ------------------------------------------------------------------------------------------------
 class _Observed(ssl.SSLObject):
-    """The event loops lose some failures, uvloop those that come with the first read; and none keeps what was sent."""
+    """The event loops lose some failures, uvloop those that come with the first read; and none keeps what was sent.
+
+    A server that refuses our certificate under TLS 1.3 says so and closes, while our request is under way: a loop that
+    fails to write reads no more, and so what the server said is taken from the socket when that is closed.
+    """
 
     #: What broke this connection; None while nothing did.
     failure: ssl.SSLError | None = None
+    _arriving: ssl.MemoryBIO
+
+    @classmethod
+    def _create(cls, incoming: ssl.MemoryBIO, *rest: Any, **more: Any) -> "_Observed":
+        """How a context makes one; the class offers no other way to the buffer that it reads from."""
+        made: _Observed = super()._create(incoming, *rest, **more)  # type: ignore[misc]  # typeshed leaves it out
+        made._arriving = incoming
+        return made
 
     def do_handshake(self) -> None:
         seen = current().tls
-        seen.begun = True
+        seen.begun, seen.take_rest = True, self._take_rest
         try:
             super().do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -74,6 +86,12 @@ class _Observed(ssl.SSLObject):
         except ssl.SSLError as error:
             self.failure = current().tls.failure = error
             raise
+
+    def _take_rest(self, rest: bytes) -> None:
+        """An alert in it breaks the connection; anything else is nobody's."""
+        with suppress(ssl.SSLError, ValueError):
+            self._arriving.write(rest)
+            self.read()
 
 
 def _presented(connection: ssl.SSLObject) -> tuple[bytes, ...]:

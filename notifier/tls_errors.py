@@ -35,7 +35,7 @@ class Side:
 class Handshake:
     """What is seen of one connection's TLS, beside what the event loop tells."""
 
-    __slots__ = ("begun", "done", "failure", "presented")
+    __slots__ = ("begun", "done", "failure", "presented", "take_rest")
 
     def __init__(self) -> None:
         self.begun = False
@@ -43,6 +43,8 @@ class Handshake:
         self.failure: ssl.SSLError | None = None
         #: The certificates that the server sent, in DER, its own first; only where the handshake failed.
         self.presented: tuple[bytes, ...] = ()
+        #: Takes what the connection had got when it was closed and nobody had read; None before there is TLS.
+        self.take_rest: Callable[[bytes], None] | None = None
 
 
 def failure_of(error: BaseException, handshake: Handshake) -> ssl.SSLError | None:
