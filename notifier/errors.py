@@ -66,8 +66,10 @@ class ConfigError(_Faulty):
 class ProviderError(NotifierError):
     """A provider did not answer a look."""
 
-    def __init__(self, message: str, *, any_id: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, any_id: bool = False, fix: str = "") -> None:
+        super().__init__(f"{message} {fix}" if fix else message)
+        #: Without the `fix`, which is what to do where it is the provider and not one ID.
+        self.said = message
         #: True where it fails so for any ID (the key, the network, too many requests). Otherwise one of the IDs that
         #: were asked for may be the reason.
         self.any_id = any_id

@@ -4,7 +4,7 @@ For a person and for grep: plain lines, one fact each, times in UTC. What came f
 """
 
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -13,11 +13,11 @@ import typer
 
 from notifier.clock import iso
 from notifier.config import read_store_path
-from notifier.ids import GenerationId
+from notifier.ids import GenerationId, ProviderName
 from notifier.intake.text import printable
 from notifier.masking import without_query
-from notifier.model import DeliveryStatus, Trigger, Verdict, WatchStatus
-from notifier.store.base import AttemptLine, DeliveryLine, GenerationLine, ReportStore, Story, WatchLine
+from notifier.model import DeliveryStatus, State, Trigger, Verdict, WatchStatus
+from notifier.store.base import AttemptLine, DeliveryLine, GenerationLine, ReportStore, Story, Trouble, WatchLine
 from notifier.store.sqlite import open_reader
 
 T = TypeVar("T")
@@ -36,21 +36,31 @@ def read_store(config: str, question: Callable[[ReportStore], Awaitable[T]], *, 
 
 def list_generations(config: str, *, everything: bool, limit: int, most: int) -> None:
     """Print the newest; `most` is the highest limit there is."""
-    lines = read_store(config, lambda store: store.generations(open_only=not everything, limit=limit))
+    lines, troubles = read_store(config, lambda store: _list(store, everything=everything, limit=limit))
     if not lines:
         typer.echo("Nothing is watched now." if not everything else "Nothing was ever registered.", err=True)
         return
     typer.echo(f"{'GENERATION':{_ID_WIDTH}}  {'PROVIDER':12}  {'STATE':10}  {'REGISTERED':24}  WATCHES, CALLBACKS")
     for line in lines:
         typer.echo(_generation(line))
+    for provider in sorted({line.provider for line in lines} & troubles.keys()):
+        typer.echo(f"{provider}: {_provider_trouble(troubles[provider])}")
     if len(lines) == limit:
         more = "--limit shows more" if limit < most else "no more can be listed"
         typer.echo(f"The newest {limit} are shown; {more}.", err=True)
 
 
+async def _list(
+    store: ReportStore, *, everything: bool, limit: int
+) -> tuple[Sequence[GenerationLine], Mapping[ProviderName, Trouble]]:
+    return await store.generations(open_only=not everything, limit=limit), await store.provider_troubles()
+
+
 def _generation(line: GenerationLine) -> str:
     state = line.state or "not seen"
     counts = ", ".join([*_counted(line.watches), *_counted(line.deliveries)])
+    if line.trouble and not _is_over(line.state):
+        counts += f"; {_failing(line.trouble)}"
     id_ = printable(line.id, 256)
     return f"{id_:{_ID_WIDTH}}  {line.provider:12}  {state:10}  {iso(line.registered_at):24}  {counts}"
 
@@ -77,7 +87,13 @@ def show_story(config: str, generation: str) -> int:
 def _story(story: Story) -> Iterator[str]:
     yield f"generation  {printable(story.id, 256)}"
     yield f"provider    {story.provider}"
-    yield f"state       {story.state or 'not seen yet'}" + _aside(story.provider_state)
+    if story.provider_trouble:
+        yield f"            {_provider_trouble(story.provider_trouble)}"
+    failing = None if _is_over(story.state) else story.trouble
+    unseen = f"not seen: {_failing(failing)}" if failing else "not seen yet"
+    yield f"state       {story.state or unseen}" + _aside(story.provider_state)
+    if failing and story.state:
+        yield f"            not answered now: {_failing(failing)}"
     yield f"registered  {iso(story.registered_at)}"
     for state, seen_at in story.states:
         yield f"            {iso(seen_at)}  seen {state}"
@@ -90,6 +106,25 @@ def _story(story: Story) -> Iterator[str]:
     for watch in story.watches:
         yield ""
         yield from _watch(watch)
+
+
+def _is_over(state: State | None) -> bool:
+    return state is not None and state.final
+
+
+def _failing(trouble: Trouble) -> str:
+    """Why there is no answer about a generation, while there is about others."""
+    return f"{printable(trouble.reason, 400)} {_asked(trouble)}"
+
+
+def _provider_trouble(trouble: Trouble) -> str:
+    """Why there is no answer about any."""
+    return f"{trouble.kind}: {printable(trouble.reason, 400)} {_asked(trouble)}"
+
+
+def _asked(trouble: Trouble) -> str:
+    times = "once" if trouble.times == 1 else f"{trouble.times} times"
+    return f"Asked {times} since {iso(trouble.since)}, last at {iso(trouble.last)}."
 
 
 def _aside(text: str | None) -> str:

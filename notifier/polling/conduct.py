@@ -25,6 +25,7 @@ from notifier.polling.plan import BatchLimit
 from notifier.polling.split import Lesson, Split
 from notifier.polling.trouble import Standing, Trouble, knows_none
 from notifier.settings import ProviderSettings
+from notifier.store.base import Trouble as Noted
 
 _log = structlog.get_logger()
 
@@ -81,6 +82,9 @@ class Conduct:
         #: IDs that were held by replies lately.
         self.trusted: deque[GenerationId] = deque(maxlen=_TRUSTED)
         self._standing = Standing()
+        #: The same for people; None while it answers, or was not asked yet.
+        self.trouble: Noted | None = None
+        self._remembered: Noted | None = None
         #: What failed since it last answered.
         self.evidence = Evidence()
         #: Batches in a row that failed while their halves did not.
@@ -106,6 +110,15 @@ class Conduct:
     @property
     def _route(self) -> str:
         return f"provider {self._settings.name} multi route"
+
+    def remember(self, trouble: Noted) -> None:
+        """The last run left it in this trouble: it goes on, unless it is answered now."""
+        self._remembered = trouble
+
+    @property
+    def answers(self) -> bool:
+        """Whether it answered in this run, and is in no trouble now."""
+        return self._standing.ok and self.evidence.answered_at > _NEVER
 
     # ---- what may be asked ----
     def room(self, now: float) -> int:
@@ -356,6 +369,15 @@ class Conduct:
         if standing is self._standing:  # of a request sent before the trouble began: nothing new
             return
         self._standing = standing
+        wall, before = self._clock.now(), self.trouble or self._remembered
+        self._remembered = None
+        self.trouble = Noted(
+            kind=standing.trouble.value,
+            reason=standing.reason,
+            since=before.since if before else wall,
+            last=wall,
+            times=before.times + 1 if before else 1,
+        )
         fresh = self._health.trouble(self._part, standing.reason)
         if not fresh and not standing.strikes:  # the same trouble, with other IDs
             return
@@ -373,6 +395,8 @@ class Conduct:
         if standing.ok and not self._standing.ok:
             _log.info(telemetry.PROVIDER_RESUMED, provider=self._settings.name, after=self._standing.trouble.value)
             self._health.well(self._part)
+        if standing.ok:
+            self.trouble = self._remembered = None
         before, self._standing = self._standing, standing
         if standing.ok and before.doubted and before.strikes > 1:
             self.outage_over(before.since)

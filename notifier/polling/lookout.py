@@ -28,6 +28,7 @@ from notifier.polling.conduct import Conduct
 from notifier.polling.glances import Glances
 from notifier.polling.holding import QUICK
 from notifier.polling.holds import Hold, Holds
+from notifier.polling.notes import Notes
 from notifier.polling.plan import plan
 from notifier.polling.recorder import Look, Recorder
 from notifier.polling.refusals import Refusals
@@ -114,6 +115,15 @@ class Lookout:
             forget=self._forget,
             poor=around.poor,
         )
+        self._notes = Notes(
+            settings.name,
+            self._roster,
+            self._conduct,
+            self._refusals,
+            store=around.store,
+            clock=around.clock,
+            health=around.health,
+        )
         self._holds = Holds(self._roster, self._conduct, begin=self._hold, fit=self._fit_hold)
         self._glances = Glances()
         self._looks: TaskGroup | None = None
@@ -182,12 +192,14 @@ class Lookout:
         """Until cancelled. Started once the store's open generations are on the agenda."""
         self._roster.curves.load(dict(await self._around.store.learned(self._settings.name)))
         await self._load()
+        await self._notes.load()
         async with anyio.create_task_group() as self._looks:
             task_status.started()
             while True:
                 self._around.pulse.beat()
                 self._send_due()
                 await self._recorder.keep()
+                await self._notes.keep()
                 await self._bell.wait(self._pause())
 
     async def _load(self) -> None:

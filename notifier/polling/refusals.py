@@ -22,11 +22,14 @@ from notifier.polling.roster import Roster
 from notifier.polling.split import Lesson, Split
 from notifier.polling.watched import Watched
 from notifier.providers.base import Ask
+from notifier.store.base import Trouble
 
 _log = structlog.get_logger()
 
 #: IDs that the multi route refuses and the single route holds, until the multi route counts as unusable.
 PROOF: Final = 2
+FAILING: Final = "failing"
+_BEFORE: Final = float("-inf")
 #: Failures in a row of one ID after which it is remembered that it spoiled a batch.
 _SURE: Final = 2
 
@@ -116,7 +119,7 @@ class Refusals:
     def _set_back(self, id_: GenerationId, split: Split | None, error: ProviderError, began: float) -> None:
         """It failed alone: it is asked alone, later each time. The first request that failed with it began it."""
         if (entry := self._roster.get(id_)) is not None:
-            now, reason = self._clock.now(), str(error)
+            now, reason = self._clock.now(), error.said
             before = self.setbacks.get(id_)
             begun = before or Setback(since=now, last=now, sent_at=began, reason=reason)
             setback = self.setbacks[id_] = begun.again(reason, last=now)
@@ -133,7 +136,7 @@ class Refusals:
         """It failed alone while nobody was answered; if it does so again when others are, it was the ID all along."""
         if len(ids) == 1 and ids[0] not in self.setbacks and self._roster.get(ids[0]) is not None:
             now = self._clock.now()
-            self.setbacks[ids[0]] = Setback(since=now, last=now, sent_at=sent_at, reason=str(error))
+            self.setbacks[ids[0]] = Setback(since=now, last=now, sent_at=sent_at, reason=error.said)
 
     def _tell(self, id_: GenerationId, setback: Setback, before: Setback | None) -> None:
         """One line for the first failure, for what it never said before, and then ever more rarely."""
@@ -165,6 +168,30 @@ class Refusals:
         """Whether its deadline ends its watches although the provider does not answer about it, and only about it."""
         setback = self.setbacks.get(id_)
         return self._conduct.well() and setback is not None and setback.may_expire(self._conduct.evidence.answered_at)
+
+    def troubles(self) -> Iterator[tuple[GenerationId, Trouble]]:
+        """IDs that are known to be bad, and what is said about each."""
+        at = self._conduct.evidence.answered_at
+        for id_, setback in self.setbacks.items():
+            if setback.count and setback.proved(at):
+                yield (
+                    id_,
+                    Trouble(
+                        kind=FAILING,
+                        reason=setback.reason,
+                        since=setback.since,
+                        last=setback.last,
+                        times=setback.count,
+                    ),
+                )
+
+    def remember(self, id_: GenerationId, trouble: Trouble) -> None:
+        """The last run found this one to be bad."""
+        if (entry := self._roster.get(id_)) is not None:
+            self.setbacks[id_] = Setback(
+                count=trouble.times, since=trouble.since, last=trouble.last, sent_at=_BEFORE, reason=trouble.reason
+            )
+            entry.alone = entry.failing = True
 
     def seen(self, ids: Iterable[GenerationId]) -> None:
         """A reply told of these, be it that they are not there."""

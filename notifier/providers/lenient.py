@@ -314,14 +314,14 @@ def is_refused(status: int, body: bytes, *, asked: int, multi: bool, retry_after
         )
     if status in (401, 402, 403):
         # 403 may speak of one ID: of another account's, or of one that a filter took away.
-        raise ProviderRefused(f"The provider answered {status}{said} {_FIX[status]}", any_id=status != _FORBIDDEN)
+        raise ProviderRefused(f"The provider answered {status}{said}", fix=_FIX[status], any_id=status != _FORBIDDEN)
     if status in (400, 404, 422):
         if not multi:
             return True
         raise BatchRejected(f"The provider refused {asked} IDs with {status}{said}", status=status)
     if status in (413, 414) and multi:
         raise BatchRejected(f"{asked} IDs are too many for the provider: {status}{said}", status=status, too_large=True)
-    raise ProviderRefused(f"The provider answered {status}{said} Check this provider's kind and base_url.")
+    raise ProviderRefused(f"The provider answered {status}{said}", fix="Check this provider's kind and base_url.")
 
 
 _FORBIDDEN: Final = 403

@@ -83,6 +83,20 @@ class Ending:
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Why a provider does not answer, about one generation or at all."""
+
+    #: One word or two for a provider's, e.g. `refused`; `failing` for a generation's.
+    kind: str
+    #: One sentence: what it said last, and what to do where that is known.
+    reason: str
+    since: datetime
+    #: When it was asked last, and how often since then.
+    last: datetime
+    times: int
+
+
 class PollStore(Protocol):
     """The poller's."""
 
@@ -115,6 +129,19 @@ class PollStore(Protocol):
 
     async def save_learned(self, provider: ProviderName, learned: Mapping[str, bytes], *, now: datetime) -> None:
         """Keep each of `learned` under its name, in place of what stood there; other names stay."""
+        ...
+
+    async def troubles(self, provider: ProviderName) -> Mapping[GenerationId | None, Trouble]:
+        """What `save_troubles` saved last: of generations of this provider, and under None its own."""
+        ...
+
+    async def save_troubles(
+        self, provider: ProviderName, changes: Mapping[GenerationId | None, Trouble | None]
+    ) -> None:
+        """Keep what is wrong now with generations of this provider, or under None with itself; None where nothing is.
+
+        What is not named stays as it is. One that nobody ever watched is passed over.
+        """
         ...
 
 
@@ -548,6 +575,10 @@ class Story:
     #: (state, observed_at) for every state recorded, oldest first.
     states: Sequence[tuple[State, datetime]]
     watches: Sequence[WatchLine]
+    #: Why the provider does not answer about it, or did not when its watches ended.
+    trouble: Trouble | None = None
+    #: Why the provider does not answer at all.
+    provider_trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -560,6 +591,8 @@ class GenerationLine:
     registered_at: datetime
     watches: Mapping[WatchStatus, int]
     deliveries: Mapping[DeliveryStatus, int]
+    #: As in `Story`.
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -583,6 +616,10 @@ class ReportStore(Protocol):
 
     async def stories(self, generation: GenerationId) -> Sequence[Story]:
         """One for each provider that has a generation of this ID; compared without case where no exact match exists."""
+        ...
+
+    async def provider_troubles(self) -> Mapping[ProviderName, Trouble]:
+        """Why providers do not answer; those that do are not in it."""
         ...
 
     async def standings(self) -> Sequence[EndpointLine]:

@@ -23,9 +23,9 @@ from store_builders import (
 )
 
 from notifier.errors import StoreError
-from notifier.ids import GenerationId
+from notifier.ids import GenerationId, ProviderName
 from notifier.model import DeliveryStatus, Kind, State, Verdict, WatchStatus
-from notifier.store.base import Store
+from notifier.store.base import Store, Trouble
 
 
 async def test_an_empty_store_counts_nothing(store: Store) -> None:
@@ -135,3 +135,37 @@ async def test_a_backup_overwrites_nothing(store: Store, memory: Path, place: st
     with pytest.raises(StoreError, match=Path(place).parent.name if "/" in place else place):
         await store.backup(str(memory / place))
     assert (memory / "taken.db").read_text() == "precious"
+
+
+def trouble(reason: str, *, times: int = 1) -> Trouble:
+    return Trouble(kind="failing", reason=reason, since=NOW, last=NOW + SECOND, times=times)
+
+
+async def test_what_is_wrong_is_told_until_it_is_over(store: Store) -> None:
+    """Of a provider and of its generations, each as it was saved last; what is not named stays as it is."""
+    await add(store, request("g-1"), request("g-2"))
+    first: dict[GenerationId | None, Trouble | None] = {None: trouble("401"), GenerationId("g-1"): trouble("500")}
+    await store.save_troubles(LUMA, first)
+    await store.save_troubles(LUMA, {GenerationId("g-1"): trouble("502", times=2), GenerationId("g-2"): trouble("410")})
+    assert await store.troubles(LUMA) == {
+        None: trouble("401"),
+        GenerationId("g-1"): trouble("502", times=2),
+        GenerationId("g-2"): trouble("410"),
+    }
+    told = await story(store, "g-1")
+    assert (told.trouble, told.provider_trouble) == (trouble("502", times=2), trouble("401"))
+    lines = {line.id: line.trouble for line in await store.generations(open_only=True, limit=9)}
+    assert lines == {"g-1": trouble("502", times=2), "g-2": trouble("410")}
+    await store.save_troubles(LUMA, {None: None, GenerationId("g-1"): None})
+    assert await store.troubles(LUMA) == {GenerationId("g-2"): trouble("410")}
+    assert await store.provider_troubles() == {}
+
+
+async def test_a_trouble_of_an_id_that_nobody_ever_watched_is_passed_over(store: Store) -> None:
+    """It may have been forgotten meanwhile; that of another provider with the same ID is not touched."""
+    await add(store, request("g-1"))
+    await store.save_troubles(
+        ProviderName("other"), {GenerationId("g-1"): trouble("500"), GenerationId("never"): trouble("500")}
+    )
+    assert await store.troubles(LUMA) == {}
+    assert (await story(store, "g-1")).trouble is None

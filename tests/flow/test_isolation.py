@@ -10,6 +10,7 @@ import orjson
 import pytest
 from hands import START, Asked, Watching, error, heard, record, request, some, watching
 
+from notifier.errors import StoreUnavailable
 from notifier.model import WatchStatus
 from notifier.store.sqlite.store import SqliteStore
 
@@ -271,7 +272,13 @@ async def test_one_batch_that_fails_by_chance_teaches_nothing(store: SqliteStore
         await stage.ticks(10)
         stage.upstream.script.append(error(500))
         await stage.ticks(40, step=0.5)
-        assert len(stage.upstream.asked[-1].ids) > 30
+        later = [f"later-{number}" for number in range(40)]
+        stage.upstream.states |= dict.fromkeys(later, "queued")
+        before = len(stage.upstream.asked)
+        await register(stage, later)
+        await stage.ticks(2, step=0.5)
+        assert max(len(asked.ids) for asked in stage.upstream.asked[before:]) >= 40
+        assert all(asked.multi for asked in stage.upstream.asked[before:])
         assert not stage.health.troubles
 
 
@@ -344,3 +351,83 @@ async def test_the_log_names_the_bad_id_and_not_every_time(store: SqliteStore) -
             ("g-2", 8),
         ]
         assert "500: boom" in lines[0]["error"]
+
+
+# ---- what people are told -----------------------------------------------------------------------------------------
+async def test_show_tells_how_often_one_id_failed_and_that_it_is_well(store: SqliteStore) -> None:
+    """The sentence has no advice about the provider, which is well; a few rows are written, not one a look."""
+    async with watching(store, rate=5.0, sweep_every=timedelta(seconds=2)) as stage:
+        stage.upstream.states |= dict.fromkeys(some(3), "queued")
+        stage.upstream.judge = broken("g-2", by=FAILURES["410"])
+        await register(stage, some(3))
+        await stage.ticks(5, step=0.5)
+        told = (await stage.story("g-2")).trouble
+        assert told is not None
+        assert (told.reason, told.times) == ("The provider answered 410: gone.", 1)
+        await stage.ticks(20 * MINUTE, step=2)
+        told = (await stage.story("g-2")).trouble
+        assert told is not None
+        assert told.times >= 8
+        assert told.since - START < timedelta(seconds=5)
+        assert (await stage.story("g-2")).provider_trouble is None
+        stage.upstream.judge = lambda _: None
+        await stage.ticks(6 * MINUTE, step=2)
+        assert (await stage.story("g-2")).trouble is None
+
+
+async def test_show_tells_that_the_provider_refuses_us(store: SqliteStore) -> None:
+    """From its first refusal, over a restart, until it answers."""
+    async with watching(store) as stage:
+        stage.upstream.judge = lambda _: error(401, "bad key")
+        await register(stage, some(3))
+        await stage.ticks(3 * MINUTE, step=1)
+        told = (await stage.story()).provider_trouble
+        assert told is not None
+        assert (told.kind, told.times) == ("refused", 3)
+        assert "401: bad key" in told.reason
+        assert "api_key" in told.reason
+    async with watching(store) as stage:
+        stage.clock.advance(3600)
+        assert (await stage.story()).provider_trouble == told
+        stage.upstream.judge = lambda _: error(401, "bad key")
+        await stage.ticks(2, step=1)
+        again = (await stage.story()).provider_trouble
+        assert again is not None
+        assert (again.since, again.times) == (told.since, 4)
+        stage.upstream.judge = lambda _: None
+        stage.upstream.states |= dict.fromkeys(some(3), "queued")
+        await stage.ticks(MINUTE, step=1)
+        assert (await stage.story()).provider_trouble is None
+
+
+async def test_a_bad_id_is_known_over_a_restart(store: SqliteStore) -> None:
+    """It is asked alone, and expires at its deadline though no other one is watched any more."""
+    async with watching(store, rate=5.0) as stage:
+        stage.upstream.states |= dict.fromkeys(some(3), "completed")
+        stage.upstream.judge = broken("g-2", by=FAILURES["500"])
+        await register(stage, some(3), timeout=timedelta(hours=1))
+        await stage.ticks(5 * MINUTE, step=1)
+    async with watching(store, rate=5.0) as stage:
+        stage.clock.advance(50 * MINUTE)
+        stage.upstream.judge = broken("g-2", by=FAILURES["500"])
+        await stage.ticks(10 * MINUTE + 2, step=2)
+        assert [line.type for line in await stage.owed("g-2")] == ["watch.expired"]
+        assert not stage.health.troubles
+
+
+async def test_a_trouble_is_told_once_the_store_can_write(store: SqliteStore) -> None:
+    """What could not be written is written later."""
+    async with watching(store) as stage:
+        stage.upstream.judge = lambda _: error(401, "bad key")
+        await register(stage, some(1))
+        stage.port.instead["save_troubles"] = full
+        await stage.ticks(3, step=1)
+        assert stage.health.troubles["store"] == "store: the disk is full"
+        stage.port.instead.clear()
+        stage.health.well("store")
+        await stage.ticks(3, step=1)
+        assert (await stage.story()).provider_trouble is not None
+
+
+async def full(*_: Any) -> None:
+    raise StoreUnavailable("store: the disk is full")

@@ -32,7 +32,7 @@ from notifier.model import (
     WatchRequest,
 )
 from notifier.settings import Secret
-from notifier.store.base import Slots
+from notifier.store.base import Slots, Trouble
 from notifier.store.sqlite import open_store
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
@@ -476,6 +476,46 @@ def test_show_tells_why_a_callback_did_not_arrive(notifier: Run, store: Path) ->
         "2026-11-22T05:14:00.000Z  the look before",
     ):
         assert words in said.out
+
+
+def note(store: Path, id_: str | None, kind: str, reason: str) -> None:
+    """What the daemon writes down of a trouble that it met four times."""
+    trouble = Trouble(kind=kind, reason=reason, since=NOW, last=NOW + timedelta(minutes=3), times=4)
+
+    async def save() -> None:
+        async with open_store(str(store)) as opened:
+            await opened.save_troubles(LUMA, {None if id_ is None else GenerationId(id_): trouble})
+
+    anyio.run(save)
+
+
+REFUSED = "The provider answered 401: bad key. Check this provider's api_key."
+SINCE = "Asked 4 times since 2026-11-22T05:14:00.000Z, last at 2026-11-22T05:17:00.000Z."
+
+
+def test_list_and_show_tell_that_the_provider_refuses_us(notifier: Run, store: Path) -> None:
+    """A wrong key: why nothing is seen, since when, how often it was asked and what to do."""
+    note(store, None, "refused", REFUSED)
+    assert f"luma: refused: {REFUSED} {SINCE}" in notifier("list").out.splitlines()
+    said = notifier("show", "g-2")
+    assert f"            refused: {REFUSED} {SINCE}" in said.out.splitlines()
+    assert "state       not seen yet" in said.out.splitlines()
+
+
+def test_list_and_show_tell_that_one_id_fails(notifier: Run, store: Path) -> None:
+    """The provider answers about others: what it says about this one."""
+    note(store, "g-2", "failing", "The provider answered 500: boom \x1b[31m.")
+    words = f"The provider answered 500: boom \\x1b[31m. {SINCE}"
+    assert f"state       not seen: {words}" in notifier("show", "g-2").out.splitlines()
+    (line,) = [line for line in notifier("list").out.splitlines() if line.startswith("g-2 ")]
+    assert line.endswith(f"1 open; {words}")
+
+
+def test_a_trouble_of_one_that_is_over_is_not_told(notifier: Run, store: Path) -> None:
+    """It was answered in the end."""
+    note(store, "g-1", "failing", "The provider answered 500: boom.")
+    assert "boom" not in notifier("show", "g-1").out
+    assert "boom" not in notifier("list", "--all").out
 
 
 @pytest.mark.parametrize("words", [("-G3b-dash",), ("--", "-G3b-dash"), ("-g3B-DASH",)])

@@ -12,11 +12,11 @@ SELECT status, count(*) FROM deliveries GROUP BY status;
 
 -- name: newest_generations
 -- The newest registrations: keys grow with them.
-SELECT key, provider, id, state, registered_at FROM generations ORDER BY key DESC LIMIT ?;
+SELECT key, provider, id, state, registered_at, trouble FROM generations ORDER BY key DESC LIMIT ?;
 
 -- name: newest_open_generations
 -- The newest registrations that are still watched.
-SELECT g.key, g.provider, g.id, g.state, g.registered_at
+SELECT g.key, g.provider, g.id, g.state, g.registered_at, g.trouble
 FROM (SELECT DISTINCT generation FROM watches WHERE status = 'open' ORDER BY generation DESC LIMIT ?) AS o
 JOIN generations AS g ON g.key = o.generation
 ORDER BY g.key DESC;
@@ -36,12 +36,12 @@ GROUP BY w.generation, d.status;
 
 -- name: find_generations
 -- Generations of an ID, of whatever provider.
-SELECT key, provider, id, state, provider_state, result, failure, registered_at, observed_at, not_before
+SELECT key, provider, id, state, provider_state, result, failure, registered_at, observed_at, not_before, trouble
 FROM generations WHERE id = ? ORDER BY provider;
 
 -- name: find_generations_without_case
 -- The same where a person wrote the ID in another case; reads the whole index.
-SELECT key, provider, id, state, provider_state, result, failure, registered_at, observed_at, not_before
+SELECT key, provider, id, state, provider_state, result, failure, registered_at, observed_at, not_before, trouble
 FROM generations WHERE id = ? COLLATE NOCASE ORDER BY provider, id;
 
 -- name: states_of

@@ -18,8 +18,8 @@ from notifier.clock import from_micros
 from notifier.errors import StoreRefused, StoreUnavailable
 from notifier.ids import GenerationId, ProviderName
 from notifier.model import DeliveryStatus, State, WatchStatus
-from notifier.store.base import Counts, EndpointLine, GenerationLine, Story
-from notifier.store.sqlite import connection, endpoints, stories, trouble
+from notifier.store.base import Counts, EndpointLine, GenerationLine, Story, Trouble
+from notifier.store.sqlite import connection, endpoints, stories, trouble, troubles
 from notifier.store.sqlite.statements import statements
 
 T = TypeVar("T")
@@ -43,6 +43,9 @@ class SqliteReports:
 
     async def stories(self, generation: GenerationId) -> Sequence[Story]:
         return await self._read(lambda conn: stories.tell(conn, generation))
+
+    async def provider_troubles(self) -> Mapping[ProviderName, Trouble]:
+        return await self._read(troubles.of_providers)
 
     async def standings(self) -> Sequence[EndpointLine]:
         return await self._read(endpoints.report)
@@ -93,8 +96,9 @@ def _generations(conn: sqlite3.Connection, *, open_only: bool, limit: int) -> li
             registered_at=from_micros(registered_at),
             watches={WatchStatus(status): count for status, count in watches[key].items()},
             deliveries={DeliveryStatus(status): count for status, count in deliveries[key].items()},
+            trouble=None if told is None else troubles.read(told),
         )
-        for key, provider, id_, state, registered_at in found
+        for key, provider, id_, state, registered_at, told in found
     ]
 
 

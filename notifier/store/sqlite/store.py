@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from notifier.clock import to_micros
 from notifier.delivery.standing import Change
-from notifier.ids import Lane, MessageId, ProviderName, WatchId, WorkerId
+from notifier.ids import GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
 from notifier.model import (
     AttemptResult,
     Book,
@@ -39,6 +39,7 @@ from notifier.store.base import (
     Shifted,
     Size,
     Slots,
+    Trouble,
     WatchChoice,
     silent,
 )
@@ -54,6 +55,7 @@ from notifier.store.sqlite import (
     shifts,
     space,
     trouble,
+    troubles,
     watches,
 )
 from notifier.store.sqlite.reports import SqliteReports
@@ -104,6 +106,14 @@ class SqliteStore(SqliteReports):
 
     async def save_learned(self, provider: ProviderName, learned: Mapping[str, bytes], *, now: datetime) -> None:
         await self.writer.run(lambda conn: polling.save_learned(conn, provider, learned, now=now))
+
+    async def troubles(self, provider: ProviderName) -> Mapping[GenerationId | None, Trouble]:
+        return await self.writer.run(lambda conn: troubles.load(conn, provider))
+
+    async def save_troubles(
+        self, provider: ProviderName, changes: Mapping[GenerationId | None, Trouble | None]
+    ) -> None:
+        await self.writer.run(lambda conn: troubles.save(conn, provider, changes))
 
     async def record_transitions(
         self, transitions: Sequence[Transition], *, now: datetime, book: Book

@@ -1,13 +1,15 @@
 """The whole story of one generation: states, watches, deliveries, attempts. It answers "why did it not arrive?"."""
 
 import sqlite3
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from notifier.clock import from_micros
 from notifier.ids import EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId
 from notifier.model import DeliveryStatus, State, Trigger, Verdict, WatchStatus
-from notifier.store.base import AttemptLine, DeliveryLine, Story, WatchLine
+from notifier.store.base import AttemptLine, DeliveryLine, Story, Trouble, WatchLine
+from notifier.store.sqlite import troubles
 from notifier.store.sqlite.rows import result_from
 from notifier.store.sqlite.statements import statements
 
@@ -20,11 +22,12 @@ def tell(conn: sqlite3.Connection, generation: str) -> list[Story]:
     found = conn.execute(_SQL["find_generations"], (generation,)).fetchall()
     if not found:
         found = conn.execute(_SQL["find_generations_without_case"], (generation,)).fetchall()
-    return [_story(conn, row) for row in found]
+    providers = troubles.of_providers(conn)
+    return [_story(conn, row, providers) for row in found]
 
 
-def _story(conn: sqlite3.Connection, row: Row) -> Story:
-    key, provider, id_, state, provider_state, result, failure, registered_at, observed_at, not_before = row
+def _story(conn: sqlite3.Connection, row: Row, providers: Mapping[ProviderName, Trouble]) -> Story:
+    key, provider, id_, state, provider_state, result, failure, registered_at, observed_at, not_before, told = row
     states = [(State(word), from_micros(at)) for word, at in conn.execute(_SQL["states_of"], (key,))]
     return Story(
         provider=ProviderName(provider),
@@ -38,6 +41,8 @@ def _story(conn: sqlite3.Connection, row: Row) -> Story:
         not_before=_moment(not_before),
         states=sorted(states, key=lambda entry: entry[0].rank),  # they only rise; clocks may not
         watches=[_watch(conn, watch) for watch in conn.execute(_SQL["watches_of"], (key,)).fetchall()],
+        trouble=None if told is None else troubles.read(told),
+        provider_trouble=providers.get(ProviderName(provider)),
     )
 
 

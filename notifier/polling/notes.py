@@ -1,0 +1,112 @@
+"""Keeps in the store what is wrong now with a provider or with one of its generations, so that a person can be told.
+
+`show` and `list` read the store beside the daemon. A row is written when the trouble begins, says something else, or
+ends, and besides once in a while, so that "14 times" does not stay "once": never at each look. After a restart what was
+known goes on: an ID that was known to be bad is asked alone, and a provider's trouble stands until it answers.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+from notifier.clock import Clock
+from notifier.errors import StoreUnavailable
+from notifier.health import Health
+from notifier.ids import GenerationId, ProviderName
+from notifier.polling.conduct import Conduct
+from notifier.polling.refusals import Refusals
+from notifier.polling.roster import Roster
+from notifier.store.base import PollStore, Trouble
+
+#: Seconds between two comparisons.
+EVERY: Final = 1.0
+#: A trouble that only went on is written again after this time.
+AGAIN: Final = timedelta(minutes=1)
+#: Generations that are remembered though nobody watches them any more.
+_MOST: Final = 1_000
+
+Troubles = Mapping[GenerationId | None, Trouble]
+
+
+class Notes:
+    """Of one provider."""
+
+    def __init__(
+        self,
+        provider: ProviderName,
+        roster: Roster,
+        conduct: Conduct,
+        refusals: Refusals,
+        *,
+        store: PollStore,
+        clock: Clock,
+        health: Health,
+    ) -> None:
+        self._provider = provider
+        self._roster = roster
+        self._conduct = conduct
+        self._refusals = refusals
+        self._store = store
+        self._clock = clock
+        self._health = health
+        #: What is in the store.
+        self._written: dict[GenerationId | None, Trouble] = {}
+        self._next = float("-inf")
+
+    async def load(self) -> None:
+        """What the last run left; once the open generations are known."""
+        self._written = dict(await self._store.troubles(self._provider))
+        for id_, trouble in self._written.items():
+            if id_ is None:
+                self._conduct.remember(trouble)
+            else:
+                self._refusals.remember(id_, trouble)
+
+    async def keep(self) -> None:
+        """Write down what has changed."""
+        now = self._clock.monotonic()
+        if now < self._next or not self._health.store_up:
+            return
+        self._next = now + EVERY
+        changes = self._changes()
+        if not changes:
+            return
+        try:
+            await self._store.save_troubles(self._provider, changes)
+        except StoreUnavailable as error:
+            self._health.store_failed(error)
+            return
+        for id_, trouble in changes.items():
+            if trouble is None:
+                self._written.pop(id_, None)
+            else:
+                self._written[id_] = trouble
+
+    def _changes(self) -> dict[GenerationId | None, Trouble | None]:
+        now = self._now()
+        changes: dict[GenerationId | None, Trouble | None] = {
+            id_: trouble for id_, trouble in now.items() if _is_news(trouble, self._written.get(id_))
+        }
+        for id_ in self._written.keys() - now.keys():
+            if id_ is None:
+                if self._conduct.answers:
+                    changes[id_] = None
+            elif self._roster.get(id_) is not None:
+                changes[id_] = None
+            elif len(self._written) > _MOST:  # it keeps the last that was written of it
+                del self._written[id_]
+        return changes
+
+    def _now(self) -> dict[GenerationId | None, Trouble]:
+        now: dict[GenerationId | None, Trouble] = dict(self._refusals.troubles())
+        if (trouble := self._conduct.trouble) is not None:
+            now[None] = trouble
+        return now
+
+
+def _is_news(trouble: Trouble, written: Trouble | None) -> bool:
+    return (
+        written is None
+        or (trouble.kind, trouble.reason, trouble.since) != (written.kind, written.reason, written.since)
+        or trouble.last - written.last >= AGAIN
+    )

@@ -1,0 +1,67 @@
+"""Why there is no answer, about one generation or of a provider at all: as the poller tells it, for people."""
+
+import sqlite3
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+
+from notifier.clock import from_micros, to_micros
+from notifier.ids import GenerationId, ProviderName
+from notifier.store.base import Trouble
+from notifier.store.sqlite import bulk
+from notifier.store.sqlite.statements import statements
+
+_SQL: Final = statements("troubles")
+
+
+def save(
+    conn: sqlite3.Connection, provider: ProviderName, changes: Mapping[GenerationId | None, Trouble | None]
+) -> None:
+    rows = [(_written(trouble), id_, provider) for id_, trouble in changes.items() if id_ is not None]
+    bulk.write(conn, _SQL["set_generations"], rows)
+    if None not in changes:
+        return
+    if (trouble := changes[None]) is None:
+        conn.execute(_SQL["clear_provider"], (provider,))
+    else:
+        conn.execute(_SQL["set_provider"], (provider, _written(trouble)))
+
+
+def load(conn: sqlite3.Connection, provider: ProviderName) -> dict[GenerationId | None, Trouble]:
+    """Those of its generations, and under None its own."""
+    found: dict[GenerationId | None, Trouble] = {}
+    for id_, text in conn.execute(_SQL["troubles_of_generations"], (provider,)):
+        found[GenerationId(id_)] = read(text)
+    for (text,) in conn.execute(_SQL["trouble_of_provider"], (provider,)):
+        found[None] = read(text)
+    return found
+
+
+def of_providers(conn: sqlite3.Connection) -> dict[ProviderName, Trouble]:
+    return {ProviderName(provider): read(text) for provider, text in conn.execute(_SQL["troubles_of_providers"])}
+
+
+def read(text: str) -> Trouble:
+    """What `_written` wrote."""
+    held = orjson.loads(text)
+    return Trouble(
+        kind=held["kind"],
+        reason=held["reason"],
+        since=from_micros(held["since"]),
+        last=from_micros(held["last"]),
+        times=held["times"],
+    )
+
+
+def _written(trouble: Trouble | None) -> str | None:
+    if trouble is None:
+        return None
+    held = {
+        "kind": trouble.kind,
+        "reason": trouble.reason,
+        "since": to_micros(trouble.since),
+        "last": to_micros(trouble.last),
+        "times": trouble.times,
+    }
+    return orjson.dumps(held).decode()
