@@ -55,6 +55,7 @@ from notifier.store.base import Counts
 from notifier.store.sqlite import open_store
 from notifier.ticks import Metronome
 from notifier.tls import Contexts
+from notifier.tls_terms import Terms
 from notifier.transport import AiohttpTransport
 from notifier.upkeep import Upkeep
 
@@ -66,6 +67,8 @@ GRACE: Final = 20.0
 LAST_WRITE: Final = 3.0
 #: Seconds between two tries of a reload while the store cannot write.
 _STORE_WAIT: Final = 5.0
+#: Seconds between two looks at when certificates end.
+_LOOK_AT_TERMS: Final = 6 * 3600
 #: A loop that has not turned for this many seconds hangs. The longest wait of any loop is 15.
 HANGS_AFTER: Final = 25.0
 #: A round of chores may move a long log or end many watches.
@@ -86,6 +89,7 @@ class Daemon:
         self._reloaded.set()
         self._housekeeping = Bell()
         self.health = Health(self._housekeeping)
+        self._terms = Terms(self.health)
         self._files: WatchFiles | None = None
         self._drop: DropDirectory | None = None
         self._take(settings)
@@ -200,6 +204,7 @@ class Daemon:
 
     async def _start(self) -> None:
         """From the drain to the tap."""
+        self._terms.tell_all(self._settings, self._clock.now())
         await self._settle_parked()
         await self._loops.start(self._refresher.run, name="refresher")
         await self._loops.start(self._dispatcher.run, name="dispatcher")
@@ -210,6 +215,7 @@ class Daemon:
         self._metronome.every(5, self._rescan.ring, name="drop rescan")
         self._metronome.every(5, self._reread.ring, name="watch files")
         self._metronome.every(10, self._housekeeping.ring, name="upkeep")
+        self._metronome.every(_LOOK_AT_TERMS, self._look_at_terms, name="certificates")
         self._metronome.start()
         await self._declare(self._settings.watches)
         await self._open_doors()
@@ -311,6 +317,7 @@ class Daemon:
         """Every step may be taken twice; a store that fails in between is waited for."""
         before = self._settings
         self._take(settings)
+        self._terms.tell_all(settings, self._clock.now())
         self._dispatcher.apply(self._endpoints)
         while True:
             try:
@@ -348,6 +355,9 @@ class Daemon:
 
     async def _glance(self, provider: ProviderName, id_: GenerationId) -> Glimpse | None:
         return await self._poller.glance(provider, id_)
+
+    def _look_at_terms(self) -> None:
+        self._terms.tell_changes(self._settings, self._clock.now())
 
     def _book(self) -> Book:
         return self._endpoints.book()

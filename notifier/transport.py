@@ -149,7 +149,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         except TlsUnusable as error:
             raise TlsFailed(str(error), request=request) from error
         except MAPPED as error:
-            raise translate(error, request, proxy=proxy, opening=seen, side=_side(request)) from error
+            unheard = mine.opened and not mine.heard
+            raise translate(error, request, proxy=proxy, opening=seen, side=_side(request), unheard=unheard) from error
         finally:
             mine.end()
         if proxy and request.url.scheme == "http" and answer.status == _PROXY_WANTS_PASSWORD:

@@ -104,10 +104,12 @@ def translate(
     proxy: Proxy | None = None,
     opening: Opening | None = None,
     side: Side | None = None,
+    unheard: bool = False,
 ) -> httpx.TransportError:
     """The httpx exception for anything aiohttp raises; `request` is attached to it. `proxy` is what it went through.
 
-    `opening` is what was seen of its connection, `side` what we brought to its TLS.
+    `opening` is what was seen of its connection, `side` what we brought to its TLS. `unheard` is that nothing came on a
+    new connection: a server that waits for TLS ends a plain request so.
     """
     cause = getattr(error, "os_error", error)
     if isinstance(cause, GuardRefusedError):
@@ -125,7 +127,10 @@ def translate(
     kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), httpx.RemoteProtocolError)
     if isinstance(error, aiohttp.ClientPayloadError) and _cut_short(error):
         kind = ConnectionLost
-    return kind(_of_proxy(error, proxy) + _say(error) + _through(error, proxy), request=request)
+    said = _say(error)
+    if unheard and kind is ConnectionLost and request and request.url.scheme == "http":
+        said += " (if this port speaks TLS, write https://)"
+    return kind(_of_proxy(error, proxy) + said + _through(error, proxy), request=request)
 
 
 def _of_opening(error: BaseException, opening: Opening, side: Side) -> tuple[type[httpx.TransportError], str] | None:

@@ -13,6 +13,7 @@ import anyio.to_thread
 import typer
 
 from notifier.api.door import obstacle
+from notifier.clock import SystemClock
 from notifier.config import SecretSource, known, load, sources_of_secrets
 from notifier.errors import ConfigError, InvalidWatch, StoreError
 from notifier.file_status import is_directory
@@ -23,6 +24,8 @@ from notifier.intake.sources.watch_file import read_watch_file
 from notifier.intake.text import printable
 from notifier.settings import Settings
 from notifier.store.sqlite import is_there, open_reader
+from notifier.tls_files import terms
+from notifier.tls_terms import files, lacking_trust
 
 #: Faults of one watch file that are shown, at most.
 _SHOWN: Final = 20
@@ -33,6 +36,7 @@ def check_all(config: str, *, deep: bool, online: bool) -> int:
     settings = load(config, environ=os.environ)
     _summary(settings, sources_of_secrets(config))
     found = [
+        _check_tls(settings),
         _check_watch_files(settings),
         _check_drop(settings),
         _check_api(settings),
@@ -52,13 +56,28 @@ def _say(part: str, sentence: object) -> None:
 def _summary(settings: Settings, secrets: Sequence[SecretSource]) -> None:
     numbers = {"provider": settings.providers, "endpoint": settings.endpoints, "watch": settings.watches}
     parts = ", ".join(f"{word}: {len(found)}" for word, found in numbers.items())
+    now = SystemClock().now()
     _say("configuration", f"{settings.source}: good ({parts})")
     for secret in secrets:
         typer.echo(f"  {secret.path}: {secret.origin}; {secret.renewal}")
     for name, endpoint in settings.endpoints.items():
+        ends = {term.key: f"; {term.says(now)}" for term in terms(endpoint.tls)} if endpoint.tls else {}
         for key in ("cert", "key", "ca") if endpoint.tls else ():
             if path := getattr(endpoint.tls, key):
-                typer.echo(f"  endpoints.{name}.tls.{key}: file {printable(path, 200)}; read again when it changes")
+                said = f"file {printable(path, 200)}{ends.get(key, '')}; read again when it changes"
+                typer.echo(f"  endpoints.{name}.tls.{key}: {said}")
+
+
+def _check_tls(settings: Settings) -> bool:
+    """False where a certificate is of no use now, or nobody is trusted. One that ends soon is told, and may wait."""
+    now, well = SystemClock().now(), True
+    for _, place, term in files(settings):
+        if not term.usable(now) or term.ends_soon(now):
+            _say("tls", f"{place}: {printable(term.path, 200)} {term.says(now)}")
+            well = well and term.usable(now)
+    if why := lacking_trust(settings):
+        _say("tls", why)
+    return well and not why
 
 
 # ---- watch files --------------------------------------------------------------------------------------------------

@@ -147,7 +147,8 @@ def try_out(
     """
     answer = _ask(config, socket, f"endpoints/{_quoted(name)}/test", {})
     status = f" ({answer['status']})" if answer["status"] else ""
-    detail = f": {_shown(answer['detail'])}" if answer["detail"] else ""
+    said = answer["detail"].removeprefix(f"{answer['verdict']}: ")
+    detail = f": {_shown(said)}" if said else ""
     typer.echo(f"{answer['message']}: {answer['verdict']}{status} after {answer['took_ms']} ms{detail}")
     if answer["head"]:
         typer.echo(f"it answered: {_shown(answer['head'])}")

@@ -158,10 +158,10 @@ def _attempt(attempt: AttemptLine) -> str:
     took = f" after {attempt.took.total_seconds() * 1000:.0f} ms" if attempt.took is not None else ""
     outcome = "open now" if attempt.verdict is None else f"{attempt.verdict}{took}"
     status = f" ({attempt.status_code})" if attempt.status_code else ""
-    words = [attempt.detail]
+    words = [attempt.detail.removeprefix(f"{attempt.verdict}: ")]
     if attempt.head and attempt.verdict is not Verdict.DELIVERED:
         words.append(f"it answered: {attempt.head.decode(errors='replace')}")
-    note = "; ".join(printable(word, 200) for word in words if word)
+    note = "; ".join(printable(word, 300) for word in words if word)
     asked = ", asked for by a person" if attempt.trigger is Trigger.PERSON else ""
     return f"            attempt {attempt.number}  {iso(attempt.started_at)}  {outcome}{status}{asked}" + (
         f": {note}" if note else ""

@@ -26,6 +26,8 @@ def main() -> None:
     if sys.argv[1:2] == ["run"]:  # a reload that is asked for while the daemon starts waits until it can be done
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     usual = signal.signal(signal.SIGINT, _leave)
+    # aiohttp opens it while it loads, and ends in a traceback if it cannot. No keys of ours are written anywhere.
+    os.environ.pop("SSLKEYLOGFILE", None)
     from notifier.cli.commands import app
 
     signal.signal(signal.SIGINT, usual)

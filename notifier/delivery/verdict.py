@@ -4,11 +4,17 @@
 the one answer that ends a delivery; 429, 502 and 504 say that the endpoint wants less.
 """
 
+import re
 from typing import Final
 
 from notifier.model import Answer, Verdict
 
 _GONE: Final = 410
+_BAD_REQUEST: Final = 400
+#: What nginx, Apache and Go answer to a plain request where they wait for TLS.
+_WANTS_TLS: Final = re.compile(
+    rb"(?i)HTTP request (was sent )?to (an )?HTTPS (port|server)|HTTP to an SSL-enabled server"
+)
 _THROTTLED: Final = frozenset({429, 502, 504})
 #: Anything else is no status, or an interim one where the final one was due.
 _BY_HUNDRED: Final = {
@@ -38,6 +44,8 @@ def retryable(verdict: Verdict) -> bool:
 
 def explain(answer: Answer, verdict: Verdict) -> str:
     """One line for the person who asks why it did not arrive; empty where the verdict and the status say it all."""
+    if not answer.detail and answer.status_code == _BAD_REQUEST and _WANTS_TLS.search(answer.head):
+        return "this port speaks TLS: write https:// in the url"
     if answer.detail or verdict is not Verdict.REDIRECTED:
         return answer.detail
     if answer.location:

@@ -352,3 +352,11 @@ async def test_tls_that_breaks_inside_the_body_has_the_same_verdict(stage: Stage
         answer = await sent(url, tls=TlsSettings(ca=stage.file("root")))
         assert answer.error is Verdict.TLS_FAILED
         assert answer.detail.startswith("the TLS exchange broke off")
+
+
+async def test_a_plain_request_to_a_port_that_waits_for_tls_is_told_of_it(stage: Stage) -> None:
+    """The server ends it without a word."""
+    with threaded(stage.serves()) as port:
+        answer = await sent(f"http://127.0.0.1:{port}/hook")
+    assert answer.error is Verdict.RESET
+    assert answer.detail.endswith("before its answer was complete (if this port speaks TLS, write https://)")

@@ -18,6 +18,7 @@ from forge import forge
 from notifier import __version__
 from notifier.cli.inspect import list_generations
 from notifier.cli.main import main
+from notifier.clock import SystemClock
 from notifier.delivery.signature import callback_secret
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName, WorkerId
 from notifier.model import (
@@ -265,7 +266,48 @@ def test_check_names_the_files_of_tls(notifier: Run, config: Path) -> None:
     trustme.CA().cert_pem.write_to_path(config.with_name("ca.pem"))
     said = notifier("check")
     assert said.code == 0
-    assert f"  endpoints.studio.tls.ca: file {config.with_name('ca.pem')}; read again when it changes\n" in said.out
+    shown = f"file {config.with_name('ca.pem')}; ends on 3000-01-01; read again when it changes"
+    assert f"  endpoints.studio.tls.ca: {shown}\n" in said.out
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "code", "says"),
+    [
+        (-400, -3, 1, "expired on {end}: renew it"),
+        (-400, 3, 0, "ends on {end}, in 2 days"),
+        (3, 400, 1, "not valid before {start}"),
+    ],
+)
+def test_check_tells_of_a_certificate_out_of_its_time(
+    notifier: Run, config: Path, starts: int, ends: int, code: int, says: str
+) -> None:
+    """One that is of no use now is 1; of one that ends within a month is warned."""
+    now = SystemClock().now()
+    start, end = now + timedelta(days=starts), now + timedelta(days=ends)
+    authority = trustme.CA()
+    made = authority.issue_cert("me@x.example", not_before=start, not_after=end)
+    made.private_key_and_cert_chain_pem.write_to_path(config.with_name("own.pem"))
+    config.write_text(CONFIG.replace(" secret:", " tls: {cert: own.pem, key: own.pem}, secret:"))
+    said = notifier("check")
+    assert said.code == code
+    words = says.format(start=f"{start:%Y-%m-%d %H:%M}", end=f"{end:%Y-%m-%d}")
+    assert f"tls            endpoints.studio.tls.cert: {config.with_name('own.pem')} {words}" in said.out
+
+
+def test_check_tells_that_this_machine_trusts_nobody(
+    notifier: Run, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be told by each attempt otherwise; no traceback, whatever the variables name."""
+    assert config.exists()
+    monkeypatch.setenv("SSL_CERT_FILE", "/none/ca.pem")
+    monkeypatch.setenv("SSL_CERT_DIR", "/none")
+    monkeypatch.setenv("SSLKEYLOGFILE", "/none/keys")
+    said = notifier("check")
+    assert said.code == 1
+    assert (
+        "tls            this machine has no CA certificates: install ca-certificates (SSL_CERT_FILE names" in said.out
+    )
+    assert "SSLKEYLOGFILE" not in os.environ, "the engine would open it while it loads"
 
 
 def test_check_tells_every_fault_at_once(notifier: Run, config: Path) -> None:

@@ -50,6 +50,23 @@ def test_429_is_retried_and_so_is_all_but_success_and_gone() -> None:
     assert {verdict for verdict in Verdict if not retryable(verdict)} == {Verdict.DELIVERED, Verdict.GONE}
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"<center>The plain HTTP request was sent to HTTPS port</center>",
+        b"Client sent an HTTP request to an HTTPS server.\n",
+        b"You're speaking plain HTTP to an SSL-enabled server port.<br />",
+    ],
+    ids=["nginx", "go", "apache"],
+)
+def test_a_server_that_waits_for_tls_tells_the_person_so(page: bytes) -> None:
+    """They answer a plain request in HTTP, with 400; any other 400 is the receiver's own business."""
+    answer = Answer(status_code=400, head=page)
+    assert explain(answer, judge(answer)) == "this port speaks TLS: write https:// in the url"
+    other = Answer(status_code=400, head=b"no signature")
+    assert explain(other, judge(other)) == ""
+
+
 def test_a_redirect_tells_the_person_what_to_change() -> None:
     """The url in the configuration, to what the answer named."""
     moved = Answer(status_code=301, location="https://new.example/")
