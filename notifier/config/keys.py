@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from notifier.config.expand import BROKEN, Expanded, uses_environment, variables
 from notifier.errors import Fault
-from notifier.intake.text import Document, Path, did_you_mean, printable, show_path
+from notifier.intake.text import QUOTES, Document, Path, did_you_mean, printable, show_path
 from notifier.settings import Secret
 
 #: Where a secret may stand; "*" is any name or index.
@@ -212,6 +212,8 @@ def beside(secret: str) -> str:
             return f"{says} an empty line"
         if edge.isspace():
             return f"{says} a blank" if edge == " " else f"{says} a tab or another blank"
+    if secret[:1] in QUOTES or secret[-1:] in QUOTES:
+        return "has quotes around it, which would be a part of it: take them away"
     return ""
 
 

@@ -43,6 +43,28 @@ This page is printed by the program: `python -m notifier.config`.
 - A reload refuses a change of `store`, `drop.directory` or `api.listen`: they need a restart.
 """
 _TAIL: Final = """
+## Watch files and drop files
+
+- A file may hold 16 MiB and 100,000 watches. Large drop files are read one after the other; small ones do not wait.
+- **When a drop file is taken:** one that was renamed in, at once; JSON, when its writer closes it; YAML and `.txt`, one
+  second after that. notifier asks the kernel whether a program still has the file open for writing. The kernel answers
+  for files of notifier's own user; for others' files notifier goes by the events that it saw. A file of another user
+  that lay there when notifier started is taken after 10 seconds without change. The sure way is to write `x.tmp` and to
+  rename it.
+- A program that keeps a file open, and writes nothing for a minute, is not waited for any longer. If the last line has
+  no end by then, the file is refused: half an ID could stand there. After the move to `done/` notifier looks once more;
+  a file that changed meanwhile is put back and read again. What is written to it later than that is not seen.
+- **Names that are left alone**, in the drop directory and by the wildcards of `watch_files`: hidden ones (`.x`), `#x#`,
+  `~$x`, `x~`, `Thumbs.db`, `desktop.ini`, vim's `4913`, and names that end in `.tmp`, `.temp`, `.part`, `.partial`,
+  `.filepart`, `.crdownload`, `.download`, `.swp`, `.bak`, `.orig`, `.old`, `.save`, `.rej`, `.lock` or as package tools
+  name what they replace (`.dpkg-old`, `.rpmnew`). A watch file that is named whole, without a wildcard, is always read.
+- **A drop directory that cannot be used** stops no callback and no start: it is missing, or every user may write to it,
+  or `done/` or `rejected/` is a file, a link or another file system. STATUS says what to do, files wait there, and
+  notifier goes on by itself when it is mended. `done/` and `rejected/` are made again when they are taken away.
+- **A watch file or directory that cannot be looked at** (permission denied, a link in a circle) is named in STATUS. What
+  it declared before stays, and no watch counts as taken out until everything can be seen again.
+- Without inotify (its limits are used up) changes are found by looking every few seconds; the log names the limit.
+
 ## Proxies and certificates
 
 - A proxy is used where `proxy` names one, for an endpoint or a provider. A `callback_url` never goes through a proxy,

@@ -19,6 +19,8 @@ MAX_DEPTH: Final = 64
 MAX_FAULTS: Final = 200
 #: Names listed by `did_you_mean`, at most.
 _MAX_NAMES: Final = 20
+#: Characters that people and their editors put around words; of these only " and ' mean anything to YAML and JSON.
+QUOTES: Final = tuple("\"'`\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb\u2032\u2033")
 #: Digits of one number, at most; beyond, a number is meant as text.
 MAX_DIGITS: Final = 40
 #: Values in one document at most, lists and mappings among them: twelve for each of 100,000 watches. Bytes alone are no
@@ -93,6 +95,8 @@ def _shown(char: str) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A sentence to put after "unknown …", with a space before it: ' Did you mean "api_key"?' or ' Known: a, b.'."""
     names = list(known)
+    if (bare := word[:64].strip("\\" + "".join(QUOTES))) != word and bare in names:
+        return f" The quotes are a part of it here; write {printable(bare, 64)} without them."
     close = difflib.get_close_matches(word[:64], names, n=1)
     if close:
         return f' Did you mean "{printable(close[0], 64)}"?'

@@ -15,7 +15,7 @@ from typing import Any, Final
 from notifier.delivery.addresses import normalise_url, origin, parse_allow, url_refusal
 from notifier.errors import Fault
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
-from notifier.intake.document import MAX_FAULTS, Document, Path, did_you_mean, printable, show_path
+from notifier.intake.document import MAX_FAULTS, QUOTES, Document, Path, did_you_mean, printable, show_path
 from notifier.intake.metadata import compact
 from notifier.intake.quantity import parse_duration
 from notifier.model import State, WatchRequest
@@ -191,6 +191,9 @@ class Reading:
         if entry.get("id") is None:
             raise self.wrong(path, "id is missing: the generation's ID, as the provider gave it.")
         text = self.text(entry["id"], path)
+        if text[:1] in QUOTES or text[-1:] in QUOTES:
+            shown = printable(text, 64)
+            raise self.wrong(path, f"{shown}: the quotes are a part of this ID here; write it without them.")
         if not 1 <= len(text) <= _MAX_ID or not (text.isascii() and text.isprintable()):
             raise self.wrong(path, f'"{printable(text, 64)}" is not an ID: 1 to {_MAX_ID} printable ASCII characters.')
         if settings is None:

@@ -20,6 +20,7 @@ from notifier.intake.document import (
     MAX_FAULTS,
     MAX_ITEMS,
     MAX_VALUES,
+    QUOTES,
     TOO_LONG,
     TOO_MANY,
     Document,
@@ -37,6 +38,7 @@ _HALF: Final = re.compile("[\ud800-\udfff]")
 _NESTING: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 _TOO_DEEP: Final = f"Lists and objects are more than {MAX_DEPTH} deep."
 _BLANKS: Final = re.compile(r"[ \t\n\r]*")
+_CONSTANTS: Final = {"True": "true", "False": "false", "None": "null", "TRUE": "true", "FALSE": "false", "NULL": "null"}
 #: Characters of a text that is read at once, and of the window into a larger one.
 _WINDOW: Final = 1_048_576
 #: Characters of one item of a larger one, at most.
@@ -91,7 +93,7 @@ def read_json(data: bytes) -> Document:
     try:
         value = decoder.decode(text) if len(text) <= _WINDOW else list(_items(text, decoder))
     except json.JSONDecodeError as error:
-        message = f"Not JSON: {error.msg} (column {error.colno})."
+        message = f"Not JSON: {error.msg} (column {error.colno}).{_cure(error)}"
         raise TextError([Fault(message=message, line=error.lineno)]) from None
     except RecursionError:
         raise TextError([Fault(message=_TOO_DEEP)]) from None
@@ -119,6 +121,24 @@ def _too_deep(text: str) -> bool:
         if depth > MAX_DEPTH:
             return True
     return False
+
+
+def _cure(error: json.JSONDecodeError) -> str:
+    """What to write instead, where what stands there shows what was meant; with a blank before it."""
+    there = error.doc[error.pos : error.pos + 64]
+    is_key = error.msg.startswith("Expecting property name")
+    word = re.match(r"[A-Za-z_][\w-]*", there)
+    if there[:1] in QUOTES and there[:1] != '"':
+        return ' JSON knows the plain double quote only: write ", around keys too.'
+    if there.startswith('\\"'):
+        return ' Write " without a backslash before it.'
+    if is_key and word:
+        return f' A key has double quotes around it: write "{word[0]}".'
+    if word and word[0] in _CONSTANTS:
+        return f" Write {_CONSTANTS[word[0]]}."
+    if there[:1] in ("}", "]") and error.doc[: error.pos][-64:].rstrip().endswith(","):
+        return " No comma stands after the last one."
+    return ""
 
 
 def _items(text: str, decoder: json.JSONDecoder) -> Iterator[Any]:

@@ -6,6 +6,7 @@ every fault that could be found, each with its line and what to write instead. C
 
 from notifier.intake.document import (
     MAX_FAULTS,
+    QUOTES,
     Document,
     Path,
     TextError,
@@ -19,6 +20,7 @@ from notifier.intake.yaml_text import read_yaml
 
 __all__ = [
     "MAX_FAULTS",
+    "QUOTES",
     "Document",
     "Path",
     "TextError",

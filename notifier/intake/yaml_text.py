@@ -12,6 +12,7 @@ stop early. `yes`, `no`, `on` and `off` are booleans, as operators are used to f
 
 import math
 import re
+from itertools import islice
 from typing import Any, Final
 
 import yaml
@@ -48,6 +49,7 @@ _DOUBTFUL: Final = re.compile(
     r"|[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?"  # `\.?[0-9_]*` would try every way to share the digits out
 )
 
+_TAB: Final = "A tab stands before the text of this line; YAML takes spaces only. Put spaces in its place."
 #: Where a directive may stand: at the beginning of a line, by all line ends that the parser knows.
 _DIRECTIVE: Final = re.compile("(?:\\A|[\n\r\x85\u2028\u2029])%")
 #: Lines like that, at most.
@@ -268,6 +270,13 @@ def _bound_directives(text: str) -> None:
             raise TextError([Fault(message=message, line=text.count("\n", 0, found.end()) + 1)])
 
 
+def _tab_at(text: str, mark: yaml.Mark) -> bool:
+    """Whether a tab stands before the text of the line that the parser could not go on in."""
+    line = next(islice(text.splitlines(), mark.line, None), "")
+    begins = len(line) - len(line.lstrip(" \t-?"))
+    return "\t" in line[:begins]
+
+
 def _syntax(error: yaml.YAMLError, text: str) -> Fault:
     """PyYAML's complaint in one sentence."""
     if isinstance(error, yaml.MarkedYAMLError):
@@ -275,6 +284,8 @@ def _syntax(error: yaml.YAMLError, text: str) -> Fault:
         line = None if mark is None else mark.line + 1
         if "nesting depth" in (error.problem or ""):  # libyaml's own limit: its scanner reads ahead of the events
             return Fault(message=_TOO_DEEP, line=line)
+        if mark is not None and _tab_at(text, mark):
+            return Fault(message=_TAB, line=line)
         what = ", ".join(part for part in (error.context, error.problem) if part)
         return Fault(message=f"Not YAML: {printable(what, 200)}.", line=line)
     position = getattr(error, "position", None)

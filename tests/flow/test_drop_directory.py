@@ -17,8 +17,10 @@ import pytest
 from drop_door import KNOWN, Box, drop_box
 from structlog.testing import capture_logs
 
+from notifier.errors import ConfigError
 from notifier.intake.request import MAX_BYTES
 from notifier.intake.sources.arrival import NotYet, Taken, Waiting, look
+from notifier.intake.sources.opening import examine
 from notifier.intake.sources.spool import Spool
 
 NOW = datetime(2026, 11, 22, 5, 14, 0, 123456, tzinfo=UTC)
@@ -115,7 +117,16 @@ async def test_the_bell_calls_for_a_scan(tmp_path: Path, monkeypatch: pytest.Mon
 
 async def test_other_files_are_left_alone(tmp_path: Path) -> None:
     """Hidden and temporary files, editors' files and directories stay where they are."""
-    names = [".hidden.json", "a.json.tmp", "b.json.part", "c.json~", ".d.json.swp", "#e.json#"]
+    names = [".hidden.json", "a.json.tmp", "b.json.part", "c.json~", ".d.json.swp", "#e.json#", "~$f.yaml", "Thumbs.db"]
+    names += [
+        "desktop.ini",
+        "4913",
+        "g.json.bak",
+        "h.yaml.orig",
+        "i.json.crdownload",
+        ".~lock.j.txt#",
+        ".k.json.AbCdEf",
+    ]
     async with drop_box(tmp_path / "d", settle=0.01) as box:
         for name in names:
             (box.path / name).write_text('{"id": "x"}')
@@ -460,10 +471,32 @@ async def test_upkeep_and_status_outlive_the_directory(tmp_path: Path, spoil: Ca
 
 def test_subdirectories_are_made_like_their_parent(tmp_path: Path) -> None:
     """Those who may drop files may read what became of them."""
-    tmp_path.chmod(0o2770)
+    tmp_path.chmod(0o3770)
     Spool(str(tmp_path)).close()
     for name in ("done", "rejected"):
-        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o2770
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o3770
+
+
+@pytest.mark.parametrize("name", ["done", "rejected"])
+async def test_a_subdirectory_on_another_file_system_is_found_by_check_and_shuts_the_door(
+    tmp_path: Path, name: str
+) -> None:
+    """A file cannot be moved there at once; also where it is the same file system, mounted twice."""
+    path, other = tmp_path / "d", tmp_path / "other"
+    (path / name).mkdir(parents=True)
+    other.mkdir()
+    path.chmod(0o770)
+    mounted = subprocess.run(["mount", "--bind", other, path / name], capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"a file system cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        with pytest.raises(ConfigError, match=f"{name}: it is on another file system than the drop directory; unmount"):
+            examine(str(path))
+        async with drop_box(path) as box:
+            assert f"{name}: it is on another file system" in box.drop.troubles()["drop"]
+    finally:
+        subprocess.run(["umount", path / name], check=True)
+    examine(str(path))
 
 
 # ---- moves --------------------------------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ ok "systemd-analyze verify is silent"
 systemd-analyze security --offline=true --threshold=15 --no-pager /etc/systemd/system/notifier.service > "$LOGS/security" || fail "exposure above 1.5"
 ok "$(tail -n 1 "$LOGS/security" | sed 's/^→ //; s/ [^ ]*$//')"
 
-[ "$(stat -c '%a %U:%G' $DROP)" = "2770 notifier:notifier-drop" ] || fail "the drop directory is $(stat -c '%a %U:%G' $DROP)"
+[ "$(stat -c '%a %U:%G' $DROP)" = "3770 notifier:notifier-drop" ] || fail "the drop directory is $(stat -c '%a %U:%G' $DROP)"
 id -nG notifier | grep -qw notifier-drop || fail "notifier is not in notifier-drop"
 useradd alice --groups notifier-drop
 useradd bob

@@ -49,7 +49,7 @@ def why(error: Exception) -> str:
     code = error.errno if isinstance(error, OSError) else None
     if code is None and (written := _CODE.search(str(error))):
         code = int(written[1])
-    if code is None:
+    if not code:
         return "the system does not tell of changes here"
     return _CURES.get(code) or os.strerror(code).lower()
 

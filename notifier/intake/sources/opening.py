@@ -42,7 +42,7 @@ def open_subdirectory(parent: int, name: str, directory: str) -> int:
     """A descriptor of done/ or rejected/, which is made where it is not there."""
     shown, like = f"{directory}/{name}", os.fstat(parent)
     try:
-        os.mkdir(name, stat.S_IMODE(like.st_mode) & 0o777, dir_fd=parent)
+        os.mkdir(name, stat.S_IMODE(like.st_mode) & 0o1777, dir_fd=parent)  # sticky too: later we may not
         made = True
     except FileExistsError:
         made = False

@@ -43,6 +43,7 @@ UNIX = (
     "A unix socket is not called, and neither is a path: a URL begins with http:// or https://. Let the app listen on a "
     "port of this machine, and write http://127.0.0.1:PORT/ and the path."
 )
+QUOTED = "has quotes around it, which would be a part of it: take them away"
 WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     (
         "",
@@ -190,6 +191,10 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     (
         GOOD.replace("api_key: k-123", 'api_key: "k-\\xE9123"'),
         "3: providers.luma.api_key: A blank, a control or a non-ASCII character is in the key. Copy the key alone.",
+    ),
+    (
+        GOOD.replace("api_key: k-123", "api_key: '\"k-123\"'"),
+        f"3: providers.luma.api_key: The key {QUOTED}. Copy the key alone.",
     ),
     (
         GOOD.replace("api_key: k-123", 'api_key: "k-123 "'),
@@ -632,6 +637,9 @@ def test_a_wrong_configuration_is_told_in_these_words(tmp_path: Path, text: str,
     ("around", "says"),
     [
         ("{} ", "ends in a blank"),
+        ('"{}"\n', QUOTED),
+        ("'{}'", QUOTED),
+        ("\u201c{}\u201d\n", QUOTED),
         ("{} \n", "ends in a blank"),
         ("{}\t\n", "ends in a tab or another blank"),
         ("{}\u00a0", "ends in a tab or another blank"),

@@ -109,6 +109,7 @@ def test_metadata_is_compact_and_equal_content_is_equal_bytes() -> None:
     assert one("{id: a, metadata: {b: é, a: [1, 2.5, yes]}}").metadata == '{"a":[1,2.5,true],"b":"é"}'.encode()
 
 
+QUOTED = "The quotes are a part of it here; write id without them."
 DEEP = "{a: " * 17 + "1" + "}" * 17
 TABLE: list[tuple[str, Known, list[str]]] = [
     ("id: 12", ONE, ['1: id: id must be text; quote it: "12".']),
@@ -117,6 +118,17 @@ TABLE: list[tuple[str, Known, list[str]]] = [
     ("id: 0123", ONE, ['1: id: 0123 is read as different numbers by different YAML parsers; quote it: "0123".']),
     ("id: [a]", ONE, ["1: id: id must be text."]),
     ("id: ''", ONE, ['1: id: "" is not an ID: 1 to 256 printable ASCII characters.']),
+    (
+        "id: \u201cabc\u201d",
+        ONE,
+        ["1: id: \u201cabc\u201d: the quotes are a part of this ID here; write it without them."],
+    ),
+    ("id: '\"abc\"'", ONE, ['1: id: "abc": the quotes are a part of this ID here; write it without them.']),
+    (
+        "\u201cid\u201d: abc\nid: abc",
+        ONE,
+        [f'1: ["\u201cid\u201d"]: "\u201cid\u201d" is not a part of a watch. {QUOTED}'],
+    ),
     ("id: é", ONE, ['1: id: "é" is not an ID: 1 to 256 printable ASCII characters.']),
     ('id: "a\\nb\\e[31m"', ONE, ['1: id: "a\\nb\\x1b[31m" is not an ID: 1 to 256 printable ASCII characters.']),
     ("id: 'a,b'", ONE, ['1: id: "a,b" holds a comma, which this API cannot be asked for.']),

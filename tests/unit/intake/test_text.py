@@ -17,6 +17,7 @@ def faults_of(read: Any, data: bytes) -> list[str]:
     return [str(fault) for fault in refused.value.faults]
 
 
+TAB = "{}: A tab stands before the text of this line; YAML takes spaces only. Put spaces in its place."
 YAML_FAULTS: list[tuple[bytes, list[str]]] = [
     (b"id: 0123", ['1: id: 0123 is read as different numbers by different YAML parsers; quote it: "0123".']),
     (b"a:\n  - 12:30", ['2: a[0]: 12:30 is read as different numbers by different YAML parsers; quote it: "12:30".']),
@@ -47,7 +48,12 @@ YAML_FAULTS: list[tuple[bytes, list[str]]] = [
     (b"a: \xff", ["1: Byte 0xff is not UTF-8. Save the file as UTF-8."]),
     ("a: 1".encode("utf-16"), ["1: The file is UTF-16 or UTF-32. Save it as UTF-8."]),
     (b"a: \x07", ["1: Not YAML: control characters are not allowed."]),
-    (b"a: 1\n\tb: 2", ["2: Not YAML: while scanning a plain scalar, found a tab character that violates indentation."]),
+    (b"a: 1\n\tb: 2", [TAB.format(2)]),
+    (b"\t- id: x", [TAB.format(1)]),
+    (b"- id: x\n  \tprovider: y\n", [TAB.format(2)]),
+    (b"-\tid: x", [TAB.format(1)]),
+    (b"a:\r\n\t- b\r\n", [TAB.format(2)]),
+    (b"a: |\n\ttext", [TAB.format(2)]),
 ]
 
 
@@ -55,6 +61,32 @@ YAML_FAULTS: list[tuple[bytes, list[str]]] = [
 def test_yaml_that_may_be_misread_is_refused(data: bytes, expected: list[str]) -> None:
     """Whatever parsers and people may read differently is refused with its line, its path and what to write."""
     assert faults_of(read_yaml, data) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "cure"),
+    [
+        ('{id: "x"}', 'A key has double quotes around it: write "id".'),
+        ("{'id': 'x'}", 'JSON knows the plain double quote only: write ", around keys too.'),
+        ("{\u201cid\u201d: \u201cx\u201d}", 'JSON knows the plain double quote only: write ", around keys too.'),
+        ('{"id": \u00abx\u00bb}', 'JSON knows the plain double quote only: write ", around keys too.'),
+        ('{\\"id\\": 1}', 'Write " without a backslash before it.'),
+        ('[{"id": "x"},]', "No comma stands after the last one."),
+        ('{"id": "x",\n}', "No comma stands after the last one."),
+        ('{"id": "x", "a": True}', "Write true."),
+        ('{"id": "x", "a": None}', "Write null."),
+    ],
+)
+def test_json_that_is_nearly_right_is_told_what_to_write(text: str, cure: str) -> None:
+    """Quotes of another kind or none, a comma too many, Python's constants."""
+    (fault,) = faults_of(read_json, text.encode())
+    assert fault.endswith(f"). {cure}")
+
+
+@pytest.mark.parametrize("word", ["'id'", '"id"', "\u201cid\u201d", '\\"id\\"', "`id`"])
+def test_quotes_that_are_a_part_of_a_name_are_pointed_out(word: str) -> None:
+    """As people copy them from a page, or a shell leaves them."""
+    assert did_you_mean(word, ["id", "state"]) == " The quotes are a part of it here; write id without them."
 
 
 def test_every_yaml_fault_is_told_at_once() -> None:
