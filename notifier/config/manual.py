@@ -61,8 +61,8 @@ _TAIL: Final = """
 - **A drop directory that cannot be used** stops no callback and no start: it is missing, or every user may write to it,
   or `done/` or `rejected/` is a file, a link or another file system. STATUS says what to do, files wait there, and
   notifier goes on by itself when it is mended. `done/` and `rejected/` are made again when they are taken away.
-- **A watch file or directory that cannot be looked at** (permission denied, a link in a circle) is named in STATUS. What
-  it declared before stays, and no watch counts as taken out until everything can be seen again.
+- **A watch file or directory that cannot be looked at** (permission denied, a link in a circle) is named in STATUS.
+  What it declared before stays, and no watch counts as taken out until everything can be seen again.
 - Without inotify (its limits are used up) changes are found by looking every few seconds; the log names the limit.
 
 ## Proxies and certificates
