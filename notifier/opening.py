@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from notifier.connect_errors import not_connected
 from notifier.tls_errors import Handshake
 
 #: Descriptors that connections leave to others; the lowest free one is always taken.
@@ -34,7 +35,15 @@ class Opening:
         """Addresses are tried, and none of them has answered."""
         return bool(self.tried) and not self.connected
 
+    @property
+    def missing(self) -> str:
+        """What there was not when time ran out, as the end of a sentence; empty where the connection stood."""
+        if self.waits:
+            return not_connected(self.tried)
+        return _LATE if self.tls.begun and not self.tls.done else ""
 
+
+_LATE: Final = "the TLS handshake did not end: does this port speak TLS?"
 #: Bytes at most that are looked through when a connection is closed.
 _REST: Final = 16 * 1024
 opening: Final[ContextVar[Opening]] = ContextVar("opening")

@@ -135,11 +135,10 @@ def translate(
 
 def _of_opening(error: BaseException, opening: Opening, side: Side) -> tuple[type[httpx.TransportError], str] | None:
     """That no address could be connected to, or that TLS failed; None for everything else."""
-    late = isinstance(error, TimeoutError)
-    if opening.waits and (late or isinstance(error, aiohttp.ClientConnectorError)):
-        return (DeadlinePassed if late else httpx.ConnectError), not_connected(opening.tried)
-    if late:
-        return None
+    if isinstance(error, TimeoutError):
+        return (DeadlinePassed, opening.missing) if opening.missing else None
+    if opening.waits and isinstance(error, aiohttp.ClientConnectorError):
+        return httpx.ConnectError, not_connected(opening.tried)
     if failure := failure_of(error, opening.tls):
         return TlsFailed, sentence(failure, side, opening.tls.presented)
     if opening.tls.begun and not opening.tls.done and isinstance(error, OSError):

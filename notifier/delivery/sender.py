@@ -20,7 +20,6 @@ import httpx
 import structlog
 
 from notifier import __version__, telemetry
-from notifier.connect_errors import not_connected
 from notifier.delivery.signature import headers as signature_headers
 from notifier.intake.text import printable
 from notifier.masking import Mask
@@ -83,8 +82,8 @@ class _Seen:
 
     def in_vain(self, seconds: float) -> str:
         """How far it came in this time."""
-        if self.opening and self.opening.waits:
-            return f"not connected within {seconds:g} s: {not_connected(self.opening.tried)}"
+        if self.opening and (missing := self.opening.missing):
+            return f"no connection within {seconds:g} s: {missing}"
         part = "no answer" if self.status is None else f"{self.status}, but no complete answer"
         return f"{part} within {seconds:g} s"
 

@@ -22,7 +22,6 @@ import httpx
 
 from notifier import __version__
 from notifier.clock import Clock
-from notifier.connect_errors import not_connected
 from notifier.errors import NotAsked, ProviderBusy, ProviderRefused
 from notifier.ids import GenerationId
 from notifier.intake.text import printable
@@ -193,8 +192,8 @@ def _what_failed(error: BaseException, ask: Ask, settings: ProviderSettings, ope
     """One line: what failed, at which host, and the transport's own words where they cannot hold the key."""
     host = _host(settings)
     late = isinstance(error, TimeoutError | httpx.TimeoutException)
-    if late and opening.waits:
-        return f"could not connect to {host} within {_limit(ask, settings):g} s: {not_connected(opening.tried)}"
+    if late and opening.missing:
+        return f"could not connect to {host} within {_limit(ask, settings):g} s: {opening.missing}"
     if isinstance(error, httpx.ConnectError):
         what = f"could not connect to {host}"
     elif late:

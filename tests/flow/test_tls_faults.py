@@ -6,7 +6,7 @@ import struct
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -352,6 +352,19 @@ async def test_tls_that_breaks_inside_the_body_has_the_same_verdict(stage: Stage
         answer = await sent(url, tls=TlsSettings(ca=stage.file("root")))
         assert answer.error is Verdict.TLS_FAILED
         assert answer.detail.startswith("the TLS exchange broke off")
+
+
+async def test_a_handshake_that_does_not_end_is_named_when_time_runs_out() -> None:
+    """A plain server that waits for the end of a line is silent to TLS."""
+
+    async def talk(stream: ByteStream) -> None:
+        while True:
+            await stream.receive()
+
+    async with raw(talk) as url:
+        answer = await sent(url, timeout=timedelta(seconds=0.2))
+    assert answer.error is Verdict.TIMED_OUT
+    assert answer.detail == "no connection within 0.2 s: the TLS handshake did not end: does this port speak TLS?"
 
 
 async def test_a_plain_request_to_a_port_that_waits_for_tls_is_told_of_it(stage: Stage) -> None:
