@@ -13,7 +13,7 @@ from collections import deque
 from heapq import heappop, heappush
 from itertools import islice
 from math import floor
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 
 class Placed(Protocol):
@@ -31,53 +31,55 @@ _SLACK: Final = 1_024
 class Bucket:
     """Entries with the same edge, oldest first. A place is stale unless its entry says that it is in this bucket."""
 
-    __slots__ = ("live", "number", "places")
+    __slots__ = ("agenda", "live", "number", "places")
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, agenda: "Agenda[Any]", number: int) -> None:
+        self.agenda = agenda
         self.number = number
         self.places: deque[Placed] = deque()
         self.live = 0
 
 
 class Agenda(Generic[K]):
-    """Each entry at most once. `width` is the buckets' width in seconds."""
+    """Each entry at most once. `width` is the buckets' width in seconds, and that of agendas that share entries."""
 
     def __init__(self, width: float = 1.0) -> None:
         self._width = width
         self._buckets: dict[int, Bucket] = {}
         #: Numbers of all buckets, as a heap.
         self._order: list[int] = []
-        self._live = 0
+        #: How many entries there are.
+        self.live = 0
         #: Places in all buckets, stale ones included.
         self._places = 0
 
     def __len__(self) -> int:
-        return self._live
+        return self.live
 
     def add(self, entry: K, at: float, now: float) -> None:
-        """Look at `entry` next at `at`; one that is there already is moved."""
+        """Look at `entry` next at `at`; one that is there already, or on another agenda, is moved."""
         number = self._number(at, now)
         bucket = self._buckets.get(number) or self._bucket(number)
         before = entry.bucket
         if before is bucket:
             return
-        if before is None:
-            self._live += 1
-        else:
+        if before is not None:
             before.live -= 1
+            before.agenda.live -= 1
+        self.live += 1
         entry.bucket = bucket
         bucket.live += 1
         bucket.places.append(entry)
         self._places += 1
-        if self._places > 2 * self._live + _SLACK:
+        if self._places > 2 * self.live + _SLACK:
             self._sweep_out()
 
     def drop(self, entry: K) -> None:
-        """Forget `entry`; nothing happens where it is not there."""
+        """Forget `entry`, whichever agenda it is on; nothing happens where it is on none."""
         if (bucket := entry.bucket) is not None:
             bucket.live -= 1
+            bucket.agenda.live -= 1
             entry.bucket = None
-            self._live -= 1
 
     def take(self, now: float, limit: int) -> list[K]:
         """Up to `limit` due entries, longest overdue first. They leave the agenda: add them again after the look."""
@@ -120,7 +122,7 @@ class Agenda(Generic[K]):
         return max(floor(at / self._width + 0.5), floor(now / self._width) + 1)
 
     def _bucket(self, number: int) -> Bucket:
-        bucket = self._buckets[number] = Bucket(number)
+        bucket = self._buckets[number] = Bucket(self, number)
         heappush(self._order, number)
         return bucket
 
@@ -142,7 +144,7 @@ class Agenda(Generic[K]):
             if entry.bucket is bucket:
                 entry.bucket = None
                 bucket.live -= 1
-                self._live -= 1
+                self.live -= 1
                 taken.append(entry)  # type: ignore[arg-type]  # only add() puts entries there, and they are K
 
     def _sweep_out(self) -> None:
@@ -150,4 +152,4 @@ class Agenda(Generic[K]):
         for bucket in self._buckets.values():
             here = {id(entry): entry for entry in bucket.places if entry.bucket is bucket}
             bucket.places = deque(here.values())
-        self._places = self._live
+        self._places = self.live

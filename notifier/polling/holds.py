@@ -81,7 +81,8 @@ class Holds:
 
     def first(self, now: float) -> bool:
         """Whether holds go before sweeps: all can be held, and nobody waits in vain for it."""
-        return self._all(now) and not self._roster.late(now)
+        late = self._roster.late(now) or (self._roster.late_apart(now) and self._conduct.room_aside(now) > 0)
+        return self._all(now) and not late
 
     def make_way(self, now: float) -> None:
         """Where all places wait, and something else is to be looked at, the hold least likely to end gives its place.

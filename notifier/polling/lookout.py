@@ -214,13 +214,13 @@ class Lookout:
     def _pause(self) -> float:
         """Seconds until something can be done that no bell announces."""
         now = self._around.clock.monotonic()
-        earliest = self._roster.earliest()
-        if now >= self._leave_until or not self._around.health.store_up or earliest is None:
+        due = [at for at in (self._roster.earliest(), self._roster.earliest_apart()) if at is not None]
+        if now >= self._leave_until or not self._around.health.store_up or not due:
             return LONGEST_WAIT
         wait = self._conduct.wait(now)
-        soonest = wait if self._conduct.probes else max(earliest - now, wait)
+        waits = [wait] if self._conduct.probes else [max(at - now, wait) for at in due]
         # Due, budget there, and still not sent: all places are taken, and whoever frees one rings.
-        return min(LONGEST_WAIT, soonest) if soonest > 0 else LONGEST_WAIT
+        return min((each for each in waits if 0 < each < LONGEST_WAIT), default=LONGEST_WAIT)
 
     def _send_due(self) -> None:
         """Steps 3 and 4: as many requests as the budget allows now."""
@@ -262,11 +262,10 @@ class Lookout:
 
     def _send_sweeps(self, now: float) -> None:
         conduct = self._conduct
-        room, multi = conduct.room(now), conduct.multi(now)
-        if room <= 0:
-            return
-        taken = self._roster.take(now, room * (conduct.batch if multi else 1))
-        if not taken:
+        multi = conduct.multi(now)
+        self._send_apart(now, multi=multi)
+        room = conduct.room(now)
+        if room <= 0 or not (taken := self._roster.take(now, room * (conduct.batch if multi else 1))):
             return
         planned = plan(
             taken, fit=self._fit, batch_limit=conduct.batch, multi=multi, room=room, single_room=conduct.room_aside(now)
@@ -279,6 +278,24 @@ class Lookout:
             if multi and last and ask.multi:
                 self._send_filled(ask.ids, now)
             else:
+                self._send(ask.ids, now, multi=ask.multi)
+
+    def _send_apart(self, now: float, *, multi: bool) -> None:
+        """What is missed or asked alone: within its share, or while the budget is not used up.
+
+        A provider in trouble is asked about one that it answered about before, if there is any.
+        """
+        if not self._conduct.well() and self._roster.earliest() is not None:
+            return
+        conduct, batch = self._conduct, self._conduct.batch if multi else 1
+        spare = 1 if conduct.idle(now) and not self._roster.is_due(now) else 0
+        requests = min(conduct.room(now), max(conduct.room_aside(now), spare))
+        for taken in self._roster.take_apart(now, requests, batch):
+            planned = plan(taken, fit=self._fit, batch_limit=batch, multi=multi, room=1, single_room=1)
+            for entry in planned.rest:
+                self._roster.again(entry, now)
+            for ask in planned.asks:
+                conduct.begin(now, aside=True)
                 self._send(ask.ids, now, multi=ask.multi)
 
     def _send_filled(self, ids: tuple[GenerationId, ...], now: float) -> None:

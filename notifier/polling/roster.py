@@ -13,11 +13,11 @@ from typing import Final
 
 from notifier.ids import GenerationId, Lane
 from notifier.model import Observation, OpenGeneration, State
-from notifier.polling.agenda import Agenda
 from notifier.polling.cadence import Curve
 from notifier.polling.creation import lead
 from notifier.polling.curves import Curves, since_told
 from notifier.polling.pace import Pace
+from notifier.polling.queues import Queues
 from notifier.polling.watched import LookTimes, Watched
 
 #: When a new ID falls due that is worth a look at once: before all that is overdue, however much that is.
@@ -41,6 +41,9 @@ _SPARE_LANES: Final = 1_024
 _RECONSIDERED: Final = 10_000
 #: Of `sweep_every`, or of an even spread: who is overdue by more is late.
 _LATE: Final = 2.0
+#: Of `sweep_every`: who was looked at more than this ago fills a free seat, so that sweeps which go beside each other
+#: become one.
+_JUST_NOW: Final = 0.5
 #: A request that was held ended less than this many seconds after the state was there.
 _HOLD_GRAIN: Final = 0.5
 
@@ -56,7 +59,7 @@ class Roster:
         self._unheard: set[tuple[Lane, ...]] = set()
         self._entries: dict[GenerationId, Watched] = {}
         self._crowds: Counter[Curve] = Counter()
-        self._agenda: Agenda[Watched] = Agenda(_width(every))
+        self._queues = Queues(_width(every))
         #: The same few tuples stand in many entries.
         self._lanes: dict[tuple[Lane, ...], tuple[Lane, ...]] = {}
 
@@ -78,7 +81,7 @@ class Roster:
         entry = self._enter(open_, begun=now, registered=now)
         wait = self.pace.first_wait(entry.curve, self.curves.met(entry.target).share)
         at = self._by_deadline(entry, now + wait, now=now, wall=open_.registered_at.timestamp())
-        self._agenda.add(entry, at if wait else FIRST, now)
+        self._queues.add(entry, at if wait else FIRST, now)
         return entry
 
     def join(self, entry: Watched, open_: OpenGeneration, *, now: float, wall: float) -> None:
@@ -90,14 +93,14 @@ class Roster:
         if open_.target.rank < entry.target.rank:
             self.aim(entry, open_.target)
         if unheard and not self.unheard(entry) and entry.bucket is not None:
-            self._agenda.add(entry, now, now)
-        if (due := self._agenda.due(entry)) is not None and due > now:
-            self._agenda.add(entry, self._by_deadline(entry, due, now=now, wall=wall), now)
+            self._queues.add(entry, now, now)
+        if (due := self._queues.due(entry)) is not None and due > now:
+            self._queues.add(entry, self._by_deadline(entry, due, now=now, wall=wall), now)
 
     def load(self, open_: OpenGeneration, *, now: float, age: float) -> None:
         """One that was open before this run: what happened meanwhile nobody knows, so it is due at once."""
         entry = self._enter(open_, begun=now - max(0.0, age), registered=None)
-        self._agenda.add(entry, now, now)
+        self._queues.add(entry, now, now)
 
     def _enter(self, open_: OpenGeneration, *, begun: float, registered: float | None) -> Watched:
         curve = self.curves.usual(open_.target)
@@ -109,7 +112,7 @@ class Roster:
     def leave(self, entry: Watched) -> None:
         del self._entries[entry.id]
         self._leave_curve(entry)
-        self._agenda.drop(entry)
+        self._queues.drop(entry)
 
     def missed(self, entry: Watched) -> None:
         """A look did not find it: until one does it is looked at by other rules, and does not count."""
@@ -135,11 +138,11 @@ class Roster:
         """Go by another `sweep_every`: all that wait are due at once."""
         waiting = [entry for entry in self if entry.bucket is not None]
         for entry in waiting:
-            self._agenda.drop(entry)
-        self._agenda = Agenda(_width(every))
+            self._queues.drop(entry)
+        self._queues = Queues(_width(every))
         self.pace.every = every
         for entry in waiting:
-            self._agenda.add(entry, now, now)
+            self._queues.add(entry, now, now)
 
     def hear(self, deaf: Callable[[Lane], bool], *, now: float) -> None:
         """From now on this says to which lanes nothing can be sent. What can be told again is due at once."""
@@ -148,7 +151,7 @@ class Roster:
         if back := before - self._unheard:
             for entry in self:
                 if entry.bucket is not None and entry.lanes in back:
-                    self._agenda.add(entry, now, now)
+                    self._queues.add(entry, now, now)
 
     def tell(self, entry: Watched, lanes: tuple[Lane, ...]) -> None:
         """Its watches are told at these."""
@@ -162,68 +165,92 @@ class Roster:
 
     def budget(self, capacity: float, now: float, *, idle: bool) -> None:
         """So many IDs can be looked at per second now; `idle`: of the budget for the last second nothing was used."""
-        earliest = self._agenda.earliest()
+        earliest = self._queues.usual.earliest()
         if earliest != FIRST:  # what is new says nothing of how late the others are
             self.pace.correct(0.0 if earliest is None else max(0.0, now - earliest), now, idle=idle)
         self.pace.set(self._crowds.items(), capacity)
 
     def due(self, entry: Watched) -> float | None:
         """When it is looked at next; None while it is being asked about."""
-        return self._agenda.due(entry)
+        return self._queues.due(entry)
 
     def earliest(self) -> float | None:
-        """When something falls due; None where nothing waits."""
-        return self._agenda.earliest()
+        """When something falls due that is neither missed nor asked alone; None where nothing does."""
+        return self._queues.usual.earliest()
+
+    def earliest_apart(self) -> float | None:
+        """When something falls due that is missed or asked alone; None where nothing does."""
+        return self._queues.earliest_apart()
+
+    def is_due(self, now: float) -> bool:
+        """Whether something that is neither missed nor asked alone is due."""
+        earliest = self._queues.usual.earliest()
+        return earliest is not None and earliest <= now
 
     def take(self, now: float, limit: int) -> list[Watched]:
         """What is due, longest overdue first. It leaves the agenda, and must be put back."""
-        return self._agenda.take(now, limit)
+        return self._queues.usual.take(now, limit)
+
+    def take_apart(self, now: float, requests: int, batch: int) -> list[list[Watched]]:
+        """The same of what is missed or asked alone, for so many requests, each of one of them or of many missed."""
+        return self._queues.take_apart(now, requests, batch)
 
     def fill(self, now: float, limit: int, *, fit: Callable[[Sequence[Watched]], int] = len) -> list[Watched]:
-        """For free seats of a sweep: what falls due soonest and was not looked at just now. It leaves the agenda.
+        """For free seats of a sweep: what falls due soonest and was not looked at just now; then what is missed.
 
+        It leaves the agenda.
         `fit` says how many of some, from the first, it takes; the others stay where they are.
         """
-        fresh = now - self.pace.every
+        fresh = now - _JUST_NOW * self.pace.every
         found = [
             entry
-            for entry in dict.fromkeys(self._agenda.soonest(limit))
+            for entry in dict.fromkeys(self._queues.usual.soonest(limit))
             if (entry.looked is None or entry.looked <= fresh) and not entry.alone and not self.unheard(entry)
         ]
+        if len(found) < limit:
+            found += [entry for entry in self._queues.overdue_missed(now, limit - len(found)) if not entry.alone]
         taken = found[: fit(found)]
         for entry in taken:
-            self._agenda.drop(entry)
+            self._queues.drop(entry)
         return taken
 
     def late(self, now: float) -> bool:
         """Whether something waits for longer than looks that are only queued up do."""
-        earliest = self._agenda.earliest()
+        earliest = self._queues.usual.earliest()
         begun = [] if earliest is None else [earliest]
         if earliest == FIRST:
-            new, later = self._agenda.soonest(1)[0].registered, self._agenda.earliest_after(FIRST)
+            new, later = self._queues.usual.soonest(1)[0].registered, self._queues.usual.earliest_after(FIRST)
             begun = [at for at in (new, later) if at is not None]
-        return now - min(begun, default=now) > _LATE * max(self.pace.every, self.pace.even)
+        return self._is_late(min(begun, default=now), now)
+
+    def late_apart(self, now: float) -> bool:
+        """The same of what is missed or asked alone."""
+        earliest = self._queues.earliest_apart()
+        return earliest is not None and self._is_late(earliest, now)
+
+    def _is_late(self, due: float, now: float) -> bool:
+        return now - due > _LATE * max(self.pace.every, self.pace.even)
 
     @property
     def waiting(self) -> bool:
         """Whether anything is on the agenda."""
-        return self._agenda.earliest() is not None
+        return self._queues.usual.earliest() is not None or self._queues.earliest_apart() is not None
 
     def soonest(self, limit: int) -> list[Watched]:
         """What falls due next; it stays on the agenda."""
-        return self._agenda.soonest(limit)
+        return self._queues.soonest(limit)
 
     def call(self, entry: Watched, now: float) -> None:
         """Due at once."""
-        self._agenda.add(entry, now, now)
+        self._queues.add(entry, now, now)
 
     def again(self, entry: Watched, now: float) -> None:
-        """There was no room for it now. One that stands alone waits for room of its own, and makes nobody else late."""
-        self._agenda.add(entry, now + self.pace.every if entry.alone else now, now)
+        """There was no room for it now."""
+        self._queues.add(entry, now, now)
 
     def hold(self, entry: Watched) -> None:
         """A request waits for it: it is off the agenda until that ends."""
-        self._agenda.drop(entry)
+        self._queues.drop(entry)
         entry.held = True
 
     def look_again(self, entry: Watched, *, looked: float, now: float, alone: bool, wall: float) -> None:
@@ -236,18 +263,18 @@ class Roster:
             wait = max(wait, min(ALONE_LIMIT, doubled))
         if self.unheard(entry):
             wait = max(wait, RARELY)
-        self._agenda.add(entry, self._by_deadline(entry, looked + wait, now=now, wall=wall), now)
+        self._queues.add(entry, self._by_deadline(entry, looked + wait, now=now, wall=wall), now)
 
     def set_back(self, entry: Watched, wait: float, *, now: float, wall: float) -> None:
         """A request about it alone failed: it waits so long, and has no part in how the budget is shared out."""
         self.missed(entry)
         overdue = entry.deadline <= wall
         at = now + max(wait, RARELY if self.unheard(entry) else 0.0)
-        self._agenda.add(entry, at if overdue else self._by_deadline(entry, at, now=now, wall=wall), now)
+        self._queues.add(entry, at if overdue else self._by_deadline(entry, at, now=now, wall=wall), now)
 
     def probe(self, entry: Watched) -> None:
         """It is asked about now, whenever it is due."""
-        self._agenda.drop(entry)
+        self._queues.drop(entry)
 
     def _by_deadline(self, entry: Watched, at: float, *, now: float, wall: float) -> float:
         """`at`, or the first moment that is after its deadline however the agenda rounds, where that is earlier."""
@@ -318,13 +345,13 @@ class Roster:
     def _reconsider(self, curve: Curve, now: float) -> None:
         """What waits for an age at which nothing is expected any more waits no longer."""
         for entry in self:
-            due = self._agenda.due(entry)
+            due = self._queues.due(entry)
             if entry.curve is not curve or due is None or entry.misses.count or entry.failing or self.unheard(entry):
                 continue
             looked = entry.begun if entry.looked is None else entry.looked
             at = looked + self.pace.wait(curve, max(0.0, looked - entry.begun))
             if at < due:
-                self._agenda.add(entry, at, now)
+                self._queues.add(entry, at, now)
 
     def _tell(self, entry: Watched, seen: Observation, times: LookTimes) -> None:
         """The first record of it tells its model, and when it was made."""

@@ -392,8 +392,11 @@ class RosterMachine(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 5), more=st.integers(0, 5))
     def ask(self, limit: int, more: int) -> None:
-        due = self.roster.take(self.now, limit)
-        if due:
+        due = [entry for request in self.roster.take_apart(self.now, limit, 2) for entry in request]
+        assert all(entry.alone or entry.aside for entry in due)
+        usual = self.roster.take(self.now, limit)
+        due += usual
+        if usual:
             due += self.roster.fill(self.now, more)
         self.asked += [(self.now, entry) for entry in due]
 
@@ -498,8 +501,9 @@ class RosterMachine(RuleBasedStateMachine):
             assert (entry.bucket is not None) + (entry in asked) + (entry in held) == 1
             assert entry.held is (entry in held)
         waiting = [entry for entry in self.roster if entry.bucket is not None]
-        assert set(self.roster.soonest(10**6)) == set(waiting)
-        assert (self.roster.earliest() is None) is (not waiting)
+        assert {entry for entry in waiting if not entry.aside} <= set(self.roster.soonest(10**6)) <= set(waiting)
+        nothing = self.roster.earliest() is None and self.roster.earliest_apart() is None
+        assert nothing is (not waiting)
 
     @invariant()
     def no_next_look_is_far_away(self) -> None:
@@ -674,7 +678,7 @@ def test_a_free_seat_is_not_for_what_was_looked_at_just_now() -> None:
         for name in ("fresh", "alone", "unheard", "old")
     )
     alone.isolate()
-    fresh.looked, old.looked, unheard.looked = 1_005.0, 1_001.0, 1_001.0
+    fresh.looked, old.looked, unheard.looked = 1_007.0, 1_001.0, 1_001.0
     assert roster.fill(1_009.0, 9) == [old]
     assert alone.bucket is not None
 
@@ -865,11 +869,16 @@ def test_new_generations_say_nothing_of_how_late_looks_are() -> None:
 
 
 def test_who_waits_for_room_of_its_own_makes_nobody_late() -> None:
-    """IDs that stand alone and find no room come again in a moment, and do not slow the looks at all others down."""
+    """IDs that stand alone or are missed wait apart, and do not slow the looks at all others down."""
     roster = Roster(1.0)
-    lonely, other = (roster.welcome(opened(id_), now=1_000.0) for id_ in ("lonely", "other"))
-    roster.take(1_000.0, 2)
+    lonely, missed, other = (roster.welcome(opened(id_), now=1_000.0) for id_ in ("lonely", "missed", "other"))
+    roster.take(1_000.0, 3)
     lonely.isolate()
-    for entry in (lonely, other):
+    roster.missed(missed)
+    for entry in (lonely, missed, other):
         roster.again(entry, 1_000.0)
-    assert (roster.due(lonely), roster.due(other)) == (1_001.0, 1_000.0)
+    assert roster.take(1_100.0, 9) == [other]
+    assert not roster.late(1_100.0)
+    assert roster.late_apart(1_100.0)
+    assert roster.take_apart(1_100.0, 9, 100) == [[missed], [lonely]]
+    assert roster.earliest_apart() is None
