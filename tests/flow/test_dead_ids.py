@@ -55,7 +55,7 @@ async def test_dead_ids_leave_others_the_requests_where_each_has_its_own(store: 
 
 
 async def test_an_id_that_is_not_readable_yet_is_looked_at_as_soon_as_others(store: SqliteStore) -> None:
-    """It rides in a free seat of the next sweep: there half a second after its registration, it is known in two more."""
+    """It rides in a free seat of the next sweep: there half a second after its registration, it is known two later."""
     async with watching(store, rate=1.0, hold="off", sweep_every=timedelta(seconds=1)) as stage:
         stage.upstream.states |= dict.fromkeys(some(10), "queued")
         await stage.watch(*map(request, some(10)))
