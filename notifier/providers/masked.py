@@ -21,7 +21,7 @@ def decode(codec: Codec, ask: Ask, reply: Reply, settings: ProviderSettings) -> 
     try:
         seen = codec.decode(ask, reply, settings.words)
     except ProviderError as error:
-        error.args = (mask.text(str(error)),)
+        error.args, error.said = (mask.text(str(error)),), mask.text(error.said)
         raise
     return [_masked(each, mask) if each.failure or each.unmapped else each for each in seen]
 
