@@ -99,9 +99,11 @@ class ProviderRefused(ProviderError):
 class BatchRejected(ProviderError):
     """The provider refused this request because of what is in it: a bad ID, or too many of them."""
 
-    def __init__(self, message: str, *, status: int, too_large: bool = False) -> None:
+    def __init__(self, message: str, *, status: int, too_large: bool = False, foreign: bool = False) -> None:
         super().__init__(message)  # `any_id` is False: that is what it says
         self.status = status
+        #: True where no API wrote the answer: it does not show that the provider is there.
+        self.foreign = foreign
         #: True where the answer (413, 414) speaks of the size, not of an ID.
         self.too_large = too_large
 

@@ -11,8 +11,10 @@ from notifier.errors import BatchRejected, ProviderError
 from notifier.ids import GenerationId
 from notifier.providers.base import Ask
 from notifier.providers.client import ProviderClient
+from notifier.providers.lenient import message_of
 from notifier.providers.masked import decode
 from notifier.providers.registry import codec
+from notifier.secrets_sent import mask_of_provider
 from notifier.settings import ProviderSettings
 from notifier.transport import AiohttpTransport
 
@@ -44,20 +46,24 @@ async def _ask_both(client: ProviderClient, settings: ProviderSettings) -> dict[
     ids = [GenerationId(str(uuid.uuid4())) for _ in range(2)]
     answers = {"single": await _ask(client, settings, speech.single(ids[0], settings))}
     if settings.batch and speech.multi:
-        answers["multi"] = await _ask(client, settings, speech.sweep(ids, settings))
+        there = answers["single"][0]
+        answers["multi"] = await _ask(client, settings, speech.sweep(ids, settings), there=there)
     return answers
 
 
-async def _ask(client: ProviderClient, settings: ProviderSettings, ask: Ask) -> _Answer:
+async def _ask(client: ProviderClient, settings: ProviderSettings, ask: Ask, *, there: bool = True) -> _Answer:
+    """`there`: whether the API answered before."""
     try:
         reply = await client.ask(ask, settings)
         decode(codec(settings.kind), ask, reply, settings)
     except BatchRejected as error:
-        return error.status != _NOT_FOUND, f"{error}{_hint(error)}"
+        return error.status != _NOT_FOUND, f"{error}{_hint(error) if there else ''}"
     except ProviderError as error:
         return False, str(error).removeprefix(f"Provider {settings.name}: ")
-    expected = ", as it should: the ID is made up" if reply.status == _NOT_FOUND else ""
-    return True, f"answers ({reply.status}{expected})"
+    if reply.status != _NOT_FOUND:
+        return True, f"answers ({reply.status})"
+    said = mask_of_provider(settings).text(message_of(reply.body))
+    return True, f"answers ({reply.status}, as it should: the ID is made up{'; it says: ' + said if said else ''})"
 
 
 def _hint(error: BatchRejected) -> str:

@@ -27,6 +27,7 @@ from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
 from notifier.intake.request import Known, KnownProvider
 from notifier.intake.text import Document, Path, printable, show_path
 from notifier.model import Format, State
+from notifier.providers.base import without_route
 from notifier.providers.registry import KINDS, codec
 from notifier.settings import (
     ApiSettings,
@@ -75,7 +76,7 @@ def _provider(name: str, shape: ProviderShape) -> ProviderSettings:
     return ProviderSettings(
         name=ProviderName(name),
         kind=shape.kind,
-        base_url=shape.base_url or codec(shape.kind).base_url,
+        base_url=str(shape.base_url or codec(shape.kind).base_url),
         api_key=shape.api_key,
         max_ids=shape.max_ids,
         max_url=shape.max_url,
@@ -161,6 +162,7 @@ def faults_between(shape: ConfigShape, document: Document) -> Iterator[Fault]:
         yield fault(("providers",), "No provider is configured, so nothing can be polled. Add one below providers:.")
     for name, provider in shape.providers.items():
         yield from (fault(("providers", name, key), message) for key, message in _batch_faults(provider))
+        yield from (fault(("providers", name, "base_url"), message) for message in _base_url_faults(provider))
     for name, endpoint in shape.endpoints.items():
         yield from (fault(("endpoints", name, *path), message) for path, message in _tls_faults(endpoint))
     if not shape.endpoints and shape.callbacks is None:
@@ -217,6 +219,24 @@ def _batch_faults(provider: ProviderShape) -> Iterator[tuple[str, str]]:
     for key in ("max_ids", "max_url", "ids_as"):
         if key in provider.model_fields_set:
             yield key, f"{none} Take {key} out: it would not act."
+
+
+def _base_url_faults(provider: ProviderShape) -> Iterator[str]:
+    """A base_url that brings along what is put behind it."""
+    routes = codec(provider.kind).routes
+    url = provider.base_url
+    if url is None or (wrong := without_route(url, routes)) is None:
+        return
+    twice, right = wrong
+    route = routes[0].partition("?")[0]
+    if isinstance(url, Expanded):
+        ends, write = (
+            "What it stands for ends",
+            f"Take {printable(twice, 100)} off the end of what {url.source} stands for",
+        )
+    else:
+        ends, write = "It ends", f"Write {printable(right, 200)}"
+    yield f"{ends} in {printable(twice, 100)}, and {route} is put behind it, with its version. {write}."
 
 
 def _hold_faults(provider: ProviderShape, *, holds: bool) -> Iterator[tuple[str, str]]:

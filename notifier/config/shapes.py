@@ -73,7 +73,8 @@ class ProviderShape(_Section):
     )
     api_key: Annotated[Secret, ApiKey()] = Field(description="Sent to the provider as a bearer token. A secret.")
     base_url: Annotated[str | None, BaseUrl()] = Field(
-        default=None, description="Where the API is, without the routes. By default that of the kind."
+        default=None,
+        description="Where the API is, without the routes and their version (`/v2`). By default that of the kind.",
     )
     max_ids: Annotated[int, Whole(1, 1000)] = _key(ProviderSettings, "max_ids", "IDs in one multi-ID request, at most.")
     max_url: Annotated[int, Whole(500, 65_536)] = _key(

@@ -3,6 +3,7 @@
 import re
 from typing import Any, Final
 
+from notifier.config.expand import Expanded
 from notifier.config.values import FilePath, Reading, asked, check_path, shown, text_of
 from notifier.delivery.addresses import is_metadata, literal_address, normalise_url, parse_allow
 
@@ -66,7 +67,7 @@ class EndpointUrl(Reading):
 
 
 class BaseUrl(Reading):
-    """Where an API is; routes are put behind it."""
+    """Where an API is; routes are put behind it. A later fault may speak of it, so it knows whence it came."""
 
     accepts = "a URL that begins with http:// or https://, without a query"
 
@@ -75,7 +76,8 @@ class BaseUrl(Reading):
         url = asked(normalise_url, text, self.accepts)
         if "?" in url:
             raise ValueError(f"A base URL has no query: routes are put behind it. Write {self.accepts}.")
-        return url.rstrip("/")
+        plain = url.rstrip("/")
+        return Expanded(plain, text.source) if isinstance(text, Expanded) else plain
 
 
 class AllowEntry(Reading):

@@ -34,6 +34,11 @@ ASIDE: Final = 0.2
 #: An unusable multi route is tried again after this many seconds.
 MULTI_RETRY: Final = 600.0
 _NEVER: Final = float("-inf")
+#: Seconds for which IDs are missed one by one, until that speaks against the provider: a new one may not be readable
+#: yet. As long as some were never asked about it takes longer. So many IDs are remembered.
+PATIENT: Final = 10.0
+LONG_ENOUGH: Final = 60.0
+_REMEMBERED: Final = 1_000
 #: IDs that are remembered as answered lately.
 _TRUSTED: Final = 8
 #: Weight of one request in what holds lately.
@@ -91,6 +96,8 @@ class Conduct:
         self._halved = 0
         #: IDs asked for since any was held, each as often as it was asked.
         self._in_vain = 0
+        #: IDs that requests about them alone missed since any was held -> when they first did.
+        self._missed_alone: dict[GenerationId, float] = {}
         self._multi_again_at = _NEVER
         self.leave()
 
@@ -208,6 +215,7 @@ class Conduct:
         if held:
             self.answered_at = self._clock.monotonic()
             self._in_vain = 0
+            self._missed_alone.clear()
         if held or self._standing.trouble is not Trouble.ABSENT:
             self._recover(sent_at)
         if self._allowance.share < 1.0:
@@ -264,6 +272,22 @@ class Conduct:
         else:
             self._strike(self._standing.refused(now, asked_at=sent_at, reason=reason, since=since, doubted=doubted))
 
+    def missed_alone(self, id_: GenerationId, *, sent_at: float, watched: int) -> None:
+        """A request about it alone was answered without it: so it is said of several IDs, one after the other."""
+        now = self._clock.monotonic()
+        missed = self._missed_alone
+        if len(missed) < _REMEMBERED:
+            missed.setdefault(id_, now)
+        since = now - next(iter(missed.values()))
+        tried = len(missed) >= watched or since >= LONG_ENOUGH  # the next one may be known
+        if since >= PATIENT and tried and self.knows_none(asked=len(missed), held=0):
+            self.knew_none(
+                f"none of the {len(missed)} IDs asked, such as {id_}, is there",
+                sent_at=sent_at,
+                asked=1,
+                watched=watched,
+            )
+
     def knew_none(self, what: str, *, sent_at: float, asked: int, watched: int) -> None:
         """It answered, and about none of the `asked` IDs; `watched` is how many there are."""
         self._in_vain += asked
@@ -278,7 +302,8 @@ class Conduct:
 
     def refused(self, error: BatchRejected, *, sent_at: float, size: int) -> None:
         """A batch of `size` was refused: the provider is there, and something in the batch is wrong."""
-        self.replied(sent_at=sent_at)
+        if not error.foreign:
+            self.replied(sent_at=sent_at)
         if error.too_large:
             self._limit = self._limit.refused(size)
         _log.info(telemetry.LOOK_FAILED, provider=self._settings.name, error=str(error), ids=size, batch=self.batch)

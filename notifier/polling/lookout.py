@@ -434,6 +434,8 @@ class Lookout:
         if not self._holds.unfound(entry for entry in hold.entries if entry.id in absent and entry.state is None):
             self._conduct.held(took=took, reached=reached, asked=len(observations))
         if not held:  # whether they are unknown, a look without a wish will tell
+            if len(observations) == 1:
+                self._conduct.missed_alone(observations[0].id, sent_at=sent.at, watched=self.watched)
             self._put_back(hold)
             return
         self._conduct.answered(sent_at=sent.at, asked=len(observations), held=len(held), multi=False)
@@ -471,6 +473,8 @@ class Lookout:
         self._conduct.trusted.extend(held)
         self._refusals.weigh_multi(sent.ask, held)
         await self._recorder.take_in(self._seen_by(sent), observations)
+        if ours == 1 and not held:
+            self._conduct.missed_alone(sent.ask.ids[0], sent_at=sent.at, watched=self.watched)
         if sent.split is not None:
             self._refusals.answered(sent.split, sent.ask.ids, held)
 

@@ -45,6 +45,7 @@ class AimlapiLuma:
 
     kind = "aimlapi-luma"
     base_url = "https://api.aimlapi.com"
+    routes: tuple[str, ...] = (SINGLE_ROUTE, MULTI_ROUTE)
     multi = True
     patience = 30.0
 

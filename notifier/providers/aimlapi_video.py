@@ -44,6 +44,7 @@ class AimlapiVideo:
 
     kind = "aimlapi-video"
     base_url = "https://api.aimlapi.com"
+    routes: tuple[str, ...] = (ROUTE,)
     multi = False
     patience = None
 

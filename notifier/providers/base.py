@@ -7,9 +7,10 @@ Rules for every codec, held by `tests/contract/`:
 - A state word that neither `words` nor the settings know is running, with `unmapped`: never success, never failure.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from notifier.ids import GenerationId
 from notifier.model import Observation, State
@@ -44,10 +45,33 @@ class Reply:
     retry_after: float | None = None
 
 
+_VERSION: Final = re.compile(r"v\d+[a-z0-9]*", re.IGNORECASE)
+
+
+def without_route(base_url: str, routes: Sequence[str]) -> tuple[str, str] | None:
+    """(what stands twice, the right URL) if a base_url ends in a version, or in the beginning of a route; else None."""
+    scheme, _, rest = base_url.partition("://")
+    host, *path = [part for part in rest.split("/") if part]
+    starts = [[part for part in route.partition("?")[0].split("/") if part] for route in routes]
+    for kept in range(len(path)):
+        tail = [_folded(part) for part in path[kept:]]
+        if tail == ["v"] or any([_folded(part) for part in start[: len(tail)]] == tail for start in starts):
+            url = f"{scheme}://{'/'.join((host, *path[:kept]))}"
+            return "/" + "/".join(path[kept:]), (without_route(url, routes) or ("", url))[1]
+    return None
+
+
+def _folded(part: str) -> str:
+    """Any version counts as that of the route: `/v1` is as wrong before `/v2/…` as `/v2` is."""
+    return "v" if _VERSION.fullmatch(part) else part.lower()
+
+
 class Codec(Protocol):
     #: As `kind:` names it.
     kind: str
     base_url: str
+    #: Paths that are put behind `base_url`.
+    routes: tuple[str, ...]
     #: The provider's own words -> ours; what `state:` accepts beside the canonical words.
     words: dict[str, State]
     #: False where the API has no multi route.
@@ -86,6 +110,6 @@ class Codec(Protocol):
 
         Raises `ProviderBusy` (429, 5xx, a body that is not the API's), `ProviderRefused` (401, 403), `BatchRejected`
         (400, 404, 413, 414, 422 to a multi ask). A single ask that is answered 400, 404 or 422 is no error: the ID is
-        absent.
+        absent; unless no API wrote that answer, which is `ProviderRefused`.
         """
         ...

@@ -16,6 +16,7 @@ Readings that no documentation settles, and why:
 - A word that envelopes use of the request (`error`, `fail`, `success`) is believed of a job only in a record that names
   its own ID, or has a result; elsewhere, and beside a `statusCode`, an error is an error object in an unknown ID's
   place: an end that we made up could not be taken back.
+- A 404 (or 400, 422) that no API wrote, a page or `Cannot GET /…`, says nothing of an ID: it is the provider's.
 - A single ID that is answered 413 or 414 cannot be split; the operator's base_url is wrong, not the ID.
 """
 
@@ -30,7 +31,7 @@ from notifier.ids import GenerationId
 from notifier.intake.text import printable
 from notifier.model import Observation, Result, State
 from notifier.providers.places import STRONG, Record, failure_of, leads_to_a_file, says_unfinished
-from notifier.providers.reply_text import can_be_written, try_json
+from notifier.providers.reply_text import can_be_written, try_json, what_else
 from notifier.providers.words import (
     LONGEST,
     NO_RESULT,
@@ -316,14 +317,21 @@ def is_refused(status: int, body: bytes, *, asked: int, multi: bool, retry_after
         # 403 may speak of one ID: of another account's, or of one that a filter took away.
         raise ProviderRefused(f"The provider answered {status}{said}", fix=_FIX[status], any_id=status != _FORBIDDEN)
     if status in (400, 404, 422):
-        if not multi:
-            return True
-        raise BatchRejected(f"The provider refused {asked} IDs with {status}{said}", status=status)
+        instead = what_else(body)
+        if multi:
+            said = f", {instead}." if instead else said
+            what = f"The provider refused {asked} IDs with {status}{said}"
+            raise BatchRejected(what, status=status, foreign=bool(instead))
+        if instead:
+            raise ProviderRefused(f"The provider answered {status}, {instead}: {_NO_API}")
+        return True
     if status in (413, 414) and multi:
         raise BatchRejected(f"{asked} IDs are too many for the provider: {status}{said}", status=status, too_large=True)
     raise ProviderRefused(f"The provider answered {status}{said}", fix="Check this provider's kind and base_url.")
 
 
+#: Who reads this has a wrong base_url, as a rule; but one ID alone may lead a gateway astray, so `any_id` stays off.
+_NO_API: Final = "no API answers here. Check this provider's base_url and kind."
 _FORBIDDEN: Final = 403
 _THROTTLED: Final = 429
 #: Statuses that say, or may say, that we ask too much.

@@ -106,6 +106,28 @@ def is_page(body: bytes) -> bool:
     return decoded(body[:2_048]).lstrip("\ufeff \t\r\n").startswith("<")
 
 
+#: What web servers, frameworks and gateways say of a path that nothing answers.
+_NO_ROUTE: Final = re.compile(
+    r"\bcannot get /|\bno (?:such )?route\b|\broute (?:was )?not found\b|\bno static resource\b|\bpage not found\b"
+    r"|\bunknown (?:path|endpoint|url|route)\b|\b(?:invalid|unrecognized request) url\b|\brequested url was not found\b"
+    r"|\bendpoint (?:was )?not found\b",
+    re.IGNORECASE,
+)
+
+
+def what_else(body: bytes) -> str:
+    """What answered in place of an API, for a sentence; empty for the body of an API's error, and for an empty body."""
+    if not body.strip():
+        return ""
+    if is_page(body):
+        return "with a page for people"
+    value = try_json(body)
+    if not isinstance(value, dict | list):
+        return f"with the text {beginning(body)}"
+    found = _NO_ROUTE.search(decoded(body[:4_096]))
+    return f"saying that it has no such route ({printable(found[0], 80)}…)" if found else ""
+
+
 def beginning(body: bytes) -> str:
     """How it begins, for a sentence."""
     return printable(decoded(body[:200]), 80)

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from aiohttp import web
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
@@ -526,11 +527,65 @@ async def _checked(capsys: pytest.CaptureFixture[str], **more: str) -> tuple[boo
 
 
 async def test_a_healthy_provider_is_told_as_healthy(capsys: pytest.CaptureFixture[str]) -> None:
-    """The 404 for a made-up ID is said to be right."""
+    """The 404 for a made-up ID is said to be right, with the API's own words: who reads them knows whose they are."""
     well, lines = await _checked(capsys)
     assert well
-    assert lines[0].endswith("single route: answers (404, as it should: the ID is made up)")
+    right = "single route: answers (404, as it should: the ID is made up; it says: Generation not found)"
+    assert lines[0].endswith(right)
     assert lines[1].endswith("multi route: answers (200)")
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v2/", "/v2/generate/video", "/nothing/here"])
+async def test_a_path_with_no_api_behind_it_is_told(capsys: pytest.CaptureFixture[str], path: str) -> None:
+    """What the server says of a path that it does not have is no API's "not found", and `batch: off` would not help."""
+    async with serve_emulator() as emulator:
+        settings = ProviderSettings(
+            name=ProviderName("luma"), kind="aimlapi-luma", base_url=emulator.url + path, api_key=Secret("emulator")
+        )
+        assert not await check_providers([settings])
+    said = capsys.readouterr().out
+    assert "answered 404, saying that it has no such route (Cannot GET /…): no API answers here." in said
+    assert "batch: off" not in said
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (404, "<!DOCTYPE html><title>Nothing</title>", "answered 404, with a page for people: no API answers here."),
+        (404, '{"message":"Cannot GET /v2/v2/x","statusCode":404}', "saying that it has no such route (Cannot GET /"),
+        (200, "<html><form>Sign in to this network</form>", "is a page for people, not the JSON of an API"),
+        (404, "404 page not found", "answered 404, with the text 404 page not found: no API answers here."),
+        (200, "Welcome", "is not the JSON of its API. It begins: Welcome"),
+        (302, "", "moved to http://login.example/. Change its base_url"),
+    ],
+)
+async def test_what_answers_in_place_of_an_api_is_told(
+    capsys: pytest.CaptureFixture[str], status: int, body: str, says: str
+) -> None:
+    """A page, a sign-in of the network, a redirect to a login: none of them is taken for the API."""
+    async with answering(status, body, location="http://login.example/?token=x") as url:
+        settings = ProviderSettings(
+            name=ProviderName("luma"), kind="aimlapi-video", base_url=url, api_key=Secret("emulator")
+        )
+        assert not await check_providers([settings])
+    assert says in capsys.readouterr().out
+
+
+@asynccontextmanager
+async def answering(status: int, body: str, **headers: str) -> AsyncIterator[str]:
+    """A server on this machine that answers everything so."""
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response(status=status, text=body, headers=headers)
+
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
 
 
 @pytest.mark.parametrize("wrong", [{"key": "of-somebody-else"}, {"base_url": "http://127.0.0.1:1"}])

@@ -285,6 +285,26 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
         "8: providers.luma.base_url: A URL begins with http:// or https://. Write one of them in front.",
     ),
     (
+        provider("base_url: https://api.aimlapi.com/v1"),
+        "8: providers.luma.base_url: It ends in /v1, and /v2/generate/video/luma-ai/generation is put behind it, with its version. Write https://api.aimlapi.com.",
+    ),
+    (
+        provider("base_url: https://gw.example/ai/v2/"),
+        "8: providers.luma.base_url: It ends in /v2, and /v2/generate/video/luma-ai/generation is put behind it, with its version. Write https://gw.example/ai.",
+    ),
+    (
+        provider("base_url: https://api.aimlapi.com/v2/generate/video/luma-ai/generations"),
+        "8: providers.luma.base_url: It ends in /v2/generate/video/luma-ai/generations, and /v2/generate/video/luma-ai/generation is put behind it, with its version. Write https://api.aimlapi.com.",
+    ),
+    (
+        provider("base_url: https://${NUMBER}.example/V2"),
+        "8: providers.luma.base_url: What it stands for ends in /V2, and /v2/generate/video/luma-ai/generation is put behind it, with its version. Take /V2 off the end of what https://${NUMBER}.example/V2 stands for.",
+    ),
+    (
+        PROVIDERS.replace("aimlapi-luma, ", "aimlapi-video, base_url: 'https://a.example/v1/v2', ") + STORE + ENDPOINTS,
+        "2: providers.luma.base_url: It ends in /v2, and /v2/video/generations is put behind it, with its version. Write https://a.example.",
+    ),
+    (
         provider("base_url: https://a.example/?x=1"),
         "8: providers.luma.base_url: A base URL has no query: routes are put behind it. Write a URL that begins with http:// or https://, without a query.",
     ),
