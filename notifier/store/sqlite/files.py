@@ -155,6 +155,8 @@ class OpenFiles:
 
     def _whole(self, index: _Index) -> bool:
         size = _size(self._place.path)
+        if size is None:
+            return True
         if size < min(self._file_bytes, index.file_bytes):
             return False
         self._file_bytes = size  # it is shorter where free space was given back
@@ -165,7 +167,8 @@ class OpenFiles:
             return True
         if self._log_read is not None and os.pread(self._log_read, 8, 16) != index.salt:
             return False
-        return _size(self.log) >= index.log_bytes
+        size = _size(self.log)
+        return size is None or size >= index.log_bytes
 
     def _read_index(self) -> _Index | None:
         """None where it cannot be read, or is written at this moment."""
@@ -192,11 +195,12 @@ def _opened(name: str) -> int | None:
         return None
 
 
-def _size(name: str) -> int:
+def _size(name: str) -> int | None:
+    """None where it went away since its name was looked at: the next look tells."""
     try:
         return os.stat(name).st_size  # noqa: PTH116  as in `identity`
     except OSError:
-        return 0
+        return None
 
 
 def set_aside(name: str) -> str | None:

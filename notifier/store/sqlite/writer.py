@@ -28,7 +28,7 @@ T = TypeVar("T")
 #: Calls that share one commit at most, so that nobody waits for a very long batch.
 _MOST: Final = 1_000
 #: Seconds between two looks at the files while nobody writes.
-_LOOK_EVERY: Final = 1.0
+_LOOK_EVERY: Final = 0.1
 #: Milliseconds that the saving of a log waits for others who read it.
 _SAVE_BUSY_MS: Final = 1_000
 #: Sets of files that were exchanged and are kept open: no reader lives for so many exchanges.

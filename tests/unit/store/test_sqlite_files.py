@@ -274,3 +274,17 @@ async def test_the_next_start_finds_what_a_log_without_its_name_held_at_the_end(
     log(path).unlink()
     await writer.close()
     assert after_a_kill(path) == ["before"]
+
+
+async def test_a_file_that_goes_away_while_it_is_looked_at_was_not_cut(writer: Writer, path: Path) -> None:
+    """Moved between two looks of one check, and back: that is over when the file is back."""
+    notes = Notes(writer)
+    await notes.write("before")
+    opened = writer._files
+    assert opened is not None
+
+    path.rename(path.with_name("aside"))
+    assert opened._cut() is None
+    path.with_name("aside").rename(path)
+    assert opened.lost() is None
+    await notes.write("after")
