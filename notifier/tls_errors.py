@@ -9,6 +9,7 @@ import re
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from notifier.certificates import Certificate, from_der
@@ -25,6 +26,7 @@ class Side:
 
     #: Whom the certificate must be for.
     host: str
+    now: datetime
     tls: TlsSettings
     #: The endpoint has a `tls:` section in the configuration, or may have one.
     configurable: bool = True
@@ -112,7 +114,7 @@ _WEAK: Final = frozenset({66, 67, 68})
 def _of_certificate(error: ssl.SSLCertVerificationError, side: Side, chain: Sequence[Certificate]) -> str:
     code = error.verify_code
     if code in (_NOT_YET, _ENDED):
-        return _ended(chain) if code == _ENDED else _not_yet(chain)
+        return _ended(chain, side) if code == _ENDED else _not_yet(chain, side)
     if code in _OTHER_NAME:
         return f"its certificate is not for {side.host}{_for(chain)}: change the url, or the certificate"
     if code == _SELF_SIGNED:
@@ -124,17 +126,26 @@ def _of_certificate(error: ssl.SSLCertVerificationError, side: Side, chain: Sequ
     return too_weak if code in _WEAK else f"its certificate cannot be accepted: {why}"
 
 
-def _not_yet(chain: Sequence[Certificate]) -> str:
-    start = f" before {max(each.starts for each in chain):%Y-%m-%d %H:%M} UTC" if chain else " yet"
-    return f"its certificate is not valid{start}: is the clock of this machine right?"
+def _not_yet(chain: Sequence[Certificate], side: Side) -> str:
+    """Its own, one that it sends, or one that we trust."""
+    wrong = next((each for each in chain if side.now < each.starts), None)
+    whose = _whose(wrong, chain, side)
+    start = f"before {wrong.starts:%Y-%m-%d %H:%M} UTC" if wrong else "yet"
+    return f"{whose} is not valid {start}: is the clock of this machine right?"
 
 
-def _ended(chain: Sequence[Certificate]) -> str:
-    if not chain:
-        return "its certificate has expired: renew it"
-    first = min(chain, key=lambda each: each.ends)
-    whose = "its certificate" if first is chain[0] else f"the certificate of {_shown(first.subject)} that it sends"
-    return f"{whose} expired on {first.ends:%Y-%m-%d}: renew it"
+def _ended(chain: Sequence[Certificate], side: Side) -> str:
+    wrong = next((each for each in chain if each.ends <= side.now), None)
+    if wrong is None:
+        return f"{_whose(wrong, chain, side)} has expired: replace it"
+    return f"{_whose(wrong, chain, side)} expired on {wrong.ends:%Y-%m-%d}: renew it"
+
+
+def _whose(wrong: Certificate | None, chain: Sequence[Certificate], side: Side) -> str:
+    if wrong is None:
+        place = f"in {printable(side.tls.ca, 200)}" if side.tls.ca else "among the CA certificates of this machine"
+        return f"the certificate of its CA {place}"
+    return "its certificate" if wrong is chain[0] else f"the certificate of {_shown(wrong.subject)} that it sends"
 
 
 def _for(chain: Sequence[Certificate]) -> str:

@@ -49,6 +49,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from notifier.aiohttp_hooks import Connector, Request
+from notifier.clock import SystemClock
 from notifier.exchange import Exchange, Unconfirmed, exchange
 from notifier.guard import CheckedResolver, Guard, ask
 from notifier.malformed import HEADERS_LIMIT, LINE_LIMIT
@@ -285,6 +286,7 @@ def _side(request: httpx.Request) -> Side:
     tls = request.extensions.get("tls") or _NO_SETTING
     return Side(
         host=request.url.raw_host.decode().removesuffix("."),
+        now=SystemClock().now(),
         tls=tls,
         configurable="tls" in request.extensions,
         no_trust=lambda: "" if tls.ca else no_trust(os.environ),

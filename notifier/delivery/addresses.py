@@ -50,6 +50,8 @@ def normalise_url(text: str) -> str:
     if not mark or scheme.lower() not in _DEFAULT_PORT:
         raise ValueError(_wrong_scheme(scheme.lower(), text))
     authority, tail = _split_authority(rest)
+    if authority.lower() == "unix:":  # http://unix:/run/app.sock, as nginx writes it
+        raise ValueError(_NO_SOCKET)
     _check_tail(tail)
     host, port = _host_and_port(authority, _DEFAULT_PORT[scheme.lower()])
     path, mark, query = tail.partition("?")
@@ -59,13 +61,16 @@ def normalise_url(text: str) -> str:
     return url
 
 
+_NO_SOCKET: Final = (
+    "A unix socket is not called, and neither is a path: a URL begins with http:// or https://. Let the app listen on "
+    "a port of this machine, and write http://127.0.0.1:PORT/ and the path."
+)
+
+
 def _wrong_scheme(scheme: str, text: str) -> str:
     """What to write in place of a URL that does not begin as one; it is not quoted, for it may hold a token."""
     if re.fullmatch(r"(https?\+)?unix|httpu", scheme) or text.startswith(("unix:", "/")):
-        return (
-            "A unix socket is not called, and neither is a path: a URL begins with http:// or https://. Let the app "
-            "listen on a port of this machine, and write http://127.0.0.1:PORT/ and the path."
-        )
+        return _NO_SOCKET
     if scheme in ("ws", "wss"):
         return (
             f"A WebSocket is not called: each callback is one POST. Write http{scheme[2:]}:// in place of {scheme}://."

@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ import anyio
 import pytest
 import trustme
 from anyio.abc import ByteStream, SocketAttribute
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from loopback import proxy, receiver
 
 from notifier.delivery.sender import Sender
@@ -25,6 +29,7 @@ from notifier.transport import AiohttpTransport
 NOW = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
 PAST = (datetime(2020, 1, 1), datetime(2021, 6, 1))  # noqa: DTZ001  as trustme wants them
 FUTURE = (datetime(2096, 1, 1), datetime(2097, 1, 1))  # noqa: DTZ001  likewise
+LOCAL = ip_address("127.0.0.1")
 NEVER_SHOWN = ("_ssl", "[SSL", "Errno", "Error", "None", "b'", "<", "certificate verify failed")
 
 
@@ -191,6 +196,33 @@ async def test_a_certificate_out_of_its_time_says_when_it_was(
     made = stage.root.issue_cert("127.0.0.1", not_before=term[0], not_after=term[1])
     async with receiver(tls=stage.serves(made)) as app:
         assert await failed(app.url(scheme="https"), tls=TlsSettings(ca=stage.file("root"))) == says
+
+
+async def test_of_an_expired_ca_of_ours_the_file_is_named(stage: Stage) -> None:
+    """What the server sends is well."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Old CA")])
+    own = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "server")])
+    ca, server = (
+        x509.CertificateBuilder(name, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(datetime(2019, 1, 1, tzinfo=UTC))
+        .not_valid_after(end)
+        .add_extension(extension, critical=False)
+        .sign(key, hashes.SHA256())
+        for subject, end, extension in (
+            (name, datetime(2020, 1, 1, tzinfo=UTC), x509.BasicConstraints(ca=True, path_length=None)),
+            (own, datetime(2090, 1, 1, tzinfo=UTC), x509.SubjectAlternativeName([x509.IPAddress(LOCAL)])),
+        )
+    )
+    pem = serialization.Encoding.PEM
+    Path(stage.file("old-ca")).write_bytes(ca.public_bytes(pem))
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    Path(stage.file("of-old-ca")).write_bytes(private + server.public_bytes(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(stage.file("of-old-ca"))
+    async with receiver(tls=context) as app:
+        said = await failed(app.url(scheme="https"), tls=TlsSettings(ca=stage.file("old-ca")))
+        assert said == f"the certificate of its CA in {stage.file('old-ca')} has expired: replace it"
 
 
 async def test_a_certificate_for_another_name_says_for_which(stage: Stage) -> None:

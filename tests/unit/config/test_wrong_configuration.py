@@ -213,6 +213,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
         "5: endpoints.studio.url: " + UNIX,
     ),
     (GOOD.replace("https://a.example/h", "/run/app.sock"), "5: endpoints.studio.url: " + UNIX),
+    (GOOD.replace("https://a.example/h", "http://unix:/run/app.sock"), "5: endpoints.studio.url: " + UNIX),
     (
         GOOD.replace("https://a.example/h", "wss://a.example/h"),
         "5: endpoints.studio.url: A WebSocket is not called: each callback is one POST. Write https:// in place of wss://.",
