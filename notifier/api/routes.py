@@ -139,6 +139,7 @@ def _switched(change: Change) -> Mapping[str, Any]:
         "state": change.after.state,
         "reason": change.after.reason,
         "parked": change.parked,
+        "given_up": change.given_up,
         "oldest": None if change.oldest is None else iso(change.oldest),
     }
 

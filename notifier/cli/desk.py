@@ -4,6 +4,7 @@ Each is one request to its socket, and one or two plain lines of what came of it
 are right, is the daemon's to say.
 """
 
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 from urllib.parse import quote
@@ -112,15 +113,15 @@ def enable(
     """
     answer = _ask(config, socket, f"endpoints/{_quoted(name)}/enable", {})
     lane, was, oldest = answer["endpoint"], answer["was"], answer["oldest"]
-    back = f"notifier recover {lane} --since"
     typer.echo(
         f"Endpoint {lane} is in use." if was == "disabled" else f"Endpoint {lane} was not disabled: it is {was}."
     )
     if oldest:
-        kept = _number(answer["parked"], "message is", "messages are")
-        typer.echo(f"{kept} kept back; this sends them: {back} {oldest}")
-    if was == "disabled":
-        typer.echo(f"What was given up, answered by 410 too, is sent by: {back} TIME")
+        parts = [f"{_number(answer['parked'], 'message is', 'messages are')} kept back"] if answer["parked"] else []
+        if given_up := answer.get("given_up", 0):
+            parts.append(f"{_number(given_up, 'message was', 'messages were')} given up, answered by 410 too")
+        again = f"notifier recover {shlex.quote(lane)} --since {oldest}{_same_daemon(config, socket)}"
+        typer.echo(f"{' and '.join(parts)}; this sends them: {again}")
 
 
 def disable(
@@ -176,6 +177,13 @@ def _ask(config: str, socket: str | None, route: str, asked: Mapping[str, Any]) 
 def _quoted(name: str) -> str:
     """One segment of a path, whatever is in it."""
     return quote(name, safe="")
+
+
+def _same_daemon(config: str, socket: str | None) -> str:
+    """What a printed command needs to reach the daemon that was asked, with a blank before it."""
+    if socket is not None:
+        return f" --socket {shlex.quote(socket)}"
+    return "" if config == DEFAULT_CONFIG else f" --config {shlex.quote(config)}"
 
 
 def _tell_again(answer: Mapping[str, Any]) -> None:

@@ -43,4 +43,5 @@ def _endpoint(line: EndpointLine) -> Iterator[str]:
     if standing.state is EndpointState.DISABLED:
         yield f"  to use it again: notifier enable {lane}"
     if line.oldest:
-        yield f"  to send what is parked: {recover_command(lane, line.oldest)}"
+        what = "is parked or was given up" if line.given_up else "is parked"
+        yield f"  to send what {what}: {recover_command(lane, line.oldest)}"

@@ -98,7 +98,7 @@ class Keeper:
 
 
 def recover_command(lane: str, oldest: datetime) -> str:
-    """What a person types to have sent again what is parked; `oldest` is when the first of it was made."""
+    """What a person types to have sent again what is parked or given up; `oldest` is when the first of it was made."""
     return f"notifier recover {lane} --since {iso(oldest)}"
 
 
@@ -120,7 +120,8 @@ def _tell_disabled(change: Change) -> None:
 def _tell_recovered(change: Change) -> None:
     note = ""
     if change.oldest is not None:
-        note = f"what is parked stays so until it is asked for: {recover_command(change.after.lane, change.oldest)}"
+        command = recover_command(change.after.lane, change.oldest)
+        note = f"what was kept back or given up is sent when it is asked for: {command}"
     _log.info(telemetry.ENDPOINT_RECOVERED, note=note, **_facts(change))
 
 

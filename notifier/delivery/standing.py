@@ -116,7 +116,10 @@ class Change:
     after: Standing
     #: Deliveries that are kept back, those included that are going to be because of this.
     parked: int
-    #: When the first was made of those that are kept back by now and do not go on by themselves; None without any.
+    #: Where a lane is in use again: deliveries that were given up since it began to fail, one answered by 410 too.
+    given_up: int = 0
+    #: When the first was made of those that are kept back by now and do not go on by themselves, or were given up; None
+    #: without any.
     oldest: datetime | None = None
 
     @property

@@ -300,6 +300,8 @@ class EndpointLine:
     pending: int
     #: Deliveries that are kept back.
     parked: int
+    #: Deliveries of a disabled lane that were given up since it began to fail, the one answered by 410 too.
+    given_up: int = 0
     #: When the first was made of those that do not go on by themselves; None where there are none.
     oldest: datetime | None = None
 

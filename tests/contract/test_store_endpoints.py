@@ -322,6 +322,25 @@ async def test_after_enabling_only_new_messages_flow(store: Store) -> None:
     assert await standing(store) == Standing(lane=STUDIO)
 
 
+async def test_what_was_given_up_is_counted_and_dated_with_what_is_parked(store: Store) -> None:
+    """The message that got the 410 too, though it is no longer owed; not one that was given up long before."""
+    await owe(store, "old")
+    old = (await store.exchange(ME, [], slots(1), now=NOW)).claims[0]
+    ended = outcome(old, Verdict.SERVER_ERROR, status=DeliveryStatus.EXHAUSTED, due_at=None)
+    await store.exchange(ME, [ended], slots(0), now=NOW)
+    await owe(store, "well", now=NOW + DAY)
+    well = (await store.exchange(ME, [], slots(1), now=NOW + DAY)).claims[0]
+    delivered = outcome(well, Verdict.DELIVERED, status=DeliveryStatus.DELIVERED, due_at=None)
+    await store.exchange(ME, [delivered], slots(0), now=NOW + DAY)
+    await owe(store, "gone", now=NOW + 2 * DAY)
+    await gone(store, now=NOW + 2 * DAY)
+    await owe(store, "parked", now=NOW + 3 * DAY)
+    shown = await line(store)
+    assert (shown.given_up, shown.parked, shown.oldest) == (1, 1, NOW + 2 * DAY)
+    change = await store.enable_endpoint(STUDIO, now=NOW + 4 * DAY, announce=lambda _: None)
+    assert (change.given_up, change.parked, change.oldest) == (1, 1, NOW + 2 * DAY)
+
+
 async def test_enabling_parks_what_was_still_to_be_parked(store: Store) -> None:
     """An endpoint that is enabled at once is not flooded with what waited for it."""
     await owe(store, *some(1200))

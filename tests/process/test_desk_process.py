@@ -204,3 +204,22 @@ def test_a_killed_daemon_leaves_no_socket_in_the_way(stage: Stage, upstream: Ups
     assert stage.command("test", "app", *CONFIG).returncode == 0
     assert daemon.stop() == 0
     assert not (stage.directory / "api.sock").exists()
+
+
+def test_the_command_that_is_printed_after_a_410_includes_the_message_that_got_it(
+    stage: Stage, upstream: Upstream, receiver: Receiver
+) -> None:
+    """The endpoint was disabled by it; enabled again, the command as it is printed sends that message too."""
+    (id_,) = some_ids(1)
+    upstream.begin("api", {id_: "completed"})
+    receiver.begin("app", script=["410"])
+    stage.provider("api", upstream)
+    stage.endpoint("app", receiver)
+    stage.start().ready()
+    stage.put_watches("one", [id_])
+    stage.told("endpoints", *CONFIG, until="disabled since")
+    enabled = stage.command("enable", "app", *CONFIG)
+    assert "1 message was given up, answered by 410 too; this sends them" in enabled.stdout, enabled.stderr
+    command = enabled.stdout.split("notifier recover ")[1].splitlines()[0].split()
+    assert stage.command("recover", *command).stdout == "1 message is due again, now.\n"
+    assert [entry["generation"] for entry in receiver.wait("app", entries=2)] == [id_, id_]

@@ -52,23 +52,38 @@ ANSWERS: list[tuple[list[str], dict[str, Any], int, list[str]]] = [
     ),
     (
         ["enable", "studio"],
-        {**ON, "oldest": WHEN},
+        {**ON, "given_up": 1, "oldest": WHEN},
         0,
         [
             "Endpoint studio is in use.",
-            f"3 messages are kept back; this sends them: notifier recover studio --since {WHEN}",
-            "What was given up, answered by 410 too, is sent by: notifier recover studio --since TIME",
+            (
+                "3 messages are kept back and 1 message was given up, answered by 410 too; "
+                f"this sends them: notifier recover studio --since {WHEN} --socket SOCKET"
+            ),
         ],
     ),
     (
         ["enable", "studio"],
-        {**ON, "oldest": None, "parked": 0},
+        {**ON, "parked": 0, "given_up": 2, "oldest": WHEN},
         0,
         [
             "Endpoint studio is in use.",
-            "What was given up, answered by 410 too, is sent by: notifier recover studio --since TIME",
+            (
+                "2 messages were given up, answered by 410 too; "
+                f"this sends them: notifier recover studio --since {WHEN} --socket SOCKET"
+            ),
         ],
     ),
+    (
+        ["enable", "studio"],
+        {**ON, "oldest": WHEN},
+        0,
+        [
+            "Endpoint studio is in use.",
+            f"3 messages are kept back; this sends them: notifier recover studio --since {WHEN} --socket SOCKET",
+        ],
+    ),
+    (["enable", "studio"], {**ON, "parked": 0, "oldest": None}, 0, ["Endpoint studio is in use."]),
     (
         ["enable", "studio"],
         {**ON, "was": "failing", "oldest": None},
@@ -142,7 +157,7 @@ def test_an_answer_is_told_in_plain_lines(
     """What came from outside is printable, and the exit code says whether what was asked for is so."""
     with answering(tmp_path / "a.sock", content):
         said = CliRunner().invoke(app, [words[0], "--socket", str(tmp_path / "a.sock"), *words[1:]])
-    assert said.output.splitlines() == lines
+    assert said.output.splitlines() == [line.replace("SOCKET", str(tmp_path / "a.sock")) for line in lines]
     assert said.exit_code == code
 
 

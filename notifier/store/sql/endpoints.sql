@@ -54,6 +54,12 @@ WHERE key IN (
 SELECT count(*), (SELECT min(created_at) FROM deliveries WHERE status = 'parked' AND lane = :lane AND resumes = 0)
 FROM deliveries WHERE status = 'parked' AND lane = :lane;
 
+-- name: count_given_up
+-- Deliveries of a lane that were given up in an attempt since a time, and when the first of them was made.
+SELECT count(*), min(d.created_at)
+FROM deliveries AS d JOIN attempts AS a ON a.delivery = d.key AND a.number = d.attempts
+WHERE d.status = 'exhausted' AND d.lane = :lane AND a.started_at >= :since;
+
 -- name: count_waiting
 -- Deliveries of a lane that wait and that nobody works on.
 SELECT count(*) FROM deliveries WHERE status = 'pending' AND leased_until IS NULL AND lane = ?;

@@ -8,7 +8,7 @@ not claimed meanwhile; what was parked because of it does not go on by itself.
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from notifier.clock import from_micros, to_micros
@@ -27,6 +27,8 @@ _SQL: Final = statements("endpoints")
 SOME: Final = 500
 #: What a notice is to the table of deliveries, beside the kinds of what a watch is owed.
 _KIND: Final = "operator"
+#: An attempt began at most so long before its answer.
+_LONGEST_ATTEMPT: Final = timedelta(minutes=15)
 _PARKED: Final = DELIVERY[DeliveryStatus.PENDING][DeliverySignal.PARK].value
 
 
@@ -56,10 +58,26 @@ def act(conn: sqlite3.Connection, before: Standing, after: Standing, announce: A
     parked, oldest = conn.execute(_SQL["count_parked"], {"lane": after.lane}).fetchone()
     if after.state is EndpointState.DISABLED:
         parked += conn.execute(_SQL["count_waiting"], (after.lane,)).fetchone()[0]
-    change = Change(before=before, after=after, parked=parked, oldest=_moment(oldest))
+    given_up, first = _given_up(conn, before) if after.state is EndpointState.WORKING else (0, None)
+    change = Change(
+        before=before, after=after, parked=parked, given_up=given_up, oldest=_moment(_earlier(oldest, first))
+    )
     if (told := announce(change)) is not None:
         _owe(conn, told, now)
     return change
+
+
+def _given_up(conn: sqlite3.Connection, disabled: Standing) -> tuple[int, int | None]:
+    """How many deliveries were given up while this lane was failing, the one whose 410 disabled it too; since when."""
+    if disabled.disabled_at is None:
+        return 0, None
+    since = min(disabled.first_failure or disabled.disabled_at, disabled.disabled_at) - _LONGEST_ATTEMPT
+    count, first = conn.execute(_SQL["count_given_up"], {"lane": disabled.lane, "since": to_micros(since)}).fetchone()
+    return count, first
+
+
+def _earlier(one: int | None, other: int | None) -> int | None:
+    return min((each for each in (one, other) if each is not None), default=None)
 
 
 def _owe(conn: sqlite3.Connection, told: Notice, now: datetime) -> None:
@@ -144,14 +162,18 @@ def report(conn: sqlite3.Connection) -> list[EndpointLine]:
         owed[lane, status] = owed.get((lane, status), 0) + count
         if first is not None:
             oldest[lane] = first
+    lanes = sorted({*known, *(Lane(lane) for lane, _ in owed)})
+    standings = {lane: known.get(lane) or Standing(lane=lane) for lane in lanes}
+    given_up = {lane: _given_up(conn, standing) for lane, standing in standings.items()}
     return [
         EndpointLine(
-            standing=known.get(lane) or Standing(lane=lane),
+            standing=standings[lane],
             pending=owed.get((lane, DeliveryStatus.PENDING.value), 0),
             parked=owed.get((lane, DeliveryStatus.PARKED.value), 0),
-            oldest=_moment(oldest.get(lane)),
+            given_up=given_up[lane][0],
+            oldest=_moment(_earlier(oldest.get(lane), given_up[lane][1])),
         )
-        for lane in sorted({*known, *(Lane(lane) for lane, _ in owed)})
+        for lane in lanes
     ]
 
 
