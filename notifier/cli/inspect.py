@@ -114,12 +114,17 @@ def _is_over(state: State | None) -> bool:
 
 def _failing(trouble: Trouble) -> str:
     """Why there is no answer about a generation, while there is about others."""
-    return f"{printable(trouble.reason, 400)} {_asked(trouble)}"
+    return f"{_sentence(trouble.reason)} {_asked(trouble)}"
 
 
 def _provider_trouble(trouble: Trouble) -> str:
     """Why there is no answer about any."""
-    return f"{trouble.kind}: {printable(trouble.reason, 400)} {_asked(trouble)}"
+    return f"{trouble.kind}: {_sentence(trouble.reason)} {_asked(trouble)}"
+
+
+def _sentence(text: str) -> str:
+    shown = printable(text, 400)
+    return shown if shown.endswith((".", "!", "?", "…")) else f"{shown}."
 
 
 def _asked(trouble: Trouble) -> str:

@@ -39,6 +39,9 @@ _NEVER: Final = float("-inf")
 PATIENT: Final = 10.0
 LONG_ENOUGH: Final = 60.0
 _REMEMBERED: Final = 1_000
+#: A sweep without an answer is late after so many seconds, and after so many times as long as sweeps take lately.
+_LATE: Final = 5.0
+_LATE_TIMES: Final = 4.0
 #: IDs that are remembered as answered lately.
 _TRUSTED: Final = 8
 #: Weight of one request in what holds lately.
@@ -68,6 +71,8 @@ class Conduct:
         self._in_flight, self._held = 0, 0
         #: Seconds that a request takes, lately.
         self._took = 0.0
+        #: Seconds in which a sweep is answered, lately.
+        self._answered_in = 0.0
         #: When any ID was last held by a reply; None where none ever was.
         self.answered_at: float | None = None
         #: Told of doubted trouble that more than one probe has met, once it is over: when it began.
@@ -167,6 +172,11 @@ class Conduct:
         """How many requests found the provider in doubted trouble; None where it is not in such trouble."""
         return self._standing.strikes if self._standing.doubted else None
 
+    @property
+    def late_after(self) -> float:
+        """Seconds after which a sweep is so late that one of its IDs may be why."""
+        return max(_LATE, _LATE_TIMES * self._answered_in)
+
     def room_aside(self, now: float) -> int:
         """Requests that may be made now for parts of refused batches and for IDs that stand alone."""
         return self._aside.available(now)
@@ -222,6 +232,7 @@ class Conduct:
             self._allowance.answered()
             self._pace()
         if multi:
+            self._answered_in += (self._clock.monotonic() - sent_at - self._answered_in) * _LATELY
             self._health.well(self._route)
             self._limit = self._limit.proved(asked)
             if asked >= self.batch:

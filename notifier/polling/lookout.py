@@ -68,7 +68,7 @@ class Surroundings:
     readers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Sent:
     """A request under way."""
 
@@ -81,6 +81,12 @@ class _Sent:
     hold: Hold | None = None
     #: Those of its IDs that nobody watches, asked for because somebody wants to see them once more.
     guests: frozenset[GenerationId] = frozenset()
+    #: True once it was not answered for long, and its halves are asked for too.
+    late: bool = False
+
+    @property
+    def divisible(self) -> bool:
+        return self.hold is None and len(self.ask.ids) > 1 and not (self.late or self.guests)
 
 
 class Lookout:
@@ -127,6 +133,7 @@ class Lookout:
         self._holds = Holds(self._roster, self._conduct, begin=self._hold, fit=self._fit_hold)
         self._glances = Glances()
         self._looks: TaskGroup | None = None
+        self._under_way: list[_Sent] = []
         self._book: Book | None = None
 
     # ---- for the poller ----
@@ -229,6 +236,7 @@ class Lookout:
             return
         self._heed(self._around.book(), now)
         self._roster.budget(self._conduct.capacity(now), now, idle=self._conduct.idle(now))
+        self._divide_late(now)
         if (probes := self._conduct.probes) and probes % 2:
             self._send_probe(now)
         self._send_splits(now)
@@ -243,6 +251,15 @@ class Lookout:
             self._holds.plan(now, wall)
         if probes:
             self._send_probe(now)
+
+    def _divide_late(self, now: float) -> None:
+        """A sweep that hangs may do so for one ID: the others do not wait until it is given up."""
+        if not self._conduct.well():
+            return
+        for sent in self._under_way:
+            if sent.divisible and now - sent.at >= self._conduct.late_after:
+                split = self._refusals.late(sent.ask.ids, sent.split, sent_at=sent.at)
+                sent.late, sent.split = split is not None, split or sent.split
 
     def _send_probe(self, now: float) -> None:
         """Whether a provider that may be in trouble answers about one ID, asked for alone.
@@ -371,6 +388,7 @@ class Lookout:
     # ---- one request ----
     async def _exchange(self, sent: _Sent) -> None:
         """Steps 5 to 8. Every ID asked is back on the agenda, in a split, or not watched any more, when this ends."""
+        self._under_way.append(sent)
         try:
             if sent.hold is None:
                 await self._ask(sent)
@@ -378,6 +396,7 @@ class Lookout:
                 await self._ask_and_wait(sent, sent.hold)
         finally:
             took = self._around.clock.monotonic() - sent.at
+            self._under_way.remove(sent)
             self._conduct.end(took=took, hold=sent.hold is not None)
             self._bell.ring()
 
@@ -387,6 +406,8 @@ class Lookout:
         except BatchRejected as error:
             if sent.guests:
                 self._refused_with_guests(sent, error)
+            elif sent.late:
+                self._conduct.refused(error, sent_at=sent.at, size=len(sent.ask.ids))
             else:
                 self._refusals.refused(sent.ask.ids, sent.split, error, sent_at=sent.at)
         except ProviderError as error:
@@ -400,6 +421,9 @@ class Lookout:
             self._part_from_guests(sent)
             return
         self._glances.failed(sent.ask.ids)
+        if sent.late:
+            self._refusals.failed_late(sent.ask.ids, error, sent_at=sent.at)
+            return
         self._refusals.failed(sent.ask, sent.split, error, sent_at=sent.at)
         if len(sent.ask.ids) == 1 and self._refusals.may_expire(sent.ask.ids[0]):
             await self._recorder.expire_failing(sent.ask.ids[0], sent.asked_at)
@@ -475,7 +499,9 @@ class Lookout:
         await self._recorder.take_in(self._seen_by(sent), observations)
         if ours == 1 and not held:
             self._conduct.missed_alone(sent.ask.ids[0], sent_at=sent.at, watched=self.watched)
-        if sent.split is not None:
+        if sent.split is not None and sent.late:
+            self._refusals.answered_late(sent.ask.ids, sent.split)
+        elif sent.split is not None:
             self._refusals.answered(sent.split, sent.ask.ids, held)
 
     def _refused_with_guests(self, sent: _Sent, error: BatchRejected) -> None:

@@ -116,6 +116,35 @@ class Refusals:
         else:
             self._back(ids)
 
+    # ---- requests that are not answered for long ----
+    def late(self, ids: tuple[GenerationId, ...], split: Split | None, *, sent_at: float) -> Split | None:
+        """These are asked for in halves beside the request that waits. What that is part of; None where it may not be.
+
+        In an outage nothing is answered: then no half is divided further before it has failed.
+        """
+        if split is None:
+            split = Split(ids, "No answer yet.", failed=True, sent_at=sent_at)
+            self._splits.append(split)
+        elif split in self._splits and self._conduct.evidence.answered_at > split.sent_at:
+            split.refused(ids)
+        else:
+            return None
+        return split
+
+    def failed_late(self, ids: Sequence[GenerationId], error: ProviderError, *, sent_at: float) -> None:
+        """It failed in the end; its IDs were asked for meanwhile."""
+        if error.any_id:
+            self._conduct.failed(error, sent_at=sent_at)
+        else:
+            watched = len(self._roster) - self._bad
+            self._conduct.doubt(ids, error, sent_at=sent_at, watched=watched)
+
+    def answered_late(self, ids: tuple[GenerationId, ...], split: Split) -> None:
+        """It was answered in the end: nothing more is asked for because of it."""
+        if split.ids == ids and split in self._splits:
+            self._splits.remove(split)
+            split.abandon()
+
     def _set_back(self, id_: GenerationId, split: Split | None, error: ProviderError, began: float) -> None:
         """It failed alone: it is asked alone, later each time. The first request that failed with it began it."""
         if (entry := self._roster.get(id_)) is not None:

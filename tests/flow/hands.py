@@ -186,6 +186,8 @@ class Upstream:
         self.holds: str | None = None
         #: Answers in place of the states where a request has waited for so many seconds.
         self.cut: tuple[float, httpx.Response] | None = None
+        #: Requests about any of these are given up after half a minute.
+        self.hangs: set[str] = set()
         #: While set and not rung, requests hang.
         self.gate: anyio.Event | None = None
         self.under_way = 0
@@ -207,6 +209,10 @@ class Upstream:
             await checkpoint()  # so that requests of one moment are under way together
             if self.gate is not None:
                 await self.gate.wait()
+            while not self.hangs.isdisjoint(ids):
+                if self._clock.monotonic() - asked.at >= 30:
+                    raise httpx.ReadTimeout("too late")
+                await self._changed.wait()
             if asked.wait and self.holds and (cut := await self._hold(asked)):
                 return cut
             return self._answer(asked)

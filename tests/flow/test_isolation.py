@@ -71,6 +71,63 @@ async def test_a_batch_that_fails_for_one_id_costs_the_others_seconds(store: Sql
         assert not stage.health.troubles
 
 
+async def test_a_batch_that_hangs_for_one_id_is_not_waited_for(store: SqliteStore) -> None:
+    """Its halves are asked beside it after seconds, while others are answered; the bad ID has a wait of its own."""
+    ids = some(60)
+    async with watching(store, rate=5.0, sweep_every=timedelta(seconds=2)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        stage.upstream.hangs = {"g-17"}
+        await register(stage, ids)
+        await stage.ticks(10, step=0.5)
+        assert (await told(stage))[WatchStatus.SATISFIED] >= 30
+        await stage.ticks(25, step=0.5)
+        assert await told(stage) == {WatchStatus.SATISFIED: 59, WatchStatus.OPEN: 1}
+        await stage.ticks(2 * MINUTE, step=1)
+        assert not stage.health.troubles
+        told_of = (await stage.story("g-17")).trouble
+        assert told_of is not None
+        assert "no complete answer" in told_of.reason
+        stage.upstream.hangs.clear()
+        await stage.ticks(3 * MINUTE, step=1)
+        assert await told(stage) == {WatchStatus.SATISFIED: 60}
+
+
+async def test_a_slow_answer_ends_the_questions_about_its_halves(store: SqliteStore) -> None:
+    """A batch that is answered in the end, however late, teaches nothing about its IDs or its size."""
+    ids = some(60)
+    async with watching(store, rate=5.0, sweep_every=timedelta(seconds=5)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "queued")
+        await register(stage, ids)
+        await stage.ticks(10, step=0.5)
+        stage.upstream.hangs = {"g-17"}
+        await stage.ticks(18, step=0.5)
+        stage.upstream.hangs.clear()
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        await stage.ticks(8, step=0.5)
+        assert await told(stage) == {WatchStatus.SATISFIED: 60}
+        assert not stage.health.troubles
+
+
+async def test_an_api_that_hangs_for_everybody_is_asked_for_two_halves_at_most(store: SqliteStore) -> None:
+    """Nothing is answered: no part is divided further before it has failed."""
+    ids = some(60)
+    async with watching(store, rate=5.0, sweep_every=timedelta(seconds=2)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "queued")
+        await register(stage, ids)
+        await stage.ticks(10, step=0.5)
+        stage.upstream.hangs = set(ids)
+        before = len(stage.upstream.asked)
+        await stage.ticks(30, step=0.5)
+        assert len(stage.upstream.asked) - before <= 1 + 2
+        await stage.ticks(9 * MINUTE, step=1)
+        assert len(stage.upstream.asked) - before <= 20
+        assert "provider luma" in stage.health.troubles
+        stage.upstream.hangs.clear()
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        await stage.ticks(2 * MINUTE, step=1)
+        assert await told(stage) == {WatchStatus.SATISFIED: 60}
+
+
 @each_failure
 async def test_ids_that_fail_one_by_one_slow_nobody(store: SqliteStore, by: Failure) -> None:
     """Four bad IDs of twenty, one ID a request: the good ones are told in seconds, those that come later too."""
