@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import httpx
 import pytest
+import respx
 from anyio.abc import SocketAttribute, SocketStream
 
 from notifier import __version__
@@ -60,8 +61,18 @@ async def failed(transport: httpx.AsyncBaseTransport, using: ProviderSettings | 
     return caught.value
 
 
-def replying(status: int, content: bytes = b"", headers: dict[str, str] | None = None) -> httpx.MockTransport:
-    return httpx.MockTransport(lambda _: httpx.Response(status, content=content, headers=headers))
+def api(
+    answer: Callable[[httpx.Request], httpx.Response] | BaseException,
+) -> tuple[httpx.AsyncBaseTransport, respx.Route]:
+    """The API's wire, and the one route that is asked: a GET below its address. Any other request would fail."""
+    router = respx.Router()
+    route = router.get(url__startswith="http://api.test/")
+    route.side_effect = answer
+    return httpx.MockTransport(router.async_handler), route
+
+
+def replying(status: int, content: bytes = b"", headers: dict[str, str] | None = None) -> httpx.AsyncBaseTransport:
+    return api(lambda _: httpx.Response(status, content=content, headers=headers))[0]
 
 
 class Chunks(httpx.AsyncByteStream):
@@ -75,9 +86,9 @@ class Chunks(httpx.AsyncByteStream):
             yield chunk
 
 
-def streaming(*chunks: bytes, encoding: str | None = None) -> httpx.MockTransport:
+def streaming(*chunks: bytes, encoding: str | None = None, status: int = 200) -> httpx.AsyncBaseTransport:
     headers = {} if encoding is None else {"Content-Encoding": encoding}
-    return httpx.MockTransport(lambda _: httpx.Response(200, stream=Chunks(*chunks), headers=headers))
+    return api(lambda _: httpx.Response(status, stream=Chunks(*chunks), headers=headers))[0]
 
 
 @asynccontextmanager
@@ -99,18 +110,14 @@ async def serving(answer: Callable[[SocketStream], Awaitable[None]]) -> AsyncIte
 # ---- what is sent -------------------------------------------------------------------------------------------------
 async def test_a_look_carries_the_key_and_says_what_it_takes() -> None:
     """One GET of exactly the URL given, with the key, our name and version, gzip only, no cookies."""
-    seen: list[httpx.Request] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
-        return httpx.Response(200, json=[], headers={"Set-Cookie": "a=b", "Retry-After": "3"})
-
-    async with ProviderClient(httpx.MockTransport(answer), clock=StillClock()) as client:
+    wire, route = api(lambda _: httpx.Response(200, json=[], headers={"Set-Cookie": "a=b", "Retry-After": "3"}))
+    async with ProviderClient(wire, clock=StillClock()) as client:
         ask = Ask(ids=(GenerationId("a"),), url="http://api.test/x?generation_ids%5B%5D=a%2Fb&c=d,e", multi=True)
         for _ in range(2):
             reply = await client.ask(ask, settings())
     assert reply == Reply(status=200, body=b"[]", retry_after=3.0)
-    for request in seen:
+    assert route.call_count == 2
+    for request, _ in route.calls:
         assert (request.method, str(request.url)) == ("GET", ask.url)
         assert request.headers["authorization"] == f"Bearer {KEY}"
         assert request.headers["accept"] == "application/json"
@@ -235,10 +242,8 @@ async def test_of_an_error_the_beginning_is_enough() -> None:
     page = b"<html>" * 1_000_000
     for wire in (
         replying(403, page),
-        httpx.MockTransport(lambda _: httpx.Response(403, stream=Chunks(*[page[:9_000]] * 600))),
-        httpx.MockTransport(
-            lambda _: httpx.Response(403, stream=Chunks(gzip.compress(page)), headers={"Content-Encoding": "gzip"})
-        ),
+        streaming(*[page[:9_000]] * 600, status=403),
+        streaming(gzip.compress(page), encoding="gzip", status=403),
     ):
         reply = await asked(wire)
         assert (reply.status, len(reply.body), reply.body[:6]) == (403, 65_536, b"<html>")
@@ -277,16 +282,11 @@ async def test_an_error_body_does_not_repeat_the_key() -> None:
 # ---- redirects ----------------------------------------------------------------------------------------------------
 async def test_a_redirect_is_not_followed() -> None:
     """The operator reads where it leads and what to change; no second request is made, no query shown."""
-    requests: list[httpx.Request] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        requests.append(request)
-        return httpx.Response(301, headers={"Location": "https://elsewhere.test/v3?token=hidden"})
-
-    error = await failed(httpx.MockTransport(answer))
+    wire, route = api(lambda _: httpx.Response(301, headers={"Location": "https://elsewhere.test/v3?token=hidden"}))
+    error = await failed(wire)
     assert isinstance(error, ProviderRefused)
     assert "moved to https://elsewhere.test/v3. Change its base_url, which is http://api.test." in str(error)
-    assert len(requests) == 1
+    assert route.call_count == 1
 
 
 # ---- nothing is left untranslated ---------------------------------------------------------------------------------
@@ -323,19 +323,16 @@ WIRE_ERRORS = sorted(
 async def test_every_error_of_the_wire_is_translated(kind: type[BaseException], *, late: bool) -> None:
     """No subclass of httpx's errors, no timeout and no socket error passes as itself, before the head or after it."""
     error = made(kind)
+    assert isinstance(error, Exception)
 
     class Breaking(httpx.AsyncByteStream):
         async def __aiter__(self) -> AsyncIterator[bytes]:
             yield b"["
             raise error
 
-    def answer(_: httpx.Request) -> httpx.Response:
-        if late:
-            return httpx.Response(200, stream=Breaking())
-        raise error
-
+    wire = api((lambda _: httpx.Response(200, stream=Breaking())) if late else error)[0]
     ours = ProviderRefused if kind in (httpx.InvalidURL, httpx.UnsupportedProtocol) else ProviderBusy
-    assert type(await failed(httpx.MockTransport(answer))) is ours
+    assert type(await failed(wire)) is ours
 
 
 @pytest.mark.parametrize("base_url", ["http://[::1", "nonsense", "ftp://api.test"])
