@@ -62,7 +62,7 @@ async def failed(transport: httpx.AsyncBaseTransport, using: ProviderSettings | 
 
 
 def api(
-    answer: Callable[[httpx.Request], httpx.Response] | BaseException,
+    answer: Callable[[httpx.Request], httpx.Response] | Exception,
 ) -> tuple[httpx.AsyncBaseTransport, respx.Route]:
     """The API's wire, and the one route that is asked: a GET below its address. Any other request would fail."""
     router = respx.Router()
