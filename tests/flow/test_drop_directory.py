@@ -346,6 +346,21 @@ async def main(directory):
         assert box.moved("rejected") == []
         (box.path / "sealed.json").chmod(0o640)
         assert (await box.door.registered(4))[-1] == "one"
+        for shut, mode in ((box.path, 0), (box.path / "done", 0o500), (box.path / "rejected", 0o660)):
+            while box.here():
+                await anyio.sleep(0.005)
+            shut.chmod(mode)
+            while not box.drop.troubles():
+                box.bell.ring()
+                await anyio.sleep(0.005)
+            assert f"{shut}: " in box.drop.troubles()["drop"], box.drop.troubles()
+            assert "Errno" not in box.drop.troubles()["drop"]
+            shut.chmod(0o770)
+            box.rename_in(f"a{mode}.json", '{"id": "again"}')
+            while box.here():
+                box.bell.ring()
+                await anyio.sleep(0.005)
+            assert box.drop.troubles() == {}
 
 # Whatever is imported late is imported now: the interpreter's own files may be root's.
 anyio.run(anyio.to_thread.run_sync, int)
@@ -359,7 +374,7 @@ with tempfile.TemporaryDirectory() as directory:
 
 
 def test_a_file_that_may_not_be_read_stays_and_is_logged_once() -> None:
-    """It is not refused: the log says once which chmod helps, and after that it is taken."""
+    """It is not refused: the log says once which chmod helps, and after that it is taken. A directory likewise."""
     paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
     ran = subprocess.run(
         [sys.executable, "-c", UNREADABLE],
@@ -696,17 +711,22 @@ async def test_half_a_line_of_a_writer_that_never_closes_is_refused(tmp_path: Pa
         assert box.door.tries == 0
 
 
-async def test_renamed_in_while_it_is_still_written_is_not_complete(tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", [True, False], ids=["ours", "theirs"], indirect=True)
+@pytest.mark.parametrize("first", ["a\n", ""])
+async def test_renamed_in_while_it_is_still_written_is_not_complete(tmp_path: Path, first: str, *, told: bool) -> None:
     """`mv` of a file that a program holds open: what it writes after the rename belongs to it."""
+    del told
     async with drop_box(tmp_path / "d", settle=0.03) as box:
         with (box.path / "x.tmp").open("w") as file:
-            file.write("a\n")
+            file.write(first)
             file.flush()
             (box.path / "x.tmp").rename(box.path / "x.txt")
             await passes(box, 0.1)
             assert box.door.tries == 0
             file.write("b\n")
-        assert await box.door.registered(2) == ["a", "b"]
+            file.flush()
+            await passes(box, 0.1)
+        assert await box.door.registered(len(first.split()) + 1) == [*first.split(), "b"]
 
 
 async def test_a_mapped_file_is_still_written(tmp_path: Path) -> None:

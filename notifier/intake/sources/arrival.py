@@ -175,7 +175,7 @@ def _look(
     why = _not_a_file(name, found)
     if why:
         ripe = _ripe(told, waiting, still, empty=False) if stat.S_ISREG(found.st_mode) else still >= 1
-        if not (ripe or waiting.renamed):
+        if not (ripe or (waiting.renamed and told is not Writer.OPEN)):
             return NotYet(name=name)
         return Taken(name=name, fd=None, key=key_of(found), faults=(Fault(message=why),))
     if still < 1 and not waiting.renamed and suffix_of(name) != ".json":
@@ -197,7 +197,7 @@ def _ripe(writer: Writer, waiting: Waiting, still: float, *, empty: bool) -> boo
     """Whether a file is complete whatever it holds."""
     if writer is Writer.OPEN:
         return still >= _KEPT_OPEN
-    if waiting.renamed:
+    if waiting.renamed and not empty:
         return True
     return still >= (_UNSURE if empty or writer is Writer.UNKNOWN else 1)
 

@@ -30,6 +30,7 @@ from notifier.intake.sources.arrival import SETTLE, Closed, Large, NotYet, Sight
 from notifier.intake.sources.door import Registers
 from notifier.intake.sources.names import ignored
 from notifier.intake.sources.opening import DONE, REJECTED
+from notifier.intake.sources.renames import Renames
 from notifier.intake.sources.spool import Spool
 from notifier.intake.sources.turns import LARGE, Turn, next_turn
 from notifier.intake.text import printable
@@ -80,6 +81,7 @@ class DropDirectory:
         #: Large files that are complete; rung when one comes.
         self._turns: dict[str, Turn] = {}
         self._turn = Bell()
+        self._renames = Renames()
         #: Names that were told of since the last pass.
         self._told: set[str] = set()
         #: True where the bell was rung for events that wait in `_told`; any other ring calls for a scan.
@@ -172,8 +174,8 @@ class DropDirectory:
         with source:
             task_status.started()
             while True:
-                for mask, name in await source.events():
-                    self._hear(mask, name)
+                for event in await source.events():
+                    self._hear(*event)
                 if self._told or self._rescan_due:
                     self._ring()
 
@@ -181,15 +183,17 @@ class DropDirectory:
         self._heard = True
         self._bell.ring()
 
-    def _hear(self, mask: int, name: str) -> None:
+    def _hear(self, mask: int, name: str, cookie: int) -> None:
+        still_written = self._renames.hear(mask, name, cookie)
         if mask & (inotify.OVERFLOW | inotify.GONE):
             self._rescan_due = True
             for waiting in self._waiting.values():  # what was told of their writers may not hold any more
                 waiting.made, waiting.written = False, None
-        elif name and not ignored(name):
+        elif name and not ignored(name) and not mask & inotify.MOVED_FROM:
             self._told.add(name)
             if mask & inotify.MOVED_TO:
-                self._waiting[name] = Waiting(renamed=not self._acceptance.was_returned(name))
+                renamed = not self._acceptance.was_returned(name)
+                self._waiting[name] = Waiting(renamed=renamed, written=still_written or None)
             elif mask & inotify.CREATE:
                 self._waiting[name] = Waiting(made=True)
             elif mask & inotify.CLOSE_WRITE:

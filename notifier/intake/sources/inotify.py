@@ -20,13 +20,14 @@ import anyio
 MODIFY: Final = 0x2
 ATTRIB: Final = 0x4
 CLOSE_WRITE: Final = 0x8
+MOVED_FROM: Final = 0x40
 MOVED_TO: Final = 0x80
 CREATE: Final = 0x100
 #: Events were lost: look at everything.
 OVERFLOW: Final = 0x4000
 #: The directory itself is gone or elsewhere.
 GONE: Final = 0x400 | 0x800 | 0x8000
-_WANTED: Final = MODIFY | ATTRIB | CLOSE_WRITE | MOVED_TO | CREATE | 0x400 | 0x800
+_WANTED: Final = MODIFY | ATTRIB | CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | 0x400 | 0x800
 _HEAD: Final = struct.Struct("iIII")
 _READ: Final = 256 * 1024
 
@@ -79,8 +80,11 @@ class Inotify:
         anyio.notify_closing(self._fd)
         os.close(self._fd)
 
-    async def events(self) -> list[tuple[int, str]]:
-        """(mask, name) of what happened since the last call, in order; waits for at least one."""
+    async def events(self) -> list[tuple[int, str, int]]:
+        """(mask, name, cookie) of what happened since the last call, in order; waits for at least one.
+
+        The two events of a rename have the same cookie, which no other has.
+        """
         while True:
             await anyio.wait_readable(self._fd)
             try:
@@ -89,10 +93,10 @@ class Inotify:
                 continue
 
 
-def _events(raw: bytes) -> Iterator[tuple[int, str]]:
+def _events(raw: bytes) -> Iterator[tuple[int, str, int]]:
     at = 0
     while at < len(raw):
-        _, mask, _, length = _HEAD.unpack_from(raw, at)
+        _, mask, cookie, length = _HEAD.unpack_from(raw, at)
         at += _HEAD.size
-        yield mask, os.fsdecode(raw[at : at + length].rstrip(b"\0"))
+        yield mask, os.fsdecode(raw[at : at + length].rstrip(b"\0")), cookie
         at += length

@@ -107,6 +107,8 @@ def _open_below(parent: int, name: str, shown: str) -> int:
 def _not_opened(error: OSError) -> str:
     if isinstance(error, NotADirectoryError):
         return "it is no directory, or a link to one; links are not followed."
+    if isinstance(error, PermissionError):
+        return "it cannot be opened: permission denied; notifier's user must be let in, to read, write and enter it."
     return f"it cannot be opened: {reason(error)}."
 
 
