@@ -37,7 +37,7 @@ async def test_an_id_that_was_seen_and_is_gone_for_ever_is_unknown(store: Sqlite
     async with watching(store) as stage:
         await begin(stage, gone="dreaming")
         del stage.upstream.states["gone"]
-        await stage.ticks(SURE, step=1)
+        await stage.ticks(SURE, step=2)
         assert await stands(stage, "gone") is WatchStatus.UNKNOWN
         body = await body_of(store)
         assert body["type"] == "generation.unknown"
@@ -52,7 +52,7 @@ async def test_it_is_unknown_where_each_id_is_asked_for_alone_too(store: SqliteS
     async with watching(store, batch=False) as stage:
         await begin(stage, gone="queued")
         del stage.upstream.states["gone"]
-        await stage.ticks(SURE, step=1)
+        await stage.ticks(SURE, step=2)
         assert await stands(stage, "gone") is WatchStatus.UNKNOWN
 
 
@@ -64,7 +64,7 @@ async def test_it_is_unknown_where_requests_wait_for_it_too(store: SqliteStore) 
         await begin(stage, gone="dreaming")
         del stage.upstream.states["gone"]
         before = len(stage.upstream.asked)
-        await stage.ticks(SURE, step=1)
+        await stage.ticks(SURE, step=2)
         assert await stands(stage, "gone") is WatchStatus.UNKNOWN
         assert sum("gone" in asked.ids for asked in stage.upstream.asked[before:]) < 40
         assert any(asked.wait for asked in stage.upstream.asked[-20:]), "the other one is held still"
@@ -76,9 +76,9 @@ async def test_one_that_is_seen_again_begins_anew(store: SqliteStore) -> None:
         await begin(stage, blinks="dreaming")
         for _ in range(2):
             del stage.upstream.states["blinks"]
-            await stage.ticks(9 * MINUTE, step=1)
+            await stage.ticks(9 * MINUTE, step=2)
             stage.upstream.states["blinks"] = "dreaming"
-            await stage.ticks(3 * MINUTE, step=1)
+            await stage.ticks(3 * MINUTE, step=2)
         assert await stands(stage, "blinks") is WatchStatus.OPEN
         stage.upstream.states["blinks"] = "completed"
         await stage.ticks(30, step=1)
@@ -97,7 +97,7 @@ async def test_one_that_only_batches_leave_out_is_not_unknown(store: SqliteStore
             return answer(Asked(ids=tuple(set(asked.ids) - {"shy"}), multi=True, at=asked.at))
 
         stage.upstream._answer = without_shy  # type: ignore[method-assign,assignment]  # the wire's double, not ours
-        await stage.ticks(2 * SURE, step=1)
+        await stage.ticks(2 * SURE, step=2)
         assert await stands(stage, "shy") is WatchStatus.OPEN
 
 
@@ -107,12 +107,12 @@ async def test_ten_minutes_since_registration_are_not_ten_minutes_of_being_asked
         stage.upstream.states["other"] = "dreaming"
         stage.upstream.judge = lambda _: error(503)
         await stage.watch(request("other"), request("new"))
-        await stage.ticks(15 * MINUTE, step=1)
+        await stage.ticks(15 * MINUTE, step=5)
         stage.upstream.judge = lambda _: None
-        await stage.ticks(9 * MINUTE, step=1)
+        await stage.ticks(9 * MINUTE, step=2)
         assert await stands(stage, "new") is WatchStatus.OPEN
         stage.upstream.states["new"] = "completed"
-        await stage.ticks(2 * MINUTE, step=1)
+        await stage.ticks(2 * MINUTE, step=2)
         assert [line.type for line in await stage.owed("new")] == ["generation.completed"]
 
 
@@ -121,13 +121,13 @@ async def test_an_outage_between_two_looks_is_no_time_of_being_asked(store: Sqli
     async with watching(store, rate=5.0) as stage:
         await begin(stage, gone="dreaming")
         del stage.upstream.states["gone"]
-        await stage.ticks(MINUTE, step=1)
+        await stage.ticks(MINUTE, step=2)
         stage.upstream.judge = lambda _: error(503)
-        await stage.ticks(60 * MINUTE, step=2)
+        await stage.ticks(60 * MINUTE, step=10)
         stage.upstream.judge = lambda _: None
-        await stage.ticks(6 * MINUTE, step=1)
+        await stage.ticks(6 * MINUTE, step=2)
         assert await stands(stage, "gone") is WatchStatus.OPEN
-        await stage.ticks(SURE, step=1)
+        await stage.ticks(SURE, step=2)
         assert await stands(stage, "gone") is WatchStatus.UNKNOWN
 
 
@@ -138,9 +138,9 @@ async def test_a_restart_begins_anew(store: SqliteStore) -> None:
     async with watching(store) as stage:
         stage.clock.advance(3 * 3600)
         stage.upstream.states["other"] = "dreaming"
-        await stage.ticks(9 * MINUTE, step=1)
+        await stage.ticks(9 * MINUTE, step=2)
         assert await stands(stage, "gone") is WatchStatus.OPEN
-        await stage.ticks(4 * MINUTE, step=1)
+        await stage.ticks(4 * MINUTE, step=2)
         assert await stands(stage, "gone") is WatchStatus.UNKNOWN
         assert (await stage.story("gone")).state is State.RUNNING
 
@@ -152,7 +152,7 @@ async def test_a_clock_that_is_set_forward_makes_nothing_unknown(store: SqliteSt
         await stage.watch(request("new"))
         await stage.ticks(10, step=1)
         stage.clock.set_wall(3600)
-        await stage.ticks(5 * MINUTE, step=1)
+        await stage.ticks(5 * MINUTE, step=2)
         assert await stands(stage, "new") is WatchStatus.OPEN
 
 
@@ -161,10 +161,10 @@ async def test_a_watch_that_is_reopened_has_its_ten_minutes(store: SqliteStore) 
     async with watching(store) as stage:
         await begin(stage)
         await stage.watch(request("new"))
-        await stage.ticks(SURE, step=1)
+        await stage.ticks(SURE, step=2)
         assert await stands(stage, "new") is WatchStatus.UNKNOWN
         await stage.watch(request("new"))
-        await stage.ticks(9 * MINUTE, step=1)
+        await stage.ticks(9 * MINUTE, step=2)
         assert await stands(stage, "new") is WatchStatus.OPEN
         told = [line.created_at - START for line in await stage.owed("new")]
         assert len(told) == 1
