@@ -1,4 +1,4 @@
-"""One provider's loop: takes what is due, asks, and hands on what came back. Steps 3 to 6 of the path.
+"""One provider's loop: takes what is due and has it asked for. Steps 3 and 4 of the path; `exchange` does the rest.
 
 A lookout has its own roster, budget and troubles, so one provider's never slow another. No transaction is open while a
 request is under way. While the store cannot write nothing is asked.
@@ -8,8 +8,6 @@ With the metronome stopped nothing is looked at: a tick gives leave to look unti
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from functools import partial
 from typing import Final
 
 import anyio
@@ -20,31 +18,26 @@ from anyio.abc import TaskGroup, TaskStatus
 from notifier.bell import Bell
 from notifier.clock import Clock
 from notifier.delivery.payload import parked_because
-from notifier.errors import BatchRejected, ProviderBusy, ProviderError, ReplyTooLarge
 from notifier.health import Health, Pulse
 from notifier.ids import EndpointIdentity, GenerationId, Lane
-from notifier.model import Book, Glimpse, Observation, OpenGeneration
+from notifier.model import Book, Glimpse, OpenGeneration
 from notifier.polling.conduct import Conduct
+from notifier.polling.exchange import Exchanges, Sent
 from notifier.polling.glances import Glances
-from notifier.polling.holding import QUICK
 from notifier.polling.holds import Hold, Holds
 from notifier.polling.notes import Notes
 from notifier.polling.plan import plan
-from notifier.polling.recorder import Look, Recorder
+from notifier.polling.recorder import Recorder
 from notifier.polling.refusals import Refusals
 from notifier.polling.roster import Roster
 from notifier.polling.split import Split
-from notifier.polling.watched import LookTimes, Watched
+from notifier.polling.watched import Watched
 from notifier.providers.base import Ask, Codec, Reply
-from notifier.providers.masked import decode
 from notifier.settings import ProviderSettings
 from notifier.store.base import PollStore
 
 _log = structlog.get_logger()
 
-#: A body of so many bytes is read in a thread, one at a time: many that come together would stop the loop for the sum
-#: of them. What one stops it for all the same, while orjson parses, is bounded by `providers.reply_text`.
-LONG: Final = 32 * 1024
 #: Seconds a tick's leave lasts; ticks come every 0.25 s.
 LEAVE: Final = 1.0
 LONGEST_WAIT: Final = 5.0
@@ -66,27 +59,6 @@ class Surroundings:
     health: Health
     pulse: Pulse
     readers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Sent:
-    """A request under way."""
-
-    ask: Ask
-    #: Monotonic.
-    at: float
-    asked_at: datetime
-    #: What it is part of, if anything.
-    split: Split | None = None
-    hold: Hold | None = None
-    #: Those of its IDs that nobody watches, asked for because somebody wants to see them once more.
-    guests: frozenset[GenerationId] = frozenset()
-    #: True once it was not answered for long, and its halves are asked for too.
-    late: bool = False
-
-    @property
-    def divisible(self) -> bool:
-        return self.hold is None and len(self.ask.ids) > 1 and not (self.late or self.guests)
 
 
 class Lookout:
@@ -132,8 +104,22 @@ class Lookout:
         )
         self._holds = Holds(self._roster, self._conduct, begin=self._hold, fit=self._fit_hold)
         self._glances = Glances()
+        self._exchanges = Exchanges(
+            settings,
+            codec,
+            roster=self._roster,
+            conduct=self._conduct,
+            refusals=self._refusals,
+            recorder=self._recorder,
+            holds=self._holds,
+            glances=self._glances,
+            ask=around.ask,
+            readers=around.readers,
+            clock=around.clock,
+            call=self._call,
+            bell=self._bell,
+        )
         self._looks: TaskGroup | None = None
-        self._under_way: list[_Sent] = []
         self._book: Book | None = None
 
     # ---- for the poller ----
@@ -187,7 +173,7 @@ class Lookout:
 
     def apply(self, settings: ProviderSettings) -> None:
         """Use these from the next request on; a trouble of the old ones is forgotten."""
-        self._settings = self._recorder.settings = settings
+        self._settings = self._recorder.settings = self._exchanges.settings = settings
         self._conduct.settle(settings)
         self._holds.let_go()
         # Those that are asked about now, or stand in a split, come back by themselves.
@@ -236,7 +222,7 @@ class Lookout:
             return
         self._heed(self._around.book(), now)
         self._roster.budget(self._conduct.capacity(now), now, idle=self._conduct.idle(now))
-        self._divide_late(now)
+        self._exchanges.divide_late(now)
         if (probes := self._conduct.probes) and probes % 2:
             self._send_probe(now)
         self._send_splits(now)
@@ -251,15 +237,6 @@ class Lookout:
             self._holds.plan(now, wall)
         if probes:
             self._send_probe(now)
-
-    def _divide_late(self, now: float) -> None:
-        """A sweep that hangs may do so for one ID: the others do not wait until it is given up."""
-        if not self._conduct.well():
-            return
-        for sent in self._under_way:
-            if sent.divisible and now - sent.at >= self._conduct.late_after:
-                split = self._refusals.late(sent.ask.ids, sent.split, sent_at=sent.at)
-                sent.late, sent.split = split is not None, split or sent.split
 
     def _send_probe(self, now: float) -> None:
         """Whether a provider that may be in trouble answers about one ID, asked for alone.
@@ -373,157 +350,19 @@ class Lookout:
         guests: frozenset[GenerationId] = frozenset(),
     ) -> None:
         ask = self._codec.sweep(ids, self._settings) if multi else self._codec.single(ids[0], self._settings)
-        self._go(_Sent(ask=ask, split=part_of, at=now, asked_at=self._around.clock.now(), guests=guests))
+        self._go(Sent(ask=ask, split=part_of, at=now, asked_at=self._around.clock.now(), guests=guests))
 
     def _hold(self, hold: Hold) -> None:
         ids = [entry.id for entry in hold.entries]
         ask = self._codec.hold(ids, hold.target, self._settings)
         self._conduct.begin(hold.since, aside=False, hold=True)
-        self._go(_Sent(ask=ask, at=hold.since, asked_at=self._around.clock.now(), hold=hold))
+        self._go(Sent(ask=ask, at=hold.since, asked_at=self._around.clock.now(), hold=hold))
 
-    def _go(self, sent: _Sent) -> None:
+    def _go(self, sent: Sent) -> None:
         assert self._looks is not None, "it runs"
-        self._looks.start_soon(self._exchange, sent)
-
-    # ---- one request ----
-    async def _exchange(self, sent: _Sent) -> None:
-        """Steps 5 to 8. Every ID asked is back on the agenda, in a split, or not watched any more, when this ends."""
-        self._under_way.append(sent)
-        try:
-            if sent.hold is None:
-                await self._ask(sent)
-            else:
-                await self._ask_and_wait(sent, sent.hold)
-        finally:
-            took = self._around.clock.monotonic() - sent.at
-            self._under_way.remove(sent)
-            self._conduct.end(took=took, hold=sent.hold is not None)
-            self._bell.ring()
-
-    async def _ask(self, sent: _Sent) -> None:
-        try:
-            observations = await self._observe(sent)
-        except BatchRejected as error:
-            if sent.guests:
-                self._refused_with_guests(sent, error)
-            elif sent.late:
-                self._conduct.refused(error, sent_at=sent.at, size=len(sent.ask.ids))
-            else:
-                self._refusals.refused(sent.ask.ids, sent.split, error, sent_at=sent.at)
-        except ProviderError as error:
-            await self._failed(sent, error)
-        else:
-            await self._learn(sent, observations)
-
-    async def _failed(self, sent: _Sent, error: ProviderError) -> None:
-        """It was not answered: whose failure that is, `refusals` finds out."""
-        if sent.guests and not error.any_id and len(sent.ask.ids) > 1:
-            self._part_from_guests(sent)
-            return
-        self._glances.failed(sent.ask.ids)
-        if sent.late:
-            self._refusals.failed_late(sent.ask.ids, error, sent_at=sent.at)
-            return
-        self._refusals.failed(sent.ask, sent.split, error, sent_at=sent.at)
-        if len(sent.ask.ids) == 1 and self._refusals.may_expire(sent.ask.ids[0]):
-            await self._recorder.expire_failing(sent.ask.ids[0], sent.asked_at)
-
-    async def _observe(self, sent: _Sent) -> Sequence[Observation]:
-        reply = await self._around.ask(sent.ask, self._settings)
-        read = partial(decode, self._codec, sent.ask, reply, self._settings)
-        if len(reply.body) < LONG:
-            return read()
-        return await anyio.to_thread.run_sync(read, limiter=self._around.readers)
-
-    async def _ask_and_wait(self, sent: _Sent, hold: Hold) -> None:
-        """A request that waits. It may be let go, and it may fail in ways that say nothing of the provider."""
-        observations: Sequence[Observation] = ()
-        failure: ProviderError | None = None
-        with hold.scope:
-            try:
-                observations = await self._observe(sent)
-            except ProviderError as error:
-                failure = error
-        took = self._around.clock.monotonic() - sent.at
-        kept = failure is None and bool(observations) and took >= QUICK
-        self._holds.ended(hold, sent.at + took, kept=kept)
-        if failure is not None and self._hold_failed(sent, failure, took):
-            return
-        if not observations:
-            self._put_back(hold)
-            return
-        held = [seen for seen in observations if not seen.absent]
-        reached = sum(seen.state is not None and seen.state.rank >= hold.target.rank for seen in held)
-        absent = {seen.id for seen in observations if seen.absent}
-        if not self._holds.unfound(entry for entry in hold.entries if entry.id in absent and entry.state is None):
-            self._conduct.held(took=took, reached=reached, asked=len(observations))
-        if not held:  # whether they are unknown, a look without a wish will tell
-            if len(observations) == 1:
-                self._conduct.missed_alone(observations[0].id, sent_at=sent.at, watched=self.watched)
-            self._put_back(hold)
-            return
-        self._conduct.answered(sent_at=sent.at, asked=len(observations), held=len(held), multi=False)
-        await self._recorder.take_in(self._seen_by(sent, kept=kept and not hold.trial), held)
-        self._call(seen.id for seen in observations if seen.absent)
-
-    def _hold_failed(self, sent: _Sent, error: ProviderError, took: float) -> bool:
-        """True where its IDs are on the agenda, or in a split, again."""
-        asked = len(sent.ask.ids)
-        trial = sent.hold is not None and sent.hold.trial
-        if isinstance(error, BatchRejected) or (trial and not error.any_id):
-            self._conduct.held(took=0.0, reached=0, asked=asked)
-        elif isinstance(error, ReplyTooLarge) or not (
-            isinstance(error, ProviderBusy) and self._conduct.hold_broke(error, took=took, asked=asked)
-        ):
-            if trial:
-                self._conduct.failed(error, sent_at=sent.at)
-            else:
-                self._refusals.failed(sent.ask, None, error, sent_at=sent.at)
-            return True
-        return False
-
-    async def _learn(self, sent: _Sent, observations: Sequence[Observation]) -> None:
-        self._glances.answered(observations, self._around.clock.now())
-        asked, held = len(observations), [seen.id for seen in observations if not seen.absent]
-        # A guest that is gone is an old one: that says nothing of the provider.
-        ours = asked - sum(seen.absent and seen.id in sent.guests for seen in observations)
-        if sent.split is None and self._conduct.knows_none(asked=ours, held=len(held)):
-            what = f"none of the {ours} IDs asked, such as {sent.ask.ids[0]}, is in the reply"
-            self._conduct.knew_none(what, sent_at=sent.at, asked=asked, watched=self.watched)
-            self._call(sent.ask.ids)
-            return
-        self._refusals.seen(sent.ask.ids)
-        self._conduct.answered(sent_at=sent.at, asked=asked, held=len(held), multi=sent.ask.multi)
-        self._conduct.trusted.extend(held)
-        self._refusals.weigh_multi(sent.ask, held)
-        await self._recorder.take_in(self._seen_by(sent), observations)
-        if ours == 1 and not held:
-            self._conduct.missed_alone(sent.ask.ids[0], sent_at=sent.at, watched=self.watched)
-        if sent.split is not None and sent.late:
-            self._refusals.answered_late(sent.ask.ids, sent.split)
-        elif sent.split is not None:
-            self._refusals.answered(sent.split, sent.ask.ids, held)
-
-    def _refused_with_guests(self, sent: _Sent, error: BatchRejected) -> None:
-        """They may be to blame: the others are asked for again without them."""
-        self._conduct.refused(error, sent_at=sent.at, size=len(sent.ask.ids))
-        self._part_from_guests(sent)
-
-    def _part_from_guests(self, sent: _Sent) -> None:
-        self._glances.refused(sent.guests, self._around.clock.monotonic())
-        self._call(sent.ask.ids)
-
-    def _seen_by(self, sent: _Sent, *, kept: bool = False) -> Look:
-        clock = self._around.clock
-        times = LookTimes(asked_at=sent.asked_at, answered_at=clock.now(), sent=sent.at, got=clock.monotonic())
-        return Look(times=times, multi=sent.ask.multi, part=sent.split is not None, kept=kept)
+        self._looks.start_soon(self._exchanges.make, sent)
 
     # ---- what comes back ----
-    def _put_back(self, hold: Hold) -> None:
-        """Its IDs are due at once; those of a trial are on the agenda."""
-        if not hold.trial:
-            self._call(entry.id for entry in hold.entries)
-
     def _call(self, ids: Iterable[GenerationId]) -> None:
         """Due at once, if they are watched still."""
         now = self._around.clock.monotonic()

@@ -1,0 +1,241 @@
+"""One request after the other of one provider, from the question to what follows from its answer. Steps 5 to 8.
+
+What comes back is handed on: what was seen to the recorder, refusals and failures to `refusals`, whatever speaks of the
+provider to `conduct`.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+import anyio
+import anyio.to_thread
+
+from notifier.bell import Bell
+from notifier.clock import Clock
+from notifier.errors import BatchRejected, ProviderBusy, ProviderError, ReplyTooLarge
+from notifier.ids import GenerationId
+from notifier.model import Observation
+from notifier.polling.conduct import Conduct
+from notifier.polling.glances import Glances
+from notifier.polling.holding import QUICK
+from notifier.polling.holds import Hold, Holds
+from notifier.polling.recorder import Look, Recorder
+from notifier.polling.refusals import Refusals
+from notifier.polling.roster import Roster
+from notifier.polling.split import Split
+from notifier.polling.watched import LookTimes
+from notifier.providers.base import Ask, Codec, Reply
+from notifier.providers.masked import decode
+from notifier.settings import ProviderSettings
+
+#: A body of so many bytes is read in a thread, one at a time: many that come together would stop the loop for the sum
+#: of them. What one stops it for all the same, while orjson parses, is bounded by `providers.reply_text`.
+LONG: Final = 32 * 1024
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Sent:
+    """A request under way."""
+
+    ask: Ask
+    #: Monotonic.
+    at: float
+    asked_at: datetime
+    #: What it is part of, if anything.
+    split: Split | None = None
+    hold: Hold | None = None
+    #: Those of its IDs that nobody watches, asked for because somebody wants to see them once more.
+    guests: frozenset[GenerationId] = frozenset()
+    #: True once it was not answered for long, and its halves are asked for too.
+    late: bool = False
+
+    @property
+    def divisible(self) -> bool:
+        return self.hold is None and len(self.ask.ids) > 1 and not (self.late or self.guests)
+
+
+class Exchanges:
+    """Of one provider. `call` makes IDs due at once; `bell` is rung when a request is over."""
+
+    def __init__(
+        self,
+        settings: ProviderSettings,
+        codec: Codec,
+        *,
+        roster: Roster,
+        conduct: Conduct,
+        refusals: Refusals,
+        recorder: Recorder,
+        holds: Holds,
+        glances: Glances,
+        ask: Callable[[Ask, ProviderSettings], Awaitable[Reply]],
+        readers: anyio.CapacityLimiter,
+        clock: Clock,
+        call: Callable[[Iterable[GenerationId]], None],
+        bell: Bell,
+    ) -> None:
+        self.settings = settings
+        self._codec = codec
+        self._roster = roster
+        self._conduct = conduct
+        self._refusals = refusals
+        self._recorder = recorder
+        self._holds = holds
+        self._glances = glances
+        self._ask_provider = ask
+        self._readers = readers
+        self._clock = clock
+        self._call = call
+        self._bell = bell
+        self._under_way: list[Sent] = []
+
+    def divide_late(self, now: float) -> None:
+        """A sweep that hangs may do so for one ID: the others do not wait until it is given up."""
+        if not self._conduct.well():
+            return
+        for sent in self._under_way:
+            if sent.divisible and now - sent.at >= self._conduct.late_after:
+                split = self._refusals.late(sent.ask.ids, sent.split, sent_at=sent.at)
+                sent.late, sent.split = split is not None, split or sent.split
+
+    # ---- one request ----
+    async def make(self, sent: Sent) -> None:
+        """Steps 5 to 8. Every ID asked is back on the agenda, in a split, or not watched any more, when this ends."""
+        self._under_way.append(sent)
+        try:
+            if sent.hold is None:
+                await self._ask(sent)
+            else:
+                await self._ask_and_wait(sent, sent.hold)
+        finally:
+            took = self._clock.monotonic() - sent.at
+            self._under_way.remove(sent)
+            self._conduct.end(took=took, hold=sent.hold is not None)
+            self._bell.ring()
+
+    async def _ask(self, sent: Sent) -> None:
+        try:
+            observations = await self._observe(sent)
+        except BatchRejected as error:
+            if sent.guests:
+                self._refused_with_guests(sent, error)
+            elif sent.late:
+                self._conduct.refused(error, sent_at=sent.at, size=len(sent.ask.ids))
+            else:
+                self._refusals.refused(sent.ask.ids, sent.split, error, sent_at=sent.at)
+        except ProviderError as error:
+            await self._failed(sent, error)
+        else:
+            await self._learn(sent, observations)
+
+    async def _failed(self, sent: Sent, error: ProviderError) -> None:
+        """It was not answered: whose failure that is, `refusals` finds out."""
+        if sent.guests and not error.any_id and len(sent.ask.ids) > 1:
+            self._part_from_guests(sent)
+            return
+        self._glances.failed(sent.ask.ids)
+        if sent.late:
+            self._refusals.failed_late(sent.ask.ids, error, sent_at=sent.at)
+            return
+        self._refusals.failed(sent.ask, sent.split, error, sent_at=sent.at)
+        if len(sent.ask.ids) == 1 and self._refusals.may_expire(sent.ask.ids[0]):
+            await self._recorder.expire_failing(sent.ask.ids[0], sent.asked_at)
+
+    async def _observe(self, sent: Sent) -> Sequence[Observation]:
+        reply = await self._ask_provider(sent.ask, self.settings)
+        read = partial(decode, self._codec, sent.ask, reply, self.settings)
+        if len(reply.body) < LONG:
+            return read()
+        return await anyio.to_thread.run_sync(read, limiter=self._readers)
+
+    async def _ask_and_wait(self, sent: Sent, hold: Hold) -> None:
+        """A request that waits. It may be let go, and it may fail in ways that say nothing of the provider."""
+        observations: Sequence[Observation] = ()
+        failure: ProviderError | None = None
+        with hold.scope:
+            try:
+                observations = await self._observe(sent)
+            except ProviderError as error:
+                failure = error
+        took = self._clock.monotonic() - sent.at
+        kept = failure is None and bool(observations) and took >= QUICK
+        self._holds.ended(hold, sent.at + took, kept=kept)
+        if failure is not None and self._hold_failed(sent, failure, took):
+            return
+        if not observations:
+            self._put_back(hold)
+            return
+        held = [seen for seen in observations if not seen.absent]
+        reached = sum(seen.state is not None and seen.state.rank >= hold.target.rank for seen in held)
+        absent = {seen.id for seen in observations if seen.absent}
+        if not self._holds.unfound(entry for entry in hold.entries if entry.id in absent and entry.state is None):
+            self._conduct.held(took=took, reached=reached, asked=len(observations))
+        if not held:  # whether they are unknown, a look without a wish will tell
+            if len(observations) == 1:
+                self._conduct.missed_alone(observations[0].id, sent_at=sent.at, watched=len(self._roster))
+            self._put_back(hold)
+            return
+        self._conduct.answered(sent_at=sent.at, asked=len(observations), held=len(held), multi=False)
+        self._conduct.trusted.extend(seen.id for seen in held)
+        await self._recorder.take_in(self._seen_by(sent, kept=kept and not hold.trial), held)
+        self._call(seen.id for seen in observations if seen.absent)
+
+    def _hold_failed(self, sent: Sent, error: ProviderError, took: float) -> bool:
+        """True where its IDs are on the agenda, or in a split, again."""
+        asked = len(sent.ask.ids)
+        trial = sent.hold is not None and sent.hold.trial
+        if isinstance(error, BatchRejected) or (trial and not error.any_id):
+            self._conduct.held(took=0.0, reached=0, asked=asked)
+        elif isinstance(error, ReplyTooLarge) or not (
+            isinstance(error, ProviderBusy) and self._conduct.hold_broke(error, took=took, asked=asked)
+        ):
+            if trial:
+                self._conduct.failed(error, sent_at=sent.at)
+            else:
+                self._refusals.failed(sent.ask, None, error, sent_at=sent.at)
+            return True
+        return False
+
+    async def _learn(self, sent: Sent, observations: Sequence[Observation]) -> None:
+        self._glances.answered(observations, self._clock.now())
+        asked, held = len(observations), [seen.id for seen in observations if not seen.absent]
+        # A guest that is gone is an old one: that says nothing of the provider.
+        ours = asked - sum(seen.absent and seen.id in sent.guests for seen in observations)
+        if sent.split is None and self._conduct.knows_none(asked=ours, held=len(held)):
+            what = f"none of the {ours} IDs asked, such as {sent.ask.ids[0]}, is in the reply"
+            self._conduct.knew_none(what, sent_at=sent.at, asked=asked, watched=len(self._roster))
+            self._call(sent.ask.ids)
+            return
+        self._refusals.seen(sent.ask.ids)
+        self._conduct.answered(sent_at=sent.at, asked=asked, held=len(held), multi=sent.ask.multi)
+        self._conduct.trusted.extend(held)
+        self._refusals.weigh_multi(sent.ask, held)
+        await self._recorder.take_in(self._seen_by(sent), observations)
+        if ours == 1 and not held:
+            self._conduct.missed_alone(sent.ask.ids[0], sent_at=sent.at, watched=len(self._roster))
+        if sent.split is not None and sent.late:
+            self._refusals.answered_late(sent.ask.ids, sent.split)
+        elif sent.split is not None:
+            self._refusals.answered(sent.split, sent.ask.ids, held)
+
+    def _refused_with_guests(self, sent: Sent, error: BatchRejected) -> None:
+        """They may be to blame: the others are asked for again without them."""
+        self._conduct.refused(error, sent_at=sent.at, size=len(sent.ask.ids))
+        self._part_from_guests(sent)
+
+    def _part_from_guests(self, sent: Sent) -> None:
+        self._glances.refused(sent.guests, self._clock.monotonic())
+        self._call(sent.ask.ids)
+
+    def _seen_by(self, sent: Sent, *, kept: bool = False) -> Look:
+        clock = self._clock
+        times = LookTimes(asked_at=sent.asked_at, answered_at=clock.now(), sent=sent.at, got=clock.monotonic())
+        return Look(times=times, multi=sent.ask.multi, part=sent.split is not None, kept=kept)
+
+    def _put_back(self, hold: Hold) -> None:
+        """Its IDs are due at once; those of a trial are on the agenda."""
+        if not hold.trial:
+            self._call(entry.id for entry in hold.entries)
