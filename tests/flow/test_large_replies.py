@@ -10,7 +10,7 @@ import pytest
 from hands import Asked, Watching, heard, quiet, record, request, some, watching
 
 from notifier.model import Observation, WatchStatus
-from notifier.polling import lookout
+from notifier.polling import exchange
 from notifier.providers import client
 from notifier.providers.aimlapi_luma import AimlapiLuma
 from notifier.store.sqlite.store import SqliteStore
@@ -129,7 +129,7 @@ async def test_long_bodies_are_read_in_one_thread_beside_the_loop(
             under_way -= 1
 
     monkeypatch.setattr(AimlapiLuma, "decode", decode)
-    monkeypatch.setattr(lookout, "LONG", 2_000)
+    monkeypatch.setattr(exchange, "LONG", 2_000)
     async with watching(store, max_ids=1, batch=False) as stage:
         stage.upstream.judge = weighing(dict.fromkeys(some(4), 3_000))
         await stage.watch(*map(request, some(4)))
