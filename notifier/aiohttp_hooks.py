@@ -254,10 +254,12 @@ class Connector(aiohttp.TCPConnector):
     async def _get(self, key: ConnectionKey, traces: Any) -> Connection | None:
         asked = exchange.get()
         asked.key = key
-        while not asked.fresh and (kept := await super()._get(key, traces)) is not None:
-            if not self._old(_ours(kept)):
+        while (kept := await super()._get(key, traces)) is not None:
+            if not asked.fresh and not self._old(_ours(kept)):
                 return kept
             kept.close()
+            if asked.fresh:  # its own takes this one's place: attempts without end do not keep connections without end
+                return None
         return None
 
     def _release(self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False) -> None:

@@ -107,7 +107,8 @@ class _Body(httpx.AsyncByteStream):
         return chunk
 
     async def aclose(self) -> None:
-        self._answer.close()
+        if not self._answer.closed:  # it was not read to its end
+            self._answer.close()
 
 
 # ---- the transport ------------------------------------------------------------------------------------------------

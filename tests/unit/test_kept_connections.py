@@ -507,6 +507,15 @@ async def test_a_fresh_request_has_a_new_connection_and_a_new_look_up() -> None:
         assert server.connections == 3
 
 
+async def test_fresh_requests_do_not_pile_up_connections() -> None:
+    """Each takes the place of a kept one: thousands of retries hold as many descriptors as run at a time."""
+    async with serving(answering(OK, OK)) as server, wired() as transport:
+        for _ in range(20):
+            await exchange(transport, post(server.url(), extensions={"fresh": True}))
+        assert server.connections == 20
+        assert len(kept(transport)) == 1
+
+
 async def test_the_410_of_a_server_that_the_name_has_left_does_not_count() -> None:
     """The name leads to another server by now, which is well."""
     resolver = Resolver(["127.0.0.1"], ["::1"])
