@@ -40,7 +40,9 @@ from notifier.providers.words import (
     NOT_THERE,
     OF_A_REQUEST,
     OF_AN_ERROR,
+    OVER,
     Taught,
+    key_of,
     meaning,
     text_of,
 )
@@ -108,7 +110,7 @@ def _sight(id_: GenerationId, record: Record, taught: Taught, result: Result) ->
     """What the record says of the ID; None if it says that it is not there."""
     word = state_word(record, taught)
     key, state = meaning(word, taught) if word is not None else ("", None)
-    if state is None and (word is None or not isinstance(_as_it_came(record, word), str)):
+    if state is None and (word is None or key in OVER or not isinstance(_as_it_came(record, word), str)):
         return _wordless(id_, record, word, result)
     assert word is not None, "a word that means something is there"
     if _is_absence(key, state, record, taught):
@@ -121,11 +123,12 @@ def _sight(id_: GenerationId, record: Record, taught: Taught, result: Result) ->
 
 
 def _wordless(id_: GenerationId, record: Record, word: str | None, result: Result) -> Observation | None:
-    """The same of a record that has no word for its state, or a number that nobody taught us."""
+    """The same of a record with no word for its state, a number that nobody taught us, or one that leaves it open."""
     wrong = any(record.get(field) not in _NO_ERROR for field in (*STRONG, "errors", "statusCode"))
     if not wrong and not says_unfinished(record) and leads_to_a_file(record):
         return _seen(id_, record, None, State.COMPLETED, result, looks=NO_WORD)
-    if is_error(record) or not any(record.get(field) is not None for field in _SIGNS):
+    there = word is not None and key_of(word) in OVER
+    if not there and (is_error(record) or not any(record.get(field) is not None for field in _SIGNS)):
         return None
     return _seen(id_, record, word, None, result)
 

@@ -36,10 +36,11 @@ _COMPLETED: Final = """
     success successful successfully
 """
 _FAILED: Final = """
-    abort aborted banned blocked cancel canceled cancelled crashed declined denied disallowed err error errored errors
-    exception expired fail failed failure fault faulted filtered flagged forbidden interrupted invalid killed lost
-    moderated nsfw refused rejected revoked stopped terminated time_out timed_out timeout timedout unsuccessful
-    violation content_filtered content_moderated content_policy_violation content_violation policy_violation
+    abort aborted banned blocked cancel canceled cancelled crashed dead declined deleted denied disallowed err error
+    errored errors exception expired fail failed failure fault faulted filtered flagged forbidden halted interrupted
+    invalid killed lost moderated nsfw refused rejected revoked stopped terminated time_out timed_out timeout timedout
+    unsuccessful violation content_filtered content_moderated content_policy_violation content_violation
+    policy_violation
 """
 VOCABULARY: Final[Mapping[str, State]] = MappingProxyType(
     {
@@ -53,6 +54,8 @@ VOCABULARY: Final[Mapping[str, State]] = MappingProxyType(
         for word in words.split()
     }
 )
+#: Words that say it is over, and not how: what the record holds beside them does.
+OVER: Final = frozenset({"ended", "closed", "concluded", "over", "final", "finalized", "exited"})
 #: Words that an envelope uses of the request, and a record of the job: `{"status": "success", "data": …}`.
 OF_A_REQUEST: Final = frozenset({"ok", "okay", "success", "successful", "successfully"})
 #: The same for a request that went wrong.

@@ -75,7 +75,7 @@ async def test_the_only_id_expires_at_its_deadline(store: SqliteStore, hold: str
     async with watching(store, rate=20.0, hold=hold) as stage:
         stage.upstream.judge = weighing({"g-1": 9_000})
         await stage.watch(request(timeout=timedelta(minutes=10)))
-        await stage.ticks(900, step=2.0)
+        await stage.ticks(900, step=5.0)
         assert [line.type for line in await stage.owed()] == ["watch.expired"]
         assert not stage.health.troubles
         assert len(stage.upstream.asked) < 40
