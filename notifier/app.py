@@ -11,6 +11,7 @@ This file is long and straight on purpose: a reader sees here what exists, and i
 
 import os
 import random
+import resource
 import secrets
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -36,6 +37,7 @@ from notifier.delivery.keeper import Keeper
 from notifier.delivery.reach import Reach
 from notifier.delivery.refresher import Refresher
 from notifier.delivery.sender import Sender
+from notifier.delivery.shares import IN_FLIGHT
 from notifier.desk import Desk
 from notifier.errors import ConfigError, Fault, StoreUnavailable
 from notifier.health import Health, Pulse
@@ -71,8 +73,19 @@ _STORE_WAIT: Final = 5.0
 _LOOK_AT_TERMS: Final = 6 * 3600
 #: A loop that has not turned for this many seconds hangs. The longest wait of any loop is 15.
 HANGS_AFTER: Final = 25.0
+#: Descriptors that are not for attempts, and attempts that there may be for all that.
+_OTHER_FILES: Final = 256
+_LEAST_IN_FLIGHT: Final = 64
 #: A round of chores may move a long log or end many watches.
 CHORES_HANG_AFTER: Final = 300.0
+
+
+def _room_for_attempts() -> int:
+    """Attempts at a time: each has a descriptor, and as many as an idle daemon has are left to everything else."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return IN_FLIGHT
+    return max(_LEAST_IN_FLIGHT, min(IN_FLIGHT, limit - _OTHER_FILES))
 
 
 class Daemon:
@@ -151,6 +164,7 @@ class Daemon:
             pulse=self._pulse("dispatcher"),
             refresher=self._refresher,
             reach=self._reach,
+            in_flight=_room_for_attempts(),
         )
         self._poller = Poller(
             Surroundings(

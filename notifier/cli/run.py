@@ -23,7 +23,7 @@ def _tune_collection() -> None:
 
 
 def _raise_limit_of_files() -> None:
-    """A connection is a file: 1,024 attempts may be in flight, and many a shell allows no more open files than that."""
+    """A connection is a file: 4,096 attempts may be in flight, and many a shell allows no more open files than that."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
     if soft not in (resource.RLIM_INFINITY, hard) and soft < wanted:

@@ -92,10 +92,12 @@ _TAIL: Final = """
 
 ## What endpoints cost one another
 
-An attempt holds a send slot until it is answered. 512 slots are for the endpoints of the configuration, 256 for
-callback URLs, and 256 for whoever is slow: an endpoint or origin whose attempt takes more than two seconds, until one
-is quick again. Nobody is given more of these than are left free beside it, so however many hang, the next one finds a
-slot.
+An attempt holds a send slot until it is answered. 512 slots are for the endpoints of the configuration, 256 for origins
+of callback URLs that took their last message well, 256 for other origins, and 256 for whoever is slow: an endpoint or
+origin whose attempt takes more than two seconds, until one is quick again. Nobody is given more of these than are left
+free beside it, and whoever holds none may have one beyond them, so however many hang, the next one finds a slot. There
+are 4,096 in all, or as many as `LimitNOFILE` allows: 3,000 origins that hang hold one each, and new ones are tried 256
+at a time, the newest among the first.
 
 ## A watch
 

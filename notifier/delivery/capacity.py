@@ -5,7 +5,7 @@ Each limit has a module of its own: slots by `shares`, attempts a second by `rat
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -28,10 +28,31 @@ _RESTING: Final = 1024
 _GRAIN: Final = 0.01
 
 
-class Capacity:
-    """Of one dispatcher."""
+class _PoolOf(Mapping[Lane, str]):
+    """Follows what becomes of lanes: thousands may be slow, and each look at the store asks about a few."""
 
-    def __init__(self, endpoints: Endpoints, now: float) -> None:
+    def __init__(self, named: Mapping[Lane, EndpointSettings], paces: shares.Paces) -> None:
+        self._named = named
+        self._paces = paces
+
+    def __getitem__(self, lane: Lane) -> str:
+        return self._paces.pool(lane, shares.NAMED if lane in self._named else shares.ORIGINS)
+
+    def get(self, lane: Lane, _: object = None) -> str:
+        return self[lane]
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(self._named)
+
+    def __len__(self) -> int:
+        return len(self._named)
+
+
+class Capacity:
+    """Of one dispatcher; `in_flight` is how many attempts there may be at a time."""
+
+    def __init__(self, endpoints: Endpoints, now: float, *, in_flight: int = shares.IN_FLIGHT) -> None:
+        self._most = in_flight
         #: Attempts in flight; an empty lane has no entry.
         self.in_flight: Counter[Lane] = Counter()
         #: Lanes that want less -> until when nothing more begins there.
@@ -54,7 +75,8 @@ class Capacity:
     # ---- what begins and ends ----
     def begin(self, claim: Claim, now: float) -> None:
         self.in_flight[claim.lane] += 1
-        self._paces.begin(claim.lane, (claim.message_id, claim.number), now)
+        attempt = (claim.message_id, claim.number)
+        self._paces.begin(claim.lane, attempt, now, origin=claim.lane not in self._named)
         self._rates.begin(claim.lane, now)
 
     def end(self, claim: Claim, verdict: Verdict, now: float) -> None:
@@ -88,31 +110,31 @@ class Capacity:
         ]
 
     def slots(self, now: float, *, room_to_refresh: int | None) -> Slots:
-        """What may begin now. Lanes named, busy or at rest are listed; any other has a callback URL's share.
+        """What may begin now. Lanes named or at rest are listed; any other has a callback URL's share.
 
         `room_to_refresh` is how many results may be read again meanwhile; None: everything is sent as it is stored.
         """
         self._rests = {lane: until for lane, until in self._rests.items() if until > now}
         each = self._endpoints.plain(Lane(""))
-        busy = dict.fromkeys((lane for lane in (*self.in_flight, *self._rests) if lane not in self._named), each)
-        pool_of = self._pool_of(now)
+        young = self._paces.young(now)
+        pool_of = _PoolOf(self._named, self._paces)
         held = self._held(pool_of)
         return Slots(
             total=self._total(now),
-            free={lane: self._room(lane, policy, now) for lane, policy in (self._named | busy).items()},
+            free=dict.fromkeys(self._rests, 0) | {lane: self._room(lane, now) for lane in self._named},
             each=each.concurrency,
             lease={lane: policy.timeout + LEASE_MARGIN for lane, policy in self._named.items()},
             lease_each=each.timeout + LEASE_MARGIN,
             held=dict(self.in_flight),
             pool_of=pool_of,
-            pools=shares.left_in_pools(held),
-            firsts=shares.firsts_in_pools(held),
+            pools=shares.left_in_pools(held, self._most),
+            firsts=shares.firsts_in_pools(held, self._most, young=young),
             freshness=None if room_to_refresh is None else self._freshness(room_to_refresh, each),
         )
 
     def _total(self, now: float) -> int:
         in_flight = self.in_flight.total()
-        free = shares.IN_FLIGHT - in_flight
+        free = self._most - in_flight
         allowed = self.backoff.room(now=now, in_flight=in_flight)
         return free if allowed is None else min(free, allowed)
 
@@ -124,20 +146,17 @@ class Capacity:
             each=each.refresh_after,
         )
 
-    def _pool_of(self, now: float) -> dict[Lane, str]:
-        named: Iterable[Lane] = self._named
-        return dict.fromkeys(named, shares.NAMED) | dict.fromkeys(self._paces.slow(now), shares.SLOW)
-
-    def _held(self, pool_of: Mapping[Lane, str]) -> Counter[str]:
+    def _held(self, pool_of: Mapping[Lane, str]) -> Mapping[str, int]:
         """Slots in use, by pool."""
-        held: Counter[str] = Counter()
+        held = dict.fromkeys(shares.POOLS, 0)
         for lane, count in self.in_flight.items():
-            held[pool_of.get(lane, shares.ORIGINS)] += count
+            held[pool_of[lane]] += count
         return held
 
-    def _room(self, lane: Lane, policy: EndpointSettings, now: float) -> int:
+    def _room(self, lane: Lane, now: float) -> int:
+        """Of an endpoint of the configuration."""
         if lane in self._rests:
             return 0
-        room = policy.concurrency - self.in_flight[lane]
+        room = self._named[lane].concurrency - self.in_flight[lane]
         allowed = self._rates.room(lane, now)
         return max(0, room if allowed is None else min(room, allowed))

@@ -27,6 +27,7 @@ from notifier.delivery.capacity import Capacity
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.keeper import Keeper
 from notifier.delivery.reach import Reach
+from notifier.delivery.shares import IN_FLIGHT
 from notifier.delivery.verdict import judge
 from notifier.delivery.waits import Waits
 from notifier.errors import StoreUnavailable
@@ -75,6 +76,7 @@ class Dispatcher:
         pulse: Pulse,
         refresher: Refreshes | None = None,
         reach: Reach | None = None,
+        in_flight: int = IN_FLIGHT,
     ) -> None:
         self._store = store
         self._sender = sender
@@ -94,7 +96,7 @@ class Dispatcher:
         self._begun: deque[tuple[Claim, EndpointSettings | None]] = deque()
         #: Tasks without an attempt.
         self._resting: list[anyio.Event] = []
-        self._capacity = Capacity(endpoints, clock.monotonic())
+        self._capacity = Capacity(endpoints, clock.monotonic(), in_flight=in_flight)
         self._taking = True
         self._idle = anyio.Event()
 

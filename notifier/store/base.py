@@ -167,7 +167,7 @@ class Slots:
     total: int
     #: Free slots of lanes that are limited otherwise than by `each`; 0 is "none now".
     free: Mapping[Lane, int]
-    #: Free slots of any other lane.
+    #: Slots of any other lane, those that it holds included.
     each: int
     #: Length of a lease, by lane.
     lease: Mapping[Lane, timedelta]
@@ -175,7 +175,8 @@ class Slots:
     lease_each: timedelta
     #: Slots that lanes hold already; 0 for any other.
     held: Mapping[Lane, int] = field(default_factory=dict)
-    #: Lanes that take their slots from a pool of `pools`; any other takes them from the pool "".
+    #: Lanes that take their slots from a pool of `pools`; any other takes them from the pool "". It is only asked with
+    #: `get`, and may follow what happens meanwhile.
     pool_of: Mapping[Lane, str] = field(default_factory=dict)
     #: Free slots by pool, shared out by `delivery.shares`; empty is one pool of `total` that may be used up.
     pools: Mapping[str, int] = field(default_factory=dict)

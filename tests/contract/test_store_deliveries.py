@@ -1,7 +1,7 @@
 """Who may send what, and when: claims, turns, results, and what is due next."""
 
 import dataclasses
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from store_builders import (
@@ -202,10 +202,10 @@ async def test_leases_are_as_long_as_the_lane_says(store: Store) -> None:
     }
 
 
-async def owe_each(store: Store, *urls: str) -> None:
+async def owe_each(store: Store, *urls: str, now: datetime = NOW) -> None:
     """One delivery for each URL, in a lane of its own, of a generation of its own."""
     await add(store, *(request(url, endpoint=url, lane=url) for url in urls))
-    await store.record_transitions([seen(url) for url in urls], now=NOW, book=BOOK)
+    await store.record_transitions([seen(url) for url in urls], now=now, book=BOOK)
 
 
 async def test_many_lanes_with_one_delivery_each(store: Store) -> None:
@@ -284,6 +284,28 @@ async def test_a_crowd_of_slow_lanes_hides_no_other(store: Store) -> None:
     limits = dataclasses.replace(pooled(" ".join(urls), held=0, named=0, others=9))
     claims = [claim.lane for _ in range(3) for claim in (await store.exchange(ME, [], limits, now=NOW)).claims]
     assert claims == ["https://quick.example.com"]
+
+
+async def test_a_newcomer_does_not_stand_behind_a_crowd(store: Store) -> None:
+    """Every second slot goes to who fell due last; the others have their turn all the same, what failed is not new."""
+    crowd = [f"https://{number:04}.example.com" for number in range(1_200)]
+    await owe_each(store, *crowd)
+    await owe_each(store, "https://zz.example.com", now=NOW + SECOND)
+    few = dataclasses.replace(pooled("", held=0, named=0, others=0), firsts={"": 2})
+    later = NOW + 2 * SECOND
+    first = (await store.exchange(ME, [], few, now=later)).claims
+    assert sorted(claim.lane for claim in first) == ["https://0000.example.com", "https://zz.example.com"]
+    failed = [outcome(claim, Verdict.RESET, due_at=later + SECOND, failures=1) for claim in first]
+    second = (await store.exchange(ME, failed, few, now=later + 2 * SECOND)).claims
+    assert {claim.lane for claim in second} < set(crowd)
+    assert "https://0001.example.com" in {claim.lane for claim in second}
+
+
+async def test_an_unlisted_lane_has_what_it_does_not_hold(store: Store) -> None:
+    """`each` is all that it may hold at a time."""
+    await owe(store, *(f"g-{number}" for number in range(9)))
+    holding = dataclasses.replace(slots(9, each=3), held={Lane("studio"): 2})
+    assert len((await store.exchange(ME, [], holding, now=NOW)).claims) == 1
 
 
 async def test_next_due_is_the_earliest_time_after_now(store: Store) -> None:

@@ -19,6 +19,7 @@ import structlog
 from anyio.lowlevel import checkpoint
 
 from notifier.bell import Bell
+from notifier.delivery.addresses import origin
 from notifier.errors import StoreUnavailable
 from notifier.health import Health, Pulse
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
@@ -287,7 +288,7 @@ def luma(name: str = "luma", **more: Any) -> ProviderSettings:
 
 
 def request(generation: str = "g-1", *, endpoint: str = "studio", provider: str = "luma", **more: Any) -> WatchRequest:
-    lane = "https://app.example.com" if "://" in endpoint else endpoint
+    lane = origin(endpoint) if "://" in endpoint else endpoint
     fields: dict[str, Any] = {"target": State.COMPLETED, "timeout": timedelta(hours=24)} | more
     return WatchRequest(
         provider=ProviderName(provider),

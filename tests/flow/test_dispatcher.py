@@ -12,6 +12,8 @@ import httpx
 import orjson
 import pytest
 from hands import (
+    BOOK,
+    LUMA,
     SECRET,
     START,
     Callbacks,
@@ -21,6 +23,7 @@ from hands import (
     endpoint,
     owe,
     quiet,
+    request,
     some,
     statuses,
     verdicts,
@@ -36,7 +39,7 @@ from notifier.delivery.sender import Sender
 from notifier.delivery.signature import callback_secret
 from notifier.health import STORE, Health, Pulse
 from notifier.ids import Lane, WorkerId
-from notifier.model import Book, DeliveryStatus, Verdict
+from notifier.model import Book, DeliveryStatus, Observation, State, Transition, Verdict
 from notifier.settings import CallbackSettings, EndpointSettings, Secret
 from notifier.store.base import Slots
 from notifier.store.sqlite.store import SqliteStore
@@ -235,11 +238,75 @@ async def test_origins_that_hang_take_nothing_from_the_configured(store: SqliteS
         await stage.turn()
         await stage.turn(shares.PATIENCE + 0.1)
         held = stage.callbacks.under_way.total()
-        assert held <= shares.IN_FLIGHT - shares.KEPT_FOR_NAMED
+        assert held <= shares.IN_FLIGHT - 2 * shares.KEPT
         stage.callbacks.gates["studio.example.com"] = anyio.Event()
         await stage.owe(*some(100))
         await stage.turn()
         assert stage.callbacks.under_way["studio.example.com"] == 32
+
+
+async def strangers(stage: Sending, *hosts: str) -> None:
+    """A message each for callback URLs of so many origins, owed together."""
+    now = stage.clock.now()
+    requests = [request(host, endpoint=f"https://{host}/done") for host in hosts]
+    await stage.store.add_watches(requests, now=now, book=BOOK)
+    seen = [Observation(id=each.generation, state=State.COMPLETED) for each in requests]
+    told = [Transition(provider=LUMA, observation=each, observed_at=now, not_before=None) for each in seen]
+    await stage.store.record_transitions(told, now=now, book=BOOK)
+
+
+async def until_sent(stage: Sending, host: str, *, steps: int) -> int:
+    """Quarters of a second until it is sent something; `steps` at most."""
+    for step in range(steps):
+        if stage.callbacks.to(host):
+            return step
+        await stage.turn(0.25)
+    raise AssertionError(f"{host} was sent nothing")
+
+
+async def test_origins_that_hang_by_the_thousand_delay_no_other(store: SqliteStore) -> None:
+    """Owed in one file: one among them is tried with them, one that comes later at once, one known well too."""
+    callbacks = CallbackSettings(secret=Secret(SECRET))
+    async with sending(store, callbacks=callbacks) as stage:
+        await strangers(stage, "known.example.com")
+        await stage.turn()
+        await stage.callbacks.until(1)
+        hosts = [f"h{number:04}.example.com" for number in range(1500)]
+        stage.callbacks.gates |= dict.fromkeys(hosts, anyio.Event())
+        await strangers(stage, *hosts[:700], "among.example.com", *hosts[700:])
+        await stage.turn()
+        stage.clock.advance(0.1)
+        await strangers(stage, "after.example.com")
+        await stage.turn()
+        assert await until_sent(stage, "after.example.com", steps=5) <= 4
+        assert await until_sent(stage, "among.example.com", steps=20) <= 14
+        await owe(store, "again", at=stage.clock.now(), endpoint="https://known.example.com/again")
+        await stage.turn()
+        assert stage.callbacks.to("known.example.com") == 2
+        for _ in range(4):
+            await stage.turn(0.5)
+        assert stage.callbacks.under_way.total() == 1500, "each of them is tried meanwhile"
+
+
+async def test_what_hangs_and_comes_back_delays_no_other(store: SqliteStore) -> None:
+    """Their attempts fail and are due again: they are slow by then, and a new origin does not stand behind them."""
+    async with sending(store, callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:
+        hosts = [f"h{number:04}.example.com" for number in range(600)]
+        gate = anyio.Event()
+        for host in hosts:
+            stage.callbacks.answers[host] = [httpx.ReadTimeout("late")]
+        stage.callbacks.gates |= dict.fromkeys(hosts, gate)
+        await strangers(stage, *hosts)
+        for _ in range(8):
+            await stage.turn(0.5)
+        gate.set()
+        stage.callbacks.gates |= dict.fromkeys(hosts, anyio.Event())
+        await stage.turn()
+        await stage.turn(5.5)
+        assert stage.callbacks.under_way.total() <= shares.POOLS[shares.SLOW]
+        await strangers(stage, "after.example.com")
+        await stage.turn()
+        assert stage.callbacks.to("after.example.com") == 1
 
 
 async def test_who_answers_well_is_sent_to_first(store: SqliteStore) -> None:

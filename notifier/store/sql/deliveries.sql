@@ -32,6 +32,17 @@ FROM (SELECT lane FROM deliveries
       WHERE status = 'pending' AND leased_until IS NULL AND due_at <= :now
       ORDER BY due_at LIMIT :limit) AS due;
 
+-- name: last_due_lanes
+-- The lanes of deliveries that fell due last, the last one first, as a JSON list: of those that did not fail before, as
+-- thousands do together where their endpoints hang. Disabled lanes are left out.
+SELECT json_group_array(DISTINCT lane) FILTER (WHERE NOT EXISTS (
+    SELECT 1 FROM endpoints AS e WHERE e.lane = due.lane AND e.state = 'disabled'))
+FROM (SELECT lane FROM (
+          SELECT lane, failures FROM deliveries
+          WHERE status = 'pending' AND leased_until IS NULL AND due_at <= :now
+          ORDER BY due_at DESC LIMIT :looked)
+      WHERE failures = 0 LIMIT :limit) AS due;
+
 -- name: due_lanes_after
 -- Distinct lanes after a given one that have something due and are not disabled, in order: one step in the index for each
 -- lane, never one a row.

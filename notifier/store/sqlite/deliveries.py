@@ -33,7 +33,9 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 #: Up to so many due deliveries, their lanes are found by reading them all; above it, by stepping from lane to lane.
 _FEW: Final = 128
 #: Lanes stepped over in one call at most, some microseconds each.
-_LOOKED_AT: Final = 2_048
+_LOOKED_AT: Final = 512
+#: So many deliveries are looked at that fell due last, beside those whose turn it is.
+_NEWEST: Final = 128
 #: Later than any time that is stored.
 _NEVER: Final = 2**62
 
@@ -147,13 +149,14 @@ def _share(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> di
     """Lane -> keys of its deliveries to claim."""
     left = slots.total
     taken: dict[str, list[int]] = {}
-    for pool, lanes in _lanes_with_room(conn, turns, slots, now).items():
+    pools, hurried = _lanes_with_room(conn, turns, slots, now)
+    for pool, lanes in pools.items():
         firsts = min(left, slots.firsts.get(pool, 0))
         spare = 1 if slots.pools else 0
         found = _share_pool(conn, lanes, min(left, _left(slots, pool)), firsts, spare=spare, now=now)
         left -= sum(map(len, found.values()))
         taken |= found
-        turns.last[pool] = next(reversed(found), turns.last[pool])
+        turns.last[pool] = next((lane for lane in reversed(found) if lane not in hurried), turns.last[pool])
     return taken
 
 
@@ -177,16 +180,21 @@ def _share_pool(
     return taken
 
 
-def _lanes_with_room(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> dict[str, list[Asking]]:
-    """Lanes that may begin something, by pool, from the one whose turn it is."""
+def _lanes_with_room(
+    conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int
+) -> tuple[dict[str, list[Asking]], AbstractSet[str]]:
+    """Lanes that may begin something, by pool; and those of them that stand before their turn, because they are new."""
     found: dict[str, list[Asking]] = {}
-    for lane in _due_lanes(conn, turns, slots, now):
-        pool = slots.pool_of.get(Lane(lane), "")
-        room = slots.free.get(Lane(lane), slots.each)
+    due, newest = _due_lanes(conn, turns, slots, now)
+    for lane in due:
+        pool = _pool(slots, lane)
         held = slots.held.get(Lane(lane), 0)
+        room = slots.free.get(Lane(lane), slots.each - held)
         if room > 0 and (_left(slots, pool) > 0 or (held == 0 and slots.firsts.get(pool, 0) > 0)):
             found.setdefault(pool, []).append(Asking(lane=lane, held=held, room=room))
-    return {pool: _in_turn(lanes, turns.last[pool]) for pool, lanes in found.items()}
+    in_turn = {pool: _in_turn(lanes, turns.last[pool]) for pool, lanes in found.items()}
+    hurried: set[str] = set()
+    return {pool: _alternating(lanes, newest, hurried) for pool, lanes in in_turn.items()}, hurried
 
 
 def _in_turn(lanes: Sequence[Asking], last: str) -> list[Asking]:
@@ -195,38 +203,74 @@ def _in_turn(lanes: Sequence[Asking], last: str) -> list[Asking]:
     return [each for each in ordered if each.lane > last] + [each for each in ordered if each.lane <= last]
 
 
+def _alternating(in_turn: Sequence[Asking], newest: Sequence[str], hurried: set[str]) -> list[Asking]:
+    """One whose turn it is, one of the newest, and so on; the latter are added to `hurried`."""
+    turns = {each.lane: each for each in in_turn}
+    first = [lane for lane in newest if lane in turns]
+    if not first:
+        return list(in_turn)
+    ordered: list[Asking] = []
+    for lane in list(turns):
+        if lane in turns:
+            ordered.append(turns.pop(lane))
+        while first and (new := first.pop(0)):
+            if new in turns:
+                ordered.append(turns.pop(new))
+                hurried.add(new)
+                break
+    return ordered
+
+
+def _pool(slots: Slots, lane: str) -> str:
+    return slots.pool_of.get(Lane(lane), "")
+
+
 def _left(slots: Slots, pool: str) -> int:
     return slots.pools.get(pool, 0) if slots.pools else slots.total
 
 
-def _due_lanes(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> list[str]:
-    """Lanes with something due: all that are in `slots`, and of the others as many as their pool can serve.
+def _due_lanes(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> tuple[list[str], Sequence[str]]:
+    """Lanes with something due: all that are listed, and of the others as many as their pools can serve.
 
-    However many there are, only so many are looked at in one call; the next one goes on from there.
+    However many there are, only so many are looked at in one call; the next one goes on from there. Those whose
+    deliveries fell due last are among them, and named apart, the last one first: a new one does not wait for thousands.
     """
     count, listed = conn.execute(_SQL["first_due_lanes"], {"now": now, "limit": _FEW}).fetchone()
     if count < _FEW:
-        return list(orjson.loads(listed))
-    known = slots.free.keys() | slots.pool_of.keys()
+        return list(orjson.loads(listed)), ()
+    known = slots.free.keys()
     lanes = bulk.read(conn, _SQL["due_of_lanes"], {"lanes": bulk.listed(sorted(known)), "now": now})
-    wanted = max(_left(slots, ""), slots.firsts.get("", 0))
-    return [*lanes, *_due_others(conn, turns, known, wanted, now)]
+    others, all_of_them = _due_others(conn, turns, slots, now)
+    newest: list[str] = []
+    if not all_of_them:
+        last = bulk.read(conn, _SQL["last_due_lanes"], {"now": now, "looked": _LOOKED_AT, "limit": _NEWEST})
+        newest = [lane for lane in last if lane not in known]
+    return list(dict.fromkeys([*lanes, *newest, *others])), newest
 
 
-def _due_others(conn: sqlite3.Connection, turns: Turns, known: AbstractSet[Lane], wanted: int, now: int) -> list[str]:
+def _due_others(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> tuple[list[str], bool]:
+    """Lanes that are not listed, from the one whose turn it is, until the pool that takes any has enough.
+
+    Whether these are all that may begin something.
+    """
+    wanted = {pool: max(_left(slots, pool), slots.firsts.get(pool, 0)) for pool in slots.pools or ("",)}
     lanes: dict[str, None] = {}
-    looked = 0
-    for lane in _round(conn, turns.last[""], now) if wanted > 0 else ():
+    if max(wanted.values(), default=0) <= 0:
+        return [], True
+    looked, cut = 0, False
+    for lane in _round(conn, turns.last[""], now):
         if lane in lanes:
             break
-        if lane not in known:
+        pool = _pool(slots, lane)
+        if lane not in slots.free and wanted.get(pool, 0) > 0:
             lanes[lane] = None
+            wanted[pool] -= 1
         looked += 1
-        if len(lanes) == wanted or looked == _LOOKED_AT:
+        if cut := looked == _LOOKED_AT or (pool == "" and wanted[""] <= 0):
             break
-    if looked == _LOOKED_AT and not lanes:
+    if looked == _LOOKED_AT and not any(_pool(slots, each) == "" for each in lanes):
         turns.last[""] = lane
-    return list(lanes)
+    return list(lanes), not cut
 
 
 def _round(conn: sqlite3.Connection, last: str, now: int) -> Iterator[str]:

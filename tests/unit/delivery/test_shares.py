@@ -4,13 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.delivery.shares import (
+    AT_ONCE,
     IN_FLIGHT,
-    KEPT_FOR_NAMED,
+    KEPT,
     NAMED,
     ORIGINS,
     PATIENCE,
     POOLS,
+    REMEMBERED,
     SLOW,
+    WELL,
+    YOUNG,
     Asking,
     Paces,
     allot,
@@ -134,8 +138,20 @@ def test_pools_never_promise_what_is_not_there(held: dict[str, int]) -> None:
     open_ = max(0, IN_FLIGHT - sum(held.values()))
     assert all(0 <= left[pool] <= max(0, POOLS[pool] - held[pool]) for pool in POOLS)
     assert left[NAMED] <= open_
-    assert max(left[ORIGINS], left[SLOW]) <= max(0, open_ - KEPT_FOR_NAMED)
-    assert firsts_in_pools(held) == {NAMED: open_, ORIGINS: max(0, open_ - KEPT_FOR_NAMED), SLOW: 0}
+    assert left[WELL] <= max(0, open_ - KEPT)
+    assert max(left[ORIGINS], left[SLOW]) <= max(0, open_ - 2 * KEPT)
+    firsts = firsts_in_pools(held)
+    assert (firsts[NAMED], firsts[WELL], firsts[SLOW]) == (open_, max(0, open_ - KEPT), 0)
+    assert firsts[ORIGINS] == min(AT_ONCE, max(0, open_ - 2 * KEPT) // 4)
+
+
+@given(st.integers(0, 400), st.integers(4, IN_FLIGHT))
+def test_strangers_are_tried_so_many_at_once(young: int, in_flight: int) -> None:
+    """And where few attempts may be made at all, each kind of lane has some of them all the same."""
+    firsts = firsts_in_pools({}, in_flight, young=young)
+    assert firsts[ORIGINS] <= max(0, AT_ONCE - young)
+    assert left_in_pools({}, in_flight)[ORIGINS] >= min(POOLS[ORIGINS], in_flight // 2)
+    assert firsts[NAMED] == in_flight
 
 
 def test_what_hangs_for_others_costs_the_configured_nothing() -> None:
@@ -201,8 +217,34 @@ def test_who_keeps_an_attempt_waiting_comes_after_the_others() -> None:
 def test_slow_lanes_are_not_remembered_without_end() -> None:
     """A million origins that hang do not stay in memory: the oldest are forgotten."""
     paces = Paces()
-    for number in range(1500):
+    for number in range(REMEMBERED + 100):
         paces.begin(Lane(f"https://{number}"), (MessageId("m"), 1), 0.0)
         paces.end(Lane(f"https://{number}"), (MessageId("m"), 1), 15.0, delivered=True)
-    assert len(paces.slow(99.0)) == 1024
-    assert "https://1499" in paces.slow(99.0)
+    assert len(paces.slow(99.0)) == REMEMBERED
+    assert f"https://{REMEMBERED + 99}" in paces.slow(99.0)
+
+
+def test_an_origin_that_did_well_has_slots_of_its_own() -> None:
+    """Once a message was delivered in time, until one was not; while an attempt hangs it is slow like any other."""
+    paces = Paces()
+    for took, delivered, pool in ((0.1, True, WELL), (15.0, True, SLOW), (0.1, True, WELL), (0.1, False, ORIGINS)):
+        paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0, origin=True)
+        paces.end(STUDIO, (MessageId("m-1"), 1), took, delivered=delivered)
+        assert paces.pool(STUDIO, ORIGINS) == pool
+        assert paces.pool(STUDIO, NAMED) == (SLOW if pool == SLOW else NAMED)
+    assert paces.pool(AUDIT, ORIGINS) == ORIGINS
+
+
+def test_an_attempt_is_young_for_a_moment() -> None:
+    """At an origin of which nothing good is known; until it is answered, and half a second at most."""
+    paces = Paces()
+    for number, lane in enumerate((STUDIO, AUDIT)):
+        paces.begin(lane, (MessageId(f"m-{number}"), 1), number * 0.1, origin=True)
+    paces.begin(Lane("named"), (MessageId("m-2"), 1), 0.1)
+    assert paces.young(0.2) == 2
+    assert paces.wait(0.2) == YOUNG - 0.2
+    paces.end(STUDIO, (MessageId("m-0"), 1), 0.2, delivered=True)
+    assert paces.young(0.2) == 1
+    assert paces.young(0.1 + YOUNG) == 0
+    paces.begin(STUDIO, (MessageId("m-3"), 1), 1.0, origin=True)
+    assert paces.young(1.0) == 0
