@@ -33,6 +33,9 @@ class Door:
         self.tries = 0
         self.shut = False
         self.refusing: set[str] = set()
+        #: Generations that are registered only once `released` is set.
+        self.holding: set[str] = set()
+        self.released = anyio.Event()
         #: Awaited before anything is registered, where set.
         self.before: anyio.Event | None = None
         self._changed = anyio.Event()
@@ -45,6 +48,8 @@ class Door:
         self._ring()
         if self.before is not None:
             await self.before.wait()
+        if self.holding.intersection(request.generation for request in requests):
+            await self.released.wait()
         if self.shut:
             raise StoreUnavailable("the disk is full")
         if self.refusing.intersection(request.generation for request in requests):

@@ -644,7 +644,7 @@ async def test_a_file_is_taken_once_its_writer_closed_it(
             for part in parts:
                 file.write(part)
                 file.flush()
-                await passes(box, 0.1)
+                await passes(box, 0.06)
                 assert (box.door.tries, box.here()) == (0, [name])
         await box.until_moved("done", name)
         (kept,) = (box.path / "done").iterdir()
@@ -691,7 +691,7 @@ async def test_a_file_of_which_nobody_can_say_rests_longer(tmp_path: Path, monke
 async def test_a_writer_that_never_closes_is_not_waited_for_for_ever(tmp_path: Path, *, told: bool) -> None:
     """After sixty times the settling time without change it is taken, and that is told."""
     del told
-    async with drop_box(tmp_path / "d", settle=0.01) as box:
+    async with drop_box(tmp_path / "d", settle=0.004) as box:
         with capture_logs() as logs, (box.path / "x.txt").open("w") as file:
             file.write("a\n")
             file.flush()
@@ -703,7 +703,7 @@ async def test_a_writer_that_never_closes_is_not_waited_for_for_ever(tmp_path: P
 
 async def test_half_a_line_of_a_writer_that_never_closes_is_refused(tmp_path: Path) -> None:
     """It may be half an ID, so it is not watched; the sentence says what to do."""
-    async with drop_box(tmp_path / "d", settle=0.01) as box:
+    async with drop_box(tmp_path / "d", settle=0.004) as box:
         with (box.path / "x.txt").open("w") as file:
             file.write("a\n755f9bbb")
             file.flush()
@@ -761,17 +761,34 @@ async def test_a_writer_that_comes_while_the_file_is_registered_is_noticed_after
 
 # ---- turns --------------------------------------------------------------------------------------------------------
 async def test_large_files_do_not_stop_small_ones(tmp_path: Path) -> None:
-    """Two that are refused after long reading, first of all; fifty small ones are through before the first of them."""
-    large = "".join(f"- id: {'x' * 200}{number}\n" for number in range(15_000)) + "- id: [\n"
-    async with drop_box(tmp_path / "d", start=False) as box:
-        for name in ("a.yaml", "b.yaml"):
-            (box.path / name).write_text(large)
+    """Two that take for ever, noticed first of all: small ones are through meanwhile, and the large ones one by one."""
     async with drop_box(tmp_path / "d", settle=NEVER) as box:
-        for name in ("a.yaml", "b.yaml"):
-            (box.path / name).rename(box.path / f"{name}.tmp")
-            (box.path / f"{name}.tmp").rename(box.path / name)
+        box.door.holding = {"a", "b"}
+        for name in ("a", "b"):
+            box.rename_in(f"{name}.txt", f"{name}\n" + "#" * 300_000)
+        await box.door.tried(1)
         for number in range(50):
             box.rename_in(f"{number:02}.json", json.dumps({"id": f"id{number}"}))
-        await box.door.registered(50)
-        assert box.moved("rejected") == []
-        await box.until_moved("rejected", "a.yaml", "b.yaml")
+        await box.until_moved("done", *(f"{number:02}.json" for number in range(50)))
+        assert box.here() == ["a.txt", "b.txt"]
+        box.door.released.set()
+        await box.until_moved("done", *(f"{number:02}.json" for number in range(50)), "a.txt", "b.txt")
+        assert box.door.ids[-2:] == ["a", "b"]
+
+
+async def test_a_large_file_that_changes_while_it_waits_for_its_turn_is_read_as_it_is(tmp_path: Path) -> None:
+    """What was told of it meanwhile is not forgotten."""
+    async with drop_box(tmp_path / "d", settle=0.03) as box:
+        box.door.holding = {"a"}
+        box.rename_in("a.txt", "a\n" + "#" * 300_000)
+        await box.door.tried(1)
+        waits = box.rename_in("b.txt", "b\n" + "#" * 300_000)
+        await passes(box, 0.1)
+        with waits.open("a") as file:
+            file.write("\nc\n")
+            file.flush()
+            box.door.released.set()
+            await box.until_moved("done", "a.txt")
+            await passes(box, 0.1)
+            assert box.door.ids == ["a"]
+        assert await box.door.registered(3) == ["a", "b", "c"]

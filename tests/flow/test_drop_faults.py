@@ -236,7 +236,7 @@ def test_a_full_disk_leaves_a_refused_file_where_it_is(tmp_path: Path) -> None:
 
 async def test_files_that_cannot_be_moved_stop_no_watch(tmp_path: Path) -> None:
     """A full disk under rejected/: the file stays, is told of once, readiness says why; later it goes."""
-    async with drop_box(tmp_path / "d", settle=0.02) as box:
+    async with drop_box(tmp_path / "d", settle=0.01) as box:
         with capture_logs() as logs:
             with no_room_for_files():
                 (box.path / "bad.json").touch()  # nothing can be written into it, either
@@ -246,7 +246,7 @@ async def test_files_that_cannot_be_moved_stop_no_watch(tmp_path: Path) -> None:
                         await anyio.sleep(0.005)
                 for _ in range(3):
                     box.bell.ring()
-                    await anyio.sleep(0.05)
+                    await anyio.sleep(0.02)
             assert box.drop.troubles() == {"drop": "bad.json cannot be moved away: file too large"}
             box.bell.ring()
             assert "Not JSON" in await box.why("bad.json")
