@@ -4,13 +4,17 @@ SQLite keeps its files open and writes on, whatever becomes of their names. What
 or into a log that was cut short, no start would find. So the names are looked at around each commit: four `stat` calls
 and a read of 100 bytes, some microseconds beside a commit's milliseconds.
 
-How much of the log is in use is read from its index (`-shm`, "The WAL-Index File Format" of SQLite's documentation).
+How much of the log is in use, and whether somebody moves it into the main file, is read from its index (`-shm`, "The
+WAL-Index File Format" of SQLite's documentation). Nothing else writes into the main file of a store that is open: if it
+changed and the log was not moved, somebody copied another file over it.
+
 Rule: a file of the set that this process has opened is not closed before SQLite's own connections are. To close any
 descriptor of a file drops all POSIX locks that the process holds on it, and these are SQLite's.
 """
 
 import os
 import struct
+import zlib
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -22,9 +26,13 @@ from notifier.errors import StoreUnavailable
 Identity = tuple[int, int]
 
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-#: Of the index: two equal copies of its header, and then how many frames were moved into the main file.
+#: Of the index: two equal copies of its header, then how many frames were moved into the main file. How many of them
+#: somebody began to move stands further behind.
 _HEADER: Final = 48
-_INDEX: Final = 2 * _HEADER + 4
+_BEGUN: Final = 2 * _HEADER + 32
+_INDEX: Final = _BEGUN + 4
+#: Bytes of the main file's beginning and of its end by which it is known again.
+_KNOWN_BY: Final = 65_536
 #: Bytes of the log's own header, and of each frame's.
 _LOG_HEADER, _FRAME_HEADER = 32, 24
 
@@ -53,11 +61,10 @@ class _Index:
     """What the log's index says."""
 
     page: int
-    #: Frames in the log, and how many of them the main file has.
+    #: Frames in the log, how many of them the main file has, and how many were to be moved there.
     frames: int
     moved: int
-    #: Pages of the database.
-    pages: int
+    begun: int
     #: Stands in the log's header too.
     salt: bytes
 
@@ -65,10 +72,6 @@ class _Index:
     def log_bytes(self) -> int:
         """The log is at least this long while it holds what the main file does not have."""
         return 0 if self.frames <= self.moved else _LOG_HEADER + self.frames * (self.page + _FRAME_HEADER)
-
-    @property
-    def file_bytes(self) -> int:
-        return self.pages * self.page
 
 
 def identity(path: str) -> Identity | None:
@@ -105,16 +108,19 @@ class OpenFiles:
         self._place = place
         self.log, self.index = f"{place.path}-wal", f"{place.path}-shm"
         self._companions = {name: identity(name) for name in (self.log, self.index)}
-        self._log_read, self._index_read = _opened(self.log), _opened(self.index)
-        #: Bytes of the main file when it was last seen to be whole.
-        self._file_bytes = 0
+        self._file_read, self._log_read, self._index_read = map(_opened, (place.path, self.log, self.index))
+        #: How far the log was moved when the main file was last known again: its salt, and frames.
+        self._moved: tuple[bytes, int] | None = None
+        #: Size and time of the last change at that moment, and a sum of its content.
+        self._stamp: tuple[int, int] | None = None
+        self._sum = 0
 
     def close(self) -> None:
         """After the last connection of the process to this store."""
-        for file in (self._log_read, self._index_read):
+        for file in (self._file_read, self._log_read, self._index_read):
             if file is not None:
                 os.close(file)
-        self._log_read = self._index_read = None
+        self._file_read = self._log_read = self._index_read = None
 
     def lost(self) -> Lost | None:
         """None where every file is where and what it was."""
@@ -145,22 +151,36 @@ class OpenFiles:
             before = index
         if before is None:
             return None
-        name = Path(self._place.path if self._log_whole(before) else self.log).name
+        file, log = Path(self._place.path).name, Path(self.log).name
+        if self._log_whole(before):
+            what, advice = file, f"stop notifier, remove {file}, {log} and {file}-shm, and put a backup in their place"
+        else:
+            what, advice = (
+                log,
+                "stop notifier, look with `notifier check --deep` whether the store is sound, and start it",
+            )
         return Lost(
             damage=Damage.CUT,
-            sentence=f"store {self._place.path}: {name} was cut short or written over by another program while it is"
-            " in use, and what it held is lost: stop notifier, look with `notifier check --deep` whether the store is"
-            " sound, restore a backup if it is not, and start notifier again",
+            sentence=f"store {self._place.path}: {what} was cut short or written over by another program while it is"
+            f" in use, and what it held is lost: {advice}",
         )
 
     def _whole(self, index: _Index) -> bool:
-        size = _size(self._place.path)
-        if size is None:
+        return self._file_whole(index) and self._log_whole(index)
+
+    def _file_whole(self, index: _Index) -> bool:
+        """Whether nobody but SQLite has written into it. A changed time alone (`touch`) is no harm."""
+        if self._file_read is None or index.begun != index.moved:
+            return True  # somebody moves the log at this moment
+        found, moved = os.fstat(self._file_read), (index.salt, index.moved)
+        stamp = (found.st_size, found.st_mtime_ns)
+        if (moved, stamp) == (self._moved, self._stamp):
             return True
-        if size < min(self._file_bytes, index.file_bytes):
+        content = _sum(self._file_read, found.st_size)
+        if moved == self._moved and content != self._sum:
             return False
-        self._file_bytes = size  # it is shorter where free space was given back
-        return self._log_whole(index)
+        self._moved, self._stamp, self._sum = moved, stamp, content
+        return True
 
     def _log_whole(self, index: _Index) -> bool:
         if not index.log_bytes:
@@ -181,10 +201,17 @@ class OpenFiles:
         if len(content) < _INDEX or content[:_HEADER] != content[_HEADER : 2 * _HEADER] or not content[12]:
             return None
         (page,) = struct.unpack_from("=H", content, 14)
-        frames, pages = struct.unpack_from("=II", content, 16)
+        (frames,) = struct.unpack_from("=I", content, 16)
         (moved,) = struct.unpack_from("=I", content, 2 * _HEADER)
-        salt = content[32:40]
-        return _Index(page=65_536 if page == 1 else page, frames=frames, moved=moved, pages=pages, salt=salt)
+        (begun,) = struct.unpack_from("=I", content, _BEGUN)
+        page = 65_536 if page == 1 else page
+        return _Index(page=page, frames=frames, moved=moved, begun=begun, salt=content[32:40])
+
+
+def _sum(file: int, size: int) -> int:
+    """Of the file's beginning and end, and of its size."""
+    begin = zlib.crc32(os.pread(file, _KNOWN_BY, 0), size & 0xFFFFFFFF)
+    return zlib.crc32(os.pread(file, _KNOWN_BY, max(0, size - _KNOWN_BY)), begin)
 
 
 def _opened(name: str) -> int | None:

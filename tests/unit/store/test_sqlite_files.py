@@ -200,33 +200,57 @@ async def test_a_log_that_is_read_by_another_program_is_saved_later(
     assert after_a_kill(path) == notes.durable == ["before", "more", "after"]
 
 
+def moved(path: Path) -> None:
+    """The log is moved into the main file, as every ten seconds."""
+    with closing(connection.writer(str(path))) as conn:
+        conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _cut(file: Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def _empty(file: Path) -> None:
+    os.truncate(file, 0)
+
+
+def _copied_over(file: Path) -> None:
+    """As long as it was, and of another run."""
+    content = bytearray(file.read_bytes())
+    content[16:24] = b"another."
+    with file.open("r+b") as opened:
+        opened.write(content)
+
+
 @pytest.mark.parametrize("which", ["log", "file"])
-async def test_a_file_that_was_cut_short_takes_nothing_any_more(writer: Writer, path: Path, which: str) -> None:
+@pytest.mark.parametrize("harm", [_cut, _empty, _copied_over])
+async def test_a_file_that_was_cut_or_written_over_takes_nothing_any_more(
+    writer: Writer, path: Path, which: str, harm: Harm
+) -> None:
     """What it held is lost: it is said, until the next start, and nothing more is told to be durable."""
     notes = Notes(writer)
     await notes.write("before")
-    cut = path
-    if which == "log":
-        cut = log(path)
-    else:
-        with closing(connection.writer(str(path))) as conn:
-            conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        await notes.write("moved")
-    whole = cut.stat().st_size
-    os.truncate(cut, whole // 2)
+    if which == "file":
+        moved(path)
+    await notes.write("more")
+    harmed = log(path) if which == "log" else path
+    harm(harmed)
+    content = harmed.read_bytes()
     for _ in range(2):
-        with pytest.raises(StoreUnavailable, match=f"{cut.name} was cut short .* stop notifier"):
+        with pytest.raises(StoreUnavailable, match=rf"{harmed.name} was cut short or written over .* stop notifier"):
             await notes.write("refused")
-    assert cut.stat().st_size == whole // 2
+    assert harmed.read_bytes() == content
 
 
-async def test_a_log_that_was_written_over_takes_nothing_any_more(writer: Writer, path: Path) -> None:
-    """As long as it was and of another run: its header gives it away."""
+async def test_a_main_file_whose_time_alone_changed_is_as_it_was(writer: Writer, path: Path) -> None:
+    """Touched, and not written."""
     notes = Notes(writer)
     await notes.write("before")
-    log(path).write_bytes(b"x" * log(path).stat().st_size)
-    with pytest.raises(StoreUnavailable, match="written over"):
-        await notes.write("refused")
+    moved(path)
+    await notes.write("more")
+    path.touch()
+    await notes.write("after")
+    assert after_a_kill(path) == notes.durable
 
 
 async def test_checkpoints_and_given_back_space_are_nobodys_doing(writer: Writer, path: Path) -> None:
@@ -235,12 +259,10 @@ async def test_checkpoints_and_given_back_space_are_nobodys_doing(writer: Writer
     for number in range(50):
         await notes.write(f"{number}" + "x" * 9_000)
     await writer.run(lambda conn: conn.execute("DELETE FROM notes WHERE rowid > 1").rowcount)
-    with closing(connection.writer(str(path))) as conn:
-        conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    moved(path)
     before = path.stat().st_size
     assert await writer.run(lambda conn: space.give_back(conn, kept=0)) > 0
-    with closing(connection.writer(str(path))) as conn:
-        conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    moved(path)
     await notes.write("after")
     assert path.stat().st_size < before
 
