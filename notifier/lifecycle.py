@@ -14,9 +14,9 @@ from notifier.model import DeliveryStatus, State, WatchStatus
 class WatchSignal(StrEnum):
     #: The generation's rank is at or above the target's.
     SATISFY = "satisfy"
-    #: A look at or after the deadline, or a day more without one.
+    #: A look at or after the deadline, answered, or failed for this ID alone; or a day more without one.
     EXPIRE = "expire"
-    #: The provider does not know the ID.
+    #: The provider does not know the ID, or does not know it any more.
     LOSE = "lose"
     #: A person took it back.
     CANCEL = "cancel"

@@ -45,7 +45,7 @@ TYPES: Final = (
 def owe(
     watch: Watch, seen: SeenGeneration, kind: Kind, *, now: datetime, book: Book, reason: str | None = None
 ) -> Owed:
-    """The message that `watch` is owed because of `kind`; `reason` says why a watch expired without a look."""
+    """The message that `watch` is owed because of `kind`; `reason` says why a watch expired, if not by its deadline."""
     type_ = event_type(kind, seen)
     status, why = _standing(watch, type_, book)
     format_ = _format(watch.endpoint, book)

@@ -1,8 +1,9 @@
 """Keeps in the store what is wrong now with a provider or with one of its generations, so that a person can be told.
 
 `show` and `list` read the store beside the daemon. A row is written when the trouble begins, says something else, or
-ends, and besides once in a while, so that "14 times" does not stay "once": never at each look. After a restart what was
-known goes on: an ID that was known to be bad is asked alone, and a provider's trouble stands until it answers.
+ends; besides after 2, 4, 8 … failures and once a minute, so that "14 times" does not stay "once": never at each look.
+After a restart what was known goes on: an ID that was known to be bad is asked alone, and a provider's trouble stands
+until it answers.
 """
 
 from collections.abc import Mapping
@@ -109,4 +110,5 @@ def _is_news(trouble: Trouble, written: Trouble | None) -> bool:
         written is None
         or (trouble.kind, trouble.reason, trouble.since) != (written.kind, written.reason, written.since)
         or trouble.last - written.last >= AGAIN
+        or trouble.times >= 2 * written.times
     )

@@ -424,6 +424,10 @@ async def test_show_tells_how_often_one_id_failed_and_that_it_is_well(store: Sql
         told = (await stage.story("g-2")).trouble
         assert told is not None
         assert (told.reason, told.times) == ("The provider answered 410: gone.", 1)
+        await stage.ticks(10, step=0.5)
+        told = (await stage.story("g-2")).trouble
+        assert told is not None
+        assert told.times == 2
         await stage.ticks(20 * MINUTE, step=2)
         told = (await stage.story("g-2")).trouble
         assert told is not None
