@@ -2,21 +2,24 @@
 
 import errno
 import resource
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-from hands import deliveries, endpoint, heard, request, some, statuses, verdicts, watching
+from hands import START, deliveries, endpoint, heard, request, some, statuses, verdicts, watching
 from test_dispatcher import sending
 from working import aiohttp_wire
 
 from notifier.health import RESOURCES
 from notifier.model import DeliveryStatus, State, Verdict
-from notifier.settings import CallbackSettings, Secret
+from notifier.opening import Opening
+from notifier.settings import CallbackSettings, Secret, TlsSettings
 from notifier.store.sqlite.store import SqliteStore
-from notifier.transport_errors import OutOfResources, translate
+from notifier.tls_errors import Side
+from notifier.transport_errors import AddressRefused, OutOfResources, translate
 
 pytest_plugins = ("store_fixture",)
 
@@ -117,3 +120,28 @@ async def test_a_process_without_descriptors_says_so(url: str) -> None:
             await wire.handle_async_request(httpx.Request("POST", "http://127.0.0.1:9/", content=b"x"))
         with no_descriptor_left(), pytest.raises(OutOfResources, match="LimitNOFILE="):
             await wire.handle_async_request(httpx.Request("POST", url, content=b"x"))
+
+
+async def test_a_rule_of_this_machine_is_no_lack_and_no_refusal_of_the_server() -> None:
+    """A firewall, or `IPAddressDeny=` of the unit: it does not pass by itself, and the sentence says where to look."""
+    opening = Opening(tried={"192.0.2.1:443": errno.EPERM, "[2001:db8::1]:443": errno.EACCES})
+    side = Side(host="app.example.com", tls=TlsSettings(), configurable=False, no_trust=str, now=START)
+    said = translate(OSError("Multiple exceptions"), opening=opening, side=side)
+    assert isinstance(said, AddressRefused)
+    assert "IPAddressDeny=" in str(said)
+    opening.tried["192.0.2.2:443"] = errno.ECONNREFUSED
+    assert not isinstance(translate(OSError("Multiple exceptions"), opening=opening, side=side), AddressRefused)
+
+
+async def test_a_look_up_without_a_thread_is_a_lack_too() -> None:
+    """A limit on tasks: neither the name nor its server is to blame."""
+
+    class NoThread(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    with pytest.MonkeyPatch.context() as limits:
+        limits.setattr(threading, "Thread", NoThread)
+        async with aiohttp_wire() as wire:
+            with pytest.raises(OutOfResources, match="TasksMax="):
+                await wire.handle_async_request(httpx.Request("POST", "http://app.example.com:9/", content=b"x"))
