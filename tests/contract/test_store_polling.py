@@ -292,7 +292,7 @@ async def read_open(store: Store, generation: str = "g-1") -> OpenGeneration:
 
 
 async def test_an_open_generation_tells_its_lowest_target_and_each_lane_once(store: Store) -> None:
-    """Every watch that joins may bring the target down and adds its lane; all answers agree on it."""
+    """Every watch that joins may bring the target down and adds its lane."""
     wanted = [
         (State.COMPLETED, ("studio",)),
         (State.RUNNING, ("audit", "studio")),
@@ -300,10 +300,9 @@ async def test_an_open_generation_tells_its_lowest_target_and_each_lane_once(sto
         (State.QUEUED, ("audit", "slow", "studio")),
     ]
     for (endpoint, target), expected in zip(STEPS, wanted, strict=True):
-        (registered,) = await add(store, request(endpoint=endpoint, target=target))
-        assert registered.open is not None
-        assert (registered.open.target, registered.open.lanes) == expected
-        assert await read_open(store) == registered.open
+        await add(store, request(endpoint=endpoint, target=target))
+        found = await read_open(store)
+        assert (found.target, found.lanes) == expected
 
 
 async def test_what_is_satisfied_counts_no_more(store: Store) -> None:
