@@ -25,6 +25,10 @@ WHERE generation = ? AND target = ? AND endpoint = ?;
 INSERT INTO watches (id, generation, target, endpoint, lane, status, round, metadata, timeout, registered_at, deadline)
 VALUES (?, ?, ?, ?, ?, 'open', ?, ?, ?, ?, ?);
 
+-- name: any_round
+-- Whether there is any forgotten watch that had been reopened.
+SELECT 1 FROM rounds LIMIT 1;
+
 -- name: take_round
 -- How often a forgotten watch had been reopened; from now on its new row says so.
 DELETE FROM rounds WHERE watch = ? RETURNING round;

@@ -41,10 +41,12 @@ def add(
     The first so many of them, in a list of thousands.
     """
     held = terms(now, book)
+    # asked once: most stores never forgot a watch that was reopened, and a list may hold 100,000.
+    forgotten = bool(conn.execute(SQL["any_round"]).fetchall())
     answers: list[Registration] = []
     faults: list[Fault] = []
     for index, request in enumerate(requests):
-        answers.append(_register(conn, request, held, reopen=not keep_first))
+        answers.append(_register(conn, request, held, reopen=not keep_first, forgotten=forgotten))
         if answers[-1].outcome is Outcome.KEPT and not keep_first:
             faults.append(_contradiction(index, request, answers[-1]))
             if len(faults) == MAX_FAULTS:  # nothing of it will stand: everybody else's writes wait for this
@@ -55,13 +57,15 @@ def add(
     return answers
 
 
-def _register(conn: sqlite3.Connection, request: WatchRequest, held: Terms, *, reopen: bool) -> Registration:
+def _register(
+    conn: sqlite3.Connection, request: WatchRequest, held: Terms, *, reopen: bool, forgotten: bool
+) -> Registration:
     generation = rows.find_generation(conn, request.provider, request.generation)
     if generation is None:
-        return _make(conn, request, _make_generation(conn, request, held), held)
+        return _make(conn, request, _make_generation(conn, request, held), held, forgotten=forgotten)
     found = conn.execute(SQL["find_watch"], (generation[0], request.target.value, request.endpoint)).fetchone()
     if found is None:
-        return _make(conn, request, generation, held)
+        return _make(conn, request, generation, held, forgotten=forgotten)
     status = WatchStatus(found[5])
     if status is WatchStatus.OPEN:
         return _meet(request, generation, found)
@@ -81,11 +85,13 @@ def _make_generation(conn: sqlite3.Connection, request: WatchRequest, held: Term
     return (made.lastrowid, request.provider, request.generation, *nothing_seen, held.micros, None, None)
 
 
-def _make(conn: sqlite3.Connection, request: WatchRequest, generation: GenerationRow, held: Terms) -> Registration:
+def _make(
+    conn: sqlite3.Connection, request: WatchRequest, generation: GenerationRow, held: Terms, *, forgotten: bool
+) -> Registration:
     made = watch_id(
         provider=request.provider, generation=request.generation, target=request.target, endpoint=request.endpoint
     )
-    timeout, round_ = request.timeout // _MICROSECOND, _round_before(conn, made)
+    timeout, round_ = request.timeout // _MICROSECOND, _round_before(conn, made) if forgotten else 0
     row = (
         made,
         generation[0],
