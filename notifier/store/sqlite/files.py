@@ -1,8 +1,8 @@
 """The files of a store that is open: whether what stands under their names is still what SQLite has open.
 
 SQLite keeps its files open and writes on, whatever becomes of their names. What it writes into a file without a name,
-or into a log that was cut short, no start would find. So the names are looked at around each commit: four `stat` calls
-and a read of 100 bytes, some microseconds beside a commit's milliseconds.
+or into a log that was cut short, no start would find. So the names are looked at before and after each commit: a few
+`stat` calls and reads of some bytes, 25 microseconds beside a commit's 300 and more.
 
 How much of the log is in use, and whether somebody moves it into the main file, is read from its index (`-shm`, "The
 WAL-Index File Format" of SQLite's documentation). Nothing else writes into the main file of a store that is open: if it

@@ -141,7 +141,6 @@ class Writer:
         doing: _Call | None = None
         try:
             self._tell()
-            self.check_place()
             opened = self._connection or self._open()
             opened.execute("BEGIN IMMEDIATE")
             for call in batch:
@@ -185,8 +184,8 @@ class Writer:
                 opened.execute(f"PRAGMA cache_size = {connection.CACHE}")
 
     def _tell(self) -> None:
-        """StoreUnavailable with what happened to the files and was mended meanwhile, once."""
-        sentence, self._untold = self._untold, None
+        """StoreUnavailable with what happened to the files and was mended meanwhile, once; or cannot be mended."""
+        sentence, self._untold = self._over or self._untold, None
         if sentence is not None:
             raise StoreUnavailable(sentence)
 
@@ -221,6 +220,7 @@ class Writer:
 
     def _open(self) -> sqlite3.Connection:
         """A connection that has used its log, so that all files are there to be looked at."""
+        files.check(self._place.lost())
         self._connection = connection.writer(self._path)
         self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         self._note_files()
