@@ -54,9 +54,9 @@ class Storm:
             upstream.cut = chance.choice([None, None, (3.0, error(504)), (0.0, error(502))])
         if chance.random() < 0.02:
             self.stage.lookout.apply(luma(hold=chance.choice(["auto", "single", "any", "off"]), **self._settings()))
-        self._store(down=chance.random() < 0.1)
+        self.store(down=chance.random() < 0.1)
 
-    def _store(self, *, down: bool) -> None:
+    def store(self, *, down: bool) -> None:
         self.stage.port.down = down
         if not down:
             self.stage.health.well("store")
@@ -68,7 +68,7 @@ class Storm:
     async def clear(self) -> None:
         """The weather is fine again; everything gets there."""
         self.bad, self.stage.upstream.cut = 0.0, None
-        self._store(down=False)
+        self.store(down=False)
         for id_ in self.stage.upstream.states:
             self.stage.upstream.move(id_, "completed")
         await self.stage.ticks(BOUND, step=0.5)
@@ -88,6 +88,7 @@ async def test_whatever_the_weather_everything_is_delivered_and_the_budget_kept(
             stage.upstream.states[id_] = "queued"
             storm.open.append(id_)
             target = chance.choice([State.COMPLETED, State.RUNNING])
+            storm.store(down=False)  # while it is, nothing is accepted
             await stage.watch(request(id_, target=target, timeout=timedelta(hours=24)))
             await storm.blow(chance.choice([0, 1, 10]))
         await storm.clear()
