@@ -3,7 +3,7 @@
 One message in ten was given up; all of those are asked for again, step by step, while another caller writes all along.
 """
 
-import sys
+import argparse
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -58,8 +58,7 @@ async def keep_writing(store: SqliteStore, waits: list[float]) -> None:
         await anyio.sleep(0.01)
 
 
-async def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 500_000
+async def main(count: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         async with open_store(str(Path(directory) / "notifier.db")) as store, anyio.create_task_group() as others:
             await fill(store, count)
@@ -74,4 +73,8 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "messages", nargs="?", type=int, default=500_000, metavar="MESSAGES", help="500,000 unless said"
+    )
+    anyio.run(main, parser.parse_args().messages)

@@ -4,7 +4,7 @@
 another; the same writes are measured alone, before. The directory decides which disk is measured.
 """
 
-import sys
+import argparse
 import tempfile
 import time
 from datetime import timedelta
@@ -73,4 +73,6 @@ async def main(directory: str | None) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, sys.argv[1] if len(sys.argv) > 1 else None)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("directory", nargs="?", metavar="DIRECTORY", help="on the disk to measure")
+    anyio.run(main, parser.parse_args().directory)

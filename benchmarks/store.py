@@ -3,7 +3,7 @@
 The directory decides which disk is measured; every figure includes durable commits (`synchronous=FULL`).
 """
 
-import sys
+import argparse
 import tempfile
 import time
 from collections.abc import Iterator
@@ -95,4 +95,6 @@ async def main(directory: str | None) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, sys.argv[1] if len(sys.argv) > 1 else None, backend_options={"use_uvloop": True})
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("directory", nargs="?", metavar="DIRECTORY", help="on the disk to measure")
+    anyio.run(main, parser.parse_args().directory, backend_options={"use_uvloop": True})

@@ -15,7 +15,8 @@ NotifierError
 │   └── NotNow          what it names does not stand as it must: still pending, not open any more
 └── StoreError
     ├── StoreUnavailable the operator, time  -> it cannot write now: nothing is accepted, looked at or sent
-    └── StoreRefused    the operator         -> in use by another daemon, too new, not a store: exit 78
+    ├── StoreRefused    the operator         -> in use by another daemon, too new, not a store: exit 78
+    └── BackupRefused   whoever asked for it -> the copy cannot be made where it was asked for: exit 1
 
 Two things that go wrong are answers and no errors, because nobody acts on them here: an address that the guard refuses
 is the verdict of an attempt, and a result whose lease was lost is named by the store and thrown away.
@@ -146,3 +147,7 @@ class StoreUnavailable(StoreError):
 
 class StoreRefused(StoreError):
     """The store must not be opened by this program: in use, too new, or not a store at all."""
+
+
+class BackupRefused(StoreError):
+    """No copy of the store can be made at the place that was named. Nothing was changed there."""

@@ -3,11 +3,9 @@
 The first sentence of a command is its line in `notifier --help`, which has room for 65 characters on 80 columns.
 """
 
-import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
-from typer.core import TyperGroup
 
 from notifier import __version__
 from notifier.cli import desk
@@ -16,38 +14,21 @@ from notifier.cli.listen import listen
 from notifier.cli.options import DEFAULT_CONFIG, Config
 from notifier.cli.schema import print_schema
 from notifier.cli.verify import verify_callback
+from notifier.cli.words import Command, Commands
 
-#: What pydantic, which may check the values for typer, says of one, and what we say.
-_WORDS: Final = (
-    (re.compile(r"^Value error, "), ""),
-    (re.compile(r"^Input should be "), "it must be "),
-    (re.compile(r", unable to (parse|interpret) .*$"), ""),
-)
 #: The most that `list --limit` takes.
 LIST_MOST: Final = 100_000
 
 
-class _Commands(TyperGroup):
-    """The commands; a value that is refused is told in plain words."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except typer.BadParameter as error:
-            for pattern, words in _WORDS:
-                error.message = pattern.sub(words, error.message)
-            raise
-
-
 app = typer.Typer(
-    cls=_Commands,
+    cls=Commands,
     help="Webhooks for APIs that only let you poll: give it generation IDs, get one signed callback for each.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # it prints local variables, and some of them are secrets
     rich_markup_mode=None,
 )
-secret_app = typer.Typer(help="Make and derive signing secrets.", no_args_is_help=True)
+secret_app = typer.Typer(cls=Commands, help="Make and derive signing secrets.", no_args_is_help=True)
 
 
 @app.callback(invoke_without_command=True)
@@ -59,7 +40,7 @@ def _root(
         raise typer.Exit
 
 
-@app.command()
+@app.command(cls=Command)
 def run(
     config: Config = DEFAULT_CONFIG,
     log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
@@ -70,7 +51,7 @@ def run(
     run_daemon(config, log_level)
 
 
-@app.command()
+@app.command(cls=Command)
 def check(
     config: Config = DEFAULT_CONFIG,
     *,
@@ -86,7 +67,7 @@ def check(
     raise typer.Exit(check_all(config, deep=deep, online=online))
 
 
-@app.command()
+@app.command(cls=Command)
 def demo() -> None:
     """Show the whole path on this machine; needs no key.
 
@@ -97,18 +78,18 @@ def demo() -> None:
     raise typer.Exit(run_demo())
 
 
-app.command()(emulate)
-app.command()(listen)
-app.command("verify")(verify_callback)
-app.command("schema")(print_schema)
+app.command(cls=Command)(emulate)
+app.command(cls=Command)(listen)
+app.command("verify", cls=Command)(verify_callback)
+app.command("schema", cls=Command)(print_schema)
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_(
     config: Config = DEFAULT_CONFIG,
     *,
     all_: Annotated[bool, typer.Option("--all", help="Finished ones too.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=LIST_MOST, help="Lines at most.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=LIST_MOST, metavar="COUNT", help="Lines at most.")] = 100,
 ) -> None:
     """List the generations that are watched, the newest first."""
     from notifier.cli.inspect import list_generations
@@ -116,7 +97,7 @@ def list_(
     list_generations(config, everything=all_, limit=limit, most=LIST_MOST)
 
 
-@app.command()
+@app.command(cls=Command)
 def endpoints(config: Config = DEFAULT_CONFIG) -> None:
     """List how each endpoint stands: working, failing or disabled.
 
@@ -128,7 +109,11 @@ def endpoints(config: Config = DEFAULT_CONFIG) -> None:
 
 
 # An ID may begin with a dash: what is not an option of ours is taken as it stands, with or without `--` before it.
-@app.command(context_settings={"ignore_unknown_options": True})
+@app.command(
+    cls=Command,
+    context_settings={"ignore_unknown_options": True},
+    epilog="For example: notifier show YOUR-GENERATION-ID",
+)
 def show(
     generation: Annotated[str, typer.Argument(metavar="ID", help="The generation's ID.")],
     config: Config = DEFAULT_CONFIG,
@@ -139,7 +124,7 @@ def show(
     raise typer.Exit(show_story(config, generation))
 
 
-@app.command()
+@app.command(cls=Command, epilog="For example: notifier backup /var/backups/notifier.db")
 def backup(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Where to; must not exist yet.")],
     config: Config = DEFAULT_CONFIG,
@@ -150,7 +135,7 @@ def backup(
     back_up(config, file)
 
 
-@secret_app.command("new")
+@secret_app.command("new", cls=Command)
 def secret_new(
     *,
     asymmetric: Annotated[
@@ -163,7 +148,7 @@ def secret_new(
     print_new(asymmetric=asymmetric)
 
 
-@secret_app.command("for")
+@secret_app.command("for", cls=Command, epilog="For example: notifier secret for https://app.example.com/hooks")
 def secret_for(
     url: Annotated[str, typer.Argument(metavar="URL", help="A callback_url.")], config: Config = DEFAULT_CONFIG
 ) -> None:
@@ -174,5 +159,5 @@ def secret_for(
 
 
 for word, command in desk.COMMANDS.items():
-    app.command(word)(command)
+    app.command(word, cls=Command, epilog=f"For example: notifier {word} {desk.EXAMPLES[word]}")(command)
 app.add_typer(secret_app, name="secret")

@@ -167,6 +167,16 @@ COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
     "test": try_out,
 }
 
+#: What may stand behind each of them.
+EXAMPLES: Final[Mapping[str, str]] = {
+    "redeliver": "--endpoint studio --status exhausted --since 2d",
+    "recover": "studio --since 2d",
+    "cancel": "--generation YOUR-GENERATION-ID",
+    "enable": "studio",
+    "disable": "studio --reason 'moves to another host'",
+    "test": "studio",
+}
+
 
 def _ask(config: str, socket: str | None, route: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
     from notifier.cli.asking import ask
@@ -188,7 +198,7 @@ def _same_daemon(config: str, socket: str | None) -> str:
 
 def _tell_again(answer: Mapping[str, Any]) -> None:
     if answer["taken"]:
-        typer.echo(f"{_number(answer['taken'], 'message is', 'messages are')} due again, now.")
+        typer.echo(f"{_number(answer['taken'], 'message is', 'messages are')} being sent again.")
     for why, count in answer["refused"].items():
         typer.echo(f"{_number(count, 'message is', 'messages are')} left alone: {_shown(why)}")
     if not answer["taken"]:

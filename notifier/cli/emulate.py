@@ -26,19 +26,23 @@ _PORT = 8788
 _D = EmulatorSettings()
 _F = _D.faults
 
-_Host = Annotated[str, typer.Option(help="Address to listen on. Beyond this machine only where you mean it.")]
-_Port = Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")]
-_Create = Annotated[int, typer.Option(min=0, max=1_000_000, help="Make so many generations at the start; prints IDs.")]
-_ApiKey = Annotated[str, typer.Option(help="The key callers must send; an empty one takes any key.")]
-_Seed = Annotated[int, typer.Option(help="Same seed: same IDs, durations, outcomes and faults.")]
-_Speed = Annotated[float, typer.Option(help="10 makes every generation ten times shorter.")]
-_Median = Annotated[float, typer.Option(help="Middle of the durations, seconds.")]
-_Spread = Annotated[float, typer.Option(help="How far they spread: sigma of the log-normal.")]
-_Shortest = Annotated[float, typer.Option(help="No generation is shorter, seconds.")]
-_Longest = Annotated[float, typer.Option(help="No generation is longer, seconds.")]
-_Failures = Annotated[float, typer.Option(help="Share of generations that fail, 0 to 1.")]
-_ReadableAfter = Annotated[float, typer.Option(help="A new ID is unknown for so long, seconds.")]
-_HoldLimit = Annotated[float, typer.Option(help="A request that waits is held no longer, seconds.")]
+_Host = Annotated[
+    str, typer.Option(metavar="HOST", help="Address to listen on. Beyond this machine only where you mean it.")
+]
+_Port = Annotated[int, typer.Option(min=0, max=65_535, metavar="PORT", help="Port to listen on; 0 takes a free one.")]
+_Create = Annotated[
+    int, typer.Option(min=0, max=1_000_000, metavar="COUNT", help="Make so many generations at the start; prints IDs.")
+]
+_ApiKey = Annotated[str, typer.Option(metavar="KEY", help="The key callers must send; an empty one takes any key.")]
+_Seed = Annotated[int, typer.Option(metavar="NUMBER", help="Same seed: same IDs, durations, outcomes and faults.")]
+_Speed = Annotated[float, typer.Option(metavar="FACTOR", help="10 makes every generation ten times shorter.")]
+_Median = Annotated[float, typer.Option(metavar="SECONDS", help="Middle of the durations, seconds.")]
+_Spread = Annotated[float, typer.Option(metavar="SIGMA", help="How far they spread: sigma of the log-normal.")]
+_Shortest = Annotated[float, typer.Option(metavar="SECONDS", help="No generation is shorter, seconds.")]
+_Longest = Annotated[float, typer.Option(metavar="SECONDS", help="No generation is longer, seconds.")]
+_Failures = Annotated[float, typer.Option(metavar="SHARE", help="Share of generations that fail, 0 to 1.")]
+_ReadableAfter = Annotated[float, typer.Option(metavar="SECONDS", help="A new ID is unknown for so long, seconds.")]
+_HoldLimit = Annotated[float, typer.Option(metavar="SECONDS", help="A request that waits is held no longer, seconds.")]
 _Shape = Annotated[Shape, typer.Option(help="What a multi reply looks like.")]
 _Record = Annotated[RecordForm, typer.Option(help="Field names of a record in a multi reply.")]
 _SingleRecord = Annotated[RecordForm, typer.Option(help="Field names of a record in a single reply.")]
@@ -46,18 +50,20 @@ _Order = Annotated[Order, typer.Option(help="Order of the records in a multi rep
 _Hold = Annotated[Hold, typer.Option(help="When a multi request that waits returns.")]
 _Unknown = Annotated[Unknown, typer.Option(help="What becomes of an unknown ID in a multi request.")]
 _WaitName = Annotated[WaitName, typer.Option(help="Name of the wait parameter that a multi request is understood by.")]
-_MaxIds = Annotated[int, typer.Option(help="IDs in one multi request at most; 0 is no limit.")]
-_MaxIdsStatus = Annotated[int, typer.Option(help="What more IDs are refused with: 400, 413 or 414.")]
-_MaxUrl = Annotated[int, typer.Option(help="A longer request target is refused with 414, bytes.")]
-_ServerError = Annotated[float, typer.Option(help="Share of requests answered 500, 0 to 1.")]
-_BadGateway = Annotated[float, typer.Option(help="Share answered 502 with an HTML page.")]
-_Truncated = Annotated[float, typer.Option(help="Share answered with half of the JSON.")]
-_Slow = Annotated[float, typer.Option(help="Share answered late.")]
-_SlowBy = Annotated[float, typer.Option(help="How late, seconds.")]
-_Dropped = Annotated[float, typer.Option(help="Share whose connection is dropped.")]
-_Rate = Annotated[float, typer.Option(help="Requests per second before 429; 0 is no limit.")]
+_MaxIds = Annotated[int, typer.Option(metavar="COUNT", help="IDs in one multi request at most; 0 is no limit.")]
+_MaxIdsStatus = Annotated[int, typer.Option(metavar="STATUS", help="What more IDs are refused with: 400, 413 or 414.")]
+_MaxUrl = Annotated[int, typer.Option(metavar="BYTES", help="A longer request target is refused with 414, bytes.")]
+_ServerError = Annotated[float, typer.Option(metavar="SHARE", help="Share of requests answered 500, 0 to 1.")]
+_BadGateway = Annotated[float, typer.Option(metavar="SHARE", help="Share answered 502 with an HTML page.")]
+_Truncated = Annotated[float, typer.Option(metavar="SHARE", help="Share answered with half of the JSON.")]
+_Slow = Annotated[float, typer.Option(metavar="SHARE", help="Share answered late.")]
+_SlowBy = Annotated[float, typer.Option(metavar="SECONDS", help="How late, seconds.")]
+_Dropped = Annotated[float, typer.Option(metavar="SHARE", help="Share whose connection is dropped.")]
+_Rate = Annotated[float, typer.Option(metavar="NUMBER", help="Requests per second before 429; 0 is no limit.")]
 _RetryAfter = Annotated[RetryAfter, typer.Option(help="How a 429 says when to come again.")]
-_Refuse = Annotated[int, typer.Option(help="Answer everything with this status, as 401 or 403; 0 is off.")]
+_Refuse = Annotated[
+    int, typer.Option(metavar="STATUS", help="Answer everything with this status, as 401 or 403; 0 is off.")
+]
 _Batch = Annotated[bool, typer.Option("--batch/--no-batch", help="Whether the multi route is there.")]
 
 

@@ -24,8 +24,8 @@ _PORT: Final = 8787
 #: Characters of one field that are shown.
 _SHOWN: Final = 100
 
-_Host = Annotated[str, typer.Option(help="Address to listen on.")]
-_Port = Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")]
+_Host = Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")]
+_Port = Annotated[int, typer.Option(min=0, max=65_535, metavar="PORT", help="Port to listen on; 0 takes a free one.")]
 _Secret = Annotated[
     list[str],
     typer.Option(
@@ -35,10 +35,14 @@ _Secret = Annotated[
         help="Verify with this secret (or whpk_…); may be given more than once. Without one, a new one is made.",
     ),
 ]
-_Fail = Annotated[float, typer.Option(min=0, max=1, help="Share of callbacks answered 500, to see them come again.")]
-_Delay = Annotated[float, typer.Option(min=0, help="Answer so much later, seconds.")]
-_Status = Annotated[int, typer.Option(min=200, max=599, help="Answer verified callbacks with this status.")]
-_Seed = Annotated[int, typer.Option(help="Same seed: the same ones fail.")]
+_Fail = Annotated[
+    float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of callbacks answered 500, to see them come again.")
+]
+_Delay = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Answer so much later, seconds.")]
+_Status = Annotated[
+    int, typer.Option(min=200, max=599, metavar="STATUS", help="Answer verified callbacks with this status.")
+]
+_Seed = Annotated[int, typer.Option(metavar="NUMBER", help="Same seed: the same ones fail.")]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 

@@ -97,11 +97,23 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     names = list(known)
     if (bare := word[:64].strip("\\" + "".join(QUOTES))) != word and bare in names:
         return f" The quotes are a part of it here; write {printable(bare, 64)} without them."
-    close = difflib.get_close_matches(word[:64], names, n=1)
-    if close:
-        return f' Did you mean "{printable(close[0], 64)}"?'
+    if (close := _close(word[:64], names)) is not None:
+        return f' Did you mean "{printable(close, 64)}"?'
     shown = [printable(name, 64) for name in names[:_MAX_NAMES]] + (["…"] if len(names) > _MAX_NAMES else [])
     return f" Known: {', '.join(shown)}." if shown else ""
+
+
+def _close(word: str, names: Sequence[str]) -> str | None:
+    """The one of `names` that `word` is close to. A beginning that they share, as `generation.`, does not count."""
+    likely = difflib.get_close_matches(word, names, n=3)
+    return next((name for name in likely if difflib.get_close_matches(*_ends(word, name), n=1)), None)
+
+
+def _ends(word: str, name: str) -> tuple[str, list[str]]:
+    """What stands behind the parts that both begin with."""
+    common = next((at for at, pair in enumerate(zip(word, name, strict=False)) if pair[0] != pair[1]), 0)
+    shared = max(word.rfind(mark, 0, common) for mark in ".-") + 1
+    return word[shared:], [name[shared:]]
 
 
 def show_path(path: Path) -> str:

@@ -29,7 +29,7 @@ def test_a_delivered_message_is_sent_again(stage: Stage, upstream: Upstream, rec
     while int(SystemClock().now().timestamp()) <= first["timestamp"]:  # the next second has another timestamp
         time.sleep(0.05)
     done = stage.command("redeliver", first["id"], *CONFIG)
-    assert (done.returncode, done.stdout) == (0, "1 message is due again, now.\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "1 message is being sent again.\n"), done.stderr
     _, second = receiver.wait("app", entries=2)
     assert (second["id"], second["body"], second["verified"]) == (first["id"], first["body"], True)
     assert second["timestamp"] > first["timestamp"]
@@ -69,7 +69,7 @@ def test_what_was_given_up_is_recovered(stage: Stage, upstream: Upstream, receiv
     receiver.wait("app", delivered=1)
     stage.told("show", *CONFIG, ids[2], until="after")
     done = stage.command("recover", "app", "--since", "1h", *CONFIG)
-    assert (done.returncode, done.stdout) == (0, "2 messages are due again, now.\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "2 messages are being sent again.\n"), done.stderr
     ledger = receiver.wait("app", delivered=3)
     assert sorted(entry["id"] for entry in ledger[3:]) == sorted(entry["id"] for entry in lost)
     again = stage.command("recover", "app", "--since", "1h", *CONFIG)
@@ -95,7 +95,7 @@ def test_an_endpoint_is_taken_out_of_use_and_put_back(stage: Stage, upstream: Up
     command = enabled.stdout.split("notifier recover ")[1].splitlines()[0].split()
     upstream.move("api", "completed", ids[1:])
     assert [entry["generation"] for entry in receiver.wait("app", entries=1)] == ids[1:]
-    assert stage.command("recover", *command, *CONFIG).stdout == "1 message is due again, now.\n"
+    assert stage.command("recover", *command, *CONFIG).stdout == "1 message is being sent again.\n"
     assert [entry["generation"] for entry in receiver.wait("app", entries=2)] == [ids[1], ids[0]]
 
 
@@ -221,5 +221,5 @@ def test_the_command_that_is_printed_after_a_410_includes_the_message_that_got_i
     enabled = stage.command("enable", "app", *CONFIG)
     assert "1 message was given up, answered by 410 too; this sends them" in enabled.stdout, enabled.stderr
     command = enabled.stdout.split("notifier recover ")[1].splitlines()[0].split()
-    assert stage.command("recover", *command).stdout == "1 message is due again, now.\n"
+    assert stage.command("recover", *command).stdout == "1 message is being sent again.\n"
     assert [entry["generation"] for entry in receiver.wait("app", entries=2)] == [id_, id_]

@@ -622,7 +622,7 @@ def test_a_backup_never_overwrites(notifier: Run, store: Path, tmp_path: Path) -
     kept = tmp_path / "kept"
     kept.write_text("precious")
     said = notifier("backup", str(kept))
-    assert said.code != 0
+    assert said.code == 1
     assert str(kept) in said.err
     assert "Traceback" not in said.err
     assert kept.read_text() == "precious"

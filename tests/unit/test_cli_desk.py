@@ -27,13 +27,13 @@ TRIED = {"message": "msg_a", "status": 500, "took_ms": 7, "detail": "", "deliver
 WHEN = "2026-11-22T05:14:00.123Z"
 
 ANSWERS: list[tuple[list[str], dict[str, Any], int, list[str]]] = [
-    (["redeliver", "msg_a"], {"taken": 1, "refused": {}}, 0, ["1 message is due again, now."]),
+    (["redeliver", "msg_a"], {"taken": 1, "refused": {}}, 0, ["1 message is being sent again."]),
     (
         ["redeliver", "--endpoint", "studio"],
         {"taken": 2, "refused": {"being sent now": 1, "its body is not kept any more": 4}},
         0,
         [
-            "2 messages are due again, now.",
+            "2 messages are being sent again.",
             "1 message is left alone: being sent now",
             "4 messages are left alone: its body is not kept any more",
         ],

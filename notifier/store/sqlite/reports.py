@@ -15,7 +15,7 @@ import anyio.to_thread
 import orjson
 
 from notifier.clock import from_micros
-from notifier.errors import StoreRefused, StoreUnavailable
+from notifier.errors import BackupRefused, StoreUnavailable
 from notifier.ids import GenerationId, ProviderName
 from notifier.model import DeliveryStatus, State, WatchStatus
 from notifier.store.base import Counts, EndpointLine, GenerationLine, Story, Trouble
@@ -54,7 +54,7 @@ class SqliteReports:
         return await self._read(lambda conn: _problems(conn, deep=deep))
 
     async def backup(self, path: str) -> None:
-        """StoreRefused where `path` exists or cannot be made; StoreUnavailable where the disk fails meanwhile."""
+        """BackupRefused where `path` exists or cannot be made; StoreUnavailable where the disk fails meanwhile."""
         await anyio.to_thread.run_sync(_backup, self.path, path, limiter=self._readers)
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -127,9 +127,9 @@ def _backup(path: str, target: str) -> None:
     try:
         made = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        raise StoreRefused(f"{target} exists already: name a file that does not") from None
+        raise BackupRefused(f"{target} exists already: name a file that does not") from None
     except OSError as error:
-        raise trouble.refused(target, error) from error
+        raise BackupRefused(str(trouble.refused(target, error))) from error
     try:
         connection.look(path, lambda conn: _vacuum_into(conn, made, target))
         os.fsync(made)

@@ -234,6 +234,9 @@ def test_printable_is_printable_and_bounded(text: str, limit: int) -> None:
 def test_hints_name_the_near_one_or_all() -> None:
     """A near miss is answered with the word meant, anything else with the words there are."""
     assert did_you_mean("api_kye", ["api_key", "rate"]) == ' Did you mean "api_key"?'
+    assert did_you_mean("generation.done", ["generation.queued", "x"]) == " Known: generation.queued, x."
+    assert did_you_mean("aimlapi-sora", ["aimlapi-luma"]) == " Known: aimlapi-luma."
+    assert did_you_mean("aimlapi-lum", ["aimlapi-luma"]) == ' Did you mean "aimlapi-luma"?'
     assert did_you_mean("zzz", ["a", "b"]) == " Known: a, b."
     assert did_you_mean("zzz", []) == ""
     assert did_you_mean("zzz", map(str, range(30))).endswith("19, ….")
