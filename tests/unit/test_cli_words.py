@@ -38,7 +38,7 @@ def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *w
         ("START", '"START" is not a command. Did you mean run?'),
         ("status", "`notifier list` shows what is watched"),
         ("statsu", "`notifier list` shows what is watched"),
-        ("checkk", '"checkk" is not a command. Did you mean check?'),
+        ("endpoint", '"endpoint" is not a command. Did you mean endpoints?'),
         ("ls", "Did you mean list?"),
         ("secret make", '"make" is not a command.'),
         ("recover studio", "Missing option '--since'. For example: notifier recover studio --since 2d"),
