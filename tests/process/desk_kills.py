@@ -2,7 +2,8 @@
 
 Each run drops a fresh wave of watches, and asks at the socket, one thing after the other, until the daemon dies: at a
 named point (`doomed.DESK`) or at a moment drawn by chance. One endpoint fails one callback in five, and in some runs
-answers 410 once. What was answered with 200 is noted, and must be on the disk after the kill.
+answers 410 once. What people ask for depends on how long a run lasts, so which runs those are is drawn apart. What was
+answered with 200 is noted, and must be on the disk after the kill.
 """
 
 import json
@@ -23,6 +24,8 @@ from stage import Receiver, Stage, Upstream, some_ids
 _API: Final = "api"
 _FAILING, _STEADY = "app", "audit"
 WAVE: Final = 12
+#: Share of runs in which one endpoint says that it is gone.
+_GONE: Final = 0.4
 #: Seconds after which a daemon that was to be killed by itself is killed from outside, and its point not passed.
 _PATIENCE: Final = 20.0
 
@@ -33,6 +36,7 @@ class DeskLedger:
     def __init__(self, stage: Stage, upstream: Upstream, receiver: Receiver, *, seed: int) -> None:
         self._stage, self._upstream, self._receiver = stage, upstream, receiver
         self._chance = random.Random(seed)
+        self._gone = random.Random(seed)
         self._doomed = Doomed(stage)
         self._logs = {name: stage.directory / f"{name}.log" for name in (_FAILING, _STEADY)}
         self.dropped: list[judge.Watch] = []
@@ -59,7 +63,7 @@ class DeskLedger:
             _FAILING,
             one_in=5,
             seed=self._chance.randrange(2**32),
-            script=["410"] if self._chance.random() < 0.3 else [],
+            script=["410"] if self._gone.random() < _GONE else [],
             log=str(self._logs[_FAILING]),
         )
         self._drop_wave()

@@ -198,8 +198,8 @@ def _of_one(seen: Seen, message: str, entries: Sequence[Entry]) -> Iterator[str]
     if message not in seen.deliveries:
         yield f"{message} came and the store does not know it"
         return
-    # A connection lost before any answer is tried once more within the attempt, so "close" may count twice.
-    attempts, came = seen.deliveries[message][2], sum(entry["answer"] != "close" for entry in entries)
+    # Within one attempt a connection lost before any answer is tried once more, and so is a 410 over a kept one.
+    attempts, came = seen.deliveries[message][2], sum(entry["answer"] not in ("close", "410") for entry in entries)
     if came > attempts:
         yield f"{message} came {came} times in {attempts} attempts"
 

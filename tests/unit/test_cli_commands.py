@@ -20,7 +20,9 @@ from notifier.cli.inspect import list_generations
 from notifier.cli.main import main
 from notifier.clock import SystemClock
 from notifier.delivery.signature import callback_secret
+from notifier.errors import ConfigError
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName, WorkerId
+from notifier.intake.sources.opening import SUBDIRECTORIES, open_directory, open_subdirectory
 from notifier.model import (
     AttemptResult,
     Book,
@@ -352,7 +354,7 @@ def test_check_of_a_file_that_is_no_store(notifier: Run, config: Path) -> None:
 
 
 def spoil(drop: Path, how: str) -> None:
-    """Make of the drop directory what a start refuses."""
+    """Make of the drop directory what a start leaves aside."""
     if how == "a file":
         drop.write_text("")
     elif how == "open to all":
@@ -364,17 +366,29 @@ def spoil(drop: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["missing", "a file", "open to all", "done is a file"])
-def test_check_refuses_the_drop_directory_that_a_start_refuses(notifier: Run, config: Path, how: str) -> None:
-    """Exit 1 with the start's own sentence, so that `run` holds no surprise."""
+def test_check_refuses_the_drop_directory_that_a_start_leaves_aside(notifier: Run, config: Path, how: str) -> None:
+    """Exit 1 with the sentence that the running daemon has in its status, so that `run` holds no surprise."""
     drop = config.with_name("drop")
     spoil(drop, how)
     config.write_text(CONFIG + f"drop: {{directory: {drop}}}\n")
     said = notifier("check")
     assert said.code == 1
     (sentence,) = (line for line in said.out.splitlines() if line.startswith("drop "))
-    started = spawned(config)
-    assert started.code == 78
-    assert sentence.removeprefix("drop").strip() in started.err
+    assert sentence.removeprefix("drop").strip() in opened(drop)
+
+
+def opened(drop: Path) -> str:
+    """What the daemon finds wrong when it opens the directory and those in it."""
+    try:
+        fd = open_directory(str(drop))
+        try:
+            for name in SUBDIRECTORIES:
+                os.close(open_subdirectory(fd, name, str(drop)))
+        finally:
+            os.close(fd)
+    except ConfigError as refused:
+        return str(refused.faults[0])
+    raise AssertionError("the daemon would use it")
 
 
 def test_check_makes_nothing_in_the_drop_directory(notifier: Run, config: Path) -> None:

@@ -14,7 +14,24 @@ from notifier.store.sqlite.statements import migrations, parse, statements
 NAMED: dict[str, Any] = dict.fromkeys(("owner", "lane", "after", "provider", "beginning", "generation", "watch"), "")
 NAMED |= dict.fromkeys(("ids", "generations", "messages", "keys", "lanes", "due"), "[]")
 NAMED |= dict.fromkeys(
-    ("now", "limit", "most", "taken", "before", "at", "key", "above", "below", "by", "made", "fresh", "last", "room"), 0
+    (
+        "now",
+        "limit",
+        "most",
+        "taken",
+        "before",
+        "at",
+        "key",
+        "above",
+        "below",
+        "by",
+        "made",
+        "fresh",
+        "last",
+        "room",
+        "looked",
+    ),
+    0,
 )
 NAMED |= dict.fromkeys(("endpoint", "type", "since", "until", "statuses", "message"))
 SUBJECTS = sorted(entry.name.removesuffix(".sql") for entry in (files("notifier.store") / "sql").iterdir())
