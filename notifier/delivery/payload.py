@@ -10,9 +10,10 @@ recommends. `id` is the `webhook-id`, so the format plays no part in what a mess
 ever: fields may be added at the end of `data`, never renamed or taken away.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any, Final
 
 import orjson
@@ -22,15 +23,20 @@ from notifier.delivery.standing import parked_reason
 from notifier.ids import EndpointIdentity, Lane, MessageId, message_id
 from notifier.model import Book, DeliveryStatus, Format, Kind, Owed, SeenGeneration, Watch
 
+#: A parser of npm's `cloudevents` compares the charset letter by letter; lower case is read by all.
 CONTENT_TYPES: Final[Mapping[Format, str]] = {
     Format.STANDARD: "application/json",
-    Format.CLOUDEVENTS: "application/cloudevents+json; charset=UTF-8",
+    Format.CLOUDEVENTS: "application/cloudevents+json; charset=utf-8",
 }
 _NO_WAIT: Final = timedelta(0)
 #: The same few moments stand in many bodies.
 _iso: Final = lru_cache(maxsize=1_024)(iso)
 #: A provider's record above this many bytes is left out of the body.
 RECORD_LIMIT: Final = 16 * 1024
+#: Bytes of links, and characters of text, that a body holds at most: together with the record and the metadata it stays
+#: well below 100 kB, which common web frameworks refuse unless told otherwise.
+LINKS_LIMIT: Final = 20_000
+TEXT_LIMIT: Final = 10_000
 #: Every type of a message about a generation; what `events:` of an endpoint may name.
 TYPES: Final = (
     "generation.queued",
@@ -177,8 +183,20 @@ def _content(type_: str, watch: Watch, seen: SeenGeneration, reason: str | None)
 
 
 def produced(seen: SeenGeneration) -> dict[str, Any]:
-    """`data.result`."""
-    return {"url": seen.result.url, "urls": seen.result.urls, "text": seen.result.text}
+    """`data.result`, within its limits."""
+    result, text = seen.result, seen.result.text
+    urls = _first_within(result.urls, LINKS_LIMIT)
+    if cut := text is not None and len(text) > TEXT_LIMIT:
+        text = text[:TEXT_LIMIT]
+    return {"url": result.url, "urls": urls, "text": text, "truncated": cut or len(urls) < len(result.urls)}
+
+
+def _first_within(urls: Sequence[str], limit: int) -> Sequence[str]:
+    """The first of them that have no more than `limit` bytes together."""
+    if sum(map(len, urls)) * 4 <= limit:
+        return urls
+    sizes = accumulate(len(url.encode()) for url in urls)
+    return urls[: sum(size <= limit for size in sizes)]
 
 
 def record(seen: SeenGeneration) -> orjson.Fragment | None:

@@ -27,7 +27,7 @@ def refreshed(body: bytes, content_type: str, seen: SeenGeneration, *, refreshed
     `refreshed_at` is when the look that showed it was answered. `ValueError` where this is no message about a
     generation, made by `payload`.
     """
-    if content_type not in CONTENT_TYPES.values():
+    if content_type.lower() not in CONTENT_TYPES.values():  # it was written in capitals once
         raise ValueError(f"A body of type {content_type!a} is none of ours: nothing in it can be refreshed.")
     envelope = _members(body)
     content = _members(envelope.get(b'"data"', b""))

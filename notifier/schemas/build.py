@@ -128,7 +128,7 @@ def _of_a_generation(type_: str) -> Schema:
         "registered_at": _said(_TIME, "When the watch was registered."),
         "observed_at": _said(_TIME_OR_NULL, "When the reply arrived that showed the state."),
         "not_before": _said(_TIME_OR_NULL, "When the last look was sent that did not show it yet."),
-        "generation": _said({"type": ["object", "null"]}, "The provider's record, untouched."),
+        "generation": _said({"type": ["object", "null"]}, "The provider's record, written anew as compact JSON."),
         "generation_omitted": _said({"type": "boolean"}, "Whether the record was too large and left out."),
     }
     if type_ == "watch.expired":
@@ -154,6 +154,7 @@ def _result() -> Schema:
             "url": {**_URL, "type": ["string", "null"]},
             "urls": {"type": "array", "items": _URL},
             "text": _TEXT_OR_NULL,
+            "truncated": _said({"type": "boolean"}, "Whether links or text beyond the limits were left out."),
         }
     )
 

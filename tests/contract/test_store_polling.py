@@ -214,7 +214,7 @@ async def test_a_generation_without_result_has_none(store: Store) -> None:
     await add(store, request(target=State.RUNNING))
     (claim,) = (await take(store)).claims
     content = json.loads(claim.body)["data"]
-    assert content["result"] == {"url": None, "urls": [], "text": None}
+    assert content["result"] == {"url": None, "urls": [], "text": None, "truncated": False}
     assert (content["generation"], content["generation_omitted"], content["provider_state"]) == (None, False, None)
 
 

@@ -105,7 +105,7 @@ async def test_the_signature_covers_the_attributes(store: SqliteStore) -> None:
     callbacks, wire = taking()
     async with worker(store, wire) as stage:
         (post,) = callbacks.posts
-        assert post.headers["content-type"] == "application/cloudevents+json; charset=UTF-8"
+        assert post.headers["content-type"] == "application/cloudevents+json; charset=utf-8"
         now = stage.clock.now().timestamp()
         assert verify(post.content, post.headers, [SECRET], now=now)["id"] == post.headers["webhook-id"]
         other = post.content.replace(b'"subject":"g-1"', b'"subject":"g-2"')
@@ -126,5 +126,5 @@ async def test_a_changed_format_acts_on_what_is_owed_from_then_on(store: SqliteS
         await quiet(store)
         sent = {orjson.loads(post.content)["data"]["generation_id"]: post for post in callbacks.posts}
         assert sent["before"].headers["content-type"] == "application/json"
-        assert sent["after"].headers["content-type"] == "application/cloudevents+json; charset=UTF-8"
+        assert sent["after"].headers["content-type"] == "application/cloudevents+json; charset=utf-8"
         assert "specversion" not in orjson.loads(sent["before"].content)

@@ -63,7 +63,7 @@ def test_the_operator_is_told_in_the_format_of_their_endpoint() -> None:
     told = notice(change, replace(OPS, format=Format.CLOUDEVENTS), now=NOW, token="abc")
     assert plain is not None
     assert told is not None
-    assert told.content_type == "application/cloudevents+json; charset=UTF-8"
+    assert told.content_type == "application/cloudevents+json; charset=utf-8"
     assert orjson.loads(told.body) == {
         "specversion": "1.0",
         "id": "msg_abc",

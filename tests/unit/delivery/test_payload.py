@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.delivery.payload import TYPES, event_type, owe
+from notifier.delivery.payload import RECORD_LIMIT, TEXT_LIMIT, TYPES, event_type, owe
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName, message_id, watch_id
 from notifier.model import Book, DeliveryStatus, Format, Kind, Owed, Result, SeenGeneration, State, Watch, WatchStatus
 
@@ -64,7 +64,7 @@ SIGHT = '"observed_at":"2026-11-22T05:14:00.123Z","not_before":"2026-11-22T05:13
 NO_SIGHT = '"observed_at":null,"not_before":null'
 RECORD = '"generation":{"id":"g-1","model":"ray-2"},"generation_omitted":false'
 NO_RECORD = '"generation":null,"generation_omitted":false'
-EMPTY = '"result":{"url":null,"urls":[],"text":null}'
+EMPTY = '"result":{"url":null,"urls":[],"text":null,"truncated":false}'
 
 
 def golden(type_: str, middle: str, sight: str, record: str, tail: str = "") -> bytes:
@@ -100,7 +100,7 @@ def golden(type_: str, middle: str, sight: str, record: str, tail: str = "") -> 
             golden(
                 "generation.completed",
                 '"state":"completed","provider_state":"completed",'
-                f'"result":{{"url":"{VIDEO}","urls":["{VIDEO}"],"text":null}},"failure":null',
+                f'"result":{{"url":"{VIDEO}","urls":["{VIDEO}"],"text":null,"truncated":false}},"failure":null',
                 SIGHT,
                 RECORD,
             ),
@@ -148,7 +148,7 @@ def test_a_cloudevent_has_its_one_form_too() -> None:
     book = Book(events={"studio": None}, callbacks=True, formats={"studio": Format.CLOUDEVENTS})
     made = owe(watch(), seen(), Kind.RESULT, now=NOW, book=book)
     data = owed().body.partition(b',"data":')[2].removesuffix(b"}")
-    assert made.content_type == "application/cloudevents+json; charset=UTF-8"
+    assert made.content_type == "application/cloudevents+json; charset=utf-8"
     assert made.body == (
         b'{"specversion":"1.0","id":"%b","source":"notifier/luma","type":"generation.completed",'
         b'"time":"2026-11-22T05:14:00.200Z","subject":"g-1","datacontenttype":"application/json",'
@@ -170,7 +170,7 @@ def test_the_format_is_not_in_the_message_id(named: bool) -> None:  # noqa: FBT0
     assert one.message_id == other.message_id
     assert (one.content_type, other.content_type) == (
         "application/json",
-        "application/cloudevents+json; charset=UTF-8",
+        "application/cloudevents+json; charset=utf-8",
     )
 
 
@@ -296,3 +296,40 @@ def test_every_body_is_minified_json_that_says_what_was_seen(
     assert body["data"]["generation"] == record
     assert (body["data"]["failure"], body["data"]["provider_state"]) == (failure, word)
     assert orjson.dumps(body) == made.body
+
+
+@pytest.mark.parametrize(
+    ("urls", "kept"),
+    [
+        ([f"https://cdn.example.com/{number:03}/{'s' * 4_000}" for number in range(60)], 4),
+        ([f"https://cdn.example.com/{number:04}" for number in range(2_000)], 714),
+        ([f"https://cdn.example.com/{'é' * 2_000}/{number}" for number in range(9)], 4),
+        ([f"https://cdn.example.com/{number}" for number in range(9)], 9),
+        ([], 0),
+    ],
+)
+def test_links_beyond_what_a_body_holds_are_left_out_and_that_is_said(urls: list[str], kept: int) -> None:
+    """60 long links made a body of 246 kB, which web frameworks refuse: the first ones stay, in their order."""
+    result = Result(url=urls[0] if urls else None, urls=tuple(urls))
+    body = orjson.loads(owe(watch(), seen(result=result), Kind.RESULT, now=NOW, book=BOOK).body)
+    told = body["data"]["result"]
+    assert told == {"url": result.url, "urls": urls[:kept], "text": None, "truncated": kept < len(urls)}
+
+
+def test_no_body_is_larger_than_web_frameworks_take() -> None:
+    """All fields at their limits together stay below 100 kB, which Express refuses unless told otherwise."""
+    links = ("https://cdn.example.com/" + "s" * 4_000,) * 60
+    result = Result(url=links[0], urls=links, text="😀" * 50_000)
+    record = orjson.dumps({"x": "y" * (RECORD_LIMIT - 10)})
+    metadata = orjson.dumps({"m": "m" * 4_000})
+    owed_ = owe(watch(metadata=metadata), seen(result=result, record=record), Kind.RESULT, now=NOW, book=BOOK)
+    assert len(owed_.body) < 100_000
+    assert orjson.loads(owed_.body)["data"]["result"]["truncated"]
+
+
+def test_a_long_text_is_cut_and_that_is_said() -> None:
+    """A text up to the limit is whole."""
+    for length, truncated in ((TEXT_LIMIT, False), (TEXT_LIMIT + 1, True)):
+        made = owe(watch(), seen(result=Result(text="t" * length)), Kind.RESULT, now=NOW, book=BOOK)
+        told = orjson.loads(made.body)["data"]["result"]
+        assert (told["text"], told["truncated"]) == ("t" * TEXT_LIMIT, truncated)

@@ -16,9 +16,7 @@ from notifier.model import Book, Format, Kind, Owed, Result, SeenGeneration, Sta
 REGISTERED = datetime(2026, 11, 22, 5, 10, tzinfo=UTC)
 NOW = REGISTERED + timedelta(minutes=4)
 LATER = NOW + timedelta(days=2)
-NEW_RESULT = (
-    b'"result":{"url":"https://cdn.example.com/new.mp4","urls":["https://cdn.example.com/new.mp4"],"text":null}'
-)
+NEW_RESULT = b'"result":{"url":"https://cdn.example.com/new.mp4","urls":["https://cdn.example.com/new.mp4"],"text":null,"truncated":false}'
 
 
 def seen(url: str = "https://cdn.example.com/old.mp4", **more: Any) -> SeenGeneration:
@@ -111,7 +109,7 @@ def test_a_refresh_is_the_body_that_would_be_made_and_no_other(
     made = refreshed(message.body, message.content_type, new, refreshed_at=LATER)
     expected = orjson.loads(message.body)
     expected["data"] |= {
-        "result": {"url": new.result.url, "urls": [new.result.url], "text": None},
+        "result": {"url": new.result.url, "urls": [new.result.url], "text": None, "truncated": False},
         "generation": record,
         "refreshed_at": "2026-11-24T05:14:00.000Z",
     }
