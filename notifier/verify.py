@@ -19,6 +19,9 @@ from typing import Any, Final
 TOLERANCE: Final = 300.0
 #: Signatures looked at in one header; senders rotate a few keys, not more.
 _MOST_SIGNATURES: Final = 32
+#: Bytes of a body that is looked through for what was changed in it.
+_TRIED: Final = 1024 * 1024
+_UNFIT: Final = "No signature fits: another key signed this message, or its body was changed on the way."
 _HEADERS: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
 
@@ -37,17 +40,23 @@ def verify(
     """The event in `body`, once a signature by any of `secrets` (`whsec_…`, `whpk_…`) holds.
 
     `headers` are looked up without case. `tolerance` is in seconds; `now` (Unix seconds) is ours unless given.
-    Raises `InvalidSignature`, or `ValueError` where one of `secrets` cannot be a key.
+    Raises `InvalidSignature`, or `ValueError` if the caller must change something: one of `secrets` cannot be a key, or
+    `body` is not the raw bytes. Blanks and line ends around a secret are not part of it.
     """
-    keys = [_key(secret) for secret in ([secrets] if isinstance(secrets, str) else secrets)]
+    if not isinstance(body, bytes | bytearray | memoryview):
+        raise ValueError(_not_raw(body))  # noqa: TRY004  one class for all that the caller must change
+    body = bytes(body)
+    keys = [_key(secret.strip()) for secret in ([secrets] if isinstance(secrets, str) else secrets)]
     if not keys:
         raise ValueError("Give at least one secret.")
     if not tolerance >= 0:
         raise ValueError("The tolerance is in seconds: write 0 or more.")
     id_, timestamp, signatures = _required(headers)
     _check_time(timestamp, tolerance, _now() if now is None else now)
-    content = b".".join((id_.encode(errors="surrogatepass"), timestamp.encode(), body))
-    _check_signatures(content, signatures, keys)
+    prefix = f"{id_}.{timestamp}.".encode(errors="surrogatepass")
+    offered = _offered(signatures, keys)
+    if not _fits(prefix + body, offered, keys):
+        raise InvalidSignature(_UNFIT + _how_it_changed(prefix, body, offered, keys))
     return _event(body)
 
 
@@ -63,32 +72,80 @@ def _required(headers: Mapping[str, str]) -> list[str]:
             raise InvalidSignature(f"The header {name.lower()} stands twice, and the two differ.")
     for name in _HEADERS:
         if not found.get(name):
-            raise InvalidSignature(f"The header {name} is missing.")
+            raise InvalidSignature(f"The header {name} is missing.{_under_another_name(name, headers)}")
     if "." in found["webhook-id"]:
         raise InvalidSignature("The header webhook-id has a dot in it, which no message's ID has.")
     return [found[name] for name in _HEADERS]
+
+
+def _under_another_name(name: str, headers: Mapping[str, str]) -> str:
+    """A hint, if the header is there as Svix or as WSGI writes it."""
+    names = {each.lower(): each for each in headers}
+    svix = name.replace("webhook-", "svix-")
+    wsgi = name.replace("-", "_")
+    if svix in names:
+        return (
+            f" There is {svix}: the sender uses Svix's own names. If that is meant, hand over the three headers "
+            "svix-… as webhook-…; what they hold is the same."
+        )
+    if found := names.get(wsgi) or names.get(f"http_{wsgi}"):
+        return f" There is {found[:40]}, a name of WSGI: hand over the headers of the request, not its environment."
+    return ""
 
 
 def _check_time(timestamp: str, tolerance: float, now: float) -> None:
     if not re.fullmatch(r"[0-9]{1,15}", timestamp, re.ASCII):
         raise InvalidSignature("The header webhook-timestamp is not a whole number of seconds.")
     age = now - int(timestamp)
+    if abs(now - int(timestamp) / 1_000) <= max(tolerance, TOLERANCE) < abs(age):
+        raise InvalidSignature("The header webhook-timestamp is in milliseconds: it must be in seconds.")
     if not age <= tolerance:  # a time that is no number is too old
         raise InvalidSignature(f"The message was signed {age:.0f} s ago: it is too old, or a clock is wrong.")
     if age < -tolerance:
         raise InvalidSignature(f"The message was signed {-age:.0f} s in the future: a clock is wrong.")
 
 
-def _check_signatures(content: bytes, header: str, keys: Sequence[tuple[str, bytes]]) -> None:
+def _offered(header: str, keys: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    """The signatures of a version that one of the keys can verify."""
     known = {version for version, _ in keys}
     offered = [pair for pair in map(_signature, header.split(" ")[:_MOST_SIGNATURES]) if pair and pair[0] in known]
     if not offered:
         raise InvalidSignature(f"The header webhook-signature holds no {' or '.join(sorted(known))} signature.")
-    for key in keys:
-        for signature in offered:
-            if _holds(content, key, signature):
-                return
-    raise InvalidSignature("No signature fits: another key signed this message, or its body was changed on the way.")
+    return offered
+
+
+def _fits(content: bytes, offered: Sequence[tuple[str, bytes]], keys: Sequence[tuple[str, bytes]]) -> bool:
+    return any(_holds(content, key, signature) for key in keys for signature in offered)
+
+
+def _how_it_changed(
+    prefix: bytes, body: bytes, offered: Sequence[tuple[str, bytes]], keys: Sequence[tuple[str, bytes]]
+) -> str:
+    """The most usual changes of a body, as a hint for whoever sets a receiver up."""
+    bare = body.removesuffix(b"\n").removesuffix(b"\r")
+    if bare != body and _fits(prefix + bare, offered, keys):
+        return " It fits without the line end behind the body: take the body as it was sent."
+    if len(body) <= _TRIED and any(_fits(prefix + written, offered, keys) for written in _written_anew(body)):
+        return " It fits the same JSON without its blanks: take the raw body, not one that was parsed and written anew."
+    return ""
+
+
+def _written_anew(body: bytes) -> list[bytes]:
+    """The JSON of `body` as the sender writes it: minified."""
+    try:
+        value = json.loads(body)
+        return [json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()]
+    except (ValueError, RecursionError):  # no JSON, or half a character in it
+        return []
+
+
+def _not_raw(body: object) -> str:
+    if isinstance(body, str):
+        return (
+            "The body is text. Hand over the raw bytes of the request (request.get_data(), await request.body(), "
+            "request.body): text that was decoded may not have the bytes that were signed."
+        )
+    return f"The body is of type {type(body).__name__}. Hand over the raw bytes of the request, before JSON is parsed."
 
 
 def _signature(text: str) -> tuple[str, bytes] | None:

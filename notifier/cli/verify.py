@@ -62,7 +62,7 @@ def verify_callback(
     try:
         event = verify(content, sent, secrets, tolerance=tolerance, now=SystemClock().now().timestamp())
     except InvalidSignature as invalid:
-        raise NotifierError(f"not verified: {invalid}{_hint(content, sent, secrets)}") from None
+        raise NotifierError(f"not verified: {invalid}") from None
     except ValueError as unfit:
         raise typer.BadParameter(str(unfit), param_hint="the secret") from None
     typer.echo(f"verified: {_told(event)}, {printable(sent['webhook-id'], _SHOWN)}")
@@ -73,16 +73,6 @@ def _told(event: Mapping[str, Any]) -> str:
     generation = content.get("generation_id") if isinstance(content, dict) else None
     type_ = printable(str(event.get("type", "an event without a type")), _SHOWN)
     return type_ if generation is None else f"{type_} of {printable(str(generation), _SHOWN)}"
-
-
-def _hint(content: bytes, sent: "CIMultiDict[str]", secrets: Sequence[str]) -> str:
-    """The most usual change of a body that was saved; nothing where it is another one."""
-    bare = content.removesuffix(b"\n").removesuffix(b"\r")
-    try:
-        verify(bare, sent, secrets, tolerance=float("inf"))
-    except InvalidSignature:
-        return ""
-    return "" if bare == content else " It fits without the line end behind the body: save the body as it was sent."
 
 
 # ---- what is given ------------------------------------------------------------------------------------------------

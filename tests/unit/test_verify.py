@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -117,7 +119,7 @@ def test_signatures_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("hmac.compare_digest", lambda one, other: compared.append((one, other)))
     with pytest.raises(InvalidSignature):
         verify(BODY, signed(SECRET), SECRET, now=AT)
-    assert [(len(one), len(other)) for one, other in compared] == [(32, 32)]
+    assert {(len(one), len(other)) for one, other in compared} == {(32, 32)}
 
 
 def test_headers_are_found_in_any_case() -> None:
@@ -162,6 +164,69 @@ def test_each_reason_to_refuse_has_its_own_sentence(change: dict[str, str], body
     """A developer reads it while setting up."""
     with pytest.raises(InvalidSignature, match=says):
         verify(body, signed(SECRET) | change, SECRET, now=AT)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_line_end_behind_the_body_is_named(end: bytes) -> None:
+    """A body that was saved with an editor, or printed with `echo`, has one more."""
+    with pytest.raises(InvalidSignature, match="It fits without the line end behind the body"):
+        verify(BODY + end, signed(SECRET), SECRET, now=AT)
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_body_that_was_parsed_and_written_anew_is_named(indent: int | None) -> None:
+    """The usual mistake of a framework's `request.json`."""
+    sent = '{"type":"generation.completed","data":{"text":"café 😀","n":[1,2.5,null]}}'.encode()
+    anew = json.dumps(json.loads(sent), indent=indent).encode()
+    with pytest.raises(InvalidSignature, match="take the raw body, not one that was parsed and written anew"):
+        verify(anew, signed(SECRET, body=sent), SECRET, now=AT)
+    with pytest.raises(InvalidSignature, match=r"changed on the way\.$"):
+        verify(anew, signed(OTHER, body=sent), SECRET, now=AT)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"), [(BODY.decode(), "The body is text"), ({"test": 1}, "of type dict"), (None, "of type NoneType")]
+)
+def test_a_body_that_is_not_the_raw_bytes_is_the_receivers_own_mistake(body: Any, says: str) -> None:
+    """ValueError that says what to hand over, before anything is compared."""
+    with pytest.raises(ValueError, match=f"{says}.*[Hh]and over the raw bytes of the request"):
+        verify(body, signed(SECRET), SECRET, now=AT)
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_raw_bytes_of_any_kind_are_taken(kind: Callable[[bytes], Any]) -> None:
+    """Frameworks hand on their buffers."""
+    assert verify(kind(BODY), signed(SECRET), SECRET, now=AT)
+
+
+@pytest.mark.parametrize("secret", [SECRET + "\n", f" {SECRET}\r\n", [OTHER, SECRET + "\n"], PUBLIC + "\n"])
+def test_a_line_end_behind_a_secret_is_not_part_of_it(secret: str | list[str]) -> None:
+    """A secret that was read from a file has one."""
+    assert verify(BODY, signed(SECRET, SIGNING), secret, now=AT)
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        (lambda name: name.replace("webhook-", "svix-"), "There is svix-id: the sender uses Svix's own names"),
+        (lambda name: name.replace("webhook-", "Svix-"), "There is svix-id"),
+        (lambda name: "HTTP_" + name.upper().replace("-", "_"), "There is HTTP_WEBHOOK_ID, a name of WSGI"),
+        (lambda name: name.replace("-", "_"), "There is webhook_id, a name of WSGI"),
+        (lambda name: "x-" + name, "The header webhook-id is missing.$"),
+    ],
+)
+def test_a_header_under_another_name_is_pointed_out(named: Callable[[str], str], says: str) -> None:
+    """It is missing all the same: what is verified must be what the app reads."""
+    renamed = {named(name): value for name, value in signed(SECRET).items()}
+    with pytest.raises(InvalidSignature, match=says):
+        verify(BODY, renamed, SECRET, now=AT)
+
+
+@pytest.mark.parametrize("late", [0, 299, -299])
+def test_a_time_in_milliseconds_is_called_that(late: int) -> None:
+    """It would be thousands of years in the future."""
+    with pytest.raises(InvalidSignature, match="in milliseconds"):
+        verify(BODY, signed(SECRET) | {"webhook-timestamp": f"{AT}123"}, SECRET, now=AT + late)
 
 
 def test_a_signature_by_another_key_is_refused() -> None:
