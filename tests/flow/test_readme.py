@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from notifier.delivery.signature import headers
+from notifier.schemas.build import TYPES
 from notifier.settings import Secret
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +45,9 @@ def free_port() -> int:
 def running(command: list[str], port: int) -> Iterator[subprocess.Popen[str]]:
     """A receiver as a process, once it accepts connections; ended with the test."""
     environ = {**os.environ, "STUDIO_SECRET": SECRET, "PORT": str(port), "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         try:
             until_it_answers(port, process)
             yield process
@@ -67,27 +70,97 @@ def until_it_answers(port: int, process: subprocess.Popen[str]) -> None:
 NODE = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 
 
-@pytest.mark.parametrize(
+RECEIVERS = pytest.mark.parametrize(
     ("name", "interpreter"),
     [
         pytest.param("receiver.py", [sys.executable], id="python"),
         pytest.param("receiver.mjs", ["node"], id="node", marks=NODE),
     ],
 )
+
+
+def signed(body: bytes = BODY, message: str = "msg_1") -> dict[str, str]:
+    return dict(headers(message, int(time.time()), body, [Secret(SECRET)]))  # noqa: TID251  receivers compare with now
+
+
+@contextmanager
+def receiving(
+    name: str, interpreter: list[str], tmp_path: Path, *, changed: tuple[str, str] = ("", "")
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The README's receiver and where it listens; `changed` is a part of its text and what takes its place."""
+    text = snippet(name)
+    assert changed[0] in text
+    (tmp_path / name).write_text(text.replace(*changed, 1))
+    port = free_port()
+    with running([*interpreter, str(tmp_path / name)], port) as process:
+        yield process, f"http://127.0.0.1:{port}/hooks"
+
+
+def printed(process: subprocess.Popen[str]) -> list[str]:
+    """The words of the next line that it prints."""
+    assert process.stdout is not None
+    return process.stdout.readline().split()
+
+
+@RECEIVERS
 def test_a_receiver_of_the_readme_verifies_and_takes_a_message_once(
     name: str, interpreter: list[str], tmp_path: Path
 ) -> None:
     """It takes what is signed, prints it once however often it comes, and answers 401 to what is not."""
-    (tmp_path / name).write_text(snippet(name))
-    signed = dict(headers("msg_1", int(time.time()), BODY, [Secret(SECRET)]))  # noqa: TID251  receivers compare with now
-    port = free_port()
-    with running([*interpreter, str(tmp_path / name)], port) as process, httpx.Client() as client:
-        url = f"http://127.0.0.1:{port}/hooks"
-        assert [client.post(url, content=BODY, headers=signed).status_code for _ in range(2)] == [204, 204]
-        assert client.post(url, content=BODY + b" ", headers=signed).status_code == 401
+    with receiving(name, interpreter, tmp_path) as (process, url), httpx.Client() as client:
+        assert [client.post(url, content=BODY, headers=signed()).status_code for _ in range(2)] == [204, 204]
+        assert client.post(url, content=BODY + b" ", headers=signed()).status_code == 401
         assert client.post(url, content=BODY).status_code == 401
         assert client.post(url, content=iter([BODY])).status_code == 401  # chunked: no Content-Length
-        assert process.stdout is not None
-        assert process.stdout.readline().split() == ["generation.completed", "g-1", "https://cdn.example.com/1.mp4"]
+        assert printed(process) == ["generation.completed", "g-1", "https://cdn.example.com/1.mp4"]
         process.terminate()
-        assert process.stdout.read() == ""
+        assert printed(process) == []
+
+
+@RECEIVERS
+def test_a_receiver_of_the_readme_takes_messages_about_an_endpoint(
+    name: str, interpreter: list[str], tmp_path: Path
+) -> None:
+    """`notifier test` and the notices to the operator name no generation and have no result."""
+    of_endpoints = [each for each in TYPES if each.startswith("endpoint.")]
+    with receiving(name, interpreter, tmp_path) as (process, url), httpx.Client() as client:
+        for type_ in of_endpoints:
+            body = b'{"type":"%s","data":{"endpoint":"studio"}}' % type_.encode()
+            assert client.post(url, content=body, headers=signed(body, f"msg_{type_[9:]}")).status_code == 204
+            assert printed(process)[0] == type_
+
+
+@RECEIVERS
+def test_a_receiver_of_the_readme_forgets_a_message_whose_work_failed(
+    name: str, interpreter: list[str], tmp_path: Path
+) -> None:
+    """It answers 500, and the next attempt of the same message does the work."""
+    fails = {
+        "receiver.py": (
+            '    data = event["data"]',
+            '    data = event.pop("data") if seen.add(len(seen)) or len(seen) > 1 else {}["x"]',
+        ),
+        "receiver.mjs": (
+            "function work(event) {",
+            "let calls = 0;\nfunction work(event) {\n  if (!calls++) throw new Error();",
+        ),
+    }
+    with receiving(name, interpreter, tmp_path, changed=fails[name]) as (process, url), httpx.Client() as client:
+        assert [client.post(url, content=BODY, headers=signed()).status_code for _ in range(3)] == [500, 204, 204]
+        assert printed(process)[:2] == ["generation.completed", "g-1"]
+
+
+@RECEIVERS
+def test_a_receiver_of_the_readme_outlives_clients_that_go_away(
+    name: str, interpreter: list[str], tmp_path: Path
+) -> None:
+    """A cut-off body, a connection on which nothing comes, a signed body that is no JSON: the next one is served."""
+    with receiving(name, interpreter, tmp_path) as (process, url), httpx.Client() as client:
+        port = int(url.rpartition(":")[2].partition("/")[0])
+        with socket.create_connection(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)) as cut:
+            cut.sendall(b"POST /hooks HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
+            cut.close()
+            assert client.post(url, content=b"no", headers=signed(b"no")).status_code in (401, 500)
+            assert client.post(url, content=BODY, headers=signed()).status_code == 204
+        assert printed(process)[1] == "g-1"
+        assert process.poll() is None
