@@ -14,8 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import hypothesis
 import pytest
 import trustme
+
+# How long an example takes depends on what else the machine does: no test is about that.
+hypothesis.settings.register_profile("notifier", deadline=None)
+hypothesis.settings.load_profile("notifier")
 
 
 @pytest.fixture
