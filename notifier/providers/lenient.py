@@ -201,8 +201,12 @@ def _search(value: Any, naming: Naming, keyed: GenerationId | None, depth: int) 
 def _search_object(value: Record, naming: Naming, keyed: GenerationId | None, depth: int) -> list[Hit]:
     names_one, own = _own_id(value, naming)
     owner = own if names_one else keyed
-    # What wraps a record is no record itself: its "status" is the reply's.
-    if inner := _unwrap(value, naming, owner, depth):
+    # What wraps a record is no record itself: its "status" is the reply's. What is wrapped and says neither whose it is
+    # nor how it stands is a part of the record around it.
+    inner = _unwrap(value, naming, owner, depth)
+    if inner and owner is not None and state_word(value) is not None:
+        inner = [(id_, part) for id_, part in inner if _names_one(part) or state_word(part) is not None]
+    if inner:
         return inner
     if own is not None:
         return [(own, value)]

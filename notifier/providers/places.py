@@ -41,7 +41,7 @@ _MEDIA: Final = _names("""
 _FILES: Final = _names("url urls uri result_url resultUrl output_url outputUrl file_url sample")
 _IMAGES: Final = _names("image images image_url image_urls imageUrl")
 #: What holds results in a record.
-_WITHIN: Final = _names("assets content output outputs result results response task_result file")
+_WITHIN: Final = _names("assets data content output outputs result results response task_result file")
 _ANYWHERE: Final = frozenset((*_MEDIA, *_FILES, *_WITHIN))
 #: What one entry of a list, or an object in a field, calls its URL.
 _LINK: Final = _names("url uri video_url videoUrl video download_url downloadUrl sample")

@@ -122,7 +122,7 @@ def what_else(body: bytes) -> str:
     if is_page(body):
         return "with a page for people"
     value = try_json(body)
-    if not isinstance(value, dict | list):
+    if not isinstance(value, dict | list) and not decoded(body[:64]).lstrip().startswith(("{", "[")):  # one cut off
         return f"with the text {beginning(body)}"
     found = _NO_ROUTE.search(decoded(body[:4_096]))
     return f"saying that it has no such route ({printable(found[0], 80)}…)" if found else ""
