@@ -12,15 +12,16 @@ import hmac
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, NoReturn
 
 #: Seconds that a message's time may differ from ours, either way.
 TOLERANCE: Final = 300.0
 #: Signatures looked at in one header; senders rotate a few keys, not more.
 _MOST_SIGNATURES: Final = 32
 #: Bytes of a body that is looked through for what was changed in it.
-_TRIED: Final = 1024 * 1024
+_TRIED: Final = 256 * 1024
 _UNFIT: Final = "No signature fits: another key signed this message, or its body was changed on the way."
 _HEADERS: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
@@ -40,15 +41,13 @@ def verify(
     """The event in `body`, once a signature by any of `secrets` (`whsec_…`, `whpk_…`) holds.
 
     `headers` are looked up without case. `tolerance` is in seconds; `now` (Unix seconds) is ours unless given.
-    Raises `InvalidSignature`, or `ValueError` if the caller must change something: one of `secrets` cannot be a key, or
-    `body` is not the raw bytes. Blanks and line ends around a secret are not part of it.
+    Raises `InvalidSignature`, or `ValueError` if the caller must change something: one of `secrets` cannot be a key,
+    `body` is not the raw bytes, or `headers` is no mapping of text to text. Blanks around a secret are not part of it.
     """
     if not isinstance(body, bytes | bytearray | memoryview):
         raise ValueError(_not_raw(body))  # noqa: TRY004  one class for all that the caller must change
     body = bytes(body)
-    keys = [_key(secret.strip()) for secret in ([secrets] if isinstance(secrets, str) else secrets)]
-    if not keys:
-        raise ValueError("Give at least one secret.")
+    keys = _keys(secrets)
     if not tolerance >= 0:
         raise ValueError("The tolerance is in seconds: write 0 or more.")
     id_, timestamp, signatures = _required(headers)
@@ -67,20 +66,38 @@ def _now() -> float:
 def _required(headers: Mapping[str, str]) -> list[str]:
     """The three headers' values. What is read here must be what the app reads, or a repeat would pass for another."""
     found: dict[str, str] = {}
-    for name, value in headers.items():
+    texts = _texts(headers)
+    for name, value in texts:
         if name.lower() in _HEADERS and found.setdefault(name.lower(), value) != value:
             raise InvalidSignature(f"The header {name.lower()} stands twice, and the two differ.")
     for name in _HEADERS:
         if not found.get(name):
-            raise InvalidSignature(f"The header {name} is missing.{_under_another_name(name, headers)}")
+            raise InvalidSignature(f"The header {name} is missing.{_under_another_name(name, texts)}")
     if "." in found["webhook-id"]:
         raise InvalidSignature("The header webhook-id has a dot in it, which no message's ID has.")
     return [found[name] for name in _HEADERS]
 
 
-def _under_another_name(name: str, headers: Mapping[str, str]) -> str:
+def _texts(headers: object) -> list[tuple[str, str]]:
+    """The headers that are text; `ValueError` if one of ours is there and is none."""
+    if not isinstance(headers, Mapping) and not hasattr(headers, "items"):
+        raise ValueError(
+            "The headers are no mapping of names to values. Hand over the headers of the request "
+            "(request.headers), or a dict of the three headers webhook-…."
+        )
+    items = list(headers.items())
+    for name, value in items:
+        plain = name.decode("latin-1") if isinstance(name, bytes) else str(name)
+        if plain.lower() in _HEADERS and not (isinstance(name, str) and isinstance(value, str | None)):
+            raise ValueError(
+                f"The header {plain.lower()} is not text: decode its name and value, one text for each name."
+            )
+    return [(name, value or "") for name, value in items if isinstance(name, str) and isinstance(value, str | None)]
+
+
+def _under_another_name(name: str, headers: Sequence[tuple[str, str]]) -> str:
     """A hint, if the header is there as Svix or as WSGI writes it."""
-    names = {each.lower(): each for each in headers}
+    names = {each.lower(): each for each, _ in headers}
     svix = name.replace("webhook-", "svix-")
     wsgi = name.replace("-", "_")
     if svix in names:
@@ -108,26 +125,55 @@ def _check_time(timestamp: str, tolerance: float, now: float) -> None:
 def _offered(header: str, keys: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
     """The signatures of a version that one of the keys can verify."""
     known = {version for version, _ in keys}
-    offered = [pair for pair in map(_signature, header.split(" ")[:_MOST_SIGNATURES]) if pair and pair[0] in known]
+    offered = [
+        pair
+        for pair in map(_signature, header.split(" ", _MOST_SIGNATURES)[:_MOST_SIGNATURES])
+        if pair and pair[0] in known
+    ]
     if not offered:
         raise InvalidSignature(f"The header webhook-signature holds no {' or '.join(sorted(known))} signature.")
     return offered
 
 
 def _fits(content: bytes, offered: Sequence[tuple[str, bytes]], keys: Sequence[tuple[str, bytes]]) -> bool:
-    return any(_holds(content, key, signature) for key in keys for signature in offered)
+    return any(
+        _one_fits(content, [signature for of, signature in offered if of == version], version, key)
+        for version, key in keys
+    )
+
+
+def _one_fits(content: bytes, signatures: Sequence[bytes], version: str, key: bytes) -> bool:
+    if version == "v1":
+        expected = hmac.digest(key, content, "sha256")
+        return any(hmac.compare_digest(expected, signature) for signature in signatures)
+    return any(_ed25519_holds(content, key, signature) for signature in signatures)
 
 
 def _how_it_changed(
     prefix: bytes, body: bytes, offered: Sequence[tuple[str, bytes]], keys: Sequence[tuple[str, bytes]]
 ) -> str:
     """The most usual changes of a body, as a hint for whoever sets a receiver up."""
-    bare = body.removesuffix(b"\n").removesuffix(b"\r")
-    if bare != body and _fits(prefix + bare, offered, keys):
-        return " It fits without the line end behind the body: take the body as it was sent."
-    if len(body) <= _TRIED and any(_fits(prefix + written, offered, keys) for written in _written_anew(body)):
-        return " It fits the same JSON without its blanks: take the raw body, not one that was parsed and written anew."
-    return ""
+    if not body:
+        return " The body is empty: something has read it before. Take the body as it was sent."
+    if len(body) > _TRIED:
+        return ""
+    fits = (hint for sent, hint in _as_it_may_have_been(body) if _fits(prefix + sent, offered, keys))
+    return next(fits, "")
+
+
+def _as_it_may_have_been(body: bytes) -> Iterator[tuple[bytes, str]]:
+    """What may have been sent if `body` was changed, and the sentence for it."""
+    yield body.rstrip(b"\r\n"), " It fits without the line end behind the body: take the body as it was sent."
+    yield (
+        body.removeprefix(b"\xef\xbb\xbf"),
+        " It fits without the byte order mark before it: take the body as it was sent.",
+    )
+    anew = " It fits the same JSON without its blanks: take the raw body, not one that was parsed and written anew."
+    yield from ((written, anew) for written in _written_anew(body))
+    for charset in ("latin-1", "cp1252"):
+        with suppress(ValueError):
+            sent = body.decode().encode(charset)
+            yield sent, " It fits if the body was read in a wrong charset and written as UTF-8: take the raw body."
 
 
 def _written_anew(body: bytes) -> list[bytes]:
@@ -156,15 +202,6 @@ def _signature(text: str) -> tuple[str, bytes] | None:
         return None
 
 
-def _holds(content: bytes, key: tuple[str, bytes], signature: tuple[str, bytes]) -> bool:
-    (version, secret), (offered_version, offered) = key, signature
-    if version != offered_version:
-        return False
-    if version == "v1":
-        return hmac.compare_digest(hmac.digest(secret, content, "sha256"), offered)
-    return _ed25519_holds(content, secret, offered)
-
-
 def _ed25519_holds(content: bytes, public: bytes, offered: bytes) -> bool:
     from cryptography.exceptions import InvalidSignature as Unfit  # noqa: PLC0415  only who verifies v1a needs it
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415  likewise
@@ -176,8 +213,24 @@ def _ed25519_holds(content: bytes, public: bytes, offered: bytes) -> bool:
     return True
 
 
+def _keys(secrets: object) -> list[tuple[str, bytes]]:
+    """Of each secret the version that it verifies, and its bytes."""
+    given = list(secrets) if isinstance(secrets, Iterable) and not isinstance(secrets, str | bytes) else [secrets]
+    if not given:
+        raise ValueError("Give at least one secret.")
+    return [_key(secret.strip()) if isinstance(secret, str) else _no_secret(secret) for secret in given]
+
+
+def _no_secret(secret: object) -> NoReturn:
+    if secret is None:
+        raise ValueError("There is no secret: is the variable set that it is read from?")
+    raise ValueError('A secret is text that begins with "whsec_" or "whpk_": decode it first.')
+
+
 def _key(secret: str) -> tuple[str, bytes]:
     """The version that a secret verifies, and its bytes."""
+    if secret[:1] in ("'", '"') and secret[-1:] == secret[:1]:
+        raise ValueError("The secret stands in quotes: hand it over without them.")
     prefix, _, rest = secret.partition("_")
     if prefix == "whsk":
         raise ValueError('That is the signing key: receivers verify with the public one, "whpk_…".')

@@ -29,14 +29,18 @@ CONTENT_TYPES: Final[Mapping[Format, str]] = {
     Format.CLOUDEVENTS: "application/cloudevents+json; charset=utf-8",
 }
 _NO_WAIT: Final = timedelta(0)
+#: Bytes of a control character as JSON writes it, `\\u0001`; no other character takes more.
+_LONGEST_IN_JSON: Final = 6
 #: The same few moments stand in many bodies.
 _iso: Final = lru_cache(maxsize=1_024)(iso)
 #: A provider's record above this many bytes is left out of the body.
 RECORD_LIMIT: Final = 16 * 1024
-#: Bytes of links, and characters of text, that a body holds at most: together with the record and the metadata it stays
-#: well below 100 kB, which common web frameworks refuse unless told otherwise.
+#: What a body holds of links (bytes) and of text (characters, and bytes) at most: together with the record and the
+#: metadata it stays below 100 kB, which common web frameworks refuse unless told otherwise. Bytes are counted as JSON
+#: has them: a control character is six.
 LINKS_LIMIT: Final = 20_000
 TEXT_LIMIT: Final = 10_000
+TEXT_BYTES_LIMIT: Final = 32_000
 #: Every type of a message about a generation; what `events:` of an endpoint may name.
 TYPES: Final = (
     "generation.queued",
@@ -184,19 +188,23 @@ def _content(type_: str, watch: Watch, seen: SeenGeneration, reason: str | None)
 
 def produced(seen: SeenGeneration) -> dict[str, Any]:
     """`data.result`, within its limits."""
-    result, text = seen.result, seen.result.text
+    result = seen.result
     urls = _first_within(result.urls, LINKS_LIMIT)
-    if cut := text is not None and len(text) > TEXT_LIMIT:
-        text = text[:TEXT_LIMIT]
-    return {"url": result.url, "urls": urls, "text": text, "truncated": cut or len(urls) < len(result.urls)}
+    text = result.text and "".join(_first_within(result.text[:TEXT_LIMIT], TEXT_BYTES_LIMIT))
+    return {
+        "url": result.url,
+        "urls": urls,
+        "text": text,
+        "truncated": text != result.text or len(urls) < len(result.urls),
+    }
 
 
-def _first_within(urls: Sequence[str], limit: int) -> Sequence[str]:
-    """The first of them that have no more than `limit` bytes together."""
-    if sum(map(len, urls)) * 4 <= limit:
-        return urls
-    sizes = accumulate(len(url.encode()) for url in urls)
-    return urls[: sum(size <= limit for size in sizes)]
+def _first_within(texts: Sequence[str], limit: int) -> Sequence[str]:
+    """The first of them that have no more than `limit` bytes together, as JSON has them between its quotes."""
+    if sum(map(len, texts)) * _LONGEST_IN_JSON <= limit:
+        return texts
+    sizes = accumulate(len(orjson.dumps(text)) - 2 for text in texts)
+    return texts[: sum(size <= limit for size in sizes)]
 
 
 def record(seen: SeenGeneration) -> orjson.Fragment | None:

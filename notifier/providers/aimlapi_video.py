@@ -28,7 +28,7 @@ from notifier.providers.words import NONE_TAUGHT, Taught
 from notifier.settings import ProviderSettings
 
 ROUTE: Final = "/v2/video/generations?generation_id="
-#: Longest text of a result that is passed on, characters. A longer one is left out: half of it would pass for all.
+#: Longest text that is passed on, characters. A longer one is cut: a body holds less, and says that it does.
 TEXT_LIMIT: Final = 16_384
 
 _WORDS: Final = {
@@ -91,5 +91,5 @@ def _naming(asked: GenerationId) -> Naming:
 def _result(record: Record) -> Result:
     urls = results_of(record)
     text = record.get("output")
-    said = text if isinstance(text, str) and text.strip() and len(text) <= TEXT_LIMIT else None
+    said = text[:TEXT_LIMIT] if isinstance(text, str) and text.strip() else None
     return Result(url=urls[0] if urls else None, urls=urls, text=said)

@@ -164,3 +164,17 @@ def test_a_receiver_of_the_readme_outlives_clients_that_go_away(
             assert client.post(url, content=BODY, headers=signed()).status_code == 204
         assert printed(process)[1] == "g-1"
         assert process.poll() is None
+
+
+@RECEIVERS
+def test_a_receiver_of_the_readme_keeps_no_more_than_a_callback_can_have(
+    name: str, interpreter: list[str], tmp_path: Path
+) -> None:
+    """A larger body does not verify, however well it is signed; a wrong length is refused; the next one is served."""
+    large = BODY.ljust(1_000_001)
+    with receiving(name, interpreter, tmp_path) as (process, url), httpx.Client() as client:
+        assert client.post(url, content=large, headers=signed(large)).status_code == 401
+        for length in ("-1", "abc"):
+            assert client.post(url, content=BODY, headers=signed() | {"Content-Length": length}).status_code >= 400
+        assert client.post(url, content=BODY, headers=signed()).status_code == 204
+        assert printed(process)[1] == "g-1"

@@ -1,5 +1,6 @@
 """The receivers' verifier, against our signer, the standard's library and everything that can be wrong."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -166,11 +167,30 @@ def test_each_reason_to_refuse_has_its_own_sentence(change: dict[str, str], body
         verify(body, signed(SECRET) | change, SECRET, now=AT)
 
 
-@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n"])
 def test_a_line_end_behind_the_body_is_named(end: bytes) -> None:
     """A body that was saved with an editor, or printed with `echo`, has one more."""
     with pytest.raises(InvalidSignature, match="It fits without the line end behind the body"):
         verify(BODY + end, signed(SECRET), SECRET, now=AT)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda sent: b"\xef\xbb\xbf" + sent, "It fits without the byte order mark before it"),
+        (lambda sent: sent.decode("latin-1").encode(), "It fits if the body was read in a wrong charset"),
+        (lambda sent: sent.decode("cp1252").encode(), "It fits if the body was read in a wrong charset"),
+        (lambda _: b"", "The body is empty: something has read it before"),
+        (lambda sent: sent.replace(b"caf", b"tea"), r"changed on the way\.$"),
+        (lambda sent: sent.decode().encode("utf-16"), "take the raw body"),
+        (lambda sent: sent + b" " * 1_000_000, r"changed on the way\.$"),
+    ],
+)
+def test_a_body_that_was_changed_in_a_usual_way_is_named(change: Callable[[bytes], bytes], says: str) -> None:
+    """An editor, a framework that guesses the charset, one that has read the body before; and what is none of these."""
+    sent = '{"text":"café €"}'.encode()
+    with pytest.raises(InvalidSignature, match=says):
+        verify(change(sent), signed(SECRET, body=sent), SECRET, now=AT)
 
 
 @pytest.mark.parametrize("indent", [None, 2])
@@ -191,6 +211,68 @@ def test_a_body_that_is_not_the_raw_bytes_is_the_receivers_own_mistake(body: Any
     """ValueError that says what to hand over, before anything is compared."""
     with pytest.raises(ValueError, match=f"{says}.*[Hh]and over the raw bytes of the request"):
         verify(body, signed(SECRET), SECRET, now=AT)
+
+
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [
+        (lambda _: None, "The headers are no mapping"),
+        (lambda headers: [*headers.items()], "The headers are no mapping.*request.headers"),
+        (lambda headers: {name.encode(): value.encode() for name, value in headers.items()}, "webhook-id is not text"),
+        (lambda headers: {name: value.encode() for name, value in headers.items()}, "webhook-id is not text"),
+        (lambda headers: {name: [value] for name, value in headers.items()}, "one text for each name"),
+        (lambda headers: headers | {"Webhook-Timestamp": AT}, "webhook-timestamp is not text"),
+    ],
+)
+def test_headers_that_are_no_text_are_the_receivers_own_mistake(
+    shape: Callable[[dict[str, str]], Any], says: str
+) -> None:
+    """The pairs of ASGI, the lists of a gateway, a number: ValueError that says what to hand over."""
+    with pytest.raises(ValueError, match=says):
+        verify(BODY, shape(signed(SECRET)), SECRET, now=AT)
+
+
+def test_other_headers_may_be_anything() -> None:
+    """Only ours are read."""
+    mixed: Any = signed(SECRET) | {"x-count": 3, b"x-raw": b"1", "x-none": None, 7: 7}
+    assert verify(BODY, mixed, SECRET, now=AT)
+    del mixed["webhook-id"]
+    with pytest.raises(InvalidSignature, match="webhook-id is missing"):
+        verify(BODY, mixed, SECRET, now=AT)
+
+
+@pytest.mark.parametrize(
+    ("secrets", "says"),
+    [
+        (None, "There is no secret: is the variable set"),
+        ([SECRET, None], "There is no secret"),
+        (SECRET.encode(), "A secret is text"),
+        (f'"{SECRET}"', "in quotes"),
+        (f"'{PUBLIC}'\n", "in quotes"),
+        ("", 'A secret begins with "whsec_"'),
+        (SECRET.removeprefix("whsec_"), 'A secret begins with "whsec_"'),
+    ],
+)
+def test_a_secret_that_is_no_secret_is_named(secrets: Any, says: str) -> None:
+    """As an environment hands it over: not set, in quotes, as bytes; and the sentence does not hold the secret."""
+    with pytest.raises(ValueError, match=says) as caught:
+        verify(BODY, signed(SECRET), secrets, now=AT)
+    assert SECRET[6:] not in str(caught.value)
+
+
+def test_many_bogus_signatures_cost_one_hash_for_each_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has no key must not make a receiver work."""
+    received = signed(SECRET) | {"webhook-signature": " ".join(["v1,AAAA"] * 100)}
+    hashed: list[bytes] = []
+
+    def digest(_: bytes, content: bytes, algorithm: str) -> bytes:
+        hashed.append(content)
+        return hashlib.new(algorithm, content).digest()
+
+    monkeypatch.setattr("hmac.digest", digest)
+    with pytest.raises(InvalidSignature):
+        verify(b"x" * 1_000_000, received, [SECRET, OTHER], now=AT)
+    assert len(hashed) == 2
 
 
 @pytest.mark.parametrize("kind", [bytearray, memoryview])

@@ -1,5 +1,6 @@
 """What callbacks say, byte by byte: their form is a promise to every receiver."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -316,20 +317,36 @@ def test_links_beyond_what_a_body_holds_are_left_out_and_that_is_said(urls: list
     assert told == {"url": result.url, "urls": urls[:kept], "text": None, "truncated": kept < len(urls)}
 
 
-def test_no_body_is_larger_than_web_frameworks_take() -> None:
-    """All fields at their limits together stay below 100 kB, which Express refuses unless told otherwise."""
-    links = ("https://cdn.example.com/" + "s" * 4_000,) * 60
-    result = Result(url=links[0], urls=links, text="😀" * 50_000)
+@pytest.mark.parametrize("format_", Format)
+@pytest.mark.parametrize("link", ["s" * 4_000, '"' * 4_000, "\\" * 1_000, "é" * 4_000, "😀" * 4_000])
+@pytest.mark.parametrize("text", ["😀", "\x01", '"', "\n", "é漢", "\ufffe"])
+def test_no_body_is_larger_than_web_frameworks_take(text: str, link: str, format_: Format) -> None:
+    """All fields at their limits together stay below 100 kB, which Express refuses, whatever JSON makes of them."""
+    links = tuple(f"https://cdn.example.com/{number}/{link}" for number in range(60))
+    made: dict[str, Any] = {"result": Result(url=links[0], urls=links, text=text * 50_000), "failure": "😀" * 1_000}
     record = orjson.dumps({"x": "y" * (RECORD_LIMIT - 10)})
     metadata = orjson.dumps({"m": "m" * 4_000})
-    owed_ = owe(watch(metadata=metadata), seen(result=result, record=record), Kind.RESULT, now=NOW, book=BOOK)
+    book = replace(BOOK, formats={"studio": format_})
+    owed_ = owe(watch(metadata=metadata), seen(record=record, **made), Kind.RESULT, now=NOW, book=book)
     assert len(owed_.body) < 100_000
     assert orjson.loads(owed_.body)["data"]["result"]["truncated"]
 
 
-def test_a_long_text_is_cut_and_that_is_said() -> None:
-    """A text up to the limit is whole."""
-    for length, truncated in ((TEXT_LIMIT, False), (TEXT_LIMIT + 1, True)):
-        made = owe(watch(), seen(result=Result(text="t" * length)), Kind.RESULT, now=NOW, book=BOOK)
-        told = orjson.loads(made.body)["data"]["result"]
-        assert (told["text"], told["truncated"]) == ("t" * TEXT_LIMIT, truncated)
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("t" * TEXT_LIMIT, TEXT_LIMIT),
+        ("t" * (TEXT_LIMIT + 1), TEXT_LIMIT),
+        ("漢" * TEXT_LIMIT, TEXT_LIMIT),
+        ("😀" * 8_000, 8_000),
+        ("😀" * 8_001, 8_000),
+        ("ab\x01" * 5_000, TEXT_LIMIT),
+        ("\x01" * 10_000, 5_333),
+        ("", 0),
+    ],
+)
+def test_a_long_text_is_cut_and_that_is_said(text: str, kept: int) -> None:
+    """A text up to the limits is whole: 10,000 characters, and 32 kB as JSON has them."""
+    made = owe(watch(), seen(result=Result(text=text)), Kind.RESULT, now=NOW, book=BOOK)
+    told = orjson.loads(made.body)["data"]["result"]
+    assert (told["text"], told["truncated"]) == (text[:kept], kept < len(text))

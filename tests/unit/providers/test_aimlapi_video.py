@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
+from notifier.delivery import payload
 from notifier.ids import GenerationId, ProviderName
 from notifier.model import Observation
 from notifier.providers.aimlapi_video import TEXT_LIMIT, AimlapiVideo
@@ -55,11 +56,12 @@ def test_a_video_or_an_audio_file_is_found_however_it_is_written(fields: dict[st
         (["a"], None),
         (None, None),
         ("x" * TEXT_LIMIT, "x" * TEXT_LIMIT),
-        ("x" * (TEXT_LIMIT + 1), None),
+        ("x" * TEXT_LIMIT + "y", "x" * TEXT_LIMIT),
     ],
 )
 def test_what_was_said_is_the_text_of_the_result(output: Any, text: str | None) -> None:
-    """Whole and untouched, or not at all."""
+    """Untouched; beyond the limit it is cut, and stays longer than what a body holds, so that the body says so."""
+    assert TEXT_LIMIT > payload.TEXT_LIMIT
     assert seen(output=output).result.text == text
 
 
