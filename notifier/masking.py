@@ -3,11 +3,12 @@ r"""Secrets are taken out of text that others sent before it is kept, shown or l
 Who is sent a secret may send it back: an API that does not like a key repeats it, and a receiver that is being debugged
 answers with every header that it got. Rules:
 
-- A secret is found as it is, and as JSON, a URL, HTML or base64 writes it: with `\/`, `\u002d`, `%2D`, `&#45;`, also
-  where that was done twice. What is found is replaced whole by `***`.
+- A secret is found as it is, and as JSON, a URL, HTML, a shell or base64 writes it: with `\/`, `\u002d`, `\x2d`,
+  `\055`, `%2D`, `%u002d`, `&#45;`, `&sol;`, in UTF-16, also if that was done twice. What is found is replaced whole by
+  `***`.
 - Of a header like `Bearer abc` or `sid=abc; lang=en` the parts are secrets too, and of a login in base64 its password.
 - Where text was cut, the beginning of a secret that stood at the cut is one as well: at the end of the text, before "…"
-  and before a quote.
+  and before a quote, also if the cut went through one of these signs.
 - What is shorter than six characters is not looked for: it would be found everywhere, and hardly keeps anything secret.
 """
 
@@ -15,10 +16,11 @@ import base64
 import binascii
 import html
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Final
-from urllib.parse import unquote
+from typing import Any, Final
+from urllib.parse import quote, unquote
 
 #: Characters that a secret, or the beginning of one, has at least.
 SHORTEST: Final = 6
@@ -30,14 +32,16 @@ _SURE: Final = 16
 #: How often what was written as something else is read again.
 _LAYERS: Final = 3
 _ESCAPED: Final = re.compile(
-    rb"""\\+u([0-9a-fA-F]{4}) | \\+x([0-9a-fA-F]{2}) | %(?:25)*([0-9a-fA-F]{2}) | \\+(.)
-    | &(?:amp;)*(\#[0-9]{1,7}|\#[xX][0-9a-fA-F]{1,6}|amp|lt|gt|quot|apos);""",
+    rb"""(?:\\+|%(?:25)*)u([0-9a-fA-F]{4}) | \\+u\{([0-9a-fA-F]{1,6})\} | \\+x([0-9a-fA-F]{2})
+    | %(?:25)*([0-9a-fA-F]{2}) | \\+([0-3][0-7]{2}) | \\+(.) | &(?:amp;)*(?:(\#[0-9]{1,7}|\#[xX][0-9a-fA-F]{1,6});?|([a-zA-Z]{2,12});) | \0""",
     re.VERBOSE | re.DOTALL,
 )
 #: Without any of these nothing is written as something else.
-_MARKS: Final = (b"\\", b"%", b"&")
-#: Behind these text was cut, or what was quoted ends.
-_CUTS: Final = ("…".encode(), b'"', b"'", b"...")
+_MARKS: Final = (b"\\", b"%", b"&", b"\0")
+#: Here text was cut, or what was quoted ends.
+_CUT: Final = re.compile(rb"""\Z|["']|\.\.\.|\xe2\x80\xa6""")
+#: The same, behind what a cut left of a sign that was written as something else.
+_CUT_SIGN: Final = re.compile(rb"""[%&\\]?[#ux]?\{?[0-9a-fA-F]{0,6}[\0-\x1f]?(?:\Z|["']|\.\.\.|\xe2\x80\xa6)""")
 _LETTERS: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
 
 Span = tuple[int, int]
@@ -87,6 +91,9 @@ class Mask:
         plain = {secret for secret in plain if len(secret) >= SHORTEST}
         #: The longest first, so that a part does not hide the whole.
         self._forms = sorted(plain | {form for each in plain for form in _in_base64(each)}, key=len, reverse=True)
+        long = [form for form in self._forms if len(form) >= _SURE]
+        #: Long ones, as data holds them.
+        self._sure = list(dict.fromkeys(each for form in long for each in (form, *_in_text(form))))
         #: Text without any of these holds none, in no way of writing it.
         signs = (*_MARKS, *dict.fromkeys(form[:SHORTEST] for form in self._forms))
         self._signs = re.compile(b"|".join(map(re.escape, signs)))
@@ -111,11 +118,21 @@ class Mask:
         return bytes(kept + raw[done:limit])
 
     def plain(self, raw: bytes) -> bytes:
-        """`raw`, which may be large and is read afterwards, without long ones that stand in it letter by letter."""
-        for form in self._forms:
-            if len(form) >= _SURE and form in raw:
+        """`raw`, which may be large and is data, without long ones that stand in it letter by letter."""
+        for form in self._sure:
+            if form in raw:
                 raw = raw.replace(form, _MASK)
         return raw
+
+    def data(self, value: Any) -> Any:
+        """The same of data that has been read: its escapes are undone."""
+        if isinstance(value, str):
+            return self.plain(value.encode(errors="surrogatepass")).decode(errors="surrogatepass")
+        if isinstance(value, list | tuple):
+            return type(value)(map(self.data, value))
+        if isinstance(value, dict):
+            return {self.data(key): self.data(each) for key, each in value.items()}
+        return value
 
     def _may_hold(self, raw: bytes) -> bool:
         """False says that there is none; quick, because it is asked of every answer."""
@@ -125,19 +142,19 @@ class Mask:
         """Where they stand, in any way of writing them."""
         text, origin = raw, None
         for _ in range(_LAYERS):
-            for begin, end in self._found(text):
+            for begin, end in self._found(text, _CUT if origin is None else _CUT_SIGN):
                 yield (begin, end) if origin is None else (origin[begin][0], origin[end - 1][1])
             decoded = _decoded(text, origin)
             if decoded is None:
                 return
             text, origin = decoded
 
-    def _found(self, text: bytes) -> Iterator[Span]:
+    def _found(self, text: bytes, cut: "re.Pattern[bytes]") -> Iterator[Span]:
         for form in self._forms:
             begin = text.find(form[:SHORTEST])
             while begin >= 0:
                 end = begin + _alike(text, begin, form)
-                if end - begin == len(form) or end == len(text) or text.startswith(_CUTS, end):
+                if end - begin == len(form) or cut.match(text, end):
                     yield begin, end
                 begin = text.find(form[:SHORTEST], begin + 1)
 
@@ -159,6 +176,12 @@ def _in_base64(secret: bytes) -> Iterator[bytes]:
         if len(sure) >= SHORTEST + 2:
             yield sure
             yield sure.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+def _in_text(secret: bytes) -> Iterator[bytes]:
+    """As a URL and HTML have it, with the least that they must write otherwise."""
+    yield quote(secret, safe="").encode()
+    yield html.escape(secret.decode()).encode()
 
 
 def _joined(spans: Iterable[Span]) -> Sequence[Span]:
@@ -193,11 +216,15 @@ def _decoded(text: bytes, origin: Sequence[Span] | None) -> tuple[bytes, list[Sp
 
 def _read(found: "re.Match[bytes]") -> bytes:
     """What one escape stands for."""
-    wide, narrow, percent, letter, entity = found.groups()
-    if wide is not None:
-        return chr(int(wide, 16)).encode(errors="replace")
-    if narrow is not None or percent is not None:
+    wide, braced, narrow, percent, octal, letter, number, name = found.groups()
+    if wide or braced:
+        return chr(min(int(wide or braced, 16), sys.maxunicode)).encode(errors="replace")
+    if narrow or percent:
         return bytes([int(narrow or percent, 16)])
-    if letter is not None:
+    if octal:
+        return bytes([int(octal, 8)])
+    if letter:
         return _LETTERS.get(letter, bytes(letter))
-    return html.unescape(f"&{entity.decode()};").encode(errors="replace")
+    if number or name:
+        return html.unescape(f"&{(number or name).decode()};").encode(errors="replace")
+    return b""  # half of a letter of UTF-16

@@ -180,7 +180,8 @@ def _refuse_redirect(response: httpx.Response, settings: ProviderSettings) -> No
     if response.status_code // 100 != _REDIRECTS:
         return
     # A query may carry a token: only what leads to the right base_url is shown.
-    location = printable(response.headers.get("location", "").partition("?")[0], 200) or "nowhere"
+    address = mask_of_provider(settings).text(response.headers.get("location", "").partition("?")[0])
+    location = printable(address, 200) or "nowhere"
     raise ProviderRefused(
         f"Provider {settings.name} answered {response.status_code}: moved to {location}.",
         fix=f"Change its base_url, which is {printable(settings.base_url, 200)}.",

@@ -1,11 +1,13 @@
 """What a reply says, without the secrets that the provider was sent: an API may repeat the key that it does not like.
 
 A reply that succeeds is read as it came, because it may be large and is data. So what is taken out of it as text for
-people, escapes undone, is masked here.
+people, escapes undone, is masked here. Records go into callbacks: where one was written with escapes, a secret that it
+holds can be seen only now.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from notifier.errors import ProviderError
 from notifier.masking import Mask
@@ -23,7 +25,22 @@ def decode(codec: Codec, ask: Ask, reply: Reply, settings: ProviderSettings) -> 
     except ProviderError as error:
         error.args, error.said = (mask.text(str(error)),), mask.text(error.said)
         raise
+    if any(escape in reply.body for escape in _ESCAPES):
+        seen = [_without(each, mask) for each in seen]
     return [_masked(each, mask) if each.failure or each.unmapped else each for each in seen]
+
+
+#: Signs that a reply may hold a secret in other bytes: escapes, and UTF-16. A key has no quotes and no line ends.
+_ESCAPES: Final = (b"\\u", b"\\/", b"\0")
+
+
+def _without(seen: Observation, mask: Mask) -> Observation:
+    result = seen.result
+    return replace(
+        seen,
+        record=mask.data(seen.record),
+        result=replace(result, url=mask.data(result.url), urls=mask.data(result.urls), text=mask.data(result.text)),
+    )
 
 
 def _masked(seen: Observation, mask: Mask) -> Observation:

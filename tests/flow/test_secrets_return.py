@@ -89,6 +89,10 @@ REPLIES = {
     "403 in a URL": httpx.Response(403, json={"message": "see /login?key=key-0000000000%2F0000"}),
     "200 that is no JSON": httpx.Response(200, text=f"<html>{KEY}</html>"),
     "200 that is no JSON, escaped": httpx.Response(200, text=f"<p>{KEY}".replace("-", "&#45;").replace("/", "\\/")),
+    "302 that leads to a path with it": httpx.Response(302, headers={"location": f"https://x.example.com/{KEY}/a"}),
+    "200 that is no JSON, cut in an escape": httpx.Response(
+        200, text="<p>It is " + "".join(f"\\u{ord(letter):04x}" for letter in KEY)
+    ),
     "200 that is no JSON, cut": httpx.Response(200, text="<html>" + " " * 60 + KEY),
     "500 with a login": httpx.Response(500, text=json.dumps({"error": base64.b64encode(f"{KEY}:".encode()).decode()})),
 }
@@ -115,3 +119,24 @@ async def test_a_failure_that_names_the_key_is_told_without_it(store: SqliteStor
         stage.upstream.script.append(httpx.Response(200, text=json.dumps(record).replace("/", "\\/")))
         await stage.ticks(1)
         assert (await stage.story()).failure == "no credit left for ***"
+
+
+@pytest.mark.parametrize("escaped", [("/", "\\/"), ("k", "\\u006b"), ("-", "\\u002D")])
+async def test_a_record_that_holds_the_key_is_told_without_it(store: SqliteStore, escaped: tuple[str, str]) -> None:
+    """It is the body of a callback: whoever receives that may not use the provider."""
+    async with watching(store, api_key=Secret(KEY)) as stage:
+        await stage.watch(request())
+        video = f"https://cdn.example.com/{KEY}.mp4"
+        record = {
+            "id": "g-1",
+            "state": "completed",
+            "assets": {"video": video},
+            "debug": {"headers": [f"Bearer {KEY}"]},
+        }
+        stage.upstream.script.append(httpx.Response(200, text=json.dumps(record).replace(*escaped)))
+        await stage.ticks(1)
+        body = await store.writer.run(lambda conn: conn.execute("SELECT body FROM bodies").fetchone()[0])
+    data = json.loads(body)["data"]
+    assert data["generation"]["debug"] == {"headers": ["Bearer ***"]}
+    assert data["result"]["url"] == "https://cdn.example.com/***.mp4"
+    assert KEY not in json.dumps(data)

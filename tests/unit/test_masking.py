@@ -29,6 +29,12 @@ WRITTEN: dict[str, Callable[[str], str]] = {
     "every letter as %": lambda key: "".join(f"%{ord(letter):02x}" for letter in key),
     "HTML": lambda key: f"<p>{html.escape(key)}</p>".replace("-", "&#45;").replace("/", "&#x2F;"),
     "HTML in HTML": lambda key: html.escape(key.replace("-", "&#45;")),
+    "HTML without semicolons": lambda key: "".join(f"&#{ord(letter)}" for letter in key),
+    "HTML with names": lambda key: key.replace("/", "&sol;").replace("+", "&plus;").replace("-", "&hyphen;", 0),
+    "old JavaScript": lambda key: "".join(f"%u{ord(letter):04X}" for letter in key),
+    "new JavaScript": lambda key: "".join(f"\\u{{{ord(letter):x}}}" for letter in key),
+    "C": lambda key: "".join(f"\\{ord(letter):03o}" for letter in key),
+    "UTF-16": lambda key: key.encode("utf-16-le").decode(),
     "a shell": lambda key: key.replace("-", "\\x2d"),
     "base64": lambda key: base64.b64encode(key.encode()).decode(),
     "base64 of a login": lambda key: base64.b64encode(f"{key}:".encode()).decode(),
@@ -70,6 +76,14 @@ def test_a_secret_at_the_cut_is_found(write: Callable[[str], str], place: int) -
 def test_the_beginning_of_one_is_masked_where_text_was_cut(end: str, length: int) -> None:
     """At the end, or before what says that there was more."""
     assert MASK.text(f'it answered "{KEY[:length]}{end}') == f'it answered "***{end}'
+
+
+@pytest.mark.parametrize("sign", ["\\u{:04x}", "\\x{:02x}", "%{:02x}", "%u{:04x}", "&#{:d};", "\\{:03o}"])
+@pytest.mark.parametrize("length", range(41, 60))
+def test_a_cut_through_a_sign_hides_no_beginning(sign: str, length: int) -> None:
+    """Sentences quote the first characters of an answer, wherever that ends."""
+    cut = "".join(sign.format(ord(letter)) for letter in KEY)[:length]
+    assert MASK.text(f"It begins: {cut}…").partition("***")[0] == "It begins: "
 
 
 @pytest.mark.parametrize("text", ["", "ok", '{"ok": true}', "sk-liv is a prefix", "100% & \\ more", "sk-live/abx " * 9])
@@ -127,4 +141,9 @@ def test_a_reply_that_is_data_loses_only_what_is_surely_a_secret() -> None:
     """A short key may be a word of a result; a long one may not, and goes wherever it stands."""
     data = b'{"url": "https://x.example.com/emulator/sk-live/abc+DEF-0123456789.mp4"}'
     assert Mask(["emulator"]).plain(data) == data
+    assert Mask(["emulator"]).data({"a": ["emulator", 1, None]}) == {"a": ["emulator", 1, None]}
+    assert MASK.data({KEY: [quote(KEY, safe=""), {"a": ("x", html.escape(KEY))}], "b": 1.5}) == {
+        "***": ["***", {"a": ("x", "***")}],
+        "b": 1.5,
+    }
     assert Mask(["emulator", KEY]).plain(data) == b'{"url": "https://x.example.com/emulator/***.mp4"}'
