@@ -33,7 +33,8 @@ _SURE: Final = 16
 _LAYERS: Final = 3
 _ESCAPED: Final = re.compile(
     rb"""(?:\\+|%(?:25)*)u([0-9a-fA-F]{4}) | \\+u\{([0-9a-fA-F]{1,6})\} | \\+x([0-9a-fA-F]{2})
-    | %(?:25)*([0-9a-fA-F]{2}) | \\+([0-3][0-7]{2}) | \\+(.) | &(?:amp;)*(?:(\#[0-9]{1,7}|\#[xX][0-9a-fA-F]{1,6});?|([a-zA-Z]{2,12});) | \0""",
+    | %(?:25)*([0-9a-fA-F]{2}) | \\+([0-3][0-7]{2}) | \\+(.) | \0
+    | &(?:amp;)*(?:(\#[0-9]{1,7}|\#[xX][0-9a-fA-F]{1,6});?|([a-zA-Z]{2,12});)""",
     re.VERBOSE | re.DOTALL,
 )
 #: Without any of these nothing is written as something else.
