@@ -1,6 +1,6 @@
 """pydantic's complaints as sentences that say what to write instead, each with its place in the file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -17,7 +17,7 @@ from notifier.config.shapes import (
 )
 from notifier.config.values import Reading, shown
 from notifier.errors import Fault
-from notifier.intake.text import Document, Path, did_you_mean, printable, show_path
+from notifier.intake.text import Document, Path, closest, did_you_mean, printable, show_path
 
 #: Where each shape stands; "*" is any name.
 SECTIONS: Final[Mapping[Path, type[BaseModel]]] = {
@@ -37,8 +37,22 @@ _EXAMPLES: Final = {
 
 
 def faults_of(errors: Sequence[Mapping[str, Any]], document: Document) -> list[Fault]:
-    """One Fault for each of pydantic's errors, those already told left out."""
-    return [_fault(error, document) for error in errors if not _told(error)]
+    """One Fault for each of pydantic's errors, without those already told and those that only follow from another."""
+    meant = set(_meant(errors))
+    return [
+        _fault(error, document)
+        for error in errors
+        if not _told(error) and not (error["type"] == "missing" and tuple(error["loc"]) in meant)
+    ]
+
+
+def _meant(errors: Sequence[Mapping[str, Any]]) -> Iterator[Path]:
+    """The keys that misspelt ones stand for: they are not missing."""
+    for error in errors:
+        if error["type"] == "extra_forbidden":
+            *section, key = error["loc"]
+            if (name := closest(str(key), list(shape_at(tuple(section)).model_fields))) is not None:
+                yield (*section, name)
 
 
 def _told(error: Mapping[str, Any]) -> bool:

@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from notifier.errors import Fault
+from notifier.intake.yaml_faults import COLON, OPEN, STRAY
 
 _BRACES: Final = ' Inside { } and [ ] put quotes around "${NAME}".'
 _COLUMNS: Final = " Keys of one mapping begin in the same column; compare with the line above."
 _COLON: Final = ' Put text that has ": " in it in quotes.'
+_NO_KEY: Final = ' The line above has no ": " in it, a colon and a blank: write KEY: VALUE there.'
+_KEY_ENDS: Final = re.compile(rb":(?=\s|$)")
 #: A dash of a list counts as a blank: the first key behind it begins where the others do.
 _INDENT: Final = re.compile(rb"(?: |-(?= ))*")
 _COMMENT: Final = re.compile(rb"(?<!\S)#.*")
@@ -24,13 +27,21 @@ def hint(fault: Fault, content: bytes) -> str:
     lines = content.splitlines()
     if not fault.message.startswith("Not YAML") or fault.line is None or not 0 < fault.line <= len(lines):
         return ""
-    if "parsing a flow " in fault.message:
+    if fault.message.startswith(OPEN.partition("{")[0]):
         return _BRACES if b"${" in lines[fault.line - 1] else ""
-    if any(words in fault.message for words in ("mapping values", "parsing a block ", "<document start>")):
-        if _strays(lines[: fault.line]):
-            return _COLUMNS
-        return _COLON if "mapping values" in fault.message else ""
-    return ""
+    if fault.message not in (COLON, STRAY):
+        return ""
+    if fault.message == COLON and fault.line > 1 and _is_no_key(lines[fault.line - 2], lines[fault.line - 1]):
+        return _NO_KEY
+    if _strays(lines[: fault.line]):
+        return _COLUMNS
+    return _COLON if fault.message == COLON else ""
+
+
+def _is_no_key(above: bytes, line: bytes) -> bool:
+    """Whether `above` stands where a key does, as `line` does, and is none."""
+    bare = _COMMENT.sub(b"", above).strip()
+    return bool(bare) and _column(above) == _column(line) and not _KEY_ENDS.search(bare)
 
 
 def _strays(lines: Sequence[bytes]) -> bool:

@@ -5,7 +5,8 @@ A fault does not stop the search: what can still be judged is judged, and what a
 
 import dataclasses
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Container, Mapping
 from pathlib import Path as File
 from typing import Any, Final
 
@@ -119,9 +120,15 @@ class _Loading:
         try:
             return requests_from(plain(value), offered, lines=self._document, source="", root=("watches",))
         except InvalidWatch as error:
-            more = [fault for fault in error.faults if fault.path not in told]
+            more = [fault for fault in error.faults if fault.path not in told and not _follows(fault, offered)]
             self._faults += [_unseen(fault, expanded.get(fault.path)) for fault in more]
             return []
+
+
+def _follows(fault: Fault, offered: Known) -> bool:
+    """Whether it only says again that there is no endpoint, or no provider, at all."""
+    part = re.sub(r"\[\d+\]$", "", fault.path).rpartition(".")[2]
+    return (part == "notify" and not offered.endpoints) or (part == "provider" and not offered.providers)
 
 
 def _unseen(fault: Fault, source: str | None) -> Fault:
@@ -181,10 +188,17 @@ def _not_a_mapping(document: Document) -> Fault:
 def _once(told: list[Fault], found: list[Fault]) -> list[Fault]:
     """Every fault, by line; a place whose text is refused already is not complained of again."""
     places = {fault.path for fault in told if fault.path}
+    merged = {fault.path for fault in told if "<<" in fault.message}
     return sorted(
-        [*told, *(fault for fault in found if fault.path not in places)],
+        [*told, *(fault for fault in found if fault.path not in places and not _merged(fault, merged))],
         key=lambda fault: (fault.line or 0, fault.path),
     )
+
+
+def _merged(fault: Fault, places: Container[str]) -> bool:
+    """Whether it only follows from a << at one of `places`, where the keys that are missing were to come from."""
+    section, _, key = fault.path.rpartition(".")
+    return fault.path.endswith('["<<"]') or (section in places and fault.message.startswith(f"{key} is missing."))
 
 
 def _error(path: str, faults: list[Fault]) -> ConfigError:

@@ -25,7 +25,7 @@ from notifier.config.values import guess, shown
 from notifier.errors import Fault
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
 from notifier.intake.request import Known, KnownProvider
-from notifier.intake.text import Document, Path, printable, show_path
+from notifier.intake.text import Document, Path, closest, printable, show_path
 from notifier.model import Format, State
 from notifier.providers.base import without_route
 from notifier.providers.registry import KINDS, codec
@@ -294,7 +294,7 @@ def known_to_drop(settings: Settings) -> Known:
 
 def sketch(value: Any) -> Known | None:
     """What a faulty configuration seems to offer: enough to find the faults of its watches; None where it is not."""
-    providers, endpoints, callbacks = (value.get(key) for key in ("providers", "endpoints", "callbacks"))
+    providers, endpoints, callbacks = (_section(value, key) for key in ("providers", "endpoints", "callbacks"))
     if not isinstance(providers, dict) or not isinstance(endpoints, dict | None):
         return None
     return Known(
@@ -302,6 +302,13 @@ def sketch(value: Any) -> Known | None:
         endpoints=tuple(endpoints or ()),
         callbacks=callbacks is not None,
     )
+
+
+def _section(value: Mapping[str, Any], key: str) -> Any:
+    """What stands at `key`, or at a key that is meant to be it."""
+    names = list(ConfigShape.model_fields)
+    meant = (other for other in value if other not in names and closest(other, names) == key)
+    return value.get(key if key in value else next(meant, key))
 
 
 def _sketch_provider(value: Any) -> KnownProvider:

@@ -97,13 +97,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     names = list(known)
     if (bare := word[:64].strip("\\" + "".join(QUOTES))) != word and bare in names:
         return f" The quotes are a part of it here; write {printable(bare, 64)} without them."
-    if (close := _close(word[:64], names)) is not None:
+    if (close := closest(word[:64], names)) is not None:
         return f' Did you mean "{printable(close, 64)}"?'
     shown = [printable(name, 64) for name in names[:_MAX_NAMES]] + (["…"] if len(names) > _MAX_NAMES else [])
     return f" Known: {', '.join(shown)}." if shown else ""
 
 
-def _close(word: str, names: Sequence[str]) -> str | None:
+def closest(word: str, names: Sequence[str]) -> str | None:
     """The one of `names` that `word` is close to. A beginning that they share, as `generation.`, does not count."""
     likely = difflib.get_close_matches(word, names, n=3)
     return next((name for name in likely if difflib.get_close_matches(*_ends(word, name), n=1)), None)

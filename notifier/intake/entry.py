@@ -6,6 +6,7 @@ are checked against what is configured (`Known`): a misspelt one is told at once
 """
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,7 +16,7 @@ from typing import Any, Final
 from notifier.delivery.addresses import normalise_url, origin, parse_allow, url_refusal
 from notifier.errors import Fault
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
-from notifier.intake.document import MAX_FAULTS, QUOTES, Document, Path, did_you_mean, printable, show_path
+from notifier.intake.document import MAX_FAULTS, QUOTES, Document, Path, closest, did_you_mean, printable, show_path
 from notifier.intake.metadata import compact
 from notifier.intake.quantity import parse_duration
 from notifier.model import State, WatchRequest
@@ -26,6 +27,10 @@ MAX_WATCHES: Final = 100_000
 
 _KEYS: Final = ("id", "provider", "state", "notify", "callback_url", "timeout", "metadata")
 _MAX_ID: Final = 256
+#: What an example says in place of an ID.
+_PLACEHOLDER: Final = re.compile(
+    r"(?i)<.*>|.*(…|\.\.\.).*|change[-_ ]?me|todo|placeholder|(your|replace|insert)[-_ ].*"
+)
 #: What `state` takes in any case; failed is not to be waited for.
 _TARGETS: Final = {state.value: state for state in State if state is not State.FAILED}
 _FAILED: Final = (
@@ -135,15 +140,16 @@ class Reading:
         if not path and "watches" in entry:
             self.fault(("watches",), 'Write the list itself, without "watches:" above it.')
             return
+        meant = {closest(key, _KEYS) for key in entry if key not in _KEYS} - entry.keys()  # what is not missing
         for key in entry:
             if key not in _KEYS:
                 shown = printable(key, 64)
                 self.fault((*path, key), f'"{shown}" is not a part of a watch.{did_you_mean(key, _KEYS)}')
-        provider = self._part(self._provider, entry, path)
+        provider = None if "provider" in meant else self._part(self._provider, entry, path)
         settings = None if provider is None else self.known.providers[provider]
-        id_ = self._part(self._id, entry, path, settings)
+        id_ = None if "id" in meant else self._part(self._id, entry, path, settings)
         states = self._part(self._states, entry, path, settings)
-        targets = self._part(self._targets, entry, path)
+        targets = None if meant & {"notify", "callback_url"} else self._part(self._targets, entry, path)
         timeout = self._part(self._timeout, entry, path, settings)
         metadata = self._part(self._metadata, entry, path)
         if provider is None or id_ is None or not states or not targets or timeout is None or metadata is None:
@@ -194,6 +200,8 @@ class Reading:
         if text[:1] in QUOTES or text[-1:] in QUOTES:
             shown = printable(text, 64)
             raise self.wrong(path, f"{shown}: the quotes are a part of this ID here; write it without them.")
+        if len(text) <= _MAX_ID and _PLACEHOLDER.fullmatch(text):
+            raise self.wrong(path, "This is the placeholder of an example. Write the ID that the provider gave.")
         if not 1 <= len(text) <= _MAX_ID or not (text.isascii() and text.isprintable()):
             raise self.wrong(path, f'"{printable(text, 64)}" is not an ID: 1 to {_MAX_ID} printable ASCII characters.')
         if settings is None:

@@ -12,7 +12,6 @@ stop early. `yes`, `no`, `on` and `off` are booleans, as operators are used to f
 
 import math
 import re
-from itertools import islice
 from typing import Any, Final
 
 import yaml
@@ -33,6 +32,7 @@ from notifier.intake.document import (
     printable,
     show_path,
 )
+from notifier.intake.yaml_faults import NOT_SUPPORTED, TOO_DEEP, syntax_fault
 
 _NULL: Final = frozenset(("", "~", "null", "Null", "NULL"))
 _TRUE: Final = frozenset(word for w in ("yes", "true", "on") for word in (w, w.title(), w.upper()))
@@ -49,14 +49,12 @@ _DOUBTFUL: Final = re.compile(
     r"|[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?"  # `\.?[0-9_]*` would try every way to share the digits out
 )
 
-_TAB: Final = "A tab stands before the text of this line; YAML takes spaces only. Put spaces in its place."
 #: Where a directive may stand: at the beginning of a line, by all line ends that the parser knows.
 _DIRECTIVE: Final = re.compile("(?:\\A|[\n\r\x85\u2028\u2029])%")
 #: Lines like that, at most.
 _DIRECTIVES: Final = 16
 #: Values that a list or mapping counts for: with its lines it takes as much memory.
 _COLLECTION: Final = 3
-_TOO_DEEP: Final = f"Lists and mappings are more than {MAX_DEPTH} deep here."
 #: Keys that are kept once for all mappings, at most.
 _KEYS: Final = 256
 
@@ -119,6 +117,8 @@ class _Reading:
         self.value: Any = None
         self.spots: Any = None
         self._documents = 0
+        #: An anchor, an alias or a tag was met: what the parser cannot read behind it may only follow from that.
+        self._undone = False
         #: Here keys count too, and a list or mapping thrice: 100,000 whole watches must fit all the same.
         self._room = 2 * MAX_VALUES
         #: Keys that were met first: the parser makes a new text of each.
@@ -131,7 +131,8 @@ class _Reading:
         except _Stop:
             pass
         except yaml.YAMLError as error:
-            self.faults.append(_syntax(error, text))
+            if not self._undone:
+                self.faults.append(syntax_fault(error, text))
             raise TextError(self.faults) from None
         document = Document(self.value, self.spots)
         if self.faults:
@@ -150,7 +151,9 @@ class _Reading:
             elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
                 self.frames.pop()
             elif kind is yaml.AliasEvent:
-                self._fault(event, "Aliases (*name) are not supported; write the value out.")
+                self._undone = True
+                if not (self.frames and self.frames[-1].pending and self.frames[-1].key == "<<"):  # that is told
+                    self._fault(event, f"Aliases (*name) are {NOT_SUPPORTED.format('*')}")
                 self._put(None, event.start_mark.line + 1)
             elif kind is yaml.DocumentStartEvent:
                 self._start(event)
@@ -182,7 +185,7 @@ class _Reading:
         if event.anchor is not None or event.tag is not None:
             self._decorated(event)
         if len(self.frames) >= MAX_DEPTH:
-            self._fault(event, _TOO_DEEP)
+            self._fault(event, TOO_DEEP)
             raise _Stop
         self._room -= _COLLECTION - 1
         frame = _Frame(is_map=is_map)
@@ -190,10 +193,11 @@ class _Reading:
         self.frames.append(frame)
 
     def _decorated(self, event: Any) -> None:
+        self._undone = True
         if event.anchor is not None:
-            self._fault(event, f"Anchors (&{printable(event.anchor, 64)}) are not supported; write the value out.")
+            self._fault(event, f"Anchors (&{printable(event.anchor, 64)}) are {NOT_SUPPORTED.format('&')}")
         if event.tag is not None:
-            self._fault(event, f"Tags ({printable(event.tag, 64)}) are not supported; write the plain value.")
+            self._fault(event, f"Tags ({printable(event.tag, 64)}) are {NOT_SUPPORTED.format('!')}")
 
     def _put(self, value: Any, spot: Any) -> None:
         """Place a value: in the open list, as a key or a value of the open mapping, or as the document."""
@@ -268,30 +272,6 @@ def _bound_directives(text: str) -> None:
         if count == _DIRECTIVES:
             message = f"More than {_DIRECTIVES} lines begin with %, as directives do; take them out."
             raise TextError([Fault(message=message, line=text.count("\n", 0, found.end()) + 1)])
-
-
-def _tab_at(text: str, mark: yaml.Mark) -> bool:
-    """Whether a tab stands before the text of the line that the parser could not go on in."""
-    line = next(islice(text.splitlines(), mark.line, None), "")
-    begins = len(line) - len(line.lstrip(" \t-?"))
-    return "\t" in line[:begins]
-
-
-def _syntax(error: yaml.YAMLError, text: str) -> Fault:
-    """PyYAML's complaint in one sentence."""
-    if isinstance(error, yaml.MarkedYAMLError):
-        mark = error.problem_mark or error.context_mark
-        line = None if mark is None else mark.line + 1
-        if "nesting depth" in (error.problem or ""):  # libyaml's own limit: its scanner reads ahead of the events
-            return Fault(message=_TOO_DEEP, line=line)
-        if mark is not None and _tab_at(text, mark):
-            return Fault(message=_TAB, line=line)
-        what = ", ".join(part for part in (error.context, error.problem) if part)
-        return Fault(message=f"Not YAML: {printable(what, 200)}.", line=line)
-    position = getattr(error, "position", None)
-    line = None if not isinstance(position, int) else text.encode().count(b"\n", 0, position) + 1
-    reason = printable(str(getattr(error, "reason", "")) or "it cannot be read", 200)
-    return Fault(message=f"Not YAML: {reason}.", line=line)
 
 
 def read_yaml(data: bytes) -> Document:

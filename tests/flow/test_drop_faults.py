@@ -45,7 +45,14 @@ ID = '{"id": "one"}'
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("laughs.yaml", LAUGHS.encode(), "line 2: b[0]: Aliases (*name) are not supported; write the value out."),
+        (
+            "laughs.yaml",
+            LAUGHS.encode(),
+            (
+                "line 2: b[0]: Aliases (*name) are not supported; write the value out. "
+                "Text that begins with * goes in quotes."
+            ),
+        ),
         ("deep.json", b"[" * 100_000, "Lists and objects are more than 64 deep."),
         ("deep.yaml", b"[" * 100_000, "Lists and mappings are more than 64 deep here."),
         ("deep.yml", b"- " * 100_000, "Lists and mappings are more than 64 deep here."),

@@ -12,6 +12,8 @@ from notifier.settings import Secret, TlsSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "config.example.yaml"
+#: The example with an ID in place of the one that nobody has.
+REAL = EXAMPLE.read_text().replace("YOUR-GENERATION-ID", "755f9bbb-d99b-4880-992b-f05244ddba61")
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ENVIRON = {"AIMLAPI_KEY": "k-123", "STUDIO_SECRET": KEY, "CALLBACK_SECRET": KEY, "APP_TOKEN": "t-123"}
 FILES = {"cert": "client.pem", "key": "client.key", "ca": "ca.pem"}
@@ -21,7 +23,7 @@ KEYS = sorted({(path, name) for path, shape in SECTIONS.items() for name in shap
 def uncommented() -> str:
     """The example with every key that is commented out taken in, the first of two equal ones."""
     lines: list[str] = []
-    for line in EXAMPLE.read_text().splitlines():
+    for line in REAL.splitlines():
         key = re.match(r"( *)# (( *)(- )?[a-z_]+:( .*)?)$", line)
         lines.append(f"{key[1]}{key[2]}" if key else line)
     apart = (
@@ -58,7 +60,7 @@ def test_the_example_loads_with_every_comment_taken_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize("heading", ["watches", "drop", "callbacks", "api"])
 def test_a_heading_taken_in_alone_says_what_else_to_take_in(tmp_path: Path, heading: str) -> None:
     """Alone it counts as not there, so its line names the key below it; with that key it acts."""
-    lines = EXAMPLE.read_text().splitlines()
+    lines = REAL.splitlines()
     at = next(number for number, line in enumerate(lines) if line.startswith(f"# {heading}:"))
     named = re.fullmatch(rf'# {heading}: +# take the "# " away from (.+:) too', lines[at])
     assert named

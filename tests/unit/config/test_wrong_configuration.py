@@ -45,6 +45,65 @@ UNIX = (
 )
 QUOTED = "has quotes around it, which would be a part of it: take them away"
 WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
+    # what only follows from another fault is not told
+    (
+        GOOD.replace("endpoints:", "endpoint:") + "watches:\n  - id: a\n",
+        '4: endpoint: Unknown key "endpoint". Did you mean "endpoints"?',
+    ),
+    (
+        GOOD.replace("endpoints:", "endpoint:") + "watches:\n  - {id: a, notify: studio}\n",
+        '4: endpoint: Unknown key "endpoint". Did you mean "endpoints"?',
+    ),
+    (
+        GOOD.replace("providers:", "provider:") + "watches:\n  - {id: a, provider: luma}\n",
+        '2: provider: Unknown key "provider". Did you mean "providers"?',
+    ),
+    (GOOD.replace("kind:", "kinds:"), '3: providers.luma.kinds: Unknown key "kinds". Did you mean "kind"?'),
+    (GOOD.replace("url:", "ulr:"), '5: endpoints.studio.ulr: Unknown key "ulr". Did you mean "url"?'),
+    (
+        STORE + PROVIDERS + "watches:\n  - id: a\n",
+        "1: endpoints: Nobody would be called: add an endpoint below endpoints:, or a callbacks: section.",
+    ),
+    (
+        GOOD + "watches:\n  - {idd: a}\n",
+        '7: watches[0].idd: "idd" is not a part of a watch. Did you mean "id"?',
+    ),
+    (
+        "x: &d {timeout: 5s}\n" + STORE + PROVIDERS + "endpoints:\n  studio:\n    <<: *d\n",
+        "1: x: Anchors (&d) are not supported; write the value out. Text that begins with & goes in quotes.",
+        "7: endpoints.studio: merging with << is not supported; write the keys out.",
+    ),
+    (
+        GOOD + "x: *a\n  b: c\n",
+        "6: x: Aliases (*name) are not supported; write the value out. Text that begins with * goes in quotes.",
+    ),
+    # the placeholder of an example is no ID
+    *(
+        (
+            GOOD + f"watches:\n  - id: {text}\n",
+            "7: watches[0].id: This is the placeholder of an example. Write the ID that the provider gave.",
+        )
+        for text in ("YOUR-GENERATION-ID", "your_id", "<id>", "'...'", "TODO")
+    ),
+    # YAML in our words
+    (GOOD + "watch_files: *.yaml\n", "6: Not YAML: text that begins with * goes in quotes."),
+    (GOOD + "watch_files: [*.yaml]\n", "6: Not YAML: text that begins with * goes in quotes."),
+    (provider("base_url: @x"), "8: Not YAML: text cannot begin with @; put it in quotes."),
+    (provider("base_url: 'x"), "9: Not YAML: quotes are not closed; look from line 8 on."),
+    (
+        provider("base_url: 'C:\\x'").replace("'", '"'),
+        "8: Not YAML: a backslash in double quotes begins an escape. Write two of them, or use single quotes.",
+    ),
+    (
+        GOOD.replace(": sqlite:", ":sqlite:"),
+        '2: Not YAML: a ":" stands here where no key can be. The line above has no ": " in it, a colon and a blank: write KEY: VALUE there.',
+    ),
+    (
+        STORE + "providers:\n  luma:\n    kind=aimlapi-luma\n    api_key: k-123\n",
+        '5: Not YAML: a ":" stands here where no key can be. The line above has no ": " in it, a colon and a blank: write KEY: VALUE there.',
+    ),
+    (GOOD + "watches:\n  - id: a\n  id: b\n", "8: Not YAML: this line stands in a list, and begins with no dash."),
+    (GOOD + "watches: - id: a\n", "6: Not YAML: a list begins on a line of its own, below its key."),
     (
         "",
         "The file is empty. The configuration is a mapping that begins with store:, providers: and endpoints:; see config.example.yaml.",
@@ -54,7 +113,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
         "1: The configuration is a mapping that begins with store:, providers: and endpoints:; see config.example.yaml.",
     ),
     (b"\xff\xfea", "1: The file is UTF-16 or UTF-32. Save it as UTF-8."),
-    ("store: [\n", "2: Not YAML: while parsing a flow node, did not find expected node content."),
+    ("store: [\n", "2: Not YAML: a value is missing here, or a bracket has no partner."),
     (GOOD + "store: sqlite:x\n", '6: store: "store" stands twice here; keep one.'),
     (GOOD + "? [a]\n: b\n", "6: A key must be text, not a list or a mapping."),
     (
@@ -224,7 +283,6 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         GOOD.replace("api_key: k-123", "apikey: k-123"),
-        "3: providers.luma.api_key: api_key is missing. Write api_key: ${AIMLAPI_KEY}.",
         '3: providers.luma.apikey: Unknown key "apikey". Did you mean "api_key"?',
     ),
     (provider("max_ids: 0"), "8: providers.luma.max_ids: 0 is too small. Write a whole number from 1 to 1,000."),
@@ -403,7 +461,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         GOOD.replace(KEY, "${LEAK}"),
-        "5: Not YAML: while parsing a flow mapping, did not find expected ',' or '}'. Inside { } and [ ] put quotes around \"${NAME}\".",
+        '5: Not YAML: a "," or a closing bracket is missing. Inside { } and [ ] put quotes around "${NAME}".',
     ),
     (
         GOOD.replace(KEY, "'${LEAK}'"),
@@ -518,40 +576,40 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         STORE + "providers:\n  luma:\n   kind: aimlapi-luma\n    api_key: ${KEY}\n" + ENDPOINTS,
-        "5: Not YAML: mapping values are not allowed in this context. Keys of one mapping begin in the same column; compare with the line above.",
+        '5: Not YAML: a ":" stands here where no key can be. Keys of one mapping begin in the same column; compare with the line above.',
     ),
     (
         STORE + 'providers:\n  luma:\n   kind: aimlapi-luma # ours:\n\n    headers: {A: "${KEY}"}\n' + ENDPOINTS,
-        "6: Not YAML: while parsing a block mapping, did not find expected key. Keys of one mapping begin in the same column; compare with the line above.",
+        "6: Not YAML: this line does not fit what stands above it. Keys of one mapping begin in the same column; compare with the line above.",
     ),
     (
         STORE + "providers:\n  luma:\n    kind: aimlapi-luma\n   api_key: ${KEY}\n" + ENDPOINTS,
-        "5: Not YAML: while parsing a block mapping, did not find expected key. Keys of one mapping begin in the same column; compare with the line above.",
+        "5: Not YAML: this line does not fit what stands above it. Keys of one mapping begin in the same column; compare with the line above.",
     ),
     (
         "  " + GOOD,
-        "2: Not YAML: did not find expected <document start>. Keys of one mapping begin in the same column; compare with the line above.",
+        "2: Not YAML: this line does not fit what stands above it. Keys of one mapping begin in the same column; compare with the line above.",
     ),
     (
         GOOD + "watches:\n  - id: a\n     notify: studio\n",
-        "8: Not YAML: mapping values are not allowed in this context. Keys of one mapping begin in the same column; compare with the line above.",
+        '8: Not YAML: a ":" stands here where no key can be. Keys of one mapping begin in the same column; compare with the line above.',
     ),
     (
         GOOD + "watches:\n  - id: a\n    notify: stu: dio\n",
-        '8: Not YAML: mapping values are not allowed in this context. Put text that has ": " in it in quotes.',
+        '8: Not YAML: a ":" stands here where no key can be. Put text that has ": " in it in quotes.',
     ),
     (
         provider("base_url: http: //${KEY}"),
-        '8: Not YAML: mapping values are not allowed in this context. Put text that has ": " in it in quotes.',
+        '8: Not YAML: a ":" stands here where no key can be. Put text that has ": " in it in quotes.',
     ),
     (
         "#\u2028a: b: c\n\n\n",
-        '2: Not YAML: mapping values are not allowed in this context. Put text that has ": " in it in quotes.',
+        '2: Not YAML: a ":" stands here where no key can be. Put text that has ": " in it in quotes.',
     ),
-    (provider('base_url: "${KEY}" x'), "8: Not YAML: while parsing a block mapping, did not find expected key."),
+    (provider('base_url: "${KEY}" x'), "8: Not YAML: this line does not fit what stands above it."),
     (
         STORE + "providers:\n  luma: {kind: aimlapi-luma,\n    api_key: ${KEY}}\n" + ENDPOINTS,
-        "4: Not YAML: while parsing a flow mapping, did not find expected ',' or '}'. Inside { } and [ ] put quotes around \"${NAME}\".",
+        '4: Not YAML: a "," or a closing bracket is missing; look from line 3 on. Inside { } and [ ] put quotes around "${NAME}".',
     ),
     (
         GOOD.replace(KEY, "{credential: 5}"),
@@ -643,7 +701,10 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
         "8: endpoints.studio.tls.ca: ${LEAK}.pem cannot be read: No such file or directory.",
     ),
     (endpoint("tls: {ca: .}"), "8: endpoints.studio.tls.ca: DIR cannot be read: it is not a regular file."),
-    (GOOD + "x: &a 1\n", "6: x: Anchors (&a) are not supported; write the value out."),
+    (
+        GOOD + "x: &a 1\n",
+        "6: x: Anchors (&a) are not supported; write the value out. Text that begins with & goes in quotes.",
+    ),
 ]
 
 

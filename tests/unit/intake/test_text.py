@@ -31,16 +31,29 @@ YAML_FAULTS: list[tuple[bytes, list[str]]] = [
     (b"1: 2", ['1: A key must be text; quote it: "1".']),
     (b"yes: 2", ['1: A key must be text; quote it: "yes".']),
     (b"? [a]\n: 1", ["1: A key must be text, not a list or a mapping."]),
-    (b"a: !!binary aGk=", ["1: a: Tags (tag:yaml.org,2002:binary) are not supported; write the plain value."]),
+    (
+        b"a: !!binary aGk=",
+        [
+            (
+                "1: a: Tags (tag:yaml.org,2002:binary) are not supported; write the value out. "
+                "Text that begins with ! goes in quotes."
+            )
+        ],
+    ),
     (
         b"a: !!python/name:os.system x",
-        ["1: a: Tags (tag:yaml.org,2002:python/name:os.system) are not supported; write the plain value."],
+        [
+            (
+                "1: a: Tags (tag:yaml.org,2002:python/name:os.system) are not supported; write the value out. "
+                "Text that begins with ! goes in quotes."
+            )
+        ],
     ),
     (
         b"a: &x 1\nb: *x",
         [
-            "1: a: Anchors (&x) are not supported; write the value out.",
-            "2: b: Aliases (*name) are not supported; write the value out.",
+            "1: a: Anchors (&x) are not supported; write the value out. Text that begins with & goes in quotes.",
+            "2: b: Aliases (*name) are not supported; write the value out. Text that begins with * goes in quotes.",
         ],
     ),
     (b"a: 1\n<<: 2", ["2: merging with << is not supported; write the keys out."]),
