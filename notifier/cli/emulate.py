@@ -5,11 +5,14 @@ option can be accepted and not act. The server is imported when it runs: the dae
 """
 
 import importlib.util
+import json
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Annotated, Any
 
 import typer
 
+from notifier.cli.options import LISTEN_PORT
 from notifier.emulator.settings import (
     EmulatorSettings,
     FaultSettings,
@@ -128,20 +131,35 @@ async def _serve(settings: EmulatorSettings, host: str, port: int, create: int) 
 
     with stop_signals() as stopped:
         async with serve_emulator(settings, host=host, port=port) as emulator:
-            typer.echo(_welcome(emulator.url, settings))
-            for id_ in emulator.create(create) if create else ():
-                typer.echo(id_)
+            ids = emulator.create(create) if create else ()
+            typer.echo(_configuration(emulator.url, settings.api_key, ids))
             await stopped()
 
 
-def _welcome(url: str, settings: EmulatorSettings) -> str:
+def _configuration(url: str, key: str, ids: Iterable[str]) -> str:
+    """A whole `config.yaml`, to be saved as it is."""
+    from notifier.emulator.receiver import new_secret
+
+    secret = new_secret()
+    watches = [f"  - id: {id_}" for id_ in ids]
     return "\n".join(
         [
-            f"Emulated Luma API at {url}. For the configuration:",
-            "  providers:",
-            "    luma:",
-            "      kind: aimlapi-luma",
-            f"      base_url: {url}",
-            f'      api_key: "{settings.api_key or "any"}"',
+            f"# Emulated Luma API at {url}. This is a whole config.yaml for it. Its callbacks are received by:",
+            f"#   notifier listen --secret {secret}",
+            "store: sqlite:notifier.db",
+            "providers:",
+            "  luma:",
+            "    kind: aimlapi-luma",
+            f"    base_url: {url}",
+            f"    api_key: {json.dumps((key or 'any').replace('$', '$$'))}",
+            "endpoints:",
+            "  studio:",
+            f"    url: http://127.0.0.1:{LISTEN_PORT}/hooks",
+            f"    secret: {secret}",
+            *(
+                ["watches:", *watches]
+                if watches
+                else ["# Nothing is there to watch: --create 3 makes three generations."]
+            ),
         ]
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from notifier.cli.options import LISTEN_PORT
 from notifier.clock import iso
 from notifier.intake.text import printable
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from notifier.emulator.receiver import Received, Receiver, ReceiverSettings
 
-_PORT: Final = 8787
 #: Characters of one field that are shown.
 _SHOWN: Final = 100
 
@@ -49,7 +49,7 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 def listen(
     *,
     host: _Host = "127.0.0.1",
-    port: _Port = _PORT,
+    port: _Port = LISTEN_PORT,
     secret: _Secret = [],  # noqa: B006  typer's form of "may be repeated"; never changed
     fail: _Fail = 0.0,
     delay: _Delay = 0.0,
@@ -85,7 +85,7 @@ def _welcome(receiver: "Receiver") -> str:
     if receiver.settings.secrets:
         return f"{title}. An endpoint's url: in the configuration is this, with any path."
     lines = ["endpoints:", "  here:", f"    url: {receiver.url}/", f"    secret: {receiver.secrets[0]}"]
-    return "\n".join([f"{title} with a new secret. For the configuration:", *(f"  {line}" for line in lines)])
+    return "\n".join([f"{title} with a new secret. For the configuration:", *lines])
 
 
 def _printer(*, json: bool) -> "Callable[[Received], None]":

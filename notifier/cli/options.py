@@ -13,4 +13,6 @@ Config = Annotated[
         help="The configuration.",
     ),
 ]
+#: Where `notifier listen` listens, unless it is told otherwise.
+LISTEN_PORT: Final = 8787
 DEFAULT_CONFIG: Final = "/etc/notifier/config.yaml"

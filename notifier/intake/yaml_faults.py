@@ -32,13 +32,12 @@ _WORDS: Final = {
     "key.",
     "could not find expected ':'": 'Not YAML: a ":" is missing{}.',
     "found unexpected end of stream": "Not YAML: quotes are not closed{}.",
-    "found unknown escape character": "Not YAML: a backslash in double quotes begins an escape. Write two of them, or "
-    "use single quotes.",
-    "did not find expected hexdecimal number": "Not YAML: a backslash in double quotes begins an escape. Write two of "
-    "them, or use single quotes.",
     "did not find expected comment or line break": "Not YAML: text that begins with | or > goes in quotes.",
 }  # fmt: skip
 _ANCHORS: Final = {"while scanning an alias": "*", "while scanning an anchor": "&", "while scanning a tag": "!"}
+#: Its complaints about what stands behind a backslash.
+_ESCAPES: Final = ("found unknown escape character", "did not find expected hex")
+_ESCAPE: Final = "Not YAML: a backslash in double quotes begins an escape. Write two of them, or use single quotes."
 _FIRST: Final = "found character that cannot start any token"
 _DIRECTIVE: Final = "while scanning a directive"
 
@@ -69,6 +68,8 @@ def _said(error: yaml.MarkedYAMLError, text: str) -> str:
         return f"Not YAML: text that begins with {begins or '%'} goes in quotes."
     if problem == _FIRST and error.problem_mark is not None:
         return f"Not YAML: text cannot begin with {_character(text, error.problem_mark)}; put it in quotes."
+    if problem.startswith(_ESCAPES):
+        return _ESCAPE
     if (words := _WORDS.get(problem)) is not None:
         return words.format(_began(error))
     return f"Not YAML: {printable(', '.join(part for part in (context, problem) if part), 200)}."

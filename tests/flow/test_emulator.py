@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -16,6 +17,7 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from notifier.cli.check_online import check_providers
+from notifier.config import load
 from notifier.emulator.server import serve_emulator
 from notifier.emulator.settings import (
     EmulatorSettings,
@@ -492,13 +494,15 @@ async def _command(*words: str) -> AsyncIterator[tuple[Process, BufferedByteRece
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-async def test_the_command_says_where_it_is_and_ends_cleanly(stop: signal.Signals) -> None:
-    """`notifier emulate` prints its URL, what to configure and the IDs it made, serves, and exits 0 by a signal."""
+async def test_the_command_prints_a_whole_configuration_and_ends_cleanly(stop: signal.Signals, tmp_path: Path) -> None:
+    """`notifier emulate` prints what can be saved as it is, with its URL and the IDs it made, serves, and exits 0 by a signal."""
     async with _command("emulate", "--port", "0", "--create", "1", "--shape", "data", "--no-batch") as (process, out):
-        url = (await _line(out)).split()[4].rstrip(".")
-        told = [await _line(out) for _ in range(5)]
-        assert told[3].strip() == f"base_url: {url}"
-        id_ = (await _line(out)).strip()
+        told = [await _line(out) for _ in range(14)]
+        (tmp_path / "config.yaml").write_text("".join(told))
+        settings = load(str(tmp_path / "config.yaml"), environ={})
+        url, id_ = settings.providers["luma"].base_url, settings.watches[0].generation
+        assert f"API at {url}. " in told[0]
+        assert told[1].split()[-1] == settings.endpoints["studio"].secrets[0].reveal()
         async with httpx.AsyncClient(base_url=url, headers=_KEY) as client:
             assert (await _single(client, id_)).json()["id"] == id_
             assert (await _multi(client, [id_])).status_code == 404
