@@ -495,7 +495,7 @@ async def _command(*words: str) -> AsyncIterator[tuple[Process, BufferedByteRece
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 async def test_the_command_prints_a_whole_configuration_and_ends_cleanly(stop: signal.Signals, tmp_path: Path) -> None:
-    """`notifier emulate` prints what can be saved as it is, with its URL and the IDs it made, serves, and exits 0 by a signal."""
+    """`notifier emulate` prints what can be saved as it is, with its URL and IDs, serves, and exits 0 by a signal."""
     async with _command("emulate", "--port", "0", "--create", "1", "--shape", "data", "--no-batch") as (process, out):
         told = [await _line(out) for _ in range(14)]
         (tmp_path / "config.yaml").write_text("".join(told))
