@@ -5,7 +5,6 @@ Whoever runs it stands for the daemon: what that user may not write, the daemon 
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 import anyio
@@ -16,32 +15,37 @@ from notifier.api.door import obstacle
 from notifier.clock import SystemClock
 from notifier.config import SecretSource, known, load, sources_of_secrets
 from notifier.errors import ConfigError, InvalidWatch, StoreError
-from notifier.file_status import is_directory
 from notifier.intake.request import Known
 from notifier.intake.sources.listing import list_files
 from notifier.intake.sources.opening import examine
 from notifier.intake.sources.watch_file import read_watch_file
 from notifier.intake.text import printable
+from notifier.masking import without_query
+from notifier.model import WatchRequest
 from notifier.settings import Settings
-from notifier.store.sqlite import is_there, open_reader
+from notifier.store.sqlite import is_there, open_reader, unwritable
 from notifier.tls_files import terms
 from notifier.tls_terms import files, lacking_trust
 
 #: Faults of one watch file that are shown, at most.
 _SHOWN: Final = 20
+#: A watch, and where it stands.
+_Placed = tuple[str, WatchRequest]
 
 
 def check_all(config: str, *, deep: bool, online: bool) -> int:
     """Print what was found; 0 where all is well. A bad configuration raises `ConfigError`."""
     settings = load(config, environ=os.environ)
     _summary(settings, sources_of_secrets(config))
+    watches = [("watches:", request) for request in settings.watches]
     found = [
         _check_tls(settings),
-        _check_watch_files(settings),
+        _check_watch_files(settings, watches),
         _check_drop(settings),
         _check_api(settings),
         anyio.run(_check_store, settings.store, deep),
     ]
+    _tell_watches(settings, watches)
     if online:
         from notifier.cli.check_online import check_providers
 
@@ -81,8 +85,11 @@ def _check_tls(settings: Settings) -> bool:
 
 
 # ---- watch files --------------------------------------------------------------------------------------------------
-def _check_watch_files(settings: Settings) -> bool:
-    """False where a file would be skipped. That a pattern matches nothing is said, and may be as it should."""
+def _check_watch_files(settings: Settings, watches: list[_Placed]) -> bool:
+    """False where a file would be skipped. That a pattern matches nothing is said, and may be as it should.
+
+    What the files hold is added to `watches`.
+    """
     offered, seen, well = known(settings), set[str](), True
     for index, pattern in enumerate(settings.watch_files):
         listing = list_files([pattern])
@@ -94,11 +101,11 @@ def _check_watch_files(settings: Settings) -> bool:
         for path in listing.files:
             if path not in seen:
                 seen.add(path)
-                well = _check_watch_file(path, offered) and well
+                well = _check_watch_file(path, offered, watches) and well
     return well
 
 
-def _check_watch_file(path: str, offered: Known) -> bool:
+def _check_watch_file(path: str, offered: Known, watches: list[_Placed]) -> bool:
     source = printable(path, 300)
     try:
         requests = read_watch_file(path, offered)
@@ -109,7 +116,34 @@ def _check_watch_file(path: str, offered: Known) -> bool:
             _say("watch files", f"{source}: and {more} more")
         return False
     _say("watch files", f"{source}: good (watch: {len(requests)})")
+    watches += [(source, request) for request in requests]
     return True
+
+
+# ---- what is watched ----------------------------------------------------------------------------------------------
+def _tell_watches(settings: Settings, watches: Sequence[_Placed]) -> None:
+    """What may be as it should, and often is not: nothing at all, or the same watch twice."""
+    if not settings.watches and not settings.watch_files and settings.drop is None:
+        _say("watches", "nothing says what to watch: write watches:, watch_files: or drop: into the configuration")
+    twice = list(_repeated(watches))
+    for sentence in twice[:_SHOWN]:
+        _say("watches", sentence)
+    if (more := len(twice) - _SHOWN) > 0:
+        _say("watches", f"and {more} more that stand twice")
+
+
+def _repeated(watches: Sequence[_Placed]) -> Iterator[str]:
+    """Where a watch stands that stood before: the first is the one that counts."""
+    met: dict[tuple[str, ...], _Placed] = {}
+    for place, request in watches:
+        same = (request.provider, request.generation, request.target, request.endpoint)
+        first, before = met.setdefault(same, (place, request))
+        if before is request:
+            continue
+        where = f"twice in {place}" if first == place else f"in {first} and again in {place}"
+        differs = "" if before == request else ", with another timeout or metadata: the first counts"
+        to = printable(without_query(request.endpoint), 200)
+        yield f"{printable(request.generation, 256)} until {request.target}, for {to}, stands {where}{differs}"
 
 
 # ---- drop directory -----------------------------------------------------------------------------------------------
@@ -146,7 +180,7 @@ async def _check_store(path: str, deep: bool) -> bool:  # noqa: FBT001  anyio.ru
     except StoreError as error:
         _say("store", error)
         return False
-    problems += _unwritable(await anyio.to_thread.run_sync(os.path.realpath, path))
+    problems += unwritable(await anyio.to_thread.run_sync(os.path.realpath, path))
     for problem in problems:
         _say("store", problem)
     if not problems:
@@ -163,17 +197,3 @@ async def _watched(path: str) -> str:
     async with open_reader(path) as store:
         count = (await store.counts()).open_generations
     return f"{count} generation{'' if count == 1 else 's'} watched"
-
-
-def _unwritable(path: str) -> Iterator[str]:
-    """Why the daemon could not make or change the store here: it makes other files beside it, too."""
-    directory = Path(path).parent
-    advice = "run check as the user that runs notifier, or as root; if it is that user, give it"
-    if not is_directory(directory):
-        yield f"directory {directory} does not exist: make it, owned by the user that runs notifier"
-    elif not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
-        yield f"directory {directory} cannot be written by this user: {advice} the directory"
-    else:
-        for name in (path, f"{path}-wal", f"{path}-shm", f"{path}.lock"):
-            if os.path.exists(name) and not os.access(name, os.W_OK, effective_ids=True):  # noqa: PTH110  never raises
-                yield f"{name} cannot be written by this user: {advice} the file"

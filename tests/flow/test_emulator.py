@@ -498,7 +498,7 @@ async def test_the_command_prints_a_whole_configuration_and_ends_cleanly(stop: s
     """`notifier emulate` prints what can be saved as it is, with its URL and IDs, serves, and exits 0 by a signal."""
     async with _command("emulate", "--port", "0", "--create", "1", "--shape", "data", "--no-batch") as (process, out):
         told = [await _line(out) for _ in range(14)]
-        (tmp_path / "config.yaml").write_text("".join(told))
+        (tmp_path / "config.yaml").write_text("\n".join(told))
         settings = load(str(tmp_path / "config.yaml"), environ={})
         url, id_ = settings.providers["luma"].base_url, settings.watches[0].generation
         assert f"API at {url}. " in told[0]

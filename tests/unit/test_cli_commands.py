@@ -449,6 +449,38 @@ def test_check_reads_the_watch_files(notifier: Run, config: Path) -> None:
     assert "watch_files[0]: matches no file" in said.out
 
 
+SAYS_NOTHING = "nothing says what to watch"
+OTHER = "with another timeout or metadata: the first counts"
+
+
+def test_check_says_that_nothing_is_watched(notifier: Run, config: Path) -> None:
+    """Only where no watch, no watch file and no drop directory is configured; it may be meant."""
+    said = notifier("check")
+    assert (said.code, SAYS_NOTHING in said.out) == (0, True)
+    (config.parent / "drop").mkdir(mode=0o770)
+    for more in ("watches: [{id: g-1}]\n", "watch_files: [none/*.yaml]\n", "drop: {directory: drop}\n"):
+        config.write_text(CONFIG + more)
+        assert SAYS_NOTHING not in notifier("check").out, more
+
+
+def test_check_names_a_watch_that_stands_twice(notifier: Run, config: Path) -> None:
+    """In the configuration or in watch files: where, and whether both say the same. Another state is another watch."""
+    config.write_text(
+        CONFIG + "watch_files: [w/*.yaml]\nwatches:\n  - {id: g-1}\n  - {id: g-1, state: running}\n  - {id: g-1}\n"
+    )
+    (config.parent / "w").mkdir()
+    (config.parent / "w" / "a.yaml").write_text("[{id: g-1, timeout: 5m}, {id: g-2}]\n")
+    (config.parent / "w" / "b.yaml").write_text("{id: g-2}\n")
+    said = notifier("check")
+    a, b = (config.parent / "w" / name for name in ("a.yaml", "b.yaml"))
+    assert said.code == 0
+    assert [line.split(maxsplit=1)[1] for line in said.out.splitlines() if line.startswith("watches ")] == [
+        "g-1 until completed, for studio, stands twice in watches:",
+        f"g-1 until completed, for studio, stands in watches: and again in {a}, {OTHER}",
+        f"g-2 until completed, for studio, stands in {a} and again in {b}",
+    ]
+
+
 @pytest.mark.parametrize("content", [None, b"nonsense: [", b"- {id: g-1"])
 def test_check_survives_any_watch_file(notifier: Run, config: Path, content: bytes | None) -> None:
     """What is no regular file, or no YAML, is a fault like others."""

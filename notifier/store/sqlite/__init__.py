@@ -2,5 +2,6 @@
 
 from notifier.store.sqlite.opening import is_there, open_reader, open_store
 from notifier.store.sqlite.store import SqliteStore
+from notifier.store.sqlite.trouble import unwritable
 
-__all__ = ["SqliteStore", "is_there", "open_reader", "open_store"]
+__all__ = ["SqliteStore", "is_there", "open_reader", "open_store", "unwritable"]

@@ -37,7 +37,7 @@ def owned(path: str) -> Iterator[int]:
 
     The file is made where there is none.
     """
-    with _file(f"{path}.lock") as named, _file(path) as store:
+    with _file(f"{path}.lock", path) as named, _file(path, path) as store:
         try:
             fcntl.flock(named, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -65,11 +65,11 @@ def held(path: str) -> bool:
 
 
 @contextmanager
-def _file(name: str) -> Iterator[int]:
+def _file(name: str, store: str) -> Iterator[int]:
     try:
         opened = os.open(name, _FLAGS, 0o600)
     except OSError as error:
-        raise trouble.refused(name, error) from error
+        raise trouble.not_opened(name, store, error) from error
     with _closing(opened):
         yield opened
 

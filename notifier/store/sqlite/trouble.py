@@ -7,10 +7,12 @@ import errno
 import os
 import resource
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from notifier.errors import StoreError, StoreRefused, StoreUnavailable
+from notifier.file_status import is_directory
 
 #: By primary result code. What happened, then what to do.
 _SENTENCES: Final = {
@@ -28,6 +30,9 @@ _SENTENCES: Final = {
 }
 NO_DESCRIPTORS: Final = (
     "no more files can be open at a time: raise that limit (`LimitNOFILE=` of the service, `ulimit -n`)"
+)
+_OF_ANOTHER: Final = (
+    "cannot be written by this user: be the user that runs notifier, or root; if this is that user, give it"
 )
 #: Bytes that a write adds, at least.
 _PAGE: Final = 4096
@@ -106,8 +111,27 @@ def refused(path: str, error: OSError) -> StoreError:
         return StoreRefused(
             f"cannot open {path}: this user may not enter {directory}: give it to the user that runs notifier"
         )
-    advice = ": give it to the user that runs notifier" if error.errno in (errno.EACCES, errno.EPERM) else ""
-    return StoreRefused(f"cannot open {path}: {error.strerror}{advice}")
+    return StoreRefused(f"cannot open {path}: {error.strerror}")
+
+
+def not_opened(name: str, store: str, error: OSError) -> StoreError:
+    """Why the daemon cannot open `name`, a file of the store at `store`."""
+    if error.errno in (errno.EACCES, errno.EPERM) and _shut(name) is None:
+        return StoreRefused(next(unwritable(store), f"{name} {_OF_ANOTHER} the file"))
+    return refused(name, error)
+
+
+def unwritable(path: str) -> Iterator[str]:
+    """Why this user could not make or change the store at `path`: other files are made beside it, too."""
+    directory = Path(path).parent
+    if not is_directory(directory):
+        yield f"directory {directory} does not exist: make it, owned by the user that runs notifier"
+    elif not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
+        yield f"directory {directory} {_OF_ANOTHER} the directory"
+    else:
+        for name in (path, f"{path}-wal", f"{path}-shm", f"{path}.lock"):
+            if os.path.exists(name) and not os.access(name, os.W_OK, effective_ids=True):  # noqa: PTH110  never raises
+                yield f"{name} {_OF_ANOTHER} the file"
 
 
 def unseen(path: str, error: OSError) -> StoreRefused:

@@ -495,3 +495,53 @@ async def test_a_long_log_is_cut(path: str, monkeypatch: pytest.MonkeyPatch) -> 
         assert Path(f"{path}-wal").stat().st_size == 0
         await add_one(store, "g-2")
         assert (await store.counts()).open_generations == 2
+
+
+MAY_NOT_WRITE = """
+import os, sys, tempfile
+from pathlib import Path
+import anyio, anyio.to_thread
+from notifier.errors import StoreRefused
+from notifier.store.sqlite import open_store, unwritable
+
+async def opened(path):
+    try:
+        async with open_store(str(path)):
+            return "opened"
+    except StoreRefused as error:
+        return str(error)
+
+# Whatever is imported late is imported now: the interpreter's own files may be root's.
+with tempfile.TemporaryDirectory() as directory:
+    anyio.run(opened, Path(directory) / "first.db")
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+for shut in ("", "notifier.db", "notifier.db.lock"):
+    with tempfile.TemporaryDirectory() as directory:
+        harmed = Path(directory) / shut
+        if shut:
+            harmed.touch(0o444)
+        else:
+            harmed.chmod(0o555)
+        store = Path(directory) / "notifier.db"
+        (checked,) = unwritable(str(store))
+        told = anyio.run(opened, store)
+        assert told == checked, (told, checked)
+        assert f"{harmed} cannot be written by this user: be the user that runs notifier, or root" in told, told
+        harmed.chmod(0o755)
+"""
+
+
+def test_a_user_who_may_not_write_the_store_is_told_so() -> None:
+    """The start says what `check` says of it, and names no file that is not there."""
+    ran = subprocess.run(
+        [sys.executable, "-c", MAY_NOT_WRITE],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
