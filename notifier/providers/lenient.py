@@ -12,6 +12,9 @@ Readings that no documentation settles, and why:
 - A record without such a word and without a result that shows other signs of a generation (a model, a date) is
   *running*, unmapped: it exists, and nothing says that it ended. A bare `{"id": …}` is absent: who only repeats the
   question knows nothing. A number that nobody taught us is no word: it may be an HTTP status.
+- A word beside `data` or the like is the record's own, unless it is one that envelopes use of the request, or the
+  record inside has its own: `{"status": "failed", "data": {"video_url": …}}` failed.
+- A record that says that it is over, by `done: true` or a word that leaves the rest open, *failed* if it has an error.
 - *Completed* without a result is believed at the third look in a row: some APIs say so before the file is there.
 - A word that envelopes use of the request (`error`, `fail`, `success`) is believed of a job only in a record that names
   its own ID, or has a result; elsewhere, and beside a `statusCode`, an error is an error object in an unknown ID's
@@ -30,7 +33,7 @@ from notifier.errors import BatchRejected, ProviderBusy, ProviderRefused
 from notifier.ids import GenerationId
 from notifier.intake.text import printable
 from notifier.model import Observation, Result, State
-from notifier.providers.places import STRONG, Record, failure_of, leads_to_a_file, says_unfinished
+from notifier.providers.places import Record, failure_of, leads_to_a_file, says_unfinished, says_wrong
 from notifier.providers.reply_text import can_be_written, try_json, what_else
 from notifier.providers.words import (
     LONGEST,
@@ -52,7 +55,22 @@ WRAPPERS: Final = ("generations", "data", "items", "generation")
 #: Names under which a record has its ID.
 ID_FIELDS: Final = ("id", "generation_id")
 #: Names under which a record has its state.
-STATE_FIELDS: Final = ("state", "status", "task_status", "job_status", "generation_status", "video_status")
+STATE_FIELDS: Final = (
+    *(
+        "state",
+        "status",
+        "task_status",
+        "job_status",
+        "generation_status",
+        "video_status",
+        "processing_status",
+        "phase",
+    ),
+)
+#: Objects in a record that may have its state, where the record itself has no word for it.
+_STATE_WITHIN: Final = ("state", "status", "task", "job", "prediction", "metadata", "output", "result", "response")
+#: What is true in a record that is over.
+_OVER_FIELDS: Final = ("done", "completed", "finished")
 #: Any of these beside the ID shows that there is a generation.
 _SIGNS: Final = (
     "assets",
@@ -124,16 +142,24 @@ def _sight(id_: GenerationId, record: Record, taught: Taught, result: Result) ->
 
 def _wordless(id_: GenerationId, record: Record, word: str | None, result: Result) -> Observation | None:
     """The same of a record with no word for its state, a number that nobody taught us, or one that leaves it open."""
-    wrong = any(record.get(field) not in _NO_ERROR for field in (*STRONG, "errors", "statusCode"))
+    wrong = says_wrong(record) or _is_bad_status(record.get("statusCode"))
     if not wrong and not says_unfinished(record) and leads_to_a_file(record):
         return _seen(id_, record, None, State.COMPLETED, result, looks=NO_WORD)
+    done = any(record.get(field) is True for field in _OVER_FIELDS)
     there = word is not None and key_of(word) in OVER
-    if not there and (is_error(record) or not any(record.get(field) is not None for field in _SIGNS)):
+    if (there or done) and wrong:
+        return _seen(id_, record, word, State.FAILED, result)
+    if done:
+        return _seen(id_, record, word, State.COMPLETED, result, looks=NO_RESULT)
+    goes_on = any(record.get(field) is False for field in _OVER_FIELDS) and not wrong
+    if not (there or goes_on) and (is_error(record) or not any(record.get(field) is not None for field in _SIGNS)):
         return None
     return _seen(id_, record, word, None, result)
 
 
-_NO_ERROR: Final[tuple[Any, ...]] = (None, "", 0, False, [], {})
+def _is_bad_status(value: Any) -> bool:
+    """Whether it is the HTTP status of an error."""
+    return isinstance(value, int) and not _OK <= value < _MOVED and value != 0
 
 
 def _seen(
@@ -202,18 +228,27 @@ def _search_object(value: Record, naming: Naming, keyed: GenerationId | None, de
     names_one, own = _own_id(value, naming)
     owner = own if names_one else keyed
     # What wraps a record is no record itself: its "status" is the reply's. What is wrapped and says neither whose it is
-    # nor how it stands is a part of the record around it.
+    # nor how it stands is a part of the record around it; so is what only says whose, beside a word for a job's state.
     inner = _unwrap(value, naming, owner, depth)
-    if inner and owner is not None and state_word(value) is not None:
-        inner = [(id_, part) for id_, part in inner if _names_one(part) or state_word(part) is not None]
+    if inner and owner is not None and (word := state_word(value)) is not None:
+        of_a_job = key_of(word) not in OF_A_REQUEST | OF_AN_ERROR | NOT_THERE and not word.isdecimal()
+        inner = [hit for hit in inner if state_word(hit[1]) or (_names_one(hit[1]) and not of_a_job)]
     if inner:
         return inner
     if own is not None:
         return [(own, value)]
     if mapped := _from_map(value, naming, depth):
         return mapped
-    says_something = state_word(value) is not None or leads_to_a_file(value)
-    return [(owner, value)] if owner is not None and says_something else []
+    says_something = state_word(value) is not None or leads_to_a_file(value) or value.get("done") in (True, False)
+    if owner is None or not says_something or _is_about_another(value, naming):
+        return []
+    return [(owner, value)]
+
+
+def _is_about_another(value: Record, naming: Naming) -> bool:
+    """Whether what names no ID itself holds the state of one that was not asked for."""
+    inner = (value.get(name) for name in _STATE_WITHIN)
+    return any(isinstance(each, dict) and _own_id(each, naming) == (True, None) for each in inner)
 
 
 def _own_id(record: Record, naming: Naming) -> tuple[bool, GenerationId | None]:
@@ -250,12 +285,29 @@ def _from_map(value: Record, naming: Naming, depth: int) -> list[Hit]:
 
 # ---- what a record says -------------------------------------------------------------------------------------------
 def state_word(record: Record, taught: Taught = NONE_TAUGHT) -> str | None:
-    """The record's word for its state, as text: the first that means something, else the first text, else a number."""
+    """The record's word for its state, as text: the first that means something, else the first text, else a number.
+
+    Where it has none, the first word that means something in an object that may have it.
+    """
+    return _own_word(record, taught) or _inner_word(record, taught)
+
+
+def _own_word(record: Record, taught: Taught = NONE_TAUGHT) -> str | None:
     words = [(name, word) for name in STATE_FIELDS if name in record and (word := text_of(record[name])) is not None]
     for _, word in words:
         if len(words) > 1 and _means_something(word, taught):
             return word
     return next((word for name, word in words if isinstance(record[name], str)), words[0][1] if words else None)
+
+
+def _inner_word(record: Record, taught: Taught) -> str | None:
+    for name in _STATE_WITHIN:
+        if isinstance(inner := record.get(name), dict):
+            words = (word for field in STATE_FIELDS if isinstance(word := inner.get(field), str))
+            for word in words:
+                if _means_something(word, taught) and key_of(word) not in OF_A_REQUEST | OF_AN_ERROR:
+                    return word
+    return None
 
 
 def _means_something(word: str, taught: Taught) -> bool:
@@ -265,7 +317,7 @@ def _means_something(word: str, taught: Taught) -> bool:
 
 def _as_it_came(record: Record, word: str) -> Any:
     """The value that `word` is the text of."""
-    return next((value for field in STATE_FIELDS if text_of(value := record.get(field)) == word), None)
+    return next((value for field in STATE_FIELDS if text_of(value := record.get(field)) == word), word)
 
 
 def is_error(record: Record) -> bool:

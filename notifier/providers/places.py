@@ -7,7 +7,8 @@ Rules for results:
 - A URL stands alone in its text but for blanks around it: http(s), at most 4,096 characters. It is never fetched.
 
 Rules for reasons: `failure_reason` and `error` are believed in any record. `message` and the like may say anything, so
-they count only in one that failed. What has no text in it is given as compact JSON: more than nothing.
+they count only in one that failed, and so does what has a name that speaks of an error. What has no text in it is given
+as compact JSON: more than nothing.
 """
 
 import re
@@ -26,6 +27,8 @@ URL_LIMIT: Final = 4_096
 FAILURE_LIMIT: Final = 1_000
 #: Entries of a list that are read.
 _ENTRIES: Final = 100
+#: Blanks that have no width.
+_UNSEEN: Final = "\u200b\ufeff"
 _URL: Final = re.compile(r"https?://[^\x00-\x20\x7f-\x9f\u2028\u2029]+", re.IGNORECASE)
 
 
@@ -35,16 +38,24 @@ def _names(text: str) -> tuple[str, ...]:
 
 #: What a record, or an object in it, calls a video or a sound.
 _MEDIA: Final = _names("""
-    video videos video_url video_urls videoUrl videoUrls download_url downloadUrl audio_file audio audio_url audioUrl
+    video videos video_url video_urls videoUrl videoUrls videoURL video_file videoFile final_video_url
+    generated_video generated_videos generateVideoResponse download_url downloadUrl audio_file audio audio_url audioUrl
 """)
 #: What may be anything, so it counts only where there is nothing better.
-_FILES: Final = _names("url urls uri result_url resultUrl output_url outputUrl file_url sample")
-_IMAGES: Final = _names("image images image_url image_urls imageUrl")
+_FILES: Final = _names("""
+    url urls uri result_url resultUrl output_url outputUrl file_url fileUrl file_urls media_url mediaUrl media_urls
+    link links href src sample results files artifacts media creations
+""")
+_IMAGES: Final = _names("image images image_url image_urls imageUrl generated_images")
 #: What holds results in a record.
 _WITHIN: Final = _names("assets data content output outputs result results response task_result file")
 _ANYWHERE: Final = frozenset((*_MEDIA, *_FILES, *_WITHIN))
 #: What one entry of a list, or an object in a field, calls its URL.
-_LINK: Final = _names("url uri video_url videoUrl video download_url downloadUrl sample")
+_LINK: Final = _names("""
+    url uri video_url videoUrl videoURL video download_url downloadUrl download href src sample generatedSamples
+""")
+#: What may lead to the record itself.
+_OWN: Final = ("url", "uri", "link", "links", "href")
 _DEPTH: Final = 4
 #: The end of the path of a URL that leads to a file which was made, and not to a record of it.
 _FILE: Final = re.compile(
@@ -70,7 +81,7 @@ def results_of(record: Record) -> tuple[str, ...]:
 
 def leads_to_a_file(record: Record) -> bool:
     """Whether a URL in it is a result for sure. A bare `url` may be where the record itself is."""
-    own = urls_of(_links(record.get("url"), _DEPTH)) + urls_of(_links(record.get("uri"), _DEPTH))
+    own = urls_of(_under(_OWN, [record]))
     return any(url not in own or _FILE.search(url.partition("?")[0]) for url in results_of(record))
 
 
@@ -96,7 +107,7 @@ def _links(value: Any, depth: int) -> list[Any]:
 
 def urls_of(candidates: Iterable[Any]) -> tuple[str, ...]:
     """Those that may be passed on, each once: http(s), at most 4,096 characters, no blanks or control characters."""
-    texts = (text.strip() for text in candidates if isinstance(text, str))
+    texts = (text.strip().strip(_UNSEEN) for text in candidates if isinstance(text, str))
     return tuple(dict.fromkeys(text for text in texts if _is_url(text)))
 
 
@@ -122,12 +133,21 @@ _WEAK: Final = _names("""
     errors base_resp status_details failure_code failureCode error_code errorCode code
 """)
 _ALL: Final = (*STRONG, *_WEAK)
+#: Names that speak of an error, whatever else they say.
+_SPEAKING: Final = re.compile(
+    r"err(?!and)|fail|reason|exception|traceback|moderation|violation|(?:^|_)cause(?:_|$)", re.IGNORECASE
+)
+#: Of these any value but nothing says that something went wrong.
+_WRONG: Final = _names("""
+    failure_reason error errors failure failure_message failureReason fail_reason failReason failed_reason error_message
+    errorMessage error_msg errorMsg failure_code failureCode error_code errorCode
+""")
 #: Where an object of a reason has its text.
 _TEXT: Final = _names("""
     message msg error detail details reason description errors data status_msg text code name type title
 """)
 #: Objects in a failed record that may hold the reason.
-_INNER: Final = _names("result output response task_result data content status state")
+_INNER: Final = _names("result output response task_result data content status state task job metadata meta moderation")
 _REASON_DEPTH: Final = 5
 
 
@@ -139,8 +159,20 @@ def failure_of(record: Record, *, failed: bool = True) -> str | None:
     texts = (_reason(value, _REASON_DEPTH) for value in places)
     said = next((text for text in texts if text), None)
     if said is None and failed:
-        said = _inner_reason(record) or next(map(_compact, places), None)
+        said = _inner_reason(record) or next(filter(None, map(_compact, places)), None) or _spoken(record)
     return printable(said, FAILURE_LIMIT) if said else None
+
+
+def says_wrong(record: Record) -> bool:
+    """Whether it names an error, by names that are given to nothing else."""
+    values = (value for name in _WRONG if (value := record.get(name)) not in _NO_REASON)
+    return any(not isinstance(value, str) or _reason(value, 0) for value in values)
+
+
+def _spoken(record: Record) -> str | None:
+    """What stands under a name that speaks of an error."""
+    named = [value for name, value in record.items() if _SPEAKING.search(name) and value not in _NO_REASON]
+    return next((text for value in named if (text := _reason(value, _REASON_DEPTH) or _compact(value))), None)
 
 
 #: What says nothing, and is not shown as JSON.
@@ -174,6 +206,8 @@ _NO_TROUBLE: Final = frozenset({"", "success", "succeed", "ok", "none", "null", 
 
 
 def _compact(value: Any) -> str | None:
+    if isinstance(value, str) and not _reason(value, 0):
+        return None
     try:
         return orjson.dumps(value).decode()
     except orjson.JSONEncodeError:  # too deep

@@ -29,17 +29,18 @@ _QUEUED: Final = """
 """
 _RUNNING: Final = """
     active aborting busy canceling cancelling dreaming executing finalizing generating in_progress in_process inprogress
-    ongoing processing progress rendering retrying run running started uploading working
+    ongoing paused processing progress reasoning rendering retrying run running started updating uploading working
 """
 _COMPLETED: Final = """
-    complete completed done finish finished fulfilled generated ok okay processed ready rendered succeed succeeded
-    success successful successfully
+    complete completed done finish finished fulfilled generated ok okay partially_succeeded processed ready rendered
+    succeed succeeded success successful successfully transcribed
 """
 _FAILED: Final = """
     abort aborted banned blocked cancel canceled cancelled crashed dead declined deleted denied disallowed err error
     errored errors exception expired fail failed failure fault faulted filtered flagged forbidden halted interrupted
-    invalid killed lost moderated nsfw refused rejected revoked stopped terminated time_out timed_out timeout timedout
-    unsuccessful violation content_filtered content_moderated content_policy_violation content_violation
+    invalid killed lost moderated moderation_blocked moderation_failed nsfw refused rejected revoked
+    skipped stale stopped terminated time_out timed_out timeout timedout unsuccessful
+    user_canceled user_cancelled violation content_filtered content_moderated content_policy_violation content_violation
     policy_violation
 """
 VOCABULARY: Final[Mapping[str, State]] = MappingProxyType(

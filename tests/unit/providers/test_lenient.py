@@ -150,3 +150,57 @@ def test_a_page_in_place_of_json_is_shown_by_its_beginning() -> None:
         read_json(b"<html>\n\x1b[2J" + b"x" * 10_000)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 200
+
+
+URL = "https://x/v.mp4"
+
+
+def alone(body: Any) -> Observation:
+    """What a reply about one ID says, as it came."""
+    luma = AimlapiLuma()
+    return luma.decode(luma.single(A, SETTINGS), Reply(status=200, body=orjson.dumps(body)))[0]
+
+
+@pytest.mark.parametrize("word", ["failed", "running", "queued", "upscaling"])
+@pytest.mark.parametrize("outer", [{}, {"id": "a"}])
+@pytest.mark.parametrize("inner", [{}, {"id": "a"}])
+def test_a_word_beside_what_holds_the_file_is_that_of_the_record(
+    word: str, outer: dict[str, str], inner: dict[str, str]
+) -> None:
+    """A URL inside, which may be what was put in, makes no success of a failure."""
+    read = alone({**outer, "status": word, "data": {**inner, "video_url": URL}})
+    assert read.provider_state == word
+    assert read.state is (State.RUNNING if word == "upscaling" else State(word))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected", "word"),
+    [
+        ({"status": {"state": "failed", "message": "boom"}}, State.FAILED, "failed"),
+        ({"task": {"id": "a", "status": "succeeded"}, "content": {"url": URL}}, State.COMPLETED, "succeeded"),
+        ({"output": {"task_status": "RUNNING", "video_url": URL}}, State.RUNNING, "RUNNING"),
+        ({"metadata": {"state": "BATCH_STATE_EXPIRED"}, "done": True}, State.FAILED, "BATCH_STATE_EXPIRED"),
+        ({"result": {"id": "a", "status": "processing", "video_url": URL}}, State.RUNNING, "processing"),
+        ({"done": True, "error": {"code": 13, "message": "boom"}}, State.FAILED, None),
+        ({"done": True, "response": {"videos": [{"uri": URL}]}}, State.COMPLETED, None),
+        ({"status": "ended", "error": "boom"}, State.FAILED, "ended"),
+        ({"done": False, "video_url": URL}, State.RUNNING, None),
+        ({"url": URL, "failure": "boom", "model": "m"}, State.RUNNING, None),
+        ({"url": URL, "error": "none", "statusCode": 200}, State.COMPLETED, None),
+    ],
+)
+@pytest.mark.parametrize("named", [{}, {"id": "a"}])
+def test_a_state_is_found_inside_or_told_by_what_is_over(
+    named: dict[str, str], body: dict[str, Any], expected: State, word: str | None
+) -> None:
+    """The record stays whole: what it made and why it failed is read from all of it."""
+    read = alone({**named, **body})
+    assert (read.state, read.provider_state) == (expected, word)
+    assert read.failure == ("boom" if "boom" in str(body) and expected is State.FAILED else None)
+    assert read.result.url == (URL if URL in str(body) else None)
+
+
+@pytest.mark.parametrize("name", ["task", "result", "output", "job"])
+def test_the_state_of_another_generation_is_not_taken(name: str) -> None:
+    """What stands inside may name an ID that was not asked for."""
+    assert alone({name: {"id": "b", "status": "completed", "video_url": URL}}).state is None

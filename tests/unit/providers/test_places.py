@@ -85,6 +85,12 @@ def test_a_bare_url_may_be_where_the_record_is(record: dict[str, Any], *, sure: 
         ({"output": {"message": "inside"}}, "inside"),
         ({"message": "SUCCEED", "output": {"code": "E1"}}, "E1"),
         ({"description": "a lake", "error": None}, None),
+        ({"err": {"message": "m"}}, "m"),
+        ({"ErrMsg": "m", "ErrCode": 0}, "m"),
+        ({"moderation_reasons": ["m", "n"]}, "m; n"),
+        ({"response": {"raiMediaFilteredCount": 1, "raiMediaFilteredReasons": ["m"]}}, "m"),
+        ({"finish_reason": "CONTENT_FILTERED"}, "CONTENT_FILTERED"),
+        ({"error": "  ", "errand": "x"}, None),
         ({}, None),
     ],
 )
