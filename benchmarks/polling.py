@@ -113,7 +113,7 @@ class World:
         if not room:
             return
         roster, now = self.roster, self.now
-        roster.budget(self.bucket.rate * self.batch, now, idle=self.bucket.full(now))
+        roster.budget(self.bucket.rate * self.batch, now, idle=self.bucket.full(now), apart=1 / self.bucket.rate)
         taken = roster.take(now, room * self.batch)
         if not taken:
             return
@@ -453,7 +453,7 @@ class Storm(World):
 
     def _send(self) -> None:
         conduct, now = self.conduct, self.now
-        self.roster.budget(conduct.capacity(now), now, idle=conduct.idle(now))
+        self.roster.budget(conduct.capacity(now), now, idle=conduct.idle(now), apart=conduct.apart)
         room = conduct.room(now)
         if room <= 0 or not (taken := self.roster.take(now, room * conduct.batch)):
             return

@@ -155,6 +155,11 @@ class Conduct:
         return self._allowance.rate * (self.batch if self.multi(now) else 1)
 
     @property
+    def apart(self) -> float:
+        """Seconds between two requests while the budget is used up."""
+        return 1 / self._allowance.rate
+
+    @property
     def places_for_sweeps(self) -> int:
         """Requests at a time that sweeps need to use up the budget, as long as they take lately."""
         return ceil(self._allowance.rate * self._took)

@@ -221,7 +221,7 @@ class Lookout:
         if now >= self._leave_until or not self._around.health.store_up:
             return
         self._heed(self._around.book(), now)
-        self._roster.budget(self._conduct.capacity(now), now, idle=self._conduct.idle(now))
+        self._set_budget(now)
         self._exchanges.divide_late(now)
         if (probes := self._conduct.probes) and probes % 2:
             self._send_probe(now)
@@ -237,6 +237,10 @@ class Lookout:
             self._holds.plan(now, wall)
         if probes:
             self._send_probe(now)
+
+    def _set_budget(self, now: float) -> None:
+        conduct = self._conduct
+        self._roster.budget(conduct.capacity(now), now, idle=conduct.idle(now), apart=conduct.apart)
 
     def _send_probe(self, now: float) -> None:
         """Whether a provider that may be in trouble answers about one ID, asked for alone.

@@ -18,6 +18,7 @@ from notifier.polling.creation import lead
 from notifier.polling.curves import Curves, since_told
 from notifier.polling.pace import Pace
 from notifier.polling.queues import Queues
+from notifier.polling.review import Review
 from notifier.polling.watched import LookTimes, Watched
 
 #: When a new ID falls due that is worth a look at once: before all that is overdue, however much that is.
@@ -37,8 +38,6 @@ _STALLED: Final = 3.0
 _MOST_LANES: Final = 64
 #: Tuples of lanes kept beyond what open generations have.
 _SPARE_LANES: Final = 1_024
-#: Generations of one kind that are rescheduled at a change of regime; of more, looks are so frequent that they adapt.
-_RECONSIDERED: Final = 10_000
 #: Of `sweep_every`, or of an even spread: who is overdue by more is late.
 _LATE: Final = 2.0
 #: Of `sweep_every`: who was looked at more than this ago fills a free seat, so that sweeps which go beside each other
@@ -59,6 +58,9 @@ class Roster:
         self._unheard: set[tuple[Lane, ...]] = set()
         self._entries: dict[GenerationId, Watched] = {}
         self._crowds: Counter[Curve] = Counter()
+        #: IDs that can be looked at per second; None before the first budget.
+        self._capacity: float | None = None
+        self._review: Review[Watched] = Review()
         self._queues = Queues(_width(every))
         #: The same few tuples stand in many entries.
         self._lanes: dict[tuple[Lane, ...], tuple[Lane, ...]] = {}
@@ -163,12 +165,25 @@ class Roster:
             self._lanes = {each.lanes: each.lanes for each in self} | {lanes: lanes}
             self._unheard &= self._lanes.keys()
 
-    def budget(self, capacity: float, now: float, *, idle: bool) -> None:
-        """So many IDs can be looked at per second now; `idle`: of the budget for the last second nothing was used."""
+    def budget(self, capacity: float, now: float, *, idle: bool, apart: float = 0.0) -> None:
+        """So many IDs can be looked at per second now; `idle`: of the budget for the last second nothing was used.
+
+        `apart` is how many seconds lie between two requests: who falls due waits for the next one, and is not late.
+        """
         earliest = self._queues.usual.earliest()
         if earliest != FIRST:  # what is new says nothing of how late the others are
-            self.pace.correct(0.0 if earliest is None else max(0.0, now - earliest), now, idle=idle)
-        self.pace.set(self._crowds.items(), capacity)
+            late = 0.0 if earliest is None else max(0.0, now - earliest - apart)
+            self.pace.correct(late, now, idle=idle)
+        self._capacity = capacity
+        self._spread()
+        if self._review.due(self.pace.even, self.pace.every):
+            self._review.begin(self, self.pace.even)
+        self._go_on(now)
+
+    def _spread(self) -> None:
+        """What is known of a kind and how far apart looks are must agree at every moment."""
+        if self._capacity is not None:
+            self.pace.set(self._crowds.items(), self._capacity)
 
     def due(self, entry: Watched) -> float | None:
         """When it is looked at next; None while it is being asked about."""
@@ -337,21 +352,31 @@ class Roster:
         entry.looked = got
         if since is None:
             return
-        changed = entry.curve.reached(max(0.0, since - entry.begun), got - entry.begun)
-        self.curves.settle_usual(entry.target, entry.curve)
-        if changed and self._crowds[entry.curve] <= _RECONSIDERED:
-            self._reconsider(entry.curve, got)
+        curve = entry.curve
+        before = curve.effort
+        changed = curve.reached(max(0.0, since - entry.begun), got - entry.begun)
+        self.curves.settle_usual(entry.target, curve)
+        if curve.effort is not before:
+            self._spread()
+        if changed:  # what waits for an age at which nothing is expected any more waits no longer
+            self._review.begin(self, self.pace.even)
+            self._go_on(got)
 
-    def _reconsider(self, curve: Curve, now: float) -> None:
-        """What waits for an age at which nothing is expected any more waits no longer."""
-        for entry in self:
-            due = self._queues.due(entry)
-            if entry.curve is not curve or due is None or entry.misses.count or entry.failing or self.unheard(entry):
-                continue
-            looked = entry.begun if entry.looked is None else entry.looked
-            at = looked + self.pace.wait(curve, max(0.0, looked - entry.begun))
-            if at < due:
-                self._queues.add(entry, at, now)
+    def _go_on(self, now: float) -> None:
+        for entry in self._review.some():
+            self._bring_forward(entry, now)
+
+    def _bring_forward(self, entry: Watched, now: float) -> None:
+        """Look at it sooner, if that is what would be decided now."""
+        due = self._queues.due(entry)
+        if due is None or due <= now or not self.here(entry):
+            return
+        if entry.misses.count or entry.failing or self.unheard(entry):
+            return
+        looked = entry.begun if entry.looked is None else entry.looked
+        at = looked + self.pace.wait(entry.curve, max(0.0, looked - entry.begun))
+        if at < due:
+            self._queues.add(entry, at, now)
 
     def _tell(self, entry: Watched, seen: Observation, times: LookTimes) -> None:
         """The first record of it tells its model, and when it was made."""

@@ -882,3 +882,84 @@ def test_who_waits_for_room_of_its_own_makes_nobody_late() -> None:
     assert roster.late_apart(1_100.0)
     assert roster.take_apart(1_100.0, 9, 100) == [[missed], [lonely]]
     assert roster.earliest_apart() is None
+
+
+# ---- waits that agree with what is known, and with the budget ----
+def looked_at(roster: Roster, count: int, *, now: float) -> list[Watched]:
+    """So many that were looked at just now, and are short of their target."""
+    entries = [roster.welcome(opened(f"g-{number}"), now=now) for number in range(count)]
+    roster.take(now, count)
+    for entry in entries:
+        roster.learn(entry, sight(entry.id), times(now))
+    return entries
+
+
+@pytest.mark.parametrize("ends", [1, 29, 40])
+def test_completions_in_a_reply_leave_nobody_of_that_reply_behind(ends: int) -> None:
+    """What one completion teaches of thousands that still run changes how far apart looks are at once, for all."""
+    roster, now = Roster(1.0), 1_000.0
+    entries = looked_at(roster, 1_000, now=now)
+    roster.budget(100.0, now, idle=False)
+    now += 30.0
+    for entry in entries[:ends]:
+        roster.learn(entry, sight(entry.id, State.COMPLETED), times(now))
+        roster.leave(entry)
+    waits = []
+    for entry in entries[ends:]:
+        roster.learn(entry, sight(entry.id), times(now))
+        roster.look_again(entry, looked=now, now=now, alone=False, wall=wall(now))
+        waits.append((roster.due(entry) or 0.0) - now)
+    if ends < 30:  # nothing is known yet: all are looked at alike, in ten seconds
+        assert max(waits) <= 12.0
+    roster.budget(100.0, now, idle=False)
+    assert max(waits) <= 1.5 * roster.pace.wait(entries[-1].curve, 30.0)
+
+
+@pytest.mark.parametrize("count", [50, 5_000])
+def test_once_there_is_budget_again_nobody_waits_as_long_as_in_the_storm(count: int) -> None:
+    """Waits that were fixed at a tenth of the budget are reckoned anew, some thousand at a time."""
+    roster, now = Roster(1.0), 1_000.0
+    entries = looked_at(roster, count, now=now)
+    roster.budget(count / 100, now, idle=False)
+    for entry in entries:
+        roster.look_again(entry, looked=now, now=now, alone=False, wall=wall(now))
+    before = [roster.due(entry) or 0.0 for entry in entries]
+    assert min(before) >= now + 90.0
+    for _ in range(3):
+        roster.budget(count / 10, now + 1.0, idle=False)
+    assert all((roster.due(entry) or 0.0) <= now + 12.0 for entry in entries)
+
+
+def test_a_budget_that_eases_brings_nobody_forward_who_waits_for_other_reasons() -> None:
+    """Who is unheard of, and who is missed, waits on."""
+    roster, now = Roster(1.0), 1_000.0
+    roster.hear(lambda lane: lane in AUDIT, now=now)
+    unheard = roster.welcome(opened("unheard", lanes=AUDIT), now=now)
+    missed, other = looked_at(roster, 2, now=now)
+    miss(missed, now, single=True)
+    roster.missed(missed)
+    roster.budget(0.01, now, idle=False)
+    for entry in (unheard, missed, other):
+        roster.look_again(entry, looked=now, now=now, alone=entry is missed, wall=wall(now))
+    before = [roster.due(entry) for entry in (unheard, missed)]
+    roster.budget(100.0, now + 1.0, idle=False)
+    assert [roster.due(entry) for entry in (unheard, missed)] == before
+    assert (roster.due(other) or 0.0) < now + 10.0
+
+
+@pytest.mark.parametrize(("rate", "batch"), [(5.0, 100), (0.5, 100), (1.0, 10)])
+def test_to_wait_for_the_next_request_is_not_to_be_late(rate: float, batch: int) -> None:
+    """Who falls due between two requests waits for the second: that makes no stride longer, however few there are."""
+    roster, now, apart = Roster(1.0), 1_000.0, 1 / rate
+    for entry in looked_at(roster, 4 * batch, now=now):
+        roster.again(entry, now)
+    roster.budget(rate * batch, now, idle=False, apart=apart)
+    before = roster.pace.stride
+    for turn in range(200):
+        for entry in roster.take(now, 4 * batch):
+            roster.look_again(entry, looked=now, now=now, alone=False, wall=wall(now))
+        earliest = roster.earliest()
+        assert earliest is not None
+        now = earliest + apart
+        roster.budget(rate * batch, now, idle=False, apart=apart)
+        assert roster.pace.stride <= before, turn
