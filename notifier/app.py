@@ -29,6 +29,7 @@ from notifier.api.place import usual_place
 from notifier.api.routes import application
 from notifier.bell import Bell
 from notifier.clock import JumpClock, SystemClock
+from notifier.command_line import DEFAULT_CONFIG
 from notifier.config import known, known_to_drop, needs_restart
 from notifier.delivery.addresses import Address, refusal
 from notifier.delivery.dispatcher import Dispatcher
@@ -86,6 +87,11 @@ def _room_for_attempts() -> int:
     if limit == resource.RLIM_INFINITY:
         return IN_FLIGHT
     return max(_LEAST_IN_FLIGHT, min(IN_FLIGHT, limit - _OTHER_FILES))
+
+
+def _to_print(source: str) -> str:
+    """The configuration's path in a command that is printed; empty where a command finds it by itself."""
+    return "" if source == DEFAULT_CONFIG else os.path.abspath(source)  # noqa: PTH100  links are not followed
 
 
 class Daemon:
@@ -149,7 +155,12 @@ class Daemon:
         self.health.at_recovery(self._try_files_again)
         self._refresher = Refresher(store, self._glance, clock=self._clock, deliveries=owed, health=self.health)
         self.keeper = Keeper(
-            store, self._endpoints, clock=self._clock, health=self.health, token=lambda: secrets.token_hex(26)
+            store,
+            self._endpoints,
+            clock=self._clock,
+            health=self.health,
+            token=lambda: secrets.token_hex(26),
+            config=_to_print(self._settings.source),
         )
         self._dispatcher = Dispatcher(
             store,

@@ -2,7 +2,7 @@
 
 READY when the doors are open, and again until it was sent; STATUS as things change; WATCHDOG only while every loop
 turns and the scheduler beats; RELOADING around a reload; STOPPING at the first signal to stop. SIGHUP rereads the
-configuration, and a bad one changes nothing.
+configuration, and a bad one changes nothing; that it was refused is a trouble until the next good one.
 
 A process that stood still (SIGSTOP, a debugger, a machine that was paused) finds every loop late when it goes on. That
 is seen by the watchdog's own sleep, and the loops are excused for it: each may turn before it is judged.
@@ -21,6 +21,7 @@ from notifier import __version__, systemd, telemetry
 from notifier.app import Daemon
 from notifier.clock import SystemClock
 from notifier.errors import ConfigError, StoreUnavailable
+from notifier.intake.text import printable
 from notifier.model import DeliveryStatus
 from notifier.settings import Settings
 
@@ -35,6 +36,8 @@ _STATUS_EVERY: Final = 1.0
 _COUNT_EVERY: Final = 30
 #: Seconds between two tries to send a notice that may not be lost.
 _SEND_EVERY: Final = 0.5
+#: The part whose trouble is that the last reload was refused.
+_CONFIGURATION: Final = "configuration"
 #: A sleep that took so many seconds longer than it should says that the process stood still.
 _STALL: Final = 2.0
 
@@ -117,7 +120,9 @@ async def _reload(daemon: Daemon, reread: Callable[[], Settings]) -> None:
     systemd.notify(*systemd.reloading(SystemClock().monotonic()))
     try:
         await daemon.reload(await anyio.to_thread.run_sync(reread, abandon_on_cancel=True))
+        daemon.health.well(_CONFIGURATION)
     except ConfigError as error:
+        daemon.health.trouble(_CONFIGURATION, _refused(error))
         _log.error(
             telemetry.CONFIG_REFUSED,
             note="the configuration that was running goes on",
@@ -125,9 +130,17 @@ async def _reload(daemon: Daemon, reread: Callable[[], Settings]) -> None:
         )
     except StoreUnavailable as error:
         note = "the configuration that was running goes on; reload again when the store can write"
+        daemon.health.trouble(_CONFIGURATION, f"the last reload was refused, because the store cannot write: {note}")
         _log.error(telemetry.STORE_UNAVAILABLE, error=str(error), note=note)
     finally:
         await _say_ready(daemon)
+
+
+def _refused(error: ConfigError) -> str:
+    """The first fault, with its file and line; the log has all."""
+    first, *more = (str(fault) for fault in error.faults)
+    others = f" ({len(more)} more in the log)" if more else ""
+    return f"the last reload was refused, and what ran before goes on: {printable(first, 400)}{others}"
 
 
 async def _say_ready(daemon: Daemon, *more: str) -> None:

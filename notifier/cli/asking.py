@@ -18,6 +18,8 @@ import typer
 
 from notifier.api.place import STORE_HEADER, mark_of, places_to_look
 from notifier.cli.main import EX_CONFIG, EX_FAILED, EX_TEMPFAIL
+from notifier.cli.options import to_print
+from notifier.command_line import command
 from notifier.config import read_listen_path, read_store_path
 from notifier.intake.text import printable
 
@@ -31,12 +33,13 @@ _CODES: Final[Mapping[int, int]] = {
 
 def ask(config: str, named: str | None, route: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the daemon answers to POST /v1/ROUTE; ends the command with a sentence where it is no success."""
+    start = command("run", config=to_print(config))
     if named is not None:
-        path, headers = _answering([named]), {}
+        path, headers = _answering([named], start), {}
     else:
         store = os.path.realpath(read_store_path(config, environ=os.environ))  # whatever it is called by
         listen = read_listen_path(config, environ=os.environ)
-        path = _answering([listen] if listen else places_to_look(store, os.environ))
+        path = _answering([listen] if listen else places_to_look(store, os.environ), start)
         headers = {STORE_HEADER: mark_of(store)}
     try:
         with _client(path) as client:
@@ -69,8 +72,8 @@ def _read(body: bytes) -> Mapping[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _answering(paths: Sequence[str]) -> str:
-    """The first of these at which a daemon answers."""
+def _answering(paths: Sequence[str], start: str) -> str:
+    """The first of these at which a daemon answers; `start` is the command that runs one."""
     for path in paths:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
@@ -82,7 +85,7 @@ def _answering(paths: Sequence[str]) -> str:
         return path
     places = " or ".join(printable(path, 300) for path in paths)
     raise _ended(
-        f"No daemon answers at {places}. Start it (`systemctl start notifier`, or `notifier run`), or say where it is: "
+        f"No daemon answers at {places}. Start it (`systemctl start notifier`, or `{start}`), or say where it is: "
         "--socket PATH.",
         EX_TEMPFAIL,
     )

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import typer
 
-from notifier.cli.options import DEFAULT_CONFIG, Config
+from notifier.cli.options import DEFAULT_CONFIG, Config, to_print
 
 Socket = Annotated[
     str | None,
@@ -120,7 +120,7 @@ def enable(
         parts = [f"{_number(answer['parked'], 'message is', 'messages are')} kept back"] if answer["parked"] else []
         if given_up := answer.get("given_up", 0):
             parts.append(f"{_number(given_up, 'message was', 'messages were')} given up, answered by 410 too")
-        again = f"notifier recover {shlex.quote(lane)} --since {oldest}{_same_daemon(config, socket)}"
+        again = f"{shlex.join(['notifier', 'recover', lane, '--since', oldest])}{_same_daemon(config, socket)}"
         typer.echo(f"{' and '.join(parts)}; this sends them: {again}")
 
 
@@ -193,7 +193,7 @@ def _same_daemon(config: str, socket: str | None) -> str:
     """What a printed command needs to reach the daemon that was asked, with a blank before it."""
     if socket is not None:
         return f" --socket {shlex.quote(socket)}"
-    return "" if config == DEFAULT_CONFIG else f" --config {shlex.quote(config)}"
+    return f" --config {shlex.quote(given)}" if (given := to_print(config)) else ""
 
 
 def _tell_again(answer: Mapping[str, Any]) -> None:

@@ -6,8 +6,9 @@ from typing import Final
 import typer
 
 from notifier.cli.inspect import read_store
+from notifier.cli.options import to_print
 from notifier.clock import iso
-from notifier.delivery.keeper import recover_command
+from notifier.command_line import enable_command, recover_command
 from notifier.delivery.standing import EndpointState
 from notifier.intake.text import printable
 from notifier.store.base import EndpointLine
@@ -23,11 +24,11 @@ def list_endpoints(config: str) -> None:
         return
     typer.echo(f"{'ENDPOINT':{_WIDTH}}  {'STATE':8}  {'FAILURES':>8}  {'PENDING':>8}  {'PARKED':>8}")
     for line in lines:
-        for text in _endpoint(line):
+        for text in _endpoint(line, to_print(config)):
             typer.echo(text)
 
 
-def _endpoint(line: EndpointLine) -> Iterator[str]:
+def _endpoint(line: EndpointLine, config: str) -> Iterator[str]:
     standing = line.standing
     lane = printable(standing.lane, 300)
     counts = f"{standing.failures:8}  {line.pending:8}  {line.parked:8}"
@@ -41,7 +42,7 @@ def _endpoint(line: EndpointLine) -> Iterator[str]:
     if standing.last_success:
         yield f"  last success {iso(standing.last_success)}"
     if standing.state is EndpointState.DISABLED:
-        yield f"  to use it again: notifier enable {lane}"
+        yield f"  to use it again: {enable_command(standing.lane, config=config)}"
     if line.oldest:
         what = "is parked or was given up" if line.given_up else "is parked"
-        yield f"  to send what {what}: {recover_command(lane, line.oldest)}"
+        yield f"  to send what {what}: {recover_command(standing.lane, line.oldest, config=config)}"

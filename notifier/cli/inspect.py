@@ -11,7 +11,9 @@ from typing import Final, TypeVar
 import anyio
 import typer
 
+from notifier.cli.options import to_print
 from notifier.clock import iso
+from notifier.command_line import command
 from notifier.config import read_store_path
 from notifier.ids import GenerationId, ProviderName
 from notifier.intake.text import printable
@@ -73,9 +75,9 @@ def show_story(config: str, generation: str) -> int:
     """Print every story of this ID; 1 where there is none."""
     stories = read_store(config, lambda store: store.stories(GenerationId(generation)))
     if not stories:
+        others = command("list", "--all", config=to_print(config))
         typer.echo(
-            f"No generation {printable(generation, 256)} was ever registered; `notifier list --all` shows which were.",
-            err=True,
+            f"No generation {printable(generation, 256)} was ever registered; `{others}` shows which were.", err=True
         )
         return 1
     for story in stories:

@@ -13,6 +13,7 @@ import structlog
 
 from notifier import telemetry
 from notifier.clock import Clock, iso
+from notifier.command_line import enable_command, recover_command
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.notices import notice
 from notifier.delivery.standing import DISABLE_AFTER, Change, EndpointState, Standing, named
@@ -24,16 +25,27 @@ _log = structlog.get_logger()
 
 
 class Keeper:
-    """`begin` once; then it is told of changes, and makes those that a person asks for. `token` is random text."""
+    """`begin` once; then it is told of changes, and makes those that a person asks for. `token` is random text.
+
+    `config` is the path of the configuration, for the commands that it prints.
+    """
 
     def __init__(
-        self, store: EndpointStore, endpoints: Endpoints, *, clock: Clock, health: Health, token: Callable[[], str]
+        self,
+        store: EndpointStore,
+        endpoints: Endpoints,
+        *,
+        clock: Clock,
+        health: Health,
+        token: Callable[[], str],
+        config: str = "",
     ) -> None:
         self._store = store
         self._endpoints = endpoints
         self._clock = clock
         self._health = health
         self._token = token
+        self._config = config
         #: By lane: origins, and names that are not configured (any more) too.
         self._disabled: dict[Lane, Standing] = {}
 
@@ -66,7 +78,7 @@ class Keeper:
         for change in changes:
             self._remember(change.after)
             if change.event:
-                _TELL[change.after.state](change)
+                _TELL[change.after.state](change, self._config)
 
     # ---- by a person ----
     async def disable(self, lane: Lane, reason: str) -> Change:
@@ -94,12 +106,8 @@ class Keeper:
     def _show(self, standing: Standing) -> None:
         if standing.lane in self._endpoints.named and standing.disabled_at is not None:
             sentence = f"disabled since {iso(standing.disabled_at)}: {standing.reason}"
-            self._health.trouble(_part(standing.lane), f"{sentence}; `notifier enable {standing.lane}` ends that")
-
-
-def recover_command(lane: str, oldest: datetime) -> str:
-    """What a person types to have sent again what is parked or given up; `oldest` is when the first of it was made."""
-    return f"notifier recover {lane} --since {iso(oldest)}"
+            again = enable_command(standing.lane, config=self._config)
+            self._health.trouble(_part(standing.lane), f"{sentence}; `{again}` ends that")
 
 
 def _part(name: str) -> str:
@@ -107,20 +115,21 @@ def _part(name: str) -> str:
 
 
 # ---- the log ------------------------------------------------------------------------------------------------------
-def _tell_failing(change: Change) -> None:
+def _tell_failing(change: Change, _: str) -> None:
     note = f"after {DISABLE_AFTER.days} days without a success it is disabled; what it is owed is kept then"
     _log.warning(telemetry.ENDPOINT_FAILING, note=note, **_facts(change))
 
 
-def _tell_disabled(change: Change) -> None:
-    note = f"nothing is sent there, and what it is owed is kept; `notifier enable {change.after.lane}` ends that"
+def _tell_disabled(change: Change, config: str) -> None:
+    again = enable_command(change.after.lane, config=config)
+    note = f"nothing is sent there, and what it is owed is kept; `{again}` ends that"
     _log.error(telemetry.ENDPOINT_DISABLED, note=note, **_facts(change))
 
 
-def _tell_recovered(change: Change) -> None:
+def _tell_recovered(change: Change, config: str) -> None:
     note = ""
     if change.oldest is not None:
-        command = recover_command(change.after.lane, change.oldest)
+        command = recover_command(change.after.lane, change.oldest, config=config)
         note = f"what was kept back or given up is sent when it is asked for: {command}"
     _log.info(telemetry.ENDPOINT_RECOVERED, note=note, **_facts(change))
 

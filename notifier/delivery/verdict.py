@@ -11,6 +11,8 @@ from notifier.model import Answer, Verdict
 
 _GONE: Final = 410
 _BAD_REQUEST: Final = 400
+#: What a receiver answers that does not take our signature.
+_NOT_TRUSTED: Final = frozenset({401, 403})
 #: What nginx, Apache and Go answer to a plain request where they wait for TLS.
 _WANTS_TLS: Final = re.compile(
     rb"(?i)HTTP request (was sent )?to (an )?HTTPS (port|server)|HTTP to an SSL-enabled server"
@@ -46,6 +48,8 @@ def explain(answer: Answer, verdict: Verdict) -> str:
     """One line for the person who asks why it did not arrive; empty where the verdict and the status say it all."""
     if not answer.detail and answer.status_code == _BAD_REQUEST and _WANTS_TLS.search(answer.head):
         return "this port speaks TLS: write https:// in the url"
+    if not answer.detail and answer.status_code in _NOT_TRUSTED:
+        return "is the secret the same at both ends? `notifier verify` tells"
     if answer.detail or verdict is not Verdict.REDIRECTED:
         return answer.detail
     if answer.location:

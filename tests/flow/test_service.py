@@ -187,6 +187,41 @@ def _read_all(wire: socket.socket) -> list[str]:
     return read
 
 
+@pytest.mark.parametrize("faults", [1, 3])
+async def test_a_refused_reload_is_a_trouble_until_the_next_good_one(
+    tmp_path: Path, listening: socket.socket, monkeypatch: pytest.MonkeyPatch, faults: int
+) -> None:
+    """With file and line in STATUS: `systemctl reload` itself says only that it is done."""
+    monkeypatch.setattr(service, "_STATUS_EVERY", 0.01)
+    settings = configuration(tmp_path)
+    config = tmp_path / "config.yaml"
+    good = config.read_text()
+    last = ""
+
+    async def until_status(has: bool, words: str) -> None:  # noqa: FBT001  short
+        nonlocal last
+        with anyio.fail_after(30):
+            while (words in last) is not has or not last:
+                await anyio.sleep(0.01)
+                told = [line for notice in _read_all(listening) for line in notice.splitlines()]
+                last = next((line for line in reversed(told) if "watching" in line), last)
+
+    async with heard() as said, anyio.create_task_group() as tasks:
+        tasks.start_soon(service.serve, settings, lambda: load(str(config), environ={}), {})
+        await _until_said(said, telemetry.DAEMON_STARTED)
+        await until_status(False, "refused")
+        config.write_text(good + "".join(f"wrong{number}: 1\n" for number in range(faults)))
+        os.kill(os.getpid(), signal.SIGHUP)
+        line = good.count("\n") + 1
+        await until_status(True, "configuration: the last reload was refused, and what ran before goes on: ")
+        assert f'{config}:{line}: wrong0: Unknown key "wrong0".' in last
+        assert ("(2 more in the log)" in last) is (faults == 3)
+        config.write_text(good)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until_status(False, "refused")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 async def test_ready_is_said_until_it_is_sent(
     tmp_path: Path, listening: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

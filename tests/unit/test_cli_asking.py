@@ -38,15 +38,17 @@ def test_the_first_place_at_which_somebody_answers_is_taken(place: Path) -> None
     with socket.socket(socket.AF_UNIX) as dead, live(place / "live"):
         dead.bind(str(place / "dead"))
         places = [str(place / name) for name in ("none", "dead", "live")]
-        assert _answering(places) == places[-1]
+        assert _answering(places, "notifier run") == places[-1]
 
 
 def test_without_any_it_says_where_it_looked(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And what to do: 75, try again."""
     with pytest.raises(typer.Exit) as ended:
-        _answering([str(place / "a"), str(place / ("b" * 200))])
+        _answering([str(place / "a"), str(place / ("b" * 200))], "notifier run --config c.yaml")
     assert ended.value.exit_code == 75
-    assert f"No daemon answers at {place}/a or {place}/bbb" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"No daemon answers at {place}/a or {place}/bbb" in told
+    assert "`notifier run --config c.yaml`" in told
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
@@ -61,7 +63,7 @@ def test_who_may_not_is_told_which_group_may(
         os.seteuid(NOBODY)
         try:
             with pytest.raises(typer.Exit) as ended:
-                _answering([str(place / "a.sock")])
+                _answering([str(place / "a.sock")], "notifier run")
         finally:
             os.seteuid(0)
     assert ended.value.exit_code == 78

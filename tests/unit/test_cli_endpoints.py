@@ -1,5 +1,6 @@
 """`notifier endpoints` as a person meets it: how each endpoint stands, and what to type."""
 
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -101,7 +102,8 @@ def test_every_endpoint_is_listed_with_what_to_type(
     assert lines[4].split() == ["studio", "disabled", "0", "0", "1"]
     assert lines[5].startswith("  disabled since 2026-11-22T05:14:00.000Z: it answered ")
     assert "\x1b" not in lines[5]
+    config = os.environ["NOTIFIER_CONFIG"]
     assert lines[6:] == [
-        "  to use it again: notifier enable studio",
-        "  to send what is parked: notifier recover studio --since 2026-11-22T05:14:00.000Z",
+        f"  to use it again: notifier enable studio --config {config}",
+        f"  to send what is parked: notifier recover studio --since 2026-11-22T05:14:00.000Z --config {config}",
     ]

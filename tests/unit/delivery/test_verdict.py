@@ -74,3 +74,11 @@ def test_a_redirect_tells_the_person_what_to_change() -> None:
     assert "304" in explain(Answer(status_code=304), Verdict.REDIRECTED)
     assert explain(Answer(status_code=200), Verdict.DELIVERED) == ""
     assert explain(Answer(error=Verdict.RESET, detail="cut"), Verdict.RESET) == "cut"
+
+
+@pytest.mark.parametrize(("status", "tells"), [(401, True), (403, True), (404, False), (400, False), (407, False)])
+def test_a_receiver_that_does_not_trust_us_is_asked_for_its_secret(status: int, tells: bool) -> None:  # noqa: FBT001
+    """Another secret at its end is the usual reason, and `verify` shows it."""
+    answer = Answer(status_code=status)
+    said = explain(answer, judge(answer))
+    assert ("is the secret the same at both ends? `notifier verify` tells" in said) is tells
