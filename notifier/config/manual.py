@@ -40,8 +40,8 @@ This page is printed by the program: `python -m notifier.config`.
 - **Relative paths** start at the directory of the configuration file.
 - A heading with nothing but comments below it counts as not there.
 - YAML anchors, aliases, tags, duplicate keys and unquoted dates are refused.
-- A reload of a faulty configuration changes nothing. That it was refused is a trouble in readiness and in the status line, with
-  file and line, until a reload succeeds.
+- A reload of a faulty configuration changes nothing. That it was refused is a trouble in readiness and in the status
+  line, with file and line, until a reload succeeds.
 - A reload refuses a change of `store`, `drop.directory` or `api.listen`: they need a restart.
 """
 _TAIL: Final = """
