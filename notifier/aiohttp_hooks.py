@@ -7,13 +7,19 @@ What it gets wrong for us, and what is done here instead:
 - A connection serves for `longest_age` seconds at most, because the name may lead elsewhere by then. A request may ask
   for a new one, and a whole host's idle ones can be dropped.
 - A connection whose peer confirms nothing of what was sent for some seconds is lost, not silent until the deadline.
+  One whose peer confirms that it is there, and is slow to read, is not.
+- A connection on which something came that nobody waits for is not closed at once. An answer before that may have been
+  one too many as well, so the server may not have read all that it was sent, and closing while it still writes would
+  be a reset, which takes from its machine what is unread. So nothing more is sent there, and what comes is thrown away
+  for `LINGER` seconds at most.
 - Interim answers are counted and skipped, heads are bounded, and what is malformed is told in words.
 - Any 2xx opens a proxy's tunnel, not 200 alone.
 """
 
 import asyncio
+import errno
+import os
 import select
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -26,7 +32,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 from multidict import CIMultiDict
 
-from notifier.exchange import Exchange, Unconfirmed, exchange, queued
+from notifier.exchange import Exchange, Unconfirmed, deserted, exchange, queued
 from notifier.malformed import HEAD_LIMIT, malformed
 from notifier.transport_errors import MalformedError, StrayError
 
@@ -35,6 +41,12 @@ _INTERIM_LIMIT: Final = 16
 _HEAD_END: Final = b"\r\n\r\n"
 _FINAL: Final = 200
 _SWITCHING: Final = 101
+#: Stands for the length of a request without a body.
+_UNKNOWN: Final = 1
+#: Seconds, bytes and connections for which what comes is thrown away.
+LINGER: Final = 2.0
+_LINGER_BYTES: Final = 256 * 1024
+_LINGERING: Final = 256
 
 
 # ---- one request --------------------------------------------------------------------------------------------------
@@ -54,7 +66,7 @@ class Request(aiohttp.ClientRequest):
         if not protocol.ready():
             raise protocol.exception() or StrayError()
         response = await super().send(conn)
-        protocol.written(1)  # without a body nobody answers before the whole of it has come
+        protocol.written(_UNKNOWN)  # without a body nobody answers before the whole of it has come
         return response
 
     async def write_bytes(self, writer: AbstractStreamWriter, conn: Connection, *rest: Any, **more: Any) -> None:
@@ -74,10 +86,24 @@ def _ours(conn: Connection) -> "Protocol":
 class Protocol(ResponseHandler):
     """Reads one answer for each request, and nothing that nobody waits for."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, now: Callable[[], float], unconfirmed: float) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        now: Callable[[], float],
+        unconfirmed: float,
+        leaving: set[asyncio.Transport],
+    ) -> None:
         super().__init__(loop=loop)
         self._now = now
         self._patience = unconfirmed
+        self._leaving = leaving
+        #: Where nothing more is sent, and how much came there and was thrown away.
+        self._left: asyncio.Transport | None = None
+        self._thrown_away = 0
+        #: When the request was begun, by the loop's clock; and the next look whether anybody confirms it.
+        self._asked_at = 0.0
+        self._look: asyncio.TimerHandle | None = None
         self._descriptor = -1
         self._tls = False
         self._readable = select.poll()
@@ -106,10 +132,6 @@ class Protocol(ResponseHandler):
         self._tls = transport.get_extra_info("sslcontext") is not None
         # What was written is then what the kernel has. (Of TLS, 0 would stand for a buffer that is always full.)
         self.transport.set_write_buffer_limits(high=1 if self._tls else 0)
-        with suppress(OSError):  # not every address family has it
-            transport.get_extra_info("socket").setsockopt(
-                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self._patience * 1000)
-            )
 
     def set_response_params(self, **options: Any) -> None:
         """Called for each request, before it is sent."""
@@ -132,14 +154,35 @@ class Protocol(ResponseHandler):
             self._fail(StrayError())
             return False
         self._begun = self._begun or self._tls  # what a handshake leaves behind is no answer
+        if self._tls and self._requests == 1 and self._exchange is not None:
+            self._exchange.keep(self._descriptor)
+        self._asked_at = self._loop.time()
+        if self._look is None:
+            self._look = self._loop.call_later(self._patience, self._look_again)
         return True
 
     def written(self, length: int) -> None:
         """All of it, `length` bytes or more, is with the kernel."""
         self._length = length
 
+    def _look_again(self) -> None:
+        """Whether the peer's machine is there; until something of an answer came."""
+        self._look = None
+        if not self._due or self._head or self._headed or self.transport is None:
+            return
+        left = self._asked_at + self._patience - self._loop.time()
+        if left <= 0 and deserted(self.transport.get_extra_info("socket"), self._patience):
+            self._fail(aiohttp.ClientOSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
+        else:
+            self._look = self._loop.call_later(max(left, self._patience / 10), self._look_again)
+
     # ---- what arrives ----
     def data_received(self, data: bytes) -> None:
+        if self._left is not None:
+            self._thrown_away += len(data)
+            if self._thrown_away > _LINGER_BYTES:
+                self._left.abort()
+            return
         if not self._due and self._requests:
             if data:
                 self._drop()
@@ -182,13 +225,15 @@ class Protocol(ResponseHandler):
         assert self._exchange is not None
         mine = self._exchange
         mine.heard = True
-        mine.unasked = not self._begun
-        mine.early = self._length is None
         waiting = queued(self._descriptor)
+        # Of what the peer's machine has not got, nothing was read.
+        unread = self._length is None or waiting >= self._length
+        mine.early = self._length is None
+        mine.unasked = not self._begun or (unread and not mine.early and self._length != _UNKNOWN)
         if mine.early:
             self._should_close = True  # a request of which a part is written leaves no connection for the next
-        if self._requests > 1 and (self._length is None or waiting >= self._length):
-            self._fail(StrayError())  # of what the peer's machine has not got, nothing was read
+        if self._requests > 1 and unread:
+            self._fail(StrayError())
             return False
         if waiting and mine.unconfirmed is None:
             with suppress(OSError):  # no descriptor is left: then the answer is believed
@@ -235,9 +280,26 @@ class Protocol(ResponseHandler):
         self._drop()
 
     def _drop(self) -> None:
+        """To the pool it is closed at once; see the header for what becomes of it."""
         self._should_close = True
-        if self.transport is not None:
-            self.transport.abort()
+        transport = self.transport
+        if transport is None:
+            return
+        used = self._requests > 1 or not self._due
+        if not used or transport.is_closing() or len(self._leaving) >= _LINGERING:
+            transport.abort()
+            return
+        self._left, self.transport = transport, None
+        self._leaving.add(transport)
+        if transport.can_write_eof():
+            with suppress(OSError, RuntimeError):
+                transport.write_eof()
+        self._loop.call_later(LINGER, transport.abort)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._left is not None:
+            self._leaving.discard(self._left)
+        super().connection_lost(exc)
 
 
 # ---- the pool -----------------------------------------------------------------------------------------------------
@@ -248,7 +310,11 @@ class Connector(aiohttp.TCPConnector):
         super().__init__(**options)
         self._now = now
         self._longest_age = longest_age
-        make: Callable[[], ResponseHandler] = partial(Protocol, self._loop, now=now, unconfirmed=unconfirmed)
+        #: Nothing is sent there any more.
+        self._leaving: set[asyncio.Transport] = set()
+        make: Callable[[], ResponseHandler] = partial(
+            Protocol, self._loop, now=now, unconfirmed=unconfirmed, leaving=self._leaving
+        )
         self._factory = make  # type: ignore[assignment]  # aiohttp declares what it puts there itself
 
     async def _get(self, key: ConnectionKey, traces: Any) -> Connection | None:
@@ -275,6 +341,12 @@ class Connector(aiohttp.TCPConnector):
             for protocol, _ in self._conns.pop(other):
                 protocol.close()
 
+    def end_leaving(self) -> None:
+        """Before the connector is closed."""
+        for transport in self._leaving:
+            transport.abort()
+        self._leaving.clear()
+
     def _update_proxy_auth_header_and_build_proxy_req(self, req: aiohttp.ClientRequest) -> aiohttp.ClientRequest:
         asking = super()._update_proxy_auth_header_and_build_proxy_req(req)
         asking.response_class = _Tunnel
@@ -291,7 +363,7 @@ class _Tunnel(aiohttp.ClientResponse):
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         protocol = _ours(connection)
         if protocol.ready():
-            protocol.written(1)
+            protocol.written(_UNKNOWN)
         answer = await super().start(connection)
         if self.status // 100 == _FINAL // 100:
             self.status = _FINAL

@@ -1,15 +1,25 @@
-"""One request on its way: which connection carries it, and what came back too early. Set for the task that makes it."""
+"""One request on its way: which connection carries it, and what came back too early. Set for the task that makes it.
+
+What the kernel knows of its socket is asked here: what was sent and not confirmed, whether the other machine is there
+at all, and what it said last.
+"""
 
 import fcntl
 import os
 import select
 import socket
+import struct
 import sys
 import termios
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Final
 
 from aiohttp.client_reqrep import ConnectionKey
+
+#: Bytes at most that are looked through when a connection has ended.
+_REST: Final = 16 * 1024
 
 
 def queued(descriptor: int) -> int:
@@ -19,6 +29,28 @@ def queued(descriptor: int) -> int:
     except OSError:
         return 0
     return int.from_bytes(found, sys.byteorder)
+
+
+#: Of the kernel's tcp_info: probes of a closed window that nobody answered; microseconds until it sends again; packets
+#: under way; milliseconds since the last confirmation.
+_INFO: Final = struct.Struct("=3xB4xI12xI28xI")
+_PROBES: Final = 2
+
+
+def deserted(connection: socket.socket, seconds: float) -> bool:
+    """Whether the peer's machine has confirmed nothing for so long, and left something sent twice without an answer.
+
+    A server that is slow to read is none: its machine goes on answering, though it takes no more for now. (That is why
+    TCP_USER_TIMEOUT does not do: it ends such a connection too.) False where the system does not tell.
+    """
+    try:
+        probes, again, under_way, silent = _INFO.unpack(
+            connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
+        )
+    except (AttributeError, OSError, struct.error):
+        return False
+    asked = probes >= _PROBES or (under_way > 0 and silent * 1000 > again)
+    return bool(asked and silent >= seconds * 1000)
 
 
 class Unconfirmed:
@@ -59,6 +91,19 @@ class Exchange:
     early: bool = False
     #: Where the peer's machine had not confirmed all of it then; to be closed.
     unconfirmed: Unconfirmed | None = None
+    #: A second handle on a new connection over TLS: some event loops close theirs and leave unread what came last.
+    last: socket.socket | None = None
+
+    def keep(self, descriptor: int) -> None:
+        """Let what comes last be read, however the connection ends."""
+        with suppress(OSError):  # no descriptor is left: then it may stay unread
+            self.last = socket.socket(fileno=os.dup(descriptor))
+
+    def rest(self) -> bytes:
+        """What came and was not read."""
+        with suppress(OSError):
+            return self.last.recv(_REST, socket.MSG_DONTWAIT) if self.last else b""
+        return b""
 
     def begin(self) -> None:
         """Nothing has come yet; it may begin a second time, by another connection."""
@@ -69,6 +114,9 @@ class Exchange:
         if self.unconfirmed is not None:
             self.unconfirmed.close()
             self.unconfirmed = None
+        if self.last is not None:
+            self.last.close()
+            self.last = None
 
 
 #: Tells for which request a socket opens and a connection is taken. aiohttp's traces would tell it too, and slow every

@@ -8,7 +8,6 @@ import errno
 import os
 import resource
 import socket
-from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -44,8 +43,6 @@ class Opening:
 
 
 _LATE: Final = "the TLS handshake did not end: does this port speak TLS?"
-#: Bytes at most that are looked through when a connection is closed.
-_REST: Final = 16 * 1024
 opening: Final[ContextVar[Opening]] = ContextVar("opening")
 
 
@@ -92,14 +89,6 @@ class TellingSocket(socket.socket):
         if (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR):
             self._tell(int(found))
         return found
-
-    def close(self) -> None:
-        """What came and was not read may hold the reason why the connection ends."""
-        take = self._seen.tls.take_rest
-        if take and self._seen.tls.done and self.fileno() >= 0:
-            with suppress(OSError):
-                take(self.recv(_REST, socket.MSG_DONTWAIT))
-        super().close()
 
     def _tell(self, number: int | None) -> None:
         if number:

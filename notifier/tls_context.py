@@ -52,7 +52,7 @@ class _Observed(ssl.SSLObject):
     """The event loops lose some failures, uvloop those that come with the first read; and none keeps what was sent.
 
     A server that refuses our certificate under TLS 1.3 says so and closes, while our request is under way: a loop that
-    fails to write reads no more, and so what the server said is taken from the socket when that is closed.
+    fails to write reads no more, and so what the server said last is handed in when the request has failed.
     """
 
     #: What broke this connection; None while nothing did.

@@ -152,6 +152,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             raise TlsFailed(str(error), request=request) from error
         except MAPPED as error:
             unheard = mine.opened and not mine.heard
+            if seen.tls.done and seen.tls.failure is None and seen.tls.take_rest:
+                seen.tls.take_rest(mine.rest())
             raise translate(error, request, proxy=proxy, opening=seen, side=_side(request), unheard=unheard) from error
         finally:
             mine.end()
@@ -167,6 +169,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         )
 
     async def aclose(self) -> None:
+        if self._pool is not None:
+            self._pool.end_leaving()
         if self._session is not None:
             await self._session.close()
 

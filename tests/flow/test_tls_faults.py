@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from loopback import proxy, receiver
 
+from notifier.aiohttp_hooks import Protocol
 from notifier.delivery.sender import Sender
 from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
 from notifier.model import Answer, Claim, Verdict
@@ -283,6 +284,38 @@ async def test_what_the_server_says_of_our_certificate_is_told(stage: Stage, ver
         )
         said = await failed(url, tls=TlsSettings(ca=ca, **foreign))
         assert said.endswith(f"does not know the CA of ours: have it trust the CA of {foreign['cert']}")
+
+
+async def test_what_the_server_said_last_is_told_where_our_request_cannot_be_written(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It refuses our certificate and resets the connection; an event loop that fails to write closes without a look."""
+    context, closed, ready = stage.serves(asks=True), threading.Event(), Protocol.ready
+
+    def serve() -> None:
+        plain, _ = listening.accept()
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with plain, suppress(OSError):
+            context.wrap_socket(plain, server_side=True)
+        closed.set()
+
+    def late(protocol: Protocol) -> bool:
+        closed.wait(10)
+        try:
+            return ready(protocol)
+        finally:
+            assert protocol.transport is not None
+            protocol.transport.abort()
+
+    monkeypatch.setattr(Protocol, "ready", late)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=serve)
+        server.start()
+        said = await failed(
+            f"https://127.0.0.1:{listening.getsockname()[1]}/hook", tls=TlsSettings(ca=stage.file("root"))
+        )
+        server.join()
+    assert said == "the server asks for a client certificate: name one in `tls: {cert: FILE, key: FILE}`"
 
 
 # ---- the handshake ------------------------------------------------------------------------------------------------

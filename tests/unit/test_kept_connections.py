@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import anyio
@@ -16,7 +16,7 @@ import httpx
 import pytest
 import trustme
 from anyio.abc import SocketAttribute
-from peers import OK, Peer, Resolver, answering, exchange, post, serving, wired
+from peers import BROKEN, OK, Peer, Resolver, answering, exchange, post, serving, wired
 
 from notifier import aiohttp_hooks
 from notifier.aiohttp_hooks import Protocol
@@ -148,8 +148,11 @@ async def test_an_answer_is_refused_that_was_sent_before_the_request_was_receive
 
 
 @pytest.mark.parametrize("through", ["https", "proxy"])
-async def test_a_stray_answer_is_none_behind_tls_and_proxies_either(through: str) -> None:
+async def test_a_stray_answer_is_none_behind_tls_and_proxies_either(
+    through: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The rule belongs to every connection."""
+    monkeypatch.setattr(aiohttp_hooks, "LINGER", 0.1)
     authority = trustme.CA()
     context = None
     if through == "https":
@@ -177,6 +180,59 @@ async def test_a_stray_answer_is_none_behind_tls_and_proxies_either(through: str
             with anyio.fail_after(10):
                 await gone.wait()
             assert (await exchange(transport, post(url, extensions=extensions)))[1] == b"true"
+
+
+async def test_what_a_server_has_not_read_yet_when_it_sends_too_much_is_left_to_it() -> None:
+    """Each of its answers is one too early, so two requests wait unread at the end: no reset takes them away."""
+    gone, done, unread = threading.Event(), threading.Event(), bytearray()
+
+    def talk(connection: socket.socket) -> None:
+        size = len(connection.recv(65_536))
+        connection.sendall(OK)
+        for waiting in (size, 2 * size):
+            while len(connection.recv(65_536, socket.MSG_PEEK)) < waiting:
+                pass
+            connection.sendall(OK)
+        connection.sendall(saying(410))
+        gone.wait(10)
+        for _ in range(2):
+            unread.extend(connection.recv(size))
+            with suppress(OSError):
+                connection.sendall(OK)  # where nobody takes it, the second one fails
+                connection.sendall(OK)
+                continue
+            break
+        done.set()
+
+    with blocking_server(talk) as url:
+        async with wired() as transport:
+            for _ in range(3):
+                await exchange(transport, post(url))
+            with anyio.fail_after(10):
+                while any(each.is_connected() for each in kept(transport)):
+                    await anyio.wait_all_tasks_blocked()
+            gone.set()
+            await anyio.to_thread.run_sync(done.wait, 10)
+    assert unread.count(b'{"a":1}') == 2
+
+
+async def test_a_connection_that_sends_without_end_is_closed_all_the_same() -> None:
+    """What comes there is thrown away, but not for ever."""
+    broken = anyio.Event()
+
+    async def talk(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        try:
+            while True:
+                await peer.send(saying(200) * 100)
+        except BROKEN:
+            broken.set()
+
+    async with serving(talk) as server, wired() as transport:
+        await exchange(transport, post(server.url()))
+        with anyio.fail_after(10):
+            await broken.wait()
 
 
 @pytest.mark.parametrize("status", [408, 410, 421])
@@ -327,6 +383,44 @@ async def test_a_server_that_answers_first_and_reads_on_got_a_delivery(header: b
 async def _set_after_a_turn(event: threading.Event) -> None:
     await anyio.sleep(0.05)  # the server's pause
     event.set()
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+async def test_a_server_that_is_slow_to_read_is_waited_for(*, tls: bool) -> None:
+    """Its machine takes no more for a while, and confirms that it is there: that is no dead connection."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+
+    def talk(connection: socket.socket) -> None:
+        stream = context.wrap_socket(connection, server_side=True) if tls else connection
+        for busy in (tls, not tls):
+            time.sleep(0.8 * busy)  # many times as long as a dead connection is given
+            read = b""
+            while not read.endswith(b"xEND"):
+                read += stream.recv(65_536)
+            stream.sendall(OK)
+        stream.close()
+
+    with authority.cert_pem.tempfile() as file, blocking_server(talk) as url:
+        async with wired(unconfirmed=0.05) as transport:
+            for _ in range(2):  # a new connection, and a kept one
+                request = httpx.Request(
+                    "POST",
+                    url.replace("http:", "https:") if tls else url,
+                    content=b"x" * 300_000 + b"END",
+                    extensions={"timeout": {"total": 20}, "tls": TlsSettings(ca=file) if tls else None},
+                )
+                assert (await exchange(transport, request))[1] == b"ok"
+
+
+async def test_a_new_server_answers_nothing_that_its_machine_has_not_got(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It spoke first, and the request crossed its word on the way: a 410 is none, and a 200 no delivery."""
+    for status in (200, 410):
+        async with serving(answering(saying(status))) as server, wired() as transport:
+            monkeypatch.setattr(aiohttp_hooks, "queued", lambda _: 1_000_000)
+            with pytest.raises(ConnectionLost, match=f"answered {status} before anything of the request was sent"):
+                await exchange(transport, post(server.url()))
 
 
 async def test_an_answer_before_anything_was_sent_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
