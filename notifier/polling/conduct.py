@@ -170,7 +170,7 @@ class Conduct:
 
     def well(self) -> bool:
         """Whether it is asked as usual."""
-        return self._standing.ok
+        return self._standing.asked_as_usual
 
     @property
     def probes(self) -> int | None:
@@ -231,8 +231,10 @@ class Conduct:
             self.answered_at = self._clock.monotonic()
             self._in_vain = 0
             self._missed_alone.clear()
-        if held or self._standing.trouble is not Trouble.ABSENT:
+        if self._standing.trouble is not Trouble.ABSENT:
             self._recover(sent_at)
+        elif held:  # whenever it was asked: it knows one
+            self._recover(self._clock.monotonic())
         if self._allowance.share < 1.0:
             self._allowance.answered()
             self._pace()

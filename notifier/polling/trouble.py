@@ -9,6 +9,7 @@ Times are monotonic seconds, `jitter` is in [0, 1] and only adds.
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import inf
 from typing import Final, Self
 
 #: A provider that answered about any ID within this many seconds knows its IDs; one reply without is then no sign.
@@ -44,8 +45,6 @@ _PAUSES: Final = {
 #: First pause where failures of some IDs speak against the provider, and there are others to ask about: the next one
 #: may be answered.
 DOUBTED_PAUSE: Final = 1.0
-#: Pause under ABSENT while there are IDs that were not asked about yet: the next ones may be known.
-UNTRIED_PAUSE: Final = 1.0
 #: Longest wait for a new ID while a provider may have failed for the others, seconds.
 _EARLY_LIMIT: Final = 60.0
 #: Doublings after which every pause is at its longest; keeps the power small.
@@ -65,6 +64,8 @@ class Standing:
     since: float = 0.0
     #: True where failures that one ID each may explain speak against it together.
     doubted: bool = False
+    #: True under ABSENT while there are IDs that were not asked about yet: the next ones may be known.
+    untried: bool = False
     #: How often it was asked early because of a registration.
     early: int = 0
     #: Not asked before this time.
@@ -81,9 +82,18 @@ class Standing:
         """Whether the operator is needed: shown by readiness."""
         return self.trouble in (Trouble.REFUSED, Trouble.ABSENT)
 
+    @property
+    def asked_as_usual(self) -> bool:
+        """Whether it is asked as if nothing was wrong.
+
+        Each ID is asked about once at the usual rate, before a provider that knows none of them is given a pause: good
+        IDs that were registered after thousands of dead ones must not wait longer than after thousands of good ones.
+        """
+        return self.ok or self.untried
+
     def room(self, now: float, *, free: int, in_flight: int) -> int:
         """Requests that may be made now of `free` ones; in trouble one probe, once it is time and none is under way."""
-        if self.ok:
+        if self.asked_as_usual:
             return free
         return min(1, free) if now >= self.until and in_flight == 0 else 0
 
@@ -116,12 +126,13 @@ class Standing:
     def absent(self, now: float, *, asked_at: float, reason: str, untried: bool = False) -> Self:
         """After a reply for which `knows_none` holds, or a batch that was refused down to every single ID.
 
-        While other IDs are `untried` the pause is short, and it does not grow.
+        While other IDs are `untried` there is no pause, and the one that follows does not grow.
         """
-        struck = self._strike(Trouble.ABSENT, now, asked_at=asked_at, reason=reason)
+        new = inf if self.untried else asked_at  # each reply is about other IDs
+        struck = self._strike(Trouble.ABSENT, now, asked_at=new, reason=reason)
         if not untried or struck is self:
             return struck
-        return replace(struck, strikes=0, until=now + UNTRIED_PAUSE)
+        return replace(struck, strikes=0, until=now, untried=True)
 
     def welcome(self, now: float) -> Self:
         """After a new registration: a provider that knew none of the IDs may know this one, and is asked at once.
@@ -161,6 +172,7 @@ class Standing:
             struck_at=now,
             since=now if since is None else since,
             doubted=since is not None,
+            untried=False,
             until=now + pause,
             reason=reason,
         )

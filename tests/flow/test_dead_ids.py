@@ -7,6 +7,7 @@ from statistics import median
 import pytest
 from hands import Watching, request, some, watching
 
+from notifier.model import WatchStatus
 from notifier.store.sqlite.store import SqliteStore
 
 pytest_plugins = ("store_fixture",)
@@ -52,6 +53,23 @@ async def test_dead_ids_leave_others_the_requests_where_each_has_its_own(store: 
         asked = [id_ for each in stage.upstream.asked[-100:] for id_ in each.ids]
     assert found <= 2.0
     assert sum(id_ in good for id_ in asked) > 60
+
+
+@pytest.mark.parametrize("first", ["dead ones", "good ones"])
+async def test_good_ids_do_not_wait_for_dead_ones_whichever_came_first(store: SqliteStore, first: str) -> None:
+    """The provider has held no ID yet: the good ones have their first look, and are told, as beside live ones."""
+    dead, good = some(2_000), [f"good-{number}" for number in range(20)]
+    async with watching(store, rate=5.0, hold="off", sweep_every=timedelta(seconds=1)) as stage:
+        stage.upstream.states |= dict.fromkeys(good, "queued")
+        await stage.tick()
+        for ids in (dead, good) if first == "dead ones" else (good, dead):
+            await stage.watch(*map(request, ids))
+        await stage.ticks(5)
+        assert set(good) <= {id_ for asked in stage.upstream.asked for id_ in asked.ids}
+        assert not stage.health.troubles
+        stage.upstream.states |= dict.fromkeys(good, "completed")
+        await stage.ticks(5)
+        assert (await store.counts()).watches[WatchStatus.SATISFIED] == len(good)
 
 
 async def test_an_id_that_is_not_readable_yet_is_looked_at_as_soon_as_others(store: SqliteStore) -> None:

@@ -722,13 +722,25 @@ async def test_dead_ids_do_not_starve_good_ones(store: SqliteStore) -> None:
 
 
 async def test_ids_that_were_not_tried_are_tried_without_long_pauses(store: SqliteStore) -> None:
-    """One known ID behind hundreds of dead ones is found at a batch a second, however often none was held."""
-    ids = some(900)
+    """One known ID behind hundreds of dead ones is found at the usual rate, however often none was held."""
+    ids = some(1_900)
     async with watching(store, rate=5.0) as stage:
         await stage.watch(*map(request, ids))
         stage.upstream.states[ids[-1]] = "completed"
-        await stage.ticks(15)
+        await stage.ticks(2)
+        assert "api_key" in stage.health.troubles["provider luma"]
+        await stage.ticks(4)
         assert (await store.counts()).watches[WatchStatus.SATISFIED] == 1
+        assert not stage.health.troubles
+
+
+async def test_once_all_were_asked_about_a_provider_that_knows_none_is_given_pauses(store: SqliteStore) -> None:
+    """Nine batches at the usual rate, and then hardly any: it is the wrong account."""
+    async with watching(store, rate=5.0) as stage:
+        await stage.watch(*map(request, some(900)))
+        await stage.ticks(60, step=0.5)
+        assert {id_ for asked in stage.upstream.asked[:9] for id_ in asked.ids} == set(some(900))
+        assert len(stage.upstream.asked) <= 9 + 7
 
 
 async def test_a_multi_route_that_refuses_even_one_id_is_done_without(store: SqliteStore) -> None:

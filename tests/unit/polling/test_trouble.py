@@ -90,6 +90,19 @@ def test_a_new_registration_ends_the_pause_of_a_provider_that_knew_no_id() -> No
     assert refused.welcome(1) == refused
 
 
+def test_a_provider_that_knew_none_is_asked_as_usual_about_those_that_were_not_asked_about_yet() -> None:
+    """It is in trouble all the same, and once all were asked about the pauses begin, with the shortest."""
+    trying = Standing().absent(0, asked_at=0, reason="none", untried=True)
+    assert trying.paused
+    assert trying.room(0, free=4, in_flight=5) == 4
+    again = trying.absent(3, asked_at=1, reason="none", untried=True)
+    assert again.room(3, free=4, in_flight=5) == 4
+    over = again.absent(9, asked_at=8, reason="none")
+    assert over.room(9, free=4, in_flight=0) == 0
+    assert over.until == 14
+    assert again.busy(9, asked_at=8, reason="503", jitter=0.0).room(9, free=4, in_flight=0) == 0
+
+
 def test_many_strikes_stay_at_the_longest_pause() -> None:
     """The number of failures never overflows anything."""
     standing = Standing(trouble=Trouble.ABSENT, strikes=10**6)
