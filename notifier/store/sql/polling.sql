@@ -6,12 +6,6 @@ FROM watches AS w INDEXED BY watches_open CROSS JOIN generations AS g ON g.key =
 WHERE w.status = 'open' AND g.provider = ?
 GROUP BY w.generation;
 
--- name: find_states
--- Key and state of generations: those of one provider in a JSON list of IDs.
-SELECT json_group_array(json_array(g.id, g.key, g.state))
-FROM json_each(:ids) AS asked
-CROSS JOIN generations AS g ON g.id = asked.value AND g.provider = :provider;
-
 -- name: raise_generations
 -- Generations reach a higher state; what was seen with it replaces what was seen before.
 WITH raised (key, state, provider_state, result, failure, record, record_omitted, observed_at, not_before) AS (

@@ -10,20 +10,36 @@ SELECT key, provider, id, state, provider_state, result, failure, record, record
 FROM generations
 WHERE key = ?;
 
--- name: add_generation
--- A generation that nobody watched before.
-INSERT INTO generations (provider, id, registered_at) VALUES (?, ?, ?);
+-- name: find_states
+-- Key and state of generations: those of one provider in a JSON list of IDs.
+SELECT json_group_array(json_array(g.id, g.key, g.state))
+FROM json_each(:ids) AS asked
+CROSS JOIN generations AS g ON g.id = asked.value AND g.provider = :provider;
 
--- name: find_watch
--- One watch by what it is, open or not.
-SELECT key, id, target, endpoint, lane, status, round, metadata, timeout, registered_at, deadline
-FROM watches
-WHERE generation = ? AND target = ? AND endpoint = ?;
+-- name: find_watches
+-- Watches by what they are, open or not: of a JSON list of [generation's key, target, endpoint].
+SELECT json_group_array(json_array(
+    w.generation, w.key, w.id, w.target, w.endpoint, w.lane, w.status, w.round, CAST(w.metadata AS TEXT),
+    w.timeout, w.registered_at, w.deadline))
+FROM json_each(:asked) AS asked
+CROSS JOIN watches AS w
+    ON w.generation = json_extract(asked.value, '$[0]')
+    AND w.target = json_extract(asked.value, '$[1]')
+    AND w.endpoint = json_extract(asked.value, '$[2]');
 
--- name: add_watch
--- A watch that was never registered before, or was forgotten.
-INSERT INTO watches (id, generation, target, endpoint, lane, status, round, metadata, timeout, registered_at, deadline)
-VALUES (?, ?, ?, ?, ?, 'open', ?, ?, ?, ?, ?);
+-- name: last_keys
+-- The highest key of a generation and of a watch, 0 where there is none.
+SELECT (SELECT coalesce(max(key), 0) FROM generations), (SELECT coalesce(max(key), 0) FROM watches);
+
+-- name: add_generations
+-- Generations that nobody watched before.
+INSERT INTO generations (key, provider, id, registered_at) VALUES (?, ?, ?, ?);
+
+-- name: add_watches
+-- Watches that were never registered before, or were forgotten.
+INSERT INTO watches
+    (key, id, target, endpoint, lane, status, round, metadata, timeout, registered_at, deadline, generation)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: any_round
 -- Whether there is any forgotten watch that had been reopened.
@@ -33,11 +49,23 @@ SELECT 1 FROM rounds LIMIT 1;
 -- How often a forgotten watch had been reopened; from now on its new row says so.
 DELETE FROM rounds WHERE watch = ? RETURNING round;
 
--- name: reopen_watch
--- A watch that ended without its target starts again, with the content of the new request.
+-- name: reopen_watches
+-- Watches that ended without their target start again, with the content of the new request.
+WITH reopened (key, lane, status, round, metadata, timeout, registered_at, deadline) AS (
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+)
 UPDATE watches
-SET status = ?, round = ?, lane = ?, metadata = ?, timeout = ?, registered_at = ?, deadline = ?, ended_at = NULL
-WHERE key = ?;
+SET
+    status = reopened.status,
+    round = reopened.round,
+    lane = reopened.lane,
+    metadata = reopened.metadata,
+    timeout = reopened.timeout,
+    registered_at = reopened.registered_at,
+    deadline = reopened.deadline,
+    ended_at = NULL
+FROM reopened
+WHERE watches.key = reopened.key;
 
 -- name: open_watches
 -- The open watches of generations (a JSON list of keys), each with its generation's key before it.

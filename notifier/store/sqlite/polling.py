@@ -80,7 +80,7 @@ def _waves(transitions: Sequence[Transition]) -> Iterator[Sequence[Transition]]:
 
 
 def _raise(conn: sqlite3.Connection, wave: Sequence[Transition], held: Terms) -> list[Recorded]:
-    found = _find(conn, wave)
+    found = rows.find_states(conn, [(each.provider, each.observation.id) for each in wave])
     known = [(each, *found[name]) for each in wave if (name := (each.provider, each.observation.id)) in found]
     cases = [_case(transition, key, state) for transition, key, state in known]
     raised = [_raised(case.key, case.cause.seen) for case in cases if case.cause is not None]
@@ -88,18 +88,6 @@ def _raise(conn: sqlite3.Connection, wave: Sequence[Transition], held: Terms) ->
     bulk.write(conn, _SQL["add_states"], [(row[0], row[1], row[7]) for row in raised])
     answers = iter(end_open(conn, cases, held))
     return [next(answers) if (each.provider, each.observation.id) in found else _UNKNOWN for each in wave]
-
-
-def _find(conn: sqlite3.Connection, wave: Sequence[Transition]) -> dict[tuple[str, str], tuple[int, State | None]]:
-    """(provider, ID) -> (key, recorded state) of those that are there."""
-    asked: dict[ProviderName, list[GenerationId]] = {}
-    for transition in wave:
-        asked.setdefault(transition.provider, []).append(transition.observation.id)
-    return {
-        (provider, id_): (key, None if state is None else rows.STATES[state])
-        for provider, ids in asked.items()
-        for id_, key, state in bulk.read(conn, _SQL["find_states"], {"provider": provider, "ids": bulk.listed(ids)})
-    }
 
 
 def _case(transition: Transition, key: int, before: State | None) -> Case:
@@ -189,4 +177,4 @@ def expire_some(conn: sqlite3.Connection, before: int, most: int, *, now: dateti
 
 def _overdue(conn: sqlite3.Connection, before: int, most: int) -> Iterator[GenerationRow]:
     for (key,) in conn.execute(_SQL["overdue_generations"], (before, most)).fetchall():
-        yield conn.execute(rows.SQL["find_generation_by_key"], (key,)).fetchone()
+        yield rows.generation_by_key(conn, key)

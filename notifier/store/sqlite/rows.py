@@ -4,7 +4,7 @@ Times are stored as whole microseconds, words as text, and a result as JSON.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final
@@ -21,8 +21,8 @@ from notifier.store.sqlite.statements import statements
 SQL: Final = statements("watches")
 #: One row of `find_generation`: key, provider, id, state, …
 GenerationRow = tuple[Any, ...]
-#: One row of `find_watch` or `open_watches`: key, id, target, endpoint, …
-#: Its metadata is bytes in the first and text in the other.
+#: One row of `find_watches` or `open_watches`, without its generation: key, id, target, endpoint, …
+#: Its metadata is text, as it is read in bulk.
 WatchRow = Sequence[Any]
 _KEY: Final = itemgetter(0)
 #: `from_micros`; rows that were written together hold the same few times.
@@ -38,6 +38,25 @@ _NO_RESULT: Final = Result()
 def find_generation(conn: sqlite3.Connection, provider: str, generation: str) -> GenerationRow | None:
     row: GenerationRow | None = conn.execute(SQL["find_generation"], (generation, provider)).fetchone()
     return row
+
+
+def generation_by_key(conn: sqlite3.Connection, key: int) -> GenerationRow:
+    row: GenerationRow = conn.execute(SQL["find_generation_by_key"], (key,)).fetchone()
+    return row
+
+
+def find_states(
+    conn: sqlite3.Connection, names: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[int, State | None]]:
+    """(provider, ID) -> (key, recorded state) of those generations that are there."""
+    asked: dict[str, list[str]] = {}
+    for provider, id_ in names:
+        asked.setdefault(provider, []).append(id_)
+    return {
+        (provider, id_): (key, None if state is None else STATES[state])
+        for provider, ids in asked.items()
+        for id_, key, state in bulk.read(conn, SQL["find_states"], {"provider": provider, "ids": bulk.listed(ids)})
+    }
 
 
 def recorded_state(row: GenerationRow) -> State | None:

@@ -2,17 +2,21 @@
 
 A watch is (provider, generation, target, endpoint). Whether a request makes it, meets it or reopens it is decided here,
 by what is recorded and by the table in `lifecycle`; a list with one bad entry is refused whole.
+
+Requests are decided one by one, in their order, but looked up and written many at a time, see `bulk`: a list may hold
+100,000, and everybody else's writes wait for it.
 """
 
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 import orjson
 
 from notifier.clock import to_micros
 from notifier.errors import Fault, InvalidWatch
-from notifier.ids import GenerationId, Lane, ProviderName, WatchId, watch_id
+from notifier.ids import Lane, WatchId, watch_id
 from notifier.intake.document import MAX_FAULTS
 from notifier.lifecycle import WATCH, WatchSignal, satisfies
 from notifier.model import (
@@ -26,11 +30,16 @@ from notifier.model import (
     WatchRequest,
     WatchStatus,
 )
-from notifier.store.sqlite import rows
-from notifier.store.sqlite.endings import Cause, Terms, end_one, terms
-from notifier.store.sqlite.rows import SQL, GenerationRow, WatchRow
+from notifier.store.sqlite import bulk, rows
+from notifier.store.sqlite.endings import Cause, Terms, end_many, terms
+from notifier.store.sqlite.rows import SQL, WatchRow
 
-_MICROSECOND = timedelta(microseconds=1)
+_MICROSECOND: Final = timedelta(microseconds=1)
+#: Requests that are looked up and written together.
+_TOGETHER: Final = 256
+_OPEN: Final = WatchStatus.OPEN.value
+#: What a watch is at once that opens while the recorded state satisfies it.
+_SATISFIED: Final = WATCH[WatchStatus.OPEN][WatchSignal.SATISFY].value
 
 
 def add(
@@ -45,71 +54,141 @@ def add(
     forgotten = bool(conn.execute(SQL["any_round"]).fetchall())
     answers: list[Registration] = []
     faults: list[Fault] = []
-    for index, request in enumerate(requests):
-        answers.append(_register(conn, request, held, reopen=not keep_first, forgotten=forgotten))
-        if answers[-1].outcome is Outcome.KEPT and not keep_first:
-            faults.append(_contradiction(index, request, answers[-1]))
-            if len(faults) == MAX_FAULTS:  # nothing of it will stand: everybody else's writes wait for this
-                faults.append(Fault(message="There may be more of these; looking for them ended here."))
-                break
+    for begin in range(0, len(requests), _TOGETHER):
+        some = requests[begin : begin + _TOGETHER]
+        for request, answer in zip(
+            some, _register(conn, some, held, reopen=not keep_first, forgotten=forgotten), strict=True
+        ):
+            if answer.outcome is Outcome.KEPT and not keep_first:
+                faults.append(_contradiction(len(answers), request, answer))
+            answers.append(answer)
+        if len(faults) >= MAX_FAULTS:  # nothing of it will stand: everybody else's writes wait for this
+            faults[MAX_FAULTS:] = [Fault(message="There may be more of these; looking for them ended here.")]
+            break
     if faults:
         raise InvalidWatch(faults)
     return answers
 
 
 def _register(
-    conn: sqlite3.Connection, request: WatchRequest, held: Terms, *, reopen: bool, forgotten: bool
-) -> Registration:
-    generation = rows.find_generation(conn, request.provider, request.generation)
-    if generation is None:
-        return _make(conn, request, _make_generation(conn, request, held), held, forgotten=forgotten)
-    found = conn.execute(SQL["find_watch"], (generation[0], request.target.value, request.endpoint)).fetchone()
-    if found is None:
-        return _make(conn, request, generation, held, forgotten=forgotten)
-    status = WatchStatus(found[5])
-    if status is WatchStatus.OPEN:
-        return _meet(request, generation, found)
-    if reopen and WatchSignal.REOPEN in WATCH[status] and not _registered_before(request, found, held):
-        return _reopen(conn, request, generation, found, held)
-    return Registration(watch_id=WatchId(found[1]), outcome=Outcome.FINISHED, open=None)
+    conn: sqlite3.Connection, requests: Sequence[WatchRequest], held: Terms, *, reopen: bool, forgotten: bool
+) -> list[Registration]:
+    together = _Together(conn, requests, held, reopen=reopen, forgotten=forgotten)
+    answers = [together.register(request) for request in requests]
+    together.write()
+    return answers
+
+
+class _Together:
+    """What is recorded of the things that some requests name, and what becomes of it."""
+
+    def __init__(
+        self, conn: sqlite3.Connection, requests: Sequence[WatchRequest], held: Terms, *, reopen: bool, forgotten: bool
+    ) -> None:
+        self._conn = conn
+        self._held = held
+        self._may_reopen = reopen
+        #: Whether any watch was forgotten that had been reopened.
+        self._forgotten = forgotten
+        #: Provider and ID -> key and recorded state.
+        self._generations = rows.find_states(conn, dict.fromkeys((each.provider, each.generation) for each in requests))
+        self._watches = self._find_watches(requests)
+        self._generation_key, self._watch_key = conn.execute(SQL["last_keys"]).fetchone()
+        self._new_generations: list[tuple[int, str, str, int]] = []
+        #: Rows as in `_watches`, each with its generation's key behind it.
+        self._new_watches: list[tuple[object, ...]] = []
+        self._reopened: list[WatchRow] = []
+        #: Those that open satisfied: key, itself, its generation's key.
+        self._ending: list[tuple[int, Watch, int]] = []
+
+    def _find_watches(self, requests: Sequence[WatchRequest]) -> dict[tuple[int, str, str], WatchRow]:
+        """Generation's key, target and endpoint -> row; of generations that are recorded."""
+        asked = [
+            (generation[0], each.target.value, each.endpoint)
+            for each in requests
+            if (generation := self._generations.get((each.provider, each.generation))) is not None
+        ]
+        found = bulk.read(self._conn, SQL["find_watches"], {"asked": bulk.listed(asked)}) if asked else ()
+        return {(row[0], row[3], row[4]): (*row[1:8], row[8].encode(), *row[9:]) for row in found}
+
+    # ---- one request
+    def register(self, request: WatchRequest) -> Registration:
+        generation, state = self._generation(request)
+        found = self._watches.get((generation, request.target.value, request.endpoint))
+        if found is None:
+            return self._make(request, generation, state)
+        status = WatchStatus(found[5])
+        if status is WatchStatus.OPEN:
+            return _meet(request, state, found)
+        reopens = self._may_reopen and WatchSignal.REOPEN in WATCH[status]
+        if not reopens or _registered_before(request, found, self._held):
+            return Registration(watch_id=WatchId(found[1]), outcome=Outcome.FINISHED, open=None)
+        row = self._row(request, found[0], WatchId(found[1]), found[6] + 1)
+        self._reopened.append(row)
+        return self._begin(request, row, generation, state, Outcome.REOPENED)
+
+    def _generation(self, request: WatchRequest) -> tuple[int, State | None]:
+        """Its key and recorded state; one that nobody ever watched is made."""
+        name = (request.provider, request.generation)
+        found = self._generations.get(name)
+        if found is None:
+            self._generation_key += 1
+            self._new_generations.append((self._generation_key, *name, self._held.micros))
+            found = self._generations[name] = (self._generation_key, None)
+        return found
+
+    def _make(self, request: WatchRequest, generation: int, state: State | None) -> Registration:
+        made = watch_id(
+            provider=request.provider, generation=request.generation, target=request.target, endpoint=request.endpoint
+        )
+        self._watch_key += 1
+        row = self._row(request, self._watch_key, made, _round_before(self._conn, made) if self._forgotten else 0)
+        self._new_watches.append((*row, generation))
+        return self._begin(request, row, generation, state, Outcome.CREATED)
+
+    def _row(self, request: WatchRequest, key: int, id_: WatchId, round_: int) -> WatchRow:
+        timeout, micros = request.timeout // _MICROSECOND, self._held.micros
+        return (
+            key,
+            id_,
+            request.target.value,
+            request.endpoint,
+            request.lane,
+            _OPEN,
+            round_,
+            request.metadata,
+            timeout,
+            micros,
+            micros + timeout,
+        )
+
+    def _begin(
+        self, request: WatchRequest, row: WatchRow, generation: int, state: State | None, outcome: Outcome
+    ) -> Registration:
+        """A watch that opens while the recorded state satisfies it is satisfied at once."""
+        now = self._held.now
+        if state is None or not satisfies(state, request.target):
+            self._watches[generation, row[2], row[3]] = row
+            asked = _asked(request, state, request.lane, now, now + request.timeout)
+            return Registration(watch_id=row[1], outcome=outcome, open=asked)
+        self._watches[generation, row[2], row[3]] = (*row[:5], _SATISFIED, *row[6:])
+        self._ending.append((row[0], _watch(request, row, now), generation))
+        return Registration(watch_id=row[1], outcome=outcome, open=None, owed=True)
+
+    # ---- all of them
+    def write(self) -> None:
+        bulk.write(self._conn, SQL["add_generations"], self._new_generations)
+        bulk.write(self._conn, SQL["add_watches"], self._new_watches)
+        bulk.write(self._conn, SQL["reopen_watches"], [(row[0], row[4], *row[5:]) for row in self._reopened])
+        causes = {
+            key: Cause(Kind.RESULT, rows.seen(rows.generation_by_key(self._conn, key))) for _, _, key in self._ending
+        }
+        end_many(self._conn, [(key, watch, causes[of]) for key, watch, of in self._ending], self._held)
 
 
 def _registered_before(request: WatchRequest, found: WatchRow, held: Terms) -> bool:
     """Whether it is what the watch was made of, as far as can be told."""
     return request.put_at is not None and to_micros(request.put_at) <= found[9] <= held.micros
-
-
-def _make_generation(conn: sqlite3.Connection, request: WatchRequest, held: Terms) -> GenerationRow:
-    made = conn.execute(SQL["add_generation"], (request.provider, request.generation, held.micros))
-    nothing_seen = (None, None, None, None, None, 0)
-    return (made.lastrowid, request.provider, request.generation, *nothing_seen, held.micros, None, None)
-
-
-def _make(
-    conn: sqlite3.Connection, request: WatchRequest, generation: GenerationRow, held: Terms, *, forgotten: bool
-) -> Registration:
-    made = watch_id(
-        provider=request.provider, generation=request.generation, target=request.target, endpoint=request.endpoint
-    )
-    timeout, round_ = request.timeout // _MICROSECOND, _round_before(conn, made) if forgotten else 0
-    row = (
-        made,
-        generation[0],
-        request.target.value,
-        request.endpoint,
-        request.lane,
-        round_,
-        request.metadata,
-        timeout,
-        held.micros,
-        held.micros + timeout,
-    )
-    key = conn.execute(SQL["add_watch"], row).lastrowid
-    assert key is not None, "an insert has a row id"
-    if rows.recorded_state(generation) is None:  # nothing satisfies it: thousands of new ones are registered so
-        asked = _asked(generation, request.target, request.lane, held.now, held.now + request.timeout)
-        return Registration(watch_id=made, outcome=Outcome.CREATED, open=asked)
-    return _begin(conn, key, _watch(made, request, round_, held), generation, Outcome.CREATED, held)
 
 
 def _round_before(conn: sqlite3.Connection, made: WatchId) -> int:
@@ -120,54 +199,22 @@ def _round_before(conn: sqlite3.Connection, made: WatchId) -> int:
     return int(found[0][0]) if found else 0
 
 
-def _reopen(
-    conn: sqlite3.Connection, request: WatchRequest, generation: GenerationRow, found: WatchRow, held: Terms
-) -> Registration:
-    status = WATCH[WatchStatus(found[5])][WatchSignal.REOPEN]
-    round_ = found[6] + 1
-    timeout = request.timeout // _MICROSECOND
-    row = (
-        status.value,
-        round_,
-        request.lane,
-        request.metadata,
-        timeout,
-        held.micros,
-        held.micros + timeout,
-        found[0],
-    )
-    conn.execute(SQL["reopen_watch"], row)
-    watch = _watch(WatchId(found[1]), request, round_, held)
-    return _begin(conn, found[0], watch, generation, Outcome.REOPENED, held)
-
-
-def _begin(
-    conn: sqlite3.Connection, key: int, watch: Watch, generation: GenerationRow, outcome: Outcome, held: Terms
-) -> Registration:
-    """A watch that opens while the recorded state satisfies it is satisfied at once."""
-    if satisfies(rows.recorded_state(generation), watch.target):
-        end_one(conn, key, watch, Cause(Kind.RESULT, rows.seen(generation)), held)
-        return Registration(watch_id=watch.id, outcome=outcome, open=None, owed=True)
-    asked = _asked(generation, watch.target, watch.lane, watch.registered_at, watch.deadline)
-    return Registration(watch_id=watch.id, outcome=outcome, open=asked)
-
-
 def _asked(
-    generation: GenerationRow, target: State, lane: Lane, registered_at: datetime, deadline: datetime
+    request: WatchRequest, state: State | None, lane: Lane, registered_at: datetime, deadline: datetime
 ) -> OpenGeneration:
     """What one watch asks of the poller. Not what its whole generation does: summed up each time, that is quadratic."""
     return OpenGeneration(
-        provider=ProviderName(generation[1]),
-        id=GenerationId(generation[2]),
-        state=rows.recorded_state(generation),
+        provider=request.provider,
+        id=request.generation,
+        state=state,
         registered_at=registered_at,
         deadline=deadline,
-        target=target,
+        target=request.target,
         lanes=(lane,),
     )
 
 
-def _meet(request: WatchRequest, generation: GenerationRow, found: WatchRow) -> Registration:
+def _meet(request: WatchRequest, state: State | None, found: WatchRow) -> Registration:
     """The same watch is open already: with the same content, or not."""
     differs = []
     if not _same_metadata(found[7], request.metadata):
@@ -177,24 +224,24 @@ def _meet(request: WatchRequest, generation: GenerationRow, found: WatchRow) -> 
     return Registration(
         watch_id=WatchId(found[1]),
         outcome=Outcome.KEPT if differs else Outcome.EXISTING,
-        open=_asked(generation, rows.STATES[found[2]], Lane(found[4]), rows.moment(found[9]), rows.moment(found[10])),
+        open=_asked(request, state, Lane(found[4]), rows.moment(found[9]), rows.moment(found[10])),
         differs=tuple(differs),
     )
 
 
-def _watch(made: WatchId, request: WatchRequest, round_: int, held: Terms) -> Watch:
+def _watch(request: WatchRequest, row: WatchRow, now: datetime) -> Watch:
     return Watch(
-        id=made,
+        id=row[1],
         provider=request.provider,
         generation=request.generation,
         target=State(request.target),
         endpoint=request.endpoint,
         lane=request.lane,
         status=WatchStatus.OPEN,
-        round=round_,
+        round=row[6],
         metadata=request.metadata,
-        registered_at=held.now,
-        deadline=held.now + request.timeout,
+        registered_at=now,
+        deadline=now + request.timeout,
     )
 
 

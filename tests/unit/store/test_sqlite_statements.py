@@ -12,7 +12,7 @@ from notifier.store.sqlite.statements import migrations, parse, statements
 
 #: Values for statements with named parameters.
 NAMED: dict[str, Any] = dict.fromkeys(("owner", "lane", "after", "provider", "beginning", "generation", "watch"), "")
-NAMED |= dict.fromkeys(("ids", "generations", "messages", "keys", "lanes", "due"), "[]")
+NAMED |= dict.fromkeys(("asked", "ids", "generations", "messages", "keys", "lanes", "due"), "[]")
 NAMED |= dict.fromkeys(
     (
         "now",
