@@ -7,7 +7,7 @@ are checked against what is configured (`Known`): a misspelt one is told at once
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
@@ -26,11 +26,16 @@ from notifier.settings import WatchDefaults
 MAX_WATCHES: Final = 100_000
 
 _KEYS: Final = ("id", "provider", "state", "notify", "callback_url", "timeout", "metadata")
+_KEY_SET: Final = frozenset(_KEYS)
+_NOTHING: Final[frozenset[str]] = frozenset()
+_TERMS: Final = ("provider", "state", "notify", "callback_url", "timeout")
 _MAX_ID: Final = 256
 #: What an example says in place of an ID.
 _PLACEHOLDER: Final = re.compile(
     r"(?i)<.*>|.*(…|\.\.\.).*|change[-_ ]?me|todo|placeholder|(your|replace|insert)[-_ ].*"
 )
+#: Of one list, so many different terms are kept.
+_MOST_TERMS: Final = 256
 #: What `state` takes in any case; failed is not to be waited for.
 _TARGETS: Final = {state.value: state for state in State if state is not State.FAILED}
 _FAILED: Final = (
@@ -77,6 +82,16 @@ class _Wrong(Exception):
 _Target = tuple[EndpointIdentity, Lane]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Terms:
+    """What an entry says beside its ID and metadata; None for what is wrong."""
+
+    provider: ProviderName | None
+    states: Sequence[State] | None
+    targets: Sequence[_Target] | None
+    timeout: timedelta | None
+
+
 class Reading:
     """One list of entries on its way to requests; wrong ones leave faults."""
 
@@ -84,6 +99,8 @@ class Reading:
         self.known = known
         self.faults: list[Fault] = []
         self.requests: list[WatchRequest] = []
+        #: What is said of them -> terms without a fault.
+        self._same: dict[tuple[Any, ...], _Terms] = {}
         self._lines = lines
         self._source = source
 
@@ -140,35 +157,66 @@ class Reading:
         if not path and "watches" in entry:
             self.fault(("watches",), 'Write the list itself, without "watches:" above it.')
             return
-        meant = {closest(key, _KEYS) for key in entry if key not in _KEYS} - entry.keys()  # what is not missing
-        for key in entry:
-            if key not in _KEYS:
-                shown = printable(key, 64)
-                self.fault((*path, key), f'"{shown}" is not a part of a watch.{did_you_mean(key, _KEYS)}')
-        provider = None if "provider" in meant else self._part(self._provider, entry, path)
+        meant = _NOTHING if entry.keys() <= _KEY_SET else self._unknown_keys(entry, path)
+        terms = None if meant else self._same_terms(entry)
+        provider = None
+        if terms is not None:
+            provider = terms.provider
+        elif "provider" not in meant:
+            provider = self._part(self._provider, entry, path)
         settings = None if provider is None else self.known.providers[provider]
         id_ = None if "id" in meant else self._part(self._id, entry, path, settings)
-        states = self._part(self._states, entry, path, settings)
-        targets = None if meant & {"notify", "callback_url"} else self._part(self._targets, entry, path)
-        timeout = self._part(self._timeout, entry, path, settings)
+        terms = terms or self._read_terms(provider, entry, path, meant)
         metadata = self._part(self._metadata, entry, path)
-        if provider is None or id_ is None or not states or not targets or timeout is None or metadata is None:
+        if terms.provider is None or id_ is None or not terms.states or not terms.targets or terms.timeout is None:
             return
-        if self.faults:  # nothing of a list with a fault is registered
+        if metadata is None or self.faults:  # nothing of a list with a fault is registered
             return
-        self.requests += [
-            WatchRequest(
-                provider=ProviderName(provider),
-                generation=id_,
-                target=state,
-                endpoint=endpoint,
-                lane=lane,
-                timeout=timeout,
-                metadata=metadata,
-            )
-            for state in states
-            for endpoint, lane in targets
-        ]
+        for state in terms.states:
+            for endpoint, lane in terms.targets:
+                self.requests.append(
+                    WatchRequest(
+                        provider=terms.provider,
+                        generation=id_,
+                        target=state,
+                        endpoint=endpoint,
+                        lane=lane,
+                        timeout=terms.timeout,
+                        metadata=metadata,
+                    )
+                )
+
+    def _unknown_keys(self, entry: Mapping[str, Any], path: Path) -> frozenset[str]:
+        """Tell of each; the keys that are meant by them, and so are not missing."""
+        unknown = [key for key in entry if key not in _KEY_SET]
+        for key in unknown:
+            shown = printable(key, 64)
+            self.fault((*path, key), f'"{shown}" is not a part of a watch.{did_you_mean(key, _KEYS)}')
+        return frozenset(meant for key in unknown if (meant := closest(key, _KEYS)) and meant not in entry)
+
+    def _same_terms(self, entry: Mapping[str, Any]) -> _Terms | None:
+        """Those of an entry before that said the same, word for word: most of a list do."""
+        try:
+            return self._same.get(tuple(map(entry.get, _TERMS)))
+        except TypeError:  # a list or a mapping in it
+            return None
+
+    def _read_terms(
+        self, provider: ProviderName | None, entry: Mapping[str, Any], path: Path, meant: Collection[str]
+    ) -> _Terms:
+        settings = None if provider is None else self.known.providers[provider]
+        unclear = "notify" in meant or "callback_url" in meant
+        terms = _Terms(
+            provider=provider,
+            states=self._part(self._states, entry, path, settings),
+            targets=None if unclear else self._part(self._targets, entry, path),
+            timeout=self._part(self._timeout, entry, path, settings),
+        )
+        said = tuple(map(entry.get, _TERMS))
+        plain = all(type(each) is str or each is None for each in said)
+        if plain and not self.faults and len(self._same) < _MOST_TERMS:
+            self._same[said] = terms
+        return terms
 
     @staticmethod
     def _part(read: Callable[..., Any], *rest: Any) -> Any:
@@ -178,7 +226,7 @@ class Reading:
             return None
 
     # ---- parts of an entry: each gives its value, or notes its faults and raises _Wrong
-    def _provider(self, entry: Mapping[str, Any], path: Path) -> str:
+    def _provider(self, entry: Mapping[str, Any], path: Path) -> ProviderName:
         known = self.known.providers
         path = (*path, "provider")
         if entry.get("provider") is None:
@@ -190,7 +238,7 @@ class Reading:
         if name not in known:
             shown = printable(name, 64)
             raise self.wrong(path, f'Provider "{shown}" is not configured.{did_you_mean(name, known)}')
-        return name
+        return ProviderName(name)
 
     def _id(self, entry: Mapping[str, Any], path: Path, settings: KnownProvider | None) -> GenerationId | None:
         path = (*path, "id")

@@ -28,7 +28,7 @@ _FIRST_STAYS: Final = "this watch is open already with other content; the first 
 
 
 class Registrar:
-    """Registers watches in `store`; `welcome` is told of each generation that is watched from now on."""
+    """Registers watches in `store`; `welcome` is told of generations that are watched from now on."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Registrar:
         *,
         clock: Clock,
         book: Callable[[], Book],
-        welcome: Callable[[OpenGeneration], None],
+        welcome: Callable[[Sequence[OpenGeneration]], None],
         deliveries: Bell,
         health: Health,
     ) -> None:
@@ -68,9 +68,8 @@ class Registrar:
             answers = await self._add(requests, keep_first=keep_first)
         if keep_first:
             self._declared.update(answer.watch_id for answer in answers)
-        for answer in answers:
-            if answer.open is not None and answer.outcome is not Outcome.EXISTING:
-                self._welcome(answer.open)
+        if watched := [each.open for each in answers if each.open is not None and each.outcome is not Outcome.EXISTING]:
+            self._welcome(watched)
         if any(answer.owed for answer in answers):
             self._deliveries.ring()
         self._tell(requests, answers, source, origins or [source] * len(requests))

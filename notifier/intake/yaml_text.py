@@ -48,6 +48,8 @@ _DOUBTFUL: Final = re.compile(
     r"|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?"
     r"|[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?"  # `\.?[0-9_]*` would try every way to share the digits out
 )
+#: Any of these. It is asked first, for many a text begins with a digit: most UUIDs do.
+_NO_TEXT: Final = re.compile("|".join(each.pattern for each in (_INT, _FLOAT, _NOT_FINITE, _DATE, _DOUBTFUL)))
 
 #: Where a directive may stand: at the beginning of a line, by all line ends that the parser knows.
 _DIRECTIVE: Final = re.compile("(?:\\A|[\n\r\x85\u2028\u2029])%")
@@ -71,9 +73,14 @@ def _plain(text: str) -> Any:
         return text
     if text in _TRUE or text in _FALSE:
         return text in _TRUE
-    shown = printable(text, 64)
     if text == "<<":
         raise _Doubt("merging with << is not supported; write the keys out.")
+    return _number(text) if _NO_TEXT.fullmatch(text) else text
+
+
+def _number(text: str) -> Any:
+    """The number that it is to everybody; `_Doubt` where it is not one to everybody."""
+    shown = printable(text, 64)
     if _INT.fullmatch(text) and len(text) <= MAX_DIGITS:
         return int(text, 16 if "x" in text else 10)
     if _FLOAT.fullmatch(text) and math.isfinite(float(text)):

@@ -68,7 +68,8 @@ class Curves:
         self._usual: dict[State, Curve] = {}
 
     def met(self, target: State) -> Met:
-        return self._met.setdefault(target, Met())
+        met = self._met.get(target)
+        return self._met.setdefault(target, Met()) if met is None else met
 
     def usual(self, target: State) -> Curve:
         """For a generation of which no record was seen."""

@@ -135,15 +135,16 @@ class Lookout:
         self._leave_until = self._around.clock.monotonic() + LEAVE
         self._bell.ring()
 
-    def welcome(self, open_: OpenGeneration) -> None:
-        """A watch was registered: look as soon as that is worth a look."""
-        now = self._around.clock.monotonic()
-        if (entry := self._roster.get(open_.id)) is not None:
-            self._join(entry, open_)
-            self._bell.ring()
-            return
-        self._roster.welcome(open_, now=now)
-        self._conduct.welcome(now)
+    def welcome(self, watched: Sequence[OpenGeneration]) -> None:
+        """Watches were registered, each for one of these: look as soon as that is worth a look."""
+        now, before = self._around.clock.monotonic(), len(self._roster)
+        for open_ in watched:
+            if (entry := self._roster.get(open_.id)) is not None:
+                self._join(entry, open_)
+            else:
+                self._roster.welcome(open_, now=now)
+        if len(self._roster) > before:
+            self._conduct.welcome(now)
         self._bell.ring()
 
     def _join(self, entry: Watched, open_: OpenGeneration) -> None:

@@ -4,7 +4,7 @@ Generations of a provider that is not configured (any more) stay in the store an
 returns.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -75,10 +75,11 @@ class Poller:
         for lookout in self._lookouts.values():
             lookout.tick()
 
-    def welcome(self, open_: OpenGeneration) -> None:
-        """A generation is watched from now on."""
-        if (lookout := self._lookouts.get(open_.provider)) is not None:
-            lookout.welcome(open_)
+    def welcome(self, watched: Sequence[OpenGeneration]) -> None:
+        """These generations are watched from now on, by one watch more each."""
+        for name, lookout in self._lookouts.items():
+            if some := [each for each in watched if each.provider == name]:
+                lookout.welcome(some)
 
     def farewell(self, provider: ProviderName, id_: GenerationId) -> None:
         """A generation is watched by nobody any more, says the store."""

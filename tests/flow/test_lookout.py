@@ -553,7 +553,7 @@ async def test_a_nearer_deadline_that_joins_while_a_sight_is_written_counts(stor
         def join() -> None:
             (answer,) = registered
             assert answer.open is not None
-            stage.lookout.welcome(answer.open)
+            stage.lookout.welcome([answer.open])
 
         registered: list[Any] = []
         real = stage.port._store.record_transitions

@@ -46,7 +46,7 @@ class Polling:
         requests = [request(name, provider=provider) for name in generations]
         for answer in await self.store.add_watches(requests, now=self.clock.now(), book=BOOK):
             if answer.open is not None:
-                self.poller.welcome(answer.open)
+                self.poller.welcome([answer.open])
         await quiet(self.store)
 
     def asked(self, provider: str) -> int:

@@ -49,7 +49,7 @@ class Door:
             self.store,
             clock=_Still(),
             book=lambda: BOOK,
-            welcome=self.welcomed.append,
+            welcome=self.welcomed.extend,
             deliveries=self.bell,
             health=self.health,
         )
@@ -178,7 +178,7 @@ async def test_what_is_declared_is_remembered_for_the_run(door: Door) -> None:
         door.store,
         clock=_Still(),
         book=lambda: BOOK,
-        welcome=door.welcomed.append,
+        welcome=door.welcomed.extend,
         deliveries=door.bell,
         health=door.health,
     )

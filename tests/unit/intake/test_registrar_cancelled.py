@@ -45,7 +45,7 @@ async def test_what_was_committed_is_told_to_the_poller(tmp_path: Any) -> None:
             port,
             clock=SystemClock(),
             book=lambda: Book(events={"studio": None}, callbacks=False),
-            welcome=welcomed.append,
+            welcome=welcomed.extend,
             deliveries=Bell(),
             health=Health(),
         )

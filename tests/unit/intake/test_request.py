@@ -259,6 +259,33 @@ def test_all_faults_of_all_entries_come_at_once() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "part", ["timeout: 1", "timeout: {}", "state: [done]", "notify: []", "callback_url: x", "provider: no"]
+)
+def test_an_entry_beside_many_alike_tells_its_own_faults(part: str) -> None:
+    """What most of a list say is read once; whoever says something else is read by itself, and is told its line."""
+    alike = "- {id: a, timeout: 1h}\n" * 3
+    (fault,) = faults_of(f"{alike}- {{id: b, {part}}}\n{alike}")
+    assert fault.startswith(f"4: [3].{part.partition(':')[0]}")
+
+
+def test_entries_that_say_the_same_and_others_keep_their_own() -> None:
+    """In turns, with one text and with lists of one, by the names and by the provider's words."""
+    said = [
+        "state: dreaming",
+        "state: [running]",
+        "timeout: 2h",
+        "notify: lab",
+        "notify: [lab]",
+        "notify: [studio, lab]",
+    ]
+    entries = [*said, *reversed(said), *said]
+    known = replace(MANY, defaults=WatchDefaults(provider="luma", notify=("studio",)))
+    alone = [parse_drop("a.yaml", f"- {{id: a, {each}}}".encode(), known) for each in entries]
+    together = "\n".join(f"- {{id: a, {each}}}" for each in entries)
+    assert parse_drop("a.yaml", together.encode(), known) == [request for some in alone for request in some]
+
+
 def test_private_callbacks_and_odd_ports_are_refused_unless_listed() -> None:
     """What the guard would refuse by the URL alone is told to the sender at once."""
     assert "Port 99" in faults_of("{id: a, provider: luma, callback_url: 'http://x.example:99/'}", MANY)[0]

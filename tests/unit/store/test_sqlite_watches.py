@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from notifier.errors import InvalidWatch
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
 from notifier.model import Book, Kind, Observation, Outcome, Result, State, Transition, WatchRequest
 from notifier.store.base import Ending
@@ -106,3 +107,101 @@ def test_to_join_a_generation_that_is_done_is_linear(conn: sqlite3.Connection) -
     first = steps(conn, lambda: register(conn, range(1, 251), at_once=250))
     register(conn, range(251, 2_000), at_once=250)
     assert steps(conn, lambda: register(conn, range(2_000, 2_250), at_once=250)) < 2 * first
+
+
+def of(generation: str, *, timeout: int = 1) -> WatchRequest:
+    return WatchRequest(
+        provider=PROVIDER,
+        generation=GenerationId(generation),
+        target=State.COMPLETED,
+        endpoint=EndpointIdentity("studio"),
+        lane=Lane("studio"),
+        timeout=timedelta(hours=timeout),
+    )
+
+
+def add(conn: sqlite3.Connection, *requests: WatchRequest, now: datetime = NOW) -> list[Outcome]:
+    return [answer.outcome for answer in watches.add(conn, requests, now=now, book=BOOK, keep_first=False)]
+
+
+def expired(conn: sqlite3.Connection, now: datetime) -> None:
+    ending = Ending(provider=PROVIDER, generation=ONE, kind=Kind.EXPIRED, observed_at=now)
+    polling.end(conn, [ending], now=now, book=BOOK)
+
+
+def completed(conn: sqlite3.Connection) -> None:
+    seen = Observation(id=ONE, state=State.COMPLETED, result=Result(url="https://cdn.example.com/v.mp4"))
+    polling.record(
+        conn,
+        [Transition(provider=PROVIDER, observation=seen, observed_at=NOW, not_before=None)],
+        now=NOW,
+        book=BOOK,
+    )
+
+
+def count(conn: sqlite3.Connection, table: str) -> int:
+    (found,) = conn.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return int(found)
+
+
+def test_a_list_of_thousands_takes_a_few_statements(conn: sqlite3.Connection) -> None:
+    """Each gives the interpreter's lock away, and a busy event loop takes it; one for each watch took a minute so."""
+    ran: list[str] = []
+    conn.set_trace_callback(ran.append)
+    add(conn, *(of(f"new-{number}") for number in range(2_048)))
+    made, ran[:] = len(ran), []
+    add(conn, *(of(f"new-{number}") for number in range(2_048)))
+    conn.set_trace_callback(None)
+    assert (count(conn, "generations"), count(conn, "watches")) == (2_048, 2_048)
+    assert made < 100
+    assert len(ran) < 100
+
+
+@pytest.mark.parametrize("apart", [1, 300])
+def test_what_stands_twice_in_a_list_is_made_once(conn: sqlite3.Connection, apart: int) -> None:
+    """Beside each other, or too far apart to be looked up together."""
+    between = [of(f"g-{number}") for number in range(2, apart + 1)]
+    outcomes = add(conn, of("g-1"), *between, of("g-1"))
+    assert outcomes == [Outcome.CREATED] * apart + [Outcome.EXISTING]
+    assert (count(conn, "generations"), count(conn, "watches")) == (apart, apart)
+
+
+@pytest.mark.parametrize("apart", [1, 300])
+def test_a_list_that_contradicts_itself_is_refused_with_the_place(conn: sqlite3.Connection, apart: int) -> None:
+    """The first one of the list counts, as if it had been registered before."""
+    between = [of(f"g-{number}") for number in range(2, apart + 1)]
+    with pytest.raises(InvalidWatch) as caught:
+        add(conn, of("g-1"), *between, of("g-1", timeout=2))
+    assert [fault.path for fault in caught.value.faults] == [f"[{apart}]"]
+
+
+def test_a_watch_that_opens_satisfied_is_satisfied_for_the_rest_of_the_list(conn: sqlite3.Connection) -> None:
+    """One message, however often the list says it."""
+    register(conn, range(1), at_once=1)
+    completed(conn)
+    before = count(conn, "deliveries")
+    assert add(conn, of("g-1"), of("g-1"), of("g-2")) == [Outcome.CREATED, Outcome.FINISHED, Outcome.CREATED]
+    assert count(conn, "deliveries") == before + 1
+
+
+def test_a_watch_that_is_reopened_is_met_by_the_rest_of_the_list(conn: sqlite3.Connection) -> None:
+    """It has the new content at once, and one round more."""
+    late = NOW + timedelta(hours=2)
+    add(conn, of("g-1"))
+    expired(conn, late)
+    assert add(conn, of("g-1", timeout=3), of("g-1", timeout=3), now=late) == [Outcome.REOPENED, Outcome.EXISTING]
+    row = conn.execute("SELECT status, round, timeout, ended_at FROM watches").fetchall()
+    assert row == [("open", 1, 3 * 3_600_000_000, None)]
+
+
+def test_a_watch_that_is_reopened_satisfied_is_finished_for_the_rest_of_the_list(conn: sqlite3.Connection) -> None:
+    """It expired before its generation was done; asked for again it is answered once."""
+    late = NOW + timedelta(hours=2)
+    add(conn, of("g-1"))
+    expired(conn, late)
+    completed(conn)
+    assert add(conn, of("g-1"), of("g-1"), now=late) == [Outcome.REOPENED, Outcome.FINISHED]
+    assert conn.execute("SELECT kind, count(*) FROM deliveries GROUP BY kind ORDER BY kind").fetchall() == [
+        ("expired", 1),
+        ("result", 1),
+    ]
