@@ -28,7 +28,7 @@ from notifier.delivery.notices import ENDPOINT_TEST, trial_body
 from notifier.delivery.payload import CONTENT_TYPES
 from notifier.delivery.standing import Change
 from notifier.delivery.verdict import explain, judge
-from notifier.desk_answers import nothing_fits, nothing_open, unknown_name, unknown_names
+from notifier.desk_answers import nothing_fits, nothing_open, other_words, unknown_name, unknown_names
 from notifier.errors import NotNow, NotThere, StoreUnavailable, WrongWords
 from notifier.health import Health
 from notifier.ids import GenerationId, Lane, MessageId, ProviderName, WatchId, trial_message_id
@@ -154,9 +154,19 @@ class Desk:
         """A selection that led to nothing may have been misspelt, or asks for another time or status."""
         with self._store_watched():
             kept = await self._store.kept(selection)
+            instead = "" if kept.counts else await self._other_words(selection)
         if not kept.counts:
             self._know_names(selection)
-        return nothing_fits(selection, kept)
+        return nothing_fits(selection, kept, instead)
+
+    async def _other_words(self, selection: Selection) -> str:
+        url = selection.endpoint or ""
+        if "://" not in url:
+            return ""
+        lane = Lane(origin(url))
+        beside = await self._store.kept(replace(selection, endpoint=None, lane=lane))
+        named = {name: policy.url for name, policy in self._endpoints().named.items()}
+        return other_words(url, named=named, lane=lane, kept=beside)
 
     def _know_names(self, meant: Selection | WatchChoice) -> None:
         unknown_names(meant, providers=list(self._providers()), endpoints=list(self._endpoints().named))

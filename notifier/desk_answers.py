@@ -1,6 +1,6 @@
 """Sentences of the desk for what cannot be done: what was meant, what there is, and what to write instead. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from notifier.clock import iso
@@ -32,11 +32,14 @@ def unknown_names(meant: Selection | WatchChoice, *, providers: Sequence[str], e
         raise unknown_name("Endpoint", meant.endpoint, endpoints)
 
 
-def nothing_fits(selection: Selection, kept: Kept) -> NotThere:
-    """Nothing of what is `kept` for the selection has the status, or is of the time, that was asked for."""
+def nothing_fits(selection: Selection, kept: Kept, instead: str = "") -> NotThere:
+    """Nothing of what is `kept` for the selection has the status, or is of the time, that was asked for.
+
+    `instead` is a sentence for the end, where nothing is kept at all.
+    """
     meant = _meant(selection)
     if kept.oldest is None or kept.newest is None:
-        return NotThere(f"No message{meant} is kept.")
+        return NotThere(f"No message{meant} is kept.{instead}")
     counts = " and ".join(f"{count} {status}" for status, count in kept.counts.items())
     total = sum(kept.counts.values())
     are, noun = ("is", "message") if total == 1 else ("are", "messages")
@@ -79,6 +82,22 @@ def _other_way(selection: Selection, kept: Kept) -> str:
         return f" For all of them write --since {iso(kept.oldest)}."
     if DeliveryStatus.DELIVERED in kept.counts:
         return " `notifier redeliver` sends what was delivered again too."
+    if DeliveryStatus.FILTERED in kept.counts:
+        return " `notifier recover --include-filtered` sends what `events:` left out, and so does `notifier redeliver`."
+    return ""
+
+
+def other_words(url: str, *, named: Mapping[str, str], lane: str, kept: Kept) -> str:
+    """A sentence for a callback URL to which nothing is kept: what to write instead; empty where there is nothing.
+
+    `named` are the URLs of the endpoints, and `kept` is what there is to other URLs of its origin, `lane`.
+    """
+    bare = url.partition("?")[0]
+    if name := next((name for name, each in named.items() if each.partition("?")[0] == bare), None):
+        return f" It is the url of endpoint {printable(name, 64)}: write `{printable(name, 64)}` in place of it."
+    if total := sum(kept.counts.values()):
+        are, noun = ("is", "message") if total == 1 else ("are", "messages")
+        return f" There {are} {total} {noun} to other URLs of {lane}: write {lane} for all of them."
     return ""
 
 

@@ -223,12 +223,12 @@ def _batch_faults(provider: ProviderShape) -> Iterator[tuple[str, str]]:
 
 def _base_url_faults(provider: ProviderShape) -> Iterator[str]:
     """A base_url that brings along what is put behind it."""
-    routes = codec(provider.kind).routes
     url = provider.base_url
-    if url is None or (wrong := without_route(url, routes)) is None:
+    every = [route for each in KINDS.values() for route in each.routes]  # the other kind's are as wrong
+    if url is None or (wrong := without_route(url, every)) is None:
         return
     twice, right = wrong
-    route = routes[0].partition("?")[0]
+    route = codec(provider.kind).routes[0].partition("?")[0]
     if isinstance(url, Expanded):
         ends, write = (
             "What it stands for ends",

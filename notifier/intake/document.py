@@ -105,6 +105,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def closest(word: str, names: Sequence[str]) -> str | None:
     """The one of `names` that `word` is close to. A beginning that they share, as `generation.`, does not count."""
+    if (same := next((name for name in names if name.casefold() == word.casefold()), None)) is not None:
+        return same
     likely = difflib.get_close_matches(word, names, n=3)
     return next((name for name in likely if difflib.get_close_matches(*_ends(word, name), n=1)), None)
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Final
 
-from notifier.delivery.addresses import normalise_url, origin, parse_allow, url_refusal
+from notifier.delivery.addresses import Allow, normalise_url, origin, parse_allow, url_refusal
 from notifier.errors import Fault
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
 from notifier.intake.document import MAX_FAULTS, QUOTES, Document, Path, closest, did_you_mean, printable, show_path
@@ -365,7 +365,13 @@ def _callback(text: str, allow: tuple[str, ...]) -> _Target | str:
         url = normalise_url(text)
     except ValueError as error:
         return str(error)
-    return url_refusal(url, parse_allow(allow)) or (EndpointIdentity(url), Lane(origin(url)))
+    return url_refusal(url, _allow(allow)) or (EndpointIdentity(url), Lane(origin(url)))
+
+
+@lru_cache(maxsize=8)
+def _allow(entries: tuple[str, ...]) -> Allow:
+    """The same for thousands of URLs that differ."""
+    return parse_allow(entries)
 
 
 def _known(names: Collection[str], nothing: str) -> str:

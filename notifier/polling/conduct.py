@@ -450,4 +450,4 @@ def _about(said: str, ids: Sequence[GenerationId]) -> str:
     if not ids:
         return said
     more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
-    return f"{said} Asked for: {ids[0]}{more}."
+    return f"{said}{'' if said[-1:] in '.!?…' else '.'} Asked for: {ids[0]}{more}."

@@ -45,7 +45,7 @@ class Reply:
     retry_after: float | None = None
 
 
-_VERSION: Final = re.compile(r"v\d+[a-z0-9]*", re.IGNORECASE)
+_VERSION: Final = re.compile(r"v\d[a-z0-9.]*", re.IGNORECASE)
 
 
 def without_route(base_url: str, routes: Sequence[str]) -> tuple[str, str] | None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from notifier.desk_answers import nothing_fits, unknown_name
+from notifier.desk_answers import nothing_fits, other_words, unknown_name
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
 from notifier.model import DeliveryStatus
 from notifier.store.base import Kept, Selection
@@ -65,6 +65,15 @@ CASES: list[tuple[Selection, Kept, str]] = [
         "No message to https://a.example.com/x?… is kept.",
     ),
     (Selection(statuses=frozenset({DeliveryStatus.PARKED})), kept(), "No message is kept."),
+    (
+        Selection(endpoint=STUDIO, statuses=OWED),
+        replace(kept(filtered=1), newest=NOW),
+        (
+            "No message to studio is pending, exhausted or parked. There is 1 filtered message to studio, "
+            f"owed since {FIRST}. `notifier recover --include-filtered` sends what `events:` left out, "
+            "and so does `notifier redeliver`."
+        ),
+    ),
 ]
 
 
@@ -74,7 +83,29 @@ def test_what_nothing_fits_says_what_there_is(selection: Selection, found: Kept,
     assert str(nothing_fits(selection, found)) == sentence
 
 
+A = "https://a.example.com"
+
+
+@pytest.mark.parametrize(
+    ("url", "found", "sentence"),
+    [
+        (f"{A}/hook?token=x", kept(), " It is the url of endpoint studio: write `studio` in place of it."),
+        (f"{A}/hook", kept(pending=3), " It is the url of endpoint studio: write `studio` in place of it."),
+        (
+            f"{A}/x",
+            kept(pending=2, delivered=1),
+            f" There are 3 messages to other URLs of {A}: write {A} for all of them.",
+        ),
+        (f"{A}/x", kept(), ""),
+    ],
+)
+def test_a_url_that_leads_to_nothing_says_what_would(url: str, found: Kept, sentence: str) -> None:
+    """The name of the endpoint that has it, or the origin."""
+    assert other_words(url, named={"studio": f"{A}/hook?token=y", "b": "https://b"}, lane=A, kept=found) == sentence
+
+
 NAMES = [
+    ("LUMA", ["video", "luma"], 'Did you mean "luma"? Known: luma, video.'),
     ("lumma", ["video", "luma"], 'Did you mean "luma"? Known: luma, video.'),
     ("zzz", ["video", "luma"], "Known: luma, video."),
     ("zzz", [], "is not in the configuration."),

@@ -356,6 +356,10 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
         "8: providers.luma.base_url: It ends in /v2/generate/video/luma-ai/generations, and /v2/generate/video/luma-ai/generation is put behind it, with its version. Write https://api.aimlapi.com.",
     ),
     (
+        provider("base_url: https://api.aimlapi.com/v2/video/generations"),
+        "8: providers.luma.base_url: It ends in /v2/video/generations, and /v2/generate/video/luma-ai/generation is put behind it, with its version. Write https://api.aimlapi.com.",
+    ),
+    (
         provider("base_url: https://${NUMBER}.example/V2"),
         "8: providers.luma.base_url: What it stands for ends in /V2, and /v2/generate/video/luma-ai/generation is put behind it, with its version. Take /V2 off the end of what https://${NUMBER}.example/V2 stands for.",
     ),

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from notifier.delivery.addresses import Allow, parse_allow
 from notifier.errors import InvalidWatch
 from notifier.ids import GenerationId
+from notifier.intake import entry
 from notifier.intake.request import (
     MAX_BYTES,
     MAX_WATCHES,
@@ -93,6 +95,24 @@ def test_a_callback_url_is_its_own_endpoint() -> None:
         one("{id: a, provider: other, callback_url: 'http://hooks.internal:9000/'}", MANY).lane
         == "http://hooks.internal:9000"
     )
+
+
+def test_what_is_allowed_is_read_once_for_many_urls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of URLs that differ, and a long list: reading it for each would stop every other file for a minute."""
+    read: list[Sequence[str]] = []
+
+    def reading(entries: Sequence[str]) -> Allow:
+        read.append(entries)
+        return parse_allow(entries)
+
+    monkeypatch.setattr(entry, "parse_allow", reading)
+    known = replace(MANY, callback_allow=tuple(f"h{number}.internal:9000" for number in range(500)))
+    asked = [
+        {"id": "a", "provider": "luma", "callback_url": f"http://h{number % 500}.internal:9000/{number}"}
+        for number in range(1_100)
+    ]
+    assert len(parse_drop("a.json", json.dumps(asked).encode(), known)) == 1_100
+    assert len(read) == 1
 
 
 def test_defaults_fill_what_an_entry_leaves_out() -> None:

@@ -16,6 +16,7 @@ API = "https://api.test"
         (f"{API}/v2", API),
         (f"{API}/V2", API),
         (f"{API}/v1beta", API),
+        (f"{API}/v2.0/", API),
         (f"{API}/v2/v2", API),
         (f"{API}/gateway/v2", f"{API}/gateway"),
         (API, None),
