@@ -283,7 +283,8 @@ class Daemon:
         """Where the configuration names its place, it must open; without it, what is owed goes out all the same."""
         named = self._settings.api.listen if self._settings.api else None
         door = Door(
-            application(self._desk, clock=self._clock, store=self._settings.store), named or self._usual_place()
+            application(self._desk, clock=self._clock, store=self._settings.store, reports=self._store),
+            named or self._usual_place(),
         )
         try:
             await self._open("api", door.run)

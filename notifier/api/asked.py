@@ -4,10 +4,12 @@ A request says every key that it has a meaning for and no other: a misspelt filt
 Times are `2026-11-22`, `2026-11-22T05:14:00Z` (UTC where no zone is said), or how long ago: `3h`, `2d`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
+from notifier.api.place import LIST_MOST
 from notifier.delivery.addresses import is_origin, normalise_url, origin
 from notifier.delivery.payload import TYPES
 from notifier.errors import WrongWords
@@ -87,6 +89,32 @@ def reason(body: bytes) -> str:
 def nothing(body: bytes) -> None:
     """A request that has nothing to say."""
     _read(body, ())
+
+
+# ---- what is only read --------------------------------------------------------------------------------------------
+def listing(query: Mapping[str, str]) -> tuple[bool, int]:
+    """`all`, 1 for finished generations too, and `limit`: whether open ones only, and how many at most."""
+    _only(query, ("all", "limit"))
+    limit = query.get("limit", "100")
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", limit, re.ASCII) or int(limit) > LIST_MOST:
+        _refuse(f"limit is a whole number from 1 to {LIST_MOST:,}.")
+    if query.get("all", "0") not in ("0", "1"):
+        _refuse("all is 0 or 1.")
+    return query.get("all", "0") == "0", int(limit)
+
+
+def story(query: Mapping[str, str]) -> GenerationId:
+    """`id`: a generation's."""
+    _only(query, ("id",))
+    if not query.get("id"):
+        _refuse("Say which: id.")
+    return GenerationId(query["id"])
+
+
+def _only(query: Mapping[str, str], known: Sequence[str]) -> None:
+    for key in query:
+        if key not in known:
+            _refuse(f'Unknown parameter "{printable(key, 64)}".{did_you_mean(key, known)}')
 
 
 # ---- their parts --------------------------------------------------------------------------------------------------

@@ -9,15 +9,17 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
+import anyio.to_thread
 import orjson
 import structlog
 from aiohttp import web
+from pydantic import TypeAdapter
 
 from notifier import __version__, telemetry
-from notifier.api import asked
+from notifier.api import asked, told
 from notifier.api.place import STORE_HEADER, mark_of
 from notifier.clock import Clock, iso
 from notifier.delivery.standing import Change
@@ -26,7 +28,9 @@ from notifier.errors import DeskError, NotifierError, NotNow, NotThere, StoreUna
 from notifier.intake.text import printable
 from notifier.masking import without_query
 from notifier.model import Verdict
+from notifier.store.base import ReportStore
 
+T = TypeVar("T")
 _log = structlog.get_logger()
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -45,14 +49,18 @@ _STATUSES: Final = (
 )
 
 
-def application(desk: Desk, *, clock: Clock, store: str) -> web.Application:
-    """What answers at the door; `store` is the daemon's own."""
-    routes = _Routes(desk, clock, store)
+def application(desk: Desk, *, clock: Clock, store: str, reports: ReportStore) -> web.Application:
+    """What answers at the door; `store` is the path of the daemon's own, and `reports` what it knows."""
+    routes = _Routes(desk, clock, store, reports)
     app = web.Application(client_max_size=LARGEST, middlewares=[_noted, _in_json, _whole, routes.meant_for_us])
     app[AT_WORK] = set()
     app.add_routes(
         [
             web.get("/v1", routes.about),
+            web.get("/v1/generations", routes.generations),
+            web.get("/v1/stories", routes.stories),
+            web.get("/v1/troubles", routes.troubles),
+            web.get("/v1/endpoints", routes.endpoints),
             web.post("/v1/redeliver", routes.redeliver),
             web.post("/v1/recover", routes.recover),
             web.post("/v1/cancel", routes.cancel),
@@ -65,10 +73,11 @@ def application(desk: Desk, *, clock: Clock, store: str) -> web.Application:
 
 
 class _Routes:
-    def __init__(self, desk: Desk, clock: Clock, store: str) -> None:
+    def __init__(self, desk: Desk, clock: Clock, store: str, reports: ReportStore) -> None:
         self._desk = desk
         self._clock = clock
         self._store = store
+        self._reports = reports
         self._mark = mark_of(os.path.realpath(store))
 
     @web.middleware
@@ -80,6 +89,19 @@ class _Routes:
 
     async def about(self, _: web.Request) -> web.Response:
         return _answer({"version": __version__, "store": self._store})
+
+    async def generations(self, request: web.Request) -> web.Response:
+        open_only, limit = asked.listing(request.query)
+        return await _report(told.GENERATIONS, await self._reports.generations(open_only=open_only, limit=limit))
+
+    async def stories(self, request: web.Request) -> web.Response:
+        return await _report(told.STORIES, await self._reports.stories(asked.story(request.query)))
+
+    async def troubles(self, _: web.Request) -> web.Response:
+        return await _report(told.TROUBLES, await self._reports.provider_troubles())
+
+    async def endpoints(self, _: web.Request) -> web.Response:
+        return await _report(told.STANDINGS, await self._reports.standings())
 
     async def redeliver(self, request: web.Request) -> web.Response:
         selection = asked.redelivery(await _body(request), now=self._clock.now())
@@ -126,6 +148,12 @@ async def _body(request: web.Request) -> bytes:
         raise WrongWords(f"The request's body was not all here after {WHOLE_WITHIN:.0f} seconds.") from None
     except (web.RequestPayloadError, ConnectionError) as error:
         raise WrongWords("The request's body broke off, or is not in the encoding that it says.") from error
+
+
+async def _report(form: TypeAdapter[T], report: T) -> web.Response:
+    """In a thread: the list of a full store is long, and the loops go on meanwhile."""
+    body = await anyio.to_thread.run_sync(form.dump_json, report)
+    return web.Response(body=body, content_type="application/json")
 
 
 def _tally(tally: Tally) -> Mapping[str, Any]:

@@ -3,11 +3,12 @@
 The first sentence of a command is its line in `notifier --help`, which has room for 65 characters on 80 columns.
 """
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from notifier import __version__
+from notifier.api.place import LIST_MOST
 from notifier.cli import desk
 from notifier.cli.emulate import emulate
 from notifier.cli.listen import listen
@@ -15,10 +16,6 @@ from notifier.cli.options import DEFAULT_CONFIG, Config
 from notifier.cli.schema import print_schema
 from notifier.cli.verify import verify_callback
 from notifier.cli.words import Command, Commands
-
-#: The most that `list --limit` takes.
-LIST_MOST: Final = 100_000
-
 
 app = typer.Typer(
     cls=Commands,

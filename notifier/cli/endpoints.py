@@ -5,8 +5,8 @@ from typing import Final
 
 import typer
 
-from notifier.cli.inspect import read_store
 from notifier.cli.options import to_print
+from notifier.cli.reading import read_store
 from notifier.clock import iso
 from notifier.command_line import enable_command, recover_command
 from notifier.delivery.standing import EndpointState

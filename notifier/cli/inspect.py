@@ -1,17 +1,18 @@
-"""`list`, `show` and `backup`: what the store knows, read beside the running daemon.
+"""`list`, `show` and `backup`: what the store knows.
 
 For a person and for grep: plain lines, one fact each, times in UTC. What came from outside passes `printable`.
 """
 
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final
 
 import anyio
 import typer
 
 from notifier.cli.options import to_print
+from notifier.cli.reading import Reports, read_store
 from notifier.clock import iso
 from notifier.command_line import command
 from notifier.config import read_store_path
@@ -19,21 +20,10 @@ from notifier.ids import GenerationId, ProviderName
 from notifier.intake.text import printable
 from notifier.masking import without_query
 from notifier.model import DeliveryStatus, State, Trigger, Verdict, WatchStatus
-from notifier.store.base import AttemptLine, DeliveryLine, GenerationLine, ReportStore, Story, Trouble, WatchLine
+from notifier.store.base import AttemptLine, DeliveryLine, GenerationLine, Story, Trouble, WatchLine
 from notifier.store.sqlite import open_reader
 
-T = TypeVar("T")
 _ID_WIDTH: Final = 36
-
-
-def read_store(config: str, question: Callable[[ReportStore], Awaitable[T]], *, older: bool = False) -> T:
-    """Ask the store that `config` names, with `older` one of an older schema too; its secrets are not read."""
-
-    async def ask() -> T:
-        async with open_reader(read_store_path(config, environ=os.environ), older=older) as store:
-            return await question(store)
-
-    return anyio.run(ask)
 
 
 def list_generations(config: str, *, everything: bool, limit: int, most: int) -> None:
@@ -53,7 +43,7 @@ def list_generations(config: str, *, everything: bool, limit: int, most: int) ->
 
 
 async def _list(
-    store: ReportStore, *, everything: bool, limit: int
+    store: Reports, *, everything: bool, limit: int
 ) -> tuple[Sequence[GenerationLine], Mapping[ProviderName, Trouble]]:
     return await store.generations(open_only=not everything, limit=limit), await store.provider_troubles()
 
@@ -180,6 +170,11 @@ def _at(words: str, moment: datetime | None) -> str:
 
 
 def back_up(config: str, file: str) -> None:
-    read_store(config, lambda store: store.backup(file), older=True)  # made before an upgrade, maybe by the new program
+    async def write() -> None:
+        # before an upgrade the new program may be the one that makes it
+        async with open_reader(read_store_path(config, environ=os.environ), older=True) as store:
+            await store.backup(file)
+
+    anyio.run(write)
     restore = "stop notifier, put it in the store's place, remove the -wal and -shm files beside that, start notifier"
     typer.echo(f"The store stands in {file}. To restore: {restore}.", err=True)

@@ -469,7 +469,7 @@ async def test_more_than_can_be_carried_out_are_told_to_come_again(store: Sqlite
         answered.set()
 
     async with a_desk(store) as (desk, _, _), anyio.create_task_group() as tasks:
-        app = application(desk, clock=HandClock(), store="notifier.db")
+        app = application(desk, clock=HandClock(), store="notifier.db", reports=store)
         app.router.add_get("/slow", slow)
         await tasks.start(Door(app, str(path), most=1).run)
         tasks.start_soon(ask_slowly)
@@ -612,7 +612,7 @@ async def test_a_bug_behind_one_request_leaves_the_door_open(store: SqliteStore,
     port = Tripped(store)
     path = tmp_path / "a.sock"
     async with a_desk(store, port) as (desk, _, _), anyio.create_task_group() as tasks:
-        await tasks.start(Door(application(desk, clock=HandClock(), store="/n.db"), str(path)).run)
+        await tasks.start(Door(application(desk, clock=HandClock(), store="/n.db", reports=store), str(path)).run)
         async with Caller(path) as asking:
             port.instead["messages_like"] = lambda _: 1 / 0
             answer = await asking.post("redeliver", message="msg_a")
