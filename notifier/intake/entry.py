@@ -167,7 +167,7 @@ class Reading:
         settings = None if provider is None else self.known.providers[provider]
         id_ = None if "id" in meant else self._part(self._id, entry, path, settings)
         terms = terms or self._read_terms(provider, entry, path, meant)
-        metadata = self._part(self._metadata, entry, path)
+        metadata = b"{}" if entry.get("metadata") is None else self._part(self._metadata, entry, path)
         if terms.provider is None or id_ is None or not terms.states or not terms.targets or terms.timeout is None:
             return
         if metadata is None or self.faults:  # nothing of a list with a fault is registered
@@ -350,8 +350,6 @@ class Reading:
         return timeout
 
     def _metadata(self, entry: Mapping[str, Any], path: Path) -> bytes:
-        if entry.get("metadata") is None:
-            return b"{}"
         try:
             return compact(entry["metadata"])
         except ValueError as error:

@@ -89,5 +89,7 @@ class Pace:
         first regular look. While little is known nothing says that this is not so. One look more for everybody costs
         half a stride squared for each (the price of a look, in seconds of lag that it would save elsewhere).
         """
+        if curve.learned < ENOUGH:
+            return 0.0
         wait = self.wait(curve, 0.0)
-        return 0.0 if curve.learned < ENOUGH or met * wait >= self.stride**2 / 2 else wait
+        return 0.0 if met * wait >= self.stride**2 / 2 else wait
