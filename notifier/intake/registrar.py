@@ -9,6 +9,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 import anyio
+import anyio.lowlevel
 import structlog
 
 from notifier import telemetry
@@ -24,6 +25,8 @@ _log = structlog.get_logger()
 
 #: Watches of one call that are told of by name; of more it says how many.
 _NAMED: Final = 20
+#: Watches that the poller is told of before others have a turn: a list may hold 100,000.
+_AT_ONCE: Final = 1_000
 _FIRST_STAYS: Final = "this watch is open already with other content; the first one stays"
 
 
@@ -64,16 +67,22 @@ class Registrar:
         they declare is remembered for as long as this run lasts. `origins` says of each request where it stands, where
         `source` is many places.
         """
-        with anyio.CancelScope(shield=True):  # what is committed is told to the poller, whoever gave up waiting for it
+        with anyio.CancelScope(shield=True):  # what is committed is told to all, whoever gave up waiting for it
             answers = await self._add(requests, keep_first=keep_first)
-        if keep_first:
-            self._declared.update(answer.watch_id for answer in answers)
-        if watched := [each.open for each in answers if each.open is not None and each.outcome is not Outcome.EXISTING]:
-            self._welcome(watched)
-        if any(answer.owed for answer in answers):
-            self._deliveries.ring()
+            if any(answer.owed for answer in answers):
+                self._deliveries.ring()
+            for begin in range(0, len(answers), _AT_ONCE):
+                if begin:
+                    await anyio.lowlevel.checkpoint()
+                self._introduce(answers[begin : begin + _AT_ONCE], declared=keep_first)
         self._tell(requests, answers, source, origins or [source] * len(requests))
         return answers
+
+    def _introduce(self, answers: Sequence[Registration], *, declared: bool) -> None:
+        if declared:
+            self._declared.update([answer.watch_id for answer in answers])
+        if watched := [each.open for each in answers if each.open is not None and each.outcome is not Outcome.EXISTING]:
+            self._welcome(watched)
 
     async def _add(self, requests: Sequence[WatchRequest], *, keep_first: bool) -> list[Registration]:
         """While the store cannot write, nothing is accepted from others, even if this write would work."""

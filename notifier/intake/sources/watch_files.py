@@ -51,7 +51,7 @@ _LOGGED: Final = 20
 #: Files, and watches taken out of them, that a pass logs by name; of more it says how many. And files in readiness.
 _NAMED: Final = 20
 #: Watches in the files that are read and registered together: from so many on no further file is added.
-_TOGETHER: Final = 2_000
+_TOGETHER: Final = 4_000
 #: Bytes of those files, likewise.
 _TOGETHER_BYTES: Final = 4 * 1024 * 1024
 

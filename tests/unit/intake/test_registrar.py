@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 import structlog
 from blank_store import lay
@@ -191,3 +193,30 @@ async def test_what_is_declared_is_remembered_for_the_run(door: Door) -> None:
     await registrar.register([request("g-3")], source="watches.yaml", keep_first=True)
     assert answer.watch_id in registrar.declared
     assert len(registrar.declared) == 2
+
+
+async def test_others_have_turns_while_the_poller_is_told_of_many(door: Door) -> None:
+    """A list may hold 100,000 watches: what is told of them at once is bounded, and all are told in order."""
+    turns: list[int] = []
+    told: list[str] = []
+    stop = anyio.Event()
+
+    async def others() -> None:
+        while not stop.is_set():
+            turns.append(len(told))
+            await anyio.lowlevel.checkpoint()
+
+    registrar = Registrar(
+        door.store,
+        clock=_Still(),
+        book=lambda: BOOK,
+        welcome=lambda watched: told.extend(each.id for each in watched),
+        deliveries=door.bell,
+        health=door.health,
+    )
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(others)
+        await registrar.register([request(f"g-{number}") for number in range(3_500)], source="a test")
+        stop.set()
+    assert told == [f"g-{number}" for number in range(3_500)]
+    assert sorted({*turns}) == [0, 1_000, 2_000, 3_000]
