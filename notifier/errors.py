@@ -74,19 +74,26 @@ class ProviderError(NotifierError):
         #: True where it fails so for any ID (the key, the network, too many requests). Otherwise one of the IDs that
         #: were asked for may be the reason.
         self.any_id = any_id
+        #: Seconds the provider asked us to wait; 0 if it did not say.
+        self.wait = 0.0
+
+    @property
+    def asks_to_wait(self) -> bool:
+        return self.wait > 0
 
 
 class ProviderBusy(ProviderError):
-    """The provider cannot answer now: 429, 5xx, a timeout, a broken reply. One that asks us to wait means any ID."""
+    """The provider cannot answer now: 429, 5xx, a timeout, a broken reply."""
 
     def __init__(
         self, message: str, *, retry_after: float | None = None, overloaded: bool = False, any_id: bool = False
     ) -> None:
-        super().__init__(message, any_id=any_id or retry_after is not None)
+        super().__init__(message, any_id=any_id)
         #: True where it is likely that we ask too much: 429, or no answer in time.
         self.overloaded = overloaded
         #: Seconds the provider asked us to wait; None where it did not say.
         self.retry_after = retry_after
+        self.wait = retry_after or 0.0
 
 
 class ReplyTooLarge(ProviderBusy):

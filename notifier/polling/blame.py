@@ -6,7 +6,8 @@ about first: the halves of the batch, or other IDs. Rules:
 - What is answered speaks for the provider. A request that failed although it was sent no later than one that was
   answered failed because of its own IDs.
 - Failures of several sets of IDs that have none in common, with no answer in between, speak against the provider: three
-  IDs, or two batches. So does the failure of all that there is.
+  IDs, or two batches. So does the failure of all that there is. If it was well after all, as the next answer shows,
+  many IDs are bad: twice as many failures are needed then (`doubled`), or each of their parts would be a pause.
 - A set of which a part has failed too says nothing more than that part: one bad ID explains both.
 
 Times are monotonic seconds, except in `Setback`.
@@ -22,11 +23,15 @@ from notifier.ids import GenerationId
 #: From one failure of an ID to the next look at it: the first wait and the longest, in seconds; it doubles between.
 _FIRST: Final = 5.0
 LONGEST: Final = 300.0
+#: Seconds in which an ID fails as often as `EXPIRES_AFTER` says, if each failure comes at once.
+_FAILS_FOR: Final = 15.0
 #: Doublings after which it is the longest; keeps the power small.
 _DOUBLINGS: Final = 20
 #: What counts against the provider, and what a failed request counts that was about one ID, or about several. Among
 #: several it is less likely that the same few bad IDs are in all of them.
 _ENOUGH: Final = 3.0
+#: Times that it is doubled, at most.
+MOST_DOUBLED: Final = 3
 _ONE, _SEVERAL = 1.0, 1.5
 #: Sets that are remembered.
 _MOST: Final = 1_000
@@ -70,10 +75,10 @@ class Evidence:
         self.since = float("inf")
         return True
 
-    def against_provider(self, *, watched: int) -> bool:
+    def against_provider(self, *, watched: int, doubled: int = 0) -> bool:
         """Whether it is the provider; `watched` is how many IDs there are that are not known to be bad."""
         weight = sum(_ONE if len(each) == 1 else _SEVERAL for each in self._sets)
-        return weight >= _ENOUGH or self.of_all(watched=watched)
+        return weight >= _ENOUGH * 2 ** min(doubled, MOST_DOUBLED) or self.of_all(watched=watched)
 
     def of_all(self, *, watched: int) -> bool:
         """Whether all IDs that there are have failed, each of them alone: nothing is left to ask about."""
@@ -112,6 +117,10 @@ class Setback:
         """Whether it is the ID: another one was answered since, in a request sent at `answered_at`."""
         return answered_at >= self.sent_at
 
-    def may_expire(self, answered_at: float) -> bool:
-        """Whether its watches may expire at their deadline although it is not answered."""
-        return self.count >= EXPIRES_AFTER and self.proved(answered_at)
+    def may_expire(self, answered_at: float, now: float) -> bool:
+        """Whether its watches may expire at their deadline although it is not answered.
+
+        One that hangs fails rarely: a second failure is enough if the time of all has passed.
+        """
+        often = self.count >= EXPIRES_AFTER or (self.count > 1 and now - self.sent_at >= _FAILS_FOR)
+        return often and self.proved(answered_at)

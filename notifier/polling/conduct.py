@@ -19,7 +19,7 @@ from notifier.errors import BatchRejected, NotAsked, ProviderBusy, ProviderError
 from notifier.health import Health
 from notifier.ids import GenerationId, ProviderName
 from notifier.polling.allowance import Allowance
-from notifier.polling.blame import Evidence
+from notifier.polling.blame import MOST_DOUBLED, Evidence
 from notifier.polling.holding import QUICK, Holding, Mode, showed
 from notifier.polling.plan import BatchLimit
 from notifier.polling.split import Lesson, Split
@@ -34,6 +34,8 @@ ASIDE: Final = 0.2
 #: An unusable multi route is tried again after this many seconds.
 MULTI_RETRY: Final = 600.0
 _NEVER: Final = float("-inf")
+#: A doubt that was none is remembered for so many seconds.
+FALSE_ALARM_COUNTS: Final = 600.0
 #: Seconds for which IDs are missed one by one, until that speaks against the provider: a new one may not be readable
 #: yet. As long as some were never asked about it takes longer. So many IDs are remembered.
 PATIENT: Final = 10.0
@@ -41,6 +43,9 @@ LONG_ENOUGH: Final = 60.0
 _REMEMBERED: Final = 1_000
 #: A sweep without an answer is late after so many seconds, and after so many times as long as sweeps take lately.
 _LATE: Final = 5.0
+_PART_LATE: Final = 1.0
+#: Doublings of the former; then it is longer than any request may take.
+_HANGS_DOUBLED: Final = 8
 _LATE_TIMES: Final = 4.0
 #: IDs that are remembered as answered lately.
 _TRUSTED: Final = 8
@@ -69,6 +74,8 @@ class Conduct:
         self._patience = patience
         #: Requests under way that are answered at once, and those that wait.
         self._in_flight, self._held = 0, 0
+        #: Of the former, those that are under way for so long that they keep no other from being made.
+        self.hanging = 0
         #: Seconds that a request takes, lately.
         self._took = 0.0
         #: Seconds in which a sweep is answered, lately.
@@ -99,6 +106,8 @@ class Conduct:
         self.evidence = Evidence()
         #: Batches in a row that failed while their halves did not.
         self._halved = 0
+        #: Doubted troubles in a row that the first probe ended, and when the last one was.
+        self._false_alarms, self._alarmed_at = 0, _NEVER
         #: IDs asked for since any was held, each as often as it was asked.
         self._in_vain = 0
         #: IDs that requests about them alone missed since any was held -> when they first did.
@@ -139,7 +148,7 @@ class Conduct:
         free = min(self._allowance.in_flight - asked, self._bucket.available(now))
         if (allowed := self._backoff.room(now=now, in_flight=asked)) is not None:
             free = min(free, allowed)
-        return self._standing.room(now, free=free, in_flight=self._in_flight)
+        return self._standing.room(now, free=free, in_flight=self._in_flight - self.hanging)
 
     @property
     def in_flight(self) -> int:
@@ -181,6 +190,19 @@ class Conduct:
     def late_after(self) -> float:
         """Seconds after which a sweep is so late that one of its IDs may be why."""
         return max(_LATE, _LATE_TIMES * self._answered_in)
+
+    @property
+    def hangs_after(self) -> float:
+        """Seconds after which a request keeps a provider in trouble from being asked about others no longer.
+
+        With each failure twice as many: where everything hangs, not one probe more is made in the end.
+        """
+        return self.late_after * 2.0 ** min(self._standing.strikes, _HANGS_DOUBLED)
+
+    @property
+    def part_late_after(self) -> float:
+        """The same for a part of a batch that failed or is late: that one of its IDs is why is likely."""
+        return max(_PART_LATE, _LATE_TIMES * self._answered_in)
 
     def room_aside(self, now: float) -> int:
         """Requests that may be made now for parts of refused batches and for IDs that stand alone."""
@@ -249,15 +271,26 @@ class Conduct:
         """Whether a request that was sent then asked a provider in trouble whether it is over."""
         return not self._standing.ok and sent_at > self._standing.struck_at
 
-    def doubt(self, ids: Sequence[GenerationId], error: ProviderError, *, sent_at: float, watched: int) -> None:
+    def doubt(
+        self,
+        ids: Sequence[GenerationId],
+        error: ProviderError,
+        *,
+        sent_at: float,
+        watched: int,
+        at_once: bool = False,
+    ) -> None:
         """A request about these failed, perhaps because of one of them.
 
-        `watched` is how many IDs there are that are not known to be bad.
+        `watched` is how many IDs there are that are not known to be bad; `at_once`: one failure is
+        enough, unless the provider was found to be well after such a one lately.
         """
         self._was_asked(sent_at)
         evidence = self.evidence
         evidence.failed(ids, sent_at=sent_at)
-        if not self._standing.ok or evidence.against_provider(watched=watched):
+        lately = sent_at < self._alarmed_at + FALSE_ALARM_COUNTS
+        known = evidence.against_provider(watched=watched, doubled=self._false_alarms if lately else 0)
+        if not self._standing.ok or known or (at_once and not lately):
             since = evidence.since if evidence else None
             others = not evidence.of_all(watched=watched)
             self.failed(error, sent_at=sent_at, since=since, doubted=others, asked=ids)
@@ -441,8 +474,14 @@ class Conduct:
         if standing.ok:
             self.trouble = self._remembered = None
         before, self._standing = self._standing, standing
-        if standing.ok and before.doubted and before.strikes > 1:
+        if not (standing.ok and before.doubted):
+            return
+        self._alarmed_at = sent_at
+        if before.strikes > 1:
+            self._false_alarms = 0
             self.outage_over(before.since)
+        else:
+            self._false_alarms = min(MOST_DOUBLED, self._false_alarms + 1)
 
 
 def _about(said: str, ids: Sequence[GenerationId]) -> str:

@@ -92,12 +92,19 @@ class Exchanges:
         self._bell = bell
         self._under_way: list[Sent] = []
 
+    def asked_alone(self) -> set[GenerationId]:
+        """IDs that are asked about by themselves now."""
+        return {sent.ask.ids[0] for sent in self._under_way if sent.hold is None and len(sent.ask.ids) == 1}
+
     def divide_late(self, now: float) -> None:
         """A sweep that hangs may do so for one ID: the others do not wait until it is given up."""
+        hangs = self._conduct.hangs_after
+        self._conduct.hanging = sum(sent.hold is None and now - sent.at >= hangs for sent in self._under_way)
         if not self._conduct.well():
             return
         for sent in self._under_way:
-            if sent.divisible and now - sent.at >= self._conduct.late_after:
+            after = self._conduct.late_after if sent.split is None else self._conduct.part_late_after
+            if sent.divisible and now - sent.at >= after:
                 split = self._refusals.late(sent.ask.ids, sent.split, sent_at=sent.at)
                 sent.late, sent.split = split is not None, split or sent.split
 
@@ -113,6 +120,7 @@ class Exchanges:
         finally:
             took = self._clock.monotonic() - sent.at
             self._under_way.remove(sent)
+            self._conduct.hanging = 0  # reckoned anew before anything is asked
             self._conduct.end(took=took, hold=sent.hold is not None)
             self._bell.ring()
 
@@ -187,7 +195,7 @@ class Exchanges:
         """True where its IDs are on the agenda, or in a split, again."""
         asked = len(sent.ask.ids)
         trial = sent.hold is not None and sent.hold.trial
-        if isinstance(error, BatchRejected) or (trial and not error.any_id):
+        if isinstance(error, BatchRejected) or (trial and not (error.any_id or error.asks_to_wait)):
             self._conduct.held(took=0.0, reached=0, asked=asked)
         elif isinstance(error, ReplyTooLarge) or not (
             isinstance(error, ProviderBusy) and self._conduct.hold_broke(error, took=took, asked=asked)

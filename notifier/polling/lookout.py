@@ -248,7 +248,7 @@ class Lookout:
 
         Every second time; in between something that is due is asked for, for the single route may be what is wrong.
         """
-        if self._conduct.room(now) > 0 and (entry := self._refusals.to_probe()) is not None:
+        if self._conduct.room(now) > 0 and (entry := self._refusals.to_probe(self._exchanges.asked_alone())):
             self._roster.probe(entry)
             self._conduct.begin(now, aside=False)
             self._send((entry.id,), now, multi=False)
@@ -287,15 +287,19 @@ class Lookout:
         if not self._conduct.well() and self._roster.earliest() is not None:
             return
         conduct, batch = self._conduct, self._conduct.batch if multi else 1
-        spare = 1 if conduct.idle(now) and not self._roster.is_due(now) else 0
-        requests = min(conduct.room(now), max(conduct.room_aside(now), spare))
-        for taken in self._roster.take_apart(now, requests, batch):
+        for taken in self._roster.take_apart(now, self._room_aside(now), batch):
             planned = plan(taken, fit=self._fit, batch_limit=batch, multi=multi, room=1, single_room=1)
             for entry in planned.rest:
                 self._roster.again(entry, now)
             for ask in planned.asks:
                 conduct.begin(now, aside=True)
                 self._send(ask.ids, now, multi=ask.multi)
+
+    def _room_aside(self, now: float) -> int:
+        """Requests for what stands apart: within its share, or one while the budget is not used up."""
+        conduct = self._conduct
+        spare = 1 if conduct.idle(now) and not self._roster.is_due(now) else 0
+        return min(conduct.room(now), max(conduct.room_aside(now), spare))
 
     def _send_filled(self, ids: tuple[GenerationId, ...], now: float) -> None:
         """A sweep with free seats takes glances, then what falls due soonest: it costs no more."""
@@ -322,9 +326,9 @@ class Lookout:
         return self._codec.fit(ids, self._settings, hold=True)
 
     def _send_splits(self, now: float) -> None:
-        """Parts of refused batches, within their share of the rate."""
+        """Parts of refused batches, within their share of the rate, or while the budget is not used up."""
         parts = self._refusals.parts()
-        while self._conduct.room(now) > 0 and self._conduct.room_aside(now) and (part := next(parts, None)):
+        while self._room_aside(now) and (part := next(parts, None)):
             split, ids = part
             self._conduct.begin(now, aside=True)
             self._send(ids, now, multi=len(ids) > 1, part_of=split)

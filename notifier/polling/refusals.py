@@ -6,7 +6,7 @@ others is asked alone, less and less often, and takes no other ID with it.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Final
 
@@ -101,7 +101,9 @@ class Refusals:
         probe = conduct.probing(sent_at) and not large
         began = split.sent_at if split is not None and split.failed else sent_at
         if not large and (probe or not self._is_bad(ids, began)):
-            conduct.doubt(ids, error, sent_at=sent_at, watched=len(self._roster) - self._bad)
+            # Who asks us to wait is waited for, until others are answered and this goes on.
+            waits = error.asks_to_wait and conduct.evidence.answered_at < began
+            conduct.doubt(ids, error, sent_at=sent_at, watched=len(self._roster) - self._bad, at_once=waits)
         if probe:  # nothing is concluded of any ID while the provider answers nothing
             self._note(ids, error, sent_at)
             self.unanswered(ids, split)
@@ -155,7 +157,8 @@ class Refusals:
             if setback.count == _SURE and not entry.alone:
                 entry.isolate()
             entry.alone = entry.failing = True
-            self._roster.set_back(entry, setback.wait, now=self._clock.monotonic(), wall=now.timestamp())
+            wait = max(setback.wait, error.wait)
+            self._roster.set_back(entry, wait, now=self._clock.monotonic(), wall=now.timestamp())
             self._tell(id_, setback, before)
         if split is not None and split in self._splits:
             split.lone_failed()
@@ -196,7 +199,8 @@ class Refusals:
     def may_expire(self, id_: GenerationId) -> bool:
         """Whether its deadline ends its watches although the provider does not answer about it, and only about it."""
         setback = self.setbacks.get(id_)
-        return self._conduct.well() and setback is not None and setback.may_expire(self._conduct.evidence.answered_at)
+        answered_at, now = self._conduct.evidence.answered_at, self._clock.monotonic()
+        return self._conduct.well() and setback is not None and setback.may_expire(answered_at, now)
 
     def troubles(self) -> Iterator[tuple[GenerationId, Trouble]]:
         """IDs that are known to be bad, and what is said about each."""
@@ -230,16 +234,22 @@ class Refusals:
             if self.setbacks.pop(id_, None) is not None and (entry := self._roster.get(id_)) is not None:
                 entry.failing = False
 
-    def to_probe(self) -> Watched | None:
-        """Whom to ask about where the provider may be in trouble.
+    def to_probe(self, asked: Collection[GenerationId]) -> Watched | None:
+        """Whom to ask about where the provider may be in trouble; not one that is `asked` already.
 
-        One that was answered lately, else one that did not fail yet, else the one that failed longest ago.
+        One that was answered lately, even if a request waits for it. Else one that did not fail yet, and of those
+        rather one that was in no batch which failed. Else the one that failed longest ago.
         """
-        failed = dict.fromkeys(self._conduct.evidence.ids())
-        trusted = [self._roster.get(id_) for id_ in self._conduct.trusted if id_ not in failed]
-        fresh = (entry for entry in self._roster if entry.id not in failed and not entry.failing)
+        failed = dict.fromkeys(id_ for id_ in self._conduct.evidence.ids() if id_ not in asked)
+        trusted = [self._roster.get(id_) for id_ in self._conduct.trusted if id_ not in failed and id_ not in asked]
+        if (entry := next(filter(None, trusted), None)) is not None:
+            return entry
+        suspected = {id_ for split in self._splits if split.failed for id_ in split.ids}
+        fresh = [entry for entry in self._roster if not (entry.failing or entry.held or entry.id in asked)]
+        fresh = [entry for entry in fresh if entry.id not in failed]
         known = (self._roster.get(id_) for id_ in failed)
-        return next((entry for entry in chain(trusted, fresh, known) if entry is not None and not entry.held), None)
+        likely = chain((entry for entry in fresh if entry.id not in suspected), fresh, known)
+        return next((entry for entry in likely if entry is not None and not entry.held), None)
 
     def outage_over(self, since: float) -> None:
         """The provider was in trouble since then: what failed meanwhile says little of IDs, and is asked again."""

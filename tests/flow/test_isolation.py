@@ -182,6 +182,49 @@ async def test_many_bad_ids_before_the_first_good_one_do_not_hide_it(store: Sqli
         assert not stage.health.troubles
 
 
+async def test_ten_bad_ids_of_sixty_do_not_hide_the_good_ones(store: SqliteStore) -> None:
+    """Every half holds a bad one. Each time that looks like the provider, and only the first times it is waited for."""
+    ids = some(60)
+    async with watching(store, rate=10.0, sweep_every=timedelta(seconds=1)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        bad = ids[::6]
+        stage.upstream.judge = broken(*bad, by=FAILURES["500"])
+        await register(stage, ids)
+        await stage.ticks(25)
+        assert await told(stage) == {WatchStatus.SATISFIED: 50, WatchStatus.OPEN: 10}
+        assert not stage.health.troubles
+
+
+async def test_a_probe_that_hangs_does_not_keep_others_from_being_asked_about(store: SqliteStore) -> None:
+    """The provider seems to be down, and the one ID that is asked about hangs: others are asked about beside it."""
+    ids = some(40)
+    async with watching(store, batch=False, rate=10.0, in_flight=9, sweep_every=timedelta(seconds=1)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        stage.upstream.judge = broken(*ids[:9], by=FAILURES["500"])
+        stage.upstream.hangs = {"g-10"}
+        await register(stage, ids)
+        await stage.ticks(20)
+        assert (await told(stage))[WatchStatus.SATISFIED] == 30
+
+
+@pytest.mark.parametrize("batch", [True, False])
+async def test_one_id_that_asks_to_wait_makes_nobody_wait_twice(store: SqliteStore, *, batch: bool) -> None:
+    """503 with `Retry-After` is obeyed once; when others are answered then, it is the word of a backend of that ID."""
+    ids = some(60)
+    async with watching(store, batch=batch, rate=20.0, sweep_every=timedelta(seconds=1)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        bad = broken("g-1", by=lambda: error(503, "later", **{"retry-after": "20"}))
+        stage.upstream.judge = bad
+        await register(stage, ids, timeout=timedelta(seconds=90))
+        await stage.ticks(19, step=0.5)
+        before = len(stage.upstream.asked)
+        assert before == 1 or not batch
+        await stage.ticks(30, step=0.5)
+        assert (await told(stage))[WatchStatus.SATISFIED] == 59
+        await stage.ticks(2 * MINUTE, step=1)
+        assert [line.type for line in await stage.owed("g-1")] == ["watch.expired"]
+
+
 async def test_one_bad_id_in_each_of_two_batches(store: SqliteStore) -> None:
     """Both batches fail at the same moment, which looks like an outage: one question about one ID shows otherwise."""
     ids = some(40)

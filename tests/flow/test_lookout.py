@@ -360,18 +360,29 @@ async def test_new_settings_end_a_pause(store: SqliteStore) -> None:
 
 # ---- refused batches ----------------------------------------------------------------------------------------------
 async def test_a_refused_batch_is_split_within_a_fifth_of_the_rate(store: SqliteStore) -> None:
-    """Five a second leave one a second for the parts, however urgent they seem; good IDs are all seen."""
+    """Five a second leave one a second for the parts while others are due, however urgent they seem."""
+    ids, others = some(32), some(20, "o")
+    async with watching(store, rate=5.0, max_ids=32, hold="off", sweep_every=timedelta(seconds=1)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids[1:], "queued") | dict.fromkeys(others, "queued")
+        stage.upstream.judge = refuse_batches_with([ids[0]])
+        await stage.watch(*map(request, [*ids, *others]))
+        await stage.ticks(15)
+        parts = [asked.at for asked in stage.upstream.asked[1:] if ids[0] in asked.ids]
+        assert all(later - earlier >= 0.25 for earlier, later in pairwise(parts))
+        assert max(later - earlier for earlier, later in pairwise(parts)) < 10
+        assert len(stage.upstream.asked) <= 5 * 16
+
+
+async def test_a_refused_batch_is_split_at_once_while_the_budget_is_not_used(store: SqliteStore) -> None:
+    """Nothing else is due: the good IDs do not wait for a fifth of the rate, which would take ten seconds."""
     ids = some(32)
     async with watching(store, rate=5.0, sweep_every=timedelta(minutes=10)) as stage:
         stage.upstream.states |= dict.fromkeys(ids[1:], "completed")
         stage.upstream.judge = refuse_batches_with([ids[0]])
         await stage.watch(*map(request, ids))
-        await stage.tick()
-        await stage.ticks(15)
-        times = [asked.at for asked in stage.upstream.asked[1:]]
-        assert len(times) == 10
-        assert all(later - earlier >= 1 for earlier, later in pairwise(times))
+        await stage.ticks(6)
         assert (await store.counts()).watches == {WatchStatus.SATISFIED: 31, WatchStatus.OPEN: 1}
+        assert len(stage.upstream.asked) == 11
 
 
 @pytest.mark.parametrize("status", [400, 404, 422])

@@ -112,6 +112,12 @@ def test_it_is_the_id_once_another_was_answered() -> None:
 
 def test_three_failures_may_end_what_waits_for_it() -> None:
     """One or two may be chance, and without an answer about another ID it may be the provider."""
-    assert setback(3).may_expire(10.0)
-    assert not setback(2).may_expire(10.0)
-    assert not setback(3).may_expire(9.9)
+    assert setback(3).may_expire(10.0, now=11.0)
+    assert not setback(2).may_expire(10.0, now=24.9)
+    assert not setback(3).may_expire(9.9, now=1_000.0)
+
+
+def test_two_failures_that_took_long_are_enough() -> None:
+    """An ID that hangs fails once in a minute: after the time that three quick failures take, two are no chance."""
+    assert setback(2).may_expire(10.0, now=25.0)
+    assert not setback(1).may_expire(10.0, now=1_000.0)
