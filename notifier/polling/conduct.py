@@ -23,7 +23,7 @@ from notifier.polling.blame import MOST_DOUBLED, Evidence
 from notifier.polling.holding import QUICK, Holding, Mode, showed
 from notifier.polling.plan import BatchLimit
 from notifier.polling.split import Lesson, Split
-from notifier.polling.trouble import Standing, Trouble, knows_none
+from notifier.polling.trouble import SHORT_PROBES, Standing, Trouble, knows_none
 from notifier.settings import ProviderSettings
 from notifier.store.base import Trouble as Noted
 
@@ -82,7 +82,7 @@ class Conduct:
         self._answered_in = 0.0
         #: When any ID was last held by a reply; None where none ever was.
         self.answered_at: float | None = None
-        #: Told of doubted trouble that more than one probe has met, once it is over: when it began.
+        #: Told of doubted trouble that more than the first probes have met, once it is over: when it began.
         self.outage_over: Callable[[float], None] = lambda _: None
         #: Where this machine has too little to ask.
         self._backoff = Backoff()
@@ -106,7 +106,7 @@ class Conduct:
         self.evidence = Evidence()
         #: Batches in a row that failed while their halves did not.
         self._halved = 0
-        #: Doubted troubles in a row that the first probe ended, and when the last one was.
+        #: Doubted troubles in a row that one of the first probes ended, and when the last one was.
         self._false_alarms, self._alarmed_at = 0, _NEVER
         #: IDs asked for since any was held, each as often as it was asked.
         self._in_vain = 0
@@ -314,7 +314,7 @@ class Conduct:
         if isinstance(error, ProviderBusy):
             hint, jitter = error.retry_after, self._chance()
             struck = self._standing.busy(
-                now, asked_at=sent_at, reason=reason, jitter=jitter, retry_after=hint, since=since
+                now, asked_at=sent_at, reason=reason, jitter=jitter, retry_after=hint, since=since, doubted=doubted
             )
             if error.overloaded and struck is not self._standing:  # many that fail together are one sign
                 self._allowance.cut()
@@ -477,7 +477,7 @@ class Conduct:
         if not (standing.ok and before.doubted):
             return
         self._alarmed_at = sent_at
-        if before.strikes > 1:
+        if before.strikes > SHORT_PROBES:
             self._false_alarms = 0
             self.outage_over(before.since)
         else:

@@ -16,7 +16,7 @@ from notifier import telemetry
 from notifier.clock import Clock
 from notifier.errors import BatchRejected, ProviderError, ReplyTooLarge
 from notifier.ids import GenerationId
-from notifier.polling.blame import Setback
+from notifier.polling.blame import Setback, from_the_middle
 from notifier.polling.conduct import Conduct
 from notifier.polling.roster import Roster
 from notifier.polling.split import Lesson, Split
@@ -246,7 +246,7 @@ class Refusals:
             return entry
         suspected = {id_ for split in self._splits if split.failed for id_ in split.ids}
         fresh = [entry for entry in self._roster if not (entry.failing or entry.held or entry.id in asked)]
-        fresh = [entry for entry in fresh if entry.id not in failed]
+        fresh = from_the_middle([entry for entry in fresh if entry.id not in failed])
         known = (self._roster.get(id_) for id_ in failed)
         likely = chain((entry for entry in fresh if entry.id not in suspected), fresh, known)
         return next((entry for entry in likely if entry is not None and not entry.held), None)

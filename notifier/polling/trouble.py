@@ -45,6 +45,8 @@ _PAUSES: Final = {
 #: First pause where failures of some IDs speak against the provider, and there are others to ask about: the next one
 #: may be answered.
 DOUBTED_PAUSE: Final = 1.0
+#: So many such pauses are equally short: the first IDs that are asked about may be bad ones too.
+SHORT_PROBES: Final = 3
 #: Longest wait for a new ID while a provider may have failed for the others, seconds.
 _EARLY_LIMIT: Final = 60.0
 #: Doublings after which every pause is at its longest; keeps the power small.
@@ -106,13 +108,18 @@ class Standing:
         jitter: float,
         retry_after: float | None = None,
         since: float | None = None,
+        doubted: bool = False,
     ) -> Self:
         """After `ProviderBusy`. `retry_after` only ever makes the pause longer, by ten minutes at most.
 
-        `since` is when the first request was sent of those that speak against the provider together.
+        `since` is when the first request was sent of those that speak against the provider together; `doubted`: there
+        are others to ask about.
         """
         stretch = 1 + 0.5 * jitter
-        struck = self._strike(Trouble.BUSY, now, asked_at=asked_at, reason=reason, stretch=stretch, since=since)
+        first = DOUBTED_PAUSE if doubted else None
+        struck = self._strike(
+            Trouble.BUSY, now, asked_at=asked_at, reason=reason, stretch=stretch, since=since, first=first
+        )
         asked_to_wait = now + min(retry_after or 0.0, RETRY_AFTER_LIMIT)
         return struck if asked_to_wait <= struck.until else replace(struck, until=asked_to_wait)
 
@@ -164,7 +171,8 @@ class Standing:
             return self
         strikes = self.strikes + 1 if self.trouble is trouble else 1
         usual, longest = _PAUSES[trouble]
-        pause = min(longest, (first or usual) * 2.0 ** min(strikes - 1, _DOUBLINGS)) * stretch
+        short = 1 if first is None else SHORT_PROBES
+        pause = min(longest, (first or usual) * 2.0 ** min(max(0, strikes - short), _DOUBLINGS)) * stretch
         return replace(
             self,
             trouble=trouble,

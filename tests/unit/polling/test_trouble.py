@@ -176,13 +176,13 @@ def test_a_clock_that_goes_back_takes_no_proof_away() -> None:
 
 
 def test_pauses_are_short_while_there_are_others_to_ask_about() -> None:
-    """403 for three IDs of many may speak of those three: 1, 2, 4 s, and not half a minute."""
+    """403 for three IDs of many may speak of those three: 1 s three times, then 2, 4, and not half a minute."""
     standing, pauses, now = Standing(), [], 10.0
-    for _ in range(4):
+    for _ in range(5):
         standing = standing.refused(now, asked_at=now, reason="403", since=9.0, doubted=True)
         pauses.append(standing.until - now)
         now = standing.until
-    assert pauses == [1, 2, 4, 8]
+    assert pauses == [1, 1, 1, 2, 4]
     assert standing.paused
 
 
