@@ -78,7 +78,7 @@ class ProviderClient:
         try:
             with anyio.fail_after(_limit(ask, settings)):
                 async with self._http.stream("GET", ask.url, headers=headers, extensions=through) as response:
-                    _refuse_redirect(response, settings)
+                    _refuse_redirect(response, ask, settings)
                     body = await _body(response, ask.ids, settings)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise ProviderRefused(
@@ -176,16 +176,20 @@ async def _unpacked(chunks: AsyncIterator[bytes], limit: int, settings: Provider
     return bytes(body)
 
 
-def _refuse_redirect(response: httpx.Response, settings: ProviderSettings) -> None:
+def _refuse_redirect(response: httpx.Response, ask: Ask, settings: ProviderSettings) -> None:
     if response.status_code // 100 != _REDIRECTS:
         return
     # A query may carry a token: only what leads to the right base_url is shown.
     address = mask_of_provider(settings).text(response.headers.get("location", "").partition("?")[0])
     location = printable(address, 200) or "nowhere"
-    raise ProviderRefused(
-        f"Provider {settings.name} answered {response.status_code}: moved to {location}.",
-        fix=f"Change its base_url, which is {printable(settings.base_url, 200)}.",
-    )
+    # http:// where there is only https://, or another host: what stands before the route is the right base_url.
+    route = ask.url.partition("?")[0].removeprefix(settings.base_url.rstrip("/"))
+    right = address.removesuffix(route) if route and "://" in address else address
+    now = printable(settings.base_url, 200)
+    fix = f"Change its base_url, which is {now}."
+    if right != address:
+        fix = f"Write base_url: {printable(right, 200)} in place of {now}."
+    raise ProviderRefused(f"Provider {settings.name} answered {response.status_code}: moved to {location}.", fix=fix)
 
 
 # ---- what failed --------------------------------------------------------------------------------------------------

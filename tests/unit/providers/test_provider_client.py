@@ -289,6 +289,21 @@ async def test_a_redirect_is_not_followed() -> None:
     assert route.call_count == 1
 
 
+@pytest.mark.parametrize(
+    ("location", "right"),
+    [
+        ("https://api.test/x", "Write base_url: https://api.test in place of http://api.test."),
+        ("https://api.other.test/gateway/x?y=1", "Write base_url: https://api.other.test/gateway in place of"),
+        ("https://api.test/login", "Change its base_url, which is http://api.test."),
+        ("/x/", "Change its base_url, which is http://api.test."),
+        (f"https://api.test/{KEY}/login", "moved to https://api.test/***/login."),
+    ],
+)
+async def test_a_redirect_to_the_same_route_names_the_right_base_url(location: str, right: str) -> None:
+    """Mostly it is https in place of http; what cannot be told from it is left to the operator."""
+    assert right in str(await failed(replying(308, headers={"Location": location})))
+
+
 # ---- nothing is left untranslated ---------------------------------------------------------------------------------
 def family(root: type[BaseException]) -> list[type[BaseException]]:
     return [root, *(kind for child in root.__subclasses__() for kind in family(child))]
