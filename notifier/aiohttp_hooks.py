@@ -33,7 +33,7 @@ from aiohttp.connector import Connection
 from multidict import CIMultiDict
 
 from notifier.exchange import Exchange, Unconfirmed, deserted, exchange, queued
-from notifier.malformed import HEAD_LIMIT, malformed
+from notifier.malformed import HEAD_LIMIT, is_http, malformed
 from notifier.transport_errors import MalformedError, StrayError
 
 #: Interim (1xx) answers before the final one.
@@ -245,6 +245,9 @@ class Protocol(ResponseHandler):
         message, body = data
         if self._headed:
             self._stray = True  # a second answer, in one packet with the first
+            return
+        if not is_http(bytes(self._head)):
+            self._fail(MalformedError(malformed(bytes(self._head))))
             return
         self._head = b""
         if message.code < _FINAL and message.code != _SWITCHING:

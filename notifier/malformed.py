@@ -16,7 +16,7 @@ HEADERS_LIMIT: Final = 500
 #: Bytes of a head as a whole: the two limits above would allow 31 MiB.
 HEAD_LIMIT: Final = 1024 * 1024
 
-_STATUS: Final = re.compile(rb"HTTP/1\.[01] \d{3}(?: .*)?", re.DOTALL)
+_STATUS: Final = re.compile(rb"HTTP/1\.[01] [1-9]\d{2}(?: .*)?", re.DOTALL)
 _HEADER: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00-\x08\x0a-\x1f\x7f]*")
 #: First bytes of a TLS record: an alert, or a handshake.
 _TLS: Final = (b"\x15\x03", b"\x16\x03")
@@ -41,9 +41,19 @@ def malformed(head: bytes | None) -> str:
     if len(first) > LINE_LIMIT:
         return "the first line of the answer is above 64 KiB"
     if not _STATUS.fullmatch(first):
-        what = "the first line of the answer is" if first.startswith(b"HTTP/") else "the answer begins with"
-        return f"{what} {_show(first)}"
-    return _wrong_header(lines) or "the headers of the answer contradict each other"
+        return _no_http(first, begin)
+    return _wrong_header(lines) or _wrong_length(lines) or "the headers of the answer contradict each other"
+
+
+def _no_http(first: bytes, begin: bytes) -> str:
+    if first.startswith(b"HTTP/"):
+        return f"the first line of the answer is {_show(first)}"
+    return f"the answer begins with {_show(first, begin)}: is this the right port?"
+
+
+def is_http(head: bytes) -> bool:
+    """Whether it begins as an answer of HTTP/1 does: the parser also takes other protocols that look like it."""
+    return bool(_STATUS.match(head.lstrip(b"\r\n")))
 
 
 def _is_frame(begin: bytes) -> bool:
@@ -68,16 +78,27 @@ def _wrong_header(lines: list[bytes]) -> str | None:
     return None
 
 
+def _wrong_length(lines: list[bytes]) -> str | None:
+    """Of headers that by themselves are well: what they say of the body's length together."""
+    pairs = [(name.lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
+    lengths = [value for name, value in pairs if name == b"content-length"]
+    if lengths and any(name == b"transfer-encoding" for name, _ in pairs):
+        return "the headers of the answer contradict each other: Content-Length and Transfer-Encoding"
+    if len(lengths) > 1:
+        return f"the answer has the header Content-Length {len(lengths)} times, and may have it once"
+    return f"the answer has a Content-Length that is too large: {_show(lengths[0])}" if lengths else None
+
+
 def _counts(name: bytes, value: bytes) -> bool:
     return name.lower() != b"content-length" or value.strip().isdigit()
 
 
-def _show(line: bytes) -> str:
-    """The beginning of it: as text where it is one, else as numbers."""
+def _show(line: bytes, whole: bytes = b"") -> str:
+    """The beginning of it: as text where it is one, else as numbers, and then of the whole."""
     if not line:
         return "an empty line"
     text = line[:_SHOWN].decode("utf-8", "replace")
     readable = sum(char.isprintable() and char != "\N{REPLACEMENT CHARACTER}" for char in text)
     if 5 * readable >= 4 * len(text):
         return f'"{printable(text, _SHOWN)}{"…" if len(line) > _SHOWN else ""}"'
-    return f"the bytes {line[:_BYTES_SHOWN].hex(' ')}"
+    return f"the bytes {(whole or line)[:_BYTES_SHOWN].hex(' ')}"

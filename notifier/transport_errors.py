@@ -192,6 +192,8 @@ _BROKEN: Final[Mapping[int, str]] = {
 def _say(error: BaseException) -> str:
     """One line for a person."""
     cause = getattr(error, "os_error", None)
+    if isinstance(error, aiohttp.ClientConnectorDNSError) and isinstance(cause, OSError):
+        return f"no address for {error.host}: {_say_system(cause)}"
     if isinstance(cause, OSError):
         return _say_system(cause)
     if isinstance(error, MalformedError | UnreadError):

@@ -11,6 +11,7 @@ from notifier.model import Answer, Verdict
 
 _GONE: Final = 410
 _BAD_REQUEST: Final = 400
+_SWITCHING: Final = 101
 #: What a receiver answers that does not take our signature.
 _NOT_TRUSTED: Final = frozenset({401, 403})
 #: What nginx, Apache and Go answer to a plain request where they wait for TLS.
@@ -50,8 +51,16 @@ def explain(answer: Answer, verdict: Verdict) -> str:
         return "this port speaks TLS: write https:// in the url"
     if not answer.detail and answer.status_code in _NOT_TRUSTED:
         return "is the secret the same at both ends? `notifier verify` tells"
+    if not answer.detail and verdict is Verdict.PROTOCOL_ERROR and answer.status_code:
+        return _no_status(answer.status_code)
     if answer.detail or verdict is not Verdict.REDIRECTED:
         return answer.detail
     if answer.location:
         return f"moved to {answer.location.partition('?')[0]}: change the url"  # a query may carry a token
     return f"answered {answer.status_code} without saying where to: change the url"
+
+
+def _no_status(status: int) -> str:
+    if status == _SWITCHING:
+        return "it switched to another protocol (101), which nobody asked for: is the url one of a WebSocket?"
+    return f"{status} is no status of HTTP: let it answer 2xx once it has the callback, 4xx or 5xx otherwise"

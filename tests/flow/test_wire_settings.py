@@ -319,7 +319,8 @@ async def test_a_proxy_that_is_no_proxy_is_told(tmp_path: Path) -> None:
         answer = await wire.post(configured(tmp_path, studio=studio).endpoints["studio"])
         assert verdict(answer) == (None, Verdict.PROTOCOL_ERROR)
         assert answer.detail == (
-            f'the answer begins with "SSH-2.0-OpenSSH_9.2" (through proxy 127.0.0.1:{server.port})'
+            'the answer begins with "SSH-2.0-OpenSSH_9.2": is this the right port? '
+            f"(through proxy 127.0.0.1:{server.port})"
         )
 
 

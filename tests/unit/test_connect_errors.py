@@ -66,9 +66,11 @@ def hanging() -> Iterator[int]:
             each.close()
 
 
-def post(port: int, *, opening: Opening | None = None, total: float = 10.0) -> httpx.Request:
+def post(
+    port: int, *, host: str = "app.example.test", opening: Opening | None = None, total: float = 10.0
+) -> httpx.Request:
     extensions = {"timeout": {"total": total}, "opening": opening or Opening()}
-    return httpx.Request("POST", f"http://app.example.test:{port}/", content=b"{}", extensions=extensions)
+    return httpx.Request("POST", f"http://{host}:{port}/", content=b"{}", extensions=extensions)
 
 
 async def test_every_address_that_refused_is_named() -> None:
@@ -96,6 +98,36 @@ async def test_of_two_kinds_of_addresses_the_one_that_answers_is_taken(addresses
             await wire.handle_async_request(post(port))
     shown = {"127.0.0.1": f"127.0.0.1:{port}", "::1": f"[::1]:{port}"}
     assert str(caught.value) == f"connection refused: {shown[addresses[0]]}, {shown[addresses[1]]}"
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
+@pytest.mark.parametrize(("named", "place"), [("127.0.0.1", "::1"), ("::1", "127.0.0.1")])
+@pytest.mark.parametrize("host", ["localhost", "localhost."])
+async def test_localhost_is_both_loopback_addresses(named: str, place: str, host: str) -> None:
+    """Though /etc/hosts has one of them alone; where nobody listens, both are named."""
+    family = socket.AF_INET6 if ":" in place else socket.AF_INET
+    with socket.create_server((place, 0), family=family) as listening:
+        port = listening.getsockname()[1]
+        async with AiohttpTransport(resolver=Resolver(named)) as wire, anyio.create_task_group() as tasks:
+            tasks.start_soon(answer, listening)
+            assert (await wire.handle_async_request(post(port, host=host))).status_code == 204
+    async with AiohttpTransport(resolver=Resolver(named)) as wire:
+        with pytest.raises(httpx.ConnectError) as caught:
+            await wire.handle_async_request(post(port, host=host))
+    assert f"127.0.0.1:{port}" in str(caught.value)
+    assert f"[::1]:{port}" in str(caught.value)
+
+
+async def test_a_loopback_address_that_nobody_wrote_is_left_out_where_it_is_refused() -> None:
+    """What the name leads to is allowed, and the other address is not connected to."""
+    with hanging() as port:
+        listed = AiohttpTransport(
+            resolver=Resolver("127.0.0.1"), guard=lambda each: "no" if each.version == 6 else None
+        )
+        async with listed as wire:
+            with pytest.raises(DeadlinePassed) as caught:
+                await wire.handle_async_request(post(port, host="localhost", total=0.05))
+    assert str(caught.value) == f"no connection in time: 127.0.0.1:{port}"
 
 
 async def answer(listening: socket.socket) -> None:

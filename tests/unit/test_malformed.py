@@ -18,6 +18,9 @@ OK = b"HTTP/1.1 200 OK\r\n"
         ("é ü ñ".encode(), 'the answer begins with "é ü ñ"'),
         (b"\x1b[31mred and readable text", r'the answer begins with "\x1b[31mred and readable text"'),
         (b"x" * 100, f'the answer begins with "{"x" * 60}…"'),
+        (b"J\x00\x00\x00\n8.0.35\x00\x08", "the answer begins with the bytes 4a 00 00 00 0a 38 2e 30 2e 33 35 00"),
+        (b"RTSP/1.0 200 OK\r\n", 'the answer begins with "RTSP/1.0 200 OK"'),
+        (b"HTTP/1.1 099 X\r\n", 'the first line of the answer is "HTTP/1.1 099 X"'),
         (b"\xff\x00\xfe\x01\x02", "the answer begins with the bytes ff 00 fe 01 02"),
         (bytes(range(128, 160)), "the answer begins with the bytes 80 81 82 83 84 85 86 87 88 89 8a 8b"),
         (b"\r\n\r\n", "the answer begins with an empty line"),
@@ -30,7 +33,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 )
 def test_the_beginning_is_shown(head: bytes, said: str) -> None:
     """As text where it is one, and never as Python would write it."""
-    assert malformed(head) == said
+    assert malformed(head) == said + (": is this the right port?" if "begins with" in said else "")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +67,19 @@ def test_a_server_of_http_2_is_named(head: bytes) -> None:
         (b"no colon here\r\nA: b\r\n\r\n", 'the answer has a malformed header: "no colon here"'),
         (b"A: b\r\nbad name: c\r\n\r\n", 'the answer has a malformed header: "bad name: c"'),
         (b"A: b\x00c\r\n\r\n", r'the answer has a malformed header: "A: b\x00c"'),
-        (b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "the headers of the answer contradict each other"),
+        (
+            b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "the headers of the answer contradict each other: Content-Length and Transfer-Encoding",
+        ),
+        (
+            b"Content-Length: 2\r\nA: b\r\ncontent-length: 2\r\n\r\n",
+            "the answer has the header Content-Length 2 times, and may have it once",
+        ),
+        (
+            b"Content-Length: " + b"9" * 30 + b"\r\n\r\n",
+            f'the answer has a Content-Length that is too large: "{"9" * 30}"',
+        ),
+        (b"A: b\r\n\r\n", "the headers of the answer contradict each other"),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -82,3 +82,17 @@ def test_a_receiver_that_does_not_trust_us_is_asked_for_its_secret(status: int, 
     answer = Answer(status_code=status)
     said = explain(answer, judge(answer))
     assert ("is the secret the same at both ends? `notifier verify` tells" in said) is tells
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (101, "it switched to another protocol (101), which nobody asked for: is the url one of a WebSocket?"),
+        (600, "600 is no status of HTTP: let it answer 2xx once it has the callback, 4xx or 5xx otherwise"),
+        (999, "999 is no status of HTTP: let it answer 2xx once it has the callback, 4xx or 5xx otherwise"),
+    ],
+)
+def test_a_status_that_says_nothing_is_told_with_what_to_do(status: int, said: str) -> None:
+    """Its verdict alone, "not HTTP", would leave the reader alone."""
+    answer = Answer(status_code=status)
+    assert explain(answer, judge(answer)) == said
