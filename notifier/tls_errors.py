@@ -65,14 +65,18 @@ def failure_of(error: BaseException, handshake: Handshake) -> ssl.SSLError | Non
 CUT_OFF: Final = "the server closed the connection inside the TLS handshake"
 
 
-def sentence(error: ssl.SSLError, side: Side, presented: Sequence[bytes] = ()) -> str:
-    """One line. `presented` are the certificates that the server sent, its own first."""
+def sentence(error: ssl.SSLError, side: Side, presented: Sequence[bytes] = (), *, established: bool = False) -> str:
+    """One line. `presented` are the certificates that the server sent, its own first.
+
+    If TLS was `established`, whatever came later is no sign that the server does not speak it.
+    """
     if isinstance(error, ssl.SSLCertVerificationError):
         return _of_certificate(error, side, _read(presented))
     reason = _reason(error)
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or "UNEXPECTED_EOF" in reason:
         return "the server closed the connection inside TLS"
-    if said := _of_reason(reason.removeprefix("SSL_R_"), side):
+    name = reason.removeprefix("SSL_R_")
+    if not (established and name in _NO_TLS) and (said := _of_reason(name, side)):
         return said
     words = reason.lower().replace("_", " ")
     for noise in ("sslv3 alert ", "tlsv1 alert ", "tlsv13 alert ", "ssl/tls alert "):

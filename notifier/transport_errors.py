@@ -140,7 +140,8 @@ def _of_opening(error: BaseException, opening: Opening, side: Side) -> tuple[typ
     if opening.waits and isinstance(error, aiohttp.ClientConnectorError):
         return httpx.ConnectError, not_connected(opening.tried)
     if failure := failure_of(error, opening.tls):
-        return TlsFailed, sentence(failure, side, opening.tls.presented)
+        established = opening.tls.done or not opening.tls.begun  # a kept connection, or the body of an answer
+        return TlsFailed, sentence(failure, side, opening.tls.presented, established=established)
     if opening.tls.begun and not opening.tls.done and isinstance(error, OSError):
         return TlsFailed, CUT_OFF
     return None

@@ -136,7 +136,8 @@ def _cure(error: json.JSONDecodeError) -> str:
         return f' A key has double quotes around it: write "{word[0]}".'
     if word and word[0] in _CONSTANTS:
         return f" Write {_CONSTANTS[word[0]]}."
-    if there[:1] in ("}", "]") and error.doc[: error.pos][-64:].rstrip().endswith(","):
+    before_end = there[:1] in ("}", "]") and error.doc[: error.pos][-64:].rstrip().endswith(",")
+    if before_end or re.match(r",\s*[}\]]", there):  # where it stands: Python 3.13 points at the comma itself
         return " No comma stands after the last one."
     return ""
 

@@ -136,11 +136,10 @@ def beginning(body: bytes) -> str:
 # ---- the patient parser -------------------------------------------------------------------------------------------
 def _patient(body: bytes) -> Any:
     text = _with_whole_pairs(decoded(body))
+    if text.count("[") + text.count("{") > DEEPEST:
+        text = _without_the_deepest(text)
     try:
-        try:
-            return _values(text)
-        except RecursionError:
-            return _values(_without_the_deepest(text))
+        return _values(text)
     except ValueError:
         raise ProviderBusy(_no_json(body)) from None
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 import trustme
 from anyio.abc import ByteStream, SocketAttribute
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from loopback import proxy, receiver
 
-from notifier.aiohttp_hooks import Protocol
+from notifier.aiohttp_hooks import Protocol, Request
 from notifier.delivery.sender import Sender
 from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
 from notifier.model import Answer, Claim, Verdict
@@ -290,7 +291,8 @@ async def test_what_the_server_said_last_is_told_where_our_request_cannot_be_wri
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It refuses our certificate and resets the connection; an event loop that fails to write closes without a look."""
-    context, closed, ready = stage.serves(asks=True), threading.Event(), Protocol.ready
+    context, closed = stage.serves(asks=True), threading.Event()
+    write_bytes, ready = Request.write_bytes, Protocol.ready
 
     def serve() -> None:
         plain, _ = listening.accept()
@@ -299,15 +301,20 @@ async def test_what_the_server_said_last_is_told_where_our_request_cannot_be_wri
             context.wrap_socket(plain, server_side=True)
         closed.set()
 
-    def late(protocol: Protocol) -> bool:
-        closed.wait(10)
+    async def late(*request: Any, **more: Any) -> None:
+        await anyio.lowlevel.checkpoint()  # the handshake's last bytes leave
+        closed.wait(10)  # and the loop stands still, so that it does not see what comes back
+        await write_bytes(*request, **more)
+
+    def closing(protocol: Protocol) -> bool:
         try:
             return ready(protocol)
         finally:
             assert protocol.transport is not None
             protocol.transport.abort()
 
-    monkeypatch.setattr(Protocol, "ready", late)
+    monkeypatch.setattr(Request, "write_bytes", late)
+    monkeypatch.setattr(Protocol, "ready", closing)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = threading.Thread(target=serve)
         server.start()

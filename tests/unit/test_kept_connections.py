@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import anyio
@@ -449,13 +449,16 @@ def deaf(protocols: list[Protocol]) -> Iterator[None]:
     """These sockets hear nothing meanwhile, as if the cable were cut: the kernel drops what arrives for them."""
     program = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # BPF: return 0 bytes of the packet
     filter_ = struct.pack("HL", 1, ctypes.addressof(program))
-    sockets = [socket.socket(fileno=os.dup(each._descriptor)) for each in protocols]
-    for each in sockets:
-        each.setsockopt(socket.SOL_SOCKET, 26, filter_)  # SO_ATTACH_FILTER
-    yield
-    for each in sockets:
-        each.setsockopt(socket.SOL_SOCKET, 27, 0)  # SO_DETACH_FILTER
-        each.close()
+    with ExitStack() as opened:
+        sockets = [opened.enter_context(socket.socket(fileno=os.dup(each._descriptor))) for each in protocols]
+        for each in sockets:
+            try:
+                each.setsockopt(socket.SOL_SOCKET, 26, filter_)  # SO_ATTACH_FILTER
+            except PermissionError:
+                pytest.skip("this user may not filter what a socket hears")
+        yield
+        for each in sockets:
+            each.setsockopt(socket.SOL_SOCKET, 27, 0)  # SO_DETACH_FILTER
 
 
 async def _fill(transport: AiohttpTransport, url: str, count: int) -> None:
