@@ -149,7 +149,9 @@ def _id(asked: Mapping[str, Any], key: str, beginning: str) -> str:
     text = _text(asked, key)
     if not text.startswith(beginning):
         shown = printable(text, 100)
-        _refuse(f"{shown} is no {key}'s ID, which begins with {beginning}; is it a generation's?")
+        _refuse(
+            f"{shown} is no {key}'s ID, which begins with {beginning}; for a generation's write --generation {shown}"
+        )
     return text
 
 

@@ -159,9 +159,16 @@ def _bytes(path: str) -> bytes:
         reason = getattr(error, "strerror", None) or error
         message = f"The configuration cannot be read: {reason}. {_remedy(error)}"
         raise _error(path, [Fault(message=message)]) from None
+    _refuse_database(content, path)
     if len(content) > MAX_BYTES:
         raise _error(path, [Fault(message=f"The file is larger than {MAX_BYTES // 2**20} MiB.")])
     return content
+
+
+def _refuse_database(content: bytes, path: str) -> None:
+    """The store stands beside the configuration, and its name is as quickly written."""
+    if content.startswith(b"SQLite format 3"):
+        raise _error(path, [Fault(message="This is a database and no configuration. Name that with --config FILE.")])
 
 
 def _remedy(error: OSError | ValueError) -> str:

@@ -6,7 +6,7 @@ After a restart what was known goes on: an ID that was known to be bad is asked 
 until it answers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -23,6 +23,11 @@ from notifier.store.base import PollStore, Trouble
 EVERY: Final = 1.0
 #: A trouble that only went on is written again after this time.
 AGAIN: Final = timedelta(minutes=1)
+#: The kind of trouble with an ID that the provider answers about, and does not know.
+ABSENT: Final = "absent"
+_REASON: Final = "The provider does not know this ID: is it right, and one of this provider's?"
+#: Looks in a row that missed it.
+_TOLD_FROM: Final = 2
 #: Generations that are remembered though nobody watches them any more.
 _MOST: Final = 1_000
 
@@ -60,7 +65,7 @@ class Notes:
         for id_, trouble in self._written.items():
             if id_ is None:
                 self._conduct.remember(trouble)
-            else:
+            elif trouble.kind != ABSENT:
                 self._refusals.remember(id_, trouble)
 
     async def keep(self) -> None:
@@ -99,10 +104,30 @@ class Notes:
         return changes
 
     def _now(self) -> dict[GenerationId | None, Trouble]:
-        now: dict[GenerationId | None, Trouble] = dict(self._refusals.troubles())
+        now: dict[GenerationId | None, Trouble] = dict(self._absent())
+        now.update(self._refusals.troubles())
         if (trouble := self._conduct.trouble) is not None:
             now[None] = trouble
         return now
+
+    def _absent(self) -> Iterator[tuple[GenerationId, Trouble]]:
+        """IDs that the provider does not know, more than once: a new one may not be readable yet."""
+        wall, elapsed = self._clock.now(), self._clock.monotonic()
+        for entry in self._roster.missing():
+            misses, before = entry.misses, self._written.get(entry.id)
+            if misses.count < _TOLD_FROM or misses.first_at is None or misses.last_at is None:
+                continue
+            since = wall - timedelta(seconds=elapsed - misses.first_at)
+            yield (
+                entry.id,
+                Trouble(
+                    kind=ABSENT,
+                    reason=_REASON,
+                    since=before.since if before is not None and before.kind == ABSENT else since,
+                    last=wall - timedelta(seconds=elapsed - misses.last_at),
+                    times=misses.count,
+                ),
+            )
 
 
 def _is_news(trouble: Trouble, written: Trouble | None) -> bool:

@@ -8,7 +8,7 @@ them, in what is done for each look.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from notifier.ids import GenerationId, Lane
@@ -62,6 +62,8 @@ class Roster:
         self._capacity: float | None = None
         self._review: Review[Watched] = Review()
         self._queues = Queues(_width(every))
+        #: Those that were missed since they were last seen; some are seen by now, or gone.
+        self._missing: dict[GenerationId, Watched] = {}
         #: The same few tuples stand in many entries.
         self._lanes: dict[tuple[Lane, ...], tuple[Lane, ...]] = {}
 
@@ -121,6 +123,13 @@ class Roster:
         if not entry.aside:
             self._leave_curve(entry)
             entry.aside = True
+        self._missing[entry.id] = entry
+
+    def missing(self) -> Iterable[Watched]:
+        """Those that the last look did not find."""
+        if self._missing:
+            self._missing = {id_: entry for id_, entry in self._missing.items() if entry.aside and self.here(entry)}
+        return self._missing.values()
 
     def _leave_curve(self, entry: Watched) -> None:
         if entry.aside:

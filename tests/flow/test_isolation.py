@@ -482,6 +482,25 @@ async def test_show_tells_how_often_one_id_failed_and_that_it_is_well(store: Sql
         assert (await stage.story("g-2")).trouble is None
 
 
+async def test_show_tells_that_the_provider_does_not_know_an_id(store: SqliteStore) -> None:
+    """From the second look on, with how often, over a restart, until it is there; nobody asks it alone for that."""
+    async with watching(store, sweep_every=timedelta(seconds=2)) as stage:
+        stage.upstream.states |= dict.fromkeys(some(2), "queued")
+        await register(stage, some(3))
+        await stage.ticks(MINUTE, step=1)
+        told = (await stage.story("g-3")).trouble
+        assert told is not None
+        assert told.reason == "The provider does not know this ID: is it right, and one of this provider's?"
+        assert told.times >= 2
+        assert told.since - START < timedelta(seconds=5)
+        assert (await stage.story("g-1")).trouble is None
+    async with watching(store, sweep_every=timedelta(seconds=2)) as stage:
+        stage.clock.advance(MINUTE)
+        stage.upstream.states |= dict.fromkeys(some(3), "queued")
+        await stage.ticks(MINUTE, step=1)
+        assert (await stage.story("g-3")).trouble is None
+
+
 async def test_show_tells_that_the_provider_refuses_us(store: SqliteStore) -> None:
     """From its first refusal, over a restart, until it answers."""
     async with watching(store) as stage:

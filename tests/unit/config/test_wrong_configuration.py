@@ -45,6 +45,7 @@ UNIX = (
 )
 QUOTED = "has quotes around it, which would be a part of it: take them away"
 WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
+    (b"SQLite format 3\0\x10\0", "This is a database and no configuration. Name that with --config FILE."),
     # what only follows from another fault is not told
     (
         GOOD.replace("endpoints:", "endpoint:") + "watches:\n  - id: a\n",
