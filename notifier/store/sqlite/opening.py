@@ -36,7 +36,7 @@ async def open_store(path: str, *, owner_lock: bool = True) -> AsyncIterator[Sql
     lock, for a file that nobody else can know of.
     """
     named, path = path, await anyio.to_thread.run_sync(os.path.realpath, path)
-    await anyio.to_thread.run_sync(_refuse_directories, path)  # before a lock is made beside it
+    await anyio.to_thread.run_sync(_refuse_places, path)  # before a file or a lock is made there
     with lock.owned(path) if owner_lock else nullcontext() as held:
         writer = Writer(path, await anyio.to_thread.run_sync(_open_writer, path, held), named=named)
         try:
@@ -68,12 +68,33 @@ def is_there(path: str) -> bool:
     return True
 
 
-def _refuse_directories(path: str) -> None:
+def _refuse_places(path: str) -> None:
     if os.path.isdir(path):  # noqa: PTH112  never raises
         raise trouble.directory_refused(path)
     for name in (f"{path}-wal", f"{path}-shm", f"{path}.lock"):
         if os.path.isdir(name):  # noqa: PTH112  never raises
             raise StoreRefused(f"{name} is a directory, and notifier keeps a file of the store there: move it away")
+    _refuse_log_alone(path)
+
+
+def _refuse_log_alone(path: str) -> None:
+    """A log without its file: SQLite removes it as soon as anybody opens a new or an empty file of that name."""
+    log = Path(f"{path}-wal")
+    if not (_size(log) and not _size(Path(path))):
+        return
+    what = "is empty" if is_there(path) else "is not there"
+    raise StoreRefused(
+        f"store {path} {what}, but its log, {log.name}, is: what was written last stands there alone. Put the file back"
+        f" beside it; or, to begin with a backup or anew, move {log.name} and {Path(path).name}-shm away first"
+    )
+
+
+def _size(file: Path) -> int:
+    """0 where there is none, or nobody can look: to open it says why."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def _open_writer(path: str, held: int | None = None) -> sqlite3.Connection:
@@ -95,6 +116,7 @@ def _open_writer(path: str, held: int | None = None) -> sqlite3.Connection:
 
 
 def _check_readable(path: str, older: bool) -> None:  # noqa: FBT001  threads are passed positions only
+    _refuse_log_alone(path)
     if not is_there(path):
         raise StoreRefused(f"there is no store at {path}: check `store:` in the configuration, or start `notifier run`")
     if Path(path).is_dir():

@@ -269,6 +269,34 @@ async def test_a_directory_in_the_place_of_a_file_of_the_store_is_named(path: st
     )
 
 
+@pytest.mark.parametrize("lost", ["removed", "emptied", "removed behind a link"])
+async def test_a_log_without_its_file_is_left_alone(path: str, tmp_path: Path, lost: str) -> None:
+    """SQLite would remove it, and with it what was acknowledged last: neither a start nor a reader may let it."""
+    script = (
+        "import anyio, os, sys\nfrom notifier.store.sqlite.opening import open_store\n"
+        "async def main():\n    async with open_store(sys.argv[1]):\n        os._exit(0)\nanyio.run(main)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", script, path], check=True, env=environment)
+    kept, log = Path(path).read_bytes(), Path(f"{path}-wal").read_bytes()
+    assert log
+    named = path
+    if lost == "removed behind a link":
+        (tmp_path / "link.db").symlink_to(path)
+        named = str(tmp_path / "link.db")
+    Path(path).unlink() if "removed" in lost else Path(path).write_bytes(b"")
+
+    said = "is empty" if lost == "emptied" else "is not there"
+    assert f"store {path} {said}, but its log, {Path(path).name}-wal, is: what was written last" in await refusal(named)
+    with pytest.raises(StoreRefused, match="Put the file back beside it"):
+        async with open_reader(named):
+            pass
+    assert Path(f"{path}-wal").read_bytes() == log
+    Path(path).write_bytes(kept)
+    async with open_store(named) as store:
+        assert (await store.counts()).open_generations == 0
+
+
 async def test_a_newer_schema_is_refused_and_left_alone(path: str) -> None:
     """By the daemon and by a reader, with both numbers and what to do."""
     async with open_store(path):
