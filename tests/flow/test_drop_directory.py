@@ -1,5 +1,6 @@
 """The drop directory on a real file system, with a registrar's port of the tests' own."""
 
+import errno
 import json
 import mmap
 import os
@@ -10,6 +11,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TextIO
 
 import anyio
 import anyio.lowlevel
@@ -792,3 +794,87 @@ async def test_a_large_file_that_changes_while_it_waits_for_its_turn_is_read_as_
             await passes(box, 0.1)
             assert box.door.ids == ["a"]
         assert await box.door.registered(3) == ["a", "b", "c"]
+
+
+# ---- what comes afterwards ----------------------------------------------------------------------------------------
+def opened_before_its_rename(box: Box) -> TextIO:
+    (box.path / "x.tmp").write_text("a\n")
+    file = (box.path / "x.tmp").open("a")
+    (box.path / "x.tmp").rename(box.path / "x.txt")
+    return file
+
+
+def kept_open(box: Box) -> TextIO:
+    file = (box.path / "x.txt").open("a")
+    file.write("a\n")
+    file.flush()
+    return file
+
+
+def opened_in_done(box: Box) -> TextIO | None:
+    box.rename_in("x.txt", "a\n")
+    return None
+
+
+@pytest.mark.parametrize("told", [False], ids=["theirs"], indirect=True)
+@pytest.mark.parametrize("begin", [opened_before_its_rename, kept_open, opened_in_done])
+async def test_what_is_written_to_an_accepted_file_is_told(
+    tmp_path: Path, begin: Callable[[Box], TextIO | None], *, told: bool
+) -> None:
+    """Nobody could know that its writer was not done. It is not read, and whoever meant it is told, once."""
+    del told
+    async with drop_box(tmp_path / "d", settle=0.004) as box:
+        file = begin(box)
+        await box.until_moved("done", "x.txt")
+        (there,) = (box.path / "done").iterdir()
+        with capture_logs() as logs, file or there.open("a") as late:
+            for line in ("b\n", "c\n"):
+                late.write(line)
+                late.flush()
+                with anyio.fail_after(20):
+                    while not any(log["event"] == "drop.changed" for log in logs):  # noqa: ASYNC110  a log sets no event
+                        await anyio.sleep(0.005)
+            await passes(box, 0.05)
+        (said,) = (log for log in logs if log["event"] == "drop.changed")
+        assert said["file"] == f"done/{there.name}"
+        assert "what it wrote is not watched" in said["note"]
+        assert box.door.ids == ["a"]
+
+
+@pytest.mark.parametrize("name", ["tmp.aB3dE5gH7j", "rmlpX0Eq", "upload"])
+async def test_an_empty_file_of_no_kind_is_given_time(tmp_path: Path, name: str) -> None:
+    """`mktemp` makes such a file, closes it, and whoever called it has not written yet."""
+    async with drop_box(tmp_path / "d", settle=0.03) as box:
+        (box.path / name).touch()
+        await passes(box, 0.1)
+        assert box.here() == [name]
+        (box.path / name).write_text("a\n")
+        (box.path / name).rename(box.path / "x.txt")
+        assert await box.door.registered(1) == ["a"]
+        (box.path / name).touch()
+        assert "What kind of file is this?" in await box.why(name)
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE])
+async def test_files_that_cannot_be_opened_for_want_of_descriptors_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """It is said of the directory, not of each file; and they are read as soon as there are some."""
+
+    def short(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    async with drop_box(tmp_path / "d", settle=0.03) as box:
+        with capture_logs() as logs, monkeypatch.context() as patch:
+            patch.setattr(Spool, "open", short)
+            for number in range(5):
+                box.rename_in(f"{number}.txt", f"g{number}\n")
+            with anyio.fail_after(20):
+                while not logs:  # noqa: ASYNC110  a log sets no event
+                    await anyio.sleep(0.005)
+            await anyio.sleep(0.1)  # several looks at each
+        assert len(logs) == 1, logs
+        said = logs[0]
+        assert (said["event"], said["file"]) == ("drop.unreadable", str(box.path))
+        assert "too many files are open" in said["help"]
+        assert sorted(await box.door.registered(5)) == [f"g{number}" for number in range(5)]

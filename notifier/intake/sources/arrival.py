@@ -7,7 +7,7 @@ still has it open is asked of the kernel, for files of ours, and else told by th
 - Closed: JSON that parses at once; other kinds, of which most half ones can be read too, after `SETTLE` without change.
 - Nobody can say (another user's file that lay there at the start): after 10 times that; JSON that parses after once.
 - Kept open: after 60 times that without change, because a writer may keep it open for ever. Where its last line has no
-  end it is refused then. What is written to it later is not seen: the file was moved, and its directory is not watched.
+  end it is refused then. What is written to it later is not read, but told of (`late_writes`).
 
 A writer that opens the file between two looks is found by the look after the move. JSON that does not parse, and
 anything that is to be refused for what it is, is judged once it stood still and was closed; an empty file after 10
@@ -117,12 +117,20 @@ class Closed:
     hint: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Short:
+    """It cannot be opened for want of descriptors, which says nothing of the file: look again."""
+
+    name: str
+    why: str
+
+
 _NO_END: Final = (
     "A program keeps this file open for writing, and its last line has no end: it may be half an ID. Close the file "
     "when it is whole, or write it as x.tmp and rename it."
 )
 
-Sighting = Taken | NotYet | Large | Gone | Closed
+Sighting = Taken | NotYet | Large | Gone | Closed | Short
 
 
 def look(
@@ -152,6 +160,8 @@ def look(
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):  # another thing than a moment ago: the next look tells what
             return NotYet(name=name)
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            return Short(name=name, why=f"its files cannot be read: {reason(error)}")
         denied = found is not None and isinstance(error, PermissionError)
         hint = _hint(spool, name, found) if denied and found else f"it cannot be read: {reason(error)}"
         return Closed(name=name, inode=found.st_ino if found else 0, hint=hint)
@@ -174,7 +184,7 @@ def _look(
         return NotYet(name=name)
     why = _not_a_file(name, found)
     if why:
-        ripe = _ripe(told, waiting, still, empty=False) if stat.S_ISREG(found.st_mode) else still >= 1
+        ripe = _ripe(told, waiting, still, empty=not found.st_size) if stat.S_ISREG(found.st_mode) else still >= 1
         if not (ripe or (waiting.renamed and told is not Writer.OPEN)):
             return NotYet(name=name)
         return Taken(name=name, fd=None, key=key_of(found), faults=(Fault(message=why),))

@@ -26,8 +26,9 @@ from notifier.file_status import reason
 from notifier.intake.request import Known
 from notifier.intake.sources import inotify
 from notifier.intake.sources.acceptance import Acceptance
-from notifier.intake.sources.arrival import SETTLE, Closed, Large, NotYet, Sighting, Taken, Waiting, look
+from notifier.intake.sources.arrival import SETTLE, Closed, Large, NotYet, Short, Sighting, Taken, Waiting, look
 from notifier.intake.sources.door import Registers
+from notifier.intake.sources.late_writes import tell_late_writes
 from notifier.intake.sources.names import ignored
 from notifier.intake.sources.opening import DONE, REJECTED
 from notifier.intake.sources.renames import Renames
@@ -52,6 +53,8 @@ _RETRY_MAX: Final = 30.0
 _IDLE: Final = 300.0
 #: Seconds between looks at least, where nothing rings.
 _NAP: Final = 0.02
+#: Seconds until the same want is told of again.
+_TOLD_AGAIN: Final = 60.0
 #: What readiness calls this door.
 _PART: Final = "drop"
 
@@ -90,6 +93,8 @@ class DropDirectory:
         self._scanned_at = 0.0
         #: Name -> inode of what we may not read, and have logged.
         self._logged: dict[str, int] = {}
+        #: When it was last told that files cannot be opened for want of descriptors.
+        self._short_told = float("-inf")
         #: Why no file is taken now; empty while they are.
         self._shut = ""
         self._retry = 0.0
@@ -131,6 +136,7 @@ class DropDirectory:
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._listen, spool)
             tasks.start_soon(self._take_turns, spool)
+            tasks.start_soon(tell_late_writes, spool)
             task_status.started()
             while await run_sync(spool.current):
                 passes += 1
@@ -266,13 +272,22 @@ class DropDirectory:
         """True where it is taken."""
         if isinstance(sighting, Closed):
             self._log_once(telemetry.DROP_UNREADABLE, sighting.name, sighting.inode, help=sighting.hint)
+        if isinstance(sighting, Short):
+            self._tell_short(sighting.why)
         if isinstance(sighting, Large):
             turn = Turn(waiting=waiting, size=sighting.size, since=self._clock.monotonic())
             self._turns.setdefault(sighting.name, turn)
             self._turn.ring()
-        elif not isinstance(sighting, NotYet) and self._waiting.get(sighting.name) is waiting:
+        elif not isinstance(sighting, NotYet | Short) and self._waiting.get(sighting.name) is waiting:
             del self._waiting[sighting.name]  # unless another one of that name came meanwhile
         return isinstance(sighting, Taken)
+
+    def _tell_short(self, why: str) -> None:
+        """Of all files, and not again within a minute: some can be opened meanwhile."""
+        now = self._clock.monotonic()
+        if now - self._short_told >= _TOLD_AGAIN:
+            self._short_told = now
+            _log.warning(telemetry.DROP_UNREADABLE, file=printable(self._settings.directory, 200), help=why)
 
     def _log_once(self, event: str, name: str, inode: int, **fields: object) -> None:
         if self._logged.get(name) != inode:

@@ -58,15 +58,15 @@ def why(error: Exception) -> str:
 class Inotify:
     """Events of one directory. `OSError` where there is no inotify."""
 
-    def __init__(self, directory: int) -> None:
-        """`directory` is an open descriptor: a name could lead elsewhere by now."""
+    def __init__(self, directory: int, wanted: int = _WANTED) -> None:
+        """`directory` is an open descriptor: a name could lead elsewhere by now. `wanted` is a sum of events."""
         if not sys.platform.startswith("linux"):
             raise OSError(errno.ENOSYS, "inotify is Linux's")
         libc = ctypes.CDLL(None, use_errno=True)
         self._fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "inotify_init1")
-        if libc.inotify_add_watch(self._fd, f"/proc/self/fd/{directory}".encode(), _WANTED) < 0:
+        if libc.inotify_add_watch(self._fd, f"/proc/self/fd/{directory}".encode(), wanted) < 0:
             code = ctypes.get_errno()
             os.close(self._fd)
             raise OSError(code, "inotify_add_watch")

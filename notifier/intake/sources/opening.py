@@ -74,7 +74,7 @@ def unusable(fd: int, shown: str) -> str | None:
     if os.fstatvfs(fd).f_flag & os.ST_RDONLY:
         return "its file system is mounted read-only; mount it for writing."
     if not os.access(".", os.R_OK | os.W_OK | os.X_OK, dir_fd=fd, effective_ids=True):
-        return f"notifier's user may not read, write and enter it; give it to that user, or chmod ug+rwx {quote(shown)}"
+        return f"notifier's user may not read, write or enter it; chmod ug+rwx {quote(shown)} or give it to that user."
     return None
 
 

@@ -94,6 +94,10 @@ class Spool:
         except OSError:
             return False
 
+    def below(self, name: str) -> int:
+        """The descriptor of done/ or rejected/."""
+        return self._subdirectories[name]
+
     def names(self) -> list[str]:
         """What lies in it, without what is ignored and without directories."""
         with os.scandir(self.fd) as entries:
