@@ -105,7 +105,9 @@ class Box:
         return sorted(path.name for path in self.path.iterdir() if path.name not in ("done", "rejected"))
 
     def moved(self, where: str) -> list[str]:
-        """Names in done/ or rejected/ without their stamps."""
+        """Names in done/ or rejected/ without their stamps; none while it is not there."""
+        if not (self.path / where).is_dir():
+            return []
         return sorted(path.name.partition("Z")[2].partition("-")[2] for path in (self.path / where).iterdir())
 
     async def until_moved(self, where: str, *names: str) -> None:

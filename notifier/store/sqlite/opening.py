@@ -58,10 +58,11 @@ async def open_reader(path: str, *, older: bool = False) -> AsyncIterator[Report
 
 
 def is_there(path: str) -> bool:
-    """Whether something stands at `path`. StoreRefused where nobody can say."""
+    """Whether something stands at `path`. StoreRefused where nobody can say, and where only its log does."""
     try:
         Path(path).stat()
     except (FileNotFoundError, NotADirectoryError):
+        _refuse_log_alone(os.path.realpath(path))
         return False
     except OSError as error:
         raise trouble.unseen(path, error) from error
@@ -79,22 +80,22 @@ def _refuse_places(path: str) -> None:
 
 def _refuse_log_alone(path: str) -> None:
     """A log without its file: SQLite removes it as soon as anybody opens a new or an empty file of that name."""
-    log = Path(f"{path}-wal")
-    if not (_size(log) and not _size(Path(path))):
+    log, size = Path(f"{path}-wal"), _size(Path(path))
+    if size or not _size(log):
         return
-    what = "is empty" if is_there(path) else "is not there"
+    what = "is not there" if size is None else "is empty"
     raise StoreRefused(
         f"store {path} {what}, but its log, {log.name}, is: what was written last stands there alone. Put the file back"
         f" beside it; or, to begin with a backup or anew, move {log.name} and {Path(path).name}-shm away first"
     )
 
 
-def _size(file: Path) -> int:
-    """0 where there is none, or nobody can look: to open it says why."""
+def _size(file: Path) -> int | None:
+    """None where there is none, or nobody can look: to open it says why."""
     try:
         return file.stat().st_size
     except OSError:
-        return 0
+        return None
 
 
 def _open_writer(path: str, held: int | None = None) -> sqlite3.Connection:

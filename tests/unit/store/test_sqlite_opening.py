@@ -16,7 +16,7 @@ import pytest
 from notifier.errors import StoreError, StoreRefused, StoreUnavailable
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
 from notifier.model import Book, State, WatchRequest
-from notifier.store.sqlite import SqliteStore, connection, lock, open_reader, open_store
+from notifier.store.sqlite import SqliteStore, connection, is_there, lock, open_reader, open_store
 from notifier.store.sqlite.statements import migrations
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -291,6 +291,9 @@ async def test_a_log_without_its_file_is_left_alone(path: str, tmp_path: Path, l
     with pytest.raises(StoreRefused, match="Put the file back beside it"):
         async with open_reader(named):
             pass
+    if "removed" in lost:
+        with pytest.raises(StoreRefused, match="is not there, but its log"):
+            is_there(named)
     assert Path(f"{path}-wal").read_bytes() == log
     Path(path).write_bytes(kept)
     async with open_store(named) as store:
