@@ -28,9 +28,12 @@ def _bytes_of(path: str, source: str) -> bytes:
     """The whole file. It is the operator's: links are followed; but what is no regular file would never end."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
             raise InvalidWatch([Fault(message="It is not a regular file.", source=source)])
-        data = file.read(MAX_BYTES + 1)
+        data = file.read(min(found.st_size, MAX_BYTES) + 1)  # room for 16 MiB takes longer than most files
+        if len(data) > found.st_size:  # it grew meanwhile
+            data += file.read(MAX_BYTES + 1 - len(data))
     if len(data) > MAX_BYTES:
         raise InvalidWatch([Fault(message=f"It is larger than {MAX_BYTES // 2**20} MiB; split it.", source=source)])
     return data
