@@ -95,6 +95,7 @@ class Mask:
         long = [form for form in self._forms if len(form) >= _SURE]
         #: Long ones, as data holds them.
         self._sure = list(dict.fromkeys(each for form in long for each in (form, *_in_text(form))))
+        self._sure_texts = [form.decode() for form in self._sure]
         #: Text without any of these holds none, in no way of writing it.
         signs = (*_MARKS, *dict.fromkeys(form[:SHORTEST] for form in self._forms))
         self._signs = re.compile(b"|".join(map(re.escape, signs)))
@@ -128,12 +129,18 @@ class Mask:
     def data(self, value: Any) -> Any:
         """The same of data that has been read: its escapes are undone."""
         if isinstance(value, str):
-            return self.plain(value.encode(errors="surrogatepass")).decode(errors="surrogatepass")
+            return self._plain_text(value) if len(value) >= _SURE else value
         if isinstance(value, list | tuple):
             return type(value)(map(self.data, value))
         if isinstance(value, dict):
             return {self.data(key): self.data(each) for key, each in value.items()}
         return value
+
+    def _plain_text(self, text: str) -> str:
+        for form in self._sure_texts:
+            if form in text:
+                text = text.replace(form, _MASK.decode())
+        return text
 
     def _may_hold(self, raw: bytes) -> bool:
         """False says that there is none; quick, because it is asked of every answer."""

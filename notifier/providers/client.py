@@ -12,12 +12,13 @@ What is read is bounded, because a reply is parsed while nothing else of this pr
 """
 
 import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Final, Self
 
 import anyio
+import anyio.to_thread
 import httpx
 
 from notifier import __version__
@@ -39,6 +40,8 @@ BODY_ONE: Final = 4 * 1024 * 1024
 BODY_MANY: Final = 8 * 1024 * 1024
 #: Bytes of a body that are kept where the status is not 2xx.
 ERROR_LIMIT: Final = 64 * 1024
+#: Bytes of a body that are masked within a millisecond or two, whatever they are.
+_SHORT: Final = 2 * 1024
 _REDIRECTS: Final = 3
 _GZIP: Final = 16 + zlib.MAX_WBITS
 #: Everything else a transport may raise. `OSError` covers the time limit and what a transport forgot to translate.
@@ -96,7 +99,7 @@ class ProviderClient:
         mask = mask_of_provider(settings)
         return Reply(
             status=response.status_code,
-            body=mask.plain(body) if response.is_success else mask.head(body),
+            body=await _without_secrets(body, mask.plain if response.is_success else mask.head),
             retry_after=retry_after(response.headers.get("retry-after"), self._clock.now()),
         )
 
@@ -174,6 +177,11 @@ async def _unpacked(chunks: AsyncIterator[bytes], limit: int, settings: Provider
     if not gunzip.eof:
         raise ProviderBusy(f"Provider {settings.name}: the packed reply was cut off.")
     return bytes(body)
+
+
+async def _without_secrets(body: bytes, mask: Callable[[bytes], bytes]) -> bytes:
+    """Masked; a long body in a thread, because it takes a tenth of a second, and the loop turns meanwhile."""
+    return mask(body) if len(body) <= _SHORT else await anyio.to_thread.run_sync(mask, body)
 
 
 def _refuse_redirect(response: httpx.Response, ask: Ask, settings: ProviderSettings) -> None:

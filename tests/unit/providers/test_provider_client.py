@@ -279,6 +279,13 @@ async def test_an_error_body_does_not_repeat_the_key() -> None:
     assert reply.body == b'{"message":"bad key ***"}'
 
 
+async def test_a_long_error_body_does_not_repeat_it_either() -> None:
+    """It is masked beside the loop: escapes by the thousand take their time."""
+    page = b"&amp;%41" * 4_000
+    reply = await asked(replying(500, page + KEY.encode() + page))
+    assert reply.body == page + b"***" + page
+
+
 # ---- redirects ----------------------------------------------------------------------------------------------------
 async def test_a_redirect_is_not_followed() -> None:
     """The operator reads where it leads and what to change; no second request is made, no query shown."""
