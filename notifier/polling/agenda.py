@@ -89,6 +89,13 @@ class Agenda(Generic[K]):
             self._draw(bucket, taken, limit)
         return taken
 
+    def take_newest(self, now: float, limit: int) -> list[K]:
+        """The same of the earliest bucket, that which was added last first."""
+        taken: list[K] = []
+        if (bucket := self._first()) is not None and bucket.number <= floor(now / self._width):
+            self._draw(bucket, taken, limit, newest=True)
+        return taken
+
     def soonest(self, limit: int) -> list[K]:
         """Up to `limit` entries that fall due next; they stay. One that was moved and moved back may stand twice."""
         found: list[K] = []
@@ -110,12 +117,6 @@ class Agenda(Generic[K]):
         bucket = self._first()
         return None if bucket is None else bucket.number * self._width
 
-    def earliest_after(self, at: float) -> float | None:
-        """When the first entry falls due that does so later than `at`; None where there is none."""
-        past = floor(at / self._width)
-        numbers = [number for number in self._order if number > past and self._buckets[number].live]
-        return min(numbers) * self._width if numbers else None
-
     def _number(self, at: float, now: float) -> int:
         if at <= now:
             return floor(at / self._width)
@@ -136,10 +137,10 @@ class Agenda(Generic[K]):
             self._places -= len(bucket.places)
         return None
 
-    def _draw(self, bucket: Bucket, taken: list[K], limit: int) -> None:
+    def _draw(self, bucket: Bucket, taken: list[K], limit: int, *, newest: bool = False) -> None:
         places = bucket.places
         while bucket.live and len(taken) < limit:
-            entry = places.popleft()
+            entry = places.pop() if newest else places.popleft()
             self._places -= 1
             if entry.bucket is bucket:
                 entry.bucket = None

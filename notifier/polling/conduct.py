@@ -84,6 +84,8 @@ class Conduct:
         self.answered_at: float | None = None
         #: Told of doubted trouble that more than the first probes have met, once it is over: when it began.
         self.outage_over: Callable[[float], None] = lambda _: None
+        #: Told when a provider that knew none of the IDs knew one.
+        self.knew_one: Callable[[], None] = lambda: None
         #: Where this machine has too little to ask.
         self._backoff = Backoff()
         self._bucket, self._aside = TokenBucket(settings.rate), TokenBucket(settings.rate * ASIDE)
@@ -108,8 +110,6 @@ class Conduct:
         self._halved = 0
         #: Doubted troubles in a row that one of the first probes ended, and when the last one was.
         self._false_alarms, self._alarmed_at = 0, _NEVER
-        #: IDs asked for since any was held, each as often as it was asked.
-        self._in_vain = 0
         #: IDs that requests about them alone missed since any was held -> when they first did.
         self._missed_alone: dict[GenerationId, float] = {}
         self._multi_again_at = _NEVER
@@ -182,6 +182,11 @@ class Conduct:
         return self._standing.asked_as_usual
 
     @property
+    def troubled(self) -> bool:
+        """Whether anything speaks against it, though it may be asked as usual."""
+        return not self._standing.ok
+
+    @property
     def probes(self) -> int | None:
         """How many requests found the provider in doubted trouble; None where it is not in such trouble."""
         return self._standing.strikes if self._standing.doubted else None
@@ -251,12 +256,12 @@ class Conduct:
         self.evidence.answered(sent_at=sent_at)
         if held:
             self.answered_at = self._clock.monotonic()
-            self._in_vain = 0
             self._missed_alone.clear()
         if self._standing.trouble is not Trouble.ABSENT:
             self._recover(sent_at)
         elif held:  # whenever it was asked: it knows one
             self._recover(self._clock.monotonic())
+            self.knew_one()
         if self._allowance.share < 1.0:
             self._allowance.answered()
             self._pace()
@@ -323,7 +328,7 @@ class Conduct:
         else:
             self._strike(self._standing.refused(now, asked_at=sent_at, reason=reason, since=since, doubted=doubted))
 
-    def missed_alone(self, id_: GenerationId, *, sent_at: float, watched: int) -> None:
+    def missed_alone(self, id_: GenerationId, *, sent_at: float, watched: int, untried: bool) -> None:
         """A request about it alone was answered without it: so it is said of several IDs, one after the other."""
         now = self._clock.monotonic()
         missed = self._missed_alone
@@ -335,19 +340,17 @@ class Conduct:
             self.knew_none(
                 f"none of the {len(missed)} IDs asked, such as {id_}, is there",
                 sent_at=sent_at,
-                asked=1,
-                watched=watched,
+                untried=untried,
             )
 
-    def knew_none(self, what: str, *, sent_at: float, asked: int, watched: int) -> None:
-        """It answered, and about none of the `asked` IDs; `watched` is how many there are."""
-        self._in_vain += asked
+    def knew_none(self, what: str, *, sent_at: float, untried: bool) -> None:
+        """It answered, and about none of the IDs asked; `untried`: there are others, not asked about yet."""
         fix = "check this provider's api_key (is it the account that made them?), base_url and kind"
         standing = self._standing.absent(
             self._clock.monotonic(),
             asked_at=sent_at,
             reason=f"{what}: {fix}",
-            untried=self._in_vain < watched,
+            untried=untried,
         )
         self._strike(standing)
 
@@ -366,8 +369,8 @@ class Conduct:
         if self._standing.trouble in (Trouble.BUSY, Trouble.REFUSED):
             self._recover(sent_at)
 
-    def learn(self, split: Split, *, watched: int) -> Lesson:
-        """What a refused batch taught, once all its parts were answered; `watched` IDs there are in all."""
+    def learn(self, split: Split, *, untried: bool) -> Lesson:
+        """What a refused batch taught, once all its parts were answered; `untried` as in `knew_none`."""
         lesson = split.lesson()
         if lesson is Lesson.PROVIDER_KNOWS_NONE and not self.knows_none(asked=len(split.ids), held=0):
             lesson = Lesson.BAD_IDS  # it answered about others lately
@@ -381,7 +384,7 @@ class Conduct:
                 self.do_without_multi(split.reason)
             case Lesson.PROVIDER_KNOWS_NONE:
                 what = f"{split.reason} Nor does it hold any of these {len(split.ids)} IDs alone"
-                self.knew_none(what, sent_at=self._clock.monotonic(), asked=len(split.ids), watched=watched)
+                self.knew_none(what, sent_at=self._clock.monotonic(), untried=untried)
             case Lesson.BAD_IDS:
                 pass  # they stand alone by now
         return lesson

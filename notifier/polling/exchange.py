@@ -183,7 +183,7 @@ class Exchanges:
             self._conduct.held(took=took, reached=reached, asked=len(observations))
         if not held:  # whether they are unknown, a look without a wish will tell
             if len(observations) == 1:
-                self._conduct.missed_alone(observations[0].id, sent_at=sent.at, watched=len(self._roster))
+                self._missed_alone(observations[0].id, sent)
             self._put_back(hold)
             return
         self._conduct.answered(sent_at=sent.at, asked=len(observations), held=len(held), multi=False)
@@ -214,7 +214,8 @@ class Exchanges:
         ours = asked - sum(seen.absent and seen.id in sent.guests for seen in observations)
         if sent.split is None and self._conduct.knows_none(asked=ours, held=len(held)):
             what = f"none of the {ours} IDs asked, such as {sent.ask.ids[0]}, is in the reply"
-            self._conduct.knew_none(what, sent_at=sent.at, asked=asked, watched=len(self._roster))
+            self._roster.met_in_vain(sent.ask.ids)
+            self._conduct.knew_none(what, sent_at=sent.at, untried=self._roster.untried)
             self._call(sent.ask.ids)
             return
         self._refusals.seen(sent.ask.ids)
@@ -223,11 +224,15 @@ class Exchanges:
         self._refusals.weigh_multi(sent.ask, held)
         await self._recorder.take_in(self._seen_by(sent), observations)
         if ours == 1 and not held:
-            self._conduct.missed_alone(sent.ask.ids[0], sent_at=sent.at, watched=len(self._roster))
+            self._missed_alone(sent.ask.ids[0], sent)
         if sent.split is not None and sent.late:
             self._refusals.answered_late(sent.ask.ids, sent.split)
         elif sent.split is not None:
             self._refusals.answered(sent.split, sent.ask.ids, held)
+
+    def _missed_alone(self, id_: GenerationId, sent: Sent) -> None:
+        roster = self._roster
+        self._conduct.missed_alone(id_, sent_at=sent.at, watched=len(roster), untried=roster.untried)
 
     def _refused_with_guests(self, sent: Sent, error: BatchRejected) -> None:
         """They may be to blame: the others are asked for again without them."""

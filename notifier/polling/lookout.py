@@ -81,6 +81,7 @@ class Lookout:
         )
         self._refusals = Refusals(self._roster, self._conduct, clock=around.clock, back=self._call)
         self._conduct.outage_over = self._refusals.outage_over
+        self._conduct.knew_one = self._roster.forgive
         self._recorder = Recorder(
             settings,
             self._roster,
@@ -284,7 +285,7 @@ class Lookout:
 
         A provider in trouble is asked about one that it answered about before, if there is any.
         """
-        if not self._conduct.well() and self._roster.earliest() is not None:
+        if self._conduct.troubled and self._roster.earliest() is not None:
             return
         conduct, batch = self._conduct, self._conduct.batch if multi else 1
         for taken in self._roster.take_apart(now, self._room_aside(now), batch):

@@ -292,7 +292,7 @@ class Refusals:
     def _conclude(self, split: Split) -> None:
         if not split.done or split not in self._splits:
             return
-        lesson = self._conduct.learn(split, watched=len(self._roster))
+        lesson = self._conduct.learn(split, untried=self._roster.untried)
         if lesson is Lesson.MULTI_UNUSABLE:
             blamed, over = list(self._roster), list(self._splits)  # the others would only teach the same
         else:

@@ -17,12 +17,10 @@ from notifier.polling.cadence import Curve
 from notifier.polling.creation import lead
 from notifier.polling.curves import Curves, since_told
 from notifier.polling.pace import Pace
-from notifier.polling.queues import Queues
+from notifier.polling.queues import FIRST, Queues
 from notifier.polling.review import Review
 from notifier.polling.watched import LookTimes, Watched
 
-#: When a new ID falls due that is worth a look at once: before all that is overdue, however much that is.
-FIRST: Final = 0.0
 #: Longest time between two looks at an ID that stands alone, seconds.
 ALONE_LIMIT: Final = 120.0
 #: Seconds from the first look that missed it to the next; then twice as many each time.
@@ -84,8 +82,12 @@ class Roster:
         """A generation that was registered just now."""
         entry = self._enter(open_, begun=now, registered=now)
         wait = self.pace.first_wait(entry.curve, self.curves.met(entry.target).share)
-        at = self._by_deadline(entry, now + wait, now=now, wall=open_.registered_at.timestamp())
-        self._queues.add(entry, at if wait else FIRST, now)
+        if wait:
+            at = self._by_deadline(entry, now + wait, now=now, wall=open_.registered_at.timestamp())
+            self._queues.add(entry, at, now)
+        else:
+            self._leave_curve(entry)
+            self._queues.add(entry, FIRST, now)
         return entry
 
     def join(self, entry: Watched, open_: OpenGeneration, *, now: float, wall: float) -> None:
@@ -111,6 +113,7 @@ class Roster:
         entry = self._entries[open_.id] = Watched(open_, curve, begun=begun, registered=registered)
         self.tell(entry, open_.lanes)
         self._crowds[curve] += 1
+        entry.counts = True
         return entry
 
     def leave(self, entry: Watched) -> None:
@@ -131,18 +134,39 @@ class Roster:
             self._missing = {id_: entry for id_, entry in self._missing.items() if entry.aside and self.here(entry)}
         return self._missing.values()
 
+    def met_in_vain(self, ids: Iterable[GenerationId]) -> None:
+        """A reply that speaks against the provider held none of these: others are asked about first."""
+        for id_ in ids:
+            if (entry := self.get(id_)) is not None:
+                self.missed(entry)
+
+    def forgive(self) -> None:
+        """It knows one: those that were asked about in vain, and are not to blame, are as good as new."""
+        for entry in self:
+            if entry.aside and not entry.misses.count and not entry.failing:
+                entry.aside = False
+                if entry.bucket is not None:
+                    self._queues.add(entry, FIRST, FIRST)
+
+    @property
+    def untried(self) -> bool:
+        """Whether there are some that were not asked about in vain."""
+        return self._queues.earliest() is not None
+
     def _leave_curve(self, entry: Watched) -> None:
-        if entry.aside:
+        """It has no part in how the budget is shared out."""
+        if not entry.counts:
             return
+        entry.counts = False
         self._crowds[entry.curve] -= 1
         if not self._crowds[entry.curve]:
             del self._crowds[entry.curve]
 
     def _join_curve(self, entry: Watched, curve: Curve) -> None:
-        if curve is not entry.curve or entry.aside:
+        if curve is not entry.curve or not entry.counts:
             self._leave_curve(entry)
             self._crowds[curve] += 1
-            entry.curve, entry.aside = curve, False
+            entry.curve, entry.aside, entry.counts = curve, False, True
 
     # ---- when each is looked at ----
     def settle(self, every: float, *, now: float) -> None:
@@ -152,6 +176,7 @@ class Roster:
             self._queues.drop(entry)
         self._queues = Queues(_width(every))
         self.pace.every = every
+        self.forgive()  # under other settings they may be known
         for entry in waiting:
             self._queues.add(entry, now, now)
 
@@ -179,7 +204,7 @@ class Roster:
 
         `apart` is how many seconds lie between two requests: who falls due waits for the next one, and is not late.
         """
-        earliest = self._queues.usual.earliest()
+        earliest = self._queues.earliest()
         if earliest != FIRST:  # what is new says nothing of how late the others are
             late = 0.0 if earliest is None else max(0.0, now - earliest - apart)
             self.pace.correct(late, now, idle=idle)
@@ -200,7 +225,7 @@ class Roster:
 
     def earliest(self) -> float | None:
         """When something falls due that is neither missed nor asked alone; None where nothing does."""
-        return self._queues.usual.earliest()
+        return self._queues.earliest()
 
     def earliest_apart(self) -> float | None:
         """When something falls due that is missed or asked alone; None where nothing does."""
@@ -208,12 +233,12 @@ class Roster:
 
     def is_due(self, now: float) -> bool:
         """Whether something that is neither missed nor asked alone is due."""
-        earliest = self._queues.usual.earliest()
+        earliest = self._queues.earliest()
         return earliest is not None and earliest <= now
 
     def take(self, now: float, limit: int) -> list[Watched]:
-        """What is due, longest overdue first. It leaves the agenda, and must be put back."""
-        return self._queues.usual.take(now, limit)
+        """What is due, what is new first. It leaves the agenda, and must be put back."""
+        return self._queues.take(now, limit)
 
     def take_apart(self, now: float, requests: int, batch: int) -> list[list[Watched]]:
         """The same of what is missed or asked alone, for so many requests, each of one of them or of many missed."""
@@ -228,7 +253,7 @@ class Roster:
         fresh = now - _JUST_NOW * self.pace.every
         found = [
             entry
-            for entry in dict.fromkeys(self._queues.usual.soonest(limit))
+            for entry in dict.fromkeys(self._queues.soonest_usual(limit))
             if (entry.looked is None or entry.looked <= fresh) and not entry.alone and not self.unheard(entry)
         ]
         if len(found) < limit:
@@ -240,11 +265,9 @@ class Roster:
 
     def late(self, now: float) -> bool:
         """Whether something waits for longer than looks that are only queued up do."""
-        earliest = self._queues.usual.earliest()
-        begun = [] if earliest is None else [earliest]
-        if earliest == FIRST:
-            new, later = self._queues.usual.soonest(1)[0].registered, self._queues.usual.earliest_after(FIRST)
-            begun = [at for at in (new, later) if at is not None]
+        new = self._queues.first_new()
+        waiting = (self._queues.earliest_known(), new.registered if new else None)
+        begun = [at for at in waiting if at is not None]
         return self._is_late(min(begun, default=now), now)
 
     def late_apart(self, now: float) -> bool:
@@ -258,7 +281,7 @@ class Roster:
     @property
     def waiting(self) -> bool:
         """Whether anything is on the agenda."""
-        return self._queues.usual.earliest() is not None or self._queues.earliest_apart() is not None
+        return self._queues.earliest() is not None or self._queues.earliest_apart() is not None
 
     def soonest(self, limit: int) -> list[Watched]:
         """What falls due next; it stays on the agenda."""
@@ -318,7 +341,7 @@ class Roster:
         assert seen.state is not None, "an absent ID teaches nothing"
         if not entry.told:
             self._tell(entry, seen, times)
-        if entry.aside:
+        if not entry.counts:
             self._join_curve(entry, entry.curve)
         there = seen.state is not entry.state and seen.state.rank >= entry.target.rank
         short = times.got - _HOLD_GRAIN if held else times.sent

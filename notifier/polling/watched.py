@@ -31,6 +31,7 @@ class Watched:
         "aside",
         "begun",
         "bucket",
+        "counts",
         "curve",
         "deadline",
         "doubts",
@@ -78,8 +79,10 @@ class Watched:
         self.isolations = 0
         #: True while requests about it alone fail.
         self.failing = False
-        #: True while it is missed: it has no part in how the budget is shared out.
+        #: True while it is missed.
         self.aside = False
+        #: True while it has a part in how the budget is shared out: not before its first look, nor while it is missed.
+        self.counts = False
         #: Counts registrations that joined; a look that began before the last one must not drop it.
         self.joined = 0
         #: True while a request waits for it.

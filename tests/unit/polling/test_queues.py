@@ -18,7 +18,7 @@ def three() -> tuple[Queues, Watched, Watched, Watched]:
 def test_each_waits_in_its_own_place() -> None:
     """Those that are missed or asked alone are in no take of the others, however long they are overdue."""
     queues, usual, missed, alone = three()
-    assert queues.usual.take(100.0, 9) == [usual]
+    assert queues.take(100.0, 9) == [usual]
     assert queues.earliest_apart() == 20.0
     assert queues.soonest(9) == [alone]
     assert queues.overdue_missed(100.0, 9) == [missed]
@@ -42,13 +42,13 @@ def test_one_that_changed_moves_when_it_is_added_again_and_is_never_twice() -> N
     """It stays where it waits until then, and can be dropped wherever it is."""
     queues, usual, missed, alone = three()
     usual.aside, missed.aside = True, False
-    assert queues.usual.take(100.0, 9) == [usual]
+    assert queues.take(100.0, 9) == [usual]
     queues.add(usual, 40.0, 0.0)
     queues.add(missed, 50.0, 0.0)
-    assert queues.usual.take(100.0, 9) == [missed]
+    assert queues.take(100.0, 9) == [missed]
     assert queues.take_apart(100.0, 9, 9) == [[alone], [usual]]
     for each in (usual, missed, alone):
         queues.add(each, 60.0, 0.0)
         queues.drop(each)
         assert queues.due(each) is None
-    assert (len(queues.usual), queues.earliest_apart(), queues.usual.earliest()) == (0, None, None)
+    assert (queues.take(1e9, 9), queues.earliest_apart(), queues.earliest()) == ([], None, None)

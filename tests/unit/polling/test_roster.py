@@ -17,7 +17,8 @@ from notifier.budget import TokenBucket
 from notifier.ids import GenerationId, Lane
 from notifier.model import State
 from notifier.polling.plan import plan
-from notifier.polling.roster import ALONE_LIMIT, FIRST, RARELY, Roster
+from notifier.polling.queues import FIRST
+from notifier.polling.roster import ALONE_LIMIT, RARELY, Roster
 from notifier.polling.watched import Watched, miss, see
 
 #: A busy machine is no failure.
@@ -532,10 +533,12 @@ class RosterMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_crowds_are_those_that_are_there(self) -> None:
-        """Everybody counts once, in the curve that it goes by; those that are missed do not."""
+        """Everybody counts once, in the curve that it goes by; those that are missed, or were never seen, do not."""
         crowds: dict[int, int] = {}
         for entry in self.roster:
-            if not entry.aside:
+            assert entry.counts + entry.aside <= 1
+            assert entry.counts or entry.aside or not entry.told
+            if entry.counts:
                 crowds[id(entry.curve)] = crowds.get(id(entry.curve), 0) + 1
         assert {id(curve): count for curve, count in self.roster._crowds.items()} == crowds
 
@@ -554,7 +557,7 @@ def scarce(every: float = 1.0, *, even: float = 100.0) -> Roster:
     teach(roster.curves.of("ray-2", State.COMPLETED), lognormals(Random(1), 200, spread=0.3))
     for _ in range(100):
         roster.curves.met(State.COMPLETED).first(done=False, chance=0.0)
-    roster.welcome(opened("other"), now=1_000.0)
+    looked_at(roster, 1, now=1_000.0)
     roster.budget(1 / even, 1_000.0, idle=False)
     return roster
 
@@ -704,7 +707,7 @@ def test_an_id_that_stands_alone_is_looked_at_less_and_less_often(every: float, 
 def test_what_is_missed_has_no_part_in_the_budget_until_it_is_seen() -> None:
     """IDs that nobody knows do not make the looks at the others rarer."""
     roster = Roster(1.0)
-    entries = [roster.welcome(opened(f"g-{number}"), now=1_000.0) for number in range(10)]
+    entries = looked_at(roster, 10, now=1_000.0)
     for entry in entries[1:]:
         roster.missed(entry)
         roster.missed(entry)
@@ -809,6 +812,7 @@ def test_a_change_of_regime_brings_looks_forward_and_no_look_back() -> None:
     roster.take(now, 99)
     for entry in (*waiting, unheard):
         roster.learn(entry, sight(entry.id), times(now))
+    for entry in (*waiting, unheard):
         roster.budget(0.1, now, idle=False)
         roster.look_again(entry, looked=now, now=now, alone=False, wall=wall(now))
     before = {entry: roster.due(entry) or 0.0 for entry in (*waiting, unheard)}
@@ -963,3 +967,54 @@ def test_to_wait_for_the_next_request_is_not_to_be_late(rate: float, batch: int)
         now = earliest + apart
         roster.budget(rate * batch, now, idle=False, apart=apart)
         assert roster.pace.stride <= before, turn
+
+
+def test_a_flood_of_new_ones_counts_only_as_far_as_it_was_looked_at() -> None:
+    """Until then looks at the others stay as close together as before."""
+    roster, now = Roster(1.0), 1_000.0
+    entries = looked_at(roster, 10, now=now)
+    flood = [roster.welcome(opened(f"new-{number}"), now=now) for number in range(1_000)]
+    roster.budget(1.0, now, idle=False)
+    assert roster.pace.even == 10.0
+    for entry in (entries[0], *flood[:90]):
+        roster.learn(entry, sight(entry.id), times(now))
+    roster.budget(1.0, now, idle=False)
+    assert roster.pace.even == 100.0
+
+
+@pytest.mark.parametrize("limit", [1, 4, 100])
+def test_a_flood_of_new_ones_takes_half_and_lets_a_few_that_come_after_it_go_first(limit: int) -> None:
+    """Those that are overdue have the other half; and the oldest of the flood are not forgotten."""
+    roster, now = Roster(1.0), 1_000.0
+    known = looked_at(roster, 10, now=now)
+    flood = [roster.welcome(opened(f"flood-{number}"), now=now) for number in range(1_000)]
+    late = [roster.welcome(opened(f"late-{number}"), now=now) for number in range(5)]
+    taken: list[Watched] = []
+    while len(taken) < 400:
+        for entry in known:
+            roster.again(entry, now)
+        some = roster.take(now, limit)
+        assert len(some) == limit
+        taken += some
+    assert set(late) <= set(taken[: max(30, limit)])
+    assert 0.45 <= sum(entry in known for entry in taken[:20]) / 20 <= 0.55 or limit == 100
+    assert flood[0] in taken[: max(4, limit)]
+    assert set(flood[:80]) <= set(taken)
+
+
+def test_what_was_asked_about_in_vain_waits_behind_what_was_not_until_the_provider_knows_one() -> None:
+    """Then it is as good as new, but for what was missed for its own sake."""
+    roster, now = Roster(1.0), 1_000.0
+    first, second, missed = (roster.welcome(opened(id_), now=now) for id_ in ("a", "b", "c"))
+    assert len(roster.take(now, 3)) == 3
+    third = roster.welcome(opened("d"), now=now)
+    miss(missed, now, single=True)
+    roster.met_in_vain([first.id, second.id, missed.id, GenerationId("gone")])
+    for entry in (first, second, missed):
+        roster.call(entry, now)
+    assert roster.earliest() == FIRST
+    assert roster.take(now, 9) == [third]
+    assert roster.earliest() is None
+    roster.forgive()
+    assert roster.take(now, 9) == [first, second]
+    assert roster.take_apart(now, 9, 9) == [[missed]]
