@@ -414,6 +414,10 @@ class Conduct:
             patience = self._patience or 0.0
             self._hold(self.holding.learned(showed(took=took, patience=patience, reached=reached, asked=asked), now))
 
+    def hold_none(self) -> None:
+        """The single route fails for IDs about which the multi route answers."""
+        self._hold(self.holding.without(self._clock.monotonic()))
+
     def hold_broke(self, error: ProviderBusy, *, took: float, asked: int) -> bool:
         """A hold failed; True where that speaks against holding, and not against the provider."""
         if took < QUICK or error.retry_after is not None:

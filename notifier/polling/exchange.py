@@ -218,7 +218,7 @@ class Exchanges:
             self._conduct.knew_none(what, sent_at=sent.at, untried=self._roster.untried)
             self._call(sent.ask.ids)
             return
-        self._refusals.seen(sent.ask.ids)
+        self._refusals.seen(sent.ask, held)
         self._conduct.answered(sent_at=sent.at, asked=asked, held=len(held), multi=sent.ask.multi)
         self._conduct.trusted.extend(held)
         self._refusals.weigh_multi(sent.ask, held)

@@ -107,11 +107,15 @@ class Holding:
             return noted.learned(Held.IGNORED, now)
         return replace(noted, fell_short=self.fell_short + 1).judged(now)
 
+    def without(self, now: float) -> Self:
+        """The route on which one ID is held fails: none is held for a time."""
+        return replace(self, fell_short=0, single_again_at=now + AGAIN)
+
     def judged(self, now: float) -> Self:
         """After `kept` or `broke`: once they are too many, none is held for a time."""
         if self.fell_short < PROOF:
             return self
-        return replace(self, fell_short=0, single_again_at=now + AGAIN)
+        return self.without(now)
 
     def learned(self, held: Held, now: float) -> Self:
         """A multi hold was answered, or cut off (`IGNORED`)."""

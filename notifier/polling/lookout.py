@@ -294,7 +294,7 @@ class Lookout:
                 self._roster.again(entry, now)
             for ask in planned.asks:
                 conduct.begin(now, aside=True)
-                self._send(ask.ids, now, multi=ask.multi)
+                self._send(ask.ids, now, multi=ask.multi or (multi and self._refusals.by_multi(ask.ids)))
 
     def _room_aside(self, now: float) -> int:
         """Requests for what stands apart: within its share, or one while the budget is not used up."""

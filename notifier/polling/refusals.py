@@ -51,6 +51,8 @@ class Refusals:
         self._refused_alone: dict[GenerationId, str] = {}
         #: Those of them that the single route holds.
         self._held_alone: set[GenerationId] = set()
+        #: IDs that failed alone and that the multi route holds, since the single route last held any.
+        self._held_by_multi: set[GenerationId] = set()
 
     def parts(self) -> Iterator[tuple[Split, tuple[GenerationId, ...]]]:
         """What to ask for next, part by part. Take no more than can be asked: each is under way from then on."""
@@ -226,13 +228,37 @@ class Refusals:
             )
             entry.alone = entry.failing = True
 
-    def seen(self, ids: Iterable[GenerationId]) -> None:
+    def seen(self, ask: Ask, held: Sequence[GenerationId]) -> None:
         """A reply told of these, be it that they are not there."""
+        if not ask.multi and held:
+            self._held_by_multi.clear()
         if not self.setbacks:
             return
-        for id_ in ids:
+        for id_ in ask.ids:
             if self.setbacks.pop(id_, None) is not None and (entry := self._roster.get(id_)) is not None:
                 entry.failing = False
+                if ask.multi and id_ in held:
+                    self._doubt_single(id_)
+
+    # ---- the single route ----
+    def by_multi(self, ids: Sequence[GenerationId]) -> bool:
+        """Whether this one ID is asked by the multi route: it failed by the other. Later by both in turn."""
+        setback = self.setbacks.get(ids[0])
+        return setback is not None and setback.count % 2 == 1
+
+    def _doubt_single(self, id_: GenerationId) -> None:
+        """IDs that failed alone, and are held by the multi route, while none is by the single route: that is broken."""
+        self._held_by_multi.add(id_)
+        if len(self._held_by_multi) < PROOF:
+            return
+        self._held_by_multi.clear()
+        self._conduct.hold_none()
+        suspected, self.setbacks = self.setbacks, {}
+        entries = [entry for entry in map(self._roster.get, suspected) if entry is not None]
+        for entry in entries:
+            entry.failing = False
+        self._acquit(entries)
+        self._back(suspected)
 
     def to_probe(self, asked: Collection[GenerationId]) -> Watched | None:
         """Whom to ask about where the provider may be in trouble; not one that is `asked` already.

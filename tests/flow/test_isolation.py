@@ -305,6 +305,20 @@ async def test_one_failure_at_the_deadline_is_no_reason_to_expire(store: SqliteS
         assert [line.type for line in await stage.owed("g-2")] == ["generation.completed"]
 
 
+async def test_a_single_route_that_only_fails_is_done_without(store: SqliteStore) -> None:
+    """The multi route answers about IDs that fail alone, so nothing is held, and no ID is taken for a bad one."""
+    ids = some(40)
+    async with watching(store, rate=10.0, sweep_every=timedelta(seconds=1)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "queued")
+        stage.upstream.judge = lambda asked: None if asked.multi else error(500)
+        await register(stage, ids)
+        await stage.ticks(30)
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        await stage.ticks(4)
+        assert await told(stage) == {WatchStatus.SATISFIED: 40}
+        assert not stage.health.troubles
+
+
 # ---- a bad provider -----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("batch", [True, False])
 @pytest.mark.parametrize("by", [FAILURES["500"], FAILURES["403"]], ids=["500", "403"])
