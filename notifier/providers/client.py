@@ -144,9 +144,8 @@ async def _read(response: httpx.Response, limit: int, settings: ProviderSettings
         return await _plain(chunks, limit)
     if encoding in ("gzip", "x-gzip"):
         return await _unpacked(chunks, limit, settings)
-    raise ProviderBusy(
-        f"Provider {settings.name}: the reply is packed as {printable(encoding, 40)}, and only gzip was asked for."
-    )
+    packed = printable(mask_of_provider(settings).text(response.headers["content-encoding"].strip()), 40)
+    raise ProviderBusy(f"Provider {settings.name}: the reply is packed as {packed}, and only gzip was asked for.")
 
 
 async def _plain(chunks: AsyncIterator[bytes], limit: int) -> bytes:

@@ -273,6 +273,12 @@ async def test_a_body_that_cannot_be_unpacked_is_busy(chunks: tuple[bytes, ...],
     assert isinstance(await failed(streaming(*chunks, encoding=encoding)), ProviderBusy)
 
 
+async def test_a_header_does_not_repeat_the_key() -> None:
+    """An API that echoes headers may put it anywhere; masked before its case is changed."""
+    error = await failed(streaming(b"{}", encoding="Key-ABCDEF-0123456789"), settings(key="Key-ABCDEF-0123456789"))
+    assert "packed as ***, and" in str(error)
+
+
 async def test_an_error_body_does_not_repeat_the_key() -> None:
     """Error texts end up in logs; a provider that quotes the key does not bring it there."""
     reply = await asked(replying(401, b'{"message":"bad key ' + KEY.encode() + b'"}'))
