@@ -855,6 +855,22 @@ async def test_an_empty_file_of_no_kind_is_given_time(tmp_path: Path, name: str)
         assert "What kind of file is this?" in await box.why(name)
 
 
+@pytest.mark.parametrize("name", ["tmp.aB3dE5gH7j", "x.yaml", "x.json"])
+async def test_a_file_settles_from_its_close_on(tmp_path: Path, name: str) -> None:
+    """However long it was kept open before: whoever closed it may be about to rename it."""
+    async with drop_box(tmp_path / "d", settle=0.4) as box:
+        with (box.path / name).open("w") as file:
+            file.write("[")
+            file.flush()
+            await passes(box, 0.5)
+        await passes(box, 0.1)
+        assert box.here() == [name]
+        (box.path / name).write_text("a\n")
+        (box.path / name).rename(box.path / "x.txt")
+        assert await box.door.registered(1) == ["a"]
+        assert not box.moved("rejected")
+
+
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE])
 async def test_files_that_cannot_be_opened_for_want_of_descriptors_are_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int

@@ -65,7 +65,7 @@ class Waiting:
     written: bool | None = None
     #: What it was at the last look; None before the first.
     key: Key | None = None
-    #: When, by the monotonic clock, it was first seen as it is.
+    #: When, by the monotonic clock, it was first seen as it is, or was closed if that was later.
     since: float = 0.0
     #: When to look again if nothing happens.
     look_at: float = 0.0

@@ -205,6 +205,7 @@ class DropDirectory:
             elif mask & inotify.CLOSE_WRITE:
                 waiting = self._waiting.setdefault(name, Waiting())
                 waiting.made = waiting.written = False
+                waiting.since = self._clock.monotonic()  # it settles from now on, however long it was kept open
             elif mask & inotify.MODIFY:
                 self._waiting.setdefault(name, Waiting()).written = True
 
