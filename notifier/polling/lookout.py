@@ -3,6 +3,9 @@
 A lookout has its own roster, budget and troubles, so one provider's never slow another. No transaction is open while a
 request is under way. While the store cannot write nothing is asked.
 
+Parts of batches and IDs that stand alone get a fifth of the rate, and more only while the budget is not used up and
+nothing else is due: good IDs in a batch that failed would wait for nobody's sake otherwise.
+
 With the metronome stopped nothing is looked at: a tick gives leave to look until a little after the next one is due.
 """
 
