@@ -74,6 +74,10 @@ class Conduct:
         self._patience = patience
         #: Requests under way that are answered at once, and those that wait.
         self._in_flight, self._held = 0, 0
+        #: Of the former, those about several IDs, and those that stand aside.
+        self._batches, self._apart = 0, 0
+        #: When the multi route last answered, whatever it said.
+        self._multi_spoke_at = _NEVER
         #: Of the former, those that are under way for so long that they keep no other from being made.
         self.hanging = 0
         #: Seconds that a request takes, lately.
@@ -150,6 +154,15 @@ class Conduct:
             free = min(free, allowed)
         return self._standing.room(now, free=free, in_flight=self._in_flight - self.hanging)
 
+    def room_for_batches(self, now: float) -> int:
+        """The same for requests about several IDs: unless these are answered just now, they leave one place.
+
+        If the route hangs, single requests show it, and are what is left.
+        """
+        answers = now - self._multi_spoke_at < self.part_late_after
+        places = self.in_flight if answers else max(1, self.in_flight - 1)
+        return max(0, min(self.room(now), places - self._batches))
+
     @property
     def in_flight(self) -> int:
         """Requests at a time."""
@@ -211,7 +224,12 @@ class Conduct:
 
     def room_aside(self, now: float) -> int:
         """Requests that may be made now for parts of refused batches and for IDs that stand alone."""
-        return self._aside.available(now)
+        return min(self._aside.available(now), self.places_aside)
+
+    @property
+    def places_aside(self) -> int:
+        """Of those at a time they get half, because what hangs is among them."""
+        return max(0, max(1, self.in_flight // 2) - self._apart)
 
     @property
     def batch(self) -> int:
@@ -226,18 +244,22 @@ class Conduct:
         """Seconds until a request may be made, as far as time decides it; 0 or less where it may."""
         return max(self._bucket.wait(now), self._standing.until - now, self._backoff.wait(now))
 
-    def begin(self, now: float, *, aside: bool, hold: bool = False) -> None:
+    def begin(self, now: float, *, aside: bool = False, hold: bool = False, batch: bool = False) -> None:
         """A request is made."""
         self._bucket.take(now)
         if aside:
             self._aside.take(now)
         self._in_flight += not hold
         self._held += hold
+        self._batches += batch and not hold
+        self._apart += aside
 
-    def end(self, *, took: float, hold: bool = False) -> None:
+    def end(self, *, took: float, aside: bool = False, hold: bool = False, batch: bool = False) -> None:
         """A request is over after so many seconds, whatever came of it."""
         self._in_flight -= not hold
         self._held -= hold
+        self._batches -= batch and not hold
+        self._apart -= aside
         if not hold:
             self._took += (took - self._took) * _LATELY
 
@@ -271,6 +293,10 @@ class Conduct:
             self._limit = self._limit.proved(asked)
             if asked >= self.batch:
                 self._halved = 0
+
+    def multi_spoke(self) -> None:
+        """The multi route answered, whatever it said."""
+        self._multi_spoke_at = self._clock.monotonic()
 
     def probing(self, sent_at: float) -> bool:
         """Whether a request that was sent then asked a provider in trouble whether it is over."""

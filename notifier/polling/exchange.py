@@ -5,7 +5,7 @@ provider to `conduct`.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -25,6 +25,7 @@ from notifier.polling.holds import Hold, Holds
 from notifier.polling.recorder import Look, Recorder
 from notifier.polling.refusals import Refusals
 from notifier.polling.roster import Roster
+from notifier.polling.route_trial import RouteTrial
 from notifier.polling.split import Split
 from notifier.polling.watched import LookTimes
 from notifier.providers.base import Ask, Codec, Reply
@@ -51,6 +52,10 @@ class Sent:
     guests: frozenset[GenerationId] = frozenset()
     #: True once it was not answered for long, and its halves are asked for too.
     late: bool = False
+    #: It is paid from the share of what stands aside.
+    aside: bool = False
+    #: To give it up.
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     @property
     def divisible(self) -> bool:
@@ -91,6 +96,7 @@ class Exchanges:
         self._call = call
         self._bell = bell
         self._under_way: list[Sent] = []
+        self._trial = RouteTrial()
 
     def asked_alone(self) -> set[GenerationId]:
         """IDs that are asked about by themselves now."""
@@ -105,8 +111,48 @@ class Exchanges:
         for sent in self._under_way:
             after = self._conduct.late_after if sent.split is None else self._conduct.part_late_after
             if sent.divisible and now - sent.at >= after:
+                part = sent.split is not None
                 split = self._refusals.late(sent.ask.ids, sent.split, sent_at=sent.at)
                 sent.late, sent.split = split is not None, split or sent.split
+                if sent.late and part:  # others are answered, so one of its IDs is why: its place is for its halves
+                    sent.scope.cancel()
+
+    # ---- whether the multi route hangs ----
+    def doubts_route(self, now: float) -> bool:
+        """Whether something is to be asked for now, to find out."""
+        conduct = self._conduct
+        if not (conduct.well() and conduct.multi(now)):
+            return False
+        hangs = conduct.late_after + conduct.part_late_after  # its halves would be answered by then
+        for sent in self._under_way:
+            if sent.hold is None and len(sent.ask.ids) > 1 and now - sent.at >= hangs:
+                self._trial.late(sent.ask.ids, now, sent_at=sent.at)
+        if self._trial.proved(now, conduct.late_after):
+            self._trial.answered(now)
+            self._refusals.route_hangs()
+            self._give_up_batches()
+        return self._trial.waits
+
+    def next_of_trial(self, now: float) -> tuple[GenerationId, ...] | None:
+        roster = self._roster
+        return self._trial.next(now, fit=lambda id_: (entry := roster.get(id_)) is not None and not entry.failing)
+
+    def _give_up_batches(self) -> None:
+        """They are not answered, and keep places; their IDs are asked for one by one."""
+        for sent in self._under_way:
+            if sent.ask.multi:
+                (sent.scope if sent.hold is None else sent.hold.scope).cancel()
+
+    def _tried(self, sent: Sent, *, answered: bool, held: bool) -> None:
+        """What a request that is over tells of the multi route."""
+        now = self._clock.monotonic()
+        if not sent.ask.multi:
+            self._trial.alone(sent.ask.ids[0], held=held)
+        elif answered or now - sent.at < self._conduct.late_after:
+            self._trial.answered(now)
+            self._conduct.multi_spoke()
+        elif len(sent.ask.ids) > 1:
+            self._trial.late(sent.ask.ids, now, sent_at=sent.at)
 
     # ---- one request ----
     async def make(self, sent: Sent) -> None:
@@ -121,13 +167,16 @@ class Exchanges:
             took = self._clock.monotonic() - sent.at
             self._under_way.remove(sent)
             self._conduct.hanging = 0  # reckoned anew before anything is asked
-            self._conduct.end(took=took, hold=sent.hold is not None)
+            self._conduct.end(took=took, aside=sent.aside, hold=sent.hold is not None, batch=len(sent.ask.ids) > 1)
             self._bell.ring()
 
     async def _ask(self, sent: Sent) -> None:
+        observations: Sequence[Observation] | None = None
         try:
-            observations = await self._observe(sent)
+            with sent.scope:
+                observations = await self._observe(sent)
         except BatchRejected as error:
+            self._tried(sent, answered=True, held=False)
             if sent.guests:
                 self._refused_with_guests(sent, error)
             elif sent.late:
@@ -135,9 +184,20 @@ class Exchanges:
             else:
                 self._refusals.refused(sent.ask.ids, sent.split, error, sent_at=sent.at)
         except ProviderError as error:
+            self._tried(sent, answered=False, held=False)
             await self._failed(sent, error)
         else:
+            if observations is None:
+                self._given_up(sent)
+                return
+            self._tried(sent, answered=True, held=any(not seen.absent for seen in observations))
             await self._learn(sent, observations)
+
+    def _given_up(self, sent: Sent) -> None:
+        if sent.guests:
+            self._part_from_guests(sent)
+        elif not sent.late:
+            self._refusals.unanswered(sent.ask.ids, sent.split)
 
     async def _failed(self, sent: Sent, error: ProviderError) -> None:
         """It was not answered: whose failure that is, `refusals` finds out."""

@@ -230,6 +230,7 @@ class Lookout:
         self._exchanges.divide_late(now)
         if (probes := self._conduct.probes) and probes % 2:
             self._send_probe(now)
+        self._try_route(now)
         self._send_splits(now)
         self._holds.make_way(now)
         self._send_glances(now)
@@ -254,8 +255,16 @@ class Lookout:
         """
         if self._conduct.room(now) > 0 and (entry := self._refusals.to_probe(self._exchanges.asked_alone())):
             self._roster.probe(entry)
-            self._conduct.begin(now, aside=False)
             self._send((entry.id,), now, multi=False)
+
+    def _try_route(self, now: float) -> None:
+        """Whether batches hang because of the multi route; their IDs are looked after elsewhere."""
+        if not self._exchanges.doubts_route(now):
+            return
+        if self._conduct.room(now) <= 0:
+            self._holds.make_room(now)
+        elif ids := self._exchanges.next_of_trial(now):
+            self._send(ids, now, multi=len(ids) > 1, late=True)
 
     def _heed(self, book: Book, now: float) -> None:
         """Where nobody can be told it is looked rarely."""
@@ -267,7 +276,7 @@ class Lookout:
         conduct = self._conduct
         multi = conduct.multi(now)
         self._send_apart(now, multi=multi)
-        room = conduct.room(now)
+        room = conduct.room_for_batches(now) if multi and conduct.batch > 1 else conduct.room(now)
         if room <= 0 or not (taken := self._roster.take(now, room * (conduct.batch if multi else 1))):
             return
         planned = plan(
@@ -276,12 +285,11 @@ class Lookout:
         for entry in planned.rest:
             self._roster.again(entry, now)
         for ask in planned.asks:
-            conduct.begin(now, aside=multi and ask.alone)
             last = ask is planned.asks[-1]
             if multi and last and ask.multi:
                 self._send_filled(ask.ids, now)
             else:
-                self._send(ask.ids, now, multi=ask.multi)
+                self._send(ask.ids, now, multi=ask.multi, aside=multi and ask.alone)
 
     def _send_apart(self, now: float, *, multi: bool) -> None:
         """What is missed or asked alone: within its share, or while the budget is not used up.
@@ -296,14 +304,14 @@ class Lookout:
             for entry in planned.rest:
                 self._roster.again(entry, now)
             for ask in planned.asks:
-                conduct.begin(now, aside=True)
-                self._send(ask.ids, now, multi=ask.multi or (multi and self._refusals.by_multi(ask.ids)))
+                by_multi = ask.multi or (multi and self._refusals.by_multi(ask.ids))
+                self._send(ask.ids, now, multi=by_multi, aside=True)
 
     def _room_aside(self, now: float) -> int:
         """Requests for what stands apart: within its share, or one while the budget is not used up."""
         conduct = self._conduct
         spare = 1 if conduct.idle(now) and not self._roster.is_due(now) else 0
-        return min(conduct.room(now), max(conduct.room_aside(now), spare))
+        return min(conduct.room(now), max(conduct.room_aside(now), spare), conduct.places_aside)
 
     def _send_filled(self, ids: tuple[GenerationId, ...], now: float) -> None:
         """A sweep with free seats takes glances, then what falls due soonest: it costs no more."""
@@ -331,11 +339,10 @@ class Lookout:
 
     def _send_splits(self, now: float) -> None:
         """Parts of refused batches, within their share of the rate, or while the budget is not used up."""
-        parts = self._refusals.parts()
+        parts = self._refusals.parts(batches=lambda: self._conduct.room_for_batches(now) > 0)
         while self._room_aside(now) and (part := next(parts, None)):
             split, ids = part
-            self._conduct.begin(now, aside=True)
-            self._send(ids, now, multi=len(ids) > 1, part_of=split)
+            self._send(ids, now, multi=len(ids) > 1, aside=True, part_of=split)
 
     def _send_glances(self, now: float) -> None:
         """Requests of their own for those that found no seat."""
@@ -350,8 +357,7 @@ class Lookout:
             if not (conduct.room_aside(now) or conduct.idle(now)):
                 return
             ids = glances.next(conduct.batch if conduct.multi(now) else 1, self._fit)
-            conduct.begin(now, aside=True)
-            self._send(ids, now, multi=len(ids) > 1, guests=self._unwatched(ids))
+            self._send(ids, now, multi=len(ids) > 1, aside=True, guests=self._unwatched(ids))
 
     def _send(
         self,
@@ -359,16 +365,20 @@ class Lookout:
         now: float,
         *,
         multi: bool,
+        aside: bool = False,
         part_of: Split | None = None,
         guests: frozenset[GenerationId] = frozenset(),
+        late: bool = False,
     ) -> None:
+        self._conduct.begin(now, aside=aside, batch=len(ids) > 1)
         ask = self._codec.sweep(ids, self._settings) if multi else self._codec.single(ids[0], self._settings)
-        self._go(Sent(ask=ask, split=part_of, at=now, asked_at=self._around.clock.now(), guests=guests))
+        asked_at = self._around.clock.now()
+        self._go(Sent(ask=ask, split=part_of, at=now, asked_at=asked_at, guests=guests, aside=aside, late=late))
 
     def _hold(self, hold: Hold) -> None:
         ids = [entry.id for entry in hold.entries]
         ask = self._codec.hold(ids, hold.target, self._settings)
-        self._conduct.begin(hold.since, aside=False, hold=True)
+        self._conduct.begin(hold.since, hold=True)
         self._go(Sent(ask=ask, at=hold.since, asked_at=self._around.clock.now(), hold=hold))
 
     def _go(self, sent: Sent) -> None:

@@ -54,10 +54,13 @@ class Refusals:
         #: IDs that failed alone and that the multi route holds, since the single route last held any.
         self._held_by_multi: set[GenerationId] = set()
 
-    def parts(self) -> Iterator[tuple[Split, tuple[GenerationId, ...]]]:
-        """What to ask for next, part by part. Take no more than can be asked: each is under way from then on."""
+    def parts(self, *, batches: Callable[[], bool]) -> Iterator[tuple[Split, tuple[GenerationId, ...]]]:
+        """What to ask for next, part by part; of several IDs only while that may be asked.
+
+        Take no more than can be asked: each is under way from then on.
+        """
         for split in list(self._splits):
-            while ids := split.next():
+            while (not split.next_is_batch or batches()) and (ids := split.next()):
                 yield split, ids
 
     def unanswered(self, ids: tuple[GenerationId, ...], split: Split | None) -> None:
@@ -306,6 +309,18 @@ class Refusals:
             self._held_alone.clear()
             self._acquit(self._roster)
 
+    def route_hangs(self) -> None:
+        """Batches are not answered, and their IDs are, alone."""
+        self._conduct.do_without_multi("Requests about several IDs are not answered.")
+        self._end(self._splits, self._roster)
+
+    def _end(self, splits: Iterable[Split], acquitted: Iterable[Watched]) -> None:
+        """Nothing more is asked for because of these."""
+        for each in list(splits):
+            self._splits.remove(each)
+            self._back(each.abandon())
+        self._acquit(acquitted)
+
     def _acquit(self, entries: Iterable[Watched]) -> None:
         for entry in entries:
             entry.acquit()
@@ -320,11 +335,7 @@ class Refusals:
             return
         lesson = self._conduct.learn(split, untried=self._roster.untried)
         if lesson is Lesson.MULTI_UNUSABLE:
-            blamed, over = list(self._roster), list(self._splits)  # the others would only teach the same
+            self._end(self._splits, self._roster)  # the others would only teach the same
         else:
             named = [] if lesson is Lesson.BAD_IDS else map(self._roster.get, split.ids)
-            blamed, over = [entry for entry in named if entry is not None], [split]
-        for each in over:
-            self._splits.remove(each)
-            self._back(each.abandon())
-        self._acquit(blamed)
+            self._end([split], [entry for entry in named if entry is not None])

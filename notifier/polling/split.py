@@ -68,6 +68,10 @@ class Split:
         if len(ids) == 2 and not self.too_large:  # noqa: PLR2004  a pair is two
             self._pairs.append(ids)
 
+    @property
+    def next_is_batch(self) -> bool:
+        return bool(self._todo) and len(self._todo[-1]) > 1
+
     def next(self) -> tuple[GenerationId, ...] | None:
         """The IDs to ask for next, in one request; None where nothing is left or all of it is under way."""
         if not self._todo:

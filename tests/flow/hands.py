@@ -189,6 +189,8 @@ class Upstream:
         self.cut: tuple[float, httpx.Response] | None = None
         #: Requests about any of these are given up after half a minute.
         self.hangs: set[str] = set()
+        #: Whether all requests by the multi route are.
+        self.multi_hangs = False
         #: While set and not rung, requests hang.
         self.gate: anyio.Event | None = None
         self.under_way = 0
@@ -210,7 +212,7 @@ class Upstream:
             await checkpoint()  # so that requests of one moment are under way together
             if self.gate is not None:
                 await self.gate.wait()
-            while not self.hangs.isdisjoint(ids):
+            while not self.hangs.isdisjoint(ids) or (multi and self.multi_hangs):
                 if self._clock.monotonic() - asked.at >= 30:
                     raise httpx.ReadTimeout("too late")
                 await self._changed.wait()

@@ -108,8 +108,8 @@ async def test_a_slow_answer_ends_the_questions_about_its_halves(store: SqliteSt
         assert not stage.health.troubles
 
 
-async def test_an_api_that_hangs_for_everybody_is_asked_for_two_halves_at_most(store: SqliteStore) -> None:
-    """Nothing is answered: no part is divided further before it has failed."""
+async def test_an_api_that_hangs_for_everybody_is_asked_for_two_halves_and_one_id(store: SqliteStore) -> None:
+    """Nothing is answered: no part is divided further before it has failed, and the single route is asked once."""
     ids = some(60)
     async with watching(store, rate=5.0, sweep_every=timedelta(seconds=2)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "queued")
@@ -118,7 +118,7 @@ async def test_an_api_that_hangs_for_everybody_is_asked_for_two_halves_at_most(s
         stage.upstream.hangs = set(ids)
         before = len(stage.upstream.asked)
         await stage.ticks(30, step=0.5)
-        assert len(stage.upstream.asked) - before <= 1 + 2
+        assert len(stage.upstream.asked) - before <= 1 + 2 + 1
         await stage.ticks(9 * MINUTE, step=1)
         assert len(stage.upstream.asked) - before <= 20
         assert "provider luma" in stage.health.troubles
@@ -422,6 +422,65 @@ async def test_a_multi_route_that_only_fails_is_done_without(store: SqliteStore)
         stage.upstream.states |= dict.fromkeys(ids, "completed")
         await stage.ticks(30, step=0.5)
         assert await told(stage) == {WatchStatus.SATISFIED: 20}
+
+
+@pytest.mark.parametrize(("places", "seconds"), [(9, 20), (2, 25), (1, 55)])
+async def test_a_multi_route_that_hangs_is_done_without(store: SqliteStore, places: int, seconds: int) -> None:
+    """No batch is ever answered: two IDs that are there alone and not together prove it, and all are told."""
+    ids = some(60)
+    async with watching(store, rate=10.0, in_flight=places, sweep_every=timedelta(seconds=1)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        stage.upstream.multi_hangs = True
+        await register(stage, ids)
+        await stage.ticks(seconds, step=0.5)
+        assert await told(stage) == {WatchStatus.SATISFIED: 60}
+        assert "asked one by one for 10 minutes" in stage.health.troubles["provider luma multi route"]
+        assert stage.upstream.under_way == 0
+
+
+async def test_a_multi_route_that_begins_to_hang_leaves_a_place(store: SqliteStore) -> None:
+    """Of many IDs, in many batches: one place is left to find out, and the route is tried again after 10 minutes."""
+    ids = some(200)
+    async with watching(store, max_ids=10, rate=20.0, in_flight=8, sweep_every=timedelta(seconds=5)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "queued")
+        await register(stage, ids)
+        await stage.ticks(4)
+        stage.upstream.multi_hangs = True
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        await stage.ticks(35, step=0.5)
+        assert await told(stage) == {WatchStatus.SATISFIED: 200}
+        stage.upstream.multi_hangs = False
+        later = some(40, "later")
+        stage.upstream.states |= dict.fromkeys(later, "queued")
+        await register(stage, later)
+        await stage.ticks(10 * MINUTE, step=5)
+        assert stage.upstream.asked[-1].multi
+        assert not stage.health.troubles
+
+
+async def test_two_ids_that_hang_do_not_prove_that_the_multi_route_does(store: SqliteStore) -> None:
+    """Both halves hang for an ID of theirs: two others are answered together, and nobody is asked one by one."""
+    ids = some(60)
+    async with watching(store, rate=10.0, sweep_every=timedelta(seconds=1)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        stage.upstream.hangs = {"g-3", "g-50"}
+        await register(stage, ids)
+        await stage.ticks(25, step=0.5)
+        assert await told(stage) == {WatchStatus.SATISFIED: 58, WatchStatus.OPEN: 2}
+        assert not stage.health.troubles
+
+
+async def test_ids_that_hang_alone_leave_places_for_the_others(store: SqliteStore) -> None:
+    """A dozen of them take half of the places at most, again and again."""
+    bad, good = some(12, "bad"), some(20)
+    async with watching(store, batch=False, rate=20.0, in_flight=6, sweep_every=timedelta(seconds=1)) as stage:
+        stage.upstream.states |= dict.fromkeys([*bad, *good], "queued")
+        stage.upstream.hangs = set(bad)
+        await register(stage, [*good, *bad])
+        await stage.ticks(4 * MINUTE, step=1)
+        stage.upstream.states |= dict.fromkeys(good, "completed")
+        await stage.ticks(10, step=0.5)
+        assert await told(stage) == {WatchStatus.SATISFIED: 20, WatchStatus.OPEN: 12}
 
 
 async def test_a_reply_above_the_limit_is_the_trouble_of_its_id(store: SqliteStore) -> None:
