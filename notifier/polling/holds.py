@@ -133,7 +133,7 @@ class Holds:
         self._unfound = {entry for entry in self._unfound if self._roster.here(entry) and entry.state is None}
 
     def make_room(self, now: float) -> bool:
-        """Something must be asked now: where every connection waits, or hangs, the one for the least likely is let go."""
+        """Something must be asked now: if no place is free, the hold for the least likely is let go."""
         full = len(self._under_way) + self._conduct.hanging >= self._conduct.in_flight
         if not (self._under_way and full) or any(hold.scope.cancel_called for hold in self._under_way):
             return False

@@ -298,7 +298,7 @@ class Lookout:
         """
         if self._conduct.troubled and self._roster.earliest() is not None:
             return
-        conduct, batch = self._conduct, self._conduct.batch if multi else 1
+        batch = self._conduct.batch if multi else 1
         for taken in self._roster.take_apart(now, self._room_aside(now), batch):
             planned = plan(taken, fit=self._fit, batch_limit=batch, multi=multi, room=1, single_room=1)
             for entry in planned.rest:
