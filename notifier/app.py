@@ -49,7 +49,7 @@ from notifier.intake.sources.watch_files import WatchFiles
 from notifier.model import Book, Glimpse, WatchRequest
 from notifier.polling.lookout import Surroundings
 from notifier.polling.poller import Poller
-from notifier.providers.base import Ask, Reply
+from notifier.providers.base import Ask, Leave, Reply
 from notifier.providers.client import ProviderClient
 from notifier.providers.registry import codec
 from notifier.retention import Retention
@@ -374,8 +374,8 @@ class Daemon:
             _log.warning(telemetry.WATCH_UNDECLARED, count=len(gone), first=next(iter(gone)).generation, note=note)
 
     # ---- what the parts ask of others that are built later, and of the configuration, now ----
-    async def _ask(self, ask: Ask, settings: ProviderSettings) -> Reply:
-        reply = await self._client.ask(ask, settings)
+    async def _ask(self, ask: Ask, settings: ProviderSettings, leave: Leave) -> Reply:
+        reply = await self._client.ask(ask, settings, leave)
         self._reach.answered(self._clock.elapsed())
         return reply
 

@@ -31,7 +31,8 @@ What is kept, and what is repeated:
   ones to that host are closed: what happened to one has most likely happened to all. aiohttp repeats only idempotent
   methods, and on the next kept one. A request that got 408, 410 or 421 on a kept connection is repeated likewise: these
   may speak of the connection, or come from a server that the name has left. Should the server have read the first one
-  after all, it sees the same `webhook-id` twice, which at-least-once allows.
+  after all, it sees the same `webhook-id` twice, which at-least-once allows. `extensions["leave"]`, if there is one, is
+  awaited before: a repeat counts in the caller's budget as any request does.
 
 An answer counts only for a request that was there to be answered (see aiohttp_hooks): none that came before anything of
 it was sent, and no 2xx before the whole of it was handed over and the peer's machine has confirmed it.
@@ -40,7 +41,7 @@ it was sent, and no 2xx before the whole of it was handed over and the peer's ma
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -147,7 +148,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         seen = request.extensions.get("opening") or Opening()
         opening.set(seen)
         try:
-            answer = await self._exchange(mine, self._asked(request, body, proxy))
+            answer = await self._exchange(mine, self._asked(request, body, proxy), request.extensions.get("leave"))
         except TlsUnusable as error:
             raise TlsFailed(str(error), request=request) from error
         except MAPPED as error:
@@ -203,11 +204,15 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             **self._way(request, proxy),
         }
 
-    async def _exchange(self, mine: Exchange, asked: dict[str, Any]) -> aiohttp.ClientResponse:
+    async def _exchange(
+        self, mine: Exchange, asked: dict[str, Any], leave: Callable[[], Awaitable[None]] | None
+    ) -> aiohttp.ClientResponse:
         """The answer to the request; by a kept connection only where that leaves no doubt."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        answer = None if mine.fresh else await self._try_kept(mine, asked)
+        answer = None
+        if not mine.fresh and (answer := await self._try_kept(mine, asked)) is None and leave:
+            await leave()
         if answer is None:
             mine.fresh = True
             if (total := asked["timeout"].total) is not None:

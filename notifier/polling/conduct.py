@@ -254,6 +254,10 @@ class Conduct:
         self._batches += batch and not hold
         self._apart += aside
 
+    def repeat(self, now: float) -> bool:
+        """A request under way is made once more, if the budget allows it now."""
+        return self._bucket.take(now)
+
     def end(self, *, took: float, aside: bool = False, hold: bool = False, batch: bool = False) -> None:
         """A request is over after so many seconds, whatever came of it."""
         self._in_flight -= not hold

@@ -4,6 +4,7 @@ What comes back is handed on: what was seen to the recorder, refusals and failur
 provider to `conduct`.
 """
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,7 +29,7 @@ from notifier.polling.roster import Roster
 from notifier.polling.route_trial import RouteTrial
 from notifier.polling.split import Split
 from notifier.polling.watched import LookTimes
-from notifier.providers.base import Ask, Codec, Reply
+from notifier.providers.base import Ask, Codec, Leave, Reply
 from notifier.providers.masked import decode
 from notifier.settings import ProviderSettings
 
@@ -76,7 +77,7 @@ class Exchanges:
         recorder: Recorder,
         holds: Holds,
         glances: Glances,
-        ask: Callable[[Ask, ProviderSettings], Awaitable[Reply]],
+        ask: Callable[[Ask, ProviderSettings, Leave], Awaitable[Reply]],
         readers: anyio.CapacityLimiter,
         clock: Clock,
         call: Callable[[Iterable[GenerationId]], None],
@@ -97,6 +98,8 @@ class Exchanges:
         self._bell = bell
         self._under_way: list[Sent] = []
         self._trial = RouteTrial()
+        #: Of requests that lost their connection, and wait to be made once more.
+        self._repeats: deque[anyio.Event] = deque()
 
     def asked_alone(self) -> set[GenerationId]:
         """IDs that are asked about by themselves now."""
@@ -213,11 +216,26 @@ class Exchanges:
             await self._recorder.expire_failing(sent.ask.ids[0], sent.asked_at)
 
     async def _observe(self, sent: Sent) -> Sequence[Observation]:
-        reply = await self._ask_provider(sent.ask, self.settings)
+        reply = await self._ask_provider(sent.ask, self.settings, self._leave)
         read = partial(decode, self._codec, sent.ask, reply, self.settings)
         if len(reply.body) < LONG:
             return read()
         return await anyio.to_thread.run_sync(read, limiter=self._readers)
+
+    async def _leave(self) -> None:
+        granted = anyio.Event()
+        self._repeats.append(granted)
+        self._bell.ring()
+        try:
+            await granted.wait()
+        finally:
+            if granted in self._repeats:
+                self._repeats.remove(granted)
+
+    def repeat(self, now: float) -> None:
+        """Let requests that lost their connection be made once more, as far as the budget allows it now."""
+        while self._repeats and self._conduct.repeat(now):
+            self._repeats.popleft().set()
 
     async def _ask_and_wait(self, sent: Sent, hold: Hold) -> None:
         """A request that waits. It may be let go, and it may fail in ways that say nothing of the provider."""

@@ -35,7 +35,7 @@ from notifier.polling.refusals import Refusals
 from notifier.polling.roster import Roster
 from notifier.polling.split import Split
 from notifier.polling.watched import Watched
-from notifier.providers.base import Ask, Codec, Reply
+from notifier.providers.base import Ask, Codec, Leave, Reply
 from notifier.settings import ProviderSettings
 from notifier.store.base import PollStore
 
@@ -51,7 +51,7 @@ class Surroundings:
     """What every lookout works with."""
 
     store: PollStore
-    ask: Callable[[Ask, ProviderSettings], Awaitable[Reply]]
+    ask: Callable[[Ask, ProviderSettings, Leave], Awaitable[Reply]]
     clock: Clock
     chance: Callable[[], float]
     book: Callable[[], Book]
@@ -223,6 +223,7 @@ class Lookout:
     def _send_due(self) -> None:
         """Steps 3 and 4: as many requests as the budget allows now."""
         now = self._around.clock.monotonic()
+        self._exchanges.repeat(now)
         if now >= self._leave_until or not self._around.health.store_up:
             return
         self._heed(self._around.book(), now)

@@ -8,7 +8,7 @@ Rules for every codec, held by `tests/contract/`:
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -44,6 +44,9 @@ class Reply:
     #: Seconds, from `Retry-After`; None where not sent or senseless.
     retry_after: float | None = None
 
+
+#: Returns when one request more may be made: a connection that is lost has it made again.
+Leave = Callable[[], Awaitable[None]]
 
 _VERSION: Final = re.compile(r"v\d[a-z0-9.]*", re.IGNORECASE)
 

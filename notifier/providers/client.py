@@ -27,7 +27,7 @@ from notifier.errors import NotAsked, ProviderBusy, ProviderRefused
 from notifier.ids import GenerationId
 from notifier.intake.text import printable
 from notifier.opening import Opening
-from notifier.providers.base import Ask, Reply
+from notifier.providers.base import Ask, Leave, Reply
 from notifier.providers.reply_text import too_large
 from notifier.resources import missing
 from notifier.retry_after import retry_after
@@ -74,10 +74,13 @@ class ProviderClient:
     ) -> None:
         await self._http.aclose()
 
-    async def ask(self, ask: Ask, settings: ProviderSettings) -> Reply:
-        """The complete answer, whatever its status but 3xx; `ProviderBusy` or `ProviderRefused` where there is none."""
+    async def ask(self, ask: Ask, settings: ProviderSettings, leave: Leave | None = None) -> Reply:
+        """The complete answer, whatever its status but 3xx; `ProviderBusy` or `ProviderRefused` where there is none.
+
+        `leave` is waited for before the request is made a second time: see `transport`.
+        """
         headers = {"Authorization": f"Bearer {_key(settings)}"}
-        through = {"proxy": settings.proxy, "opening": (opening := Opening())}
+        through = {"proxy": settings.proxy, "opening": (opening := Opening()), "leave": leave}
         try:
             with anyio.fail_after(_limit(ask, settings)):
                 async with self._http.stream("GET", ask.url, headers=headers, extensions=through) as response:

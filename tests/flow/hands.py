@@ -9,7 +9,7 @@ import contextlib
 from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -191,6 +191,8 @@ class Upstream:
         self.hangs: set[str] = set()
         #: Whether all requests by the multi route are.
         self.multi_hangs = False
+        #: Connections that are lost before anything is answered: so many requests are made again.
+        self.lost = 0
         #: While set and not rung, requests hang.
         self.gate: anyio.Event | None = None
         self.under_way = 0
@@ -209,6 +211,10 @@ class Upstream:
         self._moved.set()
         self._moved = anyio.Event()
         try:
+            if self.lost:
+                self.lost -= 1
+                await request.extensions["leave"]()
+                self.asked.append(replace(asked, at=self._clock.monotonic()))
             await checkpoint()  # so that requests of one moment are under way together
             if self.gate is not None:
                 await self.gate.wait()

@@ -529,6 +529,41 @@ async def test_the_log_names_the_bad_id_and_not_every_time(store: SqliteStore) -
         assert "500: boom" in lines[0]["error"]
 
 
+# ---- lost connections -----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("batch", [True, False])
+async def test_a_request_that_is_made_again_counts_in_the_budget(store: SqliteStore, *, batch: bool) -> None:
+    """Every kept connection is lost: each request is made twice, no second has more than `rate`, and all are told."""
+    ids = some(40)
+    async with watching(store, batch=batch, rate=10.0, sweep_every=timedelta(seconds=1)) as stage:
+        stage.upstream.states |= dict.fromkeys(ids, "queued")
+        stage.upstream.lost = 1_000
+        await register(stage, ids)
+        await stage.ticks(10)
+        stage.upstream.states |= dict.fromkeys(ids, "completed")
+        await stage.ticks(12)
+        assert await told(stage) == {WatchStatus.SATISFIED: 40}
+        at = [asked.at for asked in stage.upstream.asked]
+        assert len(at) > 20
+        assert max(sum(each <= other < each + 1 for other in at) for each in at) <= 10
+        assert not stage.health.troubles
+
+
+async def test_a_hold_that_is_made_again_counts_in_the_budget(store: SqliteStore) -> None:
+    """It waits for its place in the budget as a look does, and is kept then."""
+    async with watching(store, hold="single", rate=2.0) as stage:
+        stage.upstream.holds = "any"
+        stage.upstream.states |= dict.fromkeys(some(4), "queued")
+        stage.upstream.lost = 100
+        await register(stage, some(4))
+        await stage.ticks(20, step=0.5)
+        stage.upstream.move("g-1", "completed")
+        await stage.ticks(3, step=0.5)
+        assert len(await stage.owed("g-1")) == 1
+        at = [asked.at for asked in stage.upstream.asked]
+        assert max(sum(each <= other < each + 1 for other in at) for each in at) <= 2
+        assert not stage.health.troubles
+
+
 # ---- what people are told -----------------------------------------------------------------------------------------
 async def test_show_tells_how_often_one_id_failed_and_that_it_is_well(store: SqliteStore) -> None:
     """The sentence has no advice about the provider, which is well; a few rows are written, not one a look."""

@@ -512,6 +512,33 @@ async def _told(transport: AiohttpTransport, url: str) -> None:
         assert (await exchange(transport, post(url)))[1] == b"true"
 
 
+async def test_a_request_is_repeated_once_it_has_leave() -> None:
+    """The caller counts it; until then nothing is sent."""
+    talk, die = together(1)
+    asked, granted = anyio.Event(), anyio.Event()
+
+    async def leave() -> None:
+        asked.set()
+        await granted.wait()
+
+    async def repeated() -> None:
+        answers.append(await exchange(transport, post(server.url(), extensions={"leave": leave})))
+
+    answers: list[Any] = []
+    async with serving(talk) as server, wired() as transport:
+        await _fill(transport, server.url(), 1)
+        with deaf(kept(transport)):
+            die.set()
+            await anyio.wait_all_tasks_blocked()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(repeated)
+            await asked.wait()
+            assert server.connections == 1
+            granted.set()
+        assert answers[0][1] == b"true"
+        assert server.connections == 2
+
+
 async def test_one_dead_connection_drops_its_idle_neighbours() -> None:
     """And those of no other host."""
     talk, die = together(4)
