@@ -13,7 +13,7 @@ as compact JSON: more than nothing.
 
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -32,30 +32,46 @@ _UNSEEN: Final = "\u200b\ufeff"
 _URL: Final = re.compile(r"https?://[^\x00-\x20\x7f-\x9f\u2028\u2029]+", re.IGNORECASE)
 
 
+class _Names(NamedTuple):
+    """Names of fields: the best first, and as a set, which tells quickly which of them a record has."""
+
+    ordered: tuple[str, ...]
+    any: frozenset[str]
+
+    def in_(self, record: Record) -> Iterable[str]:
+        """Those that the record has, the best first."""
+        found = self.any.intersection(record)
+        return found if len(found) < 2 else sorted(found, key=self.ordered.index)  # noqa: PLR2004  nothing to sort
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
+def _fields(text: str) -> _Names:
+    return _Names(_names(text), frozenset(_names(text)))
+
+
 #: What a record, or an object in it, calls a video or a sound.
-_MEDIA: Final = _names("""
+_MEDIA: Final = _fields("""
     video videos video_url video_urls videoUrl videoUrls videoURL video_file videoFile final_video_url
     generated_video generated_videos generateVideoResponse download_url downloadUrl audio_file audio audio_url audioUrl
 """)
 #: What may be anything, so it counts only where there is nothing better.
-_FILES: Final = _names("""
+_FILES: Final = _fields("""
     url urls uri result_url resultUrl output_url outputUrl file_url fileUrl file_urls media_url mediaUrl media_urls
     link links href src sample results files artifacts media creations
 """)
-_IMAGES: Final = _names("image images image_url image_urls imageUrl generated_images")
+_IMAGES: Final = _fields("image images image_url image_urls imageUrl generated_images")
 #: What holds results in a record.
-_WITHIN: Final = _names("assets data content output outputs result results response task_result file")
-_ANYWHERE: Final = frozenset((*_MEDIA, *_FILES, *_WITHIN))
+_WITHIN: Final = _fields("assets data content output outputs result results response task_result file")
+_ANYWHERE: Final = _MEDIA.any | _FILES.any | _WITHIN.any
 #: What one entry of a list, or an object in a field, calls its URL.
 _LINK: Final = _names("""
     url uri video_url videoUrl videoURL video download_url downloadUrl download href src sample generatedSamples
 """)
 #: What may lead to the record itself.
-_OWN: Final = ("url", "uri", "link", "links", "href")
+_OWN: Final = _fields("url uri link links href")
 _DEPTH: Final = 4
 #: The end of the path of a URL that leads to a file which was made, and not to a record of it.
 _FILE: Final = re.compile(
@@ -68,10 +84,11 @@ def results_of(record: Record) -> tuple[str, ...]:
     """Every result URL, the best first."""
     if _ANYWHERE.isdisjoint(record):
         return ()
-    within = [value for name in _WITHIN if (value := record.get(name))]
+    within = [value for name in _WITHIN.in_(record) if (value := record[name])]
     holders = [value for value in within if isinstance(value, dict)]
-    first = record.get("assets")  # where the API that this began with has it
-    best = urls_of(_under(_MEDIA, [first, record, *holders] if isinstance(first, dict) else [record, *holders]))
+    # What stands in `assets`, where the API that this began with has it, comes before the record's own.
+    first = holders[:1] if holders and holders[0] is record.get("assets") else []
+    best = urls_of(_under(_MEDIA, [*first, record, *holders[len(first) :]]))
     rest = [link for value in within if not isinstance(value, dict) for link in _links(value, _DEPTH)]
     if not best:
         rest += _under(_FILES, [*holders, record])
@@ -85,11 +102,11 @@ def leads_to_a_file(record: Record) -> bool:
     return any(url not in own or _FILE.search(url.partition("?")[0]) for url in results_of(record))
 
 
-def _under(names: Iterable[str], holders: Iterable[Record]) -> list[Any]:
+def _under(names: _Names, holders: Iterable[Record]) -> list[Any]:
     found: list[Any] = []
     for holder in holders:
-        for name in names:
-            if value := holder.get(name):
+        for name in names.in_(holder):
+            if value := holder[name]:
                 found += _links(value, _DEPTH)
     return found
 
