@@ -55,7 +55,8 @@ _TAIL: Final = """
   rename it.
 - A program that keeps a file open, and writes nothing for a minute, is not waited for any longer. If the last line has
   no end by then, the file is refused: half an ID could stand there. After the move to `done/` notifier looks once more;
-  a file that changed meanwhile is put back and read again. What is written to it later than that is not seen.
+  a file that changed meanwhile is put back and read again. What is written to it later than that is not read; the log
+  names the file (`drop.changed`), so that you can drop again what is new.
 - **Names that are left alone**, in the drop directory and by the wildcards of `watch_files`: hidden ones (`.x`), `#x#`,
   `~$x`, `x~`, `Thumbs.db`, `desktop.ini`, vim's `4913`, and names that end in `.tmp`, `.temp`, `.part`, `.partial`,
   `.filepart`, `.crdownload`, `.download`, `.swp`, `.bak`, `.orig`, `.old`, `.save`, `.rej`, `.lock` or as package tools

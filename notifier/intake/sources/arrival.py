@@ -287,9 +287,8 @@ def _ends_like_json(fd: int, size: int) -> bool:
 
 def _bytes_of(fd: int, size: int) -> bytes:
     """The whole file of `size` bytes, or one byte more than is allowed. That it grew meanwhile, its key tells."""
-    parts: list[bytes] = []
-    left = min(size, MAX_BYTES + 1)
-    while left > 0 and (part := os.read(fd, min(left, 1 << 20))):
-        parts.append(part)
-        left -= len(part)
-    return b"".join(parts)
+    wanted = min(size, MAX_BYTES + 1)
+    body = os.read(fd, wanted)  # as a rule all of it, and held once
+    while len(body) < wanted and (part := os.read(fd, wanted - len(body))):
+        body += part
+    return body
