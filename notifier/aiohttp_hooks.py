@@ -14,6 +14,7 @@ What it gets wrong for us, and what is done here instead:
   for `LINGER` seconds at most.
 - Interim answers are counted and skipped, heads are bounded, and what is malformed is told in words.
 - Any 2xx opens a proxy's tunnel, not 200 alone.
+- A GET whose connection is lost is made a second time, even on a new one, and nobody could count that.
 """
 
 import asyncio
@@ -354,6 +355,11 @@ class Connector(aiohttp.TCPConnector):
         asking = super()._update_proxy_auth_header_and_build_proxy_req(req)
         asking.response_class = _Tunnel
         return asking
+
+
+def repeat_nothing(session: aiohttp.ClientSession) -> None:
+    """What is made a second time, and when, the transport decides."""
+    session._retry_connection = False  # noqa: SLF001  there is no setting
 
 
 def _peer(key: ConnectionKey) -> object:

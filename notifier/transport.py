@@ -28,11 +28,11 @@ What is kept, and what is repeated:
 - A connection serves for a minute at most: the name may lead elsewhere by then. `extensions["fresh"]` asks for a new
   one. A new one goes with a new look-up: nothing here remembers where a name led.
 - A request on a kept connection that is lost before any answer is sent once more, on a new connection, and the idle
-  ones to that host are closed: what happened to one has most likely happened to all. aiohttp repeats only idempotent
-  methods, and on the next kept one. A request that got 408, 410 or 421 on a kept connection is repeated likewise: these
-  may speak of the connection, or come from a server that the name has left. Should the server have read the first one
-  after all, it sees the same `webhook-id` twice, which at-least-once allows. `extensions["leave"]`, if there is one, is
-  awaited before: a repeat counts in the caller's budget as any request does.
+  ones to that host are closed: what happened to one has most likely happened to all. (aiohttp would repeat a GET by
+  itself, on the next kept one; that is off.) A request that got 408, 410 or 421 on a kept connection is repeated
+  likewise: these may speak of the connection, or come from a server that the name has left. Should the server have read
+  the first one after all, it sees the same `webhook-id` twice, which at-least-once allows. `extensions["leave"]`, if
+  there is one, is awaited before: a repeat counts in the caller's budget as any request does.
 
 An answer counts only for a request that was there to be answered (see aiohttp_hooks): none that came before anything of
 it was sent, and no 2xx before the whole of it was handed over and the peer's machine has confirmed it.
@@ -49,7 +49,7 @@ import httpx
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from notifier.aiohttp_hooks import Connector, Request
+from notifier.aiohttp_hooks import Connector, Request, repeat_nothing
 from notifier.clock import SystemClock
 from notifier.exchange import Exchange, Unconfirmed, exchange
 from notifier.guard import CheckedResolver, Guard, ask
@@ -276,6 +276,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             max_field_size=LINE_LIMIT,
             max_headers=HEADERS_LIMIT,
         )
+        repeat_nothing(self._session)
         return self._session
 
     def _open_socket(self, address: tuple[Any, ...]) -> socket.socket:

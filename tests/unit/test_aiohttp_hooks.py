@@ -24,7 +24,7 @@ def missing(thing: object, names: Iterable[str]) -> list[str]:
 async def test_what_we_stand_on_in_aiohttp_is_there() -> None:
     """Methods that it calls and we override, and what it keeps in attributes that are no part of its interface."""
     loop = asyncio.get_running_loop()
-    async with aiohttp.TCPConnector() as connector:
+    async with aiohttp.TCPConnector() as connector, aiohttp.ClientSession() as session:
         parts: dict[object, tuple[str, ...]] = {
             ResponseHandler(loop): (
                 *("connection_made", "data_received", "feed_data", "set_exception", "set_response_params"),
@@ -41,6 +41,7 @@ async def test_what_we_stand_on_in_aiohttp_is_there() -> None:
             aiohttp.ClientRequest: ("send", "write_bytes", "body"),
             aiohttp.ClientResponse: ("start", "close"),
             ConnectionKey: ("host", "port", "proxy"),
+            session: ("_retry_connection",),
         }
         gone = {repr(thing): names for thing, all_ in parts.items() if (names := missing(thing, all_))}
     assert not gone, f"aiohttp {aiohttp.__version__} has dropped hooks that notifier.aiohttp_hooks relies on: {gone}"

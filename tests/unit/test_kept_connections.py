@@ -512,7 +512,8 @@ async def _told(transport: AiohttpTransport, url: str) -> None:
         assert (await exchange(transport, post(url)))[1] == b"true"
 
 
-async def test_a_request_is_repeated_once_it_has_leave() -> None:
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_request_is_repeated_once_it_has_leave(method: str) -> None:
     """The caller counts it; until then nothing is sent."""
     talk, die = together(1)
     asked, granted = anyio.Event(), anyio.Event()
@@ -522,7 +523,7 @@ async def test_a_request_is_repeated_once_it_has_leave() -> None:
         await granted.wait()
 
     async def repeated() -> None:
-        answers.append(await exchange(transport, post(server.url(), extensions={"leave": leave})))
+        answers.append(await exchange(transport, httpx.Request(method, server.url(), extensions={"leave": leave})))
 
     answers: list[Any] = []
     async with serving(talk) as server, wired() as transport:
@@ -537,6 +538,18 @@ async def test_a_request_is_repeated_once_it_has_leave() -> None:
             granted.set()
         assert answers[0][1] == b"true"
         assert server.connections == 2
+
+
+async def test_a_request_whose_own_connection_is_lost_is_made_once() -> None:
+    """Whatever its method: what a new connection meets is the caller's to judge."""
+
+    async def talk(peer: Peer) -> None:
+        await peer.request()
+
+    async with serving(talk) as server, wired() as transport:
+        with pytest.raises(ConnectionLost):
+            await exchange(transport, httpx.Request("GET", server.url()))
+        assert server.connections == 1
 
 
 async def test_one_dead_connection_drops_its_idle_neighbours() -> None:
