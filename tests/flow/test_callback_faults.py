@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 from anyio.abc import SocketStream
+from claims import claim
 from hands import HandClock, deliveries, endpoint, owe, statuses, verdicts
 from raw_wire import (
     Names,
@@ -25,8 +26,8 @@ from working import aiohttp_wire, worker
 
 from notifier.delivery.sender import KEPT, Sender
 from notifier.delivery.verdict import judge
-from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
-from notifier.model import Answer, Claim, DeliveryStatus, Verdict
+from notifier.ids import EndpointIdentity, Lane
+from notifier.model import Answer, DeliveryStatus, Verdict
 from notifier.settings import EndpointSettings, Secret
 from notifier.store.sqlite.store import SqliteStore
 
@@ -39,22 +40,7 @@ DEADLINE = 0.3
 FAR = 20.0
 #: Bytes that one attempt may hold, whatever comes: a few buffers of the socket's and of the parser's.
 MOST = 2 * 2**20
-CLAIM = Claim(
-    message_id=MessageId("msg_a"),
-    endpoint=EndpointIdentity("studio"),
-    lane=Lane("studio"),
-    type="generation.completed",
-    content_type="application/json",
-    body=b"{}",
-    number=1,
-    failures=0,
-    interruptions=0,
-    started_at=NOW,
-    leased_until=NOW + timedelta(seconds=30),
-    provider=ProviderName("luma"),
-    generation=GenerationId("g"),
-    watch_id=WatchId("wch_a"),
-)
+CLAIM = claim()
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 SIZED = OK + b"Content-Length: 10\r\n\r\n"

@@ -11,13 +11,13 @@ import httpx
 import pytest
 import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
+from claims import claim
 from loopback import proxy, receiver
 
 from notifier.clock import SystemClock
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.sender import build
-from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
-from notifier.model import Claim
+from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
 from notifier.providers.base import Ask
 from notifier.providers.client import ProviderClient
 from notifier.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret, TlsSettings
@@ -49,23 +49,7 @@ async def wired() -> AsyncIterator[tuple[AiohttpTransport, Resolver]]:
 
 
 async def post(wire: AiohttpTransport, policy: EndpointSettings) -> int:
-    claim = Claim(
-        message_id=MessageId("msg_1"),
-        endpoint=policy.identity,
-        lane=policy.lane,
-        type="generation.completed",
-        content_type="application/json",
-        body=b"{}",
-        number=1,
-        failures=0,
-        interruptions=0,
-        started_at=NOW,
-        leased_until=NOW,
-        provider=ProviderName("luma"),
-        generation=GenerationId("g-1"),
-        watch_id=WatchId("wch_1"),
-    )
-    response = await wire.handle_async_request(build(claim, policy, now=NOW))
+    response = await wire.handle_async_request(build(claim(policy.identity), policy, now=NOW))
     await response.aclose()
     return response.status_code
 

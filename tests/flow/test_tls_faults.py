@@ -16,6 +16,7 @@ import anyio.lowlevel
 import pytest
 import trustme
 from anyio.abc import ByteStream, SocketAttribute
+from claims import claim
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,8 +24,8 @@ from loopback import proxy, receiver
 
 from notifier.aiohttp_hooks import Protocol, Request
 from notifier.delivery.sender import Sender
-from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
-from notifier.model import Answer, Claim, Verdict
+from notifier.ids import EndpointIdentity, Lane
+from notifier.model import Answer, Verdict
 from notifier.settings import EndpointSettings, Secret, TlsSettings
 from notifier.transport import AiohttpTransport
 
@@ -91,24 +92,8 @@ async def sent(url: str, *, name: str = "studio", **settings: Any) -> Answer:
         secrets=(Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),),
         **settings,
     )
-    claim = Claim(
-        message_id=MessageId("msg_1"),
-        endpoint=policy.identity,
-        lane=policy.lane,
-        type="generation.completed",
-        content_type="application/json",
-        body=b'{"a":1}',
-        number=1,
-        failures=0,
-        interruptions=0,
-        started_at=NOW,
-        leased_until=NOW,
-        provider=ProviderName("luma"),
-        generation=GenerationId("g-1"),
-        watch_id=WatchId("wch_1"),
-    )
     async with AiohttpTransport() as wire:
-        answer = await Sender(open_wire=wire, guarded_wire=wire).post(claim, policy, now=NOW)
+        answer = await Sender(open_wire=wire, guarded_wire=wire).post(claim(policy.identity), policy, now=NOW)
     assert not [word for word in NEVER_SHOWN if word in answer.detail], answer.detail
     return answer
 

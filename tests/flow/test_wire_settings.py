@@ -13,6 +13,7 @@ import pytest
 import trustme
 import yaml
 from aiohttp.abc import AbstractResolver, ResolveResult
+from claims import claim
 from loopback import Station, proxy, receiver
 from peers import Peer, serving
 
@@ -22,8 +23,8 @@ from notifier.delivery.addresses import Allow, refusal
 from notifier.delivery.endpoints import Endpoints
 from notifier.delivery.sender import Sender
 from notifier.errors import ProviderBusy
-from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
-from notifier.model import Answer, Claim, Verdict
+from notifier.ids import EndpointIdentity, GenerationId
+from notifier.model import Answer, Verdict
 from notifier.providers.base import Ask
 from notifier.providers.client import ProviderClient
 from notifier.settings import CallbackSettings, EndpointSettings, Secret, Settings
@@ -53,25 +54,6 @@ def configured(
     file = directory / "c.yaml"
     file.write_text(yaml.safe_dump(whole))
     return load(str(file), environ=environ or {})
-
-
-def claim(endpoint: str = "studio") -> Claim:
-    return Claim(
-        message_id=MessageId("msg_1"),
-        endpoint=EndpointIdentity(endpoint),
-        lane=Lane(endpoint),
-        type="generation.completed",
-        content_type="application/json",
-        body=b'{"a":1}',
-        number=1,
-        failures=0,
-        interruptions=0,
-        started_at=NOW,
-        leased_until=NOW,
-        provider=ProviderName("luma"),
-        generation=GenerationId("g-1"),
-        watch_id=WatchId("wch_1"),
-    )
 
 
 class Wired:

@@ -11,14 +11,15 @@ from datetime import UTC, datetime, timedelta
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from bounds import PATIENCE, fuzzed, mutated
+from claims import claim
 from hypothesis import strategies as st
 
 from notifier.clock import SystemClock
 from notifier.delivery.sender import KEPT, Sender
 from notifier.delivery.verdict import judge
 from notifier.errors import ProviderBusy, ProviderRefused
-from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
-from notifier.model import Answer, Claim, Verdict
+from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.model import Answer, Verdict
 from notifier.providers.base import Ask
 from notifier.providers.client import ProviderClient
 from notifier.settings import EndpointSettings, ProviderSettings, Secret
@@ -172,22 +173,7 @@ class Line:
 #: Seconds of one exchange, and what only a deadline that does not hold would reach.
 DEADLINE = 0.3
 FAR = 20.0
-CLAIM = Claim(
-    message_id=MessageId("msg_a"),
-    endpoint=EndpointIdentity("a"),
-    lane=Lane("a"),
-    type="generation.completed",
-    content_type="application/json",
-    body=b"{}",
-    number=1,
-    failures=0,
-    interruptions=0,
-    started_at=NOW,
-    leased_until=NOW + timedelta(seconds=30),
-    provider=ProviderName("luma"),
-    generation=GenerationId("g"),
-    watch_id=WatchId("wch_a"),
-)
+CLAIM = claim()
 
 
 @contextmanager
