@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import orjson
+import pytest
 from hands import MINUTE, START, Asked, Watching, error, request, watching
 
 from notifier.model import State, WatchStatus
@@ -169,3 +170,33 @@ async def test_a_watch_that_is_reopened_has_its_ten_minutes(store: SqliteStore) 
         told = [line.created_at - START for line in await stage.owed("new")]
         assert len(told) == 1
         assert told[0] >= timedelta(minutes=10)
+
+
+@pytest.mark.parametrize("batch", [True, False])
+async def test_an_outage_and_a_restart_in_it_tell_nothing_twice(store: SqliteStore, *, batch: bool) -> None:
+    """Seen, missed for eight minutes, an outage, a restart in it: after ten minutes more each watch is told once."""
+    async with watching(store, batch=batch) as stage:
+        await begin(stage, gone="dreaming")
+        await stage.watch(request("gone", endpoint="audit"))
+        del stage.upstream.states["gone"]
+        await stage.ticks(8 * MINUTE, step=4)
+        stage.upstream.judge = lambda _: error(503)
+        await stage.ticks(10 * MINUTE, step=10)
+        ended = stage.clock.seconds
+    async with watching(store, batch=batch) as stage:
+        stage.clock.advance(ended + 10 * MINUTE)
+        stage.upstream.states["other"] = "dreaming"
+        stage.upstream.judge = lambda _: error(503)
+        await stage.ticks(5 * MINUTE, step=10)
+        stage.upstream.judge = lambda _: None
+        await stage.ticks(9 * MINUTE, step=4)
+        assert await stage.owed("gone") == []
+        await stage.ticks(5 * MINUTE, step=4)
+        assert [line.type for line in await stage.owed("gone")] == ["generation.unknown"] * 2
+        assert (await stage.story("gone")).state is State.RUNNING
+        ended = stage.clock.seconds
+    async with watching(store, batch=batch) as stage:
+        stage.clock.advance(ended)
+        stage.upstream.states["other"] = "dreaming"
+        await stage.ticks(SURE, step=10)
+        assert len(await stage.owed("gone")) == 2

@@ -10,8 +10,8 @@ import pytest
 from notifier.errors import InvalidWatch
 from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
 from notifier.model import Book, Kind, Observation, Outcome, Result, State, Transition, WatchRequest
-from notifier.store.base import Ending
-from notifier.store.sqlite import polling, watches
+from notifier.store.base import Ending, WatchChoice
+from notifier.store.sqlite import polling, redelivery, watches
 from notifier.store.sqlite.statements import migrations
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -205,3 +205,17 @@ def test_a_watch_that_is_reopened_satisfied_is_finished_for_the_rest_of_the_list
         ("expired", 1),
         ("result", 1),
     ]
+
+
+def test_to_cancel_many_watches_of_one_generation_is_linear(conn: sqlite3.Connection) -> None:
+    """All at once, or one by one while thousands are open or were."""
+    register(conn, range(250), at_once=250)
+    choice = WatchChoice(generation=ONE)
+    keys = redelivery.chosen(conn, choice)
+    first = steps(conn, lambda: redelivery.cancel(conn, keys[:50], now=NOW))
+    register(conn, range(250, 2_250), at_once=250)
+    keys = redelivery.chosen(conn, choice)
+    assert steps(conn, lambda: redelivery.cancel(conn, keys[50:1_050], now=NOW)) < 2 * 20 * first
+    one = steps(conn, lambda: redelivery.cancel(conn, keys[1_050:1_051], now=NOW))
+    assert one < first
+    assert redelivery.cancel(conn, keys, now=NOW).left == [(PROVIDER, ONE)]
