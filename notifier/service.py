@@ -10,7 +10,6 @@ is seen by the watchdog's own sleep, and the loops are excused for it: each may 
 
 import ctypes
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Final
@@ -29,9 +28,6 @@ from notifier.settings import Settings
 
 _log = structlog.get_logger()
 
-#: Seconds that a thread may keep the interpreter while others wait for it: large files are read in worker threads. With
-#: Python's 5 ms the store's thread, which gives it up at every statement, gets 6 times less done beside such a reader.
-_TURN: Final = 0.001
 #: Seconds; what it is drawn from is in memory.
 _STATUS_EVERY: Final = 1.0
 #: Totals are counted anew after this many looks.
@@ -57,7 +53,6 @@ def _share_arenas() -> None:
 
 async def serve(settings: Settings, reread: Callable[[], Settings], environ: Mapping[str, str]) -> None:
     """Run the daemon until SIGTERM or SIGINT. `reread` gives the configuration anew, or raises `ConfigError`."""
-    sys.setswitchinterval(_TURN)
     _share_arenas()
     daemon = Daemon(settings)
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:

@@ -48,7 +48,7 @@ POINTS: Final[dict[str, int]] = {
     **dict.fromkeys(SCHEMA, 1),
     "0 start: before COMMIT of the freed leases": 1,
     "0 start: after COMMIT of the freed leases": 1,
-    "2 register: in the middle of the transaction": 6,
+    "2 register: in the middle of the transaction": 1,
     "2 register: before COMMIT": 1,
     "2 register: after COMMIT, nobody knows yet": 1,
     "2 drop file: before its move": 3,

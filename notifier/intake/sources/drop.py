@@ -36,6 +36,7 @@ from notifier.intake.sources.spool import Spool
 from notifier.intake.sources.turns import LARGE, Turn, next_turn
 from notifier.intake.text import printable
 from notifier.settings import DropSettings
+from notifier.short_turns import short_turns
 
 _log = structlog.get_logger()
 
@@ -309,7 +310,8 @@ class DropDirectory:
                 await self._turn.wait(_IDLE)
                 continue
             waiting = self._turns[name].waiting
-            sighting = await run_sync(self._look_whole, spool, name, waiting, self._known())
+            with short_turns():
+                sighting = await run_sync(self._look_whole, spool, name, waiting, self._known())
             taken = [sighting] if self._note(sighting, waiting) and isinstance(sighting, Taken) else []
             if not await self._deal_with(spool, taken):
                 self._back_off()

@@ -37,6 +37,7 @@ from notifier.intake.sources.listing import Listing, list_directories, list_file
 from notifier.intake.sources.watch_file import Unread, read_watch_file
 from notifier.intake.text import printable
 from notifier.model import WatchRequest
+from notifier.short_turns import short_turns
 
 _log = structlog.get_logger()
 
@@ -164,12 +165,12 @@ class WatchFiles:
         listing, due = await run_sync(self._look, known)
         self._note_unseen(listing)
         done = _Pass()
-        reads = await run_sync(_read_some, due, known)
+        reads = await _read_beside(due, known)
         while reads:
             del due[-len(reads) :]
             async with anyio.create_task_group() as tasks:  # the next ones are read while these are registered
                 tasks.start_soon(self._take, reads, known, done)
-                reads = await run_sync(_read_some, due, known)
+                reads = await _read_beside(due, known)
         if not listing.unseen:
             for path in [path for path in self._files if path not in listing.files]:
                 self._declare(path, self._files.pop(path).declared, {}, done)
@@ -296,6 +297,13 @@ class WatchFiles:
 
 def _key(found: os.stat_result) -> _Key:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+async def _read_beside(due: Sequence[tuple[str, _Key | None]], known: Known) -> list[_Read]:
+    if not due:
+        return []
+    with short_turns():
+        return await run_sync(_read_some, due, known)
 
 
 # ---- in a worker thread -------------------------------------------------------------------------------------------
