@@ -15,7 +15,6 @@ from ipaddress import ip_address
 from typing import Final
 
 _PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----")
-_SEQUENCE: Final = 0x30
 _UTC_TIME: Final = 0x17
 _BMP: Final = 0x1E
 _VERSION: Final = 0xA0

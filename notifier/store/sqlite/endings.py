@@ -105,11 +105,6 @@ def _still_open(case: Case, left: Sequence[WatchRow]) -> OpenGeneration | None:
     )
 
 
-def end_one(conn: sqlite3.Connection, key: int, watch: Watch, cause: Cause, terms: Terms) -> None:
-    """End one open watch and make its message."""
-    end_many(conn, [(key, watch, cause)], terms)
-
-
 def end_many(conn: sqlite3.Connection, ending: Sequence[Ended], terms: Terms) -> list[bool]:
     """End open watches and make their messages; for each, whether its message was made (False: it is there already)."""
     if not ending:
