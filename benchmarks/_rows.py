@@ -4,8 +4,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
-from notifier.model import AttemptResult, Claim, DeliveryStatus, Observation, State, Transition, Verdict, WatchRequest
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.model import (
+    AttemptResult,
+    Claim,
+    DeliveryStatus,
+    Observation,
+    State,
+    Transition,
+    Verdict,
+    WatchRequest,
+)
 
 NOW: Final = datetime(2026, 11, 22, tzinfo=UTC)
 LUMA: Final = ProviderName("luma")

@@ -36,16 +36,16 @@ import structlog
 from _stations import KEY, Daemon
 from aiohttp import web
 
-from notifier.budget import TokenBucket
-from notifier.errors import ProviderBusy
-from notifier.health import Health
-from notifier.ids import GenerationId, Lane, ProviderName
-from notifier.model import Observation, OpenGeneration, State
-from notifier.polling.conduct import Conduct
-from notifier.polling.plan import plan
-from notifier.polling.roster import Roster
-from notifier.polling.watched import LookTimes, Watched, see
-from notifier.settings import ProviderSettings, Secret
+from notifier.domain.errors import ProviderBusy
+from notifier.domain.ids import GenerationId, Lane, ProviderName
+from notifier.domain.model import Observation, OpenGeneration, State
+from notifier.domain.settings import ProviderSettings, Secret
+from notifier.polling.batching.plan import plan
+from notifier.polling.provider_state import Conduct
+from notifier.polling.scheduling.open_generation import LookTimes, Watched, see
+from notifier.polling.scheduling.open_generations import Roster
+from notifier.runtime.health import Health
+from notifier.runtime.rate_limiter import TokenBucket
 
 START = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
 EPOCH = START.timestamp()

@@ -13,10 +13,10 @@ from typing import Final
 
 import anyio
 
-from notifier.desk import STEP
-from notifier.ids import EndpointIdentity
-from notifier.model import Book, DeliveryStatus
-from notifier.store.base import Selection
+from notifier.admin.operations import STEP
+from notifier.domain.ids import EndpointIdentity
+from notifier.domain.model import Book, DeliveryStatus
+from notifier.store.ports import Selection
 from notifier.store.sqlite import SqliteStore, open_store
 
 NOW: Final = datetime(2026, 11, 22, tzinfo=UTC)

@@ -14,9 +14,9 @@ from typing import Final
 import anyio
 from _rows import NOW, completed, delivered, watched
 
-from notifier.ids import WorkerId
-from notifier.model import Book
-from notifier.store.base import Slots
+from notifier.domain.ids import WorkerId
+from notifier.domain.model import Book
+from notifier.store.ports import Slots
 from notifier.store.sqlite import SqliteStore, open_store
 
 COUNT: Final = 50_000

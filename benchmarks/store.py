@@ -16,9 +16,9 @@ from typing import Final
 import anyio
 from _rows import LUMA, NOW, completed, delivered, watched
 
-from notifier.ids import WorkerId
-from notifier.model import AttemptResult, Book, WatchRequest
-from notifier.store.base import Slots
+from notifier.domain.ids import WorkerId
+from notifier.domain.model import AttemptResult, Book, WatchRequest
+from notifier.store.ports import Slots
 from notifier.store.sqlite import SqliteStore, open_store
 
 BOOK: Final = Book(events={}, callbacks=True)

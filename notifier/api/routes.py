@@ -18,17 +18,19 @@ import structlog
 from aiohttp import web
 from pydantic import TypeAdapter
 
-from notifier import __version__, telemetry
-from notifier.api import asked, told
-from notifier.api.place import STORE_HEADER, mark_of
-from notifier.clock import Clock, iso
-from notifier.delivery.standing import Change
-from notifier.desk import Desk, Tally
-from notifier.errors import DeskError, NotifierError, NotNow, NotThere, StoreUnavailable, WrongWords
-from notifier.intake.text import printable
-from notifier.masking import without_query
-from notifier.model import Verdict
-from notifier.store.base import ReportStore
+from notifier import __version__
+from notifier.admin.operations import Desk, Tally
+from notifier.api import parse, render
+from notifier.api.socket_path import STORE_HEADER, mark_of
+from notifier.domain.endpoint_health import Change
+from notifier.domain.errors import DeskError, NotifierError, NotNow, NotThere, StoreUnavailable, WrongWords
+from notifier.domain.model import Verdict
+from notifier.domain.times import iso
+from notifier.runtime import log_events
+from notifier.runtime.clock import Clock
+from notifier.store.ports import ReportStore
+from notifier.text.masking import without_query
+from notifier.text.printable import printable
 
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -91,41 +93,41 @@ class _Routes:
         return _answer({"version": __version__, "store": self._store})
 
     async def generations(self, request: web.Request) -> web.Response:
-        open_only, limit = asked.listing(request.query)
-        return await _report(told.GENERATIONS, await self._reports.generations(open_only=open_only, limit=limit))
+        open_only, limit = parse.listing(request.query)
+        return await _report(render.GENERATIONS, await self._reports.generations(open_only=open_only, limit=limit))
 
     async def stories(self, request: web.Request) -> web.Response:
-        return await _report(told.STORIES, await self._reports.stories(asked.story(request.query)))
+        return await _report(render.STORIES, await self._reports.stories(parse.story(request.query)))
 
     async def troubles(self, _: web.Request) -> web.Response:
-        return await _report(told.TROUBLES, await self._reports.provider_troubles())
+        return await _report(render.TROUBLES, await self._reports.provider_troubles())
 
     async def endpoints(self, _: web.Request) -> web.Response:
-        return await _report(told.STANDINGS, await self._reports.standings())
+        return await _report(render.STANDINGS, await self._reports.standings())
 
     async def redeliver(self, request: web.Request) -> web.Response:
-        selection = asked.redelivery(await _body(request), now=self._clock.now())
+        selection = parse.redelivery(await _body(request), now=self._clock.now())
         return _answer(_tally(await self._desk.redeliver(selection)))
 
     async def recover(self, request: web.Request) -> web.Response:
-        selection = asked.recovery(await _body(request), now=self._clock.now())
+        selection = parse.recovery(await _body(request), now=self._clock.now())
         return _answer(_tally(await self._desk.redeliver(selection)))
 
     async def cancel(self, request: web.Request) -> web.Response:
-        done = await self._desk.cancel(asked.cancellation(await _body(request)))
+        done = await self._desk.cancel(parse.cancellation(await _body(request)))
         ended = {status.value: count for status, count in done.ended.items()}
         return _answer({"cancelled": done.cancelled, "ended": ended})
 
     async def enable(self, request: web.Request) -> web.Response:
-        asked.nothing(await _body(request))
+        parse.nothing(await _body(request))
         return _answer(_switched(await self._desk.enable(request.match_info["name"])))
 
     async def disable(self, request: web.Request) -> web.Response:
-        why = asked.reason(await _body(request))
+        why = parse.reason(await _body(request))
         return _answer(_switched(await self._desk.disable(request.match_info["name"], why)))
 
     async def test(self, request: web.Request) -> web.Response:
-        asked.nothing(await _body(request))
+        parse.nothing(await _body(request))
         tested = await self._desk.test(request.match_info["name"])
         content = {
             "message": tested.message_id,
@@ -186,7 +188,7 @@ async def _noted(request: web.Request, handler: Handler) -> web.StreamResponse:
     uid = _uid(request)
     answer = await handler(request)
     if request.method == "POST":
-        _log.info(telemetry.API_ASKED, path=printable(without_query(request.path), 200), status=answer.status, uid=uid)
+        _log.info(log_events.API_ASKED, path=printable(without_query(request.path), 200), status=answer.status, uid=uid)
     return answer
 
 
@@ -221,7 +223,7 @@ async def _in_json(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as error:
         return _failed(HTTPStatus(error.status), _words(error, printable(request.path, 200)))
     except Exception:  # noqa: BLE001  a bug behind one request may not shut the door for the next
-        _log.exception(telemetry.API_FAILED, path=printable(without_query(request.path), 200))
+        _log.exception(log_events.API_FAILED, path=printable(without_query(request.path), 200))
         return _failed(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong inside notifier: its log says what.")
 
 

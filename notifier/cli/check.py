@@ -11,21 +11,21 @@ import anyio
 import anyio.to_thread
 import typer
 
-from notifier.api.door import obstacle
-from notifier.clock import SystemClock
+from notifier.api.server import obstacle
 from notifier.config import SecretSource, known, load, sources_of_secrets
-from notifier.errors import ConfigError, InvalidWatch, StoreError
-from notifier.intake.request import Known
-from notifier.intake.sources.listing import list_files
-from notifier.intake.sources.opening import examine
-from notifier.intake.sources.watch_file import read_watch_file
-from notifier.intake.text import printable
-from notifier.masking import without_query
-from notifier.model import WatchRequest
-from notifier.settings import Settings
+from notifier.domain.errors import ConfigError, InvalidWatch, StoreError
+from notifier.domain.model import WatchRequest
+from notifier.domain.settings import Settings
+from notifier.intake.drop.subdirectories import examine
+from notifier.intake.parse import Known
+from notifier.intake.watch_file import read_watch_file
+from notifier.intake.watch_listing import list_files
+from notifier.net.certificate_expiry import files, lacking_trust
+from notifier.net.tls_files import terms
+from notifier.runtime.clock import SystemClock
 from notifier.store.sqlite import is_there, open_reader, unwritable
-from notifier.tls_files import terms
-from notifier.tls_terms import files, lacking_trust
+from notifier.text.masking import without_query
+from notifier.text.printable import printable
 
 #: Faults of one watch file that are shown, at most.
 _SHOWN: Final = 20

@@ -6,17 +6,17 @@ from typing import Final
 
 import typer
 
-from notifier.clock import SystemClock
-from notifier.errors import BatchRejected, ProviderError
-from notifier.ids import GenerationId
+from notifier.domain.errors import BatchRejected, ProviderError
+from notifier.domain.ids import GenerationId
+from notifier.domain.settings import ProviderSettings
+from notifier.net.secrets_sent import mask_of_provider
+from notifier.net.transport import AiohttpTransport
 from notifier.providers.base import Ask
+from notifier.providers.catalogue import codec
 from notifier.providers.client import ProviderClient
-from notifier.providers.lenient import message_of
 from notifier.providers.masked import decode
-from notifier.providers.registry import codec
-from notifier.secrets_sent import mask_of_provider
-from notifier.settings import ProviderSettings
-from notifier.transport import AiohttpTransport
+from notifier.providers.reply import message_of
+from notifier.runtime.clock import SystemClock
 
 _NOT_FOUND: Final = 404
 #: Whether the route does what it should, and the sentence that says so.

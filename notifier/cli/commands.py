@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from notifier import __version__
-from notifier.api.place import LIST_MOST
-from notifier.cli import desk
+from notifier.api.socket_path import LIST_MOST
+from notifier.cli import daemon_commands
 from notifier.cli.emulate import emulate
 from notifier.cli.listen import listen
 from notifier.cli.options import DEFAULT_CONFIG, Config
@@ -89,7 +89,7 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, max=LIST_MOST, metavar="COUNT", help="Lines at most.")] = 100,
 ) -> None:
     """List the generations that are watched, the newest first."""
-    from notifier.cli.inspect import list_generations
+    from notifier.cli.reports import list_generations
 
     list_generations(config, everything=all_, limit=limit, most=LIST_MOST)
 
@@ -116,7 +116,7 @@ def show(
     config: Config = DEFAULT_CONFIG,
 ) -> None:
     """Tell the whole story of one generation. Why did its callback not arrive?"""
-    from notifier.cli.inspect import show_story
+    from notifier.cli.reports import show_story
 
     raise typer.Exit(show_story(config, generation))
 
@@ -127,7 +127,7 @@ def backup(
     config: Config = DEFAULT_CONFIG,
 ) -> None:
     """Write a consistent copy of the store. The daemon may run meanwhile."""
-    from notifier.cli.inspect import back_up
+    from notifier.cli.reports import back_up
 
     back_up(config, file)
 
@@ -155,6 +155,6 @@ def secret_for(
     print_for(url, config)
 
 
-for word, command in desk.COMMANDS.items():
-    app.command(word, cls=Command, epilog=f"For example: notifier {word} {desk.EXAMPLES[word]}")(command)
+for word, command in daemon_commands.COMMANDS.items():
+    app.command(word, cls=Command, epilog=f"For example: notifier {word} {daemon_commands.EXAMPLES[word]}")(command)
 app.add_typer(secret_app, name="secret")

@@ -21,14 +21,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Column, Table
 
-from notifier.app import Daemon
-from notifier.clock import SystemClock
 from notifier.config import load
+from notifier.daemon.app import Daemon
+from notifier.domain.model import State
 from notifier.emulator.receiver import Received, Receiver, ReceiverSettings, new_secret, serve_receiver
 from notifier.emulator.server import serve_emulator
 from notifier.emulator.settings import EmulatorSettings
 from notifier.emulator.upstream import Emulator
-from notifier.model import State
+from notifier.runtime.clock import SystemClock
 
 COUNT: Final = 12
 #: Seconds until the first generation ends, and between two.

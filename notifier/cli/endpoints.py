@@ -7,11 +7,11 @@ import typer
 
 from notifier.cli.options import to_print
 from notifier.cli.reading import read_store
-from notifier.clock import iso
-from notifier.command_line import enable_command, recover_command
-from notifier.delivery.standing import EndpointState
-from notifier.intake.text import printable
-from notifier.store.base import EndpointLine
+from notifier.domain.endpoint_health import EndpointState
+from notifier.domain.times import iso
+from notifier.store.ports import EndpointLine
+from notifier.text.command_line import enable_command, recover_command
+from notifier.text.printable import printable
 
 _WIDTH: Final = 36
 

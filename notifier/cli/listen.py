@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from notifier.cli.options import LISTEN_PORT
-from notifier.clock import iso
-from notifier.intake.text import printable
+from notifier.domain.times import iso
+from notifier.text.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

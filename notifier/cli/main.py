@@ -11,14 +11,9 @@ import signal
 import sys
 from collections.abc import Iterator
 from types import FrameType
-from typing import Final
 
-from notifier.errors import ConfigError, Fault, NotifierError, StoreRefused, StoreUnavailable
-
-EX_FAILED: Final = 1
-EX_TEMPFAIL: Final = 75
-EX_CONFIG: Final = 78
-EX_INTERRUPTED: Final = 130
+from notifier.cli.exit_codes import EX_CONFIG, EX_FAILED, EX_INTERRUPTED, EX_TEMPFAIL
+from notifier.domain.errors import ConfigError, Fault, NotifierError, StoreRefused, StoreUnavailable
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from notifier.command_line import DEFAULT_CONFIG
+from notifier.text.command_line import DEFAULT_CONFIG
 
 __all__ = ["DEFAULT_CONFIG", "LISTEN_PORT", "Config", "to_print"]
 

@@ -13,12 +13,12 @@ import anyio
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from notifier.api import told
-from notifier.api.place import STORE_HEADER, mark_of, places_to_look
+from notifier.api import render
+from notifier.api.socket_path import STORE_HEADER, mark_of, places_to_look
 from notifier.config import read_listen_path, read_store_path
-from notifier.errors import ConfigError
-from notifier.ids import GenerationId, ProviderName
-from notifier.store.base import EndpointLine, GenerationLine, Story, Trouble
+from notifier.domain.errors import ConfigError
+from notifier.domain.ids import GenerationId, ProviderName
+from notifier.store.ports import EndpointLine, GenerationLine, Story, Trouble
 from notifier.store.sqlite import open_reader
 
 T = TypeVar("T")
@@ -47,16 +47,16 @@ class _Daemon:
         self._client = client
 
     async def generations(self, *, open_only: bool, limit: int) -> Sequence[GenerationLine]:
-        return await self._get(told.GENERATIONS, "generations", all=int(not open_only), limit=limit)
+        return await self._get(render.GENERATIONS, "generations", all=int(not open_only), limit=limit)
 
     async def stories(self, generation: GenerationId) -> Sequence[Story]:
-        return await self._get(told.STORIES, "stories", id=generation)
+        return await self._get(render.STORIES, "stories", id=generation)
 
     async def provider_troubles(self) -> Mapping[ProviderName, Trouble]:
-        return await self._get(told.TROUBLES, "troubles")
+        return await self._get(render.TROUBLES, "troubles")
 
     async def standings(self) -> Sequence[EndpointLine]:
-        return await self._get(told.STANDINGS, "endpoints")
+        return await self._get(render.STANDINGS, "endpoints")
 
     async def _get(self, answer: TypeAdapter[T], route: str, **asked: Any) -> T:
         try:

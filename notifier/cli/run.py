@@ -9,8 +9,9 @@ from typing import Final
 import anyio
 import typer
 
-from notifier import logs, service
 from notifier.config import load
+from notifier.daemon import service
+from notifier.runtime import logs
 
 #: As in the unit.
 _FILES: Final = 65_536

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from notifier.model import Format
+from notifier.domain.model import Format
 
 _Type = Annotated[
     str, typer.Argument(metavar="TYPE", help="E.g. generation.completed; without it, any type.", show_default=False)
@@ -16,8 +16,8 @@ _Written = Annotated[Format, typer.Option("--format", help="The endpoint's forma
 
 def print_schema(type_: _Type = "", *, format_: _Written = Format.STANDARD) -> None:
     """Print the JSON Schema of a callback. Receivers may check bodies with it."""
-    from notifier.intake.text import did_you_mean, printable
     from notifier.schemas.build import TYPES, any_schema, file_name
+    from notifier.text.printable import did_you_mean, printable
 
     if not type_:
         typer.echo(json.dumps(any_schema(format_), indent=2))

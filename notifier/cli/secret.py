@@ -6,11 +6,12 @@ import secrets
 import typer
 
 from notifier.config import load
-from notifier.delivery.addresses import normalise_url, parse_allow, url_refusal
-from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.policies import Endpoints
 from notifier.delivery.signature import new_asymmetric_secret, new_secret, public_key
-from notifier.errors import ConfigError, Fault, NotifierError
-from notifier.ids import EndpointIdentity
+from notifier.domain.errors import ConfigError, Fault, NotifierError
+from notifier.domain.ids import EndpointIdentity
+from notifier.net.address_policy import parse_allow, url_refusal
+from notifier.net.urls import normalise_url
 
 
 def print_new(*, asymmetric: bool) -> None:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from notifier.clock import SystemClock
-from notifier.errors import NotifierError
-from notifier.intake.text import printable
+from notifier.domain.errors import NotifierError
+from notifier.runtime.clock import SystemClock
+from notifier.text.printable import printable
 from notifier.verify import TOLERANCE, InvalidSignature, verify
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from notifier.intake.text import printable
+from notifier.text.printable import printable
 
 #: What pydantic, which may check the values for typer, says of one, and what we say.
 _WORDS: Final = (

@@ -8,8 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Self
 
-from notifier.errors import Fault
-from notifier.intake.text import Document, Path, printable, show_path
+from notifier.domain.errors import Fault
+from notifier.text.printable import Path, printable, show_path
+from notifier.text.reader import Document
 
 #: A brace that never closes takes the rest of the text with it: no other could close there, and it is not read again.
 _DOLLAR: Final = re.compile(r"\$\$|\$\{([^}]*)(\}?)")

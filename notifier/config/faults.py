@@ -16,8 +16,9 @@ from notifier.config.shapes import (
     TlsShape,
 )
 from notifier.config.values import Reading, shown
-from notifier.errors import Fault
-from notifier.intake.text import Document, Path, closest, did_you_mean, printable, show_path
+from notifier.domain.errors import Fault
+from notifier.text.printable import Path, closest, did_you_mean, printable, show_path
+from notifier.text.reader import Document
 
 #: Where each shape stands; "*" is any name.
 SECTIONS: Final[Mapping[Path, type[BaseModel]]] = {

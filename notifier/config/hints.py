@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from notifier.errors import Fault
-from notifier.intake.yaml_faults import COLON, OPEN, STRAY
+from notifier.domain.errors import Fault
+from notifier.text.yaml_faults import COLON, OPEN, STRAY
 
 _BRACES: Final = ' Inside { } and [ ] put quotes around "${NAME}".'
 _COLUMNS: Final = " Keys of one mapping begin in the same column; compare with the line above."

@@ -20,11 +20,12 @@ from notifier.config.records import absolute, base_of, faults_between, file_faul
 from notifier.config.shapes import ConfigShape
 from notifier.config.targets import Listen, Store
 from notifier.config.values import Reading
-from notifier.errors import ConfigError, Fault, InvalidWatch
-from notifier.intake.request import MAX_BYTES, Known, requests_from
-from notifier.intake.text import Document, Path, TextError, read_yaml, show_path
-from notifier.model import WatchRequest
-from notifier.settings import Settings
+from notifier.domain.errors import ConfigError, Fault, InvalidWatch
+from notifier.domain.model import WatchRequest
+from notifier.domain.settings import Settings
+from notifier.intake.parse import MAX_BYTES, Known, requests_from
+from notifier.text.printable import Path, show_path
+from notifier.text.reader import Document, TextError, read_yaml
 
 #: How the reader's complaint about a repeated key ends; it quotes the key, not the secret.
 _TWICE: Final = " stands twice here; keep one."

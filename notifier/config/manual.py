@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from notifier.config.faults import SECTIONS
 from notifier.config.shapes import listed
 from notifier.config.values import Rate, Reading
-from notifier.intake.text import Path
+from notifier.text.printable import Path
 
 _HEAD: Final = """\
 # Configuration

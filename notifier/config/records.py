@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path as File
 from typing import Any
 
-from notifier import tls_files
 from notifier.config.expand import Expanded
 from notifier.config.shapes import (
     ApiShape,
@@ -22,14 +21,10 @@ from notifier.config.shapes import (
     TlsShape,
 )
 from notifier.config.values import guess, shown
-from notifier.errors import Fault
-from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
-from notifier.intake.request import Known, KnownProvider
-from notifier.intake.text import Document, Path, closest, printable, show_path
-from notifier.model import Format, State
-from notifier.providers.base import without_route
-from notifier.providers.registry import KINDS, codec
-from notifier.settings import (
+from notifier.domain.errors import Fault
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.model import Format, State
+from notifier.domain.settings import (
     ApiSettings,
     CallbackSettings,
     DropSettings,
@@ -39,6 +34,12 @@ from notifier.settings import (
     TlsSettings,
     WatchDefaults,
 )
+from notifier.intake.parse import Known, KnownProvider
+from notifier.net import tls_files
+from notifier.providers.base import without_route
+from notifier.providers.catalogue import KINDS, codec
+from notifier.text.printable import Path, closest, printable, show_path
+from notifier.text.reader import Document
 
 
 # ---- shapes into records ------------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ from notifier.config.expand import BROKEN
 from notifier.config.keys import WAYS, beside, refuse_placeholder
 from notifier.config.values import Reading
 from notifier.delivery.signature import check_secret
-from notifier.intake.text import printable
-from notifier.proxies import parse_proxy
-from notifier.settings import Secret
+from notifier.domain.settings import Secret
+from notifier.net.proxy import parse_proxy
+from notifier.text.printable import printable
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}", re.ASCII)
 _OURS: Final = re.compile(r"(?i)host|content-.*|transfer-encoding|connection|webhook-.*")

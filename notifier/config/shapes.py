@@ -31,9 +31,9 @@ from notifier.config.values import (
     Whole,
     WrittenPath,
 )
-from notifier.model import Format, State
-from notifier.providers.registry import KINDS
-from notifier.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret, Settings
+from notifier.domain.model import Format, State
+from notifier.domain.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret, Settings
+from notifier.providers.catalogue import KINDS
 
 _FORMAT: Final = OneOf(lambda: dict.fromkeys(Format), noun="a format")
 

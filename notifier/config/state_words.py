@@ -7,8 +7,8 @@ from pydantic_core import PydanticCustomError
 
 from notifier.config.expand import BROKEN
 from notifier.config.values import Reading, guess, shown
-from notifier.model import State
-from notifier.providers.words import LONGEST, key_of, text_of
+from notifier.domain.model import State
+from notifier.providers.state_words import LONGEST, key_of, text_of
 
 #: Words in all, at most.
 _MOST: Final = 200

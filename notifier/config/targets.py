@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from notifier.config.expand import Expanded
 from notifier.config.values import FilePath, Reading, asked, check_path, shown, text_of
-from notifier.delivery.addresses import is_metadata, literal_address, normalise_url, parse_allow
+from notifier.net.address_policy import is_metadata, parse_allow
+from notifier.net.urls import literal_address, normalise_url
 
 
 class Store(Reading):

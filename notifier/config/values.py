@@ -13,10 +13,10 @@ from typing import Any, Final, TypeVar
 from pydantic_core import PydanticCustomError, core_schema
 
 from notifier.config.expand import BROKEN, Expanded
-from notifier.delivery.payload import TYPES
-from notifier.intake.request import parse_duration, parse_rate
-from notifier.intake.text import did_you_mean, printable
-from notifier.settings import Secret
+from notifier.domain.message import TYPES
+from notifier.domain.settings import Secret
+from notifier.intake.parse import parse_duration, parse_rate
+from notifier.text.printable import did_you_mean, printable
 
 _T = TypeVar("_T")
 

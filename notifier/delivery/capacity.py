@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Final
 
-from notifier.backoff import Backoff
-from notifier.delivery import shares
-from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.policies import Endpoints
 from notifier.delivery.rates import Rates
-from notifier.ids import Lane
-from notifier.model import Claim, Verdict
-from notifier.settings import EndpointSettings
-from notifier.store.base import Freshness, Slots
+from notifier.domain import slot_sharing
+from notifier.domain.ids import Lane
+from notifier.domain.model import Claim, Verdict
+from notifier.domain.settings import EndpointSettings
+from notifier.runtime.resource_backoff import Backoff
+from notifier.store.ports import Freshness, Slots
 
 #: A lease outlives the attempt it is for by this, so that no second worker sends beside the first.
 LEASE_MARGIN: Final = timedelta(seconds=15)
@@ -31,12 +31,12 @@ _GRAIN: Final = 0.01
 class _PoolOf(Mapping[Lane, str]):
     """Follows what becomes of lanes: thousands may be slow, and each look at the store asks about a few."""
 
-    def __init__(self, named: Mapping[Lane, EndpointSettings], paces: shares.Paces) -> None:
+    def __init__(self, named: Mapping[Lane, EndpointSettings], paces: slot_sharing.Paces) -> None:
         self._named = named
         self._paces = paces
 
     def __getitem__(self, lane: Lane) -> str:
-        return self._paces.pool(lane, shares.NAMED if lane in self._named else shares.ORIGINS)
+        return self._paces.pool(lane, slot_sharing.NAMED if lane in self._named else slot_sharing.ORIGINS)
 
     def get(self, lane: Lane, _: object = None) -> str:
         return self[lane]
@@ -51,13 +51,13 @@ class _PoolOf(Mapping[Lane, str]):
 class Capacity:
     """Of one dispatcher; `in_flight` is how many attempts there may be at a time."""
 
-    def __init__(self, endpoints: Endpoints, now: float, *, in_flight: int = shares.IN_FLIGHT) -> None:
+    def __init__(self, endpoints: Endpoints, now: float, *, in_flight: int = slot_sharing.IN_FLIGHT) -> None:
         self._most = in_flight
         #: Attempts in flight; an empty lane has no entry.
         self.in_flight: Counter[Lane] = Counter()
         #: Lanes that want less -> until when nothing more begins there.
         self._rests: dict[Lane, float] = {}
-        self._paces = shares.Paces()
+        self._paces = slot_sharing.Paces()
         self._rates = Rates()
         self.backoff = Backoff()
         self.apply(endpoints, now)
@@ -127,8 +127,8 @@ class Capacity:
             lease_each=each.timeout + LEASE_MARGIN,
             held=dict(self.in_flight),
             pool_of=pool_of,
-            pools=shares.left_in_pools(held, self._most),
-            firsts=shares.firsts_in_pools(held, self._most, young=young),
+            pools=slot_sharing.left_in_pools(held, self._most),
+            firsts=slot_sharing.firsts_in_pools(held, self._most, young=young),
             freshness=None if room_to_refresh is None else self._freshness(room_to_refresh, each),
         )
 
@@ -148,7 +148,7 @@ class Capacity:
 
     def _held(self, pool_of: Mapping[Lane, str]) -> Mapping[str, int]:
         """Slots in use, by pool."""
-        held = dict.fromkeys(shares.POOLS, 0)
+        held = dict.fromkeys(slot_sharing.POOLS, 0)
         for lane, count in self.in_flight.items():
             held[pool_of[lane]] += count
         return held

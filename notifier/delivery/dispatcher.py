@@ -19,23 +19,24 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
-from notifier import telemetry
-from notifier.bell import Bell
-from notifier.clock import JumpClock
-from notifier.delivery import schedule
 from notifier.delivery.capacity import Capacity
-from notifier.delivery.endpoints import Endpoints
-from notifier.delivery.keeper import Keeper
-from notifier.delivery.reach import Reach
-from notifier.delivery.shares import IN_FLIGHT
-from notifier.delivery.verdict import judge
-from notifier.delivery.waits import Waits
-from notifier.errors import StoreUnavailable
-from notifier.health import Health, Pulse
-from notifier.ids import Lane, WorkerId
-from notifier.model import Answer, AttemptResult, Claim, DeliveryStatus, Interruption, Stale, Verdict
-from notifier.settings import DEFAULT_RETRY, EndpointSettings
-from notifier.store.base import DeliveryStore, Slots
+from notifier.delivery.clock_shift import Waits
+from notifier.delivery.endpoint_monitor import Keeper
+from notifier.delivery.outage import Reach
+from notifier.delivery.policies import Endpoints
+from notifier.domain import retry
+from notifier.domain.errors import StoreUnavailable
+from notifier.domain.ids import Lane, WorkerId
+from notifier.domain.model import Answer, AttemptResult, Claim, DeliveryStatus, Interruption, Stale, Verdict
+from notifier.domain.settings import DEFAULT_RETRY, EndpointSettings
+from notifier.domain.slot_sharing import IN_FLIGHT
+from notifier.domain.verdict import judge
+from notifier.runtime import log_events
+from notifier.runtime.clock import JumpClock
+from notifier.runtime.health import Health
+from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.wakeup import Bell
+from notifier.store.ports import DeliveryStore, Slots
 
 _log = structlog.get_logger()
 
@@ -227,9 +228,9 @@ class Dispatcher:
         ended = self._clock.monotonic()
         self._follow_clock()
         verdict = judge(answer)
-        self._capacity.rest(claim.lane, schedule.rest(answer, verdict).total_seconds(), ended)
+        self._capacity.rest(claim.lane, retry.rest(answer, verdict).total_seconds(), ended)
         self._note_resources(answer, verdict, began, ended)
-        result = schedule.settle(
+        result = retry.settle(
             claim,
             answer,
             verdict,
@@ -259,7 +260,7 @@ class Dispatcher:
         )
         if freed:
             _log.warning(
-                telemetry.ATTEMPTS_INTERRUPTED,
+                log_events.ATTEMPTS_INTERRUPTED,
                 count=len(freed),
                 first=freed[0].message_id,
                 note="the outcome of these attempts is not known; each is made again with the same webhook-id",
@@ -268,8 +269,8 @@ class Dispatcher:
 
     def _after_interruption(self, interruption: Interruption) -> AttemptResult:
         policy = self._endpoints.named.get(interruption.lane)
-        retry = DEFAULT_RETRY if policy is None else policy.retry
-        return schedule.after_interruption(interruption, retry, now=self._clock.now(), jitter=self._chance())
+        schedule = DEFAULT_RETRY if policy is None else policy.retry
+        return retry.after_interruption(interruption, schedule, now=self._clock.now(), jitter=self._chance())
 
 
 def _none() -> Slots:
@@ -305,7 +306,7 @@ def _tell(claim: Claim, result: AttemptResult, steps: int) -> None:
     delivered = result.verdict is Verdict.DELIVERED
     log = _log.info if delivered else _log.warning
     log(
-        telemetry.DELIVERY_ATTEMPTED,
+        log_events.DELIVERY_ATTEMPTED,
         message=claim.message_id,
         type=claim.type,
         **_about(claim),

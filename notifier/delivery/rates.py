@@ -8,9 +8,9 @@ is taken out and comes back, and where it gets another name: the bucket goes wit
 
 from collections.abc import Mapping
 
-from notifier.budget import TokenBucket
-from notifier.ids import Lane
-from notifier.settings import EndpointSettings
+from notifier.domain.ids import Lane
+from notifier.domain.settings import EndpointSettings
+from notifier.runtime.rate_limiter import TokenBucket
 
 
 class Rates:

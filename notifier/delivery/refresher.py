@@ -16,15 +16,15 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
-from notifier import telemetry
-from notifier.bell import Bell
-from notifier.clock import Clock
 from notifier.delivery.capacity import HOLD
-from notifier.errors import StoreUnavailable
-from notifier.health import Health
-from notifier.ids import GenerationId, ProviderName
-from notifier.model import Glimpse, Refresh, Stale, State
-from notifier.store.base import DeliveryStore
+from notifier.domain.errors import StoreUnavailable
+from notifier.domain.ids import GenerationId, ProviderName
+from notifier.domain.model import Glimpse, Refresh, Stale, State
+from notifier.runtime import log_events
+from notifier.runtime.clock import Clock
+from notifier.runtime.health import Health
+from notifier.runtime.wakeup import Bell
+from notifier.store.ports import DeliveryStore
 
 _log = structlog.get_logger()
 
@@ -87,7 +87,7 @@ class Refresher:
             return
         self._deliveries.ring()
         _log.info(
-            telemetry.DELIVERIES_REFRESHED,
+            log_events.DELIVERIES_REFRESHED,
             provider=stale[0].provider,
             generation=stale[0].generation,
             count=replaced,

@@ -19,17 +19,18 @@ import anyio
 import httpx
 import structlog
 
-from notifier import __version__, telemetry
+from notifier import __version__
 from notifier.delivery.signature import headers as signature_headers
-from notifier.intake.text import printable
-from notifier.masking import Mask
-from notifier.model import Answer, Claim, Verdict
-from notifier.opening import Opening
-from notifier.resources import missing
-from notifier.retry_after import retry_after
-from notifier.secrets_sent import mask_of_endpoint
-from notifier.settings import EndpointSettings
-from notifier.transport_errors import AddressRefused, NameNotResolved, OutOfResources, TlsFailed
+from notifier.domain.model import Answer, Claim, Verdict
+from notifier.domain.settings import EndpointSettings
+from notifier.net.connection_attempt import Opening
+from notifier.net.resources import missing
+from notifier.net.retry_after import retry_after
+from notifier.net.secrets_sent import mask_of_endpoint
+from notifier.net.transport_errors import AddressRefused, NameNotResolved, OutOfResources, TlsFailed
+from notifier.runtime import log_events
+from notifier.text.masking import Mask
+from notifier.text.printable import printable
 
 _log = structlog.get_logger()
 
@@ -111,7 +112,7 @@ class Sender:
             except MemoryError as error:
                 return seen.answer(Verdict.OUT_OF_RESOURCES, missing(error) or "")
             except Exception:  # noqa: BLE001  a bug on this path may cost one attempt, never the daemon
-                _log.warning(telemetry.ATTEMPT_FAILED, message=claim.message_id, endpoint=claim.lane, exc_info=True)
+                _log.warning(log_events.ATTEMPT_FAILED, message=claim.message_id, endpoint=claim.lane, exc_info=True)
                 return seen.answer(Verdict.PROTOCOL_ERROR, said)
             return seen.answer()
         return seen.answer(Verdict.TIMED_OUT, seen.in_vain(policy.timeout.total_seconds()))

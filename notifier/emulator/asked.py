@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_plus
 
+from notifier.domain.model import State
 from notifier.emulator.generations import STATES
 from notifier.emulator.settings import WaitName
-from notifier.model import State
 
 #: The documented sentence, as it stands.
 CANNOT_WAIT: Final = "You cannot wait for an failed state"

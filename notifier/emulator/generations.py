@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Final
 
+from notifier.domain.model import State
 from notifier.emulator.chance import chance, drawn_uuid
 from notifier.emulator.settings import EmulatorSettings, Hold
-from notifier.model import State
 
 #: The provider's words for the canonical states.
 WORDS: Final = {

@@ -18,9 +18,9 @@ from typing import Any, Final
 import anyio
 from aiohttp import web
 
-from notifier.clock import Clock, SystemClock
 from notifier.emulator.chance import chance
 from notifier.emulator.serving import serving
+from notifier.runtime.clock import Clock, SystemClock
 from notifier.verify import InvalidSignature, verify
 
 #: How many `webhook-id`s are remembered; the oldest is forgotten first.

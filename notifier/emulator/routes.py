@@ -17,6 +17,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
+from notifier.domain.model import State
 from notifier.emulator.asked import INVALID, BadQuestion, multi_asked, single_asked
 from notifier.emulator.chance import drawn_uuid
 from notifier.emulator.faults import FaultKind, drawn_fault
@@ -25,7 +26,6 @@ from notifier.emulator.settings import Hold, RecordForm, RetryAfter
 from notifier.emulator.shapes import BAD_GATEWAY, envelope, in_order, multi_reply
 from notifier.emulator.specs import Spec
 from notifier.emulator.upstream import Emulator, Generation
-from notifier.model import State
 
 SINGLE: Final = "/v2/generate/video/luma-ai/generation"
 MULTI: Final = "/v2/generate/video/luma-ai/generations"

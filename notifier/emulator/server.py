@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from notifier.clock import Clock
 from notifier.emulator.admin import Admin
 from notifier.emulator.routes import Routes
 from notifier.emulator.serving import serving
 from notifier.emulator.settings import EmulatorSettings
 from notifier.emulator.upstream import Emulator
+from notifier.runtime.clock import Clock
 
 
 @asynccontextmanager

@@ -11,8 +11,8 @@ from typing import Final
 import anyio
 from aiohttp import web
 
+from notifier.domain.errors import NotifierError
 from notifier.emulator.settings import MAX_LINE
-from notifier.errors import NotifierError
 
 #: What is still being answered when the block ends gets so long, seconds.
 _GRACE: Final = 1.0

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from notifier.clock import iso
+from notifier.domain.model import State
+from notifier.domain.times import iso
 from notifier.emulator.chance import chance
 from notifier.emulator.generations import WORDS, failure_reason
 from notifier.emulator.settings import Order, RecordForm, Shape, Unknown
-from notifier.model import State
 
 BAD_GATEWAY: Final = b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>cloudflare</center>\r\n</body>\r\n</html>\r\n"  # noqa: E501  one page as a gateway sends it
 

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final
 
+from notifier.domain.model import State
 from notifier.emulator.generations import STATES
-from notifier.model import State
 
 #: Generations in one request at most, so that a typing error does not eat the machine's memory.
 MOST: Final = 1_000_000

@@ -11,14 +11,15 @@ from typing import Any
 
 import anyio
 
-from notifier.clock import Clock, SystemClock, iso
+from notifier.domain.model import State
+from notifier.domain.times import iso
 from notifier.emulator.faults import Bucket, changed_faults
 from notifier.emulator.generations import Life, drawn_id, drawn_life, given_life, hold_ends, moved_life
 from notifier.emulator.settings import EmulatorSettings, FaultSettings, Hold, RecordForm
 from notifier.emulator.shapes import record
 from notifier.emulator.specs import Spec
 from notifier.emulator.stats import Stats
-from notifier.model import State
+from notifier.runtime.clock import Clock, SystemClock
 
 _PROMPT: Mapping[str, Any] = {"prompt": "a fox in the snow", "aspect_ratio": "16:9", "loop": False, "keyframes": {}}
 

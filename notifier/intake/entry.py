@@ -13,14 +13,16 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Final
 
-from notifier.delivery.addresses import Allow, normalise_url, origin, parse_allow, url_refusal
-from notifier.errors import Fault
-from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
-from notifier.intake.document import MAX_FAULTS, QUOTES, Document, Path, closest, did_you_mean, printable, show_path
+from notifier.domain.errors import MAX_FAULTS, Fault
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.model import State, WatchRequest
+from notifier.domain.settings import WatchDefaults
 from notifier.intake.metadata import compact
-from notifier.intake.quantity import parse_duration
-from notifier.model import State, WatchRequest
-from notifier.settings import WatchDefaults
+from notifier.net.address_policy import Allow, parse_allow, url_refusal
+from notifier.net.urls import normalise_url, origin
+from notifier.text.document import Document
+from notifier.text.printable import QUOTES, Path, closest, did_you_mean, printable, show_path
+from notifier.text.quantity import parse_duration
 
 #: Watches in one list at most, after states and endpoints are multiplied out.
 MAX_WATCHES: Final = 100_000

@@ -12,14 +12,14 @@ import anyio
 import anyio.lowlevel
 import structlog
 
-from notifier import telemetry
-from notifier.bell import Bell
-from notifier.clock import Clock
-from notifier.errors import StoreUnavailable
-from notifier.health import STORE, Health
-from notifier.ids import WatchId
-from notifier.model import Book, OpenGeneration, Outcome, Registration, WatchRequest
-from notifier.store.base import WatchStore
+from notifier.domain.errors import StoreUnavailable
+from notifier.domain.ids import WatchId
+from notifier.domain.model import Book, OpenGeneration, Outcome, Registration, WatchRequest
+from notifier.runtime import log_events
+from notifier.runtime.clock import Clock
+from notifier.runtime.health import STORE, Health
+from notifier.runtime.wakeup import Bell
+from notifier.store.ports import WatchStore
 
 _log = structlog.get_logger()
 
@@ -103,7 +103,7 @@ class Registrar:
         kept = [index for index, answer in enumerate(answers) if answer.outcome is Outcome.KEPT]
         for index in kept[:_NAMED]:
             _log.warning(
-                telemetry.WATCH_KEPT,
+                log_events.WATCH_KEPT,
                 source=origins[index],
                 generation=requests[index].generation,
                 watch=answers[index].watch_id,
@@ -111,13 +111,13 @@ class Registrar:
                 note=_FIRST_STAYS,
             )
         if (more := len(kept) - _NAMED) > 0:
-            _log.warning(telemetry.WATCH_KEPT, source=source, count=more, note=f"so many more: {_FIRST_STAYS}")
+            _log.warning(log_events.WATCH_KEPT, source=source, count=more, note=f"so many more: {_FIRST_STAYS}")
         outcomes = Counter(answer.outcome for answer in answers)
         fresh = outcomes[Outcome.CREATED] + outcomes[Outcome.REOPENED]
         log = _log.info if fresh else _log.debug
         first = requests[0].generation if len(requests) == 1 else None
         log(
-            telemetry.WATCHES_REGISTERED,
+            log_events.WATCHES_REGISTERED,
             source=source,
             **({"generation": first} if first else {}),
             **{outcome.name.lower(): count for outcome, count in outcomes.items()},

@@ -14,24 +14,24 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from notifier.bell import Bell
-from notifier.clock import Clock
-from notifier.errors import BatchRejected, ProviderBusy, ProviderError, ReplyTooLarge
-from notifier.ids import GenerationId
-from notifier.model import Observation
-from notifier.polling.conduct import Conduct
-from notifier.polling.glances import Glances
-from notifier.polling.holding import QUICK
-from notifier.polling.holds import Hold, Holds
+from notifier.domain.errors import BatchRejected, ProviderBusy, ProviderError, ReplyTooLarge
+from notifier.domain.ids import GenerationId
+from notifier.domain.model import Observation
+from notifier.domain.settings import ProviderSettings
+from notifier.polling.batching.bisect import Split
+from notifier.polling.batching.route_trial import RouteTrial
+from notifier.polling.long_poll.in_flight import Hold, Holds
+from notifier.polling.long_poll.support import QUICK
+from notifier.polling.provider_state import Conduct
 from notifier.polling.recorder import Look, Recorder
-from notifier.polling.refusals import Refusals
-from notifier.polling.roster import Roster
-from notifier.polling.route_trial import RouteTrial
-from notifier.polling.split import Split
-from notifier.polling.watched import LookTimes
+from notifier.polling.rejections import Refusals
+from notifier.polling.rereads import Glances
+from notifier.polling.scheduling.open_generation import LookTimes
+from notifier.polling.scheduling.open_generations import Roster
 from notifier.providers.base import Ask, Codec, Leave, Reply
 from notifier.providers.masked import decode
-from notifier.settings import ProviderSettings
+from notifier.runtime.clock import Clock
+from notifier.runtime.wakeup import Bell
 
 #: A body of so many bytes is read in a thread, one at a time: many that come together would stop the loop for the sum
 #: of them. What one stops it for all the same, while orjson parses, is bounded by `providers.reply_text`.

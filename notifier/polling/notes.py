@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Final
 
-from notifier.clock import Clock
-from notifier.errors import StoreUnavailable
-from notifier.health import Health
-from notifier.ids import GenerationId, ProviderName
-from notifier.polling.conduct import Conduct
-from notifier.polling.refusals import Refusals
-from notifier.polling.roster import Roster
-from notifier.store.base import PollStore, Trouble
+from notifier.domain.errors import StoreUnavailable
+from notifier.domain.ids import GenerationId, ProviderName
+from notifier.polling.provider_state import Conduct
+from notifier.polling.rejections import Refusals
+from notifier.polling.scheduling.open_generations import Roster
+from notifier.runtime.clock import Clock
+from notifier.runtime.health import Health
+from notifier.store.ports import PollStore, Trouble
 
 #: Seconds between two comparisons.
 EVERY: Final = 1.0

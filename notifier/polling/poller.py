@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from notifier.ids import GenerationId, ProviderName
-from notifier.model import Glimpse, OpenGeneration
-from notifier.polling.lookout import Lookout, Surroundings
+from notifier.domain.ids import GenerationId, ProviderName
+from notifier.domain.model import Glimpse, OpenGeneration
+from notifier.domain.settings import ProviderSettings
+from notifier.polling.provider_loop import Lookout, Surroundings
 from notifier.providers.base import Codec
-from notifier.settings import ProviderSettings
 
 
 class Poller:

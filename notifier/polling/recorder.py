@@ -13,21 +13,21 @@ from typing import Final, TypeVar
 import anyio
 import structlog
 
-from notifier import telemetry
-from notifier.bell import Bell
-from notifier.clock import Clock
-from notifier.delivery.shares import GIVE_WAY
-from notifier.errors import StoreUnavailable
-from notifier.health import Health
-from notifier.ids import GenerationId, Lane
-from notifier.model import Book, Kind, Observation, State, Transition
-from notifier.polling.conduct import Conduct
-from notifier.polling.lags import Lags
-from notifier.polling.roster import Roster
-from notifier.polling.watched import LookTimes, Watched, believes, miss, overdue, see, unknown
-from notifier.providers.words import NO_RESULT, how_to_teach
-from notifier.settings import ProviderSettings
-from notifier.store.base import Ending, PollStore, Recorded
+from notifier.domain.errors import StoreUnavailable
+from notifier.domain.ids import GenerationId, Lane
+from notifier.domain.model import Book, Kind, Observation, State, Transition
+from notifier.domain.settings import ProviderSettings
+from notifier.domain.slot_sharing import GIVE_WAY
+from notifier.polling.learning.lag_histogram import Lags
+from notifier.polling.provider_state import Conduct
+from notifier.polling.scheduling.open_generation import LookTimes, Watched, believes, miss, overdue, see, unknown
+from notifier.polling.scheduling.open_generations import Roster
+from notifier.providers.state_words import NO_RESULT, how_to_teach
+from notifier.runtime import log_events
+from notifier.runtime.clock import Clock
+from notifier.runtime.health import Health
+from notifier.runtime.wakeup import Bell
+from notifier.store.ports import Ending, PollStore, Recorded
 
 _log = structlog.get_logger()
 T = TypeVar("T")
@@ -163,7 +163,7 @@ class Recorder:
                 self._warn_empty(seen)
             self._tell_lag(transition, held=round_.look.kept)
             _log.debug(  # the attempt that follows has its own line
-                telemetry.GENERATION_ADVANCED,
+                log_events.GENERATION_ADVANCED,
                 provider=transition.provider,
                 generation=seen.id,
                 state=seen.state,
@@ -211,7 +211,7 @@ class Recorder:
         )
         for ending, outcome in zip(endings, recorded, strict=True):
             _log.info(
-                telemetry.WATCHES_ENDED,
+                log_events.WATCHES_ENDED,
                 provider=ending.provider,
                 generation=ending.generation,
                 kind=ending.kind,
@@ -284,7 +284,7 @@ class Recorder:
         lags, self._lags = self._lags, Lags()
         if lags.count:
             _log.info(
-                telemetry.OBSERVED,
+                log_events.OBSERVED,
                 provider=self.settings.name,
                 count=lags.count,
                 held=lags.held,
@@ -294,7 +294,7 @@ class Recorder:
 
     def _warn_stalled(self, entry: Watched, times: LookTimes) -> None:
         _log.warning(
-            telemetry.GENERATION_STALLED,
+            log_events.GENERATION_STALLED,
             provider=self.settings.name,
             generation=entry.id,
             age_s=round(times.got - entry.begun),
@@ -305,7 +305,7 @@ class Recorder:
     def _warn_empty(self, seen: Observation) -> None:
         """Its watchers are told all the same: the record that came is in the callback."""
         _log.warning(
-            telemetry.RESULT_MISSING,
+            log_events.RESULT_MISSING,
             provider=self.settings.name,
             generation=seen.id,
             word=seen.provider_state,
@@ -319,7 +319,7 @@ class Recorder:
             return
         self._warned_of.add(word)
         _log.warning(
-            telemetry.STATE_UNMAPPED,
+            log_events.STATE_UNMAPPED,
             provider=self.settings.name,
             generation=seen.id,
             word=word,

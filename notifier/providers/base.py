@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from notifier.ids import GenerationId
-from notifier.model import Observation, State
-from notifier.providers.words import NONE_TAUGHT, Taught
-from notifier.settings import ProviderSettings
+from notifier.domain.ids import GenerationId
+from notifier.domain.model import Observation, State
+from notifier.domain.settings import ProviderSettings
+from notifier.providers.state_words import NONE_TAUGHT, Taught
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,18 +22,18 @@ import anyio.to_thread
 import httpx
 
 from notifier import __version__
-from notifier.clock import Clock
-from notifier.errors import NotAsked, ProviderBusy, ProviderRefused
-from notifier.ids import GenerationId
-from notifier.intake.text import printable
-from notifier.opening import Opening
+from notifier.domain.errors import NotAsked, ProviderBusy, ProviderRefused
+from notifier.domain.ids import GenerationId
+from notifier.domain.settings import ProviderSettings
+from notifier.net.connection_attempt import Opening
+from notifier.net.resources import missing
+from notifier.net.retry_after import retry_after
+from notifier.net.secrets_sent import mask_of_provider
+from notifier.net.transport_errors import OutOfResources
 from notifier.providers.base import Ask, Leave, Reply
 from notifier.providers.reply_text import too_large
-from notifier.resources import missing
-from notifier.retry_after import retry_after
-from notifier.secrets_sent import mask_of_provider
-from notifier.settings import ProviderSettings
-from notifier.transport_errors import OutOfResources
+from notifier.runtime.clock import Clock
+from notifier.text.printable import printable
 
 #: Bytes of a body at most, about one ID and about several.
 BODY_ONE: Final = 4 * 1024 * 1024

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from notifier.errors import ProviderError
-from notifier.masking import Mask
-from notifier.model import Observation
+from notifier.domain.errors import ProviderError
+from notifier.domain.model import Observation
+from notifier.domain.settings import ProviderSettings
+from notifier.net.secrets_sent import mask_of_provider
 from notifier.providers.base import Ask, Codec, Reply
-from notifier.secrets_sent import mask_of_provider
-from notifier.settings import ProviderSettings
+from notifier.text.masking import Mask
 
 
 def decode(codec: Codec, ask: Ask, reply: Reply, settings: ProviderSettings) -> Sequence[Observation]:

@@ -24,9 +24,9 @@ from typing import Any, Final
 
 import orjson
 
-from notifier.errors import ProviderBusy, ReplyTooLarge
-from notifier.ids import GenerationId
-from notifier.intake.text import printable
+from notifier.domain.errors import ProviderBusy, ReplyTooLarge
+from notifier.domain.ids import GenerationId
+from notifier.text.printable import printable
 
 #: Values, and lists and objects among them, in a reply at most.
 VALUES_ONE, CONTAINERS_ONE = 100_000, 30_000

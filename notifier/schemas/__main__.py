@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from notifier.model import Format
+from notifier.domain.model import Format
 from notifier.schemas.build import TYPES, file_name, schema
 
 for _type in TYPES:

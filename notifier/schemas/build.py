@@ -7,15 +7,15 @@ that checks bodies must not fall over one. `data` has an `$id` of its own, which
 from collections.abc import Mapping
 from typing import Any, Final
 
-from notifier.delivery import notices, payload
-from notifier.delivery.payload import CONTENT_TYPES, schema_of
-from notifier.delivery.standing import EndpointState
-from notifier.model import Format, State
+from notifier.domain import message, operator_notice
+from notifier.domain.endpoint_health import EndpointState
+from notifier.domain.message import CONTENT_TYPES, schema_of
+from notifier.domain.model import Format, State
 
 Schema = Mapping[str, Any]
 
 #: Every type a body may have.
-TYPES: Final = (*payload.TYPES, *notices.TYPES)
+TYPES: Final = (*message.TYPES, *operator_notice.TYPES)
 _DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 _TIME: Final = {"type": "string", "format": "date-time"}
 _TIME_OR_NULL: Final = {"type": ["string", "null"], "format": "date-time"}
@@ -64,7 +64,7 @@ def _standard(type_: str) -> Schema:
 
 
 def _cloudevent(type_: str) -> Schema:
-    id_, source, subject = _about_an_endpoint() if type_ in notices.TYPES else _about_a_generation()
+    id_, source, subject = _about_an_endpoint() if type_ in operator_notice.TYPES else _about_a_generation()
     return {
         "specversion": {"const": "1.0"},
         "id": _said(id_, "The webhook-id."),
@@ -97,12 +97,12 @@ def _about_an_endpoint() -> tuple[Schema, Schema, Schema]:
 
 
 def _data(type_: str) -> Schema:
-    fields = _of_an_endpoint(type_) if type_ in notices.TYPES else _of_a_generation(type_)
+    fields = _of_an_endpoint(type_) if type_ in operator_notice.TYPES else _of_a_generation(type_)
     return {"$id": schema_of(type_), **_object(fields)}
 
 
 def _of_an_endpoint(type_: str) -> Schema:
-    if type_ == notices.ENDPOINT_TEST:
+    if type_ == operator_notice.ENDPOINT_TEST:
         return {"endpoint": _said({"type": "string", "minLength": 1}, "The name of the endpoint that is tried out.")}
     return {
         "endpoint": _said({"type": "string", "minLength": 1}, "Its name, or the origin of callback URLs."),

@@ -8,7 +8,7 @@ import pytest
 from blank_store import lay
 from store_builders import Opening, OpeningCopy
 
-from notifier.store.base import Store
+from notifier.store.ports import Store
 from notifier.store.sqlite import open_store
 
 

@@ -5,8 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WorkerId, watch_id
-from notifier.model import (
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WorkerId, watch_id
+from notifier.domain.model import (
     AttemptResult,
     Book,
     Claim,
@@ -21,7 +21,7 @@ from notifier.model import (
     Verdict,
     WatchRequest,
 )
-from notifier.store.base import DeliveryLine, Ending, Exchange, Slots, Store, Story
+from notifier.store.ports import DeliveryLine, Ending, Exchange, Slots, Store, Story
 
 #: Opens the test's one store; after it was closed, opens the same one again.
 Opening = Callable[[], AbstractAsyncContextManager[Store]]

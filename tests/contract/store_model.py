@@ -17,11 +17,11 @@ from typing import Final
 
 from store_builders import id_of
 
-from notifier.delivery import standing
-from notifier.delivery.standing import EndpointState, Standing
-from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WorkerId, message_id
-from notifier.lifecycle import DELIVERY, WATCH, DeliverySignal, WatchSignal, advance, satisfies
-from notifier.model import (
+from notifier.domain import endpoint_health
+from notifier.domain.endpoint_health import EndpointState, Standing
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WorkerId, message_id
+from notifier.domain.lifecycle import DELIVERY, WATCH, DeliverySignal, WatchSignal, advance, satisfies
+from notifier.domain.model import (
     AttemptResult,
     Book,
     Claim,
@@ -37,7 +37,7 @@ from notifier.model import (
     WatchRequest,
     WatchStatus,
 )
-from notifier.store.base import Ending, Selection, Slots, WatchChoice
+from notifier.store.ports import Ending, Selection, Slots, WatchChoice
 
 UNREACHABLE: Final = timedelta(hours=24)
 FINISHED: Final = {DeliveryStatus.DELIVERED, DeliveryStatus.EXHAUSTED, DeliveryStatus.FILTERED}
@@ -276,7 +276,9 @@ class Model:
                 self._close(delivery, result)
                 if not result.counts:
                     continue
-                self._note(delivery.lane, standing.after_attempt(self._stands(delivery.lane), result.verdict, now=now))
+                self._note(
+                    delivery.lane, endpoint_health.after_attempt(self._stands(delivery.lane), result.verdict, now=now)
+                )
         self._park_disabled()
         return lost
 
@@ -428,14 +430,14 @@ class Model:
     # ---- endpoints ----
     def disable(self, lane: Lane, reason: str, *, now: datetime) -> tuple[Standing, Standing]:
         before = self._stands(lane)
-        self._note(lane, standing.disabled(before, reason, now=now))
+        self._note(lane, endpoint_health.disabled(before, reason, now=now))
         self._park_disabled()
         return before, self._stands(lane)
 
     def enable(self, lane: Lane) -> tuple[Standing, Standing]:
         """What was parked stays so."""
         before = self._stands(lane)
-        self._note(lane, standing.enabled(before))
+        self._note(lane, endpoint_health.enabled(before))
         return before, self._stands(lane)
 
     def _stands(self, lane: Lane) -> Standing:

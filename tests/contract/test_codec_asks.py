@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.ids import GenerationId, ProviderName
-from notifier.model import Observation, State
+from notifier.domain.ids import GenerationId, ProviderName
+from notifier.domain.model import Observation, State
+from notifier.domain.settings import ProviderSettings, Secret
 from notifier.providers.base import Codec, Reply
-from notifier.providers.registry import KINDS, codec
-from notifier.settings import ProviderSettings, Secret
+from notifier.providers.catalogue import KINDS, codec
 
 #: A busy machine is no failure.
 STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

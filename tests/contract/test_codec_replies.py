@@ -11,13 +11,13 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from notifier import errors
-from notifier.errors import BatchRejected, ProviderBusy, ProviderRefused
-from notifier.ids import GenerationId, ProviderName
-from notifier.model import Observation, State
+from notifier.domain import errors
+from notifier.domain.errors import BatchRejected, ProviderBusy, ProviderRefused
+from notifier.domain.ids import GenerationId, ProviderName
+from notifier.domain.model import Observation, State
+from notifier.domain.settings import ProviderSettings, Secret
 from notifier.providers.base import Ask, Codec, Reply
-from notifier.providers.registry import KINDS
-from notifier.settings import ProviderSettings, Secret
+from notifier.providers.catalogue import KINDS
 
 #: A busy machine is no failure.
 STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

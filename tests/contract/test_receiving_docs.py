@@ -18,12 +18,12 @@ from typing import Any
 import httpx
 import pytest
 
-from notifier.delivery import notices
-from notifier.delivery.payload import CONTENT_TYPES
 from notifier.delivery.signature import headers as sign
-from notifier.model import Format
+from notifier.domain import operator_notice
+from notifier.domain.message import CONTENT_TYPES
+from notifier.domain.model import Format
+from notifier.domain.settings import Secret
 from notifier.schemas.build import TYPES, schema
-from notifier.settings import Secret
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "receiving.md").read_text()
@@ -176,7 +176,7 @@ def test_the_page_names_the_fields_of_every_type_without_a_generation() -> None:
     section = PAGE.partition("## Types without a generation\n")[2].partition("\n## ")[0]
     rows = [row.split("|") for row in section.splitlines() if row.startswith("| `")]
     said = {type_: re.findall(r"`(\w+)`", row[2]) for row in rows for type_ in re.findall(r"`([\w.]+)`", row[1])}
-    data = {type_: schema(type_, Format.STANDARD)["properties"]["data"] for type_ in notices.TYPES}
+    data = {type_: schema(type_, Format.STANDARD)["properties"]["data"] for type_ in operator_notice.TYPES}
     assert said == {type_: [*fields["properties"]] for type_, fields in data.items()}
 
 

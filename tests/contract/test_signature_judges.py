@@ -19,7 +19,7 @@ import svix.webhooks
 
 from notifier.delivery.signature import headers as sign
 from notifier.delivery.signature import new_secret
-from notifier.settings import Secret
+from notifier.domain.settings import Secret
 from notifier.verify import InvalidSignature, verify
 
 V1_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -24,9 +24,9 @@ from store_builders import (
     take,
 )
 
-from notifier.ids import Lane
-from notifier.model import Book, DeliveryStatus, State, Verdict
-from notifier.store.base import Slots, Store
+from notifier.domain.ids import Lane
+from notifier.domain.model import Book, DeliveryStatus, State, Verdict
+from notifier.store.ports import Slots, Store
 
 
 async def test_a_claim_opens_and_numbers_the_attempt(store: Store) -> None:

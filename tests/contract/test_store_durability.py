@@ -21,7 +21,7 @@ from store_builders import (
     take,
 )
 
-from notifier.model import DeliveryStatus, Outcome, State, Verdict
+from notifier.domain.model import DeliveryStatus, Outcome, State, Verdict
 
 
 async def test_watches_and_states_survive(opening: Opening) -> None:

@@ -19,8 +19,8 @@ from store_builders import (
     take,
 )
 
-from notifier.model import DeliveryStatus, Kind, State, WatchStatus
-from notifier.store.base import Store
+from notifier.domain.model import DeliveryStatus, Kind, State, WatchStatus
+from notifier.store.ports import Store
 
 DAY = timedelta(days=1)
 

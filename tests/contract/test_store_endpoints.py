@@ -23,11 +23,11 @@ from store_builders import (
     take,
 )
 
-from notifier.delivery.notices import Notice
-from notifier.delivery.standing import Change, EndpointState, Standing
-from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId
-from notifier.model import Book, DeliveryStatus, State, Verdict
-from notifier.store.base import EndpointLine, Exchange, Store
+from notifier.domain.endpoint_health import Change, EndpointState, Standing
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId
+from notifier.domain.model import Book, DeliveryStatus, State, Verdict
+from notifier.domain.operator_notice import Notice
+from notifier.store.ports import EndpointLine, Exchange, Store
 
 STUDIO = Lane("studio")
 URL = "https://app.example.com/done"

@@ -4,9 +4,9 @@ import anyio
 import pytest
 from store_builders import BOOK, NOW, add, deliveries, ids, outcome, owe, request, seen, still_open, take
 
-from notifier.errors import InvalidWatch
-from notifier.model import DeliveryStatus, Kind, Outcome, Registration, State
-from notifier.store.base import Ending, Recorded, Store
+from notifier.domain.errors import InvalidWatch
+from notifier.domain.model import DeliveryStatus, Kind, Outcome, Registration, State
+from notifier.store.ports import Ending, Recorded, Store
 
 ROUNDS = 150
 

@@ -18,8 +18,8 @@ from store_builders import (
     take,
 )
 
-from notifier.model import AttemptResult, DeliveryStatus, Interruption, Verdict
-from notifier.store.base import Store
+from notifier.domain.model import AttemptResult, DeliveryStatus, Interruption, Verdict
+from notifier.store.ports import Store
 
 
 async def test_a_lapsed_lease_is_freed_and_not_a_moment_before(store: Store) -> None:

@@ -33,10 +33,10 @@ from store_builders import (
 )
 from store_model import Model, Refused, Registered, reachable
 
-from notifier.delivery.standing import Standing
-from notifier.errors import InvalidWatch
-from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
-from notifier.model import (
+from notifier.domain.endpoint_health import Standing
+from notifier.domain.errors import InvalidWatch
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
+from notifier.domain.model import (
     AttemptResult,
     Book,
     Claim,
@@ -47,7 +47,7 @@ from notifier.model import (
     State,
     Verdict,
 )
-from notifier.store.base import DeliveryLine, Recorded, Selection, Slots, Store, Story, WatchChoice, WatchLine
+from notifier.store.ports import DeliveryLine, Recorded, Selection, Slots, Store, Story, WatchChoice, WatchLine
 
 LONG = bool(os.environ.get("NOTIFIER_LONG"))
 STEADY = hypothesis.settings(

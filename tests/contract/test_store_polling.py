@@ -23,10 +23,10 @@ from store_builders import (
     take,
 )
 
-from notifier.delivery.payload import RECORD_LIMIT
-from notifier.ids import ProviderName
-from notifier.model import Book, DeliveryStatus, Kind, OpenGeneration, Result, State, WatchStatus
-from notifier.store.base import Store
+from notifier.domain.ids import ProviderName
+from notifier.domain.message import RECORD_LIMIT
+from notifier.domain.model import Book, DeliveryStatus, Kind, OpenGeneration, Result, State, WatchStatus
+from notifier.store.ports import Store
 
 
 async def test_a_transition_satisfies_its_watches(store: Store) -> None:

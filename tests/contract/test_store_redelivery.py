@@ -25,9 +25,9 @@ from store_builders import (
     take,
 )
 
-from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
-from notifier.model import Book, DeliveryStatus, State, Trigger, Verdict, WatchStatus
-from notifier.store.base import Mark, Redelivered, Selection, Store, WatchChoice
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
+from notifier.domain.model import Book, DeliveryStatus, State, Trigger, Verdict, WatchStatus
+from notifier.store.ports import Mark, Redelivered, Selection, Store, WatchChoice
 
 LATER = NOW + 2 * HOUR
 

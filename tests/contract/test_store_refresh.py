@@ -25,9 +25,9 @@ from store_builders import (
     slots,
 )
 
-from notifier.delivery.refresh import refreshed
-from notifier.ids import GenerationId, Lane
-from notifier.model import (
+from notifier.domain.body_refresh import refreshed
+from notifier.domain.ids import GenerationId, Lane
+from notifier.domain.model import (
     AttemptResult,
     Claim,
     DeliveryStatus,
@@ -40,7 +40,7 @@ from notifier.model import (
     State,
     Verdict,
 )
-from notifier.store.base import Exchange, Freshness, Selection, Slots, Store
+from notifier.store.ports import Exchange, Freshness, Selection, Slots, Store
 
 MINUTE = timedelta(minutes=1)
 AGE = 15 * MINUTE

@@ -22,10 +22,10 @@ from store_builders import (
     take,
 )
 
-from notifier.errors import StoreError
-from notifier.ids import GenerationId, ProviderName
-from notifier.model import DeliveryStatus, Kind, State, Verdict, WatchStatus
-from notifier.store.base import Store, Trouble
+from notifier.domain.errors import StoreError
+from notifier.domain.ids import GenerationId, ProviderName
+from notifier.domain.model import DeliveryStatus, Kind, State, Verdict, WatchStatus
+from notifier.store.ports import Store, Trouble
 
 
 async def test_an_empty_store_counts_nothing(store: Store) -> None:

@@ -34,9 +34,9 @@ from store_builders import (
     take,
 )
 
-from notifier.ids import GenerationId, Lane, WatchId
-from notifier.model import Book, DeliveryStatus, Kind, Outcome, State, Verdict, WatchStatus
-from notifier.store.base import Pruned, Selection, Store
+from notifier.domain.ids import GenerationId, Lane, WatchId
+from notifier.domain.model import Book, DeliveryStatus, Kind, Outcome, State, Verdict, WatchStatus
+from notifier.store.ports import Pruned, Selection, Store
 
 DAY = 24 * HOUR
 LATER = NOW + 60 * DAY

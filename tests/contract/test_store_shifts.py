@@ -21,10 +21,10 @@ from store_builders import (
     take,
 )
 
-from notifier.delivery.standing import EndpointState, Standing
-from notifier.ids import Lane
-from notifier.model import Book, DeliveryStatus, Verdict
-from notifier.store.base import Store
+from notifier.domain.endpoint_health import EndpointState, Standing
+from notifier.domain.ids import Lane
+from notifier.domain.model import Book, DeliveryStatus, Verdict
+from notifier.store.ports import Store
 
 MICROSECOND = timedelta(microseconds=1)
 DAY = timedelta(days=1)

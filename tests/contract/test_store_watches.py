@@ -21,10 +21,10 @@ from store_builders import (
     take,
 )
 
-from notifier.errors import InvalidWatch
-from notifier.ids import Lane, ProviderName, message_id
-from notifier.model import DeliveryStatus, Kind, Outcome, State, WatchStatus
-from notifier.store.base import Store
+from notifier.domain.errors import InvalidWatch
+from notifier.domain.ids import Lane, ProviderName, message_id
+from notifier.domain.model import DeliveryStatus, Kind, Outcome, State, WatchStatus
+from notifier.store.ports import Store
 
 
 async def test_a_new_watch_makes_its_generation(store: Store) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import anyio
 
-from notifier.bell import Bell
-from notifier.clock import SystemClock
-from notifier.errors import Fault, InvalidWatch, StoreUnavailable
-from notifier.ids import GenerationId, WatchId
-from notifier.intake.request import Known, KnownProvider
-from notifier.intake.sources import DropDirectory
-from notifier.model import Outcome, Registration, State, WatchRequest
-from notifier.settings import DropSettings, WatchDefaults
+from notifier.domain.errors import Fault, InvalidWatch, StoreUnavailable
+from notifier.domain.ids import GenerationId, WatchId
+from notifier.domain.model import Outcome, Registration, State, WatchRequest
+from notifier.domain.settings import DropSettings, WatchDefaults
+from notifier.intake.drop.directory import DropDirectory
+from notifier.intake.parse import Known, KnownProvider
+from notifier.runtime.clock import SystemClock
+from notifier.runtime.wakeup import Bell
 
 KNOWN = Known(
     providers={

@@ -18,13 +18,9 @@ import httpx
 import structlog
 from anyio.lowlevel import checkpoint
 
-from notifier.bell import Bell
-from notifier.delivery.addresses import origin
-from notifier.errors import StoreUnavailable
-from notifier.health import Health, Pulse
-from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
-from notifier.intake.registrar import Registrar
-from notifier.model import (
+from notifier.domain.errors import StoreUnavailable
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.model import (
     Book,
     DeliveryStatus,
     Kind,
@@ -36,11 +32,16 @@ from notifier.model import (
     Verdict,
     WatchRequest,
 )
-from notifier.polling.lookout import Lookout, Surroundings
-from notifier.providers.aimlapi_luma import AimlapiLuma
+from notifier.domain.settings import EndpointSettings, ProviderSettings, Secret
+from notifier.intake.registrar import Registrar
+from notifier.net.urls import origin
+from notifier.polling.provider_loop import Lookout, Surroundings
 from notifier.providers.client import ProviderClient
-from notifier.settings import EndpointSettings, ProviderSettings, Secret
-from notifier.store.base import DeliveryLine, Story, WatchLine
+from notifier.providers.kinds.aimlapi_luma import AimlapiLuma
+from notifier.runtime.health import Health
+from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.wakeup import Bell
+from notifier.store.ports import DeliveryLine, Story, WatchLine
 from notifier.store.sqlite.store import SqliteStore
 
 START = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)

@@ -20,22 +20,22 @@ from jsonschema import Draft202012Validator
 from test_daemon import Site, site, up
 from test_daemon import endpoint as configured
 
-from notifier.api.door import MOST, Door, most_connections
-from notifier.api.place import STORE_HEADER, mark_of
+from notifier.admin.operations import STEP, Desk
 from notifier.api.routes import application
-from notifier.bell import Bell
-from notifier.cli.inspect import _story
-from notifier.delivery.endpoints import Endpoints
-from notifier.delivery.keeper import Keeper
+from notifier.api.server import MOST, Door, most_connections
+from notifier.api.socket_path import STORE_HEADER, mark_of
+from notifier.cli.reports import _story
+from notifier.delivery.endpoint_monitor import Keeper
+from notifier.delivery.policies import Endpoints
 from notifier.delivery.sender import Sender
-from notifier.desk import STEP, Desk
+from notifier.domain.errors import ConfigError, StoreUnavailable, WrongWords
+from notifier.domain.ids import GenerationId, MessageId, WatchId
+from notifier.domain.model import DeliveryStatus, Format, State, Trigger, WatchStatus
 from notifier.emulator.receiver import ReceiverSettings, serve_receiver
-from notifier.errors import ConfigError, StoreUnavailable, WrongWords
-from notifier.health import STORE, Health
-from notifier.ids import GenerationId, MessageId, WatchId
-from notifier.model import DeliveryStatus, Format, State, Trigger, WatchStatus
+from notifier.runtime.health import STORE, Health
+from notifier.runtime.wakeup import Bell
 from notifier.schemas.build import schema
-from notifier.store.base import DeliveryLine, Selection, WatchChoice
+from notifier.store.ports import DeliveryLine, Selection, WatchChoice
 from notifier.store.sqlite import open_reader
 from notifier.store.sqlite.store import SqliteStore
 
@@ -439,7 +439,7 @@ def open_sockets() -> int:
 async def test_a_request_has_its_time_until_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then it is answered and closed; one of which nothing came is closed."""
     monkeypatch.setattr("notifier.api.routes.WHOLE_WITHIN", 0.05)
-    monkeypatch.setattr("notifier.api.door.WHOLE_WITHIN", 0.05)
+    monkeypatch.setattr("notifier.api.server.WHOLE_WITHIN", 0.05)
     async with up(tmp_path):
         for begun, word in zip(UNFINISHED, (b"", b"", b"was not all here after"), strict=True):
             async with await anyio.connect_unix(tmp_path / "api.sock") as stream:

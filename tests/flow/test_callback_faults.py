@@ -25,10 +25,10 @@ from raw_wire import (
 from working import aiohttp_wire, worker
 
 from notifier.delivery.sender import KEPT, Sender
-from notifier.delivery.verdict import judge
-from notifier.ids import EndpointIdentity, Lane
-from notifier.model import Answer, DeliveryStatus, Verdict
-from notifier.settings import EndpointSettings, Secret
+from notifier.domain.ids import EndpointIdentity, Lane
+from notifier.domain.model import Answer, DeliveryStatus, Verdict
+from notifier.domain.settings import EndpointSettings, Secret
+from notifier.domain.verdict import judge
 from notifier.store.sqlite.store import SqliteStore
 
 pytest_plugins = ("store_fixture",)

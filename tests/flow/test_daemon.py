@@ -15,19 +15,19 @@ import yaml
 from blank_store import lay
 from hands import SECRET, HandClock
 
-from notifier.app import Daemon
-from notifier.clock import SystemClock
 from notifier.config import known_to_drop, load
+from notifier.daemon.app import Daemon
+from notifier.domain.errors import ConfigError, StoreUnavailable
+from notifier.domain.ids import GenerationId, ProviderName
+from notifier.domain.model import Book, DeliveryStatus, Kind, State, WatchStatus
+from notifier.domain.settings import Settings
 from notifier.emulator.receiver import Receiver, ReceiverSettings, serve_receiver
 from notifier.emulator.server import serve_emulator
 from notifier.emulator.settings import EmulatorSettings
 from notifier.emulator.upstream import Emulator
-from notifier.errors import ConfigError, StoreUnavailable
-from notifier.ids import GenerationId, ProviderName
-from notifier.intake.request import parse_drop
-from notifier.model import Book, DeliveryStatus, Kind, State, WatchStatus
-from notifier.settings import Settings
-from notifier.store.base import Ending
+from notifier.intake.parse import parse_drop
+from notifier.runtime.clock import SystemClock
+from notifier.store.ports import Ending
 from notifier.store.sqlite import open_reader, open_store
 
 KEY = "sk-0123456789abcdef"

@@ -8,8 +8,8 @@ from jsonschema import Draft202012Validator
 from test_api import caller
 from test_daemon import endpoint, up
 
-from notifier.ids import Lane
-from notifier.model import DeliveryStatus, Format
+from notifier.domain.ids import Lane
+from notifier.domain.model import DeliveryStatus, Format
 from notifier.schemas.build import schema
 from notifier.store.sqlite import open_store
 

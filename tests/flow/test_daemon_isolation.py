@@ -9,9 +9,9 @@ import pytest
 from aiohttp import web
 from test_daemon import provider, up
 
+from notifier.domain.ids import GenerationId
 from notifier.emulator.upstream import Emulator
-from notifier.ids import GenerationId
-from notifier.store.base import Trouble
+from notifier.store.ports import Trouble
 from notifier.store.sqlite import open_reader
 
 GOOD = 20

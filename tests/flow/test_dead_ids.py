@@ -7,7 +7,7 @@ from statistics import median
 import pytest
 from hands import Watching, request, some, watching
 
-from notifier.model import WatchStatus
+from notifier.domain.model import WatchStatus
 from notifier.store.sqlite.store import SqliteStore
 
 pytest_plugins = ("store_fixture",)

@@ -29,19 +29,20 @@ from hands import (
     verdicts,
 )
 
-from notifier.bell import Bell
-from notifier.delivery import shares
 from notifier.delivery.capacity import LEASE_MARGIN
 from notifier.delivery.dispatcher import Dispatcher
-from notifier.delivery.endpoints import Endpoints
-from notifier.delivery.keeper import Keeper
+from notifier.delivery.endpoint_monitor import Keeper
+from notifier.delivery.policies import Endpoints
 from notifier.delivery.sender import Sender
 from notifier.delivery.signature import callback_secret
-from notifier.health import STORE, Health, Pulse
-from notifier.ids import Lane, WorkerId
-from notifier.model import Book, DeliveryStatus, Observation, State, Transition, Verdict
-from notifier.settings import CallbackSettings, EndpointSettings, Secret
-from notifier.store.base import Slots
+from notifier.domain import slot_sharing
+from notifier.domain.ids import Lane, WorkerId
+from notifier.domain.model import Book, DeliveryStatus, Observation, State, Transition, Verdict
+from notifier.domain.settings import CallbackSettings, EndpointSettings, Secret
+from notifier.runtime.health import STORE, Health
+from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.wakeup import Bell
+from notifier.store.ports import Slots
 from notifier.store.sqlite.store import SqliteStore
 from notifier.verify import InvalidSignature, verify
 
@@ -197,7 +198,7 @@ async def test_a_crowd_of_endpoints_that_hang_leaves_slots_for_another(
                 await stage.turn()
         await stage.turn()
         held = stage.callbacks.under_way.total()
-        assert held > shares.POOLS[shares.NAMED] * 0.9
+        assert held > slot_sharing.POOLS[slot_sharing.NAMED] * 0.9
         for turn in range(5):
             await stage.owe(*some(20, f"free-{turn}"), to="audit")
             stage.bell.ring()
@@ -216,8 +217,8 @@ async def test_what_hangs_gives_its_pool_back_when_it_is_known(store: SqliteStor
             await owe(store, *some(60, each.lane), at=stage.clock.now(), endpoint=each.identity, book=book)
         await stage.turn()
         held = stage.callbacks.under_way.total()
-        assert held > shares.POOLS[shares.SLOW]
-        await stage.turn(shares.PATIENCE + 0.1)
+        assert held > slot_sharing.POOLS[slot_sharing.SLOW]
+        await stage.turn(slot_sharing.PATIENCE + 0.1)
         assert stage.callbacks.under_way.total() == held
         gate = stage.callbacks.gates["audit.example.com"] = anyio.Event()
         await stage.owe(*some(300, "free"), to="audit")
@@ -236,9 +237,9 @@ async def test_origins_that_hang_take_nothing_from_the_configured(store: SqliteS
             for origin in origins:
                 tasks.start_soon(lambda origin: stage.owe(*some(3, origin), to=f"https://{origin}/"), origin)
         await stage.turn()
-        await stage.turn(shares.PATIENCE + 0.1)
+        await stage.turn(slot_sharing.PATIENCE + 0.1)
         held = stage.callbacks.under_way.total()
-        assert held <= shares.IN_FLIGHT - 2 * shares.KEPT
+        assert held <= slot_sharing.IN_FLIGHT - 2 * slot_sharing.KEPT
         stage.callbacks.gates["studio.example.com"] = anyio.Event()
         await stage.owe(*some(100))
         await stage.turn()
@@ -303,7 +304,7 @@ async def test_what_hangs_and_comes_back_delays_no_other(store: SqliteStore) -> 
         stage.callbacks.gates |= dict.fromkeys(hosts, anyio.Event())
         await stage.turn()
         await stage.turn(5.5)
-        assert stage.callbacks.under_way.total() <= shares.POOLS[shares.SLOW]
+        assert stage.callbacks.under_way.total() <= slot_sharing.POOLS[slot_sharing.SLOW]
         await strangers(stage, "after.example.com")
         await stage.turn()
         assert stage.callbacks.to("after.example.com") == 1

@@ -29,16 +29,17 @@ from blank_store import lay
 from hands import SECRET, HandClock, endpoint, owe, quiet
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from notifier.bell import Bell
-from notifier.clock import to_micros
 from notifier.delivery.dispatcher import Dispatcher
-from notifier.delivery.endpoints import Endpoints
-from notifier.delivery.keeper import Keeper
+from notifier.delivery.endpoint_monitor import Keeper
+from notifier.delivery.policies import Endpoints
 from notifier.delivery.sender import Sender
-from notifier.health import Health, Pulse
-from notifier.ids import Lane, WorkerId
-from notifier.model import DeliveryStatus, Verdict
-from notifier.store.base import Selection
+from notifier.domain.ids import Lane, WorkerId
+from notifier.domain.model import DeliveryStatus, Verdict
+from notifier.domain.times import to_micros
+from notifier.runtime.health import Health
+from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.wakeup import Bell
+from notifier.store.ports import Selection
 from notifier.store.sqlite import open_store
 from notifier.verify import verify
 

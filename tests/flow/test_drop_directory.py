@@ -19,11 +19,11 @@ import pytest
 from drop_door import KNOWN, Box, drop_box
 from structlog.testing import capture_logs
 
-from notifier.errors import ConfigError
-from notifier.intake.request import MAX_BYTES
-from notifier.intake.sources.arrival import NotYet, Taken, Waiting, look
-from notifier.intake.sources.opening import examine
-from notifier.intake.sources.spool import Spool
+from notifier.domain.errors import ConfigError
+from notifier.intake.drop.inspect_file import NotYet, Taken, Waiting, look
+from notifier.intake.drop.spool import Spool
+from notifier.intake.drop.subdirectories import examine
+from notifier.intake.parse import MAX_BYTES
 
 NOW = datetime(2026, 11, 22, 5, 14, 0, 123456, tzinfo=UTC)
 #: Longer than any test: with it, nothing is ever taken for settled.
@@ -563,7 +563,7 @@ def test_moves_work_where_the_file_system_cannot_keep_from_replacing(
     spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without renameat2 a placeholder holds the name, and still nothing is replaced."""
-    monkeypatch.setattr("notifier.intake.sources.spool._renameat2", None)
+    monkeypatch.setattr("notifier.intake.drop.spool._renameat2", None)
     test_no_move_ever_replaces_a_file(spool, tmp_path)
 
 
@@ -610,8 +610,8 @@ def foreign(fd: int) -> bool | None:
 @pytest.fixture
 def told(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     if not request.param:
-        monkeypatch.setattr("notifier.intake.sources.arrival.has_writer", foreign)
-        monkeypatch.setattr("notifier.intake.sources.spool.has_writer", foreign)
+        monkeypatch.setattr("notifier.intake.drop.inspect_file.has_writer", foreign)
+        monkeypatch.setattr("notifier.intake.drop.spool.has_writer", foreign)
     return bool(request.param)
 
 
@@ -671,7 +671,7 @@ async def test_a_file_that_is_still_written_when_notifier_starts_is_waited_for(t
 
 async def test_a_file_of_which_nobody_can_say_rests_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another user's, found at the start: whoever still writes has ten times the settling time from line to line."""
-    monkeypatch.setattr("notifier.intake.sources.arrival.has_writer", foreign)
+    monkeypatch.setattr("notifier.intake.drop.inspect_file.has_writer", foreign)
     path = tmp_path / "d"
     path.mkdir()
     (path / "x.txt").write_text("a\n")

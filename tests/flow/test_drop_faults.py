@@ -15,10 +15,10 @@ from drop_door import KNOWN, Box, drop_box
 from raw_wire import held_below
 from structlog.testing import capture_logs
 
-from notifier.intake.request import MAX_BYTES
-from notifier.intake.sources.arrival import Taken, Waiting, look
-from notifier.intake.sources.departure import move_all
-from notifier.intake.sources.spool import Spool
+from notifier.intake.drop.departure import move_all
+from notifier.intake.drop.inspect_file import Taken, Waiting, look
+from notifier.intake.drop.spool import Spool
+from notifier.intake.parse import MAX_BYTES
 
 NOW = datetime(2026, 11, 22, 5, 14, 0, 123456, tzinfo=UTC)
 

@@ -18,6 +18,9 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from notifier.cli.check_online import check_providers
 from notifier.config import load
+from notifier.domain.ids import ProviderName
+from notifier.domain.model import State
+from notifier.domain.settings import ProviderSettings, Secret
 from notifier.emulator.server import serve_emulator
 from notifier.emulator.settings import (
     EmulatorSettings,
@@ -31,9 +34,6 @@ from notifier.emulator.settings import (
     WaitName,
 )
 from notifier.emulator.upstream import Emulator
-from notifier.ids import ProviderName
-from notifier.model import State
-from notifier.settings import ProviderSettings, Secret
 
 _SINGLE = "/v2/generate/video/luma-ai/generation"
 _MULTI = "/v2/generate/video/luma-ai/generations"

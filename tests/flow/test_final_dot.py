@@ -14,14 +14,14 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from claims import claim
 from loopback import proxy, receiver
 
-from notifier.clock import SystemClock
-from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.policies import Endpoints
 from notifier.delivery.sender import build
-from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret, TlsSettings
+from notifier.net.transport import AiohttpTransport
 from notifier.providers.base import Ask
 from notifier.providers.client import ProviderClient
-from notifier.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret, TlsSettings
-from notifier.transport import AiohttpTransport
+from notifier.runtime.clock import SystemClock
 
 SECRET = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 NOW = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)

@@ -15,10 +15,11 @@ from hands import SECRET, START, deliveries, owe, quiet
 from wire import Peer, Server, listening
 from working import aiohttp_wire, worker
 
-from notifier.delivery.addresses import Address, parse_allow, refusal
-from notifier.model import DeliveryStatus, Verdict
-from notifier.settings import CallbackSettings, Secret
-from notifier.store.base import DeliveryLine
+from notifier.domain.model import DeliveryStatus, Verdict
+from notifier.domain.settings import CallbackSettings, Secret
+from notifier.net.address_policy import parse_allow, refusal
+from notifier.net.urls import Address
+from notifier.store.ports import DeliveryLine
 from notifier.store.sqlite.store import SqliteStore
 
 pytest_plugins = ("store_fixture",)

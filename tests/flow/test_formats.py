@@ -14,10 +14,10 @@ from jsonschema import Draft202012Validator
 from working import policies, taking, worker
 
 from notifier.config import load
-from notifier.delivery.endpoints import Endpoints
-from notifier.delivery.payload import CONTENT_TYPES
-from notifier.model import Book, DeliveryStatus, Format
-from notifier.settings import CallbackSettings, Secret
+from notifier.delivery.policies import Endpoints
+from notifier.domain.message import CONTENT_TYPES
+from notifier.domain.model import Book, DeliveryStatus, Format
+from notifier.domain.settings import CallbackSettings, Secret
 from notifier.store.sqlite.store import SqliteStore
 from notifier.verify import InvalidSignature, verify
 

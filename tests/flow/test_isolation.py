@@ -10,8 +10,8 @@ import orjson
 import pytest
 from hands import START, Asked, Watching, error, heard, record, request, some, watching
 
-from notifier.errors import StoreUnavailable
-from notifier.model import WatchStatus
+from notifier.domain.errors import StoreUnavailable
+from notifier.domain.model import WatchStatus
 from notifier.store.sqlite.store import SqliteStore
 
 pytest_plugins = ("store_fixture",)

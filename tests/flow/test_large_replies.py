@@ -9,10 +9,10 @@ import httpx
 import pytest
 from hands import Asked, Watching, heard, quiet, record, request, some, watching
 
-from notifier.model import Observation, WatchStatus
+from notifier.domain.model import Observation, WatchStatus
 from notifier.polling import exchange
 from notifier.providers import client
-from notifier.providers.aimlapi_luma import AimlapiLuma
+from notifier.providers.kinds.aimlapi_luma import AimlapiLuma
 from notifier.store.sqlite.store import SqliteStore
 
 pytest_plugins = ("store_fixture",)

@@ -3,7 +3,7 @@
 import structlog
 from hands import Watching, request, watching
 
-from notifier.model import State
+from notifier.domain.model import State
 from notifier.store.sqlite.store import SqliteStore
 
 pytest_plugins = ("store_fixture",)

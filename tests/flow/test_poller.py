@@ -11,15 +11,15 @@ import httpx
 import pytest
 from hands import BOOK, LUMA, START, HandClock, Tripped, Upstream, around, error, luma, quiet, request
 
-from notifier.bell import Bell
-from notifier.errors import StoreUnavailable
-from notifier.health import STORE, Health
-from notifier.ids import GenerationId, ProviderName
-from notifier.model import DeliveryStatus
+from notifier.domain.errors import StoreUnavailable
+from notifier.domain.ids import GenerationId, ProviderName
+from notifier.domain.model import DeliveryStatus
+from notifier.domain.settings import ProviderSettings
 from notifier.polling.poller import Poller
+from notifier.providers.catalogue import codec
 from notifier.providers.client import ProviderClient
-from notifier.providers.registry import codec
-from notifier.settings import ProviderSettings
+from notifier.runtime.health import STORE, Health
+from notifier.runtime.wakeup import Bell
 from notifier.store.sqlite.store import SqliteStore
 
 pytest_plugins = ("store_fixture",)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from hands import Asked, Watching, error, luma, request, watching
 
-from notifier.model import State, WatchStatus
+from notifier.domain.model import State, WatchStatus
 from notifier.store.sqlite.store import SqliteStore
 
 pytest_plugins = ("store_fixture",)

@@ -10,9 +10,9 @@ from test_api import caller
 from test_daemon import Site, up
 
 from notifier.cli.endpoints import list_endpoints
-from notifier.cli.inspect import list_generations, show_story
-from notifier.errors import StoreRefused
-from notifier.model import DeliveryStatus, State
+from notifier.cli.reports import list_generations, show_story
+from notifier.domain.errors import StoreRefused
+from notifier.domain.model import DeliveryStatus, State
 
 DONE, WAITS = "755f9bbb-d99b-4880-992b-000000000001", "755f9bbb-d99b-4880-992b-000000000002"
 #: What the commands do, by name; each takes the configuration's path.

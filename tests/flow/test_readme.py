@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from notifier.delivery.signature import headers
+from notifier.domain.settings import Secret
 from notifier.schemas.build import TYPES
-from notifier.settings import Secret
 
 ROOT = Path(__file__).parents[2]
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"

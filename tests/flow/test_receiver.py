@@ -17,9 +17,10 @@ import orjson
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from notifier.clock import SystemClock, iso
+from notifier.domain.errors import NotifierError
+from notifier.domain.times import iso
 from notifier.emulator.receiver import Received, Receiver, ReceiverSettings, new_secret, serve_receiver
-from notifier.errors import NotifierError
+from notifier.runtime.clock import SystemClock
 
 _CLOCK = SystemClock()
 _SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()

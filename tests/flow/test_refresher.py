@@ -29,18 +29,19 @@ from hands import (
 )
 from working import Posting, policies
 
-from notifier.bell import Bell
 from notifier.delivery.dispatcher import Dispatcher
-from notifier.delivery.keeper import Keeper
+from notifier.delivery.endpoint_monitor import Keeper
 from notifier.delivery.refresher import Refresher
 from notifier.delivery.sender import Sender
-from notifier.health import Health, Pulse
-from notifier.ids import GenerationId, WorkerId
-from notifier.model import DeliveryStatus
+from notifier.domain.ids import GenerationId, WorkerId
+from notifier.domain.model import DeliveryStatus
+from notifier.domain.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret
 from notifier.polling.poller import Poller
+from notifier.providers.catalogue import codec
 from notifier.providers.client import ProviderClient
-from notifier.providers.registry import codec
-from notifier.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret
+from notifier.runtime.health import Health
+from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.wakeup import Bell
 from notifier.store.sqlite.store import SqliteStore
 from notifier.verify import verify
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from hands import Asked, heard, luma, quiet, request, watching
 
-from notifier.model import State
+from notifier.domain.model import State
 from notifier.store.sqlite.store import SqliteStore
 
 pytest_plugins = ("store_fixture",)

@@ -13,13 +13,13 @@ from hands import START, deliveries, endpoint, heard, request, some, statuses, v
 from test_dispatcher import sending
 from working import aiohttp_wire
 
-from notifier.health import RESOURCES
-from notifier.model import DeliveryStatus, State, Verdict
-from notifier.opening import Opening
-from notifier.settings import CallbackSettings, Secret, TlsSettings
+from notifier.domain.model import DeliveryStatus, State, Verdict
+from notifier.domain.settings import CallbackSettings, Secret, TlsSettings
+from notifier.net.connection_attempt import Opening
+from notifier.net.tls_errors import Side
+from notifier.net.transport_errors import AddressRefused, OutOfResources, translate
+from notifier.runtime.health import RESOURCES
 from notifier.store.sqlite.store import SqliteStore
-from notifier.tls_errors import Side
-from notifier.transport_errors import AddressRefused, OutOfResources, translate
 
 pytest_plugins = ("store_fixture",)
 

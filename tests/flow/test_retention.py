@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from hands import BOOK, START, HandClock, Tripped, heard, owe, request
 
-from notifier import telemetry
-from notifier.errors import StoreUnavailable
-from notifier.ids import WatchId, WorkerId, watch_id
-from notifier.model import AttemptResult, Claim, DeliveryStatus, Outcome, Verdict, WatchStatus
-from notifier.retention import PASS_EVERY, ROUND, SETTLING, Retention
-from notifier.store.base import Slots
+from notifier.domain.errors import StoreUnavailable
+from notifier.domain.ids import WatchId, WorkerId, watch_id
+from notifier.domain.model import AttemptResult, Claim, DeliveryStatus, Outcome, Verdict, WatchStatus
+from notifier.runtime import log_events
+from notifier.store.ports import Slots
 from notifier.store.sqlite.store import SqliteStore
+from notifier.upkeep.retention import PASS_EVERY, ROUND, SETTLING, Retention
 
 pytest_plugins = ("store_fixture",)
 
@@ -85,7 +85,7 @@ async def test_a_pass_an_hour_and_one_line_for_it(store: SqliteStore) -> None:
     await delivered(store, "g-1", "g-2")
     house.clock.advance(31 * DAY)
     (line,) = await house.rounds(3)
-    assert (line["event"], line["deliveries_pruned"], line["watches_pruned"]) == (telemetry.STORE_SIZE, 2, 2)
+    assert (line["event"], line["deliveries_pruned"], line["watches_pruned"]) == (log_events.STORE_SIZE, 2, 2)
     assert line["file"] + line["log"] > 0
     house.clock.advance(PASS_EVERY - 1)
     assert await house.rounds(3) == []
@@ -120,7 +120,7 @@ async def test_much_free_space_is_given_back_a_little_at_each_round(store: Sqlit
     house.port.instead["give_back"] = give_back
     assert await house.rounds(3) == []
     (line,) = await house.rounds(3)
-    assert (line["event"], pages) == (telemetry.STORE_SIZE, [])
+    assert (line["event"], pages) == (log_events.STORE_SIZE, [])
 
 
 async def test_declared_watches_are_asked_for_each_time(store: SqliteStore) -> None:

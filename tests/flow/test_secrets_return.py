@@ -9,10 +9,10 @@ import pytest
 from hands import deliveries, endpoint, heard, owe, request, watching
 from working import worker
 
-from notifier.cli.inspect import _story
+from notifier.cli.reports import _story
 from notifier.delivery.sender import KEPT
-from notifier.ids import GenerationId
-from notifier.settings import CallbackSettings, Secret
+from notifier.domain.ids import GenerationId
+from notifier.domain.settings import CallbackSettings, Secret
 from notifier.store.sqlite.store import SqliteStore
 
 pytest_plugins = ("store_fixture",)

@@ -16,12 +16,13 @@ import yaml
 from anyio.lowlevel import checkpoint
 from hands import SECRET, heard
 
-from notifier import service, systemd, telemetry
-from notifier.app import Daemon
 from notifier.cli.main import cause_of
 from notifier.config import load
-from notifier.errors import ConfigError, Fault, StoreRefused, StoreUnavailable
-from notifier.settings import Settings
+from notifier.daemon import service
+from notifier.daemon.app import Daemon
+from notifier.domain.errors import ConfigError, Fault, StoreRefused, StoreUnavailable
+from notifier.domain.settings import Settings
+from notifier.runtime import log_events, systemd
 from notifier.store.sqlite import SqliteStore, open_store
 
 
@@ -61,12 +62,12 @@ async def test_sigterm_ends_it(tmp_path: Path) -> None:
     async with heard() as said:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(service.serve, settings, lambda: settings, {})
-            await _until_said(said, telemetry.DAEMON_STARTED)
+            await _until_said(said, log_events.DAEMON_STARTED)
             os.kill(os.getpid(), signal.SIGTERM)
         assert [line["event"] for line in said] == [
-            telemetry.DAEMON_STARTED,
-            telemetry.DAEMON_STOPPING,
-            telemetry.DAEMON_STOPPED,
+            log_events.DAEMON_STARTED,
+            log_events.DAEMON_STOPPING,
+            log_events.DAEMON_STOPPED,
         ]
 
 
@@ -78,7 +79,7 @@ async def test_sigterm_during_the_start_is_heeded(tmp_path: Path) -> None:
             tasks.start_soon(service.serve, settings, lambda: settings, {})
             await _until_listening()
             os.kill(os.getpid(), signal.SIGTERM)
-        assert said[-1]["event"] == telemetry.DAEMON_STOPPED
+        assert said[-1]["event"] == log_events.DAEMON_STOPPED
 
 
 @pytest.mark.parametrize("harm", ["removed", "moved", "replaced"])
@@ -99,7 +100,7 @@ async def test_a_store_that_fails_during_the_start_is_one_sentence(
                 Path(path).touch()
             yield store
 
-    monkeypatch.setattr("notifier.app.open_store", opened)
+    monkeypatch.setattr("notifier.daemon.app.open_store", opened)
     async with heard() as said:
         with pytest.raises(BaseExceptionGroup) as failed:
             await service.serve(settings, lambda: settings, {})
@@ -127,9 +128,9 @@ async def test_sighup_before_the_start_is_done_after_it(tmp_path: Path) -> None:
     signal.pthread_kill(threading.get_ident(), signal.SIGHUP)  # other threads of a test's process do not block it
     async with heard() as said, anyio.create_task_group() as tasks:
         tasks.start_soon(service.serve, settings, lambda: settings, {})
-        await _until_said(said, telemetry.CONFIG_RELOADED)
+        await _until_said(said, log_events.CONFIG_RELOADED)
         os.kill(os.getpid(), signal.SIGTERM)
-    assert said[0]["event"] == telemetry.DAEMON_STARTED
+    assert said[0]["event"] == log_events.DAEMON_STARTED
 
 
 async def test_sighup_during_the_start_breaks_nothing(tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ async def test_sighup_during_the_start_breaks_nothing(tmp_path: Path) -> None:
         tasks.start_soon(service.serve, settings, lambda: settings, {})
         await _until_listening()
         os.kill(os.getpid(), signal.SIGHUP)
-        await _until_said(said, telemetry.DAEMON_STARTED)
+        await _until_said(said, log_events.DAEMON_STARTED)
         os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -159,13 +160,13 @@ async def test_a_bad_configuration_is_refused_and_the_old_one_goes_on(tmp_path: 
 
     async with heard() as said, anyio.create_task_group() as tasks:
         tasks.start_soon(service.serve, settings, reread, {})
-        await _until_said(said, telemetry.DAEMON_STARTED)
+        await _until_said(said, log_events.DAEMON_STARTED)
         os.kill(os.getpid(), signal.SIGHUP)
-        await _until_said(said, telemetry.CONFIG_REFUSED)
+        await _until_said(said, log_events.CONFIG_REFUSED)
         os.kill(os.getpid(), signal.SIGHUP)
-        await _until_said(said, telemetry.CONFIG_RELOADED)
+        await _until_said(said, log_events.CONFIG_RELOADED)
         os.kill(os.getpid(), signal.SIGTERM)
-    (refused,) = [line for line in said if line["event"] == telemetry.CONFIG_REFUSED]
+    (refused,) = [line for line in said if line["event"] == log_events.CONFIG_REFUSED]
     assert refused["faults"] == ["One.", "Two."]
 
 
@@ -208,7 +209,7 @@ async def test_a_refused_reload_is_a_trouble_until_the_next_good_one(
 
     async with heard() as said, anyio.create_task_group() as tasks:
         tasks.start_soon(service.serve, settings, lambda: load(str(config), environ={}), {})
-        await _until_said(said, telemetry.DAEMON_STARTED)
+        await _until_said(said, log_events.DAEMON_STARTED)
         await until_status(False, "refused")
         config.write_text(good + "".join(f"wrong{number}: 1\n" for number in range(faults)))
         os.kill(os.getpid(), signal.SIGHUP)
@@ -239,13 +240,13 @@ async def test_ready_is_said_until_it_is_sent(
     async with heard() as said, anyio.create_task_group() as tasks:
         _fill()
         tasks.start_soon(service.serve, settings, lambda: settings, {})
-        await _until_said(said, telemetry.DAEMON_STARTED)
+        await _until_said(said, log_events.DAEMON_STARTED)
         with anyio.fail_after(30):
             await until_ready()
         read.clear()
         _fill()
         os.kill(os.getpid(), signal.SIGHUP)
-        await _until_said(said, telemetry.CONFIG_RELOADED)
+        await _until_said(said, log_events.CONFIG_RELOADED)
         with anyio.fail_after(30):
             await until_ready()
         os.kill(os.getpid(), signal.SIGTERM)
@@ -272,12 +273,12 @@ async def test_a_status_that_cannot_be_told_ends_nothing(tmp_path: Path, monkeyp
     async with heard() as said:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(service.serve, settings, lambda: settings, {})
-            await _until_said(said, telemetry.STATUS_FAILED)
+            await _until_said(said, log_events.STATUS_FAILED)
             for _ in range(10):
                 await anyio.sleep(0.002)
             os.kill(os.getpid(), signal.SIGTERM)
-        assert [line["event"] for line in said].count(telemetry.STATUS_FAILED) == 1
-        assert said[-1]["event"] == telemetry.DAEMON_STOPPED
+        assert [line["event"] for line in said].count(log_events.STATUS_FAILED) == 1
+        assert said[-1]["event"] == log_events.DAEMON_STOPPED
 
 
 class _Watched:
@@ -302,6 +303,6 @@ async def test_loops_are_excused_for_a_process_that_stood_still(monkeypatch: pyt
         tasks.start_soon(service._feed_watchdog, cast("Daemon", daemon), 0.001)
         await checkpoint()
         time.sleep(0.3)  # noqa: ASYNC251  nothing of this process turns meanwhile
-        await _until_said(said, telemetry.PROCESS_STALLED)
+        await _until_said(said, log_events.PROCESS_STALLED)
         tasks.cancel_scope.cancel()
     assert daemon.excused > 0.2

@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from loopback import proxy, receiver
 
-from notifier.aiohttp_hooks import Protocol, Request
 from notifier.delivery.sender import Sender
-from notifier.ids import EndpointIdentity, Lane
-from notifier.model import Answer, Verdict
-from notifier.settings import EndpointSettings, Secret, TlsSettings
-from notifier.transport import AiohttpTransport
+from notifier.domain.ids import EndpointIdentity, Lane
+from notifier.domain.model import Answer, Verdict
+from notifier.domain.settings import EndpointSettings, Secret, TlsSettings
+from notifier.net.aiohttp_hooks import Protocol, Request
+from notifier.net.transport import AiohttpTransport
 
 NOW = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
 PAST = (datetime(2020, 1, 1), datetime(2021, 6, 1))  # noqa: DTZ001  as trustme wants them

@@ -31,13 +31,13 @@ from working import aiohttp_wire, taking, worker
 
 from notifier.config import load
 from notifier.delivery.sender import KEPT
-from notifier.health import STORE
-from notifier.ids import GenerationId
-from notifier.model import DeliveryStatus, Observation, State, Transition, Verdict
-from notifier.settings import DEFAULT_RETRY, EndpointSettings
+from notifier.domain.ids import GenerationId
+from notifier.domain.model import DeliveryStatus, Observation, State, Transition, Verdict
+from notifier.domain.settings import DEFAULT_RETRY, EndpointSettings
+from notifier.runtime.health import STORE
+from notifier.runtime.log_events import STORE_UNAVAILABLE
 from notifier.store.sqlite import open_store
 from notifier.store.sqlite.store import SqliteStore
-from notifier.telemetry import STORE_UNAVAILABLE
 
 pytest_plugins = ("store_fixture",)
 

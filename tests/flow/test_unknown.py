@@ -6,7 +6,7 @@ import orjson
 import pytest
 from hands import MINUTE, START, Asked, Watching, error, request, watching
 
-from notifier.model import State, WatchStatus
+from notifier.domain.model import State, WatchStatus
 from notifier.store.sqlite.store import SqliteStore
 
 pytest_plugins = ("store_fixture",)

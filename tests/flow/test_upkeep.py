@@ -8,14 +8,15 @@ import orjson
 import pytest
 from hands import BOOK, START, HandClock, Tripped, deliveries, heard, owe, quiet, request, statuses
 
-from notifier import telemetry
-from notifier.bell import Bell
-from notifier.errors import StoreUnavailable
-from notifier.health import STORE, Health, Pulse
-from notifier.ids import Lane
-from notifier.model import DeliveryStatus, WatchStatus
+from notifier.domain.errors import StoreUnavailable
+from notifier.domain.ids import Lane
+from notifier.domain.model import DeliveryStatus, WatchStatus
+from notifier.runtime import log_events
+from notifier.runtime.health import STORE, Health
+from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.wakeup import Bell
 from notifier.store.sqlite.store import SqliteStore
-from notifier.upkeep import Upkeep
+from notifier.upkeep.loop import Upkeep
 
 pytest_plugins = ("store_fixture",)
 
@@ -95,7 +96,7 @@ async def test_a_watch_nobody_could_look_for_expires_a_day_late(store: SqliteSto
     body = await store.writer.run(lambda conn: conn.execute("SELECT body FROM bodies").fetchone()[0])
     assert orjson.loads(body)["data"]["reason"] == "provider_unreachable"
     assert await house.deliveries.wait(0)
-    assert [(event["event"], event["count"]) for event in said] == [(telemetry.WATCHES_ENDED, 1)]
+    assert [(event["event"], event["count"]) for event in said] == [(log_events.WATCHES_ENDED, 1)]
 
 
 async def test_being_down_ourselves_makes_no_provider_unreachable(store: SqliteStore) -> None:
@@ -139,7 +140,7 @@ async def test_a_store_that_came_back_is_told_to_all(store: SqliteStore) -> None
         tasks.start_soon(house.health.wait_for_store, 30.0)
         await house.upkeep.run_once()
     assert not house.health.troubles
-    assert [event["event"] for event in said] == [telemetry.STORE_RECOVERED]
+    assert [event["event"] for event in said] == [log_events.STORE_RECOVERED]
 
 
 async def test_the_loop_survives_a_store_that_fails(store: SqliteStore) -> None:
@@ -166,7 +167,7 @@ async def test_the_loop_survives_a_store_that_fails(store: SqliteStore) -> None:
         while STORE in house.health.troubles:
             await quiet(store)
         tasks.cancel_scope.cancel()
-    assert [event["event"] for event in said] == [telemetry.STORE_UNAVAILABLE, telemetry.STORE_RECOVERED]
+    assert [event["event"] for event in said] == [log_events.STORE_UNAVAILABLE, log_events.STORE_RECOVERED]
     assert house.sleeps == [1, 2, 4, 8]
 
 
@@ -199,7 +200,7 @@ async def test_accepted_files_are_cleared_away_now_and_then(store: SqliteStore) 
         await house.upkeep.run_once()
         await house.upkeep.run_once()
     assert house.prunings == 1
-    assert [(event["event"], event["count"]) for event in said] == [(telemetry.DROP_PRUNED, 3)]
+    assert [(event["event"], event["count"]) for event in said] == [(log_events.DROP_PRUNED, 3)]
     house.clock.advance(24 * 3600)
     await house.upkeep.run_once()
     assert house.prunings == 2

@@ -23,13 +23,13 @@ from raw_wire import (
     saying,
 )
 
-from notifier.errors import ProviderBusy, ProviderError, ProviderRefused
-from notifier.ids import GenerationId, ProviderName
-from notifier.model import Observation
-from notifier.providers.aimlapi_luma import AimlapiLuma
+from notifier.domain.errors import ProviderBusy, ProviderError, ProviderRefused
+from notifier.domain.ids import GenerationId, ProviderName
+from notifier.domain.model import Observation
+from notifier.domain.settings import ProviderSettings, Secret
+from notifier.net.transport import AiohttpTransport
 from notifier.providers.client import BODY_MANY, ProviderClient
-from notifier.settings import ProviderSettings, Secret
-from notifier.transport import AiohttpTransport
+from notifier.providers.kinds.aimlapi_luma import AimlapiLuma
 
 LUMA = AimlapiLuma()
 IDS = [GenerationId(f"g-{number}") for number in range(100)]

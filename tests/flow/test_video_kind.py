@@ -13,13 +13,13 @@ import yaml
 from anyio import create_task_group, sleep
 from hands import SECRET
 
-from notifier.app import Daemon
 from notifier.config import load
+from notifier.daemon.app import Daemon
+from notifier.domain.model import State
 from notifier.emulator.receiver import Receiver, ReceiverSettings, serve_receiver
 from notifier.emulator.server import serve_emulator
 from notifier.emulator.settings import EmulatorSettings
 from notifier.emulator.upstream import Emulator
-from notifier.model import State
 
 KEY = "sk-0123456789abcdef"
 NEVER = float("inf")

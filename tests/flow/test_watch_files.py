@@ -15,11 +15,11 @@ import pytest
 from drop_door import KNOWN
 from structlog.testing import capture_logs
 
-from notifier.bell import Bell
-from notifier.errors import Fault, InvalidWatch, StoreUnavailable
-from notifier.ids import WatchId
-from notifier.intake.sources import WatchFiles
-from notifier.model import Outcome, Registration, WatchRequest
+from notifier.domain.errors import Fault, InvalidWatch, StoreUnavailable
+from notifier.domain.ids import WatchId
+from notifier.domain.model import Outcome, Registration, WatchRequest
+from notifier.intake.watch_files import WatchFiles
+from notifier.runtime.wakeup import Bell
 
 
 @pytest.fixture

@@ -17,19 +17,19 @@ from claims import claim
 from loopback import Station, proxy, receiver
 from peers import Peer, serving
 
-from notifier.clock import SystemClock
 from notifier.config import load
-from notifier.delivery.addresses import Allow, refusal
-from notifier.delivery.endpoints import Endpoints
+from notifier.delivery.policies import Endpoints
 from notifier.delivery.sender import Sender
-from notifier.errors import ProviderBusy
-from notifier.ids import EndpointIdentity, GenerationId
-from notifier.model import Answer, Verdict
+from notifier.domain.errors import ProviderBusy
+from notifier.domain.ids import EndpointIdentity, GenerationId
+from notifier.domain.model import Answer, Verdict
+from notifier.domain.settings import CallbackSettings, EndpointSettings, Secret, Settings
+from notifier.net.address_policy import Allow, refusal
+from notifier.net.tls import Contexts
+from notifier.net.transport import AiohttpTransport
 from notifier.providers.base import Ask
 from notifier.providers.client import ProviderClient
-from notifier.settings import CallbackSettings, EndpointSettings, Secret, Settings
-from notifier.tls import Contexts
-from notifier.transport import AiohttpTransport
+from notifier.runtime.clock import SystemClock
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NOW = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)

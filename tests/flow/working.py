@@ -11,17 +11,18 @@ import anyio
 import httpx
 from hands import Callbacks, HandClock, Tripped, endpoint, quiet
 
-from notifier.bell import Bell
 from notifier.delivery.dispatcher import Dispatcher, Posts
-from notifier.delivery.endpoints import Endpoints
-from notifier.delivery.keeper import Keeper
+from notifier.delivery.endpoint_monitor import Keeper
+from notifier.delivery.policies import Endpoints
 from notifier.delivery.sender import Sender
-from notifier.health import Health, Pulse
-from notifier.ids import WorkerId
-from notifier.model import Answer, Claim
-from notifier.settings import CallbackSettings, EndpointSettings
+from notifier.domain.ids import WorkerId
+from notifier.domain.model import Answer, Claim
+from notifier.domain.settings import CallbackSettings, EndpointSettings
+from notifier.net.transport import AiohttpTransport
+from notifier.runtime.health import Health
+from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.wakeup import Bell
 from notifier.store.sqlite.store import SqliteStore
-from notifier.transport import AiohttpTransport
 
 
 class Posting:

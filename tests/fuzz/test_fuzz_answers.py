@@ -14,16 +14,16 @@ from bounds import PATIENCE, fuzzed, mutated
 from claims import claim
 from hypothesis import strategies as st
 
-from notifier.clock import SystemClock
 from notifier.delivery.sender import KEPT, Sender
-from notifier.delivery.verdict import judge
-from notifier.errors import ProviderBusy, ProviderRefused
-from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
-from notifier.model import Answer, Verdict
+from notifier.domain.errors import ProviderBusy, ProviderRefused
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.model import Answer, Verdict
+from notifier.domain.settings import EndpointSettings, ProviderSettings, Secret
+from notifier.domain.verdict import judge
+from notifier.net.transport import AiohttpTransport
 from notifier.providers.base import Ask
 from notifier.providers.client import ProviderClient
-from notifier.settings import EndpointSettings, ProviderSettings, Secret
-from notifier.transport import AiohttpTransport
+from notifier.runtime.clock import SystemClock
 
 pytestmark = PATIENCE
 

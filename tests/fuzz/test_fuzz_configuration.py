@@ -6,8 +6,8 @@ from pathlib import Path
 from bounds import PATIENCE, fuzzed, mutated, quick
 
 from notifier.config import load
-from notifier.errors import ConfigError
-from notifier.settings import Settings
+from notifier.domain.errors import ConfigError
+from notifier.domain.settings import Settings
 
 pytestmark = PATIENCE
 

@@ -6,15 +6,14 @@ import orjson
 from bounds import PATIENCE, bounded, fuzzed, mutated
 from hypothesis import strategies as st
 
-from notifier.errors import InvalidWatch
-from notifier.intake.document import MAX_FAULTS
+from notifier.domain.errors import MAX_FAULTS, InvalidWatch
+from notifier.domain.model import State, WatchRequest
+from notifier.intake.drop.departure import reasons
 from notifier.intake.entry import MAX_WATCHES
 from notifier.intake.metadata import MAX_BYTES
-from notifier.intake.request import Known, KnownProvider, parse_drop
-from notifier.intake.sources.departure import reasons
-from notifier.intake.text import read_json
-from notifier.model import State, WatchRequest
-from notifier.providers.registry import KINDS
+from notifier.intake.parse import Known, KnownProvider, parse_drop
+from notifier.providers.catalogue import KINDS
+from notifier.text.reader import read_json
 
 pytestmark = PATIENCE
 

@@ -7,12 +7,12 @@ import yaml
 from bounds import LARGEST, PATIENCE, bounded, fuzzed, mutated
 from hypothesis import strategies as st
 
-from notifier.errors import BatchRejected, ProviderBusy, ProviderRefused
-from notifier.ids import GenerationId, ProviderName
-from notifier.model import State
+from notifier.domain.errors import BatchRejected, ProviderBusy, ProviderRefused
+from notifier.domain.ids import GenerationId, ProviderName
+from notifier.domain.model import State
+from notifier.domain.settings import ProviderSettings, Secret
 from notifier.providers.base import Codec, Reply
-from notifier.providers.registry import KINDS
-from notifier.settings import ProviderSettings, Secret
+from notifier.providers.catalogue import KINDS
 
 pytestmark = PATIENCE
 

@@ -9,9 +9,9 @@ from bounds import PATIENCE, bounded, fuzzed, mutated
 from hypothesis import strategies as st
 
 from notifier.delivery.signature import check_secret, headers
-from notifier.intake.quantity import parse_duration, parse_rate
-from notifier.retry_after import LONGEST_HINT, retry_after
-from notifier.settings import Secret
+from notifier.domain.settings import Secret
+from notifier.net.retry_after import LONGEST_HINT, retry_after
+from notifier.text.quantity import parse_duration, parse_rate
 from notifier.verify import InvalidSignature, verify
 
 pytestmark = PATIENCE

@@ -310,8 +310,8 @@ def _replace(owner: Any, name: str, made: Any) -> None:
 def _arm(point: str, passage: int) -> None:
     """Put the wrappers in their places."""
     _doom.point, _doom.left = point, passage
-    app = importlib.import_module("notifier.app")
-    spool = importlib.import_module("notifier.intake.sources.spool")
+    app = importlib.import_module("notifier.daemon.app")
+    spool = importlib.import_module("notifier.intake.drop.spool")
     _replace(sqlite3, "connect", partial(sqlite3.connect, factory=_Connection))
     _replace(spool, "_rename", _watched_rename(spool._rename))
     _replace(app, "open_store", _watched_store(app.open_store))
@@ -409,7 +409,7 @@ def _orders() -> Iterator[_Order]:
 
 
 if __name__ == "__main__":
-    for name in ("notifier.app", "notifier.cli.run", "notifier.cli.commands", "uvloop"):
+    for name in ("notifier.daemon.app", "notifier.cli.run", "notifier.cli.commands", "uvloop"):
         importlib.import_module(name)
     for order in _orders():
         _carry_out(order, sys.stdout)

@@ -7,7 +7,7 @@ import time
 
 from stage import Receiver, Stage, Upstream, some_ids
 
-from notifier.clock import SystemClock
+from notifier.runtime.clock import SystemClock
 
 pytest_plugins = ("station_fixtures",)
 

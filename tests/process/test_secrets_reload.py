@@ -6,7 +6,7 @@ import signal
 from stage import KEY, SECRET, Receiver, Stage, Upstream, some_ids
 
 from notifier.delivery.signature import callback_secret
-from notifier.settings import Secret
+from notifier.domain.settings import Secret
 
 pytest_plugins = ("station_fixtures",)
 

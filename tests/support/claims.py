@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
-from notifier.model import Claim
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
+from notifier.domain.model import Claim
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
 _CLAIM = Claim(

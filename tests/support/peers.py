@@ -11,7 +11,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSListener
 
-from notifier.transport import AiohttpTransport
+from notifier.net.transport import AiohttpTransport
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)

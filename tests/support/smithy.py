@@ -25,11 +25,11 @@ LONGEST: Final = 256 * 1024
 #: What a daemon and the commands import while they run.
 _LOADED: Final = (
     "anyio._backends._asyncio",
-    "notifier.app",
-    "notifier.cli.asking",
+    "notifier.daemon.app",
+    "notifier.cli.daemon_client",
     "notifier.cli.check",
     "notifier.cli.commands",
-    "notifier.cli.inspect",
+    "notifier.cli.reports",
     "notifier.cli.run",
     "uvloop",
 )

@@ -16,7 +16,7 @@ from standardwebhooks import Webhook
 
 from notifier.delivery.signature import headers as sign
 from notifier.delivery.signature import new_secret
-from notifier.settings import Secret
+from notifier.domain.settings import Secret
 from notifier.verify import InvalidSignature, verify
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

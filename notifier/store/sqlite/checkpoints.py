@@ -13,8 +13,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from notifier.errors import StoreUnavailable
-from notifier.store.sqlite import connection, trouble
+from notifier.domain.errors import StoreUnavailable
+from notifier.store.sqlite import connection, errors
 
 #: A log that is so many times longer than it may be, and still cannot be cut, is trouble.
 _TOO_LONG: Final = 4
@@ -29,7 +29,7 @@ def move(path: str) -> None:
                 conn.execute("PRAGMA busy_timeout = 100")
                 conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.Error as error:
-        raise trouble.unavailable(error, path) from error
+        raise errors.unavailable(error, path) from error
     if (size := _log_size(path)) > _TOO_LONG * connection.LOG_LIMIT:
         raise StoreUnavailable(
             f"store {path}: its log has grown to {size // 2**20:,} MiB, because another program keeps reading an old"

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import quote
 
-from notifier.errors import StoreRefused
-from notifier.store.sqlite import trouble
+from notifier.domain.errors import StoreRefused
+from notifier.store.sqlite import errors
 from notifier.store.sqlite.statements import migrations
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ def create(path: str) -> None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
-        raise trouble.refused(path, error) from error
+        raise errors.refused(path, error) from error
 
 
 def writer(path: str) -> sqlite3.Connection:

@@ -16,14 +16,14 @@ from typing import Any, Final
 
 import orjson
 
-from notifier.clock import from_micros, to_micros
-from notifier.delivery.payload import parked_because
-from notifier.delivery.shares import Asking, allot
-from notifier.delivery.standing import Change, parked_reason
-from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
-from notifier.lifecycle import DELIVERY, DeliverySignal
-from notifier.model import AttemptResult, Book, Claim, DeliveryStatus, Interruption, Stale, Trigger, Verdict
-from notifier.store.base import Announce, Exchange, Slots
+from notifier.domain.endpoint_health import Change, parked_reason
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
+from notifier.domain.lifecycle import DELIVERY, DeliverySignal
+from notifier.domain.message import parked_because
+from notifier.domain.model import AttemptResult, Book, Claim, DeliveryStatus, Interruption, Stale, Trigger, Verdict
+from notifier.domain.slot_sharing import Asking, allot
+from notifier.domain.times import from_micros, to_micros
+from notifier.store.ports import Announce, Exchange, Slots
 from notifier.store.sqlite import bulk, endpoints, refresh
 from notifier.store.sqlite.rows import moment
 from notifier.store.sqlite.statements import statements

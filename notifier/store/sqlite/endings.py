@@ -10,12 +10,12 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
 
-from notifier.clock import to_micros
-from notifier.delivery.payload import owe
-from notifier.ids import GenerationId, Lane, ProviderName
-from notifier.lifecycle import WATCH, WatchSignal
-from notifier.model import Book, DeliveryStatus, Kind, OpenGeneration, Owed, SeenGeneration, State, Watch
-from notifier.store.base import Recorded
+from notifier.domain.ids import GenerationId, Lane, ProviderName
+from notifier.domain.lifecycle import WATCH, WatchSignal
+from notifier.domain.message import owe
+from notifier.domain.model import Book, DeliveryStatus, Kind, OpenGeneration, Owed, SeenGeneration, State, Watch
+from notifier.domain.times import to_micros
+from notifier.store.ports import Recorded
 from notifier.store.sqlite import bulk, endpoints, rows
 from notifier.store.sqlite.rows import SQL, WatchRow
 

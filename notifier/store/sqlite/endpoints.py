@@ -11,14 +11,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from notifier.clock import from_micros, to_micros
-from notifier.delivery import standing
-from notifier.delivery.notices import Notice
-from notifier.delivery.standing import Change, EndpointState, Standing, parked_reason
-from notifier.ids import Lane
-from notifier.lifecycle import DELIVERY, DeliverySignal
-from notifier.model import Book, DeliveryStatus, Verdict
-from notifier.store.base import Announce, EndpointLine
+from notifier.domain import endpoint_health
+from notifier.domain.endpoint_health import Change, EndpointState, Standing, parked_reason
+from notifier.domain.ids import Lane
+from notifier.domain.lifecycle import DELIVERY, DeliverySignal
+from notifier.domain.model import Book, DeliveryStatus, Verdict
+from notifier.domain.operator_notice import Notice
+from notifier.domain.times import from_micros, to_micros
+from notifier.store.ports import Announce, EndpointLine
 from notifier.store.sqlite import bulk, rows
 from notifier.store.sqlite.statements import statements
 
@@ -45,7 +45,7 @@ def note(
     for lane, verdict in attempts:
         if verdict is None:
             continue
-        after[lane] = standing.after_attempt(after[lane], verdict, now=now)
+        after[lane] = endpoint_health.after_attempt(after[lane], verdict, now=now)
     save(conn, [(before[lane], after[lane]) for lane in after if after[lane] is not before[lane]])
     moved = [(before[lane], after[lane]) for lane in after if after[lane].state is not before[lane].state]
     return moved, {lane: each.reason for lane, each in after.items() if each.state is EndpointState.DISABLED}
@@ -95,7 +95,7 @@ def _owe(conn: sqlite3.Connection, told: Notice, now: datetime) -> None:
 # ---- by a person --------------------------------------------------------------------------------------------------
 def disable(conn: sqlite3.Connection, lane: Lane, reason: str, announce: Announce, *, now: datetime) -> Change:
     before = _standings(conn, [lane])[lane]
-    return _settle(conn, before, standing.disabled(before, reason, now=now), announce, now)
+    return _settle(conn, before, endpoint_health.disabled(before, reason, now=now), announce, now)
 
 
 def enable(conn: sqlite3.Connection, lane: Lane, announce: Announce, *, now: datetime) -> Change:
@@ -104,7 +104,7 @@ def enable(conn: sqlite3.Connection, lane: Lane, announce: Announce, *, now: dat
     if before.state is EndpointState.DISABLED:
         while park_some(conn, lane, before.reason):
             pass
-    return _settle(conn, before, standing.enabled(before), announce, now)
+    return _settle(conn, before, endpoint_health.enabled(before), announce, now)
 
 
 def _settle(conn: sqlite3.Connection, before: Standing, after: Standing, announce: Announce, now: datetime) -> Change:

@@ -20,7 +20,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Final
 
-from notifier.errors import StoreUnavailable
+from notifier.domain.errors import StoreUnavailable
 
 #: A file's device and inode.
 Identity = tuple[int, int]

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from notifier.errors import StoreRefused
-from notifier.store.sqlite import trouble
+from notifier.domain.errors import StoreRefused
+from notifier.store.sqlite import errors
 
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 #: The byte that is locked: "ntfr". SQLite locks some at 2**30 ("The Lock Byte Page" of its documentation).
@@ -69,7 +69,7 @@ def _file(name: str, store: str) -> Iterator[int]:
     try:
         opened = os.open(name, _FLAGS, 0o600)
     except OSError as error:
-        raise trouble.not_opened(name, store, error) from error
+        raise errors.not_opened(name, store, error) from error
     with _closing(opened):
         yield opened
 

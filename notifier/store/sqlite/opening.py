@@ -15,9 +15,9 @@ from typing import Final
 
 import anyio.to_thread
 
-from notifier.errors import StoreRefused, StoreUnavailable
-from notifier.store.base import ReportStore
-from notifier.store.sqlite import connection, lock, trouble
+from notifier.domain.errors import StoreRefused, StoreUnavailable
+from notifier.store.ports import ReportStore
+from notifier.store.sqlite import connection, errors, lock
 from notifier.store.sqlite.reports import SqliteReports
 from notifier.store.sqlite.statements import migrations
 from notifier.store.sqlite.store import SqliteStore
@@ -65,13 +65,13 @@ def is_there(path: str) -> bool:
         _refuse_log_alone(os.path.realpath(path))
         return False
     except OSError as error:
-        raise trouble.unseen(path, error) from error
+        raise errors.unseen(path, error) from error
     return True
 
 
 def _refuse_places(path: str) -> None:
     if os.path.isdir(path):  # noqa: PTH112  never raises
-        raise trouble.directory_refused(path)
+        raise errors.directory_refused(path)
     for name in (f"{path}-wal", f"{path}-shm", f"{path}.lock"):
         if os.path.isdir(name):  # noqa: PTH112  never raises
             raise StoreRefused(f"{name} is a directory, and notifier keeps a file of the store there: move it away")
@@ -121,7 +121,7 @@ def _check_readable(path: str, older: bool) -> None:  # noqa: FBT001  threads ar
     if not is_there(path):
         raise StoreRefused(f"there is no store at {path}: check `store:` in the configuration, or start `notifier run`")
     if Path(path).is_dir():
-        raise trouble.directory_refused(path)
+        raise errors.directory_refused(path)
     if not os.access(path, os.R_OK, effective_ids=True):
         raise StoreRefused(f"{path} cannot be read by this user: run this as the user that runs notifier, or as root")
     _wait_for_log(path)
@@ -154,4 +154,4 @@ def _translated(path: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise trouble.unavailable(error, path) from error
+        raise errors.unavailable(error, path) from error

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from notifier.clock import from_micros, to_micros
-from notifier.ids import GenerationId, ProviderName
-from notifier.lifecycle import advance, satisfies
-from notifier.model import Book, Kind, OpenGeneration, SeenGeneration, State, Transition
-from notifier.store.base import Ending, Recorded
+from notifier.domain.ids import GenerationId, ProviderName
+from notifier.domain.lifecycle import advance, satisfies
+from notifier.domain.model import Book, Kind, OpenGeneration, SeenGeneration, State, Transition
+from notifier.domain.times import from_micros, to_micros
+from notifier.store.ports import Ending, Recorded
 from notifier.store.sqlite import bulk, rows
 from notifier.store.sqlite.endings import Case, Cause, Terms, end_open, terms
 from notifier.store.sqlite.rows import GenerationRow, WatchRow

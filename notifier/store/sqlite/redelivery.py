@@ -12,12 +12,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from notifier.clock import from_micros, to_micros
-from notifier.delivery.payload import parked_because
-from notifier.ids import GenerationId, MessageId, ProviderName, WatchId
-from notifier.lifecycle import DELIVERY, WATCH, DeliverySignal, WatchSignal
-from notifier.model import Book, DeliveryStatus, WatchStatus
-from notifier.store.base import Cancelled, Kept, Mark, Redelivered, Selection, WatchChoice
+from notifier.domain.ids import GenerationId, MessageId, ProviderName, WatchId
+from notifier.domain.lifecycle import DELIVERY, WATCH, DeliverySignal, WatchSignal
+from notifier.domain.message import parked_because
+from notifier.domain.model import Book, DeliveryStatus, WatchStatus
+from notifier.domain.times import from_micros, to_micros
+from notifier.store.ports import Cancelled, Kept, Mark, Redelivered, Selection, WatchChoice
 from notifier.store.sqlite import bulk, endpoints, rows
 from notifier.store.sqlite.statements import statements
 

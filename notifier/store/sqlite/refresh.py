@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from notifier.clock import to_micros
-from notifier.delivery.refresh import refreshed
-from notifier.ids import GenerationId, Lane, MessageId, ProviderName
-from notifier.model import Glimpse, Refresh, SeenGeneration, Stale
-from notifier.store.base import Freshness
+from notifier.domain.body_refresh import refreshed
+from notifier.domain.ids import GenerationId, Lane, MessageId, ProviderName
+from notifier.domain.model import Glimpse, Refresh, SeenGeneration, Stale
+from notifier.domain.times import to_micros
+from notifier.store.ports import Freshness
 from notifier.store.sqlite import bulk, rows
 from notifier.store.sqlite.statements import statements
 

@@ -14,12 +14,12 @@ import anyio
 import anyio.to_thread
 import orjson
 
-from notifier.clock import from_micros
-from notifier.errors import BackupRefused, StoreUnavailable
-from notifier.ids import GenerationId, ProviderName
-from notifier.model import DeliveryStatus, State, WatchStatus
-from notifier.store.base import Counts, EndpointLine, GenerationLine, Story, Trouble
-from notifier.store.sqlite import connection, endpoints, stories, trouble, troubles
+from notifier.domain.errors import BackupRefused, StoreUnavailable
+from notifier.domain.ids import GenerationId, ProviderName
+from notifier.domain.model import DeliveryStatus, State, WatchStatus
+from notifier.domain.times import from_micros
+from notifier.store.ports import Counts, EndpointLine, GenerationLine, Story, Trouble
+from notifier.store.sqlite import connection, endpoints, errors, history, troubles
 from notifier.store.sqlite.statements import statements
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class SqliteReports:
         return await self._read(lambda conn: _generations(conn, open_only=open_only, limit=limit))
 
     async def stories(self, generation: GenerationId) -> Sequence[Story]:
-        return await self._read(lambda conn: stories.tell(conn, generation))
+        return await self._read(lambda conn: history.tell(conn, generation))
 
     async def provider_troubles(self) -> Mapping[ProviderName, Trouble]:
         return await self._read(troubles.of_providers)
@@ -66,7 +66,7 @@ def _read(path: str, work: Callable[[sqlite3.Connection], T]) -> T:
     try:
         return connection.look(path, lambda conn: _at_one_moment(conn, work))
     except sqlite3.Error as error:
-        raise StoreUnavailable(str(trouble.unavailable(error, path)), reading=True) from error
+        raise StoreUnavailable(str(errors.unavailable(error, path)), reading=True) from error
 
 
 def _at_one_moment(conn: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -129,14 +129,14 @@ def _backup(path: str, target: str) -> None:
     except FileExistsError:
         raise BackupRefused(f"{target} exists already: name a file that does not") from None
     except OSError as error:
-        raise BackupRefused(str(trouble.refused(target, error))) from error
+        raise BackupRefused(str(errors.refused(target, error))) from error
     try:
         connection.look(path, lambda conn: _vacuum_into(conn, made, target))
         os.fsync(made)
         _sync_directory(Path(target).parent)
     except (sqlite3.Error, OSError) as error:
         Path(target).unlink(missing_ok=True)
-        raise trouble.unavailable(error, target) from error
+        raise errors.unavailable(error, target) from error
     finally:
         os.close(made)
 

@@ -15,8 +15,8 @@ import sqlite3
 from collections.abc import Container
 from typing import Any, Final, NamedTuple
 
-from notifier.ids import WatchId
-from notifier.store.base import Pruned
+from notifier.domain.ids import WatchId
+from notifier.store.ports import Pruned
 from notifier.store.sqlite import bulk
 from notifier.store.sqlite.statements import statements
 

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import orjson
 
-from notifier.clock import from_micros
-from notifier.delivery.payload import RECORD_LIMIT
-from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName, WatchId
-from notifier.model import Observation, Result, SeenGeneration, State, Watch, WatchStatus
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName, WatchId
+from notifier.domain.message import RECORD_LIMIT
+from notifier.domain.model import Observation, Result, SeenGeneration, State, Watch, WatchStatus
+from notifier.domain.times import from_micros
 from notifier.store.sqlite import bulk
 from notifier.store.sqlite.statements import statements
 

@@ -9,9 +9,9 @@ import sqlite3
 from datetime import datetime, timedelta
 from typing import Final
 
-from notifier.clock import from_micros, to_micros
-from notifier.ids import Lane
-from notifier.store.base import Shifted
+from notifier.domain.ids import Lane
+from notifier.domain.times import from_micros, to_micros
+from notifier.store.ports import Shifted
 from notifier.store.sqlite.statements import statements
 
 _SQL: Final = statements("shifts")

@@ -11,7 +11,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from notifier.store.base import Size
+from notifier.store.ports import Size
 
 #: Pages of one transaction.
 STEP: Final = 100

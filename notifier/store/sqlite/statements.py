@@ -15,7 +15,7 @@ _MIGRATION: Final = re.compile(r"^(\d{4})_\w+\.sql$")
 
 def statements(subject: str) -> Mapping[str, str]:
     """The statements of `store/sql/<subject>.sql`, by name."""
-    text = (files("notifier.store") / "sql" / f"{subject}.sql").read_text(encoding="utf-8")
+    text = (files("notifier.store.sqlite") / "sql" / f"{subject}.sql").read_text(encoding="utf-8")
     return parse(text)
 
 
@@ -35,7 +35,7 @@ def migrations() -> Sequence[tuple[int, str]]:
     """(schema number, script), in order. ValueError where the numbers do not run 1, 2, 3 and so on."""
     found = sorted(
         (int(matched[1]), entry.read_text(encoding="utf-8"))
-        for entry in (files("notifier.store") / "migrations").iterdir()
+        for entry in (files("notifier.store.sqlite") / "migrations").iterdir()
         if (matched := _MIGRATION.match(entry.name))
     )
     numbers = [number for number, _ in found]

@@ -12,10 +12,9 @@ from typing import Final, TypeVar
 
 import anyio.to_thread
 
-from notifier.clock import to_micros
-from notifier.delivery.standing import Change
-from notifier.ids import GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
-from notifier.model import (
+from notifier.domain.endpoint_health import Change
+from notifier.domain.ids import GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
+from notifier.domain.model import (
     AttemptResult,
     Book,
     Interruption,
@@ -25,7 +24,8 @@ from notifier.model import (
     Transition,
     WatchRequest,
 )
-from notifier.store.base import (
+from notifier.domain.times import to_micros
+from notifier.store.ports import (
     Announce,
     Cancelled,
     Ending,
@@ -48,13 +48,13 @@ from notifier.store.sqlite import (
     connection,
     deliveries,
     endpoints,
+    errors,
     polling,
     redelivery,
     refresh,
     retention,
     shifts,
     space,
-    trouble,
     troubles,
     watches,
 )
@@ -99,7 +99,7 @@ class SqliteStore(SqliteReports):
                 while chunk := await anyio.to_thread.run_sync(polling.next_open_generations, cursor, provider):
                     yield chunk
         except sqlite3.Error as error:
-            raise trouble.unavailable(error, self.path) from error
+            raise errors.unavailable(error, self.path) from error
 
     async def learned(self, provider: ProviderName) -> Mapping[str, bytes]:
         return await self.writer.run(lambda conn: polling.learned(conn, provider))

@@ -6,9 +6,9 @@ from typing import Final
 
 import orjson
 
-from notifier.clock import from_micros, to_micros
-from notifier.ids import GenerationId, ProviderName
-from notifier.store.base import Trouble
+from notifier.domain.ids import GenerationId, ProviderName
+from notifier.domain.times import from_micros, to_micros
+from notifier.store.ports import Trouble
 from notifier.store.sqlite import bulk
 from notifier.store.sqlite.statements import statements
 

@@ -14,12 +14,10 @@ from typing import Final
 
 import orjson
 
-from notifier.clock import to_micros
-from notifier.errors import Fault, InvalidWatch
-from notifier.ids import Lane, WatchId, watch_id
-from notifier.intake.document import MAX_FAULTS
-from notifier.lifecycle import WATCH, WatchSignal, satisfies
-from notifier.model import (
+from notifier.domain.errors import MAX_FAULTS, Fault, InvalidWatch
+from notifier.domain.ids import Lane, WatchId, watch_id
+from notifier.domain.lifecycle import WATCH, WatchSignal, satisfies
+from notifier.domain.model import (
     Book,
     Kind,
     OpenGeneration,
@@ -30,6 +28,7 @@ from notifier.model import (
     WatchRequest,
     WatchStatus,
 )
+from notifier.domain.times import to_micros
 from notifier.store.sqlite import bulk, rows
 from notifier.store.sqlite.endings import Cause, Terms, end_many, terms
 from notifier.store.sqlite.rows import SQL, WatchRow

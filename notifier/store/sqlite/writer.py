@@ -21,8 +21,8 @@ from typing import Any, Final, TypeVar
 
 import anyio.to_thread
 
-from notifier.errors import StoreUnavailable
-from notifier.store.sqlite import connection, files, trouble
+from notifier.domain.errors import StoreUnavailable
+from notifier.store.sqlite import connection, errors, files
 
 T = TypeVar("T")
 #: Calls that share one commit at most, so that nobody waits for a very long batch.
@@ -175,7 +175,7 @@ class Writer:
                 try:
                     work(opened)
                 except Exception as error:
-                    if trouble.concerns_storage(error) or not opened.in_transaction:
+                    if errors.concerns_storage(error) or not opened.in_transaction:
                         raise
                 opened.execute("ROLLBACK TO rehearsal")
                 opened.execute("RELEASE rehearsal")
@@ -194,13 +194,13 @@ class Writer:
         if not isinstance(error, sqlite3.Error):
             return str(error)
         lost = self._lost()
-        return lost.sentence if lost else str(trouble.unavailable(error, self._path))
+        return lost.sentence if lost else str(errors.unavailable(error, self._path))
 
     def _undo(self, error: Exception) -> None:
         """Roll the batch back. A connection that met worse than a full or a busy file is given up."""
         if self._connection is None:
             return
-        keep = trouble.passes(error)
+        keep = errors.passes(error)
         try:
             if self._connection.in_transaction:
                 self._connection.rollback()
@@ -306,7 +306,7 @@ def _attempt(opened: sqlite3.Connection, call: _Call) -> None:
     try:
         call.answer = call.work(opened)
     except Exception as error:
-        if trouble.concerns_storage(error) or not opened.in_transaction:
+        if errors.concerns_storage(error) or not opened.in_transaction:
             raise
         call.error = error
         opened.execute("ROLLBACK TO one")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from notifier.config import load, read_store_path, sources_of_secrets
 from notifier.config.faults import SECTIONS
-from notifier.errors import ConfigError
-from notifier.settings import Settings
+from notifier.domain.errors import ConfigError
+from notifier.domain.settings import Settings
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 WORDS = sorted(

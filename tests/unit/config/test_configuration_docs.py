@@ -8,7 +8,7 @@ import trustme
 
 from notifier.config import load, reference
 from notifier.config.faults import SECTIONS
-from notifier.settings import Secret, TlsSettings
+from notifier.domain.settings import Secret, TlsSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "config.example.yaml"

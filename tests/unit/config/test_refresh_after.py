@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from notifier.config import load
-from notifier.delivery.endpoints import Endpoints
-from notifier.errors import ConfigError
-from notifier.ids import EndpointIdentity, Lane
+from notifier.delivery.policies import Endpoints
+from notifier.domain.errors import ConfigError
+from notifier.domain.ids import EndpointIdentity, Lane
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

@@ -17,10 +17,10 @@ from notifier.config import (
     read_store_path,
     sources_of_secrets,
 )
-from notifier.errors import ConfigError
-from notifier.intake.request import parse_drop
-from notifier.model import State
-from notifier.settings import DEFAULT_RETRY, ApiSettings, ProviderSettings, Secret, Settings
+from notifier.domain.errors import ConfigError
+from notifier.domain.model import State
+from notifier.domain.settings import DEFAULT_RETRY, ApiSettings, ProviderSettings, Secret, Settings
+from notifier.intake.parse import parse_drop
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"

@@ -19,8 +19,8 @@ from notifier.config import load
 from notifier.config.faults import SECTIONS
 from notifier.config.records import settings_from
 from notifier.config.shapes import ConfigShape
-from notifier.errors import ConfigError
-from notifier.settings import (
+from notifier.domain.errors import ConfigError
+from notifier.domain.settings import (
     ApiSettings,
     CallbackSettings,
     DropSettings,

@@ -8,8 +8,8 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from notifier.config import load
-from notifier.errors import ConfigError
-from notifier.providers.aimlapi_luma import AimlapiLuma
+from notifier.domain.errors import ConfigError
+from notifier.providers.kinds.aimlapi_luma import AimlapiLuma
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ENVIRON = {"KEY": "k-123", "WHSEC": KEY, "NUMBER": "seven", "LEAK": "hunter2-leak", "EMPTY": ""}

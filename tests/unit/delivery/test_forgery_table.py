@@ -10,15 +10,8 @@ from ipaddress import ip_address
 import pytest
 
 from notifier.config.targets import EndpointUrl
-from notifier.delivery.addresses import (
-    Allow,
-    host_and_port,
-    literal_address,
-    normalise_url,
-    parse_allow,
-    refusal,
-    url_refusal,
-)
+from notifier.net.address_policy import Allow, parse_allow, refusal, url_refusal
+from notifier.net.urls import host_and_port, literal_address, normalise_url
 
 FINE = ""
 NOTHING = Allow()

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.delivery.rates import Rates
-from notifier.ids import EndpointIdentity, Lane
-from notifier.settings import EndpointSettings
+from notifier.domain.ids import EndpointIdentity, Lane
+from notifier.domain.settings import EndpointSettings
 
 STUDIO = Lane("studio")
 Policies = dict[Lane, EndpointSettings]

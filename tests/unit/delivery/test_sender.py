@@ -13,15 +13,15 @@ import structlog
 from anyio.abc import SocketAttribute, SocketStream
 
 from notifier import __version__
-from notifier.delivery.addresses import Allow, refusal
 from notifier.delivery.sender import KEPT, READ_LIMIT, Sender, build
-from notifier.delivery.verdict import judge
-from notifier.guard import Address
-from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
-from notifier.model import Answer, Claim, Verdict
-from notifier.settings import EndpointSettings, Secret
-from notifier.transport import AiohttpTransport
-from notifier.transport_errors import (
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
+from notifier.domain.model import Answer, Claim, Verdict
+from notifier.domain.settings import EndpointSettings, Secret
+from notifier.domain.verdict import judge
+from notifier.net.address_policy import Allow, refusal
+from notifier.net.guard import Address
+from notifier.net.transport import AiohttpTransport
+from notifier.net.transport_errors import (
     AddressRefused,
     ConnectionLost,
     DeadlinePassed,

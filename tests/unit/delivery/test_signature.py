@@ -18,7 +18,7 @@ from notifier.delivery.signature import (
     new_secret,
     public_key,
 )
-from notifier.settings import Secret
+from notifier.domain.settings import Secret
 
 V1_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 V2_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -126,7 +126,7 @@ def test_a_public_key_needs_a_signing_key() -> None:
 def test_signing_v1_does_not_load_cryptography() -> None:
     """It is megabytes that most installations never need."""
     script = (
-        "import sys; from notifier.delivery.signature import headers; from notifier.settings import Secret;"
+        "import sys; from notifier.delivery.signature import headers; from notifier.domain.settings import Secret;"
         f"headers('m', 1, b'', [Secret({V1_SECRET!r})]); sys.exit('cryptography' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notifier.domain.model import State
 from notifier.emulator.asked import CANNOT_WAIT, BadQuestion, multi_asked, single_asked
 from notifier.emulator.settings import WaitName
-from notifier.model import State
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from notifier.domain.model import State
 from notifier.emulator.faults import Bucket, FaultKind, changed_faults, drawn_fault
 from notifier.emulator.settings import EmulatorSettings, FaultSettings, RetryAfter
 from notifier.emulator.specs import Spec, read_specs
-from notifier.model import State
 
 _MIXED = FaultSettings(server_error=0.1, bad_gateway=0.1, truncated=0.1, slow=0.1, dropped=0.1)
 

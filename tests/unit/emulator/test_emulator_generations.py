@@ -7,10 +7,10 @@ from statistics import median
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notifier.domain.model import State
 from notifier.emulator.chance import chance
 from notifier.emulator.generations import Life, drawn_id, drawn_life, given_life, hold_ends, moved_life
 from notifier.emulator.settings import EmulatorSettings, Hold
-from notifier.model import State
 
 _seconds = st.floats(min_value=0, max_value=10_000, allow_nan=False)
 

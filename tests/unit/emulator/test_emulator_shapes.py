@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from notifier.domain.model import State
 from notifier.emulator.settings import Order, RecordForm, Shape, Unknown
 from notifier.emulator.shapes import in_order, multi_reply, record
-from notifier.model import State
 
 _A: dict[str, Any] = {"id": "a"}
 _B: dict[str, Any] = {"id": "b"}

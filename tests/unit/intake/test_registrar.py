@@ -12,14 +12,14 @@ import pytest
 import structlog
 from blank_store import lay
 
-from notifier import telemetry
-from notifier.bell import Bell
-from notifier.errors import InvalidWatch, StoreUnavailable
-from notifier.health import STORE, Health
-from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.errors import InvalidWatch, StoreUnavailable
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.model import Book, Kind, Observation, OpenGeneration, Outcome, State, Transition, WatchRequest
 from notifier.intake.registrar import Registrar
-from notifier.model import Book, Kind, Observation, OpenGeneration, Outcome, State, Transition, WatchRequest
-from notifier.store.base import Ending
+from notifier.runtime import log_events
+from notifier.runtime.health import STORE, Health
+from notifier.runtime.wakeup import Bell
+from notifier.store.ports import Ending
 from notifier.store.sqlite import open_store
 from notifier.store.sqlite.store import SqliteStore
 
@@ -149,7 +149,7 @@ async def test_the_operators_own_files_keep_the_first_and_say_so(door: Door) -> 
     await door.register(request())
     with structlog.testing.capture_logs() as said:
         assert await door.register(request(metadata=b'{"a":1}'), keep_first=True) == [Outcome.KEPT]
-    (kept,) = [line for line in said if line["event"] == telemetry.WATCH_KEPT]
+    (kept,) = [line for line in said if line["event"] == log_events.WATCH_KEPT]
     assert kept["differs"] == ("metadata",)
     assert kept["generation"] == "g-1"
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import anyio
 
-from notifier.bell import Bell
-from notifier.clock import SystemClock
-from notifier.health import Health
-from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.model import Book, OpenGeneration, Registration, State, WatchRequest
 from notifier.intake.registrar import Registrar
-from notifier.model import Book, OpenGeneration, Registration, State, WatchRequest
+from notifier.runtime.clock import SystemClock
+from notifier.runtime.health import Health
+from notifier.runtime.wakeup import Bell
 from notifier.store.sqlite import open_store
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from notifier.providers.base import without_route
-from notifier.providers.registry import KINDS
+from notifier.providers.catalogue import KINDS
 
 API = "https://api.test"
 

@@ -14,13 +14,13 @@ import respx
 from anyio.abc import SocketAttribute, SocketStream
 
 from notifier import __version__
-from notifier.errors import ProviderBusy, ProviderError, ProviderRefused, ReplyTooLarge
-from notifier.ids import GenerationId, ProviderName
+from notifier.domain.errors import ProviderBusy, ProviderError, ProviderRefused, ReplyTooLarge
+from notifier.domain.ids import GenerationId, ProviderName
+from notifier.domain.settings import ProviderSettings, Secret
+from notifier.net.transport import AiohttpTransport
 from notifier.providers import client as client_module
 from notifier.providers.base import Ask, Reply
 from notifier.providers.client import ProviderClient
-from notifier.settings import ProviderSettings, Secret
-from notifier.transport import AiohttpTransport
 
 KEY = "sk-very-secret-key-0123456789"
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)

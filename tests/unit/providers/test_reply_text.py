@@ -3,8 +3,8 @@
 import orjson
 import pytest
 
-from notifier.errors import ProviderBusy, ReplyTooLarge
-from notifier.ids import GenerationId
+from notifier.domain.errors import ProviderBusy, ReplyTooLarge
+from notifier.domain.ids import GenerationId
 from notifier.providers.reply_text import DEEPEST, can_be_written, is_page, read_json
 
 ONE = [GenerationId("g-1")]

@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
 import notifier.schemas
-from notifier.delivery import notices, payload
-from notifier.delivery.notices import notice, trial_body
-from notifier.delivery.payload import event_type, owe, schema_of
-from notifier.delivery.refresh import refreshed
-from notifier.delivery.standing import Change, EndpointState, Standing
-from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName, trial_message_id, watch_id
-from notifier.model import Book, Format, Kind, Owed, Result, SeenGeneration, State, Watch, WatchStatus
+from notifier.domain import message, operator_notice
+from notifier.domain.body_refresh import refreshed
+from notifier.domain.endpoint_health import Change, EndpointState, Standing
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName, trial_message_id, watch_id
+from notifier.domain.message import event_type, owe, schema_of
+from notifier.domain.model import Book, Format, Kind, Owed, Result, SeenGeneration, State, Watch, WatchStatus
+from notifier.domain.operator_notice import notice, trial_body
+from notifier.domain.settings import EndpointSettings
 from notifier.schemas.build import TYPES, any_schema, file_name, schema
-from notifier.settings import EndpointSettings
 
 SHIPPED = Path(notifier.schemas.__file__).parent
 DOCS = Path(__file__).parents[3] / "docs" / "callbacks.md"
@@ -117,7 +117,7 @@ def one(type_: str, format_: Format) -> dict[str, Any]:
     """A body of this type."""
     if type_ == "endpoint.test":
         return trial(format_)
-    if type_ in notices.TYPES:
+    if type_ in operator_notice.TYPES:
         stands = [Standing(lane=Lane("studio"), state=state, reason="it failed") for state in EndpointState]
         changes = [Change(before=one, after=other, parked=4) for one in stands for other in stands]
         return next(told(change, format_)[1] for change in changes if change.event == type_)
@@ -316,7 +316,7 @@ def test_there_is_an_example_of_every_type_and_format() -> None:
     """Every type in the standard form, and what it looks like in the other one."""
     shown = {(type_, format_) for type_, format_, _ in examples()}
     assert {type_ for type_, format_ in shown if format_ == Format.STANDARD} == set(TYPES)
-    for types in (payload.TYPES, notices.TYPES):
+    for types in (message.TYPES, operator_notice.TYPES):
         assert {format_ for type_, format_ in shown if type_ in types} == set(Format)
 
 
@@ -331,7 +331,7 @@ def test_the_examples_of_the_documentation_are_right(type_: str, format_: str, t
 
 
 @pytest.mark.parametrize(
-    ("heading", "types"), [("The body", payload.TYPES), ("Messages about an endpoint", notices.TYPES)]
+    ("heading", "types"), [("The body", message.TYPES), ("Messages about an endpoint", operator_notice.TYPES)]
 )
 def test_the_documentation_names_every_field(heading: str, types: tuple[str, ...]) -> None:
     """No field is known to the program alone."""

@@ -4,8 +4,8 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
-from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
-from notifier.model import Book, Kind, State, WatchRequest
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.model import Book, Kind, State, WatchRequest
 from notifier.store.sqlite import endings, rows, watches
 from notifier.store.sqlite.statements import migrations
 

@@ -5,9 +5,9 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from notifier.ids import EndpointIdentity, GenerationId, Lane, MessageId, WorkerId
-from notifier.model import Book, DeliveryStatus
-from notifier.store.base import Slots
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, WorkerId
+from notifier.domain.model import Book, DeliveryStatus
+from notifier.store.ports import Slots
 from notifier.store.sqlite import connection, open_store
 from notifier.store.sqlite.statements import migrations
 

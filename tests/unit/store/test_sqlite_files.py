@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from notifier.errors import StoreUnavailable
+from notifier.domain.errors import StoreUnavailable
 from notifier.store.sqlite import connection, space
 from notifier.store.sqlite.writer import Writer
 

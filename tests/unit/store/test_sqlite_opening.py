@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from notifier.errors import StoreError, StoreRefused, StoreUnavailable
-from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
-from notifier.model import Book, State, WatchRequest
+from notifier.domain.errors import StoreError, StoreRefused, StoreUnavailable
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.model import Book, State, WatchRequest
 from notifier.store.sqlite import SqliteStore, connection, is_there, lock, open_reader, open_store
 from notifier.store.sqlite.statements import migrations
 
@@ -532,7 +532,7 @@ MAY_NOT_WRITE = """
 import os, sys, tempfile
 from pathlib import Path
 import anyio, anyio.to_thread
-from notifier.errors import StoreRefused
+from notifier.domain.errors import StoreRefused
 from notifier.store.sqlite import open_store, unwritable
 
 async def opened(path):

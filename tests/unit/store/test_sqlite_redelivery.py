@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from notifier.model import Book, DeliveryStatus
-from notifier.store.base import Selection
+from notifier.domain.model import Book, DeliveryStatus
+from notifier.store.ports import Selection
 from notifier.store.sqlite import redelivery
 from notifier.store.sqlite.statements import migrations, statements
 

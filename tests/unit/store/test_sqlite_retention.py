@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from notifier.clock import to_micros
-from notifier.errors import StoreUnavailable
-from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName, WorkerId
-from notifier.lifecycle import DELIVERY, DeliverySignal
-from notifier.model import AttemptResult, Book, Claim, DeliveryStatus, Observation, State, Transition, Verdict
-from notifier.model import WatchRequest as Request
-from notifier.store.base import Slots
+from notifier.domain.errors import StoreUnavailable
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName, WorkerId
+from notifier.domain.lifecycle import DELIVERY, DeliverySignal
+from notifier.domain.model import AttemptResult, Book, Claim, DeliveryStatus, Observation, State, Transition, Verdict
+from notifier.domain.model import WatchRequest as Request
+from notifier.domain.times import to_micros
+from notifier.store.ports import Slots
 from notifier.store.sqlite import SqliteStore, checkpoints, connection, open_store, retention, space
 from notifier.store.sqlite.statements import migrations, statements
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from notifier.store.sqlite import trouble
+from notifier.store.sqlite import errors
 from notifier.store.sqlite.statements import migrations, parse, statements
 
 #: Values for statements with named parameters.
@@ -34,7 +34,7 @@ NAMED |= dict.fromkeys(
     0,
 )
 NAMED |= dict.fromkeys(("endpoint", "type", "since", "until", "statuses", "message"))
-SUBJECTS = sorted(entry.name.removesuffix(".sql") for entry in (files("notifier.store") / "sql").iterdir())
+SUBJECTS = sorted(entry.name.removesuffix(".sql") for entry in (files("notifier.store.sqlite") / "sql").iterdir())
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
@@ -97,7 +97,7 @@ def test_each_trouble_has_its_sentence(code: int, word: str) -> None:
     """By its primary code, with the path; an unheard-of one still has a sentence."""
     error = sqlite3.OperationalError("their words")
     error.sqlite_errorcode = code
-    sentence = str(trouble.unavailable(error, "/var/lib/notifier/notifier.db"))
+    sentence = str(errors.unavailable(error, "/var/lib/notifier/notifier.db"))
     assert word in sentence
     assert "/var/lib/notifier/notifier.db" in sentence
     assert "their words" in sentence
@@ -108,4 +108,4 @@ def test_each_trouble_has_its_sentence(code: int, word: str) -> None:
 )
 def test_the_systems_troubles_have_theirs(number: int, word: str) -> None:
     """The operating system's own errors are told in the same words."""
-    assert word in str(trouble.unavailable(OSError(number, "their words"), "/x"))
+    assert word in str(errors.unavailable(OSError(number, "their words"), "/x"))

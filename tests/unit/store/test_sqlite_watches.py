@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from notifier.errors import InvalidWatch
-from notifier.ids import EndpointIdentity, GenerationId, Lane, ProviderName
-from notifier.model import Book, Kind, Observation, Outcome, Result, State, Transition, WatchRequest
-from notifier.store.base import Ending, WatchChoice
+from notifier.domain.errors import InvalidWatch
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.model import Book, Kind, Observation, Outcome, Result, State, Transition, WatchRequest
+from notifier.store.ports import Ending, WatchChoice
 from notifier.store.sqlite import polling, redelivery, watches
 from notifier.store.sqlite.statements import migrations
 

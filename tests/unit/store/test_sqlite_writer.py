@@ -12,7 +12,7 @@ import anyio.from_thread
 import anyio.lowlevel
 import pytest
 
-from notifier.errors import StoreUnavailable
+from notifier.domain.errors import StoreUnavailable
 from notifier.store.sqlite import connection
 from notifier.store.sqlite.writer import Writer
 

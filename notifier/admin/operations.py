@@ -1,0 +1,288 @@
+"""The desk: does what a person asks for while the daemon runs. Doors and commands only carry the words.
+
+Rules: what is answered is durable; what is refused changed nothing, and the sentence says why. A large selection is
+worked through in small transactions, and the dispatcher is told after each, so delivery goes on meanwhile. What is
+redelivered flows at its endpoint's own pace: it is only made due.
+
+Refuses to decide what may move: that is asked of `lifecycle`, inside the store.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+import anyio
+import structlog
+
+from notifier.admin.answers import nothing_fits, nothing_open, other_words, unknown_name, unknown_names
+from notifier.delivery.dispatcher import Posts
+from notifier.delivery.endpoint_monitor import Keeper
+from notifier.delivery.policies import Endpoints
+from notifier.domain.endpoint_health import Change
+from notifier.domain.errors import NotNow, NotThere, StoreUnavailable, WrongWords
+from notifier.domain.ids import GenerationId, Lane, MessageId, ProviderName, WatchId, trial_message_id
+from notifier.domain.message import CONTENT_TYPES
+from notifier.domain.model import Claim, Verdict
+from notifier.domain.operator_notice import ENDPOINT_TEST, trial_body
+from notifier.domain.settings import EndpointSettings
+from notifier.domain.verdict import explain, judge
+from notifier.net.urls import normalise_url, origin
+from notifier.runtime import log_events
+from notifier.runtime.clock import Clock
+from notifier.runtime.health import Health
+from notifier.runtime.wakeup import Bell
+from notifier.store.ports import Cancelled, DeskStore, Mark, Redelivered, Selection, WatchChoice
+from notifier.text.masking import without_query
+from notifier.text.printable import printable
+
+_log = structlog.get_logger()
+T = TypeVar("T", bound=str)
+
+#: Messages made due in one transaction: a few milliseconds, so that nobody waits for long.
+STEP: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What came of a redelivery."""
+
+    #: Messages that are due now.
+    taken: int
+    #: Why others stay as they are -> how many.
+    refused: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """What came of one test message."""
+
+    message_id: MessageId
+    verdict: Verdict
+    status_code: int | None
+    took: timedelta
+    detail: str
+    #: The first 2 KiB of the answer's body.
+    head: bytes
+
+
+class Desk:
+    """`farewell` is told of each generation that nobody watches any more."""
+
+    def __init__(
+        self,
+        store: DeskStore,
+        sender: Posts,
+        endpoints: Callable[[], Endpoints],
+        keeper: Keeper,
+        *,
+        providers: Callable[[], Iterable[str]] = tuple,
+        clock: Clock,
+        noise: Callable[[], bytes],
+        farewell: Callable[[ProviderName, GenerationId], None],
+        deliveries: Bell,
+        health: Health,
+    ) -> None:
+        self._store = store
+        self._sender = sender
+        self._endpoints = endpoints
+        self._keeper = keeper
+        #: Names of the configuration.
+        self._providers = providers
+        self._clock = clock
+        #: Random bytes, for the ID of a test message.
+        self._noise = noise
+        self._farewell = farewell
+        self._deliveries = deliveries
+        self._health = health
+
+    @contextmanager
+    def _store_watched(self) -> Iterator[None]:
+        """Whoever meets a store that cannot write says so to everybody."""
+        try:
+            yield
+        except StoreUnavailable as error:
+            self._health.store_failed(error)
+            raise
+
+    # ---- again ----
+    async def redeliver(self, selection: Selection) -> Tally:
+        """Ask again for everything selected; a message may be named by the beginning of its ID.
+
+        NotThere where a message, a generation or an endpoint leads to nothing; NotNow where one message may not be
+        asked for now. StoreUnavailable says how many were taken before.
+        """
+        with self._store_watched():
+            if selection.message is not None:
+                found = await self._store.messages_like(selection.message)
+                selection = replace(selection, message=_only(found, selection.message, "message"))
+            tally = await self._walk(selection)
+        if selection.message is not None and tally.refused:
+            raise NotNow(f"Message {selection.message} is not sent again: {next(iter(tally.refused))}.")
+        if not tally.taken and not tally.refused:
+            raise await self._nothing_fits(selection)
+        _log.info(log_events.DELIVERIES_REDELIVERED, count=tally.taken, refused=tally.refused, **_named(selection))
+        return tally
+
+    async def _walk(self, selection: Selection) -> Tally:
+        taken, refused, mark = 0, Counter[str](), None
+        while True:
+            step = await self._step(selection, mark, taken)
+            taken += step.taken
+            refused.update(step.refused)
+            if (mark := step.mark) is None:
+                return Tally(taken=taken, refused=dict(refused))
+
+    async def _step(self, selection: Selection, mark: Mark | None, taken: int) -> Redelivered:
+        try:
+            step = await self._store.redeliver_some(
+                selection, mark=mark, most=STEP, now=self._clock.now(), book=self._endpoints().book()
+            )
+        except StoreUnavailable as error:
+            if not taken:
+                raise
+            raise StoreUnavailable(
+                f"{error}; {taken} messages were taken before that, ask again for the rest"
+            ) from error
+        if step.taken:
+            self._deliveries.ring()
+        return step
+
+    async def _nothing_fits(self, selection: Selection) -> NotThere:
+        """A selection that led to nothing may have been misspelt, or asks for another time or status."""
+        with self._store_watched():
+            kept = await self._store.kept(selection)
+            instead = "" if kept.counts else await self._other_words(selection)
+        if not kept.counts:
+            self._know_names(selection)
+        return nothing_fits(selection, kept, instead)
+
+    async def _other_words(self, selection: Selection) -> str:
+        url = selection.endpoint or ""
+        if "://" not in url:
+            return ""
+        lane = Lane(origin(url))
+        beside = await self._store.kept(replace(selection, endpoint=None, lane=lane))
+        named = {name: policy.url for name, policy in self._endpoints().named.items()}
+        return other_words(url, named=named, lane=lane, kept=beside)
+
+    def _know_names(self, meant: Selection | WatchChoice) -> None:
+        unknown_names(meant, providers=list(self._providers()), endpoints=list(self._endpoints().named))
+
+    # ---- taken back ----
+    async def cancel(self, choice: WatchChoice) -> Cancelled:
+        """End open watches without a message; a watch may be named by the beginning of its ID.
+
+        NotThere where there is none; NotNow where all of them have ended.
+        """
+        with self._store_watched():
+            if choice.watch is not None:
+                found = await self._store.watches_like(choice.watch)
+                choice = replace(choice, watch=_only(found, choice.watch, "watch"))
+            with anyio.CancelScope(shield=True):  # what is committed is told to the poller, whoever went away meanwhile
+                answer = await self._store.cancel_watches(choice, now=self._clock.now())
+        for provider, generation in answer.left:
+            self._farewell(provider, generation)
+        if not answer.cancelled:
+            if not answer.ended:
+                self._know_names(choice)
+            raise nothing_open(choice, answer)
+        _log.info(log_events.WATCHES_CANCELLED, count=answer.cancelled, **_named(choice))
+        return answer
+
+    # ---- in and out of use ----
+    async def enable(self, name: str) -> Change:
+        """Put an endpoint, or an origin of callback URLs, into use again: what is owed from now on flows, at once.
+
+        NotThere where the configuration has no such endpoint.
+        """
+        lane = self._lane(name)
+        with self._store_watched():
+            change = await self._keeper.enable(lane)
+        self._deliveries.ring()
+        return change
+
+    async def disable(self, name: str, reason: str) -> Change:
+        """Take an endpoint, or an origin, out of use: what it is owed is kept back until a person asks for it."""
+        lane = self._lane(name)
+        with self._store_watched():
+            change = await self._keeper.disable(lane, reason or "a person disabled it")
+        self._deliveries.ring()  # the operator is owed a message about it
+        return change
+
+    def _lane(self, name: str) -> Lane:
+        if "://" in name:
+            try:
+                return Lane(origin(normalise_url(name)))
+            except ValueError as error:
+                raise WrongWords(f"{printable(name, 100)}: {error}") from error
+        known = self._endpoints().named
+        if name not in known:
+            raise unknown_name("Endpoint", name, known)
+        return known[name].lane
+
+    # ---- tried out ----
+    async def test(self, name: str) -> Tested:
+        """Send one signed message to the endpoint of this name, now and once. It is stored nowhere.
+
+        NotThere where the configuration has no such endpoint.
+        """
+        policy = self._endpoints().named.get(name)
+        if policy is None:
+            raise unknown_name("Endpoint", name, self._endpoints().named)
+        claim = self._test_message(policy)
+        began = self._clock.monotonic()
+        answer = await self._sender.post(claim, policy, now=self._clock.now())
+        verdict = judge(answer)
+        tested = Tested(
+            message_id=claim.message_id,
+            verdict=verdict,
+            status_code=answer.status_code,
+            took=timedelta(seconds=self._clock.monotonic() - began),
+            detail=explain(answer, verdict),
+            head=answer.head,
+        )
+        _log.info(log_events.ENDPOINT_TESTED, endpoint=name, verdict=verdict.value, status=answer.status_code)
+        return tested
+
+    def _test_message(self, policy: EndpointSettings) -> Claim:
+        now = self._clock.now()
+        message = trial_message_id(self._noise())
+        return Claim(
+            message_id=message,
+            endpoint=policy.identity,
+            lane=policy.lane,
+            type=ENDPOINT_TEST,
+            content_type=CONTENT_TYPES[policy.format],
+            body=trial_body(policy, message, now=now),
+            number=1,
+            failures=0,
+            interruptions=0,
+            started_at=now,
+            leased_until=now + policy.timeout,
+            provider=ProviderName(""),
+            generation=GenerationId(""),
+            watch_id=WatchId(""),
+        )
+
+
+def _only(found: Sequence[T], beginning: str, noun: str) -> T:
+    """The one that is meant by the beginning of its ID."""
+    if not found:
+        raise NotThere(
+            f"There is no {noun} {printable(beginning, 100)}; `notifier show ID` lists those of a generation."
+        )
+    if len(found) > 1:
+        raise WrongWords(f"More than one {noun} begins with {printable(beginning, 100)}: write more of the ID.")
+    return found[0]
+
+
+def _named(meant: Selection | WatchChoice) -> dict[str, Any]:
+    """What was asked for, for the log."""
+    return {
+        name: sorted(value) if isinstance(value, frozenset) else without_query(str(value))
+        for name, value in asdict(meant).items()
+        if value
+    }

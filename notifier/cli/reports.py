@@ -1,0 +1,180 @@
+"""`list`, `show` and `backup`: what the store knows.
+
+For a person and for grep: plain lines, one fact each, times in UTC. What came from outside passes `printable`.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import anyio
+import typer
+
+from notifier.cli.options import to_print
+from notifier.cli.reading import Reports, read_store
+from notifier.config import read_store_path
+from notifier.domain.ids import GenerationId, ProviderName
+from notifier.domain.model import DeliveryStatus, State, Trigger, Verdict, WatchStatus
+from notifier.domain.times import iso
+from notifier.store.ports import AttemptLine, DeliveryLine, GenerationLine, Story, Trouble, WatchLine
+from notifier.store.sqlite import open_reader
+from notifier.text.command_line import command
+from notifier.text.masking import without_query
+from notifier.text.printable import printable
+
+_ID_WIDTH: Final = 36
+
+
+def list_generations(config: str, *, everything: bool, limit: int, most: int) -> None:
+    """Print the newest; `most` is the highest limit there is."""
+    lines, troubles = read_store(config, lambda store: _list(store, everything=everything, limit=limit))
+    if not lines:
+        typer.echo("Nothing is watched now." if not everything else "Nothing was ever registered.", err=True)
+        return
+    typer.echo(f"{'GENERATION':{_ID_WIDTH}}  {'PROVIDER':12}  {'STATE':10}  {'REGISTERED':24}  WATCHES, CALLBACKS")
+    for line in lines:
+        typer.echo(_generation(line))
+    for provider in sorted({line.provider for line in lines} & troubles.keys()):
+        typer.echo(f"{provider}: {_provider_trouble(troubles[provider])}")
+    if len(lines) == limit:
+        more = "--limit shows more" if limit < most else "no more can be listed"
+        typer.echo(f"The newest {limit} are shown; {more}.", err=True)
+
+
+async def _list(
+    store: Reports, *, everything: bool, limit: int
+) -> tuple[Sequence[GenerationLine], Mapping[ProviderName, Trouble]]:
+    return await store.generations(open_only=not everything, limit=limit), await store.provider_troubles()
+
+
+def _generation(line: GenerationLine) -> str:
+    state = line.state or "not seen"
+    counts = ", ".join([*_counted(line.watches), *_counted(line.deliveries)])
+    if line.trouble and not _is_over(line.state):
+        counts += f"; {_failing(line.trouble)}"
+    id_ = printable(line.id, 256)
+    return f"{id_:{_ID_WIDTH}}  {line.provider:12}  {state:10}  {iso(line.registered_at):24}  {counts}"
+
+
+def _counted(counts: Mapping[WatchStatus, int] | Mapping[DeliveryStatus, int]) -> list[str]:
+    return [f"{count} {status}" for status, count in counts.items() if count]
+
+
+def show_story(config: str, generation: str) -> int:
+    """Print every story of this ID; 1 where there is none."""
+    stories = read_store(config, lambda store: store.stories(GenerationId(generation)))
+    if not stories:
+        others = command("list", "--all", config=to_print(config))
+        typer.echo(
+            f"No generation {printable(generation, 256)} was ever registered; `{others}` shows which were.", err=True
+        )
+        return 1
+    for story in stories:
+        for line in _story(story):
+            typer.echo(line)
+    return 0
+
+
+def _story(story: Story) -> Iterator[str]:
+    yield f"generation  {printable(story.id, 256)}"
+    yield f"provider    {story.provider}"
+    if story.provider_trouble:
+        yield f"            {_provider_trouble(story.provider_trouble)}"
+    failing = None if _is_over(story.state) else story.trouble
+    unseen = f"not seen: {_failing(failing)}" if failing else "not seen yet"
+    yield f"state       {story.state or unseen}" + _aside(story.provider_state)
+    if failing and story.state:
+        yield f"            not answered now: {_failing(failing)}"
+    yield f"registered  {iso(story.registered_at)}"
+    for state, seen_at in story.states:
+        yield f"            {iso(seen_at)}  seen {state}"
+    if story.not_before:
+        yield f"            {iso(story.not_before)}  the look before, when it was not there yet"
+    if story.result_url:
+        yield f"result      {printable(story.result_url, 4096)}"
+    if story.failure:
+        yield f"failure     {printable(story.failure, 1000)}"
+    for watch in story.watches:
+        yield ""
+        yield from _watch(watch)
+
+
+def _is_over(state: State | None) -> bool:
+    return state is not None and state.final
+
+
+def _failing(trouble: Trouble) -> str:
+    """Why there is no answer about a generation, while there is about others."""
+    return f"{_sentence(trouble.reason)} {_asked(trouble)}"
+
+
+def _provider_trouble(trouble: Trouble) -> str:
+    """Why there is no answer about any."""
+    return f"{trouble.kind}: {_sentence(trouble.reason)} {_asked(trouble)}"
+
+
+def _sentence(text: str) -> str:
+    shown = printable(text, 400)
+    return shown if shown.endswith((".", "!", "?", "…")) else f"{shown}."
+
+
+def _asked(trouble: Trouble) -> str:
+    times = "once" if trouble.times == 1 else f"{trouble.times} times"
+    return f"Asked {times} since {iso(trouble.since)}, last at {iso(trouble.last)}."
+
+
+def _aside(text: str | None) -> str:
+    return f" (the provider says {printable(text, 100)})" if text else ""
+
+
+def _watch(watch: WatchLine) -> Iterator[str]:
+    reopened = f", reopened {'once' if watch.round == 1 else f'{watch.round} times'}" if watch.round else ""
+    yield f"watch       {watch.id}: {watch.target} -> {printable(without_query(watch.endpoint), 2048)}"
+    yield f"  status    {watch.status}{reopened}" + _at(", since ", watch.ended_at)
+    yield f"  deadline  {iso(watch.deadline)}"
+    if watch.metadata != b"{}":
+        yield f"  metadata  {printable(watch.metadata.decode(), 4096)}"
+    for delivery in watch.deliveries:
+        yield from _delivery(delivery)
+
+
+def _delivery(delivery: DeliveryLine) -> Iterator[str]:
+    yield f"  callback  {delivery.message_id}"
+    yield f"            {delivery.type}, owed since {iso(delivery.created_at)}"
+    yield (
+        f"            {delivery.status}"
+        + _at(", next attempt ", delivery.due_at)
+        + (f": {delivery.reason}" if delivery.reason else "")
+    )
+    for attempt in delivery.attempts:
+        yield _attempt(attempt)
+
+
+def _attempt(attempt: AttemptLine) -> str:
+    took = f" after {attempt.took.total_seconds() * 1000:.0f} ms" if attempt.took is not None else ""
+    outcome = "open now" if attempt.verdict is None else f"{attempt.verdict}{took}"
+    status = f" ({attempt.status_code})" if attempt.status_code else ""
+    words = [attempt.detail.removeprefix(f"{attempt.verdict}: ")]
+    if attempt.head and attempt.verdict is not Verdict.DELIVERED:
+        words.append(f"it answered: {attempt.head.decode(errors='replace')}")
+    note = "; ".join(printable(word, 300) for word in words if word)
+    asked = ", asked for by a person" if attempt.trigger is Trigger.PERSON else ""
+    return f"            attempt {attempt.number}  {iso(attempt.started_at)}  {outcome}{status}{asked}" + (
+        f": {note}" if note else ""
+    )
+
+
+def _at(words: str, moment: datetime | None) -> str:
+    return f"{words}{iso(moment)}" if moment else ""
+
+
+def back_up(config: str, file: str) -> None:
+    async def write() -> None:
+        # before an upgrade the new program may be the one that makes it
+        async with open_reader(read_store_path(config, environ=os.environ), older=True) as store:
+            await store.backup(file)
+
+    anyio.run(write)
+    restore = "stop notifier, put it in the store's place, remove the -wal and -shm files beside that, start notifier"
+    typer.echo(f"The store stands in {file}. To restore: {restore}.", err=True)

@@ -1,0 +1,154 @@
+"""Tells of endpoints that stand otherwise: the log, readiness, and the operator. Takes a person's word on them.
+
+How an endpoint stands is decided in `standing` and kept by the store, in the transaction of the attempts that show it;
+the operator's message is made inside that same transaction. So nothing here is needed for a disabled endpoint to stay
+untouched, after a restart either. Readiness knows configured endpoints alone: origins come from outside.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from notifier.delivery.policies import Endpoints
+from notifier.domain.endpoint_health import DISABLE_AFTER, Change, EndpointState, Standing, named
+from notifier.domain.ids import Lane
+from notifier.domain.operator_notice import notice
+from notifier.domain.times import iso
+from notifier.runtime import log_events
+from notifier.runtime.clock import Clock
+from notifier.runtime.health import Health
+from notifier.store.ports import Announce, EndpointStore
+from notifier.text.command_line import enable_command, recover_command
+
+_log = structlog.get_logger()
+
+
+class Keeper:
+    """`begin` once; then it is told of changes, and makes those that a person asks for. `token` is random text.
+
+    `config` is the path of the configuration, for the commands that it prints.
+    """
+
+    def __init__(
+        self,
+        store: EndpointStore,
+        endpoints: Endpoints,
+        *,
+        clock: Clock,
+        health: Health,
+        token: Callable[[], str],
+        config: str = "",
+    ) -> None:
+        self._store = store
+        self._endpoints = endpoints
+        self._clock = clock
+        self._health = health
+        self._token = token
+        self._config = config
+        #: By lane: origins, and names that are not configured (any more) too.
+        self._disabled: dict[Lane, Standing] = {}
+
+    @property
+    def disabled(self) -> Mapping[Lane, str]:
+        """Lanes that nothing goes to now, with why."""
+        return {lane: standing.reason for lane, standing in self._disabled.items()}
+
+    async def begin(self) -> None:
+        """Learn what the last run left disabled."""
+        for line in await self._store.standings():
+            self._remember(line.standing)
+
+    def apply(self, endpoints: Endpoints) -> None:
+        """Readiness speaks of these from now on."""
+        gone = self._endpoints.named.keys() - endpoints.named.keys()
+        self._endpoints = endpoints
+        for name in gone:
+            self._health.well(_part(name))
+        for standing in self._disabled.values():
+            self._show(standing)
+
+    def announcing(self, now: datetime) -> Announce:
+        """What the operator is owed because of a change, for the store to keep with it."""
+        operator = self._endpoints.operator
+        return lambda change: notice(change, operator, now=now, token=self._token())
+
+    def tell(self, changes: Iterable[Change]) -> None:
+        """These are durable now."""
+        for change in changes:
+            self._remember(change.after)
+            if change.event:
+                _TELL[change.after.state](change, self._config)
+
+    # ---- by a person ----
+    async def disable(self, lane: Lane, reason: str) -> Change:
+        """Nothing goes there any more, and what is owed is kept. `Change.before` is how it stood."""
+        now = self._clock.now()
+        change = await self._store.disable_endpoint(lane, now=now, reason=reason, announce=self.announcing(now))
+        self.tell([change])
+        return change
+
+    async def enable(self, lane: Lane) -> Change:
+        """What is owed from now on goes there; what is parked stays. `Change.before` is how it stood."""
+        now = self._clock.now()
+        change = await self._store.enable_endpoint(lane, now=now, announce=self.announcing(now))
+        self.tell([change])
+        return change
+
+    # ---- readiness ----
+    def _remember(self, standing: Standing) -> None:
+        if standing.state is EndpointState.DISABLED:
+            self._disabled[standing.lane] = standing
+            self._show(standing)
+        elif self._disabled.pop(standing.lane, None) is not None and named(standing.lane):
+            self._health.well(_part(standing.lane))
+
+    def _show(self, standing: Standing) -> None:
+        if standing.lane in self._endpoints.named and standing.disabled_at is not None:
+            sentence = f"disabled since {iso(standing.disabled_at)}: {standing.reason}"
+            again = enable_command(standing.lane, config=self._config)
+            self._health.trouble(_part(standing.lane), f"{sentence}; `{again}` ends that")
+
+
+def _part(name: str) -> str:
+    return f"endpoint {name}"
+
+
+# ---- the log ------------------------------------------------------------------------------------------------------
+def _tell_failing(change: Change, _: str) -> None:
+    note = f"after {DISABLE_AFTER.days} days without a success it is disabled; what it is owed is kept then"
+    _log.warning(log_events.ENDPOINT_FAILING, note=note, **_facts(change))
+
+
+def _tell_disabled(change: Change, config: str) -> None:
+    again = enable_command(change.after.lane, config=config)
+    note = f"nothing is sent there, and what it is owed is kept; `{again}` ends that"
+    _log.error(log_events.ENDPOINT_DISABLED, note=note, **_facts(change))
+
+
+def _tell_recovered(change: Change, config: str) -> None:
+    note = ""
+    if change.oldest is not None:
+        command = recover_command(change.after.lane, change.oldest, config=config)
+        note = f"what was kept back or given up is sent when it is asked for: {command}"
+    _log.info(log_events.ENDPOINT_RECOVERED, note=note, **_facts(change))
+
+
+_TELL: Final = {
+    EndpointState.WORKING: _tell_recovered,
+    EndpointState.FAILING: _tell_failing,
+    EndpointState.DISABLED: _tell_disabled,
+}
+
+
+def _facts(change: Change) -> dict[str, object]:
+    told = change.telling
+    return {
+        "endpoint": change.after.lane,
+        "was": change.before.state.value,
+        "reason": told.reason,
+        "failing_since": told.first_failure and iso(told.first_failure),
+        "failures": told.failures,
+        "parked": change.parked,
+    }

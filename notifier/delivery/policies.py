@@ -1,0 +1,88 @@
+"""Which policy holds for an endpoint: the configured one, or one derived for a callback URL. Pure.
+
+A callback URL's lane is its origin, and its key is the origin's own, so that one receiver never holds what would
+sign for another; a `whsk_` secret signs for all, because its public half can be known to everybody. A URL whose very
+host and port the operator lists in `callbacks.allow` is as trusted as an endpoint of the configuration: it is not
+guarded, whatever the name leads to. Every other one is held to the full list of refused addresses.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Final
+
+from notifier.delivery.signature import callback_secret
+from notifier.domain.ids import EndpointIdentity, Lane
+from notifier.domain.model import Book, Format
+from notifier.domain.settings import CallbackSettings, EndpointSettings, Secret
+from notifier.net.address_policy import Allow, parse_allow
+from notifier.net.urls import origin
+
+#: Derived policies and keys kept at a time; one more costs microseconds.
+_KEPT: Final = 4096
+_NO_CALLBACKS: Final = "a policy is derived only where callbacks are configured"
+
+
+class Endpoints:
+    """Every endpoint of one configuration. A reload makes a new one."""
+
+    def __init__(
+        self,
+        endpoints: Mapping[str, EndpointSettings],
+        callbacks: CallbackSettings | None,
+        *,
+        operator: str | None = None,
+    ) -> None:
+        self._configured = dict(endpoints)
+        #: The one that is told how the others stand; None where nobody is.
+        self.operator = None if operator is None else self._configured[operator]
+        self._callbacks = callbacks
+        self.allow: Allow = parse_allow(() if callbacks is None else callbacks.allow)
+        self._key = lru_cache(maxsize=_KEPT)(self._derive_key)
+        self._derived = lru_cache(maxsize=_KEPT)(self._derive)
+
+    def policy(self, identity: EndpointIdentity) -> EndpointSettings | None:
+        """What holds for this endpoint now; None where it is not configured (any more)."""
+        if "://" in identity:
+            return None if self._callbacks is None else self._derived(identity)
+        return self._configured.get(identity)
+
+    @property
+    def named(self) -> Mapping[str, EndpointSettings]:
+        """The configured ones, by name."""
+        return self._configured
+
+    def plain(self, lane: Lane) -> EndpointSettings:
+        """What holds for every callback URL's lane: the defaults, and what `callbacks:` says."""
+        defaults = EndpointSettings(identity=EndpointIdentity(lane), lane=lane, url="", secrets=())
+        return defaults if self._callbacks is None else replace(defaults, refresh_after=self._callbacks.refresh_after)
+
+    def book(self) -> Book:
+        """What decides whether a message leaves, and how it is written."""
+        events = {name: settings.events for name, settings in self._configured.items()}
+        waits = {name: settings.retry[0] for name, settings in self._configured.items() if settings.retry[0]}
+        formats = {name: each.format for name, each in self._configured.items() if each.format is not Format.STANDARD}
+        return Book(
+            events=events,
+            callbacks=self._callbacks is not None,
+            first_wait=waits,
+            formats=formats,
+            callback_format=Format.STANDARD if self._callbacks is None else self._callbacks.format,
+        )
+
+    def _derive(self, identity: EndpointIdentity) -> EndpointSettings:
+        assert self._callbacks is not None, _NO_CALLBACKS
+        lane = Lane(origin(identity))
+        return EndpointSettings(
+            identity=identity,
+            lane=lane,
+            url=identity,
+            secrets=(self._key(lane),),
+            guarded=not self.allow.names(identity),
+            refresh_after=self._callbacks.refresh_after,
+        )
+
+    def _derive_key(self, lane: Lane) -> Secret:
+        assert self._callbacks is not None, _NO_CALLBACKS
+        master = self._callbacks.secret
+        return master if master.reveal().startswith("whsk_") else callback_secret(master, lane)

@@ -1,0 +1,164 @@
+"""Every error of notifier, as a tree split by who must act. Each message says what happened, to what, and what to do.
+
+NotifierError
+├── InvalidWatch        whoever sent it      -> 422, or rejected/ and a .error file
+├── ConfigError         the operator         -> exit 78 (EX_CONFIG); every fault with its line, nothing started
+├── ProviderError       -> first find out whether it follows one ID (`polling.blame`), unless `any_id` says it does not
+│   ├── ProviderBusy    time                 -> back off, honour retry_after; other providers go on
+│   │   └── ReplyTooLarge   the ID           -> fewer IDs at a time; of one ID: its own trouble, others go on
+│   ├── ProviderRefused the operator         -> pause this provider, say so, try again slowly
+│   ├── BatchRejected   the batch            -> split it until the one bad ID stands alone
+│   └── NotAsked        the operator, time   -> this machine has too little to ask: nobody else is to blame, try again
+├── DeskError           whoever asked for it -> 4xx with the sentence; nothing was changed
+│   ├── WrongWords      ask in other words
+│   ├── NotThere        it names nothing that there is
+│   └── NotNow          what it names does not stand as it must: still pending, not open any more
+└── StoreError
+    ├── StoreUnavailable the operator, time  -> it cannot write now: nothing is accepted, looked at or sent
+    ├── StoreRefused    the operator         -> in use by another daemon, too new, not a store: exit 78
+    └── BackupRefused   whoever asked for it -> the copy cannot be made where it was asked for: exit 1
+
+Two things that go wrong are answers and no errors, because nobody acts on them here: an address that the guard refuses
+is the verdict of an attempt, and a result whose lease was lost is named by the store and thrown away.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+#: Faults listed of one document, at most; reading stops there.
+MAX_FAULTS: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing that is wrong in something a person wrote."""
+
+    #: What is wrong and what to write instead, as a whole sentence.
+    message: str
+    #: Where in the document, e.g. `endpoints.studio.url` or `watches[3].id`; empty for the whole document.
+    path: str = ""
+    #: 1-based line in the document; None where it has no lines (an API body) or the fault is not on one.
+    line: int | None = None
+    #: The document: a file's path; empty where the reader already knows.
+    source: str = ""
+
+    def __str__(self) -> str:
+        where = ":".join(part for part in (self.source, "" if self.line is None else str(self.line)) if part)
+        return ": ".join(part for part in (where, self.path, self.message) if part)
+
+
+class NotifierError(Exception):
+    """Root of all errors that notifier raises on purpose."""
+
+
+class _Faulty(NotifierError):
+    """Something written by a person is wrong; carries every fault, not the first."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = tuple(faults)
+
+
+class InvalidWatch(_Faulty):
+    """A watch, or a list of them, cannot be accepted. Nothing of the list was registered."""
+
+
+class ConfigError(_Faulty):
+    """The configuration cannot be used. Nothing was started or changed."""
+
+
+class ProviderError(NotifierError):
+    """A provider did not answer a look."""
+
+    def __init__(self, message: str, *, any_id: bool = False, fix: str = "") -> None:
+        super().__init__(f"{message} {fix}" if fix else message)
+        #: Without the `fix`, which is what to do where it is the provider and not one ID.
+        self.said = message
+        #: True where it fails so for any ID (the key, the network, too many requests). Otherwise one of the IDs that
+        #: were asked for may be the reason.
+        self.any_id = any_id
+        #: Seconds the provider asked us to wait; 0 if it did not say.
+        self.wait = 0.0
+
+    @property
+    def asks_to_wait(self) -> bool:
+        return self.wait > 0
+
+
+class ProviderBusy(ProviderError):
+    """The provider cannot answer now: 429, 5xx, a timeout, a broken reply."""
+
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, overloaded: bool = False, any_id: bool = False
+    ) -> None:
+        super().__init__(message, any_id=any_id)
+        #: True where it is likely that we ask too much: 429, or no answer in time.
+        self.overloaded = overloaded
+        #: Seconds the provider asked us to wait; None where it did not say.
+        self.retry_after = retry_after
+        self.wait = retry_after or 0.0
+
+
+class ReplyTooLarge(ProviderBusy):
+    """What the provider answers about these IDs is more than is read. It says nothing of the provider."""
+
+
+class ProviderRefused(ProviderError):
+    """The provider will not answer us until the operator changes something: key, credits, route."""
+
+
+class BatchRejected(ProviderError):
+    """The provider refused this request because of what is in it: a bad ID, or too many of them."""
+
+    def __init__(self, message: str, *, status: int, too_large: bool = False, foreign: bool = False) -> None:
+        super().__init__(message)  # `any_id` is False: that is what it says
+        self.status = status
+        #: True where no API wrote the answer: it does not show that the provider is there.
+        self.foreign = foreign
+        #: True where the answer (413, 414) speaks of the size, not of an ID.
+        self.too_large = too_large
+
+
+class NotAsked(ProviderError):
+    """The machine has too little to ask with: it says nothing of the provider, nor of the IDs."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, any_id=True)
+
+
+class DeskError(NotifierError):
+    """What a person asked for cannot be done."""
+
+
+class WrongWords(DeskError):
+    """It cannot be understood, or asks for nothing in particular."""
+
+
+class NotThere(DeskError):
+    """No message, generation, watch or endpoint is meant by it."""
+
+
+class NotNow(DeskError):
+    """What is meant is not in a state that allows it."""
+
+
+class StoreError(NotifierError):
+    """The store cannot be used."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot read or write now (full, read-only, locked by another program). It may later."""
+
+    def __init__(self, message: str, *, reading: bool = False) -> None:
+        super().__init__(message)
+        #: True where something was read, for a person, and failed: that says nothing of writing.
+        self.reading = reading
+
+
+class StoreRefused(StoreError):
+    """The store must not be opened by this program: in use, too new, or not a store at all."""
+
+
+class BackupRefused(StoreError):
+    """No copy of the store can be made at the place that was named. Nothing was changed there."""

@@ -1,0 +1,397 @@
+"""The words of the product as frozen, keyword-only records: what moves along the path.
+
+No behaviour beyond what a word means; tables of what may follow what are in `lifecycle`. A thing before its insert is
+another type (`WatchRequest`) than the thing itself. Times are aware and in UTC.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
+
+
+# ---- states -------------------------------------------------------------------------------------------------------
+class State(StrEnum):
+    """Where a generation is. Members stand in order of rank; rank 0 is left to "not seen yet"."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+    @property
+    def rank(self) -> int:
+        return _RANKS[self]
+
+    @property
+    def final(self) -> bool:
+        return self in (State.COMPLETED, State.FAILED)
+
+
+_RANKS: Final = {state: number for number, state in enumerate(State, start=1)}
+
+
+class WatchStatus(StrEnum):
+    """Our record of one watch."""
+
+    OPEN = "open"
+    SATISFIED = "satisfied"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+class DeliveryStatus(StrEnum):
+    """Our record of one delivery. `PENDING` covers waiting and being sent: a lease tells them apart."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    EXHAUSTED = "exhausted"
+    PARKED = "parked"
+    FILTERED = "filtered"
+
+
+class Kind(StrEnum):
+    """Why a message is owed; part of its identity."""
+
+    RESULT = "result"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+class Format(StrEnum):
+    """How the body of a message is written."""
+
+    STANDARD = "standard"
+    CLOUDEVENTS = "cloudevents"
+
+
+class Verdict(StrEnum):
+    """What one attempt came to. The same word stands in the attempt row and in the log."""
+
+    DELIVERED = "delivered"
+    GONE = "endpoint gone"
+    REDIRECTED = "redirected"
+    THROTTLED = "endpoint asked to slow down"
+    CLIENT_ERROR = "endpoint refused the message"
+    SERVER_ERROR = "server error"
+    TIMED_OUT = "timed out"
+    DNS_FAILED = "name not resolved"
+    CONNECT_FAILED = "connection refused"
+    TLS_FAILED = "TLS failed"
+    RESET = "connection lost"
+    PROTOCOL_ERROR = "not HTTP"
+    ADDRESS_REFUSED = "address refused"
+    PROXY_REFUSED = "proxy refused"
+    #: This machine had too little for it: see `resources`.
+    OUT_OF_RESOURCES = "out of resources here"
+    INTERRUPTED = "interrupted"
+
+
+class Trigger(StrEnum):
+    """Who an attempt is made for."""
+
+    SCHEDULE = "schedule"
+    #: Somebody asked for the message again.
+    PERSON = "person"
+
+
+# ---- what is asked for --------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchRequest:
+    """A watch before it is registered: one generation, one target, one endpoint."""
+
+    provider: ProviderName
+    generation: GenerationId
+    target: State
+    endpoint: EndpointIdentity
+    #: The endpoint's name, or the callback URL's origin.
+    lane: Lane
+    #: From registration to the deadline.
+    timeout: timedelta
+    #: Compact JSON object in UTF-8, as it comes back in `data.metadata`.
+    metadata: bytes = b"{}"
+    #: For a request that stays where it was put until it is registered, since when; None for any other.
+    put_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenGeneration:
+    """A generation that some open watch waits for: all that the poller needs to know of it."""
+
+    provider: ProviderName
+    id: GenerationId
+    #: The highest state recorded; None until the first one.
+    state: State | None
+    #: When the first of its open watches was registered.
+    registered_at: datetime
+    #: The earliest deadline of its open watches.
+    deadline: datetime
+    #: The lowest target of its open watches.
+    target: State
+    #: Where its open watches are told, each once, in order.
+    lanes: tuple[Lane, ...]
+
+
+class Outcome(StrEnum):
+    """What registering one watch came to."""
+
+    CREATED = "created"
+    REOPENED = "reopened"
+    #: The same watch is open already, with the same content.
+    EXISTING = "already watched"
+    #: The same watch is open with other metadata or timeout, and the first one was kept.
+    KEPT = "already watched, with other content"
+    FINISHED = "already finished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """The answer to one `WatchRequest`."""
+
+    watch_id: WatchId
+    outcome: Outcome
+    #: Set where the watch is open now, for the poller: what this one watch asks of it. Others of the generation may
+    #: ask for more, and the poller was told of them when they were registered.
+    open: OpenGeneration | None
+    #: True where a delivery was made at once, because the generation was at its target already.
+    owed: bool = False
+    #: For KEPT: what differs, e.g. ("metadata", "timeout").
+    differs: tuple[str, ...] = ()
+
+
+# ---- what is seen -------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a generation produced; URLs are http(s), at most 4,096 characters each, and never fetched by us."""
+
+    url: str | None = None
+    urls: tuple[str, ...] = ()
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What one look saw of one ID that was asked for. `state` is None where the reply did not hold the ID: absent."""
+
+    id: GenerationId
+    state: State | None
+    #: The provider's own word for the state.
+    provider_state: str | None = None
+    #: True where `provider_state` is a word the codec does not know, taken as running.
+    unmapped: bool = False
+    #: So many looks in a row must show this before it is believed: it says less than it should.
+    looks: int = 1
+    result: Result = Result()
+    failure: str | None = None
+    #: Which model makes it; None where the record does not tell.
+    model: str | None = None
+    #: When it was submitted, by the provider's clock; None where the record does not tell.
+    created_at: datetime | None = None
+    #: The provider's record as it came.
+    record: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def absent(self) -> bool:
+        return self.state is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """A generation seen at a higher state than recorded: step 7's answer and step 8's input."""
+
+    provider: ProviderName
+    observation: Observation
+    #: When the reply that showed it was complete.
+    observed_at: datetime
+    #: The last look at which it was not there yet; None where there was none since the start.
+    not_before: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenGeneration:
+    """The recorded facts of a generation, from which bodies are made."""
+
+    provider: ProviderName
+    id: GenerationId
+    state: State | None
+    provider_state: str | None
+    result: Result
+    failure: str | None
+    #: The provider's record as compact JSON; None where there is none or it was left out.
+    record: bytes | None
+    #: True where the record was above 16 KiB and was left out.
+    record_omitted: bool
+    observed_at: datetime | None
+    not_before: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glimpse:
+    """What one look showed of an ID that somebody wanted to see once more."""
+
+    observation: Observation
+    #: When the reply that showed it was complete.
+    seen_at: datetime
+
+
+# ---- what is owed -------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """A registered watch."""
+
+    id: WatchId
+    provider: ProviderName
+    generation: GenerationId
+    target: State
+    endpoint: EndpointIdentity
+    lane: Lane
+    status: WatchStatus
+    #: How often it was reopened.
+    round: int
+    #: Compact JSON.
+    metadata: bytes
+    registered_at: datetime
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owed:
+    """One message owed to one endpoint, before it is stored. Only a refresh changes `body` after."""
+
+    message_id: MessageId
+    watch_id: WatchId
+    endpoint: EndpointIdentity
+    lane: Lane
+    kind: Kind
+    #: E.g. `generation.completed`.
+    type: str
+    content_type: str
+    body: bytes
+    #: PENDING, or why it is kept back: FILTERED, PARKED.
+    status: DeliveryStatus
+    #: Why it is kept back, in words; empty for PENDING.
+    reason: str = ""
+    #: For PARKED: whether it goes on by itself once its endpoint is configured.
+    resumes: bool = False
+    #: From now to the first attempt.
+    wait: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to make one attempt until the lease runs out. Taking it opened the attempt."""
+
+    message_id: MessageId
+    endpoint: EndpointIdentity
+    lane: Lane
+    type: str
+    content_type: str
+    body: bytes
+    #: 1 for the first attempt, counting interrupted ones.
+    number: int
+    #: Steps of the schedule used up by failures.
+    failures: int
+    #: Interrupted attempts in a row, just before this one.
+    interruptions: int
+    started_at: datetime
+    leased_until: datetime
+    #: For the log line; empty where the message belongs to no watch.
+    provider: ProviderName
+    generation: GenerationId
+    watch_id: WatchId
+    trigger: Trigger = Trigger.SCHEDULE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stale:
+    """A delivery whose attempt is held back for a moment: its result is old, and is to be read again first."""
+
+    message_id: MessageId
+    #: Of the attempt that is held back.
+    number: int
+    provider: ProviderName
+    generation: GenerationId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refresh:
+    """What reading the result of a `Stale` delivery again came to."""
+
+    message_id: MessageId
+    #: Of the attempt that is held back.
+    number: int
+    #: What to write into its body; None leaves the body as it is stored.
+    glimpse: Glimpse | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came of one POST, before it is judged."""
+
+    status_code: int | None = None
+    #: The first 2 KiB of the answer's body.
+    head: bytes = b""
+    #: Seconds by `Retry-After`; None where it was not sent or made no sense.
+    retry_after: float | None = None
+    #: Target of a redirect, as sent.
+    location: str | None = None
+    #: The verdict where the exchange failed; a status may have arrived all the same, before the body broke off.
+    error: Verdict | None = None
+    #: One printable line on what went wrong.
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptResult:
+    """One closed attempt and where it leaves its delivery."""
+
+    message_id: MessageId
+    number: int
+    started_at: datetime
+    took: timedelta
+    verdict: Verdict
+    status_code: int | None
+    head: bytes
+    detail: str
+    #: The delivery's status from now on.
+    status: DeliveryStatus
+    #: Steps of the schedule used up, this attempt included.
+    failures: int
+    #: When to try again; None unless `status` is PENDING.
+    due_at: datetime | None
+    #: False where it says nothing of its endpoint, see `delivery.reach`.
+    counts: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interruption:
+    """An attempt whose outcome nobody knows: its worker died or was stopped."""
+
+    message_id: MessageId
+    lane: Lane
+    number: int
+    failures: int
+    #: In a row, this one included.
+    interruptions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """What the configuration says of endpoints, as far as it decides whether a message leaves and how it is written."""
+
+    #: Name -> event types it wants; None is all of them. A name that is not here is not configured.
+    events: Mapping[str, frozenset[str] | None]
+    #: Whether `callbacks:` is configured.
+    callbacks: bool
+    #: Name -> wait before the first attempt, where there is one: the first step of the schedule.
+    first_wait: Mapping[str, timedelta] = field(default_factory=dict)
+    #: Name -> format of its bodies, where it is not the standard one.
+    formats: Mapping[str, Format] = field(default_factory=dict)
+    #: Format of the bodies for callback URLs.
+    callback_format: Format = Format.STANDARD
+    #: Disabled lanes -> why. Not of the configuration: the store fills it in, inside the transaction that asks.
+    disabled: Mapping[Lane, str] = field(default_factory=dict)

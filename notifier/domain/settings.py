@@ -1,0 +1,182 @@
+"""The settings of each part, as frozen, keyword-only records that `config` makes: checked, with secrets read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from notifier.domain.ids import EndpointIdentity, Lane, ProviderName
+from notifier.domain.model import Format, State, WatchRequest
+
+
+class Secret:
+    """Text that cannot be printed by accident; only `reveal` gives it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+DEFAULT_RETRY: Final[Sequence[timedelta]] = (
+    timedelta(0),
+    timedelta(seconds=5),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=5),
+    timedelta(hours=10),
+    timedelta(hours=14),
+    timedelta(hours=20),
+    timedelta(hours=24),
+)
+
+
+#: A result that was seen longer ago is read again before it is sent.
+DEFAULT_REFRESH_AFTER: Final = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderSettings:
+    name: ProviderName
+    #: Names the codec, e.g. `aimlapi-luma`.
+    kind: str
+    base_url: str
+    api_key: Secret
+    #: IDs in one multi request at most.
+    max_ids: int = 100
+    #: Length of a request's URL in bytes at most; caps the IDs in it too.
+    max_url: int = 8_000
+    #: How IDs ride in a multi request: `array` (repeated `generation_ids[]`) or `comma`.
+    ids_as: str = "array"
+    #: Requests per second; the bucket holds one second's worth.
+    rate: float = 5.0
+    #: Requests at a time.
+    in_flight: int = 9
+    #: A watch's deadline, counted from registration, unless it says otherwise.
+    timeout: timedelta = timedelta(hours=24)
+    #: False: the provider has no multi route; one ID a request.
+    batch: bool = True
+    #: From one look at an ID to the next, at the least.
+    sweep_every: timedelta = timedelta(seconds=1)
+    #: Requests that wait for a state: `single` for one ID each, `any` for many that return when one of them is there,
+    #: `auto` for what the provider turns out to do, or `off`.
+    hold: str = "auto"
+    #: Names of the parameter that asks for it, by route.
+    hold_single_as: tuple[str, ...] = ("state",)
+    hold_multi_as: tuple[str, ...] = ("state", "status")
+    #: Words for states beside those that are known, in the form in which they are compared (`providers.words`).
+    words: Mapping[str, State] = field(default_factory=dict)
+    #: Total time for one request.
+    request_timeout: timedelta = timedelta(seconds=45)
+    #: `http://user:password@host:port` that requests go through; None is straight there.
+    proxy: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSettings:
+    """Files of one endpoint's TLS, read again when they change; PEM, absolute paths."""
+
+    #: The certificate we show, with those between it and its root behind it, and its key: both or none.
+    cert: str | None = None
+    key: str | None = None
+    #: Who may vouch for the server; None is whom the system trusts.
+    ca: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointSettings:
+    """Policy of one lane. For callback URLs one is derived per URL, with the origin as lane."""
+
+    identity: EndpointIdentity
+    lane: Lane
+    url: str
+    #: Signing keys, newest first: `whsec_…`, `whsk_…`.
+    secrets: tuple[Secret, ...]
+    events: frozenset[str] | None = None
+    #: Of messages that are made from now on; what is owed already keeps its own.
+    format: Format = Format.STANDARD
+    concurrency: int = 32
+    #: Attempts per second; None is no limit. The bucket holds one second's worth.
+    rate: float | None = None
+    #: Total time for one attempt, the answer's body included.
+    timeout: timedelta = timedelta(seconds=15)
+    #: Values may carry credentials.
+    headers: Mapping[str, Secret] = field(default_factory=dict)
+    retry: Sequence[timedelta] = DEFAULT_RETRY
+    #: Results seen longer ago than this are read again before an attempt; None: never.
+    refresh_after: timedelta | None = DEFAULT_REFRESH_AFTER
+    #: None is the system's trust and no certificate of ours.
+    tls: TlsSettings | None = None
+    #: `http://user:password@host:port` that callbacks go through; None is straight there, as for any callback URL.
+    proxy: Secret | None = None
+    #: True for callback URLs that came from outside: held to the full list of refused addresses.
+    guarded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackSettings:
+    """What holds for every callback_url that came in a drop file."""
+
+    #: `whsec_…`: each origin's key is derived from it; or `whsk_…`, which signs all.
+    secret: Secret
+    #: `host:port`, addresses and networks that are allowed beyond public ones.
+    allow: tuple[str, ...] = ()
+    #: As of an endpoint.
+    format: Format = Format.STANDARD
+    refresh_after: timedelta | None = DEFAULT_REFRESH_AFTER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchDefaults:
+    """What an entry that says less gets; None means it must say so itself."""
+
+    provider: str | None = None
+    notify: tuple[str, ...] = ()
+    state: State = State.COMPLETED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropSettings:
+    directory: str
+    defaults: WatchDefaults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiSettings:
+    #: Path of the unix socket for commands; None is the usual place.
+    listen: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The whole configuration, checked, with secrets read."""
+
+    #: The configuration file.
+    source: str
+    #: Path of the SQLite file.
+    store: str
+    providers: Mapping[str, ProviderSettings]
+    endpoints: Mapping[str, EndpointSettings]
+    callbacks: CallbackSettings | None
+    #: Name of the endpoint that is told how the others stand.
+    operator: str | None = None
+    watches: tuple[WatchRequest, ...]
+    #: Globs.
+    watch_files: tuple[str, ...]
+    drop: DropSettings | None
+    api: ApiSettings | None = None
+    #: How long what is finished is kept.
+    retention: timedelta = timedelta(days=30)

@@ -1,0 +1,80 @@
+"""Tells when the files of `tls:` end, and that this machine trusts nobody: before attempts fail for it.
+
+At the start and at each reload every file is told of. While the daemon runs, only what changes: a file that comes near
+its end, that ends, or that was renewed. What is of no use any more is a trouble of the daemon's until it is mended.
+"""
+
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from notifier.domain.settings import Settings
+from notifier.net.tls_context import no_trust
+from notifier.net.tls_files import Term, terms
+from notifier.runtime import log_events
+from notifier.runtime.health import Health
+
+_log = structlog.get_logger()
+
+_TRUST: Final = "CA certificates"
+
+
+def files(settings: Settings) -> Iterator[tuple[str, str, Term]]:
+    """Endpoint, place in the configuration and term of each file."""
+    for name, endpoint in settings.endpoints.items():
+        for term in terms(endpoint.tls) if endpoint.tls else ():
+            yield name, f"endpoints.{name}.tls.{term.key}", term
+
+
+def lacking_trust(settings: Settings) -> str:
+    """Why some https of the configuration can reach nobody; empty where all is well."""
+    wanted = any(each.base_url.startswith("https:") for each in settings.providers.values()) or any(
+        each.url.startswith("https:") and not (each.tls and each.tls.ca) for each in settings.endpoints.values()
+    )
+    return no_trust(os.environ) if wanted or settings.callbacks else ""
+
+
+class Terms:
+    """What was told, so that it is told once."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        #: How each file stood when it was told of, by its place.
+        self._told: dict[str, str] = {}
+
+    def tell_all(self, settings: Settings, now: datetime) -> None:
+        """Every file, and whether anybody is trusted."""
+        for part in self._told:
+            self._health.well(part)
+        self._told.clear()
+        if why := lacking_trust(settings):
+            self._health.trouble(_TRUST, why)
+            _log.error(log_events.TLS_NO_TRUST, error=why)
+        else:
+            self._health.well(_TRUST)
+        self.tell_changes(settings, now)
+
+    def tell_changes(self, settings: Settings, now: datetime) -> None:
+        """The files that stand otherwise than when they were told of."""
+        for name, place, term in files(settings):
+            standing = _standing(term, now)
+            if self._told.get(place) != standing:
+                self._told[place] = standing
+                self._tell(name, place, term, now)
+
+    def _tell(self, name: str, place: str, term: Term, now: datetime) -> None:
+        if term.usable(now):
+            self._health.well(place)
+            log = _log.warning if term.ends_soon(now) else _log.info
+        else:
+            self._health.trouble(place, f"{term.path} {term.says(now)}")
+            log = _log.error
+        log(log_events.TLS_TERM, endpoint=name, file=term.key, path=term.path, note=term.says(now))
+
+
+def _standing(term: Term, now: datetime) -> str:
+    word = "over" if not term.usable(now) else "soon" if term.ends_soon(now) else "well"
+    return f"{word} {term.ends.isoformat()}"

@@ -1,0 +1,97 @@
+"""What comes of opening a connection for one request: the addresses that were tried, and its TLS.
+
+The engine tries the addresses of a name side by side and tells only what came of the last one; so each socket notes it
+here. A request on a kept connection opens none.
+"""
+
+import errno
+import os
+import resource
+import socket
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from notifier.net.connect_errors import not_connected
+from notifier.net.tls_errors import Handshake
+
+#: Descriptors that connections leave to others; the lowest free one is always taken.
+_KEPT_FREE: Final = 32
+
+
+@dataclass(slots=True)
+class Opening:
+    """Of one request; it may try many addresses."""
+
+    #: What the system said of each, by `address:port`: an error's number, or None while it says nothing.
+    tried: dict[str, int | None] = field(default_factory=dict)
+    #: One of them answered.
+    connected: bool = False
+    tls: Handshake = field(default_factory=Handshake)
+
+    @property
+    def waits(self) -> bool:
+        """Addresses are tried, and none of them has answered."""
+        return bool(self.tried) and not self.connected
+
+    @property
+    def missing(self) -> str:
+        """What there was not when time ran out, as the end of a sentence; empty where the connection stood."""
+        if self.waits:
+            return not_connected(self.tried)
+        return _LATE if self.tls.begun and not self.tls.done else ""
+
+
+_LATE: Final = "the TLS handshake did not end: does this port speak TLS?"
+opening: Final[ContextVar[Opening]] = ContextVar("opening")
+
+
+def current() -> Opening:
+    """Of the request that this is done for; one that nobody asks where it is done for none."""
+    found = opening.get(None)
+    return Opening() if found is None else found
+
+
+class TellingSocket(socket.socket):
+    """Notes what comes of its connect: at once, or asked for by the event loop as SO_ERROR."""
+
+    def __init__(self, family: int, kind: int, protocol: int, target: tuple[Any, ...]) -> None:
+        self._seen = current()
+        host, port = target[:2]
+        self._shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._seen.tried[self._shown] = None
+        try:
+            super().__init__(family, kind, protocol)
+            self._leave_some()
+        except OSError as error:
+            self._tell(error.errno)
+            raise
+
+    def _leave_some(self) -> None:
+        """The last descriptors are for the store and the doors: without any, nothing that happens is written down."""
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limit != resource.RLIM_INFINITY and self.fileno() >= limit - min(_KEPT_FREE, limit // 4):
+            self.close()
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    def connect(self, address: Any) -> None:
+        try:
+            super().connect(address)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            self._tell(error.errno)
+            raise
+        self._tell(0)
+
+    def getsockopt(self, level: int, option: int, length: int = 0) -> Any:  # its three forms in one
+        found = super().getsockopt(level, option, length) if length else super().getsockopt(level, option)
+        if (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR):
+            self._tell(int(found))
+        return found
+
+    def _tell(self, number: int | None) -> None:
+        if number:
+            self._seen.tried[self._shown] = number
+        else:
+            self._seen.connected = True

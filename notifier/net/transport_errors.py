@@ -1,0 +1,217 @@
+"""Whatever aiohttp raises, as one httpx exception with a sentence for a person: by two tables.
+
+No sentence repeats the text of an exception, for that may hold a Python literal, a class name, an error number or bytes
+of a server. What the tables do not know has a sentence that says little and is true.
+"""
+
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import aiohttp
+import httpx
+from aiohttp.http_exceptions import HttpProcessingError
+
+from notifier.net.connect_errors import not_connected
+from notifier.net.connection_attempt import Opening
+from notifier.net.proxy import Proxy
+from notifier.net.resources import missing
+from notifier.net.tls_errors import CUT_OFF, Side, failure_of, sentence
+
+
+class NameNotResolved(httpx.ConnectError):
+    """The host's name leads to no address."""
+
+
+class AddressRefused(httpx.ConnectError):
+    """The guard said no; the message says why."""
+
+
+class TlsFailed(httpx.ConnectError):
+    """The handshake or the certificate failed."""
+
+
+class OutOfResources(httpx.ConnectError):
+    """The machine has too little to make the request with; the message says of what, and what helps."""
+
+
+class ProxyRefused(httpx.ProxyError):
+    """The proxy answered, and did not let the request pass."""
+
+
+class ConnectionLost(httpx.ReadError):
+    """The connection ended before the answer did."""
+
+
+class DeadlinePassed(httpx.TimeoutException):
+    """The whole exchange took longer than its total time."""
+
+
+class GuardRefusedError(OSError):
+    """Carries the guard's reason through aiohttp, which keeps an OSError as `os_error`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(errno.EACCES, reason)
+
+
+class StrayError(aiohttp.ClientConnectionError):
+    """Bytes that nobody waited for came on a kept connection: nothing of it is an answer to this request."""
+
+
+class UnreadError(aiohttp.ClientConnectionError):
+    """An answer that cannot be the answer to the whole request; its text is a sentence of ours."""
+
+
+class MalformedError(aiohttp.ClientError):
+    """The answer is no HTTP; its text is a sentence of ours."""
+
+
+#: The first row that fits counts: narrow ones stand above wide ones.
+_ERRORS: Final[Sequence[tuple[type[BaseException], type[httpx.TransportError]]]] = (
+    (aiohttp.ClientConnectorDNSError, NameNotResolved),
+    (aiohttp.ClientSSLError, TlsFailed),
+    (aiohttp.ClientConnectorCertificateError, TlsFailed),
+    (aiohttp.ServerFingerprintMismatch, TlsFailed),
+    (aiohttp.ClientConnectorError, httpx.ConnectError),
+    (aiohttp.ConnectionTimeoutError, DeadlinePassed),
+    (TimeoutError, DeadlinePassed),
+    (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
+    (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol),
+    (aiohttp.ClientConnectionError, ConnectionLost),
+    (aiohttp.ClientError, httpx.RemoteProtocolError),
+    (HttpProcessingError, httpx.RemoteProtocolError),
+    (OSError, ConnectionLost),
+    (ValueError, httpx.LocalProtocolError),
+    (RuntimeError, ConnectionLost),  # uvloop on a connection that is closing
+)
+#: So the system says that a rule of this machine, and nobody else, forbids the connection.
+_FORBIDDEN: Final = frozenset({errno.EPERM, errno.EACCES})
+_FIREWALL: Final = (
+    "this machine does not let notifier connect there: look at its firewall, and at IPAddressDeny= and "
+    "RestrictAddressFamilies= of the unit"
+)
+#: What `translate` is for.
+MAPPED: Final = tuple(row[0] for row in _ERRORS)
+
+
+def translate(
+    error: BaseException,
+    request: httpx.Request | None = None,
+    *,
+    proxy: Proxy | None = None,
+    opening: Opening | None = None,
+    side: Side | None = None,
+    unheard: bool = False,
+) -> httpx.TransportError:
+    """The httpx exception for anything aiohttp raises; `request` is attached to it. `proxy` is what it went through.
+
+    `opening` is what was seen of its connection, `side` what we brought to its TLS. `unheard` is that nothing came on a
+    new connection: a server that waits for TLS ends a plain request so.
+    """
+    cause = getattr(error, "os_error", error)
+    if isinstance(cause, GuardRefusedError):
+        return AddressRefused(_of_proxy(error, proxy) + (cause.strerror or ""), request=request)
+    tried = opening.tried if opening and opening.waits else {}
+    if said := missing(error, tried):
+        return OutOfResources(said, request=request)
+    if tried and set(tried.values()) <= _FORBIDDEN:
+        return AddressRefused(_of_proxy(error, proxy) + _FIREWALL, request=request)
+    if isinstance(error, aiohttp.ClientHttpProxyError) and proxy:
+        return ProxyRefused(proxy.refusal(error.status), request=request)
+    if opening and side and (found := _of_opening(error, opening, side)):
+        kind, said = found
+        return kind(_of_proxy(error, proxy) + said + _through(error, proxy), request=request)
+    kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), httpx.RemoteProtocolError)
+    if isinstance(error, aiohttp.ClientPayloadError) and _cut_short(error):
+        kind = ConnectionLost
+    said = _say(error)
+    if unheard and kind is ConnectionLost and request and request.url.scheme == "http":
+        said += " (if this port speaks TLS, write https://)"
+    return kind(_of_proxy(error, proxy) + said + _through(error, proxy), request=request)
+
+
+def _of_opening(error: BaseException, opening: Opening, side: Side) -> tuple[type[httpx.TransportError], str] | None:
+    """That no address could be connected to, or that TLS failed; None for everything else."""
+    if isinstance(error, TimeoutError):
+        return (DeadlinePassed, opening.missing) if opening.missing else None
+    if opening.waits and isinstance(error, aiohttp.ClientConnectorError):
+        return httpx.ConnectError, not_connected(opening.tried)
+    if failure := failure_of(error, opening.tls):
+        established = opening.tls.done or not opening.tls.begun  # a kept connection, or the body of an answer
+        return TlsFailed, sentence(failure, side, opening.tls.presented, established=established)
+    if opening.tls.begun and not opening.tls.done and isinstance(error, OSError):
+        return TlsFailed, CUT_OFF
+    return None
+
+
+def _of_proxy(error: BaseException, proxy: Proxy | None) -> str:
+    """What to put before a fault that is the proxy's own: of its name, its address or its port."""
+    return f"{proxy}: " if proxy and _is_of(error, proxy) else ""
+
+
+def _through(error: BaseException, proxy: Proxy | None) -> str:
+    """What to put behind a fault that may be the proxy's or the server's."""
+    return f" (through {proxy})" if proxy and not _is_of(error, proxy) else ""
+
+
+def _is_of(error: BaseException, proxy: Proxy) -> bool:
+    return isinstance(error, aiohttp.ClientConnectorError) and (error.host, error.port) == (proxy.host, proxy.port)
+
+
+def _cut_short(error: aiohttp.ClientPayloadError) -> bool:
+    """One class of aiohttp's stands for a malformed body and for one that ended early; only its words differ."""
+    return "not completed" in str(error)
+
+
+#: The first row that fits counts.
+_SENTENCES: Final[Sequence[tuple[type[BaseException], str]]] = (
+    (TimeoutError, "no complete answer in time"),
+    (StrayError, "the server sent something that was no answer to this request"),
+    (aiohttp.ServerDisconnectedError, "the server closed the connection before its answer was complete"),
+    (aiohttp.ClientPayloadError, "the server closed the connection inside its answer's body"),
+    (aiohttp.InvalidURL, "this url cannot be called: write http:// or https:// and a host"),
+    (aiohttp.NonHttpUrlClientError, "this url cannot be called: write http:// or https:// and a host"),
+    (aiohttp.ClientConnectionResetError, "the connection was closed before the request was written"),
+    (aiohttp.ClientConnectionError, "the connection broke before the answer was complete"),
+    (HttpProcessingError, "the answer is malformed"),
+    (aiohttp.ClientError, "the answer is malformed"),
+    (OSError, "the connection broke before the answer was complete"),
+    (ValueError, "the request cannot be written as HTTP: look for a line break or a control character in a header"),
+    (RuntimeError, "the connection was closed before the request was written"),
+)
+#: Of a connection that was there. What a connect meets is told by `_say_system`.
+_BROKEN: Final[Mapping[int, str]] = {
+    errno.ECONNRESET: "the server reset the connection before its answer was complete",
+    errno.EPIPE: "the server closed the connection before the request was written",
+    errno.ETIMEDOUT: "the server's machine confirmed nothing of what was sent for some seconds",
+}
+
+
+def _say(error: BaseException) -> str:
+    """One line for a person."""
+    cause = getattr(error, "os_error", None)
+    if isinstance(error, aiohttp.ClientConnectorDNSError) and isinstance(cause, OSError):
+        return f"no address for {error.host}: {_say_system(cause)}"
+    if isinstance(cause, OSError):
+        return _say_system(cause)
+    if isinstance(error, MalformedError | UnreadError):
+        return str(error)
+    if isinstance(error, aiohttp.ClientPayloadError) and not _cut_short(error):
+        return "the body of the answer is malformed"
+    if isinstance(error, OSError) and error.errno is not None and error.errno in _BROKEN:
+        return _BROKEN[error.errno]
+    return next((said for kind, said in _SENTENCES if isinstance(error, kind)), "the exchange broke off")
+
+
+def _say_system(error: OSError) -> str:
+    """Of a look-up or a connect: in the system's words where there are any."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    if isinstance(error, ssl.SSLError):
+        return "the TLS handshake failed"
+    if isinstance(error, socket.gaierror) or (error.errno is None and error.strerror):
+        return error.strerror or "the name leads to no address"
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else "no connection was made"

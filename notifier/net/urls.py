@@ -1,0 +1,183 @@
+"""The one URL parser. Pure: it resolves and opens nothing.
+
+What was checked is what is sent. So a URL has one normal form that every later reader takes apart in the same way: a
+host is a plain name, a dotted quad or a bracketed IPv6 address, and the forms that C libraries also read as
+addresses (`127.1`, `0x7f.1`, `2130706433`, `017700000001`) are refused.
+
+A final dot of the host stays: it keeps the look-up away from the resolver's search list, so a name without
+it may lead elsewhere, and a callback URL with it is an endpoint of its own. But Host, SNI and certificates are written
+without it, and so are origins: what has one origin has one lane and one key.
+
+A fragment is refused, not dropped: it is never sent, so whoever writes one expects something that will not happen.
+"""
+
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+import idna
+
+Address = IPv4Address | IPv6Address
+
+#: Characters of a URL at most.
+URL_LIMIT: Final = 2_048
+_DEFAULT_PORT: Final = {"http": 80, "https": 443}
+_LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+#: A last label that some resolver reads as a number makes the whole host an address.
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+
+# ---- URLs ---------------------------------------------------------------------------------------------------------
+def normalise_url(text: str) -> str:
+    """The one form of a callback URL; `ValueError` with a sentence that says what to write instead.
+
+    Scheme and host in lower case, host in punycode (a final dot stays), default port dropped, empty path "/", empty
+    query dropped. Path and query stay as they were sent, percent-encoding included.
+    """
+    text = text.strip()
+    if len(text) > URL_LIMIT:
+        raise ValueError(f"A URL may have {URL_LIMIT} characters at most; this one has {len(text)}.")
+    scheme, mark, rest = text.partition("://")
+    if not mark or scheme.lower() not in _DEFAULT_PORT:
+        raise ValueError(_wrong_scheme(scheme.lower(), text))
+    authority, tail = _split_authority(rest)
+    if authority.lower() == "unix:":  # http://unix:/run/app.sock, as nginx writes it
+        raise ValueError(_NO_SOCKET)
+    _check_tail(tail)
+    host, port = read_host_and_port(authority, _DEFAULT_PORT[scheme.lower()])
+    path, mark, query = tail.partition("?")
+    url = _join(scheme.lower(), host, port) + (path or "/") + (mark + query if query else "")
+    if len(url) > URL_LIMIT:
+        raise ValueError(f"A URL may have {URL_LIMIT} characters at most; this one has {len(url)} in punycode.")
+    return url
+
+
+_NO_SOCKET: Final = (
+    "A unix socket is not called, and neither is a path: a URL begins with http:// or https://. Let the app listen on "
+    "a port of this machine, and write http://127.0.0.1:PORT/ and the path."
+)
+
+
+def _wrong_scheme(scheme: str, text: str) -> str:
+    """What to write in place of a URL that does not begin as one; it is not quoted, for it may hold a token."""
+    if re.fullmatch(r"(https?\+)?unix|httpu", scheme) or text.startswith(("unix:", "/")):
+        return _NO_SOCKET
+    if scheme in ("ws", "wss"):
+        return (
+            f"A WebSocket is not called: each callback is one POST. Write http{scheme[2:]}:// in place of {scheme}://."
+        )
+    if re.fullmatch(r"[a-z][a-z0-9+.-]{0,31}", scheme) and scheme != text.lower():
+        return f"A URL begins with http:// or https://; {scheme}:// is not spoken here."
+    return "A URL begins with http:// or https://." + ("" if "http" in scheme else " Write one of them in front.")
+
+
+def origin(url: str) -> str:
+    """`https://host`, or with `:port` where it is not the default one, of a normalised URL; without a final dot."""
+    return url[: _end_of_origin(url)].replace(".:", ":").removesuffix(".")
+
+
+def is_origin(url: str) -> bool:
+    """Whether a normalised URL goes no further than its origin."""
+    return url.endswith("/") and _end_of_origin(url) == len(url) - 1
+
+
+def host_and_port(url: str) -> tuple[str, int]:
+    """Host (an IPv6 address without its brackets, a name with its final dot) and port of a normalised URL."""
+    parts = urlsplit(url)
+    return parts.hostname or "", _port(parts)
+
+
+def literal_address(url: str) -> Address | None:
+    """The address that a normalised URL names itself; None where it names a host."""
+    return read_literal(host_and_port(url)[0])
+
+
+def read_literal(host: str) -> Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def _end_of_origin(url: str) -> int:
+    return url.index("/", url.index("://") + 3)
+
+
+def _port(parts: SplitResult) -> int:
+    return parts.port or _DEFAULT_PORT[parts.scheme]
+
+
+def _join(scheme: str, host: str, port: int) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{shown}" if port == _DEFAULT_PORT[scheme] else f"{scheme}://{shown}:{port}"
+
+
+def _split_authority(rest: str) -> tuple[str, str]:
+    found = re.search(r"[/?#\\]", rest)
+    at = found.start() if found else len(rest)
+    return rest[:at], rest[at:]
+
+
+def _check_tail(tail: str) -> None:
+    if "#" in tail:
+        raise ValueError('A URL may have no "#…" part: it would never be sent. Leave it out.')
+    for char in tail:
+        if not "!" <= char <= "~" or char == "\\":
+            written = "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "replace"))
+            raise ValueError(f'A URL holds printable ASCII only: write "{written}" in place of {char!a}.')
+
+
+def read_host_and_port(authority: str, default: int) -> tuple[str, int]:
+    if "@" in authority:
+        raise ValueError("A URL may hold no user name or password: put credentials in a header or in the query.")
+    match = re.fullmatch(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?", authority, re.ASCII)
+    if match is None:
+        raise ValueError(f"{authority!a} is not host or host:port; an IPv6 address stands in [brackets].")
+    host, port = match[1], int(match[2] or default)
+    if not 1 <= port <= 65_535:  # noqa: PLR2004  the protocol's own limit
+        raise ValueError(f"Port {port} is not between 1 and 65535.")
+    return (_ipv6(host[1:-1]) if host.startswith("[") else _host(host)), port
+
+
+def _ipv6(text: str) -> str:
+    if "%" in text:
+        raise ValueError("An IPv6 address in a URL may have no zone (%…).")
+    try:
+        address = IPv6Address(text)
+    except ValueError:
+        raise ValueError(f"{text!a} is not an IPv6 address.") from None
+    if address.ipv4_mapped is None:
+        return address.compressed
+    # Python 3.13 writes these with dots and 3.12 without; a URL is an identity, and must not change with either.
+    high, low = divmod(int(address.ipv4_mapped), 0x10000)
+    return f"::ffff:{high:x}:{low:x}"
+
+
+def _host(text: str) -> str:
+    written = _punycode(text).lower()
+    host = written.removesuffix(".")
+    labels = host.split(".")
+    if not host:
+        raise ValueError("A URL needs a host after ://.")
+    if _NUMBER.fullmatch(labels[-1]):
+        return _dotted_quad(host)
+    if len(host) > 253 or not all(map(_LABEL.fullmatch, labels)):  # noqa: PLR2004  DNS's own limit
+        raise ValueError(f"{text!a} is not a host name: letters, digits, - and _ between dots.")
+    return written
+
+
+def _dotted_quad(host: str) -> str:
+    try:
+        return str(IPv4Address(host))
+    except ValueError:
+        raise ValueError(f'Write the address {host!a} as four decimal numbers, as in "192.0.2.7".') from None
+
+
+def _punycode(host: str) -> str:
+    if host.isascii():
+        return host
+    try:
+        return idna.encode(host, uts46=True).decode()
+    except idna.IDNAError:
+        raise ValueError(f"{host!a} is not an internationalised host name: write it in punycode.") from None

@@ -1,0 +1,233 @@
+"""The requests of one provider that wait: which are under way, which begin now, which is let go for a better one.
+
+The decisions are `seats`' and `holding`'s; here they are kept together with what is under way. How a request is sent
+and what its answer means is the lookout's.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import anyio
+
+from notifier.domain.ids import GenerationId
+from notifier.domain.model import State
+from notifier.polling.long_poll.slots import likeliest, likelihood, seats_for_holds, to_hand_over, worthwhile
+from notifier.polling.provider_state import Conduct
+from notifier.polling.scheduling.open_generation import Watched
+from notifier.polling.scheduling.open_generations import Roster
+
+#: IDs of a trial at most.
+_TRIAL: Final = 20
+#: Candidates looked at, at the least.
+_SOME: Final = 64
+#: Seconds between two looks for a better candidate.
+_REVIEW_EVERY: Final = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class Hold:
+    """One request that waits."""
+
+    entries: Sequence[Watched]
+    target: State
+    #: Monotonic seconds.
+    since: float
+    #: True where its IDs are looked at beside it, because nobody knows yet what it does.
+    trial: bool = False
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+
+class Holds:
+    """Of one provider. `begin` sends a hold; `fit` says how many of some IDs one request takes."""
+
+    def __init__(
+        self,
+        roster: Roster,
+        conduct: Conduct,
+        *,
+        begin: Callable[[Hold], None],
+        fit: Callable[[Sequence[GenerationId]], int],
+    ) -> None:
+        self._roster = roster
+        self._conduct = conduct
+        self._begin = begin
+        self._fit = fit
+        self._under_way: list[Hold] = []
+        #: Not kept to the end, for they were let go or answered at once -> when that was. These wait a little.
+        self._over: dict[Watched, float] = {}
+        #: Held before anybody had seen them, and not found.
+        self._unfound: set[Watched] = set()
+        self._review_at = 0.0
+
+    def ended(self, hold: Hold, now: float, *, kept: bool) -> None:
+        """It was answered, let go, or failed; `kept`: the provider did hold it."""
+        self._under_way.remove(hold)
+        for entry in hold.entries:
+            if not hold.trial:
+                entry.held = False
+                if not kept:
+                    self._over[entry] = now
+
+    def unfound(self, entries: Iterable[Watched]) -> bool:
+        """These were never seen, and a hold did not find them either: look without a wish first. True where any is.
+
+        They may not be readable yet; the answer came at once for that, and says nothing of holds.
+        """
+        before = len(self._unfound)
+        self._unfound.update(entries)
+        return len(self._unfound) > before
+
+    def first(self, now: float) -> bool:
+        """Whether holds go before sweeps: all can be held, and nobody waits in vain for it."""
+        late = self._roster.late(now) or (self._roster.late_apart(now) and self._conduct.room_aside(now) > 0)
+        return self._all(now) and not late
+
+    def make_way(self, now: float) -> None:
+        """Where all places wait, and something else is to be looked at, the hold least likely to end gives its place.
+
+        What can be held in a moment is no reason; it becomes one when that does not come: its target is another, it
+        stands alone, or it is missing.
+        """
+        if not self._conduct.crowded_out(now) or not self._roster.waiting or self.first(now):
+            return
+        self.make_room(now)
+
+    def release(self, entry: Watched) -> None:
+        """Let go of the request that waits for this one, if there is one."""
+        if not entry.held:
+            return
+        for hold in self._under_way:
+            if not hold.trial and any(each is entry for each in hold.entries):
+                hold.scope.cancel()
+
+    def let_go(self) -> None:
+        """Of all of them."""
+        for hold in self._under_way:
+            hold.scope.cancel()
+
+    def plan(self, now: float, wall: float) -> None:
+        """Begin what is worth it and allowed now; `wall` is now in Unix seconds."""
+        conduct, many = self._conduct, self._many(now)
+        if not conduct.well() or not (many or conduct.holding.single(now)):
+            return
+        per_hold = conduct.batch if many else 1
+        seats = seats_for_holds(
+            in_flight=conduct.in_flight, open_=len(self._roster), per_hold=per_hold, sweeps=conduct.places_for_sweeps
+        )
+        free = seats - len(self._under_way)
+        room = min(free, conduct.room(now) - self._kept_for_sweeps(now))
+        if room <= 0 and (free > 0 or now < self._review_at):
+            return
+        candidates = self._candidates(now, wall, max(_SOME, (max(free, 0) + 1) * per_hold))
+        if many and room > 0:
+            self._start_many(candidates, room, per_hold, now)
+        elif room > 0:
+            self._start(candidates, room - self._try(candidates[room - 1 :], now), now)
+        elif candidates:
+            self._review_at = now + _REVIEW_EVERY
+            self._review(candidates, per_hold, now)
+        fresh = now - self._roster.pace.every
+        self._over = {entry: at for entry, at in self._over.items() if at > fresh}
+        self._unfound = {entry for entry in self._unfound if self._roster.here(entry) and entry.state is None}
+
+    def make_room(self, now: float) -> bool:
+        """Something must be asked now: if no place is free, the hold for the least likely is let go."""
+        full = len(self._under_way) + self._conduct.hanging >= self._conduct.in_flight
+        if not (self._under_way and full) or any(hold.scope.cancel_called for hold in self._under_way):
+            return False
+        min(self._under_way, key=lambda hold: sum(likelihood(entry, now) for entry in hold.entries)).scope.cancel()
+        return True
+
+    # ---- what there is ----
+    def _all(self, now: float) -> bool:
+        """Whether there are places enough to hold everything."""
+        per_hold = self._conduct.batch if self._many(now) else 1
+        return len(self._roster) <= self._conduct.in_flight * per_hold
+
+    def _kept_for_sweeps(self, now: float) -> int:
+        """Requests that holds leave for the next sweep of everybody, while the budget is ample."""
+        if self._all(now) or self._roster.pace.scarce:
+            return 0
+        per_request = self._conduct.batch if self._conduct.multi(now) else 1
+        rate = self._conduct.capacity(now) / per_request
+        return min(len(self._roster) // per_request, max(0, int(rate) - 1))
+
+    def _many(self, now: float) -> bool:
+        """Whether one request holds many IDs."""
+        return self._conduct.multi(now) and self._conduct.holding.any(now)
+
+    def _candidates(self, now: float, wall: float, count: int) -> list[Watched]:
+        """What can be held, likeliest first. Not what has its deadline meanwhile: a look comes then."""
+        fresh = now - self._roster.pace.every
+        soon = wall + (self._conduct.holding.patience or 0.0)
+        found = {
+            id(entry): entry
+            for entry in self._roster.soonest(count)
+            if self._over.get(entry, fresh) <= fresh
+            and not (entry.misses.count or entry.failing)
+            and not (entry.state is None and entry in self._unfound)
+            and entry.deadline >= soon
+            and not self._roster.unheard(entry)
+        }
+        return likeliest(found.values(), count, now)
+
+    # ---- beginning ----
+    def _start(self, candidates: Sequence[Watched], room: int, now: float) -> None:
+        pace, patience = self._roster.pace, self._conduct.holding.patience or 1.0
+        per_request = self._conduct.batch if self._conduct.multi(now) else 1
+        for entry in candidates[:room]:
+            if pace.scarce and not worthwhile(
+                likelihood(entry, now), stride=pace.stride, per_request=per_request, patience=patience
+            ):
+                break  # the others are less likely still
+            self._send(Hold([entry], entry.target, now))
+
+    def _start_many(self, candidates: Sequence[Watched], room: int, per_hold: int, now: float) -> None:
+        left = [entry for entry in candidates if not entry.alone]
+        while left and room > 0:
+            target = left[0].target
+            some = [entry for entry in left if entry.target is target][:per_hold]
+            some = some[: self._fit([entry.id for entry in some])]
+            self._send(Hold(some, target, now))
+            taken = set(some)
+            left = [entry for entry in left if entry not in taken]
+            room -= 1
+
+    def _try(self, candidates: Sequence[Watched], now: float) -> bool:
+        """See what a multi hold does, where more are open than can be held one by one; True where one began."""
+        conduct = self._conduct
+        if self._all(now) or not (conduct.multi(now) and conduct.holding.trial(now)):
+            return False
+        few = [entry for entry in candidates if not entry.alone and entry.target is candidates[0].target][:_TRIAL]
+        few = few[: self._fit([entry.id for entry in few])] if few else few
+        if len(few) < 2:  # noqa: PLR2004  one ID shows nothing
+            return False
+        conduct.holding = conduct.holding.tried(now)
+        self._send(Hold(few, few[0].target, now, trial=True))
+        return True
+
+    def _send(self, hold: Hold) -> None:
+        if not hold.trial:
+            for entry in hold.entries:
+                self._roster.hold(entry)
+        self._under_way.append(hold)
+        self._begin(hold)
+
+    # ---- handing over ----
+    def _review(self, candidates: Sequence[Watched], per_hold: int, now: float) -> None:
+        mine = [hold for hold in self._under_way if not hold.trial]
+        if per_hold > 1:
+            more = Counter(entry.target for entry in candidates if not entry.alone)
+            roomy = [
+                hold
+                for hold in mine
+                if len(hold.entries) + more[hold.target] <= per_hold and more[hold.target] and now - hold.since > 1
+            ]
+            if roomy:
+                min(roomy, key=lambda hold: len(hold.entries)).scope.cancel()
+            return
+        pair = to_hand_over([(hold.entries[0], hold.since) for hold in mine], candidates, now)
+        if pair is not None:
+            next(hold for hold in mine if hold.entries[0] is pair[0]).scope.cancel()

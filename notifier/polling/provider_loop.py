@@ -1,0 +1,401 @@
+"""One provider's loop: takes what is due and has it asked for. Steps 3 and 4 of the path; `exchange` does the rest.
+
+A lookout has its own roster, budget and troubles, so one provider's never slow another. No transaction is open while a
+request is under way. While the store cannot write nothing is asked.
+
+Parts of batches and IDs that stand alone get a fifth of the rate, and more only while the budget is not used up and
+nothing else is due: good IDs in a batch that failed would wait for nobody's sake otherwise.
+
+With the metronome stopped nothing is looked at: a tick gives leave to look until a little after the next one is due.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import anyio
+import anyio.to_thread
+import structlog
+from anyio.abc import TaskGroup, TaskStatus
+
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane
+from notifier.domain.message import parked_because
+from notifier.domain.model import Book, Glimpse, OpenGeneration
+from notifier.domain.settings import ProviderSettings
+from notifier.polling.batching.bisect import Split
+from notifier.polling.batching.plan import plan
+from notifier.polling.exchange import Exchanges, Sent
+from notifier.polling.long_poll.in_flight import Hold, Holds
+from notifier.polling.notes import Notes
+from notifier.polling.provider_state import Conduct
+from notifier.polling.recorder import Recorder
+from notifier.polling.rejections import Refusals
+from notifier.polling.rereads import Glances
+from notifier.polling.scheduling.open_generation import Watched
+from notifier.polling.scheduling.open_generations import Roster
+from notifier.providers.base import Ask, Codec, Leave, Reply
+from notifier.runtime.clock import Clock
+from notifier.runtime.health import Health
+from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.wakeup import Bell
+from notifier.store.ports import PollStore
+
+_log = structlog.get_logger()
+
+#: Seconds a tick's leave lasts; ticks come every 0.25 s.
+LEAVE: Final = 1.0
+LONGEST_WAIT: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What every lookout works with."""
+
+    store: PollStore
+    ask: Callable[[Ask, ProviderSettings, Leave], Awaitable[Reply]]
+    clock: Clock
+    chance: Callable[[], float]
+    book: Callable[[], Book]
+    #: Rung when a delivery was made.
+    deliveries: Bell
+    #: Whether what a lane is owed gives way to what others are owed.
+    poor: Callable[[Lane], bool]
+    health: Health
+    pulse: Pulse
+    readers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
+
+
+class Lookout:
+    """Looks after the open generations of one provider."""
+
+    def __init__(self, settings: ProviderSettings, codec: Codec, around: Surroundings) -> None:
+        self._around = around
+        self._bell = Bell()
+        self._leave_until = float("-inf")
+        self._codec = codec
+        self._settings = settings
+        self._roster = Roster(settings.sweep_every.total_seconds())
+        self._conduct = Conduct(
+            settings,
+            multi=codec.multi,
+            patience=codec.patience,
+            clock=around.clock,
+            chance=around.chance,
+            health=around.health,
+        )
+        self._refusals = Refusals(self._roster, self._conduct, clock=around.clock, back=self._call)
+        self._conduct.outage_over = self._refusals.outage_over
+        self._conduct.knew_one = self._roster.forgive
+        self._recorder = Recorder(
+            settings,
+            self._roster,
+            self._conduct,
+            store=around.store,
+            clock=around.clock,
+            book=around.book,
+            deliveries=around.deliveries,
+            health=around.health,
+            forget=self._forget,
+            poor=around.poor,
+        )
+        self._notes = Notes(
+            settings.name,
+            self._roster,
+            self._conduct,
+            self._refusals,
+            store=around.store,
+            clock=around.clock,
+            health=around.health,
+        )
+        self._holds = Holds(self._roster, self._conduct, begin=self._hold, fit=self._fit_hold)
+        self._glances = Glances()
+        self._exchanges = Exchanges(
+            settings,
+            codec,
+            roster=self._roster,
+            conduct=self._conduct,
+            refusals=self._refusals,
+            recorder=self._recorder,
+            holds=self._holds,
+            glances=self._glances,
+            ask=around.ask,
+            readers=around.readers,
+            clock=around.clock,
+            call=self._call,
+            bell=self._bell,
+        )
+        self._looks: TaskGroup | None = None
+        self._book: Book | None = None
+
+    # ---- for the poller ----
+    @property
+    def watched(self) -> int:
+        return len(self._roster)
+
+    @property
+    def settings(self) -> ProviderSettings:
+        return self._settings
+
+    def tick(self) -> None:
+        self._leave_until = self._around.clock.monotonic() + LEAVE
+        self._bell.ring()
+
+    def welcome(self, watched: Sequence[OpenGeneration]) -> None:
+        """Watches were registered, each for one of these: look as soon as that is worth a look."""
+        now, before = self._around.clock.monotonic(), len(self._roster)
+        for open_ in watched:
+            if (entry := self._roster.get(open_.id)) is not None:
+                self._join(entry, open_)
+            else:
+                self._roster.welcome(open_, now=now)
+        if len(self._roster) > before:
+            self._conduct.welcome(now)
+        self._bell.ring()
+
+    def _join(self, entry: Watched, open_: OpenGeneration) -> None:
+        if entry.held and open_.target.rank < entry.target.rank:
+            self._holds.release(entry)  # it waits for what nobody wants first any more
+        clock = self._around.clock
+        self._roster.join(entry, open_, now=clock.monotonic(), wall=clock.now().timestamp())
+
+    def farewell(self, id_: GenerationId) -> None:
+        """Nobody watches it any more."""
+        if (entry := self._roster.get(id_)) is not None:
+            self._forget(entry)
+
+    def leave(self) -> None:
+        """Its provider is not configured any more."""
+        self._conduct.leave()
+        self._glances.give_up()
+
+    async def save(self) -> None:
+        """Keep what was learned for the next run, if the store can write."""
+        await self._recorder.save()
+
+    async def glance(self, id_: GenerationId) -> Glimpse | None:
+        """One more sight of it, watched or not; None where the provider does not show it."""
+        self._bell.ring()
+        return await self._glances.show(id_, self._around.clock.monotonic())
+
+    def apply(self, settings: ProviderSettings) -> None:
+        """Use these from the next request on; a trouble of the old ones is forgotten."""
+        self._settings = self._recorder.settings = self._exchanges.settings = settings
+        self._conduct.settle(settings)
+        self._holds.let_go()
+        # Those that are asked about now, or stand in a split, come back by themselves.
+        self._roster.settle(settings.sweep_every.total_seconds(), now=self._around.clock.monotonic())
+        self._bell.ring()
+
+    # ---- the loop ----
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled. Started once the store's open generations are on the agenda."""
+        self._roster.curves.load(dict(await self._around.store.learned(self._settings.name)))
+        await self._load()
+        await self._notes.load()
+        async with anyio.create_task_group() as self._looks:
+            task_status.started()
+            while True:
+                self._around.pulse.beat()
+                self._send_due()
+                await self._recorder.keep()
+                await self._notes.keep()
+                await self._bell.wait(self._pause())
+
+    async def _load(self) -> None:
+        async for chunk in self._around.store.open_generations(self._settings.name):
+            now, wall = self._around.clock.monotonic(), self._around.clock.now()
+            for open_ in chunk:
+                if (entry := self._roster.get(open_.id)) is not None:  # a watch of it was registered meanwhile
+                    self._join(entry, open_)
+                else:
+                    self._roster.load(open_, now=now, age=(wall - open_.registered_at).total_seconds())
+
+    def _pause(self) -> float:
+        """Seconds until something can be done that no bell announces."""
+        now = self._around.clock.monotonic()
+        due = [at for at in (self._roster.earliest(), self._roster.earliest_apart()) if at is not None]
+        if now >= self._leave_until or not self._around.health.store_up or not due:
+            return LONGEST_WAIT
+        wait = self._conduct.wait(now)
+        waits = [wait] if self._conduct.probes else [max(at - now, wait) for at in due]
+        # Due, budget there, and still not sent: all places are taken, and whoever frees one rings.
+        return min((each for each in waits if 0 < each < LONGEST_WAIT), default=LONGEST_WAIT)
+
+    def _send_due(self) -> None:
+        """Steps 3 and 4: as many requests as the budget allows now."""
+        now = self._around.clock.monotonic()
+        self._exchanges.repeat(now)
+        if now >= self._leave_until or not self._around.health.store_up:
+            return
+        self._heed(self._around.book(), now)
+        self._set_budget(now)
+        self._exchanges.divide_late(now)
+        if (probes := self._conduct.probes) and probes % 2:
+            self._send_probe(now)
+        self._try_route(now)
+        self._send_splits(now)
+        self._holds.make_way(now)
+        self._send_glances(now)
+        wall = self._around.clock.now().timestamp()
+        if self._holds.first(now):
+            self._holds.plan(now, wall)
+            self._send_sweeps(now)
+        else:
+            self._send_sweeps(now)
+            self._holds.plan(now, wall)
+        if probes:
+            self._send_probe(now)
+
+    def _set_budget(self, now: float) -> None:
+        conduct = self._conduct
+        self._roster.budget(conduct.capacity(now), now, idle=conduct.idle(now), apart=conduct.apart)
+
+    def _send_probe(self, now: float) -> None:
+        """Whether a provider that may be in trouble answers about one ID, asked for alone.
+
+        Every second time; in between something that is due is asked for, for the single route may be what is wrong.
+        """
+        if self._conduct.room(now) > 0 and (entry := self._refusals.to_probe(self._exchanges.asked_alone())):
+            self._roster.probe(entry)
+            self._send((entry.id,), now, multi=False)
+
+    def _try_route(self, now: float) -> None:
+        """Whether batches hang because of the multi route; their IDs are looked after elsewhere."""
+        if not self._exchanges.doubts_route(now):
+            return
+        if self._conduct.room(now) <= 0:
+            self._holds.make_room(now)
+        elif ids := self._exchanges.next_of_trial(now):
+            self._send(ids, now, multi=len(ids) > 1, late=True)
+
+    def _heed(self, book: Book, now: float) -> None:
+        """Where nobody can be told it is looked rarely."""
+        if book != self._book:
+            self._book = book
+            self._roster.hear(lambda lane: parked_because(EndpointIdentity(lane), lane, book) is not None, now=now)
+
+    def _send_sweeps(self, now: float) -> None:
+        conduct = self._conduct
+        multi = conduct.multi(now)
+        self._send_apart(now, multi=multi)
+        room = conduct.room_for_batches(now) if multi and conduct.batch > 1 else conduct.room(now)
+        if room <= 0 or not (taken := self._roster.take(now, room * (conduct.batch if multi else 1))):
+            return
+        planned = plan(
+            taken, fit=self._fit, batch_limit=conduct.batch, multi=multi, room=room, single_room=conduct.room_aside(now)
+        )
+        for entry in planned.rest:
+            self._roster.again(entry, now)
+        for ask in planned.asks:
+            last = ask is planned.asks[-1]
+            if multi and last and ask.multi:
+                self._send_filled(ask.ids, now)
+            else:
+                self._send(ask.ids, now, multi=ask.multi, aside=multi and ask.alone)
+
+    def _send_apart(self, now: float, *, multi: bool) -> None:
+        """What is missed or asked alone: within its share, or while the budget is not used up.
+
+        A provider in trouble is asked about one that it answered about before, if there is any.
+        """
+        if self._conduct.troubled and self._roster.earliest() is not None:
+            return
+        batch = self._conduct.batch if multi else 1
+        for taken in self._roster.take_apart(now, self._room_aside(now), batch):
+            planned = plan(taken, fit=self._fit, batch_limit=batch, multi=multi, room=1, single_room=1)
+            for entry in planned.rest:
+                self._roster.again(entry, now)
+            for ask in planned.asks:
+                by_multi = ask.multi or (multi and self._refusals.by_multi(ask.ids))
+                self._send(ask.ids, now, multi=by_multi, aside=True)
+
+    def _room_aside(self, now: float) -> int:
+        """Requests for what stands apart: within its share, or one while the budget is not used up."""
+        conduct = self._conduct
+        spare = 1 if conduct.idle(now) and not self._roster.is_due(now) else 0
+        return min(conduct.room(now), max(conduct.room_aside(now), spare), conduct.places_aside)
+
+    def _send_filled(self, ids: tuple[GenerationId, ...], now: float) -> None:
+        """A sweep with free seats takes glances, then what falls due soonest: it costs no more."""
+        guests = self._glances.riding(ids, self._conduct.batch - len(ids), now, fit=self._fit)
+        self._send(self._filled((*ids, *guests), now), now, multi=True, guests=self._unwatched(guests))
+
+    def _unwatched(self, ids: Iterable[GenerationId]) -> frozenset[GenerationId]:
+        return frozenset([id_ for id_ in ids if self._roster.get(id_) is None])
+
+    def _filled(self, ids: tuple[GenerationId, ...], now: float) -> tuple[GenerationId, ...]:
+        """With what falls due soonest in the free seats."""
+        free = self._conduct.batch - len(ids)
+        if free <= 0:
+            return ids
+        more = self._roster.fill(
+            now, free, fit=lambda some: max(0, self._fit((*ids, *[entry.id for entry in some])) - len(ids))
+        )
+        return tuple(dict.fromkeys((*ids, *[entry.id for entry in more])))  # one may be in it as a glance
+
+    def _fit(self, ids: Sequence[GenerationId]) -> int:
+        return self._codec.fit(ids, self._settings)
+
+    def _fit_hold(self, ids: Sequence[GenerationId]) -> int:
+        return self._codec.fit(ids, self._settings, hold=True)
+
+    def _send_splits(self, now: float) -> None:
+        """Parts of refused batches, within their share of the rate, or while the budget is not used up."""
+        parts = self._refusals.parts(batches=lambda: self._conduct.room_for_batches(now) > 0)
+        while self._room_aside(now) and (part := next(parts, None)):
+            split, ids = part
+            self._send(ids, now, multi=len(ids) > 1, aside=True, part_of=split)
+
+    def _send_glances(self, now: float) -> None:
+        """Requests of their own for those that found no seat."""
+        glances, conduct = self._glances, self._conduct
+        if not conduct.well():
+            glances.give_up()
+        while glances.due(now, sweep_at=self._roster.earliest() if conduct.multi(now) else None):
+            if conduct.room(now) <= 0:
+                if self._holds.make_room(now):
+                    glances.hurry()
+                return
+            if not (conduct.room_aside(now) or conduct.idle(now)):
+                return
+            ids = glances.next(conduct.batch if conduct.multi(now) else 1, self._fit)
+            self._send(ids, now, multi=len(ids) > 1, aside=True, guests=self._unwatched(ids))
+
+    def _send(
+        self,
+        ids: tuple[GenerationId, ...],
+        now: float,
+        *,
+        multi: bool,
+        aside: bool = False,
+        part_of: Split | None = None,
+        guests: frozenset[GenerationId] = frozenset(),
+        late: bool = False,
+    ) -> None:
+        self._conduct.begin(now, aside=aside, batch=len(ids) > 1)
+        ask = self._codec.sweep(ids, self._settings) if multi else self._codec.single(ids[0], self._settings)
+        asked_at = self._around.clock.now()
+        self._go(Sent(ask=ask, split=part_of, at=now, asked_at=asked_at, guests=guests, aside=aside, late=late))
+
+    def _hold(self, hold: Hold) -> None:
+        ids = [entry.id for entry in hold.entries]
+        ask = self._codec.hold(ids, hold.target, self._settings)
+        self._conduct.begin(hold.since, hold=True)
+        self._go(Sent(ask=ask, at=hold.since, asked_at=self._around.clock.now(), hold=hold))
+
+    def _go(self, sent: Sent) -> None:
+        assert self._looks is not None, "it runs"
+        self._looks.start_soon(self._exchanges.make, sent)
+
+    # ---- what comes back ----
+    def _call(self, ids: Iterable[GenerationId]) -> None:
+        """Due at once, if they are watched still."""
+        now = self._around.clock.monotonic()
+        for id_ in ids:
+            if (entry := self._roster.get(id_)) is not None and not entry.held:
+                self._roster.call(entry, now)
+
+    def _forget(self, entry: Watched) -> None:
+        self._holds.release(entry)
+        self._roster.leave(entry)
+        self._refusals.forget(entry.id)

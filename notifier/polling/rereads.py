@@ -1,0 +1,128 @@
+"""IDs that somebody wants to see once more, at one provider: which wait, which are asked for, what is answered to whom.
+
+They are on no agenda, teach no curve and make no transition. How a request is sent is the lookout's. Rules:
+- A glance rides in a free seat of an ordinary sweep, for nothing, where one is expected within `PATIENCE` seconds.
+  Otherwise it has a request of its own, out of the share of the budget that is set apart for exceptions.
+- Each is asked for once. Where a batch is refused that it rode in, it is asked for alone, and for `MISTRUST` seconds
+  none rides: the batch is not blamed, but looks that matter must not be refused again and again for the guests in them.
+- Who asked is answered, whatever happens; two who want the same are answered together.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Final
+
+import anyio
+
+from notifier.domain.ids import GenerationId
+from notifier.domain.model import Glimpse, Observation
+
+PATIENCE: Final = 1.0
+MISTRUST: Final = 60.0
+
+
+class _Wish:
+    """One ID that is wanted, by one or several."""
+
+    def __init__(self) -> None:
+        self.askers = 0
+        self.glimpse: Glimpse | None = None
+        self.settled = anyio.Event()
+
+
+class Glances:
+    """Of one provider. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._wishes: dict[GenerationId, _Wish] = {}
+        #: Those that were not asked for yet -> since when.
+        self._waiting: dict[GenerationId, float] = {}
+        #: The same, and they must be asked for by themselves.
+        self._alone: dict[GenerationId, float] = {}
+        self._ride_from = float("-inf")
+
+    # ---- for those who want to see ----
+    async def show(self, id_: GenerationId, now: float) -> Glimpse | None:
+        """What the provider shows of `id_`; None where it does not answer about it. May be cancelled at any time."""
+        wish = self._wishes.get(id_)
+        if wish is None:
+            wish = self._wishes[id_] = _Wish()
+            self._waiting[id_] = now
+        wish.askers += 1
+        try:
+            await wish.settled.wait()
+        finally:
+            wish.askers -= 1
+            if not wish.askers and not wish.settled.is_set():
+                self._settle(id_, None)
+        return wish.glimpse
+
+    # ---- what to ask for ----
+    def due(self, now: float, *, sweep_at: float | None) -> bool:
+        """Whether some are to be asked for by themselves now; `sweep_at` is when the next sweep is due, if ever."""
+        if self._alone:
+            return True
+        if not self._waiting:
+            return False
+        rides = sweep_at is not None and sweep_at <= now + PATIENCE and now >= self._ride_from
+        return not rides or now >= next(iter(self._waiting.values())) + PATIENCE
+
+    def hurry(self) -> None:
+        """A connection was freed for them: none waits for a sweep any more."""
+        self._waiting = dict.fromkeys(self._waiting, float("-inf"))
+
+    def next(self, most: int, fit: Callable[[Sequence[GenerationId]], int]) -> tuple[GenerationId, ...]:
+        """What to ask for in the next request of their own: several, or one that must stand alone."""
+        if self._alone:
+            id_ = next(iter(self._alone))
+            del self._alone[id_]
+            return (id_,)
+        ids = list(self._waiting)[:most]
+        return self._take(ids[: fit(ids)])
+
+    def riding(
+        self, ids: Sequence[GenerationId], free: int, now: float, *, fit: Callable[[Sequence[GenerationId]], int]
+    ) -> tuple[GenerationId, ...]:
+        """What rides along in a sweep of `ids` with so many free seats; what is in it anyway needs none."""
+        if not self._waiting:
+            return ()
+        self._take([id_ for id_ in ids if id_ in self._waiting])
+        guests = list(self._waiting)[: max(0, free)]
+        if not guests or now < self._ride_from:
+            return ()
+        return self._take(guests[: max(0, fit([*ids, *guests]) - len(ids))])
+
+    def _take(self, ids: Sequence[GenerationId]) -> tuple[GenerationId, ...]:
+        for id_ in ids:
+            del self._waiting[id_]
+        return tuple(ids)
+
+    # ---- what came of it ----
+    def answered(self, observations: Iterable[Observation], seen_at: datetime) -> None:
+        """A reply held these, wanted or not."""
+        if not self._wishes:
+            return
+        for seen in observations:
+            self._settle(seen.id, None if seen.absent else Glimpse(observation=seen, seen_at=seen_at))
+
+    def refused(self, ids: Iterable[GenerationId], now: float) -> None:
+        """A request was refused that these were in by their own wish."""
+        self._ride_from = now + MISTRUST
+        self._alone |= {id_: now for id_ in ids if id_ in self._wishes}
+
+    def failed(self, ids: Iterable[GenerationId]) -> None:
+        """A request for these was not answered: nor are they."""
+        for id_ in ids:
+            self._settle(id_, None)
+
+    def give_up(self) -> None:
+        """The provider cannot be asked."""
+        if self._wishes:
+            self.failed(list(self._wishes))
+
+    def _settle(self, id_: GenerationId, glimpse: Glimpse | None) -> None:
+        self._waiting.pop(id_, None)
+        self._alone.pop(id_, None)
+        if (wish := self._wishes.pop(id_, None)) is not None:
+            wish.glimpse = glimpse
+            wish.settled.set()

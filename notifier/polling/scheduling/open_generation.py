@@ -1,0 +1,175 @@
+"""What the poller remembers of one open generation, and what one sight of it comes to. Pure, memory only.
+
+A million of these must fit in memory, at 400 bytes each with all that refers to them: slots, numbers rather than
+datetimes, nothing for what is rarely there, and what many share (a curve, lanes, the time of a sweep) is one object.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from notifier.domain.lifecycle import advance
+from notifier.domain.model import Observation, OpenGeneration, State, Transition
+from notifier.domain.settings import ProviderSettings
+from notifier.polling.backoff import Misses, is_unknown
+from notifier.polling.learning.hazard import Curve
+
+if TYPE_CHECKING:
+    from notifier.domain.ids import GenerationId, Lane
+    from notifier.polling.scheduling.poll_queue import Bucket
+
+NO_MISSES: Final = Misses()
+#: An ID that was singled out this often is asked alone for good.
+TRUSTED_ISOLATIONS: Final = 1
+
+
+class Watched:
+    """One open generation."""
+
+    __slots__ = (
+        "alone",
+        "aside",
+        "begun",
+        "bucket",
+        "counts",
+        "curve",
+        "deadline",
+        "doubts",
+        "failing",
+        "held",
+        "id",
+        "isolations",
+        "joined",
+        "lanes",
+        "looked",
+        "misses",
+        "not_before",
+        "registered",
+        "stalled",
+        "state",
+        "target",
+        "told",
+    )
+
+    def __init__(self, open_: OpenGeneration, curve: Curve, *, begun: float, registered: float | None) -> None:
+        self.id: GenerationId = open_.id
+        self.state: State | None = open_.state
+        #: The lowest target that one of its watches still waits for.
+        self.target = open_.target
+        #: Lanes of its watches; empty where these are too many to be told apart.
+        self.lanes: tuple[Lane, ...] = open_.lanes
+        #: When its age was 0, monotonic seconds: at registration, or before it as far as `lead` goes.
+        self.begun = begun
+        #: When it was registered, monotonic seconds; None where that was before this run.
+        self.registered = registered
+        #: The earliest deadline of its watches, Unix seconds.
+        self.deadline = open_.deadline.timestamp()
+        #: When the last look was sent that found it short of its target, monotonic seconds; None where there was none.
+        self.looked: float | None = None
+        #: The same moment in wall time, for whatever state comes next.
+        self.not_before: datetime | None = None
+        self.curve = curve
+        #: The agenda's.
+        self.bucket: Bucket | None = None
+        self.misses = NO_MISSES
+        #: Looks in a row that showed what is not believed yet.
+        self.doubts = 0
+        #: True where it must be asked by itself.
+        self.alone = False
+        self.isolations = 0
+        #: True while requests about it alone fail.
+        self.failing = False
+        #: True while it is missed.
+        self.aside = False
+        #: True while it has a part in how the budget is shared out: not before its first look, nor while it is missed.
+        self.counts = False
+        #: Counts registrations that joined; a look that began before the last one must not drop it.
+        self.joined = 0
+        #: True while a request waits for it.
+        self.held = False
+        #: True once a record was seen, which told its model and when it was made.
+        self.told = False
+        #: True once it was warned of.
+        self.stalled = False
+
+    def join(self, open_: OpenGeneration) -> None:
+        """Another watch waits for it."""
+        self.deadline = min(self.deadline, open_.deadline.timestamp())
+        self.joined += 1
+
+    def isolate(self) -> None:
+        self.alone = True
+        self.isolations += 1
+
+    def acquit(self) -> None:
+        """It was not the ID: it was the provider, its route or the batch's size."""
+        if self.alone:
+            self.alone = False
+            self.isolations -= 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookTimes:
+    """When one look was sent and when its reply was complete."""
+
+    #: In wall time.
+    asked_at: datetime
+    answered_at: datetime
+    #: The same, monotonic seconds.
+    sent: float
+    got: float
+
+
+def believes(watched: Watched, seen: Observation, times: LookTimes) -> bool:
+    """Take in a sight of it; whether it has been seen so often that it counts.
+
+    What says less than it should (see `Observation.looks`) counts once so many looks in a row said the same. A look at
+    or after the deadline is the last one: what it shows counts, whatever it lacks.
+    """
+    final = watched.state is not None and watched.state.final
+    if seen.looks <= 1 or final or overdue(watched, times.asked_at.timestamp()):
+        watched.doubts = 0
+        return True
+    watched.misses = NO_MISSES
+    watched.doubts += 1
+    return watched.doubts >= seen.looks
+
+
+def see(watched: Watched, seen: Observation, times: LookTimes, settings: ProviderSettings) -> Transition | None:
+    """Take in a sight of it; the transition where it moved.
+
+    It was "not there yet" when the look was *sent*: what the reply shows may be as old as that.
+    """
+    assert seen.state is not None, "an absent ID is a miss"
+    watched.misses = NO_MISSES
+    if watched.alone and watched.isolations <= TRUSTED_ISOLATIONS:
+        watched.alone = False
+    if seen.state is watched.state or advance(watched.state, seen.state) is None:
+        before = watched.not_before
+        # A kept request may be older than looks beside it; a bound in the future is of a clock that was set back.
+        if before is None or not times.asked_at < before <= times.answered_at:
+            watched.not_before = times.asked_at
+        return None
+    return Transition(
+        provider=settings.name,
+        observation=seen,
+        observed_at=times.answered_at,
+        not_before=watched.not_before,
+    )
+
+
+def miss(watched: Watched, now: float, *, single: bool) -> None:
+    """Take in a reply without it. After some misses in batches it is asked alone: a multi route may leave IDs out."""
+    watched.misses = watched.misses.missed(now, single=single)
+    if watched.misses.to_confirm and not watched.alone:
+        watched.isolate()
+
+
+def unknown(watched: Watched, other_answered_at: float | None) -> bool:
+    """Whether the provider does not know it, or does not know it any more."""
+    return is_unknown(watched.misses, other_answered_at=other_answered_at)
+
+
+def overdue(watched: Watched, asked_at: float) -> bool:
+    """Whether a look sent at this Unix second allows its watches to expire: at or after the deadline."""
+    return asked_at >= watched.deadline

@@ -1,0 +1,435 @@
+"""The open generations of one provider: who they are, and when each is looked at next. Pure, memory only.
+
+Owns the agenda, the curves and the pace; every open generation that is not asked about at the moment is on the agenda.
+Refuses to ask, to decide what a reply means for its watches, and to write.
+
+What a look costs here is what bounds a daemon with a million open generations: no allocation, and no loop over all of
+them, in what is done for each look.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from notifier.domain.ids import GenerationId, Lane
+from notifier.domain.model import Observation, OpenGeneration, State
+from notifier.polling.learning.by_model import Curves, since_told
+from notifier.polling.learning.creation import lead
+from notifier.polling.learning.hazard import Curve
+from notifier.polling.scheduling.open_generation import LookTimes, Watched
+from notifier.polling.scheduling.pace import Pace
+from notifier.polling.scheduling.queues import FIRST, Queues
+from notifier.polling.scheduling.review import Review
+
+#: Longest time between two looks at an ID that stands alone, seconds.
+ALONE_LIMIT: Final = 120.0
+#: Seconds from the first look that missed it to the next; then twice as many each time.
+_MISSED: Final = 5.0
+#: Doublings after which `ALONE_LIMIT` is reached whatever `sweep_every` is; keeps the power small.
+_DOUBLINGS: Final = 20
+#: From one look to the next where nobody can be told now, seconds.
+RARELY: Final = 600.0
+#: A generation this many times as old as 99 of 100 get is stalled.
+_STALLED: Final = 3.0
+#: Lanes of one generation that are told apart. Whoever has more of them counts as one that somebody can be told of:
+#: it is likely, and thousands of watches with callback URLs of their own must not cost time that grows with each.
+_MOST_LANES: Final = 64
+#: Tuples of lanes kept beyond what open generations have.
+_SPARE_LANES: Final = 1_024
+#: Of `sweep_every`, or of an even spread: who is overdue by more is late.
+_LATE: Final = 2.0
+#: Of `sweep_every`: who was looked at more than this ago fills a free seat, so that sweeps which go beside each other
+#: become one.
+_JUST_NOW: Final = 0.5
+#: A request that was held ended less than this many seconds after the state was there.
+_HOLD_GRAIN: Final = 0.5
+
+
+class Roster:
+    """Of one provider. Times are monotonic seconds unless they say otherwise."""
+
+    def __init__(self, every: float) -> None:
+        self.curves = Curves()
+        self.pace = Pace(every)
+        #: Whether nothing can be sent to a lane now, and the tuples of lanes that are all so.
+        self._deaf: Callable[[Lane], bool] = lambda _: False
+        self._unheard: set[tuple[Lane, ...]] = set()
+        self._entries: dict[GenerationId, Watched] = {}
+        self._crowds: Counter[Curve] = Counter()
+        #: IDs that can be looked at per second; None before the first budget.
+        self._capacity: float | None = None
+        self._review: Review[Watched] = Review()
+        self._queues = Queues(_width(every))
+        #: Those that were missed since they were last seen; some are seen by now, or gone.
+        self._missing: dict[GenerationId, Watched] = {}
+        #: The same few tuples stand in many entries.
+        self._lanes: dict[tuple[Lane, ...], tuple[Lane, ...]] = {}
+
+    # ---- who is there ----
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Watched]:
+        return iter(self._entries.values())
+
+    def get(self, id_: GenerationId) -> Watched | None:
+        return self._entries.get(id_)
+
+    def here(self, entry: Watched) -> bool:
+        return self._entries.get(entry.id) is entry
+
+    def welcome(self, open_: OpenGeneration, *, now: float) -> Watched:
+        """A generation that was registered just now."""
+        entry = self._enter(open_, begun=now, registered=now)
+        wait = self.pace.first_wait(entry.curve, self.curves.met(entry.target).share)
+        if wait:
+            at = self._by_deadline(entry, now + wait, now=now, wall=open_.registered_at.timestamp())
+            self._queues.add(entry, at, now)
+        else:
+            self._leave_curve(entry)
+            self._queues.add(entry, FIRST, now)
+        return entry
+
+    def join(self, entry: Watched, open_: OpenGeneration, *, now: float, wall: float) -> None:
+        """Another watch waits for it (`open_` is what it asks): for less, for a shorter time, or told elsewhere."""
+        unheard = self.unheard(entry)
+        entry.join(open_)
+        if entry.lanes and not set(open_.lanes).issubset(entry.lanes):
+            self.tell(entry, tuple(sorted({*entry.lanes, *open_.lanes})))
+        if open_.target.rank < entry.target.rank:
+            self.aim(entry, open_.target)
+        if unheard and not self.unheard(entry) and entry.bucket is not None:
+            self._queues.add(entry, now, now)
+        if (due := self._queues.due(entry)) is not None and due > now:
+            self._queues.add(entry, self._by_deadline(entry, due, now=now, wall=wall), now)
+
+    def load(self, open_: OpenGeneration, *, now: float, age: float) -> None:
+        """One that was open before this run: what happened meanwhile nobody knows, so it is due at once."""
+        entry = self._enter(open_, begun=now - max(0.0, age), registered=None)
+        self._queues.add(entry, now, now)
+
+    def _enter(self, open_: OpenGeneration, *, begun: float, registered: float | None) -> Watched:
+        curve = self.curves.usual(open_.target)
+        entry = self._entries[open_.id] = Watched(open_, curve, begun=begun, registered=registered)
+        self.tell(entry, open_.lanes)
+        self._crowds[curve] += 1
+        entry.counts = True
+        return entry
+
+    def leave(self, entry: Watched) -> None:
+        del self._entries[entry.id]
+        self._leave_curve(entry)
+        self._queues.drop(entry)
+
+    def missed(self, entry: Watched) -> None:
+        """A look did not find it: until one does it is looked at by other rules, and does not count."""
+        if not entry.aside:
+            self._leave_curve(entry)
+            entry.aside = True
+        self._missing[entry.id] = entry
+
+    def missing(self) -> Iterable[Watched]:
+        """Those that the last look did not find."""
+        if self._missing:
+            self._missing = {id_: entry for id_, entry in self._missing.items() if entry.aside and self.here(entry)}
+        return self._missing.values()
+
+    def met_in_vain(self, ids: Iterable[GenerationId]) -> None:
+        """A reply that speaks against the provider held none of these: others are asked about first."""
+        for id_ in ids:
+            if (entry := self.get(id_)) is not None:
+                self.missed(entry)
+
+    def forgive(self) -> None:
+        """It knows one: those that were asked about in vain, and are not to blame, are as good as new."""
+        for entry in self:
+            if entry.aside and not entry.misses.count and not entry.failing:
+                entry.aside = False
+                if entry.bucket is not None:
+                    self._queues.add(entry, FIRST, FIRST)
+
+    @property
+    def untried(self) -> bool:
+        """Whether there are some that were not asked about in vain."""
+        return self._queues.earliest() is not None
+
+    def _leave_curve(self, entry: Watched) -> None:
+        """It has no part in how the budget is shared out."""
+        if not entry.counts:
+            return
+        entry.counts = False
+        self._crowds[entry.curve] -= 1
+        if not self._crowds[entry.curve]:
+            del self._crowds[entry.curve]
+
+    def _join_curve(self, entry: Watched, curve: Curve) -> None:
+        if curve is not entry.curve or not entry.counts:
+            self._leave_curve(entry)
+            self._crowds[curve] += 1
+            entry.curve, entry.aside, entry.counts = curve, False, True
+
+    # ---- when each is looked at ----
+    def settle(self, every: float, *, now: float) -> None:
+        """Go by another `sweep_every`: all that wait are due at once."""
+        waiting = [entry for entry in self if entry.bucket is not None]
+        for entry in waiting:
+            self._queues.drop(entry)
+        self._queues = Queues(_width(every))
+        self.pace.every = every
+        self.forgive()  # under other settings they may be known
+        for entry in waiting:
+            self._queues.add(entry, now, now)
+
+    def hear(self, deaf: Callable[[Lane], bool], *, now: float) -> None:
+        """From now on this says to which lanes nothing can be sent. What can be told again is due at once."""
+        before, self._deaf = self._unheard, deaf
+        self._unheard = {lanes for lanes in self._lanes if lanes and all(map(deaf, lanes))}
+        if back := before - self._unheard:
+            for entry in self:
+                if entry.bucket is not None and entry.lanes in back:
+                    self._queues.add(entry, now, now)
+
+    def tell(self, entry: Watched, lanes: tuple[Lane, ...]) -> None:
+        """Its watches are told at these."""
+        lanes = lanes if len(lanes) <= _MOST_LANES else ()
+        if lanes and lanes not in self._lanes and all(map(self._deaf, lanes)):
+            self._unheard.add(lanes)
+        entry.lanes = self._lanes.setdefault(lanes, lanes)
+        if len(self._lanes) > 2 * len(self._entries) + _SPARE_LANES:  # of origins that came and went
+            self._lanes = {each.lanes: each.lanes for each in self} | {lanes: lanes}
+            self._unheard &= self._lanes.keys()
+
+    def budget(self, capacity: float, now: float, *, idle: bool, apart: float = 0.0) -> None:
+        """So many IDs can be looked at per second now; `idle`: of the budget for the last second nothing was used.
+
+        `apart` is how many seconds lie between two requests: who falls due waits for the next one, and is not late.
+        """
+        earliest = self._queues.earliest()
+        if earliest != FIRST:  # what is new says nothing of how late the others are
+            late = 0.0 if earliest is None else max(0.0, now - earliest - apart)
+            self.pace.correct(late, now, idle=idle)
+        self._capacity = capacity
+        self._spread()
+        if self._review.due(self.pace.even, self.pace.every):
+            self._review.begin(self, self.pace.even)
+        self._go_on(now)
+
+    def _spread(self) -> None:
+        """What is known of a kind and how far apart looks are must agree at every moment."""
+        if self._capacity is not None:
+            self.pace.set(self._crowds.items(), self._capacity)
+
+    def due(self, entry: Watched) -> float | None:
+        """When it is looked at next; None while it is being asked about."""
+        return self._queues.due(entry)
+
+    def earliest(self) -> float | None:
+        """When something falls due that is neither missed nor asked alone; None where nothing does."""
+        return self._queues.earliest()
+
+    def earliest_apart(self) -> float | None:
+        """When something falls due that is missed or asked alone; None where nothing does."""
+        return self._queues.earliest_apart()
+
+    def is_due(self, now: float) -> bool:
+        """Whether something that is neither missed nor asked alone is due."""
+        earliest = self._queues.earliest()
+        return earliest is not None and earliest <= now
+
+    def take(self, now: float, limit: int) -> list[Watched]:
+        """What is due, what is new first. It leaves the agenda, and must be put back."""
+        return self._queues.take(now, limit)
+
+    def take_apart(self, now: float, requests: int, batch: int) -> list[list[Watched]]:
+        """The same of what is missed or asked alone, for so many requests, each of one of them or of many missed."""
+        return self._queues.take_apart(now, requests, batch)
+
+    def fill(self, now: float, limit: int, *, fit: Callable[[Sequence[Watched]], int] = len) -> list[Watched]:
+        """For free seats of a sweep: what falls due soonest and was not looked at just now; then what is missed.
+
+        It leaves the agenda.
+        `fit` says how many of some, from the first, it takes; the others stay where they are.
+        """
+        fresh = now - _JUST_NOW * self.pace.every
+        found = [
+            entry
+            for entry in dict.fromkeys(self._queues.soonest_usual(limit))
+            if (entry.looked is None or entry.looked <= fresh) and not entry.alone and not self.unheard(entry)
+        ]
+        if len(found) < limit:
+            found += [entry for entry in self._queues.overdue_missed(now, limit - len(found)) if not entry.alone]
+        taken = found[: fit(found)]
+        for entry in taken:
+            self._queues.drop(entry)
+        return taken
+
+    def late(self, now: float) -> bool:
+        """Whether something waits for longer than looks that are only queued up do."""
+        new = self._queues.first_new()
+        waiting = (self._queues.earliest_known(), new.registered if new else None)
+        begun = [at for at in waiting if at is not None]
+        return self._is_late(min(begun, default=now), now)
+
+    def late_apart(self, now: float) -> bool:
+        """The same of what is missed or asked alone."""
+        earliest = self._queues.earliest_apart()
+        return earliest is not None and self._is_late(earliest, now)
+
+    def _is_late(self, due: float, now: float) -> bool:
+        return now - due > _LATE * max(self.pace.every, self.pace.even)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything is on the agenda."""
+        return self._queues.earliest() is not None or self._queues.earliest_apart() is not None
+
+    def soonest(self, limit: int) -> list[Watched]:
+        """What falls due next; it stays on the agenda."""
+        return self._queues.soonest(limit)
+
+    def call(self, entry: Watched, now: float) -> None:
+        """Due at once."""
+        self._queues.add(entry, now, now)
+
+    def again(self, entry: Watched, now: float) -> None:
+        """There was no room for it now."""
+        self._queues.add(entry, now, now)
+
+    def hold(self, entry: Watched) -> None:
+        """A request waits for it: it is off the agenda until that ends."""
+        self._queues.drop(entry)
+        entry.held = True
+
+    def look_again(self, entry: Watched, *, looked: float, now: float, alone: bool, wall: float) -> None:
+        """It was looked at `looked`, and stays; `alone` where that costs a request. `wall` is now in Unix seconds."""
+        wait = self.pace.wait(entry.curve, looked - entry.begun)
+        if entry.doubts:  # whether it is there is known with the next look
+            wait = min(wait, self.pace.every)
+        if alone and entry.misses.count:
+            doubled = max(self.pace.every, _MISSED) * 2.0 ** min(entry.misses.count - 1, _DOUBLINGS)
+            wait = max(wait, min(ALONE_LIMIT, doubled))
+        if self.unheard(entry):
+            wait = max(wait, RARELY)
+        self._queues.add(entry, self._by_deadline(entry, looked + wait, now=now, wall=wall), now)
+
+    def set_back(self, entry: Watched, wait: float, *, now: float, wall: float) -> None:
+        """A request about it alone failed: it waits so long, and has no part in how the budget is shared out."""
+        self.missed(entry)
+        overdue = entry.deadline <= wall
+        at = now + max(wait, RARELY if self.unheard(entry) else 0.0)
+        self._queues.add(entry, at if overdue else self._by_deadline(entry, at, now=now, wall=wall), now)
+
+    def probe(self, entry: Watched) -> None:
+        """It is asked about now, whenever it is due."""
+        self._queues.drop(entry)
+
+    def _by_deadline(self, entry: Watched, at: float, *, now: float, wall: float) -> float:
+        """`at`, or the first moment that is after its deadline however the agenda rounds, where that is earlier."""
+        left = entry.deadline - wall
+        return now + max(0.0, left) + _width(self.pace.every) if left < at - now else at
+
+    def unheard(self, entry: Watched) -> bool:
+        """Whether nothing can be sent to any lane of its watches."""
+        return bool(self._unheard) and entry.lanes in self._unheard
+
+    # ---- what looks teach ----
+    def learn(self, entry: Watched, seen: Observation, times: LookTimes, *, held: bool = False) -> bool:
+        """Take in a sight of it. True where it has just become one to warn of: stalled.
+
+        `held`: the provider kept the request until it was there, or its patience ended.
+        """
+        assert seen.state is not None, "an absent ID teaches nothing"
+        if not entry.told:
+            self._tell(entry, seen, times)
+        if not entry.counts:
+            self._join_curve(entry, entry.curve)
+        there = seen.state is not entry.state and seen.state.rank >= entry.target.rank
+        short = times.got - _HOLD_GRAIN if held else times.sent
+        since = entry.looked
+        if since is None:
+            since = self._first_sight(entry, short, there=there and not held)  # it would not have been kept
+        curve, begun = entry.curve, entry.begun
+        if since is not None and (held or not there) and short > since:
+            curve.expose(since - begun, short - begun)
+            since = short
+        if there:
+            self._reached(entry, since, times.got)
+            return False
+        if entry.looked is None or short > entry.looked:
+            entry.looked = short
+        return self._has_stalled(entry, short)
+
+    @staticmethod
+    def _has_stalled(entry: Watched, at: float) -> bool:
+        """Whether it is stalled just now. A `created_at` that was believed before anything was learned is no reason."""
+        limit = _STALLED * entry.curve.late
+        if entry.stalled or at - entry.begun <= limit:
+            return False
+        if entry.registered is not None and at - entry.registered <= limit:
+            entry.begun = entry.registered
+            return False
+        entry.stalled = True
+        return True
+
+    def _first_sight(self, entry: Watched, at: float, *, there: bool) -> float | None:
+        """When it was not there for sure, by the first look at it; None where that is not known."""
+        told = entry.registered
+        if told is None:
+            return None
+        chance = since_told(entry.curve, told - entry.begun, at - entry.begun)
+        since = self.curves.met(entry.target).first(done=there, chance=chance)
+        return told if since or not there else None
+
+    def _reached(self, entry: Watched, since: float | None, got: float) -> None:
+        entry.looked = got
+        if since is None:
+            return
+        curve = entry.curve
+        before = curve.effort
+        changed = curve.reached(max(0.0, since - entry.begun), got - entry.begun)
+        self.curves.settle_usual(entry.target, curve)
+        if curve.effort is not before:
+            self._spread()
+        if changed:  # what waits for an age at which nothing is expected any more waits no longer
+            self._review.begin(self, self.pace.even)
+            self._go_on(got)
+
+    def _go_on(self, now: float) -> None:
+        for entry in self._review.some():
+            self._bring_forward(entry, now)
+
+    def _bring_forward(self, entry: Watched, now: float) -> None:
+        """Look at it sooner, if that is what would be decided now."""
+        due = self._queues.due(entry)
+        if due is None or due <= now or not self.here(entry):
+            return
+        if entry.misses.count or entry.failing or self.unheard(entry):
+            return
+        looked = entry.begun if entry.looked is None else entry.looked
+        at = looked + self.pace.wait(entry.curve, max(0.0, looked - entry.begun))
+        if at < due:
+            self._queues.add(entry, at, now)
+
+    def _tell(self, entry: Watched, seen: Observation, times: LookTimes) -> None:
+        """The first record of it tells its model, and when it was made."""
+        entry.told = True
+        self._join_curve(entry, self.curves.of(seen.model, entry.target))
+        if seen.created_at is not None:
+            registered = times.answered_at.timestamp() - (times.got - entry.begun)
+            patience, usual = entry.deadline - registered, _STALLED * entry.curve.late
+            entry.begun -= lead(seen.created_at, registered=registered, patience=patience, usual=usual)
+
+    def aim(self, entry: Watched, target: State) -> None:
+        """Its watches wait for another target now."""
+        if target is not entry.target:
+            entry.target = target
+            curve = self.curves.of(self.curves.model_of(entry.curve), target)
+            if entry.counts:
+                self._join_curve(entry, curve)
+            else:  # what waits for it says nothing of whether it is there
+                entry.curve = curve
+
+
+def _width(every: float) -> float:
+    """Buckets of a second, or finer where looks may come more often than every five."""
+    return min(1.0, every / 5)

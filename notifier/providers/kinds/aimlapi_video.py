@@ -1,0 +1,95 @@
+"""Codec of AIMLAPI's universal video endpoint: one route, one ID a request, an answer at once. Pure.
+
+Owns the route, the words that users may write and what an ID is here. Shapes, words, places and status codes are read
+by `lenient`. The documentation has four words; samples show more, and failure is `error`, not `failed`: who waits for
+`failed` alone waits for ever. Audio and speech-to-text share the envelope; what was said is the result's text.
+
+An ID is opaque, and never a uuid by rule: `60ac7c34-…:luma/ray-2`, `349872201343396:minimax/hailuo-2.3-fast`,
+`-G3b3vVKdoC42fMNeK1T5`. What follows from it:
+- It is sent percent-encoded as a whole, a comma included: there is no list here that a comma could divide.
+- Its case counts, because IDs as random as the last one differ by it alone. Only a text that is a uuid from end to end
+  is folded: a uuid has no case, and two spellings would be two generations to us, each with its callback.
+- A reply may leave the `:model` out, or add it, where the request did otherwise: the request was about one ID, and the
+  same text up to the colon is that ID. A record that names anything else is a stranger's, though it stands alone: a
+  wrong result that was called back could not be taken back, and who misses one hears `generation.unknown` or expiry.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote
+
+from notifier.domain.ids import GenerationId
+from notifier.domain.model import Observation, Result, State
+from notifier.domain.settings import ProviderSettings
+from notifier.providers.base import Ask, Reply
+from notifier.providers.reply import Naming, fold_uuid, is_refused, observe
+from notifier.providers.reply_text import read_json
+from notifier.providers.result_fields import Record, results_of
+from notifier.providers.state_words import NONE_TAUGHT, Taught
+
+ROUTE: Final = "/v2/video/generations?generation_id="
+#: Longest text that is passed on, characters. A longer one is cut: a body holds less, and says that it does.
+TEXT_LIMIT: Final = 16_384
+
+_WORDS: Final = {
+    "queued": State.QUEUED,
+    "generating": State.RUNNING,
+    "completed": State.COMPLETED,
+    "error": State.FAILED,
+}
+
+
+class AimlapiVideo:
+    """`kind: aimlapi-video`."""
+
+    kind = "aimlapi-video"
+    base_url = "https://api.aimlapi.com"
+    routes: tuple[str, ...] = (ROUTE,)
+    multi = False
+    patience = None
+
+    def __init__(self) -> None:
+        self.words = dict(_WORDS)
+
+    def normalise_id(self, text: str) -> GenerationId:
+        return GenerationId(fold_uuid(text))
+
+    def sweep(self, ids: Sequence[GenerationId], settings: ProviderSettings) -> Ask:
+        """Of one ID, as `fit` says; `ValueError` for any other number: it would be an ID lost."""
+        (id_,) = ids
+        return self.single(id_, settings)
+
+    def single(self, id_: GenerationId, settings: ProviderSettings) -> Ask:
+        return Ask(ids=(id_,), url=settings.base_url.rstrip("/") + ROUTE + quote(id_, safe=""), multi=False)
+
+    def hold(self, ids: Sequence[GenerationId], target: State, settings: ProviderSettings) -> Ask:
+        """Never: this API answers at once."""
+        del ids, target, settings
+        raise ValueError(f"{self.kind} holds no request")
+
+    def fit(self, ids: Sequence[GenerationId], settings: ProviderSettings, *, hold: bool = False) -> int:
+        """One, whatever they are."""
+        del ids, settings, hold
+        return 1
+
+    def decode(self, ask: Ask, reply: Reply, taught: Taught = NONE_TAUGHT) -> list[Observation]:
+        missing = is_refused(reply.status, reply.body, asked=1, multi=False, retry_after=reply.retry_after)
+        value = None if missing else read_json(reply.body, ask.ids)
+        return observe(value, ask.ids, lone=True, taught=taught, result_of=_result, naming=_naming(ask.ids[0]))
+
+
+def _naming(asked: GenerationId) -> Naming:
+    """By the third rule of this module's header."""
+
+    def naming(text: str) -> GenerationId | None:
+        same = fold_uuid(text) == asked or asked.startswith(f"{text}:") or text.startswith(f"{asked}:")
+        return asked if same else None
+
+    return naming
+
+
+def _result(record: Record) -> Result:
+    urls = results_of(record)
+    text = record.get("output")
+    said = text[:TEXT_LIMIT] if isinstance(text, str) and text.strip() else None
+    return Result(url=urls[0] if urls else None, urls=urls, text=said)

@@ -1,0 +1,43 @@
+"""The one reader of the real clock. Everything else takes `now`, or a Clock, as an argument.
+
+Wall time (`now`) is for what is written down and shown: it may jump. Monotonic time is for waiting: it does not.
+"""
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Wall time, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; only differences mean anything."""
+        ...
+
+
+class JumpClock(Clock, Protocol):
+    """A clock on which can be seen that its wall time was set."""
+
+    def elapsed(self) -> float:
+        """Seconds since some moment, the time that the machine slept included; never set."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def elapsed(self) -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME) if _KNOWS_SLEEP else time.monotonic()
+
+
+#: False off Linux: there a machine that slept looks like a clock that was set.
+_KNOWS_SLEEP = hasattr(time, "CLOCK_BOOTTIME")

@@ -1,0 +1,24 @@
+"""A loop's sign of life, so that systemd's watchdog can tell a loop that hangs from one that waits."""
+
+from notifier.runtime.clock import Clock
+
+
+class Pulse:
+    """One loop's sign of life. A loop that has not beaten for `limit` seconds does not turn any more."""
+
+    def __init__(self, name: str, clock: Clock, *, limit: float) -> None:
+        self.name = name
+        self._clock = clock
+        self._limit = limit
+        self._last = clock.monotonic()
+
+    def beat(self) -> None:
+        self._last = self._clock.monotonic()
+
+    def excuse(self, seconds: float) -> None:
+        """The whole process stood still for so long: this loop could not turn meanwhile."""
+        self._last = min(self._last + seconds, self._clock.monotonic())
+
+    @property
+    def alive(self) -> bool:
+        return self._clock.monotonic() - self._last < self._limit

@@ -1,0 +1,109 @@
+"""The whole story of one generation: states, watches, deliveries, attempts. It answers "why did it not arrive?"."""
+
+import sqlite3
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from notifier.domain.ids import EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId
+from notifier.domain.model import DeliveryStatus, State, Trigger, Verdict, WatchStatus
+from notifier.domain.times import from_micros
+from notifier.store.ports import AttemptLine, DeliveryLine, Story, Trouble, WatchLine
+from notifier.store.sqlite import troubles
+from notifier.store.sqlite.rows import result_from
+from notifier.store.sqlite.statements import statements
+
+_SQL: Final = statements("report")
+Row = tuple[Any, ...]
+
+
+def tell(conn: sqlite3.Connection, generation: str) -> list[Story]:
+    """One story for each provider; compared without case where no exact match exists."""
+    found = conn.execute(_SQL["find_generations"], (generation,)).fetchall()
+    if not found:
+        found = conn.execute(_SQL["find_generations_without_case"], (generation,)).fetchall()
+    providers = troubles.of_providers(conn)
+    return [_story(conn, row, providers) for row in found]
+
+
+def _story(conn: sqlite3.Connection, row: Row, providers: Mapping[ProviderName, Trouble]) -> Story:
+    key, provider, id_, state, provider_state, result, failure, registered_at, observed_at, not_before, told = row
+    states = [(State(word), from_micros(at)) for word, at in conn.execute(_SQL["states_of"], (key,))]
+    return Story(
+        provider=ProviderName(provider),
+        id=GenerationId(id_),
+        state=None if state is None else State(state),
+        provider_state=provider_state,
+        failure=failure,
+        result_url=result_from(result).url,
+        registered_at=from_micros(registered_at),
+        observed_at=_moment(observed_at),
+        not_before=_moment(not_before),
+        states=sorted(states, key=lambda entry: entry[0].rank),  # they only rise; clocks may not
+        watches=[_watch(conn, watch) for watch in conn.execute(_SQL["watches_of"], (key,)).fetchall()],
+        trouble=None if told is None else troubles.read(told),
+        provider_trouble=providers.get(ProviderName(provider)),
+    )
+
+
+def _watch(conn: sqlite3.Connection, row: Row) -> WatchLine:
+    key, id_, target, endpoint, status, round_, metadata, registered_at, deadline, ended_at = row
+    return WatchLine(
+        id=WatchId(id_),
+        target=State(target),
+        endpoint=EndpointIdentity(endpoint),
+        status=WatchStatus(status),
+        round=round_,
+        metadata=metadata,
+        registered_at=from_micros(registered_at),
+        deadline=from_micros(deadline),
+        ended_at=_moment(ended_at),
+        deliveries=[_delivery(conn, found) for found in conn.execute(_SQL["deliveries_of"], (key,)).fetchall()],
+    )
+
+
+def _delivery(conn: sqlite3.Connection, row: Row) -> DeliveryLine:
+    key, message_id, type_, status, reason, created_at, due_at, number, claimed_at, asked_by = row
+    attempts = [_attempt(found) for found in conn.execute(_SQL["attempts_of"], (key,))]
+    if claimed_at is not None:
+        attempts.append(_open_attempt(number, claimed_at, asked_by))
+    return DeliveryLine(
+        message_id=MessageId(message_id),
+        type=type_,
+        status=DeliveryStatus(status),
+        reason=reason,
+        created_at=from_micros(created_at),
+        due_at=_moment(due_at),
+        attempts=attempts,
+    )
+
+
+def _attempt(row: Row) -> AttemptLine:
+    number, started_at, took, verdict, status_code, detail, head, asked_by = row
+    return AttemptLine(
+        number=number,
+        trigger=Trigger(asked_by),
+        started_at=from_micros(started_at),
+        took=timedelta(microseconds=took),
+        verdict=Verdict(verdict),
+        status_code=status_code,
+        detail=detail,
+        head=head,
+    )
+
+
+def _open_attempt(number: int, claimed_at: int, asked_by: str) -> AttemptLine:
+    return AttemptLine(
+        number=number,
+        trigger=Trigger(asked_by),
+        started_at=from_micros(claimed_at),
+        took=None,
+        verdict=None,
+        status_code=None,
+        detail="",
+        head=b"",
+    )
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)

@@ -1,0 +1,151 @@
+"""Housekeeping: one chore per kind of dirt. Each says what it did in the log and is silent when that is nothing.
+
+A store that cannot write is asked again here, after 1, 2, 4 and at most 30 seconds, and everyone who waits for it is
+told. It is asked for what it could not do: that another write works says little of a damaged page, or of a full disk.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final, Protocol
+
+import anyio
+import structlog
+from anyio.abc import TaskStatus
+
+from notifier.domain.errors import StoreUnavailable
+from notifier.domain.model import Book
+from notifier.runtime import log_events
+from notifier.runtime.clock import JumpClock
+from notifier.runtime.clock_jumps import Jumps
+from notifier.runtime.health import STORE, Backoff, Health
+from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.wakeup import Bell
+from notifier.store.ports import UpkeepStore
+
+_log = structlog.get_logger()
+
+#: Seconds between two rounds of chores without a bell.
+INTERVAL: Final = 15.0
+#: Seconds that a run, or one whose wall clock was set, has for its first looks at what fell overdue unseen.
+_FIRST_LOOKS: Final = 3600.0
+_CHECKPOINT: Final = "checkpoint"
+#: An origin that failed and was sent nothing more is remembered for so long.
+_ORIGINS_KEPT: Final = timedelta(days=30)
+#: Seconds; it reads a whole directory.
+_PRUNE_EVERY: Final = 3600.0
+
+
+class Leases(Protocol):
+    """The dispatcher's side of upkeep."""
+
+    async def free_lapsed(self) -> int: ...
+
+
+class Upkeep:
+    """Runs the chores at every ring of `bell`, and at least every 15 s.
+
+    `prune` clears accepted drop files away; `retain` has the store forget what was finished long ago.
+    """
+
+    def __init__(
+        self,
+        store: UpkeepStore,
+        leases: Leases,
+        *,
+        clock: JumpClock,
+        book: Callable[[], Book],
+        bell: Bell,
+        prune: Callable[[], Awaitable[int]],
+        retain: Callable[[], Awaitable[None]],
+        deliveries: Bell,
+        health: Health,
+        pulse: Pulse,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
+        self._store = store
+        self._sleep = sleep
+        self._backoff = Backoff()
+        self._leases = leases
+        self._clock = clock
+        self._book = book
+        self._bell = bell
+        self._prune = prune
+        self._retain = retain
+        self._prune_at = float("-inf")
+        self._expire_from = clock.monotonic() + _FIRST_LOOKS
+        self._jumps = Jumps(clock.now(), clock.elapsed())
+        self._deliveries = deliveries
+        self._health = health
+        self._pulse = pulse
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        task_status.started()
+        while True:
+            self._pulse.beat()
+            if self._health.store_up:
+                await self._bell.wait(INTERVAL)
+            if not self._health.store_up:
+                await self._sleep(self._backoff.next(self._clock.monotonic()))
+            try:
+                await self.run_once()
+            except StoreUnavailable as error:
+                self._health.store_failed(error)
+
+    async def run_once(self) -> None:
+        """Every chore once. `StoreUnavailable` where the store cannot write."""
+        if not self._health.store_up:
+            await self._store.probe(now=self._clock.now())
+            self._backoff.well(self._clock.monotonic())
+            self._health.well(STORE)
+            _log.info(log_events.STORE_RECOVERED)
+        await self._leases.free_lapsed()
+        await self._park()
+        await self._expire()
+        await self._retain()
+        await self._checkpoint()
+        await self._clear_away()
+
+    async def _park(self) -> None:
+        """Keep back what was still to be kept back when its endpoint was disabled. Nothing of it goes out meanwhile."""
+        if count := await self._store.park_disabled():
+            note = "their endpoints are disabled; `notifier endpoints` says which and why"
+            _log.warning(log_events.DELIVERIES_PARKED, count=count, note=note)
+
+    async def _checkpoint(self) -> None:
+        """Shorten the store's log. One that cannot be moved grows, and stops nobody yet."""
+        try:
+            await self._store.checkpoint()
+        except StoreUnavailable as error:
+            if self._health.trouble(_CHECKPOINT, str(error)):
+                _log.error(log_events.STORE_UNAVAILABLE, error=str(error))
+        else:
+            self._health.well(_CHECKPOINT)
+
+    async def _clear_away(self) -> None:
+        now = self._clock.monotonic()
+        if now < self._prune_at:
+            return
+        self._prune_at = now + _PRUNE_EVERY
+        await self._store.forget_endpoints(before=self._clock.now() - _ORIGINS_KEPT)
+        if count := await self._prune():
+            _log.info(log_events.DROP_PRUNED, count=count)
+
+    async def _expire(self) -> None:
+        """Only once this run has had the time to ask: a provider is not unreachable because we were down.
+
+        Nor because the wall clock was set.
+        """
+        if self._jumps.since_last(self._clock.now(), self._clock.elapsed()):
+            self._expire_from = self._clock.monotonic() + _FIRST_LOOKS
+        if self._clock.monotonic() < self._expire_from:
+            return
+        count = await self._store.expire_unreachable(now=self._clock.now(), book=self._book())
+        if count:
+            _log.warning(
+                log_events.WATCHES_ENDED,
+                count=count,
+                kind="expired",
+                reason="provider_unreachable",
+                note="their deadline passed a day ago and the provider could not be asked since",
+            )
+            self._deliveries.ring()

@@ -1,0 +1,88 @@
+"""Retention: has the store forget what was finished longer ago than the configuration keeps it. A chore of upkeep.
+
+Once an hour a pass begins; it goes on a little at each round of chores until it is through, so that neither deliveries
+nor the other chores wait for it. What is free then is given back to the disk, a little at each round too: 20 MB about
+every ten seconds. At last one line says what went and what the store takes on the disk.
+
+Who declares which watches is asked anew each time. While that is not known (a watch file cannot be read), and in the
+first hour of a run (its directory may not be mounted yet), every watch stays: to forget one that is declared would post
+it again. And where the wall clock was set nothing is forgotten for an hour, so that a wrong one can be set right before
+everything looks old.
+"""
+
+from collections.abc import Callable, Container
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from notifier.domain.ids import WatchId
+from notifier.runtime import log_events
+from notifier.runtime.clock import JumpClock
+from notifier.runtime.clock_jumps import Jumps
+from notifier.store.ports import Pruned, UpkeepStore
+
+_log = structlog.get_logger()
+
+#: Seconds from the beginning of one pass to that of the next.
+PASS_EVERY: Final = 3600.0
+#: Seconds that a run leaves every watch, so that whoever declares watches can come.
+SETTLING: Final = 3600.0
+#: Rows that one round of chores looks at, and pages that it gives back.
+ROUND: Final = 5_000
+
+
+class Retention:
+    """`keep` is how long what is finished is kept; `declared` answers None where that is not known now."""
+
+    def __init__(
+        self,
+        store: UpkeepStore,
+        *,
+        clock: JumpClock,
+        keep: Callable[[], timedelta],
+        declared: Callable[[], Container[WatchId] | None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._keep = keep
+        self._declared = declared
+        self._settled = clock.monotonic() + SETTLING
+        self._next_pass = clock.monotonic()
+        self._jumps = Jumps(clock.now(), clock.elapsed())
+        #: What the pass under way has forgotten so far.
+        self._done = Pruned()
+        #: Whether there was nothing more to forget in it.
+        self._forgotten = False
+
+    async def run_once(self) -> None:
+        """A little of the pass that is due, if one is. `StoreUnavailable` where the store cannot write."""
+        now = self._clock.monotonic()
+        if self._jumps.since_last(self._clock.now(), self._clock.elapsed()):
+            self._next_pass = now + PASS_EVERY
+        if now < self._next_pass:
+            return
+        if not self._forgotten:
+            await self._forget(now)
+        if self._forgotten and await self._store.give_back(most=ROUND) < ROUND:
+            await self._end(now)
+
+    async def _forget(self, now: float) -> None:
+        known = self._declared() if now >= self._settled else None
+        some = await self._store.prune(before=self._clock.now() - self._keep(), declared=known, most=ROUND)
+        self._done += some
+        self._forgotten = not some.more
+
+    async def _end(self, now: float) -> None:
+        size = await self._store.size()
+        done, self._done, self._next_pass, self._forgotten = self._done, Pruned(), now + PASS_EVERY, False
+        _log.info(
+            log_events.STORE_SIZE,
+            file=size.file,
+            log=size.log,
+            free_pages=size.free_pages,
+            page=size.page,
+            deliveries_pruned=done.deliveries,
+            watches_pruned=done.watches,
+            generations_pruned=done.generations,
+        )

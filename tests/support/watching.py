@@ -1,0 +1,80 @@
+"""Small builders of what is watched, so that a test names only what matters to it."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from notifier.domain.ids import GenerationId, Lane, ProviderName
+from notifier.domain.model import Observation, OpenGeneration, State
+from notifier.domain.settings import ProviderSettings, Secret
+from notifier.polling.learning.hazard import Curve
+from notifier.polling.scheduling.open_generation import LookTimes, Watched
+
+#: Second 0 of the monotonic clock.
+NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
+LUMA = ProviderSettings(name=ProviderName("luma"), kind="aimlapi-luma", base_url="http://x", api_key=Secret("k"))
+STUDIO = (Lane("studio"),)
+AUDIT = (Lane("audit"),)
+
+
+def opened(
+    id_: str = "g-1",
+    *,
+    target: State = State.COMPLETED,
+    lanes: tuple[Lane, ...] = STUDIO,
+    deadline: float = 86_400.0,
+    state: State | None = None,
+    registered: float = 0.0,
+) -> OpenGeneration:
+    """`deadline` and `registered` in monotonic seconds."""
+    return OpenGeneration(
+        provider=LUMA.name,
+        id=GenerationId(id_),
+        state=state,
+        registered_at=NOW + timedelta(seconds=registered),
+        deadline=NOW + timedelta(seconds=deadline),
+        target=target,
+        lanes=lanes,
+    )
+
+
+def entry(id_: str = "g-1", *, curve: Curve | None = None, begun: float = 0.0) -> Watched:
+    return Watched(opened(id_), curve or Curve(), begun=begun, registered=begun)
+
+
+def wall(now: float) -> float:
+    """Unix seconds of a monotonic second."""
+    return NOW.timestamp() + now
+
+
+def times(sent: float, got: float | None = None) -> LookTimes:
+    got = sent if got is None else got
+    return LookTimes(
+        asked_at=NOW + timedelta(seconds=sent), answered_at=NOW + timedelta(seconds=got), sent=sent, got=got
+    )
+
+
+def sight(
+    id_: str = "g-1",
+    state: State | None = State.RUNNING,
+    *,
+    model: str | None = "ray-2",
+    created_at: datetime | None = None,
+) -> Observation:
+    return Observation(id=GenerationId(id_), state=state, model=model, created_at=created_at)
+
+
+def lognormals(rng: Random, count: int, *, median: float = 100.0, spread: float = 0.5) -> list[float]:
+    """Durations in seconds."""
+    return [rng.lognormvariate(0.0, spread) * median for _ in range(count)]
+
+
+def teach(curve: Curve, durations: Iterable[float], *, every: float = 5.0) -> int:
+    """Looks every so many seconds at generations that take so long; how often the curve took it for a change."""
+    changes = 0
+    for took in durations:
+        without = every * (took // every)
+        if without:
+            curve.expose(0.0, without)
+        changes += curve.reached(without, without + every)
+    return changes

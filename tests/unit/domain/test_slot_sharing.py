@@ -1,0 +1,250 @@
+"""Who may hold how many send slots: properties that hold for every load, and the numbers of the header."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifier.domain.ids import Lane, MessageId
+from notifier.domain.slot_sharing import (
+    AT_ONCE,
+    IN_FLIGHT,
+    KEPT,
+    NAMED,
+    ORIGINS,
+    PATIENCE,
+    POOLS,
+    REMEMBERED,
+    SLOW,
+    WELL,
+    YOUNG,
+    Asking,
+    Paces,
+    allot,
+    firsts_in_pools,
+    left_in_pools,
+)
+
+ROOMS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 1024)), max_size=60)
+
+
+def lanes(*rooms: tuple[int, int]) -> list[Asking]:
+    return [Asking(lane=f"lane-{number}", held=held, room=room) for number, (held, room) in enumerate(rooms)]
+
+
+# ---- what is given ------------------------------------------------------------------------------------------------
+@given(ROOMS, st.integers(0, 600), st.sampled_from([0, 1, 3]))
+def test_never_more_than_there_is(rooms: list[tuple[int, int]], left: int, spare: int) -> None:
+    """Neither than the pool has left, nor than a lane may use."""
+    asking = lanes(*rooms)
+    given_out = allot(asking, left, spare=spare)
+    assert sum(given_out.values()) <= left
+    assert all(0 < given_out[each.lane] <= each.room for each in asking if each.lane in given_out)
+
+
+@given(ROOMS, st.integers(0, 600))
+def test_what_a_lane_is_given_stays_free_beside_it(rooms: list[tuple[int, int]], left: int) -> None:
+    """A lane that holds more than its first slot leaves as many free for whoever comes."""
+    asking = lanes(*rooms)
+    given_out = allot(asking, left)
+    free = left - sum(given_out.values())
+    for each in asking:
+        holds = each.held + given_out.get(each.lane, 0)
+        assert each.lane not in given_out or holds == 1 or holds <= free
+
+
+@given(ROOMS, st.integers(0, 20))
+def test_who_has_none_comes_before_who_has_some(rooms: list[tuple[int, int]], left: int) -> None:
+    """Nobody is given a slot while a lane that holds none and wants one is left without."""
+    asking = lanes(*rooms)
+    given_out = allot(asking, left)
+    without = [each for each in asking if each.room and not each.held and each.lane not in given_out]
+    if without:
+        assert sum(given_out.values()) == left
+        assert set(given_out.values()) <= {1}
+        assert all(not each.held for each in asking if each.lane in given_out)
+
+
+@given(ROOMS, st.integers(0, 600))
+def test_equals_are_served_alike(rooms: list[tuple[int, int]], left: int) -> None:
+    """Of two lanes that hold and want the same, one gets at most one more, and that is who had the turn."""
+    asking = lanes(*rooms)
+    given_out = allot(asking, left)
+    for first in asking:
+        for second in asking[asking.index(first) + 1 :]:
+            if (first.held, first.room) == (second.held, second.room):
+                assert 0 <= given_out.get(first.lane, 0) - given_out.get(second.lane, 0) <= 1
+
+
+@given(ROOMS, st.integers(0, 600))
+def test_nothing_is_held_back_without_a_rule(rooms: list[tuple[int, int]], left: int) -> None:
+    """Whoever is given less than it wants has come up to what is left free, to one slot."""
+    asking = lanes(*rooms)
+    given_out = allot(asking, left)
+    free = left - sum(given_out.values())
+    for each in asking:
+        holds = each.held + given_out.get(each.lane, 0)
+        assert given_out.get(each.lane, 0) == each.room or free == 0 or holds + 1 >= free
+
+
+@given(ROOMS, st.integers(0, 600))
+def test_without_a_spare_all_of_it_is_used(rooms: list[tuple[int, int]], left: int) -> None:
+    """As long as somebody has room for it."""
+    asking = lanes(*rooms)
+    assert sum(allot(asking, left, spare=0).values()) == min(left, sum(each.room for each in asking))
+
+
+@given(ROOMS, st.integers(0, 60), st.integers(0, 60))
+def test_first_slots_go_beyond_the_pool_and_no_further(rooms: list[tuple[int, int]], left: int, firsts: int) -> None:
+    """Only to lanes that hold none, one each, and never above what there is in all."""
+    asking = lanes(*rooms)
+    within, beyond = allot(asking, left), allot(asking, left, firsts=firsts)
+    assert sum(beyond.values()) <= max(left, firsts)
+    for each in asking:
+        more = beyond.get(each.lane, 0) - within.get(each.lane, 0)
+        assert more == 0 or (more == 1 and each.held == 0 and each.lane not in within)
+    without = [each for each in asking if each.room and not each.held and each.lane not in beyond]
+    assert not without or sum(beyond.values()) >= max(left, firsts)
+
+
+@given(st.lists(st.integers(1, 256), max_size=500))
+def test_a_newcomer_finds_a_slot_whatever_hangs(hanging: list[int]) -> None:
+    """Hundreds of endpoints begin to hang one after the other, and take what they can: the next one gets one."""
+    held: dict[str, int] = {}
+
+    def give(name: str, room: int) -> int:
+        pools = {NAMED: sum(held.values())}
+        asking = [Asking(lane=name, held=held.get(name, 0), room=room)]
+        got = allot(asking, left_in_pools(pools)[NAMED], firsts=firsts_in_pools(pools)[NAMED]).get(name, 0)
+        held[name] = held.get(name, 0) + got
+        return got
+
+    for number, room in enumerate(hanging):
+        give(f"hangs-{number}", room)
+    assert give("healthy", 32) >= 1
+
+
+def test_the_numbers_of_the_header() -> None:
+    """Alone: half of the pool, give or take one. Twenty at once: 24 or 25 each, and as many are left."""
+    assert allot(lanes((0, 1024)), 512) == {"lane-0": 256}
+    twenty = allot(lanes(*[(0, 32)] * 20), 512)
+    assert set(twenty.values()) <= {24, 25}
+    assert 512 - sum(twenty.values()) >= 24
+
+
+# ---- pools --------------------------------------------------------------------------------------------------------
+@given(st.fixed_dictionaries(dict.fromkeys(POOLS, st.integers(0, IN_FLIGHT))))
+def test_pools_never_promise_what_is_not_there(held: dict[str, int]) -> None:
+    """No pool is given out above its size or above what is open at all, and the last slots are for the configured."""
+    left = left_in_pools(held)
+    open_ = max(0, IN_FLIGHT - sum(held.values()))
+    assert all(0 <= left[pool] <= max(0, POOLS[pool] - held[pool]) for pool in POOLS)
+    assert left[NAMED] <= open_
+    assert left[WELL] <= max(0, open_ - KEPT)
+    assert max(left[ORIGINS], left[SLOW]) <= max(0, open_ - 2 * KEPT)
+    firsts = firsts_in_pools(held)
+    assert (firsts[NAMED], firsts[WELL], firsts[SLOW]) == (open_, max(0, open_ - KEPT), 0)
+    assert firsts[ORIGINS] == min(AT_ONCE, max(0, open_ - 2 * KEPT) // 4)
+
+
+@given(st.integers(0, 400), st.integers(4, IN_FLIGHT))
+def test_strangers_are_tried_so_many_at_once(young: int, in_flight: int) -> None:
+    """And where few attempts may be made at all, each kind of lane has some of them all the same."""
+    firsts = firsts_in_pools({}, in_flight, young=young)
+    assert firsts[ORIGINS] <= max(0, AT_ONCE - young)
+    assert left_in_pools({}, in_flight)[ORIGINS] >= min(POOLS[ORIGINS], in_flight // 2)
+    assert firsts[NAMED] == in_flight
+
+
+def test_what_hangs_for_others_costs_the_configured_nothing() -> None:
+    """Origins and slow lanes at their limits: the pool of the endpoints is whole."""
+    assert left_in_pools({ORIGINS: POOLS[ORIGINS], SLOW: POOLS[SLOW]})[NAMED] == POOLS[NAMED]
+
+
+# ---- paces --------------------------------------------------------------------------------------------------------
+STUDIO, AUDIT = Lane("studio"), Lane("audit")
+
+
+def test_a_lane_is_slow_while_an_attempt_waits_and_after_a_slow_one() -> None:
+    """From the moment its patience is over; a quick answer ends it."""
+    paces = Paces()
+    paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
+    assert paces.slow(PATIENCE) == set()
+    assert paces.slow(PATIENCE + 0.1) == {STUDIO}
+    paces.end(STUDIO, (MessageId("m-1"), 1), 15.0, delivered=True)
+    assert paces.slow(1000.0) == {STUDIO}
+    paces.begin(STUDIO, (MessageId("m-2"), 1), 2000.0)
+    paces.end(STUDIO, (MessageId("m-2"), 1), 2000.1, delivered=True)
+    assert paces.slow(3000.0) == set()
+
+
+def test_one_quick_answer_does_not_excuse_attempts_that_still_wait() -> None:
+    """The oldest in flight counts, not the last."""
+    paces = Paces()
+    paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
+    paces.begin(STUDIO, (MessageId("m-2"), 1), 9.0)
+    paces.end(STUDIO, (MessageId("m-2"), 1), 9.1, delivered=True)
+    assert paces.slow(9.1) == {STUDIO}
+
+
+def test_it_says_when_the_next_lane_turns_slow() -> None:
+    """So that the slots of its pool are shared anew then; None where nothing is in flight that could."""
+    paces = Paces()
+    assert paces.wait(0.0) is None
+    paces.begin(STUDIO, (MessageId("m-1"), 1), 1.0)
+    paces.begin(AUDIT, (MessageId("m-2"), 1), 2.0)
+    assert paces.wait(2.0) == PATIENCE - 1.0
+    assert paces.wait(1.5 + PATIENCE) == 0.5
+    assert paces.wait(9.0) is None
+
+
+def test_who_failed_or_was_slow_comes_after_the_others() -> None:
+    """Until an attempt is delivered in time."""
+    paces = Paces()
+    for took, delivered, poor in ((0.1, False, True), (15.0, True, True), (0.1, True, False)):
+        paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
+        paces.end(STUDIO, (MessageId("m-1"), 1), took, delivered=delivered)
+        assert paces.poor(STUDIO, took) is poor
+        assert not paces.poor(AUDIT, took)
+
+
+def test_who_keeps_an_attempt_waiting_comes_after_the_others() -> None:
+    """From the moment its patience is over, though nothing of it has failed."""
+    paces = Paces()
+    paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
+    assert not paces.poor(STUDIO, PATIENCE)
+    assert paces.poor(STUDIO, PATIENCE + 0.1)
+
+
+def test_slow_lanes_are_not_remembered_without_end() -> None:
+    """A million origins that hang do not stay in memory: the oldest are forgotten."""
+    paces = Paces()
+    for number in range(REMEMBERED + 100):
+        paces.begin(Lane(f"https://{number}"), (MessageId("m"), 1), 0.0)
+        paces.end(Lane(f"https://{number}"), (MessageId("m"), 1), 15.0, delivered=True)
+    assert len(paces.slow(99.0)) == REMEMBERED
+    assert f"https://{REMEMBERED + 99}" in paces.slow(99.0)
+
+
+def test_an_origin_that_did_well_has_slots_of_its_own() -> None:
+    """Once a message was delivered in time, until one was not; while an attempt hangs it is slow like any other."""
+    paces = Paces()
+    for took, delivered, pool in ((0.1, True, WELL), (15.0, True, SLOW), (0.1, True, WELL), (0.1, False, ORIGINS)):
+        paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0, origin=True)
+        paces.end(STUDIO, (MessageId("m-1"), 1), took, delivered=delivered)
+        assert paces.pool(STUDIO, ORIGINS) == pool
+        assert paces.pool(STUDIO, NAMED) == (SLOW if pool == SLOW else NAMED)
+    assert paces.pool(AUDIT, ORIGINS) == ORIGINS
+
+
+def test_an_attempt_is_young_for_a_moment() -> None:
+    """At an origin of which nothing good is known; until it is answered, and half a second at most."""
+    paces = Paces()
+    for number, lane in enumerate((STUDIO, AUDIT)):
+        paces.begin(lane, (MessageId(f"m-{number}"), 1), number * 0.1, origin=True)
+    paces.begin(Lane("named"), (MessageId("m-2"), 1), 0.1)
+    assert paces.young(0.2) == 2
+    assert paces.wait(0.2) == YOUNG - 0.2
+    paces.end(STUDIO, (MessageId("m-0"), 1), 0.2, delivered=True)
+    assert paces.young(0.2) == 1
+    assert paces.young(0.1 + YOUNG) == 0
+    paces.begin(STUDIO, (MessageId("m-3"), 1), 1.0, origin=True)
+    assert paces.young(1.0) == 0

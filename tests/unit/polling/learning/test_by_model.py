@@ -1,0 +1,224 @@
+"""Which curve a generation goes by, and what first looks find."""
+
+from collections.abc import Sequence
+from math import exp
+from random import Random
+from typing import Any
+
+import hypothesis
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from watching import lognormals, teach
+
+from notifier.domain.model import State
+from notifier.polling.learning.by_model import Curves, Met, since_told
+from notifier.polling.learning.hazard import Curve
+
+#: A busy machine is no failure.
+STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+DONE, BEGUN = State.COMPLETED, State.RUNNING
+
+
+def taught(curves: Curves, model: str | None, count: int, *, median: float = 100.0, target: State = DONE) -> Curve:
+    curve = curves.of(model, target)
+    teach(curve, lognormals(Random(count), count, median=median))
+    curves.settle_usual(target, curve)
+    return curve
+
+
+# ---- one for each model and target ----
+def test_each_model_and_target_has_its_own_curve() -> None:
+    """What one takes says nothing of another; the same model and target is the same curve."""
+    curves = Curves()
+    found = {id(curves.of(model, target)) for model in ("ray-2", "ray-1", None) for target in (DONE, BEGUN)}
+    assert len(found) == 6
+    assert curves.of("ray-2", DONE) is curves.of("ray-2", DONE)
+    taught(curves, "ray-2", 100, median=20.0)
+    assert curves.of("ray-1", DONE).learned == 0
+
+
+def test_a_curve_knows_its_model() -> None:
+    """So that a generation keeps its model when its target changes."""
+    curves = Curves()
+    assert curves.model_of(curves.of("ray-2", BEGUN)) == "ray-2"
+    assert curves.model_of(curves.of(None, BEGUN)) is None
+    assert curves.model_of(Curve()) is None
+
+
+def test_before_its_record_is_seen_a_generation_goes_by_what_is_known_best() -> None:
+    """Of its own target: of the model that has taught the most."""
+    curves = Curves()
+    assert curves.usual(DONE) is curves.of(None, DONE)
+    taught(curves, "ray-1", 10)
+    best = taught(curves, "ray-2", 50)
+    taught(curves, "ray-3", 20)
+    assert curves.usual(DONE) is best
+    assert curves.usual(BEGUN).learned == 0
+
+
+def test_a_new_model_begins_like_the_one_that_is_known_best() -> None:
+    """It is much more like it than like a guess, and has learned nothing of its own."""
+    curves = Curves()
+    taught(curves, "ray-2", 200, median=400.0)
+    young = curves.of("ray-3", DONE)
+    assert young.learned == 0
+    assert young.quantile(0.5) == pytest.approx(400.0, rel=0.3)
+
+
+def test_there_are_never_too_many_curves() -> None:
+    """A provider that names a model anew for each generation fills no memory: they share the unnamed one."""
+    curves = Curves()
+    found = {id(curves.of(f"model-{number}", DONE)): number for number in range(1_000)}
+    assert len(found) <= 202
+    assert curves.of("yet another", DONE) is curves.of(None, DONE)
+    assert len(curves.dump()) <= 203
+
+
+def test_a_long_name_is_cut() -> None:
+    """What is behind the hundredth character tells no models apart."""
+    curves = Curves()
+    assert curves.of("m" * 100, DONE) is curves.of("m" * 5_000, DONE)
+
+
+# ---- kept over a restart ----
+@pytest.mark.parametrize("model", ["ray-2", None, "luma/ray-2/fast", "é…", ""])
+def test_what_was_learned_is_kept(model: str | None) -> None:
+    """Under whatever name, of each target, with what first looks found."""
+    curves, again = Curves(), Curves()
+    taught(curves, model, 40, median=50.0)
+    taught(curves, model, 30, median=5.0, target=BEGUN)
+    for _ in range(100):
+        curves.met(DONE).first(done=True, chance=0.0)
+    again.load(curves.dump())
+    assert (again.of(model, DONE).learned, again.of(model, BEGUN).learned) == (40, 30)
+    assert again.usual(DONE) is again.of(model, DONE)
+    assert again.met(DONE).share == pytest.approx(curves.met(DONE).share, rel=0.01)
+    assert again.dump().keys() == curves.dump().keys()
+
+
+def test_the_best_of_what_was_kept_is_the_usual_one() -> None:
+    """As before the restart, in whatever order it is read."""
+    curves = Curves()
+    for model, count in (("a", 30), ("b", 60), ("c", 40)):
+        taught(curves, model, count)
+    for names in (sorted(curves.dump()), sorted(curves.dump(), reverse=True)):
+        again = Curves()
+        again.load({name: curves.dump()[name] for name in names})
+        assert again.usual(DONE) is again.of("b", DONE)
+
+
+def test_what_has_learned_nothing_is_not_kept() -> None:
+    """A curve that was only looked up costs no row."""
+    curves = Curves()
+    curves.of("ray-2", DONE)
+    assert list(curves.dump()) == ["met"]
+
+
+NAMES = st.one_of(st.text(max_size=12), st.sampled_from(["met", "completed/ray-2", "running/", "completed", "gone/x"]))
+JSON = st.recursive(
+    st.one_of(st.integers(-(2**53), 2**53), st.floats(allow_nan=False), st.booleans(), st.none(), st.text(max_size=5)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(st.one_of(st.text(max_size=5), st.sampled_from(list(map(str, State)))), inner, max_size=4),
+    ),
+).map(orjson.dumps)
+
+
+@STEADY
+@given(st.dictionaries(NAMES, st.one_of(JSON, st.binary(max_size=30)), max_size=6))
+def test_whatever_was_kept_can_be_read(dumped: dict[str, bytes]) -> None:
+    """What makes no sense is passed over, and all goes on as if it had never been there."""
+    curves = Curves()
+    curves.load(dumped)
+    for target in State:
+        assert 0 < curves.met(target).share <= 1
+        assert curves.of("ray-2", target).effort.next_age(10.0, 1.0) > 10.0
+        assert curves.usual(target).effort.next_age(10.0, 1.0) > 10.0
+
+
+def test_too_many_that_were_kept_are_passed_over() -> None:
+    """The bound holds for what is read, too."""
+    curves, again = Curves(), Curves()
+    body = orjson.dumps(taught(curves, "m", 5).dump())
+    again.load({f"completed/{number}": body for number in range(1_000)})
+    assert len(again.dump()) <= 201
+
+
+# ---- what first looks find ----
+def test_at_first_one_in_five_may_be_there_already() -> None:
+    """Enough that a first look at once is worth it while nothing is known."""
+    assert Met().share == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("truth", [0.0, 0.3, 1.0])
+def test_the_share_that_is_there_already_is_learned(truth: float) -> None:
+    """From first looks that came at once."""
+    met, rng = Met(), Random(1)
+    for _ in range(2_000):
+        met.first(done=rng.random() < truth, chance=0.0)
+    assert met.share == pytest.approx(truth, abs=0.06)
+
+
+def test_what_was_hardly_there_before_got_there_since() -> None:
+    """A first look long after: where nothing is there at the start, finding it done says nothing of the start."""
+    met = Met()
+    for _ in range(500):
+        met.first(done=False, chance=0.01)
+    assert met.share < 0.01
+    assert met.first(done=True, chance=0.9)
+    assert not met.first(done=False, chance=0.9)
+
+
+def test_what_cannot_have_got_there_since_was_there_before() -> None:
+    """A first look at once that finds it done teaches nothing of how long it takes."""
+    assert not Met().first(done=True, chance=0.0)
+
+
+@STEADY
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), max_size=60))
+def test_the_share_is_a_share_whatever_is_found(looks: Sequence[tuple[bool, float]]) -> None:
+    """Above 0 and at most 1, and the same again after a restart."""
+    met = Met()
+    for done, chance in looks:
+        met.first(done=done, chance=chance)
+        assert 0 < met.share < 1
+    assert Met.load(orjson.loads(orjson.dumps(met.dump()))).share == pytest.approx(met.share, abs=1e-3)
+
+
+@STEADY
+@given(
+    st.one_of(
+        st.none(),
+        st.text(max_size=3),
+        st.integers(),
+        st.lists(st.one_of(st.floats(), st.integers(), st.none())),
+        st.dictionaries(st.text(max_size=2), st.floats()),
+    )
+)
+def test_whatever_was_kept_of_first_looks_can_be_read(dumped: Any) -> None:
+    """What makes no sense is forgotten."""
+    assert 0 < Met.load(dumped).share <= 1
+
+
+@pytest.mark.parametrize("dumped", [[10**400, 1], [5, 6], [-1, -1], [float("nan"), 0], [1e9, 1]])
+def test_numbers_that_make_no_sense_are_forgotten(dumped: list[float]) -> None:
+    """More there than were looked at, or more than can have been looked at."""
+    assert Met.load(dumped).share == Met().share
+
+
+def test_the_chance_since_we_were_told_is_that_between_two_ages() -> None:
+    """Of those that were open at the first age, the share that is there at the other; ages before 0 are 0."""
+    curve = Curve()
+    median = curve.quantile(0.5)
+    assert since_told(curve, 0.0, median) == pytest.approx(0.5)
+    assert since_told(curve, median, curve.quantile(0.75)) == pytest.approx(0.5)
+    assert since_told(curve, -5.0, median) == pytest.approx(0.5)
+    assert since_told(curve, 7.0, 7.0) == 0.0
+    assert since_told(curve, 0.0, 1e5) == pytest.approx(1 - exp(-curve.cumulative(1e5)))
+
+
+def test_before_we_were_told_nothing_got_there_since() -> None:
+    """A look that was sent for an earlier registration of the ID is older than this one: no chance, and never less."""
+    assert since_told(Curve(), 60.0, 40.0) == 0.0

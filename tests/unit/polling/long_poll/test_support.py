@@ -1,0 +1,195 @@
+"""What is known of holds: the table of what one shows, and how much it takes to believe it."""
+
+import hypothesis
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifier.polling.long_poll.support import AGAIN, PROOF, QUICK, TRIAL_EVERY, Held, Holding, Mode, showed
+
+#: A busy machine is no failure.
+STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+PATIENCE = 30.0
+
+
+def holding(mode: Mode = Mode.AUTO, patience: float | None = PATIENCE) -> Holding:
+    return Holding(mode=mode, patience=patience)
+
+
+@pytest.mark.parametrize(
+    ("took", "reached", "asked", "expected"),
+    [
+        # answered at once
+        (0.1, 0, 5, Held.IGNORED),
+        (1.9, 0, 1, Held.IGNORED),
+        (0.1, 1, 5, Held.NOTHING),  # it was there already
+        (0.1, 5, 5, Held.NOTHING),
+        # kept, and ended before its patience
+        (2.0, 0, 5, Held.NOTHING),
+        (12.0, 0, 5, Held.NOTHING),
+        (12.0, 1, 5, Held.ANY),
+        (12.0, 4, 5, Held.ANY),
+        (12.0, 5, 5, Held.NOTHING),  # any and all alike
+        # kept to the end of its patience
+        (28.0, 0, 5, Held.NOTHING),
+        (28.0, 1, 5, Held.ALL),
+        (30.2, 4, 5, Held.ALL),
+        (30.2, 5, 5, Held.NOTHING),
+        # one ID: any is all
+        (12.0, 1, 1, Held.NOTHING),
+        (30.0, 0, 1, Held.NOTHING),
+    ],
+)
+def test_what_one_hold_shows(took: float, reached: int, asked: int, expected: Held) -> None:
+    """Only what fits nothing else is a sign."""
+    assert showed(took=took, patience=PATIENCE, reached=reached, asked=asked) is expected
+
+
+def learned(begin: Holding, *signs: Held, now: float = 100.0) -> Holding:
+    for sign in signs:
+        begin = begin.learned(sign, now)
+    return begin
+
+
+def test_a_provider_without_patience_is_never_asked_to_hold() -> None:
+    """Whatever the mode says."""
+    for mode in Mode:
+        nobody = holding(mode, None)
+        assert (nobody.single(0.0), nobody.any(0.0), nobody.trial(0.0)) == (False, False, False)
+
+
+def test_what_each_mode_allows_at_the_start() -> None:
+    """`off` nothing, `single` one ID, `any` many, and `auto` one ID and a trial."""
+    known = {mode: holding(mode) for mode in Mode}
+    allowed = {mode: (each.single(0.0), each.any(0.0), each.trial(0.0)) for mode, each in known.items()}
+    assert allowed == {
+        Mode.OFF: (False, False, False),
+        Mode.SINGLE: (True, False, False),
+        Mode.ANY: (True, True, False),
+        Mode.AUTO: (True, False, True),
+    }
+
+
+@pytest.mark.parametrize("sign", list(Held))
+def test_one_observation_is_never_believed(sign: Held) -> None:
+    """One sign neither proves that many can be held nor ends the trials for ten minutes."""
+    once = learned(holding(), sign)
+    assert not once.any(100.0)
+    assert once.trial(100.0 + TRIAL_EVERY)
+
+
+def test_many_are_held_once_three_trials_agree() -> None:
+    """Then there is no trial any more."""
+    known = learned(holding(), *[Held.ANY] * (PROOF - 1))
+    assert not known.any(100.0)
+    known = learned(known, Held.ANY)
+    assert known.any(100.0)
+    assert not known.trial(1_000.0)
+
+
+@pytest.mark.parametrize("sign", [Held.ALL, Held.IGNORED])
+def test_a_provider_that_does_not_hold_many_is_tried_again_after_ten_minutes(sign: Held) -> None:
+    """Three signs in a row, and no trial until then."""
+    known = learned(holding(), *[sign] * PROOF)
+    assert not known.trial(100.0 + AGAIN - 0.1)
+    assert known.trial(100.0 + AGAIN)
+
+
+def test_a_sign_against_it_begins_the_proof_anew() -> None:
+    """Proofs count in a row only, and so do doubts."""
+    known = learned(holding(), Held.ANY, Held.ANY, Held.IGNORED, Held.ANY, Held.ANY)
+    assert not known.any(1_000.0)
+    known = learned(holding(), Held.IGNORED, Held.IGNORED, Held.ANY, Held.IGNORED, Held.IGNORED)
+    assert known.trial(100.0 + TRIAL_EVERY)
+
+
+@pytest.mark.parametrize("sign", [Held.ALL, Held.IGNORED])
+def test_what_is_proved_takes_three_signs_to_unprove(sign: Held) -> None:
+    """Two may be chance; after the third nothing is held together for ten minutes, and all is to be proved again."""
+    known = learned(holding(), *[Held.ANY] * PROOF, sign, sign)
+    assert known.any(100.0)
+    known = learned(known, sign)
+    assert not known.any(100.0 + AGAIN)
+    assert (known.trial(100.0 + AGAIN - 0.1), known.trial(100.0 + AGAIN)) == (False, True)
+
+
+def test_nothing_shown_changes_nothing() -> None:
+    """Most holds end without a sign."""
+    known = learned(holding(), Held.ANY, Held.IGNORED)
+    assert learned(known, Held.NOTHING) == known
+
+
+def test_trials_are_some_time_apart() -> None:
+    """One that began keeps the next away, whatever comes of it, until it shows that it was held."""
+    known = holding().tried(100.0)
+    assert (known.trial(100.0 + TRIAL_EVERY - 0.1), known.trial(100.0 + TRIAL_EVERY)) == (False, True)
+    assert known.learned(Held.ANY, 110.0).trial(110.0)
+
+
+def kept(*took: float) -> Holding:
+    known = holding()
+    for each in took:
+        known = known.kept(took=each, reached=False).judged(100.0)
+    return known
+
+
+def test_one_id_is_held_until_three_holds_in_a_row_fell_short() -> None:
+    """Then not for ten minutes: the next would be answered at once too, and the budget would go there."""
+    assert kept(0.1, 0.1).single(100.0)
+    known = kept(0.1, 0.1, 0.1)
+    assert not known.single(100.0 + AGAIN - 0.1)
+    assert not known.trial(100.0 + AGAIN - 0.1)
+    assert known.single(100.0 + AGAIN)
+    assert known.kept(took=0.1, reached=False).judged(100.0 + AGAIN).single(100.0 + AGAIN)
+
+
+def test_a_hold_that_was_kept_forgives_those_that_were_not() -> None:
+    """They count in a row only."""
+    assert kept(0.1, 0.1, QUICK, 0.1, 0.1).single(100.0)
+
+
+def test_an_answer_at_once_with_the_state_there_says_nothing() -> None:
+    """It had nothing to wait for."""
+    known = holding()
+    for _ in range(9):
+        known = known.kept(took=0.1, reached=True).judged(100.0)
+    assert known == holding()
+
+
+def test_a_gateway_that_cuts_holds_off_counts_like_one_that_answers_at_once() -> None:
+    """Three cuts in a row."""
+    known = holding()
+    for _ in range(PROOF):
+        assert known.single(100.0)
+        known = known.broke(asked=1, since=100.0, now=100.0)
+    assert not known.single(100.0)
+    assert known.single(100.0 + AGAIN)
+
+
+SIGNS = st.lists(st.tuples(st.sampled_from(Held), st.floats(0, 100)), max_size=60)
+
+
+@STEADY
+@given(st.sampled_from(Mode), SIGNS)
+def test_what_did_not_work_is_always_tried_again(mode: Mode, signs: list[tuple[Held, float]]) -> None:
+    """After whatever signs: ten minutes later one ID may be held, and many are held or tried where the mode allows."""
+    known, now = holding(mode), 0.0
+    for sign, seconds in signs:
+        now += seconds
+        if known.trial(now):
+            known = known.tried(now)
+        known = known.learned(sign, now)
+    later = now + AGAIN
+    assert known.single(later) is (mode is not Mode.OFF)
+    assert (known.any(later) or known.trial(later)) is (mode in (Mode.AUTO, Mode.ANY))
+
+
+def test_one_doubt_does_not_overrule_the_operator() -> None:
+    """With `hold: any` a single answer at once changes nothing; three in a row stop it for ten minutes."""
+    known = holding(Mode.ANY)
+    for _ in range(PROOF - 1):
+        known = known.learned(Held.IGNORED, 100.0)
+        assert known.any(100.0)
+    known = known.learned(Held.IGNORED, 100.0)
+    assert not known.any(100.0)
+    assert known.any(100.0 + AGAIN)
