@@ -1,9 +1,9 @@
 """The ledger of kills: what was accepted, what was owed, what arrived, while the daemon is killed again and again.
 
-Hundreds of daemons, one after the other on one store, each killed with SIGKILL under load: at every named point of the
-path (`tests/process/doomed.py` lists them), by the receiver in the middle of a callback, and at random moments. After
-each kill a judge that shares no code with the product compares the files that were acknowledged, the rows of the
-store and the receivers' own logs. It ends with a run that nobody kills, and prints a table.
+Hundreds of daemons, one after the other on one store, each killed with SIGKILL under load: at every named point of
+the path (`tests/support/crash_points.py` lists them), by the receiver in the middle of a callback, and at random
+moments. After each kill a judge that shares no code with the product compares the files that were acknowledged, the
+rows of the store and the receivers' own logs. It ends with a run that nobody kills, and prints a table.
 
     python benchmarks/ledger.py [--times 7] [--random 40] [--seed 1] [--directory /var/tmp]
 
@@ -19,16 +19,15 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "process"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import judge
-from doomed import POINTS, SCHEMA
-from kills import AT_RANDOM, Ledger, ways
-from stage import Receiver, Upstream, staged
+from tests.support import ledger_check
+from tests.support.crash_points import POINTS, SCHEMA
+from tests.support.kills import AT_RANDOM, Ledger, ways
+from tests.support.process_rig import Receiver, Upstream, staged
 
 
-def run(directory: Path, *, times: int, at_random: int, seed: int) -> tuple[Ledger, judge.Seen]:
+def run(directory: Path, *, times: int, at_random: int, seed: int) -> tuple[Ledger, ledger_check.Seen]:
     """All runs; what the daemons said is not shown."""
     chance = random.Random(seed)
     shown = sys.stdout
@@ -50,7 +49,7 @@ def run(directory: Path, *, times: int, at_random: int, seed: int) -> tuple[Ledg
         return ledger, ledger.finish()
 
 
-def show(ledger: Ledger, seen: judge.Seen) -> None:
+def show(ledger: Ledger, seen: ledger_check.Seen) -> None:
     """The table, as it stands in docs/reliability.md."""
     kills, tally = ledger.tally.kills, ledger.tally
     lines = [
@@ -62,7 +61,7 @@ def show(ledger: Ledger, seen: judge.Seen) -> None:
         ("messages owed", len(seen.deliveries)),
         ("messages delivered", len(seen.delivered)),
         ("callbacks sent", len(seen.entries)),
-        ("lost", judge.lost(seen, ledger.dropped)),
+        ("lost", ledger_check.lost(seen, ledger.dropped)),
         ("taken again by a receiver, with the same id and the same bytes", seen.repeated),
         ("scheduled attempts after a recorded success", len(tally.after_success)),
         ("other rules broken", len(tally.faults)),
@@ -87,7 +86,7 @@ def main() -> None:
     show(ledger, seen)
     print(f"\n{time.monotonic() - begun:.0f} s")
     tally = ledger.tally
-    if tally.faults or tally.after_success or judge.lost(seen, ledger.dropped):
+    if tally.faults or tally.after_success or ledger_check.lost(seen, ledger.dropped):
         raise SystemExit(1)
 
 

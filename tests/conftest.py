@@ -9,7 +9,7 @@ import importlib.util
 import inspect
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -40,6 +40,17 @@ def memory(tmp_path: Path) -> Iterator[Path]:
         return
     with TemporaryDirectory(prefix="notifier-tests-", dir=in_memory) as place:
         yield Path(place)
+
+
+@pytest.fixture
+async def store(memory: Path) -> AsyncIterator[Any]:
+    """A real store in a file. The stores' own suites have theirs."""
+    # Nothing of the product may be imported before `pytest_configure`.
+    from notifier.store.sqlite import open_store  # noqa: PLC0415
+    from tests.support.blank_store import lay  # noqa: PLC0415
+
+    async with open_store(lay(memory / "notifier.db")) as opened:
+        yield opened
 
 
 def pytest_configure(config: pytest.Config) -> None:

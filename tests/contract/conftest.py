@@ -5,11 +5,11 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from blank_store import lay
-from store_builders import Opening, OpeningCopy
 
 from notifier.store.ports import Store
 from notifier.store.sqlite import open_store
+from tests.support.blank_store import lay
+from tests.support.store_builders import Opening, OpeningCopy
 
 
 @pytest.fixture

@@ -4,7 +4,11 @@ import dataclasses
 from datetime import datetime, timedelta
 
 import pytest
-from store_builders import (
+
+from notifier.domain.ids import Lane
+from notifier.domain.model import Book, DeliveryStatus, State, Verdict
+from notifier.store.ports import Slots, Store
+from tests.support.store_builders import (
     BOOK,
     HOUR,
     ME,
@@ -23,10 +27,6 @@ from store_builders import (
     slots,
     take,
 )
-
-from notifier.domain.ids import Lane
-from notifier.domain.model import Book, DeliveryStatus, State, Verdict
-from notifier.store.ports import Slots, Store
 
 
 async def test_a_claim_opens_and_numbers_the_attempt(store: Store) -> None:

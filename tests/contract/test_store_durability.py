@@ -1,6 +1,7 @@
 """What returned is there after the store was closed and opened again."""
 
-from store_builders import (
+from notifier.domain.model import DeliveryStatus, Outcome, State, Verdict
+from tests.support.store_builders import (
     BOOK,
     HOUR,
     ME,
@@ -20,8 +21,6 @@ from store_builders import (
     story,
     take,
 )
-
-from notifier.domain.model import DeliveryStatus, Outcome, State, Verdict
 
 
 async def test_watches_and_states_survive(opening: Opening) -> None:

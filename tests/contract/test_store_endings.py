@@ -4,7 +4,9 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
-from store_builders import (
+from notifier.domain.model import DeliveryStatus, Kind, State, WatchStatus
+from notifier.store.ports import Store
+from tests.support.store_builders import (
     BOOK,
     HOUR,
     NOW,
@@ -18,9 +20,6 @@ from store_builders import (
     story,
     take,
 )
-
-from notifier.domain.model import DeliveryStatus, Kind, State, WatchStatus
-from notifier.store.ports import Store
 
 DAY = timedelta(days=1)
 

@@ -3,7 +3,13 @@
 from datetime import datetime, timedelta
 
 import pytest
-from store_builders import (
+
+from notifier.domain.endpoint_health import Change, EndpointState, Standing
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId
+from notifier.domain.model import Book, DeliveryStatus, State, Verdict
+from notifier.domain.operator_notice import Notice
+from notifier.store.ports import EndpointLine, Exchange, Store
+from tests.support.store_builders import (
     BOOK,
     HOUR,
     ME,
@@ -22,12 +28,6 @@ from store_builders import (
     slots,
     take,
 )
-
-from notifier.domain.endpoint_health import Change, EndpointState, Standing
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId
-from notifier.domain.model import Book, DeliveryStatus, State, Verdict
-from notifier.domain.operator_notice import Notice
-from notifier.store.ports import EndpointLine, Exchange, Store
 
 STUDIO = Lane("studio")
 URL = "https://app.example.com/done"

@@ -2,11 +2,11 @@
 
 import anyio
 import pytest
-from store_builders import BOOK, NOW, add, deliveries, ids, outcome, owe, request, seen, still_open, take
 
 from notifier.domain.errors import InvalidWatch
 from notifier.domain.model import DeliveryStatus, Kind, Outcome, Registration, State
 from notifier.store.ports import Ending, Recorded, Store
+from tests.support.store_builders import BOOK, NOW, add, deliveries, ids, outcome, owe, request, seen, still_open, take
 
 ROUNDS = 150
 

@@ -3,7 +3,10 @@
 from datetime import timedelta
 
 import pytest
-from store_builders import (
+
+from notifier.domain.model import AttemptResult, DeliveryStatus, Interruption, Verdict
+from notifier.store.ports import Store
+from tests.support.store_builders import (
     HOUR,
     ME,
     NOW,
@@ -17,9 +20,6 @@ from store_builders import (
     slots,
     take,
 )
-
-from notifier.domain.model import AttemptResult, DeliveryStatus, Interruption, Verdict
-from notifier.store.ports import Store
 
 
 async def test_a_lapsed_lease_is_freed_and_not_a_moment_before(store: Store) -> None:

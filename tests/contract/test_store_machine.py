@@ -16,22 +16,6 @@ import hypothesis.strategies as st
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from store_builders import (
-    BOOK,
-    HOUR,
-    LUMA,
-    NOBODY,
-    NOW,
-    SECOND,
-    Opening,
-    again_at,
-    ending,
-    id_of,
-    outcome,
-    request,
-    seen,
-)
-from store_model import Model, Refused, Registered, reachable
 
 from notifier.domain.endpoint_health import Standing
 from notifier.domain.errors import InvalidWatch
@@ -48,6 +32,22 @@ from notifier.domain.model import (
     Verdict,
 )
 from notifier.store.ports import DeliveryLine, Recorded, Selection, Slots, Store, Story, WatchChoice, WatchLine
+from tests.support.store_builders import (
+    BOOK,
+    HOUR,
+    LUMA,
+    NOBODY,
+    NOW,
+    SECOND,
+    Opening,
+    again_at,
+    ending,
+    id_of,
+    outcome,
+    request,
+    seen,
+)
+from tests.support.store_model import Model, Refused, Registered, reachable
 
 LONG = bool(os.environ.get("NOTIFIER_LONG"))
 STEADY = hypothesis.settings(

@@ -3,7 +3,12 @@
 import json
 
 import pytest
-from store_builders import (
+
+from notifier.domain.ids import ProviderName
+from notifier.domain.message import RECORD_LIMIT
+from notifier.domain.model import Book, DeliveryStatus, Kind, OpenGeneration, Result, State, WatchStatus
+from notifier.store.ports import Store
+from tests.support.store_builders import (
     BOOK,
     HOUR,
     LUMA,
@@ -22,11 +27,6 @@ from store_builders import (
     story,
     take,
 )
-
-from notifier.domain.ids import ProviderName
-from notifier.domain.message import RECORD_LIMIT
-from notifier.domain.model import Book, DeliveryStatus, Kind, OpenGeneration, Result, State, WatchStatus
-from notifier.store.ports import Store
 
 
 async def test_a_transition_satisfies_its_watches(store: Store) -> None:

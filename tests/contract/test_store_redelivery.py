@@ -5,7 +5,11 @@ from typing import Any
 
 import anyio
 import pytest
-from store_builders import (
+
+from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
+from notifier.domain.model import Book, DeliveryStatus, State, Trigger, Verdict, WatchStatus
+from notifier.store.ports import Mark, Redelivered, Selection, Store, WatchChoice
+from tests.support.store_builders import (
     BOOK,
     HOUR,
     LUMA,
@@ -24,10 +28,6 @@ from store_builders import (
     story,
     take,
 )
-
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
-from notifier.domain.model import Book, DeliveryStatus, State, Trigger, Verdict, WatchStatus
-from notifier.store.ports import Mark, Redelivered, Selection, Store, WatchChoice
 
 LATER = NOW + 2 * HOUR
 

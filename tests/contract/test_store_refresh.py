@@ -4,7 +4,24 @@ from datetime import datetime, timedelta
 
 import orjson
 import pytest
-from store_builders import (
+
+from notifier.domain.body_refresh import refreshed
+from notifier.domain.ids import GenerationId, Lane
+from notifier.domain.model import (
+    AttemptResult,
+    Claim,
+    DeliveryStatus,
+    Glimpse,
+    Observation,
+    Refresh,
+    Result,
+    SeenGeneration,
+    Stale,
+    State,
+    Verdict,
+)
+from notifier.store.ports import Exchange, Freshness, Selection, Slots, Store
+from tests.support.store_builders import (
     BOOK,
     HOUR,
     ME,
@@ -24,23 +41,6 @@ from store_builders import (
     seen,
     slots,
 )
-
-from notifier.domain.body_refresh import refreshed
-from notifier.domain.ids import GenerationId, Lane
-from notifier.domain.model import (
-    AttemptResult,
-    Claim,
-    DeliveryStatus,
-    Glimpse,
-    Observation,
-    Refresh,
-    Result,
-    SeenGeneration,
-    Stale,
-    State,
-    Verdict,
-)
-from notifier.store.ports import Exchange, Freshness, Selection, Slots, Store
 
 MINUTE = timedelta(minutes=1)
 AGE = 15 * MINUTE

@@ -3,7 +3,12 @@
 from pathlib import Path
 
 import pytest
-from store_builders import (
+
+from notifier.domain.errors import StoreError
+from notifier.domain.ids import GenerationId, ProviderName
+from notifier.domain.model import DeliveryStatus, Kind, State, Verdict, WatchStatus
+from notifier.store.ports import Store, Trouble
+from tests.support.store_builders import (
     BOOK,
     HOUR,
     LUMA,
@@ -21,11 +26,6 @@ from store_builders import (
     story,
     take,
 )
-
-from notifier.domain.errors import StoreError
-from notifier.domain.ids import GenerationId, ProviderName
-from notifier.domain.model import DeliveryStatus, Kind, State, Verdict, WatchStatus
-from notifier.store.ports import Store, Trouble
 
 
 async def test_an_empty_store_counts_nothing(store: Store) -> None:

@@ -9,10 +9,14 @@ from typing import Any
 import anyio
 import hypothesis
 import pytest
-from blank_store import lay
 from hypothesis import given
 from hypothesis import strategies as st
-from store_builders import (
+
+from notifier.domain.ids import GenerationId, Lane, WatchId
+from notifier.domain.model import Book, DeliveryStatus, Kind, Outcome, State, Verdict, WatchStatus
+from notifier.store.ports import Pruned, Selection, Store
+from tests.support.blank_store import lay
+from tests.support.store_builders import (
     BOOK,
     HOUR,
     ME,
@@ -33,10 +37,6 @@ from store_builders import (
     story,
     take,
 )
-
-from notifier.domain.ids import GenerationId, Lane, WatchId
-from notifier.domain.model import Book, DeliveryStatus, Kind, Outcome, State, Verdict, WatchStatus
-from notifier.store.ports import Pruned, Selection, Store
 
 DAY = 24 * HOUR
 LATER = NOW + 60 * DAY

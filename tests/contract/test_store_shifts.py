@@ -3,7 +3,12 @@
 from datetime import datetime, timedelta
 
 import pytest
-from store_builders import (
+
+from notifier.domain.endpoint_health import EndpointState, Standing
+from notifier.domain.ids import Lane
+from notifier.domain.model import Book, DeliveryStatus, Verdict
+from notifier.store.ports import Store
+from tests.support.store_builders import (
     BOOK,
     HOUR,
     ME,
@@ -20,11 +25,6 @@ from store_builders import (
     slots,
     take,
 )
-
-from notifier.domain.endpoint_health import EndpointState, Standing
-from notifier.domain.ids import Lane
-from notifier.domain.model import Book, DeliveryStatus, Verdict
-from notifier.store.ports import Store
 
 MICROSECOND = timedelta(microseconds=1)
 DAY = timedelta(days=1)

@@ -5,7 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from store_builders import (
+
+from notifier.domain.errors import InvalidWatch
+from notifier.domain.ids import Lane, ProviderName, message_id
+from notifier.domain.model import DeliveryStatus, Kind, Outcome, State, WatchStatus
+from notifier.store.ports import Store
+from tests.support.store_builders import (
     BOOK,
     HOUR,
     NOW,
@@ -20,11 +25,6 @@ from store_builders import (
     story,
     take,
 )
-
-from notifier.domain.errors import InvalidWatch
-from notifier.domain.ids import Lane, ProviderName, message_id
-from notifier.domain.model import DeliveryStatus, Kind, Outcome, State, WatchStatus
-from notifier.store.ports import Store
 
 
 async def test_a_new_watch_makes_its_generation(store: Store) -> None:

@@ -7,18 +7,14 @@ import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 import anyio
 import httpx
-import orjson
 import pytest
 from aiohttp import web
-from hands import SECRET, HandClock, Tripped, endpoint, heard, owe, quiet, request, watching
 from jsonschema import Draft202012Validator
-from test_daemon import Site, site, up
-from test_daemon import endpoint as configured
 
 from notifier.admin.operations import STEP, Desk
 from notifier.api.routes import application
@@ -38,40 +34,9 @@ from notifier.schemas.build import schema
 from notifier.store.ports import DeliveryLine, Selection, WatchChoice
 from notifier.store.sqlite import open_reader
 from notifier.store.sqlite.store import SqliteStore
-
-pytest_plugins = ("store_fixture",)
-
-
-class Caller:
-    """A client of one socket."""
-
-    def __init__(self, path: Path) -> None:
-        self._client = httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(path)), base_url="http://notifier")
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.aclose()
-
-    async def post(self, route: str, **asked: Any) -> httpx.Response:
-        return await self.raw("POST", f"/v1/{route}", content=orjson.dumps(asked))
-
-    async def raw(self, method: str, path: str, **more: Any) -> httpx.Response:
-        answer = await self._client.request(method, path, **more)
-        assert answer.headers["content-type"] == "application/json"
-        assert answer.is_success or list(answer.json()) == ["error"]
-        return answer
-
-    async def done(self, route: str, **asked: Any) -> dict[str, Any]:
-        answer = await self.post(route, **asked)
-        assert answer.status_code == 200, answer.text
-        content: dict[str, Any] = answer.json()
-        return content
-
-
-def caller(place: Site) -> Caller:
-    return Caller(place.directory / "api.sock")
+from tests.support.daemon_rig import Caller, Site, caller, site, up
+from tests.support.daemon_rig import endpoint as configured
+from tests.support.fakes import SECRET, HandClock, Tripped, endpoint, heard, owe, quiet, request, watching
 
 
 async def owed(place: Site, generation: str) -> list[DeliveryLine]:

@@ -9,9 +9,17 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 from anyio.abc import SocketStream
-from claims import claim
-from hands import HandClock, deliveries, endpoint, owe, statuses, verdicts
-from raw_wire import (
+
+from notifier.delivery.sender import KEPT, Sender
+from notifier.domain.ids import EndpointIdentity, Lane
+from notifier.domain.model import Answer, DeliveryStatus, Verdict
+from notifier.domain.settings import EndpointSettings, Secret
+from notifier.domain.verdict import judge
+from notifier.store.sqlite.store import SqliteStore
+from tests.support.claims import claim
+from tests.support.dispatcher_rig import aiohttp_wire, worker
+from tests.support.fakes import HandClock, deliveries, endpoint, owe, statuses, verdicts
+from tests.support.raw_server import (
     Names,
     Talk,
     dripping,
@@ -22,16 +30,6 @@ from raw_wire import (
     resetting_after,
     saying,
 )
-from working import aiohttp_wire, worker
-
-from notifier.delivery.sender import KEPT, Sender
-from notifier.domain.ids import EndpointIdentity, Lane
-from notifier.domain.model import Answer, DeliveryStatus, Verdict
-from notifier.domain.settings import EndpointSettings, Secret
-from notifier.domain.verdict import judge
-from notifier.store.sqlite.store import SqliteStore
-
-pytest_plugins = ("store_fixture",)
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

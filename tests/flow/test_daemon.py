@@ -1,135 +1,27 @@
 """The whole daemon in process over real loopback HTTP: emulated API, real store, verifying receiver."""
 
-import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
-import yaml
-from blank_store import lay
-from hands import SECRET, HandClock
 
-from notifier.config import known_to_drop, load
+from notifier.config import known_to_drop
 from notifier.daemon.app import Daemon
 from notifier.domain.errors import ConfigError, StoreUnavailable
 from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.model import Book, DeliveryStatus, Kind, State, WatchStatus
-from notifier.domain.settings import Settings
-from notifier.emulator.receiver import Receiver, ReceiverSettings, serve_receiver
+from notifier.emulator.receiver import ReceiverSettings, serve_receiver
 from notifier.emulator.server import serve_emulator
 from notifier.emulator.settings import EmulatorSettings
-from notifier.emulator.upstream import Emulator
 from notifier.intake.parse import parse_drop
 from notifier.runtime.clock import SystemClock
 from notifier.store.ports import Ending
 from notifier.store.sqlite import open_reader, open_store
-
-KEY = "sk-0123456789abcdef"
-_NAP = 0.01
-
-
-@dataclass(slots=True, kw_only=True)
-class Site:
-    """A machine with a configuration to change, and what it talks to."""
-
-    directory: Path
-    emulator: Emulator
-    receiver: Receiver
-    config: dict[str, Any]
-    daemon: Daemon | None = None
-    _ended: anyio.Event = field(default_factory=anyio.Event)
-
-    def settings(self, **change: Any) -> Settings:
-        """The configuration with `change`; None takes a section away."""
-        self.config |= change
-        written = {key: value for key, value in self.config.items() if value is not None}
-        path = self.directory / "config.yaml"
-        path.write_text(yaml.safe_dump(written))
-        return load(str(path), environ={"KEY": KEY, "SECRET": SECRET})
-
-    def drop(self, name: str, *entries: dict[str, Any]) -> None:
-        aside = self.directory / "drop" / f"{name}.tmp"
-        aside.write_text(json.dumps(entries))
-        aside.rename(aside.with_suffix(""))
-
-    async def until(self, holds: Callable[[], Any]) -> None:
-        """Until `holds`; the test's own time limit ends it where it never does."""
-        while not await _answer(holds()):  # noqa: ASYNC110  what it waits for is in files and in other parts' memory
-            await anyio.sleep(_NAP)
-
-    async def deliveries(self) -> dict[DeliveryStatus, int]:
-        async with open_reader(str(self.directory / "notifier.db")) as store:
-            return dict((await store.counts()).deliveries)
-
-    async def statuses(self, id_: str) -> list[WatchStatus]:
-        async with open_reader(str(self.directory / "notifier.db")) as store:
-            return [watch.status for story in await store.stories(GenerationId(id_)) for watch in story.watches]
-
-    @property
-    def running(self) -> Daemon:
-        assert self.daemon is not None
-        return self.daemon
-
-    async def stop(self) -> None:
-        self.running.stop()
-        await self._ended.wait()
-
-    async def run(self, *, task_status: Any = anyio.TASK_STATUS_IGNORED) -> None:
-        self.daemon, self._ended = Daemon(self.settings()), anyio.Event()
-        await self.daemon.run(task_status=task_status)
-        self._ended.set()
-
-
-async def _answer(value: Any) -> Any:
-    return await value if hasattr(value, "__await__") else value
-
-
-def endpoint(receiver: Receiver, **more: Any) -> dict[str, Any]:
-    return {"url": f"{receiver.url}/hooks", "secret": "${SECRET}", **more}
-
-
-def provider(emulator: Emulator, **more: Any) -> dict[str, Any]:
-    return {
-        "kind": "aimlapi-luma",
-        "base_url": emulator.url,
-        "api_key": "${KEY}",
-        "sweep_every": "1s",
-        **more,
-    }
-
-
-@asynccontextmanager
-async def site(directory: Path, **config: Any) -> AsyncIterator[Site]:
-    """Everything but the daemon is up."""
-    (directory / "drop").mkdir()
-    if not (store := directory / "notifier.db").exists():
-        lay(store)
-    async with (
-        serve_emulator(EmulatorSettings(api_key=KEY)) as emulator,
-        serve_receiver(ReceiverSettings(secrets=(SECRET,))) as receiver,
-    ):
-        base = {
-            "store": "sqlite:notifier.db",
-            "providers": {"luma": provider(emulator)},
-            "endpoints": {"studio": endpoint(receiver)},
-            "drop": {"directory": "drop"},
-        }
-        yield Site(directory=directory, emulator=emulator, receiver=receiver, config=base | config)
-
-
-@asynccontextmanager
-async def up(directory: Path, **config: Any) -> AsyncIterator[Site]:
-    """The daemon runs; it is stopped at the end."""
-    async with site(directory, **config) as place, anyio.create_task_group() as tasks:
-        await tasks.start(place.run)
-        yield place
-        await place.stop()
+from tests.support.daemon_rig import KEY, Site, endpoint, provider, site, up
+from tests.support.fakes import SECRET, HandClock
 
 
 async def test_a_drop_file_becomes_a_verified_callback(tmp_path: Path) -> None:

@@ -3,15 +3,14 @@
 from pathlib import Path
 
 import pytest
-from hands import START
 from jsonschema import Draft202012Validator
-from test_api import caller
-from test_daemon import endpoint, up
 
 from notifier.domain.ids import Lane
 from notifier.domain.model import DeliveryStatus, Format
 from notifier.schemas.build import schema
 from notifier.store.sqlite import open_store
+from tests.support.daemon_rig import caller, endpoint, up
+from tests.support.fakes import START
 
 STUDIO = Lane("studio")
 

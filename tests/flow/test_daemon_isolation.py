@@ -7,12 +7,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from test_daemon import provider, up
 
 from notifier.domain.ids import GenerationId
 from notifier.emulator.upstream import Emulator
 from notifier.store.ports import Trouble
 from notifier.store.sqlite import open_reader
+from tests.support.daemon_rig import provider, up
 
 GOOD = 20
 

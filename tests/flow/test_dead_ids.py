@@ -5,12 +5,10 @@ from datetime import timedelta
 from statistics import median
 
 import pytest
-from hands import Watching, request, some, watching
 
 from notifier.domain.model import WatchStatus
 from notifier.store.sqlite.store import SqliteStore
-
-pytest_plugins = ("store_fixture",)
+from tests.support.fakes import Watching, request, some, watching
 
 
 async def lag(

@@ -8,8 +8,6 @@ import anyio
 import httpx
 import orjson
 import pytest
-from hands import SECRET, START, deliveries, endpoint, heard, owe, quiet, statuses
-from test_dispatcher import Sending, policies, sending
 
 from notifier.domain.endpoint_health import EndpointState
 from notifier.domain.ids import Lane
@@ -19,8 +17,8 @@ from notifier.runtime.health import STORE
 from notifier.store.ports import EndpointLine
 from notifier.store.sqlite.store import SqliteStore
 from notifier.verify import verify
-
-pytest_plugins = ("store_fixture",)
+from tests.support.fakes import SECRET, START, deliveries, endpoint, heard, owe, quiet, statuses
+from tests.support.sending import Sending, policies, sending
 
 HOUR = 3600.0
 DAY = 24 * HOUR

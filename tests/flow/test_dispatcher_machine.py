@@ -25,8 +25,6 @@ import orjson
 import pytest
 from anyio.abc import TaskStatus
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from blank_store import lay
-from hands import SECRET, HandClock, endpoint, owe, quiet
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from notifier.delivery.dispatcher import Dispatcher
@@ -42,6 +40,8 @@ from notifier.runtime.wakeup import Bell
 from notifier.store.ports import Selection
 from notifier.store.sqlite import open_store
 from notifier.verify import verify
+from tests.support.blank_store import lay
+from tests.support.fakes import SECRET, HandClock, endpoint, owe, quiet
 
 LONG = bool(os.environ.get("NOTIFIER_LONG"))
 STEADY = hypothesis.settings(

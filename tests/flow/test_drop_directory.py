@@ -16,7 +16,6 @@ from typing import TextIO
 import anyio
 import anyio.lowlevel
 import pytest
-from drop_door import KNOWN, Box, drop_box
 from structlog.testing import capture_logs
 
 from notifier.domain.errors import ConfigError
@@ -24,6 +23,7 @@ from notifier.intake.drop.inspect_file import NotYet, Taken, Waiting, look
 from notifier.intake.drop.spool import Spool
 from notifier.intake.drop.subdirectories import examine
 from notifier.intake.parse import MAX_BYTES
+from tests.support.drop_rig import KNOWN, Box, drop_box
 
 NOW = datetime(2026, 11, 22, 5, 14, 0, 123456, tzinfo=UTC)
 #: Longer than any test: with it, nothing is ever taken for settled.
@@ -325,7 +325,7 @@ import os, sys, tempfile
 from pathlib import Path
 import anyio
 from structlog.testing import capture_logs
-from drop_door import drop_box
+from tests.support.drop_rig import drop_box
 
 async def main(directory):
     async with drop_box(directory / "d") as box:
@@ -377,7 +377,7 @@ with tempfile.TemporaryDirectory() as directory:
 
 def test_a_file_that_may_not_be_read_stays_and_is_logged_once() -> None:
     """It is not refused: the log says once which chmod helps, and after that it is taken. A directory likewise."""
-    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+    paths = str(Path(__file__).parents[2])
     ran = subprocess.run(
         [sys.executable, "-c", UNREADABLE],
         env={**os.environ, "PYTHONPATH": paths},

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import anyio
 import pytest
-from drop_door import KNOWN, Box, drop_box
-from raw_wire import held_below
 from structlog.testing import capture_logs
 
 from notifier.intake.drop.departure import move_all
 from notifier.intake.drop.inspect_file import Taken, Waiting, look
 from notifier.intake.drop.spool import Spool
 from notifier.intake.parse import MAX_BYTES
+from tests.support.drop_rig import KNOWN, Box, drop_box
+from tests.support.raw_server import held_below
 
 NOW = datetime(2026, 11, 22, 5, 14, 0, 123456, tzinfo=UTC)
 

@@ -11,8 +11,6 @@ import httpx
 import pytest
 import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
-from claims import claim
-from loopback import proxy, receiver
 
 from notifier.delivery.policies import Endpoints
 from notifier.delivery.sender import build
@@ -22,6 +20,8 @@ from notifier.net.transport import AiohttpTransport
 from notifier.providers.base import Ask
 from notifier.providers.client import ProviderClient
 from notifier.runtime.clock import SystemClock
+from tests.support.claims import claim
+from tests.support.loopback import proxy, receiver
 
 SECRET = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 NOW = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)

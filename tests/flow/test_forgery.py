@@ -11,9 +11,6 @@ from dataclasses import dataclass
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
-from hands import SECRET, START, deliveries, owe, quiet
-from wire import Peer, Server, listening
-from working import aiohttp_wire, worker
 
 from notifier.domain.model import DeliveryStatus, Verdict
 from notifier.domain.settings import CallbackSettings, Secret
@@ -21,8 +18,9 @@ from notifier.net.address_policy import parse_allow, refusal
 from notifier.net.urls import Address
 from notifier.store.ports import DeliveryLine
 from notifier.store.sqlite.store import SqliteStore
-
-pytest_plugins = ("store_fixture",)
+from tests.support.dispatcher_rig import aiohttp_wire, worker
+from tests.support.fakes import SECRET, START, deliveries, owe, quiet
+from tests.support.wire import Peer, Server, listening
 
 GOOD, VICTIM = "127.0.0.2", "127.0.0.1"
 NAME = "rebind.example.com"

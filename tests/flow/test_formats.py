@@ -9,9 +9,7 @@ import orjson
 import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from cloudevents.core.v1.event import CloudEvent
-from hands import BOOK, SECRET, START, Callbacks, deliveries, endpoint, owe, quiet
 from jsonschema import Draft202012Validator
-from working import policies, taking, worker
 
 from notifier.config import load
 from notifier.delivery.policies import Endpoints
@@ -20,8 +18,8 @@ from notifier.domain.model import Book, DeliveryStatus, Format
 from notifier.domain.settings import CallbackSettings, Secret
 from notifier.store.sqlite.store import SqliteStore
 from notifier.verify import InvalidSignature, verify
-
-pytest_plugins = ("store_fixture",)
+from tests.support.dispatcher_rig import policies, taking, worker
+from tests.support.fakes import BOOK, SECRET, START, Callbacks, deliveries, endpoint, owe, quiet
 
 EVENTS = Book(
     events={"studio": None},

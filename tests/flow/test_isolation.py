@@ -8,13 +8,11 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from hands import START, Asked, Watching, error, heard, record, request, some, watching
 
 from notifier.domain.errors import StoreUnavailable
 from notifier.domain.model import WatchStatus
 from notifier.store.sqlite.store import SqliteStore
-
-pytest_plugins = ("store_fixture",)
+from tests.support.fakes import START, Asked, Watching, error, heard, record, request, some, watching
 
 MINUTE = 60.0
 Failure = Callable[[], httpx.Response | Exception]

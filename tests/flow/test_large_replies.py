@@ -7,15 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
-from hands import Asked, Watching, heard, quiet, record, request, some, watching
 
 from notifier.domain.model import Observation, WatchStatus
 from notifier.polling import exchange
 from notifier.providers import client
 from notifier.providers.kinds.aimlapi_luma import AimlapiLuma
 from notifier.store.sqlite.store import SqliteStore
-
-pytest_plugins = ("store_fixture",)
+from tests.support.fakes import Asked, Watching, heard, quiet, record, request, some, watching
 
 #: Bytes of a reply in these tests, about one ID and about several.
 ONE, MANY = 4_000, 8_000

@@ -1,12 +1,10 @@
 """What a lookout learns from completions: kept over a restart, and used to tell who is stuck."""
 
 import structlog
-from hands import Watching, request, watching
 
 from notifier.domain.model import State
 from notifier.store.sqlite.store import SqliteStore
-
-pytest_plugins = ("store_fixture",)
+from tests.support.fakes import Watching, request, watching
 
 
 async def complete(stage: Watching, count: int, *, after: float) -> None:

@@ -4,12 +4,10 @@ from datetime import timedelta
 
 import anyio
 import pytest
-from hands import BOOK, MINUTE, begin, error, held, quiet, request, some, watching
 
 from notifier.domain.model import State
 from notifier.store.sqlite.store import SqliteStore
-
-pytest_plugins = ("store_fixture",)
+from tests.support.fakes import BOOK, MINUTE, begin, error, held, quiet, request, some, watching
 
 
 @pytest.mark.parametrize("in_flight", [1, 3])

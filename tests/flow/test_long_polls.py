@@ -3,12 +3,10 @@
 from datetime import timedelta
 
 import pytest
-from hands import MINUTE, begin, error, held, luma, quiet, request, some, watching
 
 from notifier.domain.model import State, WatchStatus
 from notifier.store.sqlite.store import SqliteStore
-
-pytest_plugins = ("store_fixture",)
+from tests.support.fakes import MINUTE, begin, error, held, luma, quiet, request, some, watching
 
 
 async def test_a_handful_is_held_and_known_at_the_moment_it_is_there(store: SqliteStore) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from hands import BOOK, LUMA, START, HandClock, Tripped, Upstream, around, error, luma, quiet, request
 
 from notifier.domain.errors import StoreUnavailable
 from notifier.domain.ids import GenerationId, ProviderName
@@ -21,8 +20,7 @@ from notifier.providers.client import ProviderClient
 from notifier.runtime.health import STORE, Health
 from notifier.runtime.wakeup import Bell
 from notifier.store.sqlite.store import SqliteStore
-
-pytest_plugins = ("store_fixture",)
+from tests.support.fakes import BOOK, LUMA, START, HandClock, Tripped, Upstream, around, error, luma, quiet, request
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,12 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
-from hands import Asked, Watching, error, luma, request, watching
 
 from notifier.domain.model import State, WatchStatus
 from notifier.store.sqlite.store import SqliteStore
-
-pytest_plugins = ("store_fixture",)
+from tests.support.fakes import Asked, Watching, error, luma, request, watching
 
 #: Seconds after which everything is known, once the provider is well: its longest pause, a hold, and a few looks.
 BOUND = 180

@@ -8,7 +8,10 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from hands import (
+
+from notifier.domain.model import DeliveryStatus, State, WatchStatus
+from notifier.store.sqlite.store import SqliteStore
+from tests.support.fakes import (
     BOOK,
     MINUTE,
     START,
@@ -23,11 +26,6 @@ from hands import (
     some,
     watching,
 )
-
-from notifier.domain.model import DeliveryStatus, State, WatchStatus
-from notifier.store.sqlite.store import SqliteStore
-
-pytest_plugins = ("store_fixture",)
 
 
 # ---- when it looks ------------------------------------------------------------------------------------------------

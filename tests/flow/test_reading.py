@@ -6,13 +6,12 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import pytest
-from test_api import caller
-from test_daemon import Site, up
 
 from notifier.cli.endpoints import list_endpoints
 from notifier.cli.reports import list_generations, show_story
 from notifier.domain.errors import StoreRefused
 from notifier.domain.model import DeliveryStatus, State
+from tests.support.daemon_rig import Site, caller, up
 
 DONE, WAITS = "755f9bbb-d99b-4880-992b-000000000001", "755f9bbb-d99b-4880-992b-000000000002"
 #: What the commands do, by name; each takes the configuration's path.

@@ -10,24 +10,6 @@ import anyio
 import httpx
 import orjson
 import pytest
-from hands import (
-    BOOK,
-    SECRET,
-    START,
-    Callbacks,
-    HandClock,
-    Tripped,
-    Upstream,
-    around,
-    deliveries,
-    endpoint,
-    error,
-    luma,
-    quiet,
-    refuse_batches_with,
-    request,
-)
-from working import Posting, policies
 
 from notifier.delivery.dispatcher import Dispatcher
 from notifier.delivery.endpoint_monitor import Keeper
@@ -44,8 +26,24 @@ from notifier.runtime.heartbeat import Pulse
 from notifier.runtime.wakeup import Bell
 from notifier.store.sqlite.store import SqliteStore
 from notifier.verify import verify
-
-pytest_plugins = ("store_fixture",)
+from tests.support.dispatcher_rig import Posting, policies
+from tests.support.fakes import (
+    BOOK,
+    SECRET,
+    START,
+    Callbacks,
+    HandClock,
+    Tripped,
+    Upstream,
+    around,
+    deliveries,
+    endpoint,
+    error,
+    luma,
+    quiet,
+    refuse_batches_with,
+    request,
+)
 
 LATE = 16 * 60.0
 HOUR = 3600.0

@@ -5,12 +5,10 @@ from typing import Any
 
 import httpx
 import pytest
-from hands import Asked, heard, luma, quiet, request, watching
 
 from notifier.domain.model import State
 from notifier.store.sqlite.store import SqliteStore
-
-pytest_plugins = ("store_fixture",)
+from tests.support.fakes import Asked, heard, luma, quiet, request, watching
 
 URL = "https://cdn.example.com/g-1.mp4"
 

@@ -9,9 +9,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hands import START, deliveries, endpoint, heard, request, some, statuses, verdicts, watching
-from test_dispatcher import sending
-from working import aiohttp_wire
 
 from notifier.domain.model import DeliveryStatus, State, Verdict
 from notifier.domain.settings import CallbackSettings, Secret, TlsSettings
@@ -20,8 +17,9 @@ from notifier.net.tls_errors import Side
 from notifier.net.transport_errors import AddressRefused, OutOfResources, translate
 from notifier.runtime.health import RESOURCES
 from notifier.store.sqlite.store import SqliteStore
-
-pytest_plugins = ("store_fixture",)
+from tests.support.dispatcher_rig import aiohttp_wire
+from tests.support.fakes import START, deliveries, endpoint, heard, request, some, statuses, verdicts, watching
+from tests.support.sending import sending
 
 NO_FILES = translate(OSError(errno.EMFILE, "x"))
 LACKS = {name: translate(OSError(getattr(errno, name), "x")) for name in ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM")}

@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hands import BOOK, START, HandClock, Tripped, heard, owe, request
 
 from notifier.domain.errors import StoreUnavailable
 from notifier.domain.ids import WatchId, WorkerId, watch_id
@@ -14,8 +13,7 @@ from notifier.runtime import log_events
 from notifier.store.ports import Slots
 from notifier.store.sqlite.store import SqliteStore
 from notifier.upkeep.retention import PASS_EVERY, ROUND, SETTLING, Retention
-
-pytest_plugins = ("store_fixture",)
+from tests.support.fakes import BOOK, START, HandClock, Tripped, heard, owe, request
 
 DAY = 24 * 3600.0
 

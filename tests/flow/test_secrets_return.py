@@ -6,16 +6,14 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from hands import deliveries, endpoint, heard, owe, request, watching
-from working import worker
 
 from notifier.cli.reports import _story
 from notifier.delivery.sender import KEPT
 from notifier.domain.ids import GenerationId
 from notifier.domain.settings import CallbackSettings, Secret
 from notifier.store.sqlite.store import SqliteStore
-
-pytest_plugins = ("store_fixture",)
+from tests.support.dispatcher_rig import worker
+from tests.support.fakes import deliveries, endpoint, heard, owe, request, watching
 
 TOKEN = "tok/en-0123456789abcdef"
 LOGIN = "proxyuser:pr0xy-passw0rd"

@@ -14,7 +14,6 @@ import anyio
 import pytest
 import yaml
 from anyio.lowlevel import checkpoint
-from hands import SECRET, heard
 
 from notifier.cli.main import cause_of
 from notifier.config import load
@@ -24,6 +23,7 @@ from notifier.domain.errors import ConfigError, Fault, StoreRefused, StoreUnavai
 from notifier.domain.settings import Settings
 from notifier.runtime import log_events, systemd
 from notifier.store.sqlite import SqliteStore, open_store
+from tests.support.fakes import SECRET, heard
 
 
 @pytest.fixture(autouse=True)

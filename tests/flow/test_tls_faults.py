@@ -16,11 +16,9 @@ import anyio.lowlevel
 import pytest
 import trustme
 from anyio.abc import ByteStream, SocketAttribute
-from claims import claim
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from loopback import proxy, receiver
 
 from notifier.delivery.sender import Sender
 from notifier.domain.ids import EndpointIdentity, Lane
@@ -28,6 +26,8 @@ from notifier.domain.model import Answer, Verdict
 from notifier.domain.settings import EndpointSettings, Secret, TlsSettings
 from notifier.net.aiohttp_hooks import Protocol, Request
 from notifier.net.transport import AiohttpTransport
+from tests.support.claims import claim
+from tests.support.loopback import proxy, receiver
 
 NOW = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
 PAST = (datetime(2020, 1, 1), datetime(2021, 6, 1))  # noqa: DTZ001  as trustme wants them

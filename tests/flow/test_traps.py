@@ -12,7 +12,18 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
-from hands import (
+
+from notifier.config import load
+from notifier.delivery.sender import KEPT
+from notifier.domain.ids import GenerationId
+from notifier.domain.model import DeliveryStatus, Observation, State, Transition, Verdict
+from notifier.domain.settings import DEFAULT_RETRY, EndpointSettings
+from notifier.runtime.health import STORE
+from notifier.runtime.log_events import STORE_UNAVAILABLE
+from notifier.store.sqlite import open_store
+from notifier.store.sqlite.store import SqliteStore
+from tests.support.dispatcher_rig import aiohttp_wire, taking, worker
+from tests.support.fakes import (
     BOOK,
     LUMA,
     START,
@@ -26,20 +37,7 @@ from hands import (
     statuses,
     verdicts,
 )
-from wire import NO_CONTENT, Peer, listening
-from working import aiohttp_wire, taking, worker
-
-from notifier.config import load
-from notifier.delivery.sender import KEPT
-from notifier.domain.ids import GenerationId
-from notifier.domain.model import DeliveryStatus, Observation, State, Transition, Verdict
-from notifier.domain.settings import DEFAULT_RETRY, EndpointSettings
-from notifier.runtime.health import STORE
-from notifier.runtime.log_events import STORE_UNAVAILABLE
-from notifier.store.sqlite import open_store
-from notifier.store.sqlite.store import SqliteStore
-
-pytest_plugins = ("store_fixture",)
+from tests.support.wire import NO_CONTENT, Peer, listening
 
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)

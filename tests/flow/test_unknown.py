@@ -4,12 +4,10 @@ from datetime import timedelta
 
 import orjson
 import pytest
-from hands import MINUTE, START, Asked, Watching, error, request, watching
 
 from notifier.domain.model import State, WatchStatus
 from notifier.store.sqlite.store import SqliteStore
-
-pytest_plugins = ("store_fixture",)
+from tests.support.fakes import MINUTE, START, Asked, Watching, error, request, watching
 
 #: Ten minutes, and the longest time between two looks at an ID that is not found.
 SURE = 12 * MINUTE

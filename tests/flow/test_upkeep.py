@@ -6,7 +6,6 @@ from pathlib import Path
 import anyio
 import orjson
 import pytest
-from hands import BOOK, START, HandClock, Tripped, deliveries, heard, owe, quiet, request, statuses
 
 from notifier.domain.errors import StoreUnavailable
 from notifier.domain.ids import Lane
@@ -17,8 +16,7 @@ from notifier.runtime.heartbeat import Pulse
 from notifier.runtime.wakeup import Bell
 from notifier.store.sqlite.store import SqliteStore
 from notifier.upkeep.loop import Upkeep
-
-pytest_plugins = ("store_fixture",)
+from tests.support.fakes import BOOK, START, HandClock, Tripped, deliveries, heard, owe, quiet, request, statuses
 
 
 class _Leases:

@@ -10,8 +10,16 @@ import anyio
 import orjson
 import pytest
 from anyio.abc import SocketStream
-from hands import HandClock
-from raw_wire import (
+
+from notifier.domain.errors import ProviderBusy, ProviderError, ProviderRefused
+from notifier.domain.ids import GenerationId, ProviderName
+from notifier.domain.model import Observation
+from notifier.domain.settings import ProviderSettings, Secret
+from notifier.net.transport import AiohttpTransport
+from notifier.providers.client import BODY_MANY, ProviderClient
+from notifier.providers.kinds.aimlapi_luma import AimlapiLuma
+from tests.support.fakes import HandClock
+from tests.support.raw_server import (
     Names,
     Talk,
     dripping,
@@ -22,14 +30,6 @@ from raw_wire import (
     resetting_after,
     saying,
 )
-
-from notifier.domain.errors import ProviderBusy, ProviderError, ProviderRefused
-from notifier.domain.ids import GenerationId, ProviderName
-from notifier.domain.model import Observation
-from notifier.domain.settings import ProviderSettings, Secret
-from notifier.net.transport import AiohttpTransport
-from notifier.providers.client import BODY_MANY, ProviderClient
-from notifier.providers.kinds.aimlapi_luma import AimlapiLuma
 
 LUMA = AimlapiLuma()
 IDS = [GenerationId(f"g-{number}") for number in range(100)]

@@ -11,7 +11,6 @@ import httpx
 import pytest
 import yaml
 from anyio import create_task_group, sleep
-from hands import SECRET
 
 from notifier.config import load
 from notifier.daemon.app import Daemon
@@ -20,6 +19,7 @@ from notifier.emulator.receiver import Receiver, ReceiverSettings, serve_receive
 from notifier.emulator.server import serve_emulator
 from notifier.emulator.settings import EmulatorSettings
 from notifier.emulator.upstream import Emulator
+from tests.support.fakes import SECRET
 
 KEY = "sk-0123456789abcdef"
 NEVER = float("inf")

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from drop_door import KNOWN
 from structlog.testing import capture_logs
 
 from notifier.domain.errors import Fault, InvalidWatch, StoreUnavailable
@@ -20,6 +19,7 @@ from notifier.domain.ids import WatchId
 from notifier.domain.model import Outcome, Registration, WatchRequest
 from notifier.intake.watch_files import WatchFiles
 from notifier.runtime.wakeup import Bell
+from tests.support.drop_rig import KNOWN
 
 
 @pytest.fixture
@@ -260,7 +260,7 @@ SHUT = """
 import os, sys, tempfile
 from pathlib import Path
 import anyio
-from test_watch_files import desk
+from tests.flow.test_watch_files import desk
 
 async def main(root):
     place = root / "watches.d"
@@ -301,7 +301,7 @@ with tempfile.TemporaryDirectory() as directory:
 
 def test_a_directory_that_is_shut_is_not_an_empty_one() -> None:
     """Not entered, not listed, or a link into one: what was declared stays, and the reason names what is shut."""
-    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+    paths = str(Path(__file__).parents[2])
     ran = subprocess.run(
         [sys.executable, "-c", SHUT],
         env={**os.environ, "PYTHONPATH": paths},

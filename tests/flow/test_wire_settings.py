@@ -13,9 +13,6 @@ import pytest
 import trustme
 import yaml
 from aiohttp.abc import AbstractResolver, ResolveResult
-from claims import claim
-from loopback import Station, proxy, receiver
-from peers import Peer, serving
 
 from notifier.config import load
 from notifier.delivery.policies import Endpoints
@@ -30,6 +27,9 @@ from notifier.net.transport import AiohttpTransport
 from notifier.providers.base import Ask
 from notifier.providers.client import ProviderClient
 from notifier.runtime.clock import SystemClock
+from tests.support.claims import claim
+from tests.support.loopback import Station, proxy, receiver
+from tests.support.peers import Peer, serving
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NOW = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)

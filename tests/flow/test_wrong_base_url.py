@@ -5,11 +5,9 @@ from datetime import timedelta
 
 import httpx
 import pytest
-from hands import MINUTE, error, request, some, watching
 
 from notifier.store.sqlite.store import SqliteStore
-
-pytest_plugins = ("store_fixture",)
+from tests.support.fakes import MINUTE, error, request, some, watching
 
 #: What stands behind a wrong base_url.
 NO_API: dict[str, Callable[[], httpx.Response]] = {

@@ -10,8 +10,6 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from bounds import PATIENCE, fuzzed, mutated
-from claims import claim
 from hypothesis import strategies as st
 
 from notifier.delivery.sender import KEPT, Sender
@@ -24,6 +22,8 @@ from notifier.net.transport import AiohttpTransport
 from notifier.providers.base import Ask
 from notifier.providers.client import ProviderClient
 from notifier.runtime.clock import SystemClock
+from tests.support.bounds import PATIENCE, fuzzed, mutated
+from tests.support.claims import claim
 
 pytestmark = PATIENCE
 

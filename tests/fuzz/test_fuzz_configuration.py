@@ -3,11 +3,10 @@
 import tempfile
 from pathlib import Path
 
-from bounds import PATIENCE, fuzzed, mutated, quick
-
 from notifier.config import load
 from notifier.domain.errors import ConfigError
 from notifier.domain.settings import Settings
+from tests.support.bounds import PATIENCE, fuzzed, mutated, quick
 
 pytestmark = PATIENCE
 

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import orjson
-from bounds import PATIENCE, bounded, fuzzed, mutated
 from hypothesis import strategies as st
 
 from notifier.domain.errors import MAX_FAULTS, InvalidWatch
@@ -14,6 +13,7 @@ from notifier.intake.metadata import MAX_BYTES
 from notifier.intake.parse import Known, KnownProvider, parse_drop
 from notifier.providers.catalogue import KINDS
 from notifier.text.reader import read_json
+from tests.support.bounds import PATIENCE, bounded, fuzzed, mutated
 
 pytestmark = PATIENCE
 

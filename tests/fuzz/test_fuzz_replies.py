@@ -4,7 +4,6 @@ from pathlib import Path
 
 import orjson
 import yaml
-from bounds import LARGEST, PATIENCE, bounded, fuzzed, mutated
 from hypothesis import strategies as st
 
 from notifier.domain.errors import BatchRejected, ProviderBusy, ProviderRefused
@@ -13,6 +12,7 @@ from notifier.domain.model import State
 from notifier.domain.settings import ProviderSettings, Secret
 from notifier.providers.base import Codec, Reply
 from notifier.providers.catalogue import KINDS
+from tests.support.bounds import LARGEST, PATIENCE, bounded, fuzzed, mutated
 
 pytestmark = PATIENCE
 

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import orjson
-from bounds import PATIENCE, bounded, fuzzed, mutated
 from hypothesis import strategies as st
 
 from notifier.delivery.signature import check_secret, headers
@@ -13,6 +12,7 @@ from notifier.domain.settings import Secret
 from notifier.net.retry_after import LONGEST_HINT, retry_after
 from notifier.text.quantity import parse_duration, parse_rate
 from notifier.verify import InvalidSignature, verify
+from tests.support.bounds import PATIENCE, bounded, fuzzed, mutated
 
 pytestmark = PATIENCE
 

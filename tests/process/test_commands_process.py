@@ -3,9 +3,7 @@
 import sqlite3
 from contextlib import closing
 
-from stage import Receiver, Stage, Upstream, some_ids
-
-pytest_plugins = ("station_fixtures",)
+from tests.support.process_rig import Receiver, Stage, Upstream, some_ids
 
 DASHED = "-G3b3vVKdoC42fMNeK1T5"
 

@@ -2,14 +2,13 @@
 
 import random
 
-import judge
 import pytest
-from desk_kills import DeskLedger
-from doomed import DESK
-from kills import AT_RANDOM
-from stage import Receiver, Stage, Upstream
 
-pytest_plugins = ("station_fixtures",)
+from tests.support import ledger_check
+from tests.support.crash_points import DESK
+from tests.support.kills import AT_RANDOM
+from tests.support.operation_kills import DeskLedger
+from tests.support.process_rig import Receiver, Stage, Upstream
 
 SEED = 5
 AT_RANDOM_TIMES = 4
@@ -32,7 +31,7 @@ def test_killed_while_people_ask(stage: Stage, upstream: Upstream, receiver: Rec
                 ledger.kill(AT_RANDOM)
         seen = ledger.finish()
         assert not ledger.faults, ledger.faults
-        assert judge.lost(seen, ledger.dropped) == 0
+        assert ledger_check.lost(seen, ledger.dropped) == 0
         assert seen.repeated, "nothing was sent again, which proves nothing"
         assert ledger.promised, "nothing was promised to go out again, which proves nothing"
         assert any(entry["answer"] == "410" for entry in seen.entries), "no endpoint said that it is gone"

@@ -5,11 +5,8 @@ import socket
 import stat
 import time
 
-from stage import Receiver, Stage, Upstream, some_ids
-
 from notifier.runtime.clock import SystemClock
-
-pytest_plugins = ("station_fixtures",)
+from tests.support.process_rig import Receiver, Stage, Upstream, some_ids
 
 DASHED = "-G3b3vVKdoC42fMNeK1T5"
 CONFIG = ("--config", "{config}")

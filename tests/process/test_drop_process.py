@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stage import Receiver, Stage, Upstream, some_ids, staged
 
-pytest_plugins = ("station_fixtures",)
+from tests.support.process_rig import Receiver, Stage, Upstream, some_ids, staged
 
 
 def test_a_file_leads_to_callbacks_and_moves(stage: Stage, upstream: Upstream, receiver: Receiver) -> None:

@@ -4,10 +4,8 @@ import os
 import time
 from pathlib import Path
 
-from hostile import FAULTS, hostile
-from stage import DEADLINE, SECRET, Daemon, Receiver, Stage, Upstream, some_ids
-
-pytest_plugins = ("station_fixtures",)
+from tests.support.hostile import FAULTS, hostile
+from tests.support.process_rig import DEADLINE, SECRET, Daemon, Receiver, Stage, Upstream, some_ids
 
 WAVES = 3
 WAVE = 15

@@ -8,9 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from stage import Receiver, Stage, Upstream, by_message, some_ids
 
-pytest_plugins = ("station_fixtures",)
+from tests.support.process_rig import Receiver, Stage, Upstream, by_message, some_ids
 
 KILLS = 6
 WAVE = 40

@@ -5,13 +5,12 @@ The long version, with hundreds of kills and a table, is `benchmarks/ledger.py`.
 
 import random
 
-import judge
 import pytest
-from doomed import POINTS, SCHEMA
-from kills import AT_RANDOM, Ledger, ways
-from stage import Receiver, Stage, Upstream
 
-pytest_plugins = ("station_fixtures",)
+from tests.support import ledger_check
+from tests.support.crash_points import POINTS, SCHEMA
+from tests.support.kills import AT_RANDOM, Ledger, ways
+from tests.support.process_rig import Receiver, Stage, Upstream
 
 SEED = 8
 AT_RANDOM_TIMES = 3
@@ -32,5 +31,5 @@ def test_killed_at_every_point_of_the_path(stage: Stage, upstream: Upstream, rec
         assert not ledger.tally.faults, ledger.tally.faults
         assert not ledger.tally.after_success
         assert set(ledger.tally.kills) == {*POINTS, AT_RANDOM}
-        assert judge.lost(seen, ledger.dropped) == 0
+        assert ledger_check.lost(seen, ledger.dropped) == 0
         assert seen.repeated, "kills between POST and record that repeated nothing prove nothing"

@@ -3,9 +3,7 @@
 import resource
 from pathlib import Path
 
-from stage import Receiver, Stage, Upstream, some_ids
-
-pytest_plugins = ("station_fixtures",)
+from tests.support.process_rig import Receiver, Stage, Upstream, some_ids
 
 
 def test_a_low_limit_of_open_files_is_raised(stage: Stage, upstream: Upstream, receiver: Receiver) -> None:

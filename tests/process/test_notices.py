@@ -4,9 +4,8 @@ import signal
 import uuid
 
 import pytest
-from stage import Notices, Receiver, Stage, Upstream, some_ids
 
-pytest_plugins = ("station_fixtures",)
+from tests.support.process_rig import Notices, Receiver, Stage, Upstream, some_ids
 
 
 @pytest.mark.parametrize("where", ["path", "abstract"])

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from stage import Daemon, Receiver, Stage, Upstream, some_ids, staged
 
-pytest_plugins = ("station_fixtures",)
+from tests.support.process_rig import Daemon, Receiver, Stage, Upstream, some_ids, staged
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,9 @@
 import base64
 import signal
 
-from stage import KEY, SECRET, Receiver, Stage, Upstream, some_ids
-
 from notifier.delivery.signature import callback_secret
 from notifier.domain.settings import Secret
-
-pytest_plugins = ("station_fixtures",)
+from tests.support.process_rig import KEY, SECRET, Receiver, Stage, Upstream, some_ids
 
 OLD = "whsec_" + base64.b64encode(b"o" * 32).decode()
 MASTER = "whsec_" + base64.b64encode(b"m" * 32).decode()

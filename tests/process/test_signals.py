@@ -4,9 +4,7 @@ import os
 import signal
 from pathlib import Path
 
-from stage import Receiver, Stage, Upstream, some_ids
-
-pytest_plugins = ("station_fixtures",)
+from tests.support.process_rig import Receiver, Stage, Upstream, some_ids
 
 
 def set_up(stage: Stage, upstream: Upstream, receiver: Receiver, *, script: list[str] | None = None) -> list[str]:

@@ -14,9 +14,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from stage import Daemon, Receiver, Stage, Upstream, by_message, some_ids, staged
 
-pytest_plugins = ("station_fixtures",)
+from tests.support.process_rig import Daemon, Receiver, Stage, Upstream, by_message, some_ids, staged
 
 pytestmark = pytest.mark.timeout(60)
 #: Turns a fault off again.

@@ -13,7 +13,6 @@ from typing import Any
 import anyio
 import pytest
 import trustme
-from forge import forge
 
 from notifier import __version__
 from notifier.cli.main import main
@@ -37,6 +36,7 @@ from notifier.intake.drop.subdirectories import SUBDIRECTORIES, open_directory, 
 from notifier.runtime.clock import SystemClock
 from notifier.store.ports import Slots, Trouble
 from notifier.store.sqlite import open_store
+from tests.support.fork_client import forge
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
 BOOK = Book(events={"studio": None}, callbacks=False)

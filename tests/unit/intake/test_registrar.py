@@ -10,7 +10,6 @@ import anyio
 import anyio.lowlevel
 import pytest
 import structlog
-from blank_store import lay
 
 from notifier.domain.errors import InvalidWatch, StoreUnavailable
 from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
@@ -22,6 +21,7 @@ from notifier.runtime.wakeup import Bell
 from notifier.store.ports import Ending
 from notifier.store.sqlite import open_store
 from notifier.store.sqlite.store import SqliteStore
+from tests.support.blank_store import lay
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
 BOOK = Book(events={"studio": None}, callbacks=False)

@@ -7,9 +7,9 @@ import aiohttp
 import pytest
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ConnectionKey
-from peers import OK, answering, exchange, post, serving, wired
 
 from notifier.net.aiohttp_hooks import Connector, Protocol, Request
+from tests.support.peers import OK, answering, exchange, post, serving, wired
 
 
 @pytest.fixture

@@ -16,13 +16,13 @@ import httpx
 import pytest
 import trustme
 from anyio.abc import SocketAttribute
-from peers import BROKEN, OK, Peer, Resolver, answering, exchange, post, serving, wired
 
 from notifier.domain.settings import Secret, TlsSettings
 from notifier.net import aiohttp_hooks
 from notifier.net.aiohttp_hooks import Protocol
 from notifier.net.transport import LONGEST_AGE, AiohttpTransport
 from notifier.net.transport_errors import ConnectionLost, DeadlinePassed
+from tests.support.peers import BROKEN, OK, Peer, Resolver, answering, exchange, post, serving, wired
 
 
 @pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])

@@ -15,7 +15,6 @@ import pytest
 from aiohttp import client_exceptions, http_exceptions
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.http_exceptions import HttpProcessingError
-from peers import OK, Peer, Resolver, answering, exchange, post, serving, wired
 
 from notifier.net.guard import Address
 from notifier.net.transport import AiohttpTransport
@@ -27,6 +26,7 @@ from notifier.net.transport_errors import (
     TlsFailed,
     translate,
 )
+from tests.support.peers import OK, Peer, Resolver, answering, exchange, post, serving, wired
 
 
 @pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])

@@ -10,11 +10,11 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from watching import lognormals, teach
 
 from notifier.domain.model import State
 from notifier.polling.learning.by_model import Curves, Met, since_told
 from notifier.polling.learning.hazard import Curve
+from tests.support.generations import lognormals, teach
 
 #: A busy machine is no failure.
 STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

@@ -11,10 +11,10 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from watching import lognormals, teach
 
 from notifier.polling.learning.effort import EDGES
 from notifier.polling.learning.hazard import ENOUGH, MEMORY, Curve
+from tests.support.generations import lognormals, teach
 
 #: A busy machine is no failure.
 STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

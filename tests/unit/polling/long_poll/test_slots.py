@@ -4,7 +4,6 @@ import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from watching import entry
 
 from notifier.polling.learning.hazard import Curve
 from notifier.polling.long_poll.slots import (
@@ -17,6 +16,7 @@ from notifier.polling.long_poll.slots import (
     worthwhile,
 )
 from notifier.polling.scheduling.open_generation import Watched
+from tests.support.generations import entry
 
 #: A busy machine is no failure.
 STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from watching import AUDIT, LUMA, NOW, STUDIO, lognormals, opened, sight, teach, times, wall
 
 from notifier.domain.ids import GenerationId, Lane
 from notifier.domain.model import State
@@ -20,6 +19,7 @@ from notifier.polling.scheduling.open_generation import Watched, miss, see
 from notifier.polling.scheduling.open_generations import ALONE_LIMIT, RARELY, Roster
 from notifier.polling.scheduling.queues import FIRST
 from notifier.runtime.rate_limiter import TokenBucket
+from tests.support.generations import AUDIT, LUMA, NOW, STUDIO, lognormals, opened, sight, teach, times, wall
 
 #: A busy machine is no failure.
 STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

@@ -6,10 +6,10 @@ import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from watching import lognormals, teach
 
 from notifier.polling.learning.hazard import Curve
 from notifier.polling.scheduling.pace import Pace
+from tests.support.generations import lognormals, teach
 
 #: A busy machine is no failure.
 STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

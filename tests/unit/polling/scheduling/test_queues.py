@@ -1,9 +1,8 @@
 """Where each generation waits, and whose turn comes how."""
 
-from watching import entry
-
 from notifier.polling.scheduling.open_generation import Watched
 from notifier.polling.scheduling.queues import Queues
+from tests.support.generations import entry
 
 
 def three() -> tuple[Queues, Watched, Watched, Watched]:

@@ -15,8 +15,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from store_builders import id_of
-
 from notifier.domain import endpoint_health
 from notifier.domain.endpoint_health import EndpointState, Standing
 from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WorkerId, message_id
@@ -38,6 +36,7 @@ from notifier.domain.model import (
     WatchStatus,
 )
 from notifier.store.ports import Ending, Selection, Slots, WatchChoice
+from tests.support.store_builders import id_of
 
 UNREACHABLE: Final = timedelta(hours=24)
 FINISHED: Final = {DeliveryStatus.DELIVERED, DeliveryStatus.EXHAUSTED, DeliveryStatus.FILTERED}

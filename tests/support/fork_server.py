@@ -1,6 +1,6 @@
 """Makes processes of the product as forks of one that has loaded it: what a start costs is its own work, no loading.
 
-`python smithy.py` takes orders from the socket that is its input: {"words", "environ"}, with three open files: what
+`fork_server.py` takes orders from the socket that is its input: {"words", "environ"}, with three open files: what
 becomes the process's output, what becomes its errors, and where it is told of. There it says {"pid"} once the process
 runs, and {"status"} once it ended.
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import anyio
 import httpx
-from hands import Callbacks, HandClock, Tripped, endpoint, quiet
 
 from notifier.delivery.dispatcher import Dispatcher, Posts
 from notifier.delivery.endpoint_monitor import Keeper
@@ -23,6 +22,7 @@ from notifier.runtime.health import Health
 from notifier.runtime.heartbeat import Pulse
 from notifier.runtime.wakeup import Bell
 from notifier.store.sqlite.store import SqliteStore
+from tests.support.fakes import Callbacks, HandClock, Tripped, endpoint, quiet
 
 
 class Posting:

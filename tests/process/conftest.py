@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stage import Receiver, Stage, Upstream, staged
+
+from tests.support.process_rig import Receiver, Stage, Upstream, staged
 
 
 @pytest.fixture(scope="session")

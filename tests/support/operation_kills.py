@@ -1,9 +1,9 @@
 """Kills a daemon while people ask it for things: messages again, endpoints out of use and back.
 
 Each run drops a fresh wave of watches, and asks at the socket, one thing after the other, until the daemon dies: at a
-named point (`doomed.DESK`) or at a moment drawn by chance. One endpoint fails one callback in five, and in some runs
-answers 410 once. What people ask for depends on how long a run lasts, so which runs those are is drawn apart. What was
-answered with 200 is noted, and must be on the disk after the kill.
+named point (`crash_points.DESK`) or at a moment drawn by chance. One endpoint fails one callback in five, and in some
+runs answers 410 once. What people ask for depends on how long a run lasts, so which runs those are is drawn apart.
+What was answered with 200 is noted, and must be on the disk after the kill.
 """
 
 import json
@@ -16,10 +16,10 @@ import threading
 from contextlib import suppress
 from typing import Final, Self
 
-import judge
-from doomed import DESK
-from kills import Doomed
-from stage import Receiver, Stage, Upstream, some_ids
+from tests.support import ledger_check
+from tests.support.crash_points import DESK
+from tests.support.kills import Doomed
+from tests.support.process_rig import Receiver, Stage, Upstream, some_ids
 
 _API: Final = "api"
 _FAILING, _STEADY = "app", "audit"
@@ -39,7 +39,7 @@ class DeskLedger:
         self._gone = random.Random(seed)
         self._doomed = Doomed(stage)
         self._logs = {name: stage.directory / f"{name}.log" for name in (_FAILING, _STEADY)}
-        self.dropped: list[judge.Watch] = []
+        self.dropped: list[ledger_check.Watch] = []
         self.faults: list[str] = []
         #: Messages of which a 200 said that they go out again.
         self.promised: set[str] = set()
@@ -77,7 +77,7 @@ class DeskLedger:
         assert not (named and outside.struck), f"never passed: {point}"
         self._judge(point, promised)
 
-    def finish(self) -> judge.Seen:
+    def finish(self) -> ledger_check.Seen:
         """A run that nobody kills: everything is put into use and recovered, and must arrive."""
         for name, log in self._logs.items():
             self._receiver.begin(name, log=str(log))
@@ -88,7 +88,7 @@ class DeskLedger:
         self._stage.wait_while_it_owes()
         assert daemon.stop() == 0
         self._judge("the end", set())
-        self.faults += judge.at_the_end(self.seen, self.dropped)
+        self.faults += ledger_check.at_the_end(self.seen, self.dropped)
         return self.seen
 
     # ---- their parts ----
@@ -140,16 +140,16 @@ class DeskLedger:
             if not _on_the_disk(message, before, self.seen):
                 self.faults.append(f"{point}: {message} was promised to go out again, and is not")
 
-    def _look(self) -> judge.Seen:
+    def _look(self) -> ledger_check.Seen:
         self._receiver.settled()
-        return judge.look(self._stage.store, self._stage.drop, self._logs)
+        return ledger_check.look(self._stage.store, self._stage.drop, self._logs)
 
 
-def _on_the_disk(message: str, before: judge.Seen, after: judge.Seen) -> bool:
+def _on_the_disk(message: str, before: ledger_check.Seen, after: ledger_check.Seen) -> bool:
     return after.deliveries[message][5] == "person" or _asked_for(message, after) > _asked_for(message, before)
 
 
-def _asked_for(message: str, seen: judge.Seen) -> int:
+def _asked_for(message: str, seen: ledger_check.Seen) -> int:
     return sum(by == "person" for _, _, by in seen.attempts.get(message, []))
 
 

@@ -21,7 +21,8 @@ from typing import Any, Protocol, Self
 
 import httpx
 import yaml
-from forge import forge
+
+from tests.support.fork_client import forge
 
 HERE = Path(__file__).parent
 KEY = "sk-upstream-0123456789abcdef"
@@ -96,7 +97,7 @@ class Upstream(Station):
     """The upstream station, told case by case."""
 
     def __init__(self) -> None:
-        super().__init__("upstream_station.py")
+        super().__init__("upstream_process.py")
 
     def begin(self, case: str, states: Mapping[str, str], **habit: Any) -> None:
         self.http.put(f"/_/{case}", json={"states": states, "habit": habit}).raise_for_status()
@@ -121,7 +122,7 @@ class Receiver(Station):
     """The receiver station, told box by box."""
 
     def __init__(self) -> None:
-        super().__init__("receiver_station.py")
+        super().__init__("receiver_process.py")
 
     def begin(self, box: str, **told: Any) -> None:
         self.http.put(f"/_/{box}", json={"secrets": [SECRET], **told}).raise_for_status()

@@ -1,4 +1,4 @@
-"""Processes of the product that need not load it first: forks of one that has, which `smithy.py` is.
+"""Processes of the product that need not load it first: forks of one that has, which `fork_server.py` is.
 
 It begins with the first of them and ends with the run.
 """
@@ -61,13 +61,13 @@ class Forged:
 
 
 class Forge:
-    """Starts processes of the product that need not load it first; see `smithy.py`."""
+    """Starts processes of the product that need not load it first; see `fork_server.py`."""
 
     def __init__(self) -> None:
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name("smithy.py"))], stdin=theirs.fileno()
+                [sys.executable, str(Path(__file__).with_name("fork_server.py"))], stdin=theirs.fileno()
             )
 
     def start(self, words: Sequence[str], environ: Mapping[str, str], *, output: int, errors: int) -> Forged:

@@ -1,6 +1,6 @@
 """The daemon, killed with SIGKILL at a named point of its path; the product knows nothing of it.
 
-`python doomed.py` takes orders, one a line of JSON: {"config", "log", "point", "passage"}. It answers {"pid"} when the
+`crash_points.py` takes orders, one a line of JSON: {"config", "log", "point", "passage"}. It answers {"pid"} when the
 daemon runs, as a fork of a process that has loaded it (a start then costs a tenth of a second), and {"status"} when
 it ended. With a `point` the daemon kills itself when it passes it for the `passage`th time.
 

@@ -1,8 +1,8 @@
 """Kills a daemon under load, again and again on one store, and has the judge look after each kill.
 
 Each run drops a fresh wave of watches for two endpoints, of which one fails one callback in five, and ends with a
-kill: at a named point (`doomed`), by the receiver, or at a moment drawn by chance. A third of each wave is finished
-only in the next run, so that there are always looks, transitions, claims and attempts under way.
+kill: at a named point (`crash_points`), by the receiver, or at a moment drawn by chance. A third of each wave is
+finished only in the next run, so that there are always looks, transitions, claims and attempts under way.
 """
 
 import json
@@ -17,9 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-import judge
-from doomed import BY_RECEIVER, POINTS, SCHEMA, STOP
-from stage import DEADLINE, HERE, Receiver, Stage, Upstream, refuse_secrets, some_ids
+from tests.support import ledger_check
+from tests.support.crash_points import BY_RECEIVER, POINTS, SCHEMA, STOP
+from tests.support.process_rig import DEADLINE, HERE, Receiver, Stage, Upstream, refuse_secrets, some_ids
 
 AT_RANDOM: Final = "at a random moment"
 #: Points that want attempts left open by the run before.
@@ -39,7 +39,7 @@ class Doomed:
         self._stage = stage
         self._log = stage.directory / "doomed.log"
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "doomed.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, str(HERE / "crash_points.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def start(self, point: str = "", passage: int = 1) -> int:
@@ -98,7 +98,7 @@ class Ledger:
         self._logs = {name: stage.directory / f"{name}.log" for name in (_FAILING, _STEADY)}
         self._unfinished: list[str] = []
         self._waves = 0
-        self.dropped: list[judge.Watch] = []
+        self.dropped: list[ledger_check.Watch] = []
         self.tally = Tally()
         upstream.begin(_API, {})
         receiver.begin(_FAILING, one_in=5, seed=seed, log=str(self._logs[_FAILING]))
@@ -144,7 +144,7 @@ class Ledger:
         self._stage.daemons.remove(daemon)
         self._killed(AT_RANDOM, code)
 
-    def finish(self) -> judge.Seen:
+    def finish(self) -> ledger_check.Seen:
         """A run that nobody kills, until everything has arrived; the last look."""
         self._upstream.move(_API, "completed", self._unfinished)
         daemon = self._stage.start().ready()
@@ -153,7 +153,7 @@ class Ledger:
         self._stage.wait_while_it_owes()
         assert daemon.stop() == 0
         self._judge()
-        self.tally.faults += judge.at_the_end(self.seen, self.dropped)
+        self.tally.faults += ledger_check.at_the_end(self.seen, self.dropped)
         return self.seen
 
     # ---- their parts ----
@@ -196,11 +196,11 @@ class Ledger:
     def _judge(self, point: str = "the end") -> None:
         before, self.seen = self.seen, self._look()
         self.tally.faults += [f"{point}: {fault}" for fault in self.seen.faults]
-        self.tally.after_success += judge.sent_after_success(before, self.seen)
+        self.tally.after_success += ledger_check.sent_after_success(before, self.seen)
 
-    def _look(self) -> judge.Seen:
+    def _look(self) -> ledger_check.Seen:
         self._receiver.settled()
-        return judge.look(self._stage.store, self._stage.drop, self._logs)
+        return ledger_check.look(self._stage.store, self._stage.drop, self._logs)
 
 
 def ways(chance: random.Random, *, times: int, at_random: int) -> list[str]:

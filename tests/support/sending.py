@@ -1,0 +1,95 @@
+"""One dispatcher on a real store, with an answering wire and a clock moved by hand."""
+
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import httpx
+
+from notifier.delivery.dispatcher import Dispatcher
+from notifier.delivery.endpoint_monitor import Keeper
+from notifier.delivery.policies import Endpoints
+from notifier.delivery.sender import Sender
+from notifier.domain.ids import WorkerId
+from notifier.domain.settings import CallbackSettings, EndpointSettings
+from notifier.runtime.health import Health
+from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.wakeup import Bell
+from notifier.store.sqlite.store import SqliteStore
+from tests.support.fakes import (
+    Callbacks,
+    HandClock,
+    Tripped,
+    endpoint,
+    owe,
+    quiet,
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Sending:
+    """One dispatcher, and all that a test moves or reads."""
+
+    store: SqliteStore
+    clock: HandClock
+    callbacks: Callbacks
+    dispatcher: Dispatcher
+    health: Health
+    bell: Bell
+    port: Tripped
+    tasks: anyio.abc.TaskGroup
+
+    async def turn(self, seconds: float = 0.0) -> None:
+        """Let so much time pass, ring, and wait until all that follows has happened."""
+        self.clock.advance(seconds)
+        self.bell.ring()
+        await quiet(self.store)
+
+    async def owe(self, *generations: str, to: str = "studio") -> None:
+        await owe(self.store, *generations, at=self.clock.now(), endpoint=to)
+
+
+def policies(
+    *endpoints: EndpointSettings, callbacks: CallbackSettings | None = None, operator: str | None = None
+) -> Endpoints:
+    return Endpoints({each.identity: each for each in endpoints}, callbacks, operator=operator)
+
+
+def dispatcher_on(port: Any, callbacks: Callbacks, endpoints: Endpoints, **more: Any) -> Dispatcher:
+    wire = httpx.MockTransport(callbacks)
+    parts: dict[str, Any] = {
+        "owner": WorkerId("worker-1"),
+        "clock": callbacks.clock,
+        "chance": lambda: 0.0,
+        "bell": Bell(),
+        "health": Health(),
+        "pulse": Pulse("dispatcher", callbacks.clock, limit=25),
+    } | more
+    tokens = (f"random{number}" for number in itertools.count(1))
+    keeper = Keeper(port, endpoints, clock=callbacks.clock, health=parts["health"], token=lambda: next(tokens))
+    return Dispatcher(port, Sender(open_wire=wire, guarded_wire=wire), endpoints, keeper=keeper, **parts)
+
+
+@asynccontextmanager
+async def sending(store: SqliteStore, *endpoints: EndpointSettings, **more: Any) -> AsyncIterator[Sending]:
+    clock, bell, health, port = HandClock(), Bell(), Health(), Tripped(store)
+    callbacks = Callbacks(clock=clock)
+    configured = policies(*(endpoints or (endpoint(),)), **more)
+    dispatcher = dispatcher_on(port, callbacks, configured, bell=bell, health=health)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(dispatcher.run)
+        await quiet(store)
+        yield Sending(
+            store=store,
+            clock=clock,
+            callbacks=callbacks,
+            dispatcher=dispatcher,
+            health=health,
+            bell=bell,
+            port=port,
+            tasks=tasks,
+        )
+        tasks.cancel_scope.cancel()
