@@ -54,7 +54,7 @@ def one_round(
         directory,
         upstream=upstream.url,
         receiver=receiver.url,
-        provider={"rate": "1000/s", "sweep_every": "200ms"},
+        provider={"rate": "1000/s", "poll_every": "200ms"},
         others={name: station.url for name, station in others.items()},
     ) as daemon:
         all_ = [each for some in watched.values() for each in some]

@@ -349,7 +349,7 @@ def at_once(durations: Sequence[float], *, waves: int) -> World:
 def young(*, quick: bool) -> None:
     del quick
     title(
-        "Nothing learned", "registered together, 5 requests/s of 100 IDs, `sweep_every: 1s`; a look a second: 0.5, 0.9"
+        "Nothing learned", "registered together, 5 requests/s of 100 IDs, `poll_every: 1s`; a look a second: 0.5, 0.9"
     )
     row("IDs", "take, s", "waves", "p50 in s", "p90 in s", "wanted p90", "requests")
     cases = [(300, ((1, 8),), 1), (300, ((1, 8),), 3), (450, ((1, 8),), 1), (300, ((1, 2), (20, 40)), 1)]
@@ -662,7 +662,7 @@ def holds(*, quick: bool) -> None:
     title("Holds", f"{count} generations of 3 to 35 s, 8 open at a time, `in_flight: 9`, defaults otherwise; real time")
     print("From the moment it is there to the arrival of the callback, the delivery included; loopback.")
     row("", "p50 in ms", "p99 in ms", "wanted")
-    for name, options in (("held", {"in_flight": 9}), ("hold: off", {"in_flight": 9, "hold": "off"})):
+    for name, options in (("held", {"in_flight": 9}), ("long_poll: off", {"in_flight": 9, "long_poll": "off"})):
         with emulator() as upstream:
             lags = sorted(asyncio.run(_hold_lags(upstream, count, 8, **options)))
         p99 = lags[min(len(lags) - 1, int(0.99 * len(lags)))]

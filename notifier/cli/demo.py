@@ -44,7 +44,7 @@ providers:
     kind: aimlapi-luma
     base_url: {emulator}
     api_key: ${{DEMO_KEY}}
-    sweep_every: 1s
+    poll_every: 1s
 endpoints:
   app:
     url: {receiver}/hooks/generations

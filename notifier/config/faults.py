@@ -30,6 +30,16 @@ SECTIONS: Final[Mapping[Path, type[BaseModel]]] = {
     ("drop",): DropShape,
     ("api",): ApiShape,
 }
+#: Keys that had another name: section -> old name -> new name. They are refused with the new one.
+RENAMED: Final[Mapping[Path, Mapping[str, str]]] = {
+    ("providers", "*"): {
+        "hold": "long_poll",
+        "hold_single_as": "long_poll_single_as",
+        "hold_multi_as": "long_poll_multi_as",
+        "sweep_every": "poll_every",
+        "words": "state_words",
+    },
+}
 #: What to write for a missing key whose reading has no example of its own.
 _EXAMPLES: Final = {
     "providers": "providers: with a name of yours below it, and below that kind: and api_key:",
@@ -91,6 +101,8 @@ def _sentence(error: Mapping[str, Any], path: Path) -> str:
 
 
 def _unknown(name: str, section: Path) -> str:
+    if (renamed := RENAMED.get(_general(section), {}).get(name)) is not None:
+        return f'"{name}" is now called "{renamed}": rename it.'
     guess = did_you_mean(name, shape_at(section).model_fields)
     return f'Unknown key "{printable(name, 64)}".{guess}'
 
@@ -127,5 +139,9 @@ def _example(path: Path) -> str:
 
 def shape_at(path: Path) -> type[BaseModel]:
     """The shape of the section at `path`."""
-    general = tuple("*" if depth == 1 else step for depth, step in enumerate(path))
-    return SECTIONS[general]
+    return SECTIONS[_general(path)]
+
+
+def _general(path: Path) -> Path:
+    """The same for every name of a provider or an endpoint."""
+    return tuple("*" if depth == 1 else step for depth, step in enumerate(path))

@@ -86,11 +86,11 @@ def _provider(name: str, shape: ProviderShape) -> ProviderSettings:
         in_flight=shape.in_flight,
         timeout=shape.timeout,
         batch=shape.batch,
-        sweep_every=shape.sweep_every,
-        hold=shape.hold,
-        hold_single_as=shape.hold_single_as,
-        hold_multi_as=shape.hold_multi_as,
-        words=shape.words,
+        poll_every=shape.poll_every,
+        long_poll=shape.long_poll,
+        long_poll_single_as=shape.long_poll_single_as,
+        long_poll_multi_as=shape.long_poll_multi_as,
+        state_words=shape.state_words,
         request_timeout=shape.request_timeout,
         proxy=shape.proxy,
     )
@@ -211,7 +211,7 @@ def _tls_faults(endpoint: EndpointShape) -> Iterator[tuple[Path, str]]:
 def _batch_faults(provider: ProviderShape) -> Iterator[tuple[str, str]]:
     """What is said of batches where the API has none: it would not act."""
     kind = codec(provider.kind)
-    yield from _hold_faults(provider, holds=kind.patience is not None)
+    yield from _long_poll_faults(provider, can=kind.patience is not None)
     if kind.multi:
         return
     none = f"{provider.kind} has no route for many IDs."
@@ -240,14 +240,14 @@ def _base_url_faults(provider: ProviderShape) -> Iterator[str]:
     yield f"{ends} in {printable(twice, 100)}, and {route} is put behind it, with its version. {write}."
 
 
-def _hold_faults(provider: ProviderShape, *, holds: bool) -> Iterator[tuple[str, str]]:
-    """What is said of holds where there are none: it would not act."""
+def _long_poll_faults(provider: ProviderShape, *, can: bool) -> Iterator[tuple[str, str]]:
+    """What is said of long-polls if there are none: it would not act."""
     given = provider.model_fields_set
-    if not holds and provider.hold in ("single", "any"):
-        yield "hold", f"{provider.kind} answers every request at once. Write hold: off, or take the key out."
-    for key in ("hold_single_as", "hold_multi_as"):
-        if key in given and (not holds or provider.hold == "off"):
-            why = "hold is off" if holds else f"{provider.kind} answers every request at once"
+    if not can and provider.long_poll in ("single", "any"):
+        yield "long_poll", f"{provider.kind} answers every request at once. Write long_poll: off, or take the key out."
+    for key in ("long_poll_single_as", "long_poll_multi_as"):
+        if key in given and (not can or provider.long_poll == "off"):
+            why = "long_poll is off" if can else f"{provider.kind} answers every request at once"
             yield key, f"It would not act: {why}. Take {key} out."
 
 

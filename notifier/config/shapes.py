@@ -20,7 +20,7 @@ from notifier.config.values import (
     DurationOrOff,
     EventTypes,
     FilePath,
-    HoldMode,
+    LongPollMode,
     Name,
     OneOf,
     OnOff,
@@ -99,24 +99,24 @@ class ProviderShape(_Section):
     batch: Annotated[bool, OnOff()] = _key(
         ProviderSettings, "batch", "Off: one ID a request, for an API whose multi-ID route is gone."
     )
-    sweep_every: Annotated[timedelta, Duration("100ms", "1d")] = _key(
+    poll_every: Annotated[timedelta, Duration("100ms", "1d")] = _key(
         ProviderSettings,
-        "sweep_every",
-        "From one look at an ID to the next, at the least. How often it is really looked at is learned, within `rate`.",
+        "poll_every",
+        "Shortest time between two polls of an ID. How often it is really polled is learned, within `rate`.",
     )
-    hold: Annotated[str, HoldMode()] = _key(
+    long_poll: Annotated[str, LongPollMode()] = _key(
         ProviderSettings,
-        "hold",
-        "Requests that the API keeps until a state is reached: for one ID (single), for many at once that return with "
-        "the first of them (any), by what the API turns out to do (auto), or none.",
+        "long_poll",
+        "Long-polls: requests that the API answers when a state is reached. For one ID (single), for many at once that "
+        "return with the first of them (any), by what the API turns out to do (auto), or none (off).",
     )
-    hold_single_as: Annotated[tuple[str, ...], Parameters()] = _key(
-        ProviderSettings, "hold_single_as", "The parameter that asks for it, in a request about one ID."
+    long_poll_single_as: Annotated[tuple[str, ...], Parameters()] = _key(
+        ProviderSettings, "long_poll_single_as", "The parameter that asks for it, in a request about one ID."
     )
-    hold_multi_as: Annotated[tuple[str, ...], Parameters()] = _key(
-        ProviderSettings, "hold_multi_as", "The same in a request about many IDs; every name listed is sent."
+    long_poll_multi_as: Annotated[tuple[str, ...], Parameters()] = _key(
+        ProviderSettings, "long_poll_multi_as", "The same in a request about many IDs; every name listed is sent."
     )
-    words: Annotated[Mapping[str, State], StateWords()] = Field(
+    state_words: Annotated[Mapping[str, State], StateWords()] = Field(
         default={},
         description="What words of the API for a state mean, beside those that are known. One that is not known counts "
         "as running, and the log names it: `state.unmapped`.",
@@ -124,7 +124,7 @@ class ProviderShape(_Section):
     request_timeout: Annotated[timedelta, Duration("1s", "120s")] = _key(
         ProviderSettings,
         "request_timeout",
-        "Total time for one request, its answer included. One that the API holds has 30 s more.",
+        "Total time for one request, its answer included. A long-poll has 30 s more.",
     )
     proxy: Annotated[Secret | None, ProxyUrl()] = Field(
         default=None,

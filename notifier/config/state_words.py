@@ -1,4 +1,4 @@
-"""How `words:` of a provider is read: what its words for states mean, beside those that are known."""
+"""How `state_words:` of a provider is read: what its words for states mean, beside those that are known."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final

@@ -186,11 +186,11 @@ class OnOff(Reading):
         raise ValueError(f"{shown(value)} is neither on nor off. Write {self.accepts}.")
 
 
-class HoldMode(OneOf):
+class LongPollMode(OneOf):
     """`auto`, `single`, `any` or `off`, which YAML reads as a boolean."""
 
     def __init__(self) -> None:
-        super().__init__(lambda: dict.fromkeys(("auto", "single", "any", "off")), noun="a way to hold requests")
+        super().__init__(lambda: dict.fromkeys(("auto", "single", "any", "off")), noun="a way to long-poll")
 
     def read(self, value: Any) -> str:
         return super().read("off" if value is False else value)

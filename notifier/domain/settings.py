@@ -69,16 +69,16 @@ class ProviderSettings:
     timeout: timedelta = timedelta(hours=24)
     #: False: the provider has no multi route; one ID a request.
     batch: bool = True
-    #: From one look at an ID to the next, at the least.
-    sweep_every: timedelta = timedelta(seconds=1)
+    #: Shortest time between two polls of an ID.
+    poll_every: timedelta = timedelta(seconds=1)
     #: Requests that wait for a state: `single` for one ID each, `any` for many that return when one of them is there,
     #: `auto` for what the provider turns out to do, or `off`.
-    hold: str = "auto"
+    long_poll: str = "auto"
     #: Names of the parameter that asks for it, by route.
-    hold_single_as: tuple[str, ...] = ("state",)
-    hold_multi_as: tuple[str, ...] = ("state", "status")
-    #: Words for states beside those that are known, in the form in which they are compared (`providers.words`).
-    words: Mapping[str, State] = field(default_factory=dict)
+    long_poll_single_as: tuple[str, ...] = ("state",)
+    long_poll_multi_as: tuple[str, ...] = ("state", "status")
+    #: Words for states beside those that are known, in the form in which they are compared (`providers.state_words`).
+    state_words: Mapping[str, State] = field(default_factory=dict)
     #: Total time for one request.
     request_timeout: timedelta = timedelta(seconds=45)
     #: `http://user:password@host:port` that requests go through; None is straight there.

@@ -74,7 +74,7 @@ class Lookout:
         self._leave_until = float("-inf")
         self._codec = codec
         self._settings = settings
-        self._roster = Roster(settings.sweep_every.total_seconds())
+        self._roster = Roster(settings.poll_every.total_seconds())
         self._conduct = Conduct(
             settings,
             multi=codec.multi,
@@ -183,7 +183,7 @@ class Lookout:
         self._conduct.settle(settings)
         self._holds.let_go()
         # Those that are asked about now, or stand in a split, come back by themselves.
-        self._roster.settle(settings.sweep_every.total_seconds(), now=self._around.clock.monotonic())
+        self._roster.settle(settings.poll_every.total_seconds(), now=self._around.clock.monotonic())
         self._bell.ring()
 
     # ---- the loop ----

@@ -100,7 +100,7 @@ class Conduct:
         self._settings = settings
         self._allowance = Allowance(settings.rate, settings.in_flight)
         self._pace()
-        self.holding = Holding(mode=Mode(settings.hold), patience=self._patience)
+        self.holding = Holding(mode=Mode(settings.long_poll), patience=self._patience)
         self._limit = BatchLimit.of(settings.max_ids)
         #: IDs that were held by replies lately.
         self.trusted: deque[GenerationId] = deque(maxlen=_TRUSTED)
@@ -463,7 +463,8 @@ class Conduct:
             _log.info(log_events.HOLDS_LEARNED, provider=self._settings.name, many=holding.any(now))
         if before.single(now) and not holding.single(now):
             note = (
-                "it answers at once, or its gateway cuts long requests off: tried again in 10 minutes, or set hold: off"
+                "it answers at once, or its gateway cuts long requests off: "
+                "tried again in 10 minutes, or set long_poll: off"
             )
             _log.info(log_events.HOLDS_LEARNED, provider=self._settings.name, single=False, note=note)
 

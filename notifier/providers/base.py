@@ -109,7 +109,7 @@ class Codec(Protocol):
         ...
 
     def decode(self, ask: Ask, reply: Reply, taught: Taught = NONE_TAUGHT) -> list[Observation]:
-        """What the reply says of each ID asked; `taught` are the words that the provider's `words:` adds.
+        """What the reply says of each ID asked; `taught` are the words that the provider's `state_words:` adds.
 
         Raises `ProviderBusy` (429, 5xx, a body that is not the API's), `ProviderRefused` (401, 403), `BatchRejected`
         (400, 404, 413, 414, 422 to a multi ask). A single ask that is answered 400, 404 or 422 is no error: the ID is

@@ -21,7 +21,7 @@ def decode(codec: Codec, ask: Ask, reply: Reply, settings: ProviderSettings) -> 
     """As `codec` decodes it; the errors that it raises are masked too."""
     mask = mask_of_provider(settings)
     try:
-        seen = codec.decode(ask, reply, settings.words)
+        seen = codec.decode(ask, reply, settings.state_words)
     except ProviderError as error:
         error.args, error.said = (mask.text(str(error)),), mask.text(error.said)
         raise

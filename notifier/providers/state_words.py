@@ -1,4 +1,4 @@
-"""Words for states: one vocabulary for every kind, and what `words:` of a provider adds to it. Pure.
+"""Words for states: one vocabulary for every kind, and what `state_words:` of a provider adds to it. Pure.
 
 A word is compared without case, and blanks, dashes, dots, underscores and the humps of camelCase are all one separator:
 `Timed Out`, `timed-out`, `TIMED_OUT` and `timedOut` are one word. What only says of what it is the state does not count
@@ -116,7 +116,9 @@ def _known(text: str) -> tuple[str, ...]:
 def how_to_teach(word: str) -> str:
     """What to write so that this word means something."""
     text = word if _BARE.fullmatch(word) else json.dumps(word, ensure_ascii=False)
-    return f"write below this provider what it means: `words: {{completed: [{text}]}}`, or failed, running, queued"
+    return (
+        f"write below this provider what it means: `state_words: {{completed: [{text}]}}`, or failed, running, queued"
+    )
 
 
 def _readings(key: str) -> tuple[str, ...]:

@@ -215,7 +215,7 @@ def test_a_hold_of_luma_names_the_state_in_its_own_words(target: State, word: st
 
 def test_settings_rename_what_a_hold_sends() -> None:
     """Each route has its own names, in the order given."""
-    settings = luma_settings(hold_single_as=("until", "state"), hold_multi_as=("wait_for",), ids_as="comma")
+    settings = luma_settings(long_poll_single_as=("until", "state"), long_poll_multi_as=("wait_for",), ids_as="comma")
     luma, ids = codec("aimlapi-luma"), [GenerationId("a"), GenerationId("b")]
     assert luma.hold(ids[:1], State.COMPLETED, settings).url.endswith(
         "?generation_id=a&until=completed&state=completed"
@@ -246,7 +246,7 @@ def test_a_hold_holds_exactly_the_ids_asked_and_the_state(
 ) -> None:
     """Whatever characters IDs have, a server that reads the query gets them back, and the wish, and nothing else."""
     holder = codec(kind)
-    ask = holder.hold(ids, target, replace(settings, hold_single_as=names, hold_multi_as=names))
+    ask = holder.hold(ids, target, replace(settings, long_poll_single_as=names, long_poll_multi_as=names))
     got = parse_qsl(urlsplit(ask.url).query, strict_parsing=True)
     read = [value for _, value in got[: -len(names)]]
     assert (read if len(ids) == 1 or settings.ids_as == "array" else ",".join(read).split(",")) == ids
@@ -262,7 +262,7 @@ def test_what_fits_in_a_hold_keeps_to_the_limits(
     kind: str, ids: list[GenerationId], target: State, settings: ProviderSettings, names: tuple[str, ...]
 ) -> None:
     """The wish takes room too, whatever state it names: so never more IDs than in a sweep, and at least one."""
-    holder, settings = codec(kind), replace(settings, hold_multi_as=names)
+    holder, settings = codec(kind), replace(settings, long_poll_multi_as=names)
     count = holder.fit(ids, settings, hold=True)
     assert 1 <= count <= holder.fit(ids, settings)
     assert count == 1 or len(holder.hold(ids[:count], target, settings).url.encode()) <= settings.max_url

@@ -203,7 +203,7 @@ async def test_a_drop_file_that_comes_after_the_end_asks_again(tmp_path: Path) -
 async def test_what_was_learned_last_is_there_after_a_stop(tmp_path: Path) -> None:
     """A run that was stopped within a minute of its first completion has learned from it all the same."""
     async with site(tmp_path) as place:
-        place.config["providers"] = {"luma": provider(place.emulator, hold="off")}
+        place.config["providers"] = {"luma": provider(place.emulator, long_poll="off")}
         (id_,) = place.emulator.create(complete_at=float("inf"))
         place.emulator.move(id_, State.RUNNING)
         async with anyio.create_task_group() as tasks:

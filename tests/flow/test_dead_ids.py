@@ -36,7 +36,7 @@ async def test_dead_ids_leave_others_the_budget(store: SqliteStore, known: float
     """Two thousand, for which the budget of 200 IDs a second does not reach if they are asked for like others."""
     ids, good = some(2_000), [f"good-{number}" for number in range(20)]
     there = ids[: round(len(ids) * known)]
-    async with watching(store, rate=2.0, hold="off", sweep_every=timedelta(seconds=1)) as stage:
+    async with watching(store, rate=2.0, long_poll="off", poll_every=timedelta(seconds=1)) as stage:
         stage.upstream.states |= dict.fromkeys(there, "queued")
         found = await lag(stage, good, ids, warm=60.0, gone=there if known == 1.0 else ())
     # Beside a thousand that live everybody's turn comes every five seconds, at four fifths of the budget every six.
@@ -46,7 +46,7 @@ async def test_dead_ids_leave_others_the_budget(store: SqliteStore, known: float
 async def test_dead_ids_leave_others_the_requests_where_each_has_its_own(store: SqliteStore) -> None:
     """With one ID a request a hundred dead ones beside five get a fifth of the rate, and not nineteen in twenty."""
     good = [f"good-{number}" for number in range(5)]
-    async with watching(store, rate=4.0, batch=False, sweep_every=timedelta(seconds=1)) as stage:
+    async with watching(store, rate=4.0, batch=False, poll_every=timedelta(seconds=1)) as stage:
         found = await lag(stage, good, some(100), warm=120.0)
         asked = [id_ for each in stage.upstream.asked[-100:] for id_ in each.ids]
     assert found <= 2.0
@@ -57,7 +57,7 @@ async def test_dead_ids_leave_others_the_requests_where_each_has_its_own(store: 
 async def test_good_ids_do_not_wait_for_dead_ones_whichever_came_first(store: SqliteStore, first: str) -> None:
     """The provider has held no ID yet: the good ones have their first look, and are told, as beside live ones."""
     dead, good = some(2_000), [f"good-{number}" for number in range(20)]
-    async with watching(store, rate=5.0, hold="off", sweep_every=timedelta(seconds=1)) as stage:
+    async with watching(store, rate=5.0, long_poll="off", poll_every=timedelta(seconds=1)) as stage:
         stage.upstream.states |= dict.fromkeys(good, "queued")
         await stage.tick()
         for ids in (dead, good) if first == "dead ones" else (good, dead):
@@ -72,7 +72,7 @@ async def test_good_ids_do_not_wait_for_dead_ones_whichever_came_first(store: Sq
 
 async def test_an_id_that_is_not_readable_yet_is_looked_at_as_soon_as_others(store: SqliteStore) -> None:
     """It rides in a free seat of the next sweep: there half a second after its registration, it is known two later."""
-    async with watching(store, rate=1.0, hold="off", sweep_every=timedelta(seconds=1)) as stage:
+    async with watching(store, rate=1.0, long_poll="off", poll_every=timedelta(seconds=1)) as stage:
         stage.upstream.states |= dict.fromkeys(some(10), "queued")
         await stage.watch(*map(request, some(10)))
         await stage.ticks(10)

@@ -60,7 +60,7 @@ async def register(stage: Watching, ids: Iterable[str], **more: Any) -> None:
 async def test_a_batch_that_fails_for_one_id_costs_the_others_seconds(store: SqliteStore, by: Failure) -> None:
     """59 of 60 are told within the time that a fifth of the rate needs for the halves; the provider is not paused."""
     ids = some(60)
-    async with watching(store, rate=5.0, sweep_every=timedelta(seconds=2)) as stage:
+    async with watching(store, rate=5.0, poll_every=timedelta(seconds=2)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "completed")
         stage.upstream.judge = broken("g-17", by=by)
         await register(stage, ids)
@@ -72,7 +72,7 @@ async def test_a_batch_that_fails_for_one_id_costs_the_others_seconds(store: Sql
 async def test_a_batch_that_hangs_for_one_id_is_not_waited_for(store: SqliteStore) -> None:
     """Its halves are asked beside it after seconds, while others are answered; the bad ID has a wait of its own."""
     ids = some(60)
-    async with watching(store, rate=5.0, sweep_every=timedelta(seconds=2)) as stage:
+    async with watching(store, rate=5.0, poll_every=timedelta(seconds=2)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "completed")
         stage.upstream.hangs = {"g-17"}
         await register(stage, ids)
@@ -93,7 +93,7 @@ async def test_a_batch_that_hangs_for_one_id_is_not_waited_for(store: SqliteStor
 async def test_a_slow_answer_ends_the_questions_about_its_halves(store: SqliteStore) -> None:
     """A batch that is answered in the end, however late, teaches nothing about its IDs or its size."""
     ids = some(60)
-    async with watching(store, rate=5.0, sweep_every=timedelta(seconds=5)) as stage:
+    async with watching(store, rate=5.0, poll_every=timedelta(seconds=5)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "queued")
         await register(stage, ids)
         await stage.ticks(10, step=0.5)
@@ -109,7 +109,7 @@ async def test_a_slow_answer_ends_the_questions_about_its_halves(store: SqliteSt
 async def test_an_api_that_hangs_for_everybody_is_asked_for_two_halves_and_one_id(store: SqliteStore) -> None:
     """Nothing is answered: no part is divided further before it has failed, and the single route is asked once."""
     ids = some(60)
-    async with watching(store, rate=5.0, sweep_every=timedelta(seconds=2)) as stage:
+    async with watching(store, rate=5.0, poll_every=timedelta(seconds=2)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "queued")
         await register(stage, ids)
         await stage.ticks(10, step=0.5)
@@ -130,7 +130,7 @@ async def test_an_api_that_hangs_for_everybody_is_asked_for_two_halves_and_one_i
 async def test_ids_that_fail_one_by_one_slow_nobody(store: SqliteStore, by: Failure) -> None:
     """Four bad IDs of twenty, one ID a request: the good ones are told in seconds, those that come later too."""
     ids = some(20)
-    async with watching(store, batch=False, rate=5.0, sweep_every=timedelta(seconds=2)) as stage:
+    async with watching(store, batch=False, rate=5.0, poll_every=timedelta(seconds=2)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "completed")
         stage.upstream.judge = broken(*ids[:4], by=by)
         await register(stage, ids)
@@ -148,7 +148,7 @@ async def test_ids_that_fail_one_by_one_slow_nobody(store: SqliteStore, by: Fail
 async def test_a_bad_id_is_asked_less_and_less_and_rejoins_when_it_is_well(store: SqliteStore) -> None:
     """Its own waits double to five minutes; once it is answered it is looked at as the others are."""
     ids = some(10)
-    async with watching(store, sweep_every=timedelta(seconds=5)) as stage:
+    async with watching(store, poll_every=timedelta(seconds=5)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "queued")
         stage.upstream.judge = broken("g-3", by=FAILURES["500"])
         await register(stage, ids)
@@ -183,7 +183,7 @@ async def test_many_bad_ids_before_the_first_good_one_do_not_hide_it(store: Sqli
 async def test_ten_bad_ids_of_sixty_do_not_hide_the_good_ones(store: SqliteStore) -> None:
     """Every half holds a bad one. Each time that looks like the provider, and only the first times it is waited for."""
     ids = some(60)
-    async with watching(store, rate=10.0, sweep_every=timedelta(seconds=1)) as stage:
+    async with watching(store, rate=10.0, poll_every=timedelta(seconds=1)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "completed")
         bad = ids[::6]
         stage.upstream.judge = broken(*bad, by=FAILURES["500"])
@@ -196,7 +196,7 @@ async def test_ten_bad_ids_of_sixty_do_not_hide_the_good_ones(store: SqliteStore
 async def test_a_probe_that_hangs_does_not_keep_others_from_being_asked_about(store: SqliteStore) -> None:
     """The provider seems to be down, and the one ID that is asked about hangs: others are asked about beside it."""
     ids = some(40)
-    async with watching(store, batch=False, rate=10.0, in_flight=9, sweep_every=timedelta(seconds=1)) as stage:
+    async with watching(store, batch=False, rate=10.0, in_flight=9, poll_every=timedelta(seconds=1)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "completed")
         stage.upstream.judge = broken(*ids[:9], by=FAILURES["500"])
         stage.upstream.hangs = {"g-10"}
@@ -209,7 +209,7 @@ async def test_a_probe_that_hangs_does_not_keep_others_from_being_asked_about(st
 async def test_one_id_that_asks_to_wait_makes_nobody_wait_twice(store: SqliteStore, *, batch: bool) -> None:
     """503 with `Retry-After` is obeyed once; when others are answered then, it is the word of a backend of that ID."""
     ids = some(60)
-    async with watching(store, batch=batch, rate=20.0, sweep_every=timedelta(seconds=1)) as stage:
+    async with watching(store, batch=batch, rate=20.0, poll_every=timedelta(seconds=1)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "completed")
         bad = broken("g-1", by=lambda: error(503, "later", **{"retry-after": "20"}))
         stage.upstream.judge = bad
@@ -226,7 +226,7 @@ async def test_one_id_that_asks_to_wait_makes_nobody_wait_twice(store: SqliteSto
 async def test_one_bad_id_in_each_of_two_batches(store: SqliteStore) -> None:
     """Both batches fail at the same moment, which looks like an outage: one question about one ID shows otherwise."""
     ids = some(40)
-    async with watching(store, max_ids=20, rate=10.0, sweep_every=timedelta(seconds=2)) as stage:
+    async with watching(store, max_ids=20, rate=10.0, poll_every=timedelta(seconds=2)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "completed")
         stage.upstream.judge = broken("g-1", "g-21", by=FAILURES["500"])
         await register(stage, ids)
@@ -237,7 +237,7 @@ async def test_one_bad_id_in_each_of_two_batches(store: SqliteStore) -> None:
 
 async def test_a_bad_id_of_a_hold_is_isolated_too(store: SqliteStore) -> None:
     """Requests that wait fail for it at once, and no other is let go for that."""
-    async with watching(store, hold="single", rate=5.0) as stage:
+    async with watching(store, long_poll="single", rate=5.0) as stage:
         stage.upstream.holds = "any"
         stage.upstream.states |= dict.fromkeys(some(3), "dreaming")
         stage.upstream.judge = broken("g-2", by=FAILURES["500"])
@@ -255,7 +255,7 @@ async def test_a_bad_id_of_a_hold_is_isolated_too(store: SqliteStore) -> None:
 @each_failure
 async def test_a_bad_id_expires_at_its_deadline(store: SqliteStore, by: Failure) -> None:
     """The provider answers about others and never about it: whoever waits hears so, with the reason."""
-    async with watching(store, rate=5.0, sweep_every=timedelta(seconds=5)) as stage:
+    async with watching(store, rate=5.0, poll_every=timedelta(seconds=5)) as stage:
         stage.upstream.states |= dict.fromkeys(some(3), "queued")
         stage.upstream.judge = broken("g-2", by=by)
         await register(stage, some(3), timeout=timedelta(minutes=2))
@@ -289,7 +289,7 @@ async def test_a_bad_id_expires_when_the_others_are_long_done(store: SqliteStore
 
 async def test_one_failure_at_the_deadline_is_no_reason_to_expire(store: SqliteStore) -> None:
     """It was well until then, and the next look may show it completed."""
-    async with watching(store, rate=5.0, sweep_every=timedelta(seconds=5)) as stage:
+    async with watching(store, rate=5.0, poll_every=timedelta(seconds=5)) as stage:
         stage.upstream.states |= dict.fromkeys(some(2), "queued")
         await register(stage, ["g-1"])
         await register(stage, ["g-2"], timeout=timedelta(seconds=30))
@@ -306,7 +306,7 @@ async def test_one_failure_at_the_deadline_is_no_reason_to_expire(store: SqliteS
 async def test_a_single_route_that_only_fails_is_done_without(store: SqliteStore) -> None:
     """The multi route answers about IDs that fail alone, so nothing is held, and no ID is taken for a bad one."""
     ids = some(40)
-    async with watching(store, rate=10.0, sweep_every=timedelta(seconds=1)) as stage:
+    async with watching(store, rate=10.0, poll_every=timedelta(seconds=1)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "queued")
         stage.upstream.judge = lambda asked: None if asked.multi else error(500)
         await register(stage, ids)
@@ -323,7 +323,7 @@ async def test_a_single_route_that_only_fails_is_done_without(store: SqliteStore
 async def test_an_outage_multiplies_no_requests(store: SqliteStore, by: Failure, *, batch: bool) -> None:
     """Whatever fails for everybody: a few requests more than before the pauses double, and readiness says so."""
     ids = some(200)
-    async with watching(store, batch=batch, rate=5.0, in_flight=4, sweep_every=timedelta(seconds=2)) as stage:
+    async with watching(store, batch=batch, rate=5.0, in_flight=4, poll_every=timedelta(seconds=2)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "queued")
         await register(stage, ids)
         await stage.ticks(20, step=1)
@@ -343,7 +343,7 @@ async def test_an_outage_multiplies_no_requests(store: SqliteStore, by: Failure,
 async def test_an_outage_leaves_no_id_with_waits_of_its_own(store: SqliteStore) -> None:
     """When it is over everybody is looked at as before: what failed meanwhile was not the ID."""
     ids = some(60)
-    async with watching(store, rate=5.0, sweep_every=timedelta(seconds=2)) as stage:
+    async with watching(store, rate=5.0, poll_every=timedelta(seconds=2)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "queued")
         await register(stage, ids)
         await stage.ticks(20, step=0.5)
@@ -381,7 +381,7 @@ async def test_a_provider_that_asks_us_to_wait_is_waited_for(store: SqliteStore)
 async def test_one_batch_that_fails_by_chance_teaches_nothing(store: SqliteStore) -> None:
     """Its halves are answered: no batch is smaller for it, and no ID stands alone."""
     ids = some(60)
-    async with watching(store, rate=5.0, sweep_every=timedelta(seconds=5)) as stage:
+    async with watching(store, rate=5.0, poll_every=timedelta(seconds=5)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "queued")
         await register(stage, ids)
         await stage.ticks(10)
@@ -399,7 +399,7 @@ async def test_one_batch_that_fails_by_chance_teaches_nothing(store: SqliteStore
 
 async def test_two_ids_that_fail_together_by_chance_are_asked_together_again(store: SqliteStore) -> None:
     """A pair that failed once and whose IDs are held alone does not mean that the multi route is gone."""
-    async with watching(store, rate=5.0, sweep_every=timedelta(seconds=5)) as stage:
+    async with watching(store, rate=5.0, poll_every=timedelta(seconds=5)) as stage:
         stage.upstream.states |= dict.fromkeys(some(2), "queued")
         stage.upstream.script.append(error(500))
         await register(stage, some(2))
@@ -411,7 +411,7 @@ async def test_two_ids_that_fail_together_by_chance_are_asked_together_again(sto
 async def test_a_multi_route_that_only_fails_is_done_without(store: SqliteStore) -> None:
     """500 to every batch while single requests are answered: IDs are asked one by one, and readiness says why."""
     ids = some(20)
-    async with watching(store, rate=10.0, sweep_every=timedelta(seconds=5)) as stage:
+    async with watching(store, rate=10.0, poll_every=timedelta(seconds=5)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "queued")
         stage.upstream.judge = lambda asked: error(500, "boom") if asked.multi else None
         await register(stage, ids)
@@ -426,7 +426,7 @@ async def test_a_multi_route_that_only_fails_is_done_without(store: SqliteStore)
 async def test_a_multi_route_that_hangs_is_done_without(store: SqliteStore, places: int, seconds: int) -> None:
     """No batch is ever answered: two IDs that are there alone and not together prove it, and all are told."""
     ids = some(60)
-    async with watching(store, rate=10.0, in_flight=places, sweep_every=timedelta(seconds=1)) as stage:
+    async with watching(store, rate=10.0, in_flight=places, poll_every=timedelta(seconds=1)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "completed")
         stage.upstream.multi_hangs = True
         await register(stage, ids)
@@ -439,7 +439,7 @@ async def test_a_multi_route_that_hangs_is_done_without(store: SqliteStore, plac
 async def test_a_multi_route_that_begins_to_hang_leaves_a_place(store: SqliteStore) -> None:
     """Of many IDs, in many batches: one place is left to find out, and the route is tried again after 10 minutes."""
     ids = some(200)
-    async with watching(store, max_ids=10, rate=20.0, in_flight=8, sweep_every=timedelta(seconds=5)) as stage:
+    async with watching(store, max_ids=10, rate=20.0, in_flight=8, poll_every=timedelta(seconds=5)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "queued")
         await register(stage, ids)
         await stage.ticks(4)
@@ -459,7 +459,7 @@ async def test_a_multi_route_that_begins_to_hang_leaves_a_place(store: SqliteSto
 async def test_two_ids_that_hang_do_not_prove_that_the_multi_route_does(store: SqliteStore) -> None:
     """Both halves hang for an ID of theirs: two others are answered together, and nobody is asked one by one."""
     ids = some(60)
-    async with watching(store, rate=10.0, sweep_every=timedelta(seconds=1)) as stage:
+    async with watching(store, rate=10.0, poll_every=timedelta(seconds=1)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "completed")
         stage.upstream.hangs = {"g-3", "g-50"}
         await register(stage, ids)
@@ -471,7 +471,7 @@ async def test_two_ids_that_hang_do_not_prove_that_the_multi_route_does(store: S
 async def test_ids_that_hang_alone_leave_places_for_the_others(store: SqliteStore) -> None:
     """A dozen of them take half of the places at most, again and again."""
     bad, good = some(12, "bad"), some(20)
-    async with watching(store, batch=False, rate=20.0, in_flight=6, sweep_every=timedelta(seconds=1)) as stage:
+    async with watching(store, batch=False, rate=20.0, in_flight=6, poll_every=timedelta(seconds=1)) as stage:
         stage.upstream.states |= dict.fromkeys([*bad, *good], "queued")
         stage.upstream.hangs = set(bad)
         await register(stage, [*good, *bad])
@@ -532,7 +532,7 @@ async def test_the_log_names_the_bad_id_and_not_every_time(store: SqliteStore) -
 async def test_a_request_that_is_made_again_counts_in_the_budget(store: SqliteStore, *, batch: bool) -> None:
     """Every kept connection is lost: each request is made twice, no second has more than `rate`, and all are told."""
     ids = some(40)
-    async with watching(store, batch=batch, rate=10.0, sweep_every=timedelta(seconds=1)) as stage:
+    async with watching(store, batch=batch, rate=10.0, poll_every=timedelta(seconds=1)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "queued")
         stage.upstream.lost = 1_000
         await register(stage, ids)
@@ -548,7 +548,7 @@ async def test_a_request_that_is_made_again_counts_in_the_budget(store: SqliteSt
 
 async def test_a_hold_that_is_made_again_counts_in_the_budget(store: SqliteStore) -> None:
     """It waits for its place in the budget as a look does, and is kept then."""
-    async with watching(store, hold="single", rate=2.0) as stage:
+    async with watching(store, long_poll="single", rate=2.0) as stage:
         stage.upstream.holds = "any"
         stage.upstream.states |= dict.fromkeys(some(4), "queued")
         stage.upstream.lost = 100
@@ -565,7 +565,7 @@ async def test_a_hold_that_is_made_again_counts_in_the_budget(store: SqliteStore
 # ---- what people are told -----------------------------------------------------------------------------------------
 async def test_show_tells_how_often_one_id_failed_and_that_it_is_well(store: SqliteStore) -> None:
     """The sentence has no advice about the provider, which is well; a few rows are written, not one a look."""
-    async with watching(store, rate=5.0, sweep_every=timedelta(seconds=2)) as stage:
+    async with watching(store, rate=5.0, poll_every=timedelta(seconds=2)) as stage:
         stage.upstream.states |= dict.fromkeys(some(3), "queued")
         stage.upstream.judge = broken("g-2", by=FAILURES["410"])
         await register(stage, some(3))
@@ -590,7 +590,7 @@ async def test_show_tells_how_often_one_id_failed_and_that_it_is_well(store: Sql
 
 async def test_show_tells_that_the_provider_does_not_know_an_id(store: SqliteStore) -> None:
     """From the second look on, with how often, over a restart, until it is there; nobody asks it alone for that."""
-    async with watching(store, sweep_every=timedelta(seconds=2)) as stage:
+    async with watching(store, poll_every=timedelta(seconds=2)) as stage:
         stage.upstream.states |= dict.fromkeys(some(2), "queued")
         await register(stage, some(3))
         await stage.ticks(MINUTE, step=1)
@@ -600,7 +600,7 @@ async def test_show_tells_that_the_provider_does_not_know_an_id(store: SqliteSto
         assert told.times >= 2
         assert told.since - START < timedelta(seconds=5)
         assert (await stage.story("g-1")).trouble is None
-    async with watching(store, sweep_every=timedelta(seconds=2)) as stage:
+    async with watching(store, poll_every=timedelta(seconds=2)) as stage:
         stage.clock.advance(MINUTE)
         stage.upstream.states |= dict.fromkeys(some(3), "queued")
         await stage.ticks(MINUTE, step=1)

@@ -67,10 +67,10 @@ async def test_three_such_ids_do_not_speak_against_the_provider(store: SqliteSto
         assert (await told(stage))[WatchStatus.SATISFIED] == 1
 
 
-@pytest.mark.parametrize("hold", ["off", "single"])
-async def test_the_only_id_expires_at_its_deadline(store: SqliteStore, hold: str) -> None:
+@pytest.mark.parametrize("long_poll", ["off", "single"])
+async def test_the_only_id_expires_at_its_deadline(store: SqliteStore, long_poll: str) -> None:
     """Its reply is an answer, so the deadline tells, and it is asked for more and more rarely until then."""
-    async with watching(store, rate=20.0, hold=hold) as stage:
+    async with watching(store, rate=20.0, long_poll=long_poll) as stage:
         stage.upstream.judge = weighing({"g-1": 9_000})
         await stage.watch(request(timeout=timedelta(minutes=10)))
         await stage.ticks(900, step=5.0)

@@ -13,7 +13,7 @@ from tests.support.fakes import BOOK, MINUTE, begin, error, held, quiet, request
 @pytest.mark.parametrize("in_flight", [1, 3])
 async def test_one_more_than_there_are_places_is_looked_at_at_once(store: SqliteStore, in_flight: int) -> None:
     """All places wait; then one more ID comes: a hold is let go, so that a sweep has a place."""
-    async with watching(store, hold="auto", in_flight=in_flight) as stage:
+    async with watching(store, long_poll="auto", in_flight=in_flight) as stage:
         await begin(stage, some(in_flight))
         await stage.ticks(3)
         stage.upstream.states["late"] = "completed"
@@ -25,7 +25,7 @@ async def test_one_more_than_there_are_places_is_looked_at_at_once(store: Sqlite
 
 async def test_a_new_id_that_cannot_be_read_yet_says_nothing_of_holds(store: SqliteStore) -> None:
     """It is asked about without a wish until it is there; then it is held like any other, and so are the rest."""
-    async with watching(store, hold="auto") as stage:
+    async with watching(store, long_poll="auto") as stage:
         await begin(stage, ["g-1"])
         await stage.watch(request("new"))
         await stage.ticks(3)
@@ -40,7 +40,7 @@ async def test_a_new_id_that_cannot_be_read_yet_says_nothing_of_holds(store: Sql
 
 async def test_an_id_that_is_missing_is_looked_at_beside_multi_holds(store: SqliteStore) -> None:
     """With one place for a hundred IDs, the one that the provider does not know is asked about all the same."""
-    async with watching(store, hold="any", in_flight=1) as stage:
+    async with watching(store, long_poll="any", in_flight=1) as stage:
         await begin(stage, some(5))
         await stage.watch(request("nobody"))
         await stage.ticks(5 * MINUTE, step=0.5)
@@ -52,7 +52,7 @@ async def test_an_id_that_is_missing_is_looked_at_beside_multi_holds(store: Sqli
 
 async def test_one_place_serves_two_targets(store: SqliteStore) -> None:
     """A request waits for one target; who waits for another is not forgotten."""
-    async with watching(store, hold="any", in_flight=1) as stage:
+    async with watching(store, long_poll="any", in_flight=1) as stage:
         stage.upstream.holds = "any"
         stage.upstream.states |= {"a": "dreaming", "b": "queued"}
         await stage.tick()
@@ -67,10 +67,10 @@ async def test_one_place_serves_two_targets(store: SqliteStore) -> None:
         assert len(stage.upstream.asked) < 75
 
 
-@pytest.mark.parametrize("hold", ["single", "any"])
-async def test_nobody_starves_where_holds_would_use_up_the_rate(store: SqliteStore, hold: str) -> None:
+@pytest.mark.parametrize("long_poll", ["single", "any"])
+async def test_nobody_starves_where_holds_would_use_up_the_rate(store: SqliteStore, long_poll: str) -> None:
     """Likelier ones come again and again, and end holds; an old one that is there at last is known soon."""
-    async with watching(store, hold=hold, rate=0.1, in_flight=4, max_ids=4) as stage:
+    async with watching(store, long_poll=long_poll, rate=0.1, in_flight=4, max_ids=4) as stage:
         await begin(stage, ["old"])
         await stage.ticks(20 * MINUTE, step=5)
         for number in range(60):
@@ -87,7 +87,7 @@ async def test_nobody_starves_where_holds_would_use_up_the_rate(store: SqliteSto
 
 async def test_holds_that_break_together_are_one_sign(store: SqliteStore) -> None:
     """The provider's gateway restarts, and five requests that waited are cut off: they are held again."""
-    async with watching(store, hold="auto") as stage:
+    async with watching(store, long_poll="auto") as stage:
         await begin(stage, some(5))
         await stage.ticks(10)
         stage.upstream.cut = (5.0, error(502, "Bad gateway"))
@@ -103,7 +103,7 @@ async def test_a_sweep_that_is_full_by_its_length_leaves_the_rest_where_it_is(st
     ids = some(20)
     counts = []
     for max_url in (8_000, 330):
-        async with watching(store, max_url=max_url, sweep_every=timedelta(seconds=2)) as stage:
+        async with watching(store, max_url=max_url, poll_every=timedelta(seconds=2)) as stage:
             await begin(stage, [f"{id_}-{max_url}" for id_ in ids], holds=None)
             await stage.ticks(2 * MINUTE)
             counts.append(sum(len(each.ids) for each in stage.upstream.asked))

@@ -12,7 +12,7 @@ from tests.support.fakes import MINUTE, begin, error, held, luma, quiet, request
 async def test_a_handful_is_held_and_known_at_the_moment_it_is_there(store: SqliteStore) -> None:
     """With eight open and nine places each has a request that waits; none is swept, and the news takes no time."""
     ids = some(8)
-    async with watching(store, hold="auto", in_flight=9) as stage:
+    async with watching(store, long_poll="auto", in_flight=9) as stage:
         await begin(stage, ids)
         assert [(each.ids, each.multi, each.wait) for each in stage.upstream.asked] == [
             ((id_,), False, "completed") for id_ in ids
@@ -26,7 +26,7 @@ async def test_a_handful_is_held_and_known_at_the_moment_it_is_there(store: Sqli
 
 async def test_a_hold_that_ends_without_news_is_followed_by_the_next(store: SqliteStore) -> None:
     """After the provider's 30 seconds the ID is held again at once: two minutes of waiting cost about five requests."""
-    async with watching(store, hold="auto") as stage:
+    async with watching(store, long_poll="auto") as stage:
         await begin(stage, ["g-1"])
         await stage.ticks(2 * MINUTE)
         assert [each.at - stage.upstream.asked[0].at for each in stage.upstream.asked] == [0, 30, 60, 90, 120]
@@ -39,7 +39,7 @@ async def test_a_hold_that_ends_without_news_is_followed_by_the_next(store: Sqli
 async def test_one_place_is_always_for_sweeps(store: SqliteStore) -> None:
     """With more open than places, two of three wait and the third looks at all the others."""
     ids = some(10)
-    async with watching(store, hold="single", in_flight=3) as stage:
+    async with watching(store, long_poll="single", in_flight=3) as stage:
         await begin(stage, ids)
         await stage.ticks(20)
         assert stage.upstream.most <= 3
@@ -54,7 +54,7 @@ async def test_one_place_is_always_for_sweeps(store: SqliteStore) -> None:
 
 async def test_a_provider_that_ignores_the_wish_is_not_asked_again_and_again(store: SqliteStore) -> None:
     """It answers at once: after three such answers its IDs are looked at as usual, and holds are tried again later."""
-    async with watching(store, hold="auto") as stage:
+    async with watching(store, long_poll="auto") as stage:
         await begin(stage, some(4), holds=None)
         await stage.ticks(5 * MINUTE, step=0.5)
         assert 3 <= len(held(stage.upstream.asked)) <= 3 + 4
@@ -68,7 +68,7 @@ async def test_a_provider_that_ignores_the_wish_is_not_asked_again_and_again(sto
 
 async def test_a_gateway_that_cuts_holds_off_is_no_trouble_of_the_provider(store: SqliteStore) -> None:
     """A 504 after 20 seconds of waiting says that requests cannot wait, not that the provider is down."""
-    async with watching(store, hold="auto") as stage:
+    async with watching(store, long_poll="auto") as stage:
         stage.upstream.cut = (20.0, error(504, "Gateway timeout"))
         await begin(stage, ["g-1"])
         await stage.ticks(2 * MINUTE, step=0.5)
@@ -81,7 +81,7 @@ async def test_a_gateway_that_cuts_holds_off_is_no_trouble_of_the_provider(store
 
 async def test_a_hold_that_is_refused_at_once_pauses_the_provider(store: SqliteStore) -> None:
     """A key that was withdrawn is the operator's to mend, whatever kind of request finds it out."""
-    async with watching(store, hold="auto") as stage:
+    async with watching(store, long_poll="auto") as stage:
         stage.upstream.judge = lambda asked: error(401) if asked.wait else None
         await begin(stage, ["g-1"], holds=None)
         assert "provider luma" in stage.health.troubles
@@ -89,7 +89,7 @@ async def test_a_hold_that_is_refused_at_once_pauses_the_provider(store: SqliteS
 
 async def test_an_id_that_a_hold_does_not_find_is_looked_at_without_a_wish(store: SqliteStore) -> None:
     """A 404 to a hold may be about the wish; the ID counts as missed only by an ordinary look."""
-    async with watching(store, hold="auto") as stage:
+    async with watching(store, long_poll="auto") as stage:
         await stage.tick()
         await stage.watch(request())
         await stage.ticks(11 * MINUTE, step=1)
@@ -100,7 +100,7 @@ async def test_an_id_that_a_hold_does_not_find_is_looked_at_without_a_wish(store
 
 async def test_the_hold_waits_for_the_lowest_target_that_somebody_wants(store: SqliteStore) -> None:
     """A watch for running that joins replaces the request that waits for completed; after it that one comes back."""
-    async with watching(store, hold="auto") as stage:
+    async with watching(store, long_poll="auto") as stage:
         stage.upstream.states["g-1"] = "queued"
         stage.upstream.holds = "any"
         await stage.tick()
@@ -118,7 +118,7 @@ async def test_the_hold_waits_for_the_lowest_target_that_somebody_wants(store: S
 
 async def test_a_hold_is_handed_over_to_who_is_likelier_to_be_next(store: SqliteStore) -> None:
     """One that is half an hour old, and likely stuck, gives its place to one of the usual age, and is swept."""
-    async with watching(store, hold="single", in_flight=2) as stage:
+    async with watching(store, long_poll="single", in_flight=2) as stage:
         await begin(stage, ["stuck"])
         await stage.ticks(30 * MINUTE, step=5)
         stage.upstream.states |= {"g-1": "dreaming", "g-2": "dreaming"}
@@ -135,7 +135,7 @@ async def test_a_hold_is_handed_over_to_who_is_likelier_to_be_next(store: Sqlite
 async def test_a_multi_request_that_returns_for_any_holds_them_all(store: SqliteStore) -> None:
     """Found out by trials beside the sweeps, and believed only after three of them; then nobody is swept any more."""
     ids = some(40)
-    async with watching(store, hold="auto", in_flight=3) as stage:
+    async with watching(store, long_poll="auto", in_flight=3) as stage:
         await begin(stage, ids)
         for number, id_ in enumerate(ids[:12]):
             await stage.ticks(11)
@@ -157,7 +157,7 @@ async def test_a_multi_request_that_returns_for_any_holds_them_all(store: Sqlite
 async def test_a_multi_request_that_waits_for_all_is_never_relied_on(store: SqliteStore) -> None:
     """Its trials are few, and what is done meanwhile is known from sweeps."""
     ids = some(40)
-    async with watching(store, hold="auto", in_flight=3) as stage:
+    async with watching(store, long_poll="auto", in_flight=3) as stage:
         await begin(stage, ids, holds="all")
         for id_ in ids[:10]:
             await stage.ticks(10)
@@ -168,9 +168,9 @@ async def test_a_multi_request_that_waits_for_all_is_never_relied_on(store: Sqli
 
 
 async def test_any_is_used_at_once_where_the_operator_says_so(store: SqliteStore) -> None:
-    """`hold: any` needs no trial; a new ID gets a request of its own, and is joined with others later."""
+    """`long_poll: any` needs no trial; a new ID gets a request of its own, and is joined with others later."""
     ids = some(30)
-    async with watching(store, hold="any", in_flight=3) as stage:
+    async with watching(store, long_poll="any", in_flight=3) as stage:
         await begin(stage, ids)
         assert [len(each.ids) for each in held(stage.upstream.asked)] == [30]
         await stage.ticks(3)
@@ -181,8 +181,8 @@ async def test_any_is_used_at_once_where_the_operator_says_so(store: SqliteStore
 
 
 async def test_off_is_off(store: SqliteStore) -> None:
-    """`hold: off` sends no request that waits."""
-    async with watching(store, hold="off") as stage:
+    """`long_poll: off` sends no request that waits."""
+    async with watching(store, long_poll="off") as stage:
         await begin(stage, ["g-1"])
         await stage.ticks(MINUTE)
         assert held(stage.upstream.asked) == []
@@ -191,7 +191,7 @@ async def test_off_is_off(store: SqliteStore) -> None:
 
 async def test_a_deadline_is_kept_though_the_id_is_held(store: SqliteStore) -> None:
     """What expires within a hold's patience is looked at at its deadline instead."""
-    async with watching(store, hold="auto") as stage:
+    async with watching(store, long_poll="auto") as stage:
         stage.upstream.holds = "any"
         stage.upstream.states["g-1"] = "dreaming"
         await stage.tick()
@@ -202,9 +202,9 @@ async def test_a_deadline_is_kept_though_the_id_is_held(store: SqliteStore) -> N
 
 async def test_a_reload_lets_go_of_what_waits(store: SqliteStore) -> None:
     """Requests under the old settings end, nothing is lost, and the new settings hold from the next request on."""
-    async with watching(store, hold="auto") as stage:
+    async with watching(store, long_poll="auto") as stage:
         await begin(stage, some(3))
-        stage.lookout.apply(luma(hold="off"))
+        stage.lookout.apply(luma(long_poll="off"))
         await stage.ticks(5)
         assert len(held(stage.upstream.asked)) == 3
         stage.upstream.move("g-1", "completed")
@@ -216,7 +216,7 @@ async def test_a_reload_lets_go_of_what_waits(store: SqliteStore) -> None:
 async def test_holds_and_sweeps_share_one_budget(store: SqliteStore, rate: float) -> None:
     """However many completions end holds, no second has more requests than `rate`."""
     ids = some(60)
-    async with watching(store, hold="any", rate=rate, in_flight=4, max_ids=20) as stage:
+    async with watching(store, long_poll="any", rate=rate, in_flight=4, max_ids=20) as stage:
         await begin(stage, ids)
         for id_ in ids:
             stage.upstream.move(id_, "completed")

@@ -222,7 +222,7 @@ async def test_new_settings_keep_what_is_watched(store: SqliteStore) -> None:
         await stage.watch("g-1")
         await stage.ticks(1)
         stage.port.down = True
-        await stage.poller.apply(by_name(luma(sweep_every=timedelta(seconds=1))))
+        await stage.poller.apply(by_name(luma(poll_every=timedelta(seconds=1))))
         stage.port.down = False
         before = stage.asked("luma")
         await stage.ticks(9)

@@ -51,7 +51,9 @@ class Storm:
             upstream.holds = chance.choice(["any", "all", None])
             upstream.cut = chance.choice([None, None, (3.0, error(504)), (0.0, error(502))])
         if chance.random() < 0.02:
-            self.stage.lookout.apply(luma(hold=chance.choice(["auto", "single", "any", "off"]), **self._settings()))
+            self.stage.lookout.apply(
+                luma(long_poll=chance.choice(["auto", "single", "any", "off"]), **self._settings())
+            )
         self.store(down=chance.random() < 0.1)
 
     def store(self, *, down: bool) -> None:
@@ -78,7 +80,7 @@ async def test_whatever_the_weather_everything_is_delivered_and_the_budget_kept(
     chance = Random(seed)
     rate, in_flight = chance.choice([0.5, 2.0, 5.0]), chance.choice([1, 2, 4, 9])
     mode, most = chance.choice(["auto", "single", "any"]), chance.choice([1, 7, 100])
-    async with watching(store, hold=mode, rate=rate, in_flight=in_flight, max_ids=most) as stage:
+    async with watching(store, long_poll=mode, rate=rate, in_flight=in_flight, max_ids=most) as stage:
         storm = Storm(stage, chance)
         await stage.tick()
         for number in range(GENERATIONS):

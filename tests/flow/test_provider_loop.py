@@ -58,9 +58,9 @@ async def test_a_new_watch_is_looked_at_at_once(store: SqliteStore) -> None:
         await stage.upstream.until(1)
 
 
-async def test_then_it_is_looked_at_every_sweep_every_or_less_often(store: SqliteStore) -> None:
+async def test_then_it_is_looked_at_every_poll_every_or_less_often(store: SqliteStore) -> None:
     """At ages at which few are done looks are further apart, though never more than four times as far."""
-    async with watching(store, sweep_every=timedelta(seconds=5)) as stage:
+    async with watching(store, poll_every=timedelta(seconds=5)) as stage:
         stage.upstream.states["g-1"] = "queued"
         await stage.tick()
         await stage.watch(request())
@@ -291,7 +291,7 @@ async def test_a_broken_provider_is_asked_less_and_less(
     store: SqliteStore, trouble: httpx.Response | Exception
 ) -> None:
     """Pauses double while it fails; one good answer and all is as before."""
-    async with watching(store, sweep_every=timedelta(seconds=1)) as stage:
+    async with watching(store, poll_every=timedelta(seconds=1)) as stage:
         stage.upstream.states["g-1"] = "queued"
         again: Any = trouble
         stage.upstream.script.extend(
@@ -360,7 +360,7 @@ async def test_new_settings_end_a_pause(store: SqliteStore) -> None:
 async def test_a_refused_batch_is_split_within_a_fifth_of_the_rate(store: SqliteStore) -> None:
     """Five a second leave one a second for the parts while others are due, however urgent they seem."""
     ids, others = some(32), some(20, "o")
-    async with watching(store, rate=5.0, max_ids=32, hold="off", sweep_every=timedelta(seconds=1)) as stage:
+    async with watching(store, rate=5.0, max_ids=32, long_poll="off", poll_every=timedelta(seconds=1)) as stage:
         stage.upstream.states |= dict.fromkeys(ids[1:], "queued") | dict.fromkeys(others, "queued")
         stage.upstream.judge = refuse_batches_with([ids[0]])
         await stage.watch(*map(request, [*ids, *others]))
@@ -374,7 +374,7 @@ async def test_a_refused_batch_is_split_within_a_fifth_of_the_rate(store: Sqlite
 async def test_a_refused_batch_is_split_at_once_while_the_budget_is_not_used(store: SqliteStore) -> None:
     """Nothing else is due: the good IDs do not wait for a fifth of the rate, which would take ten seconds."""
     ids = some(32)
-    async with watching(store, rate=5.0, sweep_every=timedelta(minutes=10)) as stage:
+    async with watching(store, rate=5.0, poll_every=timedelta(minutes=10)) as stage:
         stage.upstream.states |= dict.fromkeys(ids[1:], "completed")
         stage.upstream.judge = refuse_batches_with([ids[0]])
         await stage.watch(*map(request, ids))
@@ -416,7 +416,7 @@ async def test_a_refused_batch_of_one_speaks_of_its_id(store: SqliteStore) -> No
 async def test_batches_shrink_to_what_the_provider_takes(store: SqliteStore) -> None:
     """A 413 is a lesson about size: no ID is suspected, and later batches fit."""
     ids = some(20)
-    async with watching(store, sweep_every=timedelta(seconds=5)) as stage:
+    async with watching(store, poll_every=timedelta(seconds=5)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "queued")
         stage.upstream.judge = lambda asked: error(413) if asked.multi and len(asked.ids) > 6 else None
         await stage.watch(*map(request, ids))
@@ -430,7 +430,7 @@ async def test_batches_shrink_to_what_the_provider_takes(store: SqliteStore) -> 
 async def test_a_multi_route_that_is_gone_is_done_without(store: SqliteStore) -> None:
     """IDs are asked one by one, readiness names the fix, and the route is tried again later; then all is well."""
     ids = some(4)
-    async with watching(store, sweep_every=timedelta(seconds=30)) as stage:
+    async with watching(store, poll_every=timedelta(seconds=30)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "queued")
         stage.upstream.judge = lambda asked: error(404, "Cannot GET") if asked.multi else None
         await stage.watch(*map(request, ids))
@@ -649,7 +649,7 @@ async def test_new_settings_act_from_the_next_request_on(store: SqliteStore) -> 
         stage.upstream.states |= dict.fromkeys(ids, "queued")
         await stage.watch(*map(request, ids))
         await stage.tick()
-        stage.lookout.apply(luma(max_ids=2, sweep_every=timedelta(seconds=20)))
+        stage.lookout.apply(luma(max_ids=2, poll_every=timedelta(seconds=20)))
         await stage.tick(0.25)
         assert sorted(map(len, stage.upstream.since(1))) == [2, 2]
         await stage.ticks(18)
@@ -665,7 +665,7 @@ async def test_new_settings_while_a_request_is_under_way_lose_nothing(store: Sql
         stage.upstream.gate = anyio.Event()
         await stage.watch(request())
         await stage.tick()
-        stage.lookout.apply(luma(sweep_every=timedelta(seconds=2)))
+        stage.lookout.apply(luma(poll_every=timedelta(seconds=2)))
         stage.upstream.gate.set()
         await quiet(store)
         stage.upstream.states["g-1"] = "completed"
@@ -694,7 +694,7 @@ async def test_new_settings_while_what_was_asked_is_finished_trip_nobody(store: 
         stage.upstream.gate = anyio.Event()
         await stage.watch(request())
         await stage.tick()
-        stage.lookout.apply(luma(sweep_every=timedelta(seconds=2)))
+        stage.lookout.apply(luma(poll_every=timedelta(seconds=2)))
         stage.upstream.gate.set()
         await stage.ticks(5)
         assert len(stage.upstream.asked) == 1
@@ -704,7 +704,7 @@ async def test_new_settings_while_what_was_asked_is_finished_trip_nobody(store: 
 async def test_one_split_that_proves_the_multi_route_gone_ends_them_all(store: SqliteStore) -> None:
     """However many batches were refused, their IDs are asked one by one at the whole rate from then on."""
     ids = some(60)
-    async with watching(store, max_ids=10, rate=20.0, sweep_every=timedelta(minutes=5)) as stage:
+    async with watching(store, max_ids=10, rate=20.0, poll_every=timedelta(minutes=5)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "completed")
         stage.upstream.judge = lambda asked: error(404, "Cannot GET") if asked.multi else None
         await stage.watch(*map(request, ids))

@@ -468,7 +468,7 @@ async def test_after_a_long_stop_what_is_due_at_once_is_fresh(store: SqliteStore
 
 async def test_connections_that_all_wait_let_one_go(store: SqliteStore) -> None:
     """Where everything is held there is no seat for a sweep: an old result has one all the same."""
-    async with at_work(store, provider=luma(hold="single", in_flight=2)) as stage:
+    async with at_work(store, provider=luma(long_poll="single", in_flight=2)) as stage:
         await stage.complete("g-1")
         stage.upstream.states |= {"a": "queued", "b": "queued"}
         await stage.watch("a", "b")

@@ -118,7 +118,7 @@ async def test_a_word_nobody_knows_is_named_once_with_what_to_write(store: Sqlit
     assert warned["generation"] in ("g-1", "g-2")
     assert warned["word"] == str(word)
     shown = f'"{word}"' if word == "Fertig!" else word
-    assert f"`words: {{completed: [{shown}]}}`, or failed, running, queued" in warned["fix"]
+    assert f"`state_words: {{completed: [{shown}]}}`, or failed, running, queued" in warned["fix"]
 
 
 @pytest.mark.parametrize(("word", "taught"), [("upscaled", "upscaled"), (7, "7"), ("Good-Bye", "good_bye")])
@@ -129,7 +129,7 @@ async def test_a_taught_word_counts_from_the_next_look_on(store: SqliteStore, wo
         await stage.watch(request())
         await stage.tick()
         assert await types(stage) == []
-        stage.lookout.apply(luma(words={taught: State.FAILED}))
+        stage.lookout.apply(luma(state_words={taught: State.FAILED}))
         await stage.tick(5)
         await quiet(store)
         assert await types(stage) == ["generation.failed"]

@@ -57,7 +57,7 @@ async def test_it_is_unknown_where_each_id_is_asked_for_alone_too(store: SqliteS
 
 async def test_it_is_unknown_where_requests_wait_for_it_too(store: SqliteStore) -> None:
     """A request that waits is answered at once for an ID that is gone: it is asked no more often for that."""
-    async with watching(store, hold="single", rate=5.0) as stage:
+    async with watching(store, long_poll="single", rate=5.0) as stage:
         stage.upstream.holds = "any"
         await stage.tick()
         await begin(stage, gone="dreaming")

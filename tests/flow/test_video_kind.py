@@ -40,7 +40,7 @@ async def daemon(directory: Path, emulator: Emulator, receiver: Receiver) -> Asy
                 "kind": "aimlapi-video",
                 "base_url": emulator.url,
                 "api_key": KEY,
-                "sweep_every": "100ms",
+                "poll_every": "100ms",
                 "rate": "50/s",
             }
         },

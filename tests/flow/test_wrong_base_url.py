@@ -32,13 +32,13 @@ async def test_what_is_no_api_is_trouble_of_the_provider(
         assert "provider luma" in stage.health.troubles
 
 
-@pytest.mark.parametrize("hold", ["off", "single"])
+@pytest.mark.parametrize("long_poll", ["off", "single"])
 @pytest.mark.parametrize("batch", [True, False])
 async def test_two_ids_that_nobody_knows_speak_against_the_provider(
-    store: SqliteStore, hold: str, *, batch: bool
+    store: SqliteStore, long_poll: str, *, batch: bool
 ) -> None:
     """Asked one by one or held: after some seconds it says which, and what to check."""
-    async with watching(store, batch=batch, hold=hold) as stage:
+    async with watching(store, batch=batch, long_poll=long_poll) as stage:
         await stage.watch(*map(request, some(2)))
         await stage.ticks(40, step=0.5)
         said = stage.health.troubles["provider luma"]

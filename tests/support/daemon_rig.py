@@ -97,7 +97,7 @@ def provider(emulator: Emulator, **more: Any) -> dict[str, Any]:
         "kind": "aimlapi-luma",
         "base_url": emulator.url,
         "api_key": "${KEY}",
-        "sweep_every": "1s",
+        "poll_every": "1s",
         **more,
     }
 

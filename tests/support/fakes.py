@@ -291,7 +291,7 @@ def luma(name: str = "luma", **more: Any) -> ProviderSettings:
         "base_url": f"https://{name}.example.com",
         "api_key": Secret("sk-0123456789abcdef"),
         "rate": 50.0,
-        "hold": "off",
+        "long_poll": "off",
     } | more
     return ProviderSettings(name=ProviderName(name), kind="aimlapi-luma", **fields)
 

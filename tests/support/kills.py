@@ -103,7 +103,7 @@ class Ledger:
         upstream.begin(_API, {})
         receiver.begin(_FAILING, one_in=5, seed=seed, log=str(self._logs[_FAILING]))
         receiver.begin(_STEADY, log=str(self._logs[_STEADY]))
-        stage.provider(_API, upstream, sweep_every="100ms")
+        stage.provider(_API, upstream, poll_every="100ms")
         for name in self._logs:
             stage.endpoint(name, receiver, timeout="1s", concurrency=16)
         self.seen = self._look()

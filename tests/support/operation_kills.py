@@ -44,7 +44,7 @@ class DeskLedger:
         #: Messages of which a 200 said that they go out again.
         self.promised: set[str] = set()
         upstream.begin(_API, {})
-        stage.provider(_API, upstream, sweep_every="100ms")
+        stage.provider(_API, upstream, poll_every="100ms")
         for name in self._logs:
             stage.endpoint(name, receiver, timeout="1s", concurrency=16)
             receiver.begin(name, log=str(self._logs[name]))

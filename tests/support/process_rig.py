@@ -309,7 +309,7 @@ class Stage:
             "kind": "aimlapi-luma",
             "api_key": KEY,
             "base_url": f"{upstream.url}/{name}",
-            "sweep_every": "200ms",
+            "poll_every": "200ms",
             "rate": "200/s",
         }
         self.settings["providers"][name] = usual | more

@@ -90,7 +90,7 @@ providers:
     base_url: $PROVIDER
     api_key: {credential: aimlapi_key}
     rate: 20/s
-    sweep_every: 500ms
+    poll_every: 500ms
 endpoints:
   studio:
     url: http://127.0.0.1:$1/hooks

@@ -25,7 +25,7 @@ TRIAL_EVERY: Final = 20.0
 
 
 class Mode(StrEnum):
-    """`hold:` of a provider."""
+    """`long_poll:` of a provider."""
 
     AUTO = "auto"
     SINGLE = "single"

@@ -25,7 +25,7 @@ from notifier.polling.scheduling.review import Review
 ALONE_LIMIT: Final = 120.0
 #: Seconds from the first look that missed it to the next; then twice as many each time.
 _MISSED: Final = 5.0
-#: Doublings after which `ALONE_LIMIT` is reached whatever `sweep_every` is; keeps the power small.
+#: Doublings after which `ALONE_LIMIT` is reached whatever `poll_every` is; keeps the power small.
 _DOUBLINGS: Final = 20
 #: From one look to the next where nobody can be told now, seconds.
 RARELY: Final = 600.0
@@ -36,9 +36,9 @@ _STALLED: Final = 3.0
 _MOST_LANES: Final = 64
 #: Tuples of lanes kept beyond what open generations have.
 _SPARE_LANES: Final = 1_024
-#: Of `sweep_every`, or of an even spread: who is overdue by more is late.
+#: Of `poll_every`, or of an even spread: who is overdue by more is late.
 _LATE: Final = 2.0
-#: Of `sweep_every`: who was looked at more than this ago fills a free seat, so that sweeps which go beside each other
+#: Of `poll_every`: who was looked at more than this ago fills a free seat, so that sweeps which go beside each other
 #: become one.
 _JUST_NOW: Final = 0.5
 #: A request that was held ended less than this many seconds after the state was there.
@@ -170,7 +170,7 @@ class Roster:
 
     # ---- when each is looked at ----
     def settle(self, every: float, *, now: float) -> None:
-        """Go by another `sweep_every`: all that wait are due at once."""
+        """Go by another `poll_every`: all that wait are due at once."""
         waiting = [entry for entry in self if entry.bucket is not None]
         for entry in waiting:
             self._queues.drop(entry)

@@ -4,7 +4,7 @@ One number rules a whole provider: the stride of effort (`cadence`) between two 
 together cost the sum of the roots of all hazards over the stride. What that sum is, the curves tell, so the stride for
 a given budget is known at once when many are registered or end. A correction follows how late looks really are.
 
-Two bounds: a generation is never looked at more often than every `sweep_every`, which is also the pace while the budget
+Two bounds: a generation is never looked at more often than every `poll_every`, which is also the pace while the budget
 is ample, but for ages at which hardly any get there (there nobody's look is taken from another's, so none is saved at
 an age of which that is not known). And no wait is longer than a few times what it would be if all looks were
 evenly spread, or a small part of the generation's age: learned or not, nobody is forgotten.
@@ -16,7 +16,7 @@ from typing import Final
 
 from notifier.polling.learning.hazard import ENOUGH, Curve
 
-#: Longest wait over `sweep_every`, while the budget is ample.
+#: Longest wait over `poll_every`, while the budget is ample.
 _AMPLE_STRETCH: Final = 4.0
 #: Longest wait over an even spread, while it is not.
 _SCARCE_STRETCH: Final = 8.0
@@ -33,7 +33,7 @@ _CORRECTION: Final = (0.05, 4.0)
 
 
 class Pace:
-    """Of one provider. `every` is `sweep_every` in seconds."""
+    """Of one provider. `every` is `poll_every` in seconds."""
 
     def __init__(self, every: float) -> None:
         self.every = every
@@ -58,7 +58,7 @@ class Pace:
 
     @property
     def scarce(self) -> bool:
-        """Whether the budget, and not `sweep_every`, decides."""
+        """Whether the budget, and not `poll_every`, decides."""
         return self.even > self.every
 
     def correct(self, late: float, now: float, *, idle: bool) -> None:

@@ -3,7 +3,7 @@
 Owns the routes, and the words that are sent. What the documentation leaves open is accepted in every form: shapes,
 words, places and status codes are read by `lenient`. A look never sends `state`: with it the
 server holds the request for up to 30 seconds, and a sweep must answer at once. A hold sends it, under each name that
-`hold_single_as` and `hold_multi_as` list: sources disagree on what the multi route calls it.
+`long_poll_single_as` and `long_poll_multi_as` list: sources disagree on what the multi route calls it.
 """
 
 import re
@@ -67,14 +67,14 @@ class AimlapiLuma:
 
     def hold(self, ids: Sequence[GenerationId], target: State, settings: ProviderSettings) -> Ask:
         look = self.single(ids[0], settings) if len(ids) == 1 else self.sweep(ids, settings)
-        names = settings.hold_single_as if len(ids) == 1 else settings.hold_multi_as
+        names = settings.long_poll_single_as if len(ids) == 1 else settings.long_poll_multi_as
         waits = "".join(f"&{name}={_SENT[target]}" for name in names)
         return replace(look, url=look.url + waits, patience=self.patience)
 
     def fit(self, ids: Sequence[GenerationId], settings: ProviderSettings, *, hold: bool = False) -> int:
         comma = settings.ids_as == "comma"
         length = len(_base(settings).encode()) + len(MULTI_ROUTE) + (len(_COMMA) if comma else 0)
-        length += sum(len(name) + _LONGEST_WAIT for name in settings.hold_multi_as) if hold else 0
+        length += sum(len(name) + _LONGEST_WAIT for name in settings.long_poll_multi_as) if hold else 0
         # What joins two IDs is counted with each; the first has none.
         each = 1 if comma else len(_ARRAY) + 1
         room = settings.max_url - length + 1

@@ -29,7 +29,7 @@ def uncommented() -> str:
     apart = (
         "    secret: [",
         "    proxy:",
-        "    words:",
+        "    state_words:",
         "    tls:",
         *(f"      {key}:" for key in ("cert", "key", "ca")),
     )

@@ -66,7 +66,7 @@ def test_every_setting_reaches_its_record(tmp_path: Path) -> None:
 store: sqlite:/var/lib/n.db
 providers:
   luma: {{kind: aimlapi-luma, api_key: k, base_url: "http://127.0.0.1:9/x/", max_ids: 7, max_url: 900, ids_as: comma,
-         rate: 300/m, in_flight: 3, timeout: 2h, batch: off, sweep_every: 250ms, request_timeout: 40s}}
+         rate: 300/m, in_flight: 3, timeout: 2h, batch: off, poll_every: 250ms, request_timeout: 40s}}
 endpoints:
   studio: {{url: "http://127.0.0.1:8000/h", secret: [{KEY}, {OTHER}], events: [generation.failed], concurrency: 2,
            rate: 10/s, timeout: 3s, format: cloudevents, headers: {{X-Tenant: "7"}}, retry: [0s, 1m]}}
@@ -80,7 +80,7 @@ drop: {{directory: ../drop, provider: luma, notify: studio, state: dreaming}}
     luma, studio = settings.providers["luma"], settings.endpoints["studio"]
     assert (luma.base_url, luma.max_ids, luma.max_url, luma.ids_as) == ("http://127.0.0.1:9/x", 7, 900, "comma")
     assert (luma.rate, luma.in_flight, luma.timeout, luma.batch) == (5.0, 3, timedelta(hours=2), False)
-    assert (luma.sweep_every, luma.request_timeout) == (timedelta(milliseconds=250), timedelta(seconds=40))
+    assert (luma.poll_every, luma.request_timeout) == (timedelta(milliseconds=250), timedelta(seconds=40))
     assert (studio.secrets, studio.events) == ((Secret(KEY), Secret(OTHER)), frozenset({"generation.failed"}))
     assert (studio.concurrency, studio.rate, studio.timeout) == (2, 10.0, timedelta(seconds=3))
     assert (studio.format, settings.callbacks and settings.callbacks.format) == ("cloudevents", "cloudevents")
@@ -131,7 +131,7 @@ def test_what_a_variable_stands_for_is_in_no_fault(tmp_path: Path) -> None:
         "in_flight",
         "timeout",
         "batch",
-        "sweep_every",
+        "poll_every",
         "base_url",
         "kind",
     ]
@@ -314,8 +314,10 @@ def test_a_reload_refuses_another_store_drop_directory_or_socket(tmp_path: Path)
 
 def test_words_are_read_in_the_form_in_which_they_are_compared(tmp_path: Path) -> None:
     """One or a list; text, numbers, and what YAML reads as a boolean, in every way that an API may write it."""
-    text = SMALL.replace("api_key: k-123", "api_key: k-123, words: {completed: [All-Done, 2, yes], failed: wentWrong}")
-    assert loaded(tmp_path, text).providers["luma"].words == {
+    text = SMALL.replace(
+        "api_key: k-123", "api_key: k-123, state_words: {completed: [All-Done, 2, yes], failed: wentWrong}"
+    )
+    assert loaded(tmp_path, text).providers["luma"].state_words == {
         "all_done": State.COMPLETED,
         "2": State.COMPLETED,
         **dict.fromkeys(("true", "yes", "on"), State.COMPLETED),

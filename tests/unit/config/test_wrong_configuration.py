@@ -8,6 +8,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from notifier.config import load
+from notifier.config.faults import RENAMED, SECTIONS
 from notifier.domain.errors import ConfigError
 from notifier.providers.kinds.aimlapi_luma import AimlapiLuma
 
@@ -185,29 +186,32 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (GOOD + "api: {tokens: []}\n", '6: api.tokens: Unknown key "tokens". Known: listen.'),
     (
-        provider("words: [done]"),
-        "8: providers.luma.words: A list stands where a mapping belongs. Write a mapping with any of completed, failed, running and queued, each with one word or a list, e.g. {completed: [complete, 2], failed: broken}.",
+        provider("state_words: [done]"),
+        "8: providers.luma.state_words: A list stands where a mapping belongs. Write a mapping with any of completed, failed, running and queued, each with one word or a list, e.g. {completed: [complete, 2], failed: broken}.",
     ),
     (
-        provider("words: {komplet: [x]}"),
-        '8: providers.luma.words: "komplet" is not a state. Did you mean "completed"?',
+        provider("state_words: {komplet: [x]}"),
+        '8: providers.luma.state_words: "komplet" is not a state. Did you mean "completed"?',
     ),
     (
-        provider("words: {completed: []}"),
-        "8: providers.luma.words: Nothing stands below completed. Write a word, or take completed out.",
-    ),
-    (provider("words: {}"), "8: providers.luma.words: 0 words are taught. Write 1 to 200, or take the key out."),
-    (
-        provider("words: {completed: [All Done], failed: all-done}"),
-        '8: providers.luma.words: "all-done" stands below completed and below failed; keep one.',
+        provider("state_words: {completed: []}"),
+        "8: providers.luma.state_words: Nothing stands below completed. Write a word, or take completed out.",
     ),
     (
-        provider("words: {completed: [x, [y]]}"),
-        "8: providers.luma.words: A list is not a word for a state. Write text of 1 to 100 characters, a whole number, true or false.",
+        provider("state_words: {}"),
+        "8: providers.luma.state_words: 0 words are taught. Write 1 to 200, or take the key out.",
     ),
     (
-        provider("words: {completed: 1.5}"),
-        "8: providers.luma.words: 1.5 is not a word for a state. Write text of 1 to 100 characters, a whole number, true or false.",
+        provider("state_words: {completed: [All Done], failed: all-done}"),
+        '8: providers.luma.state_words: "all-done" stands below completed and below failed; keep one.',
+    ),
+    (
+        provider("state_words: {completed: [x, [y]]}"),
+        "8: providers.luma.state_words: A list is not a word for a state. Write text of 1 to 100 characters, a whole number, true or false.",
+    ),
+    (
+        provider("state_words: {completed: 1.5}"),
+        "8: providers.luma.state_words: 1.5 is not a word for a state. Write text of 1 to 100 characters, a whole number, true or false.",
     ),
     (GOOD + "operator: studoi\n", '6: operator: Endpoint "studoi" is not configured. Did you mean "studio"?'),
     (GOOD + "endpoint: {}\n", '6: endpoint: Unknown key "endpoint". Did you mean "endpoints"?'),
@@ -333,8 +337,8 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     (provider("batch: maybe"), '8: providers.luma.batch: "maybe" is neither on nor off. Write on or off.'),
     (provider("batch: 1"), "8: providers.luma.batch: 1 is neither on nor off. Write on or off."),
     (
-        provider("sweep_every: 10ms"),
-        '8: providers.luma.sweep_every: "10ms" is too short. Write a duration from 100ms to 1d.',
+        provider("poll_every: 10ms"),
+        '8: providers.luma.poll_every: "10ms" is too short. Write a duration from 100ms to 1d.',
     ),
     (
         provider("request_timeout: 5m"),
@@ -717,6 +721,35 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
 def test_a_wrong_configuration_is_told_in_these_words(tmp_path: Path, text: str, sentences: list[str]) -> None:
     """Each fault says where it is, what is wrong and what to write instead, and nothing else is complained of."""
     assert faults(tmp_path, text) == sentences
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("hold: single", "long_poll"),
+        ("hold_single_as: state", "long_poll_single_as"),
+        ("hold_multi_as: [status]", "long_poll_multi_as"),
+        ("sweep_every: 2s", "poll_every"),
+        ("words: {completed: done}", "state_words"),
+    ],
+)
+def test_a_key_that_was_renamed_is_refused_with_its_new_name(tmp_path: Path, old: str, new: str) -> None:
+    """Whoever brings an older file along reads what to write; the value is right as it was."""
+    name, _, value = old.partition(":")
+    assert faults(tmp_path, provider(old)) == [
+        f'8: providers.luma.{name}: "{name}" is now called "{new}": rename it.',
+    ]
+    (tmp_path / "new.yaml").write_text(provider(f"{new}:{value}"))
+    load(str(tmp_path / "new.yaml"), environ=ENVIRON)
+
+
+def test_the_table_of_renamed_keys_is_tested_whole() -> None:
+    """A key that is renamed later belongs in the test above too, and its old name can be no key again."""
+    assert {section: len(names) for section, names in RENAMED.items()} == {("providers", "*"): 5}
+    for section, names in RENAMED.items():
+        keys = SECTIONS[section].model_fields.keys()
+        assert names.keys().isdisjoint(keys)
+        assert keys >= set(names.values())
 
 
 @pytest.mark.parametrize("place", ["api_key", "secret"])

@@ -185,7 +185,7 @@ def test_what_did_not_work_is_always_tried_again(mode: Mode, signs: list[tuple[H
 
 
 def test_one_doubt_does_not_overrule_the_operator() -> None:
-    """With `hold: any` a single answer at once changes nothing; three in a row stop it for ten minutes."""
+    """With `long_poll: any` a single answer at once changes nothing; three in a row stop it for ten minutes."""
     known = holding(Mode.ANY)
     for _ in range(PROOF - 1):
         known = known.learned(Held.IGNORED, 100.0)

@@ -149,7 +149,7 @@ def test_the_budget_is_never_exceeded(
 def test_nobody_waits_longer_than_the_crowd_makes_it(
     rate: float, batch: int, every: float, arrivals: list[tuple[float, int]]
 ) -> None:
-    """A look comes within eight even spreads, four times `sweep_every` or a fiftieth of the age, and a round of all."""
+    """A look comes within eight even spreads, four times `poll_every` or a fiftieth of the age, and a round of all."""
     world, rng = World(rate=rate, batch=batch, every=every), Random(3)
     numbers = iter(range(10**9))
     for seconds, count in arrivals:
@@ -164,7 +164,7 @@ def test_nobody_waits_longer_than_the_crowd_makes_it(
 @pytest.mark.parametrize("times_over", [5, 20])
 @pytest.mark.parametrize("batch", [1, 20])
 def test_under_overload_the_lag_grows_evenly(batch: int, times_over: int) -> None:
-    """Many more than can be looked at every `sweep_every`: all wait longer, and nobody many times as long as most."""
+    """Many more than can be looked at every `poll_every`: all wait longer, and nobody many times as long as most."""
     rate = 4.0
     world = crowd(int(times_over * rate * batch), rate=rate, batch=batch)
     even = times_over
@@ -231,7 +231,7 @@ def spread(count: int, *spans: tuple[float, float]) -> list[float]:
 def test_an_ample_budget_is_used_before_anything_is_learned_and_after(
     rate: float, batch: int, every: float, durations: list[float], waves: int
 ) -> None:
-    """Nine of ten are known within `sweep_every` and 0.3 s, however long they take: no look is saved on a guess."""
+    """Nine of ten are known within `poll_every` and 0.3 s, however long they take: no look is saved on a guess."""
     world = World(rate=rate, batch=batch, every=every)
     for wave in range(waves):
         for number, took in enumerate(durations):

@@ -44,7 +44,7 @@ def test_a_wait_keeps_to_its_bounds(
     capacity: float,
     corrections: list[tuple[float, float, bool]],
 ) -> None:
-    """Never below `sweep_every`; never above four times that, eight even spreads or a fiftieth of the age."""
+    """Never below `poll_every`; never above four times that, eight even spreads or a fiftieth of the age."""
     pace, now = paced(every, crowd, capacity), 0.0
     for passed, late, idle in corrections:
         now += passed
@@ -84,7 +84,7 @@ def test_the_budget_is_scarce_once_it_does_not_reach_for_a_look_at_each_every_ti
 
 @pytest.mark.parametrize("curve", CURVES)
 def test_while_the_budget_is_ample_looks_are_closest_where_most_get_there(curve: Curve) -> None:
-    """`sweep_every` apart at such an age, and further, up to four times, where hardly any does."""
+    """`poll_every` apart at such an age, and further, up to four times, where hardly any does."""
     pace = paced(1.0, [(curve, 10)], 1_000.0)
     # The likeliest age to get there in the next second.
     mode = max((curve.quantile(share / 100) for share in range(5, 96)), key=curve.hazard_at)
