@@ -16,7 +16,7 @@ from notifier.cli.options import LISTEN_PORT
 from notifier.emulator.settings import (
     EmulatorSettings,
     FaultSettings,
-    Hold,
+    LongPoll,
     Order,
     RecordForm,
     RetryAfter,
@@ -45,12 +45,14 @@ _Shortest = Annotated[float, typer.Option(metavar="SECONDS", help="No generation
 _Longest = Annotated[float, typer.Option(metavar="SECONDS", help="No generation is longer, seconds.")]
 _Failures = Annotated[float, typer.Option(metavar="SHARE", help="Share of generations that fail, 0 to 1.")]
 _ReadableAfter = Annotated[float, typer.Option(metavar="SECONDS", help="A new ID is unknown for so long, seconds.")]
-_HoldLimit = Annotated[float, typer.Option(metavar="SECONDS", help="A request that waits is held no longer, seconds.")]
+_LongPollLimit = Annotated[
+    float, typer.Option(metavar="SECONDS", help="A request that waits is held no longer, seconds.")
+]
 _Shape = Annotated[Shape, typer.Option(help="What a multi reply looks like.")]
 _Record = Annotated[RecordForm, typer.Option(help="Field names of a record in a multi reply.")]
 _SingleRecord = Annotated[RecordForm, typer.Option(help="Field names of a record in a single reply.")]
 _Order = Annotated[Order, typer.Option(help="Order of the records in a multi reply.")]
-_Hold = Annotated[Hold, typer.Option(help="When a multi request that waits returns.")]
+_LongPoll = Annotated[LongPoll, typer.Option(help="When a multi request that waits returns.")]
 _Unknown = Annotated[Unknown, typer.Option(help="What becomes of an unknown ID in a multi request.")]
 _WaitName = Annotated[WaitName, typer.Option(help="Name of the wait parameter that a multi request is understood by.")]
 _MaxIds = Annotated[int, typer.Option(metavar="COUNT", help="IDs in one multi request at most; 0 is no limit.")]
@@ -84,12 +86,12 @@ def emulate(
     longest: _Longest = _D.longest,
     failures: _Failures = _D.failures,
     readable_after: _ReadableAfter = _D.readable_after,
-    hold_limit: _HoldLimit = _D.hold_limit,
+    long_poll_limit: _LongPollLimit = _D.long_poll_limit,
     shape: _Shape = _D.shape,
     record: _Record = _D.record,
     single_record: _SingleRecord = _D.single_record,
     order: _Order = _D.order,
-    hold: _Hold = _D.hold,
+    long_poll: _LongPoll = _D.long_poll,
     unknown: _Unknown = _D.unknown,
     wait_name: _WaitName = _D.wait_name,
     max_ids: _MaxIds = _D.max_ids,

@@ -10,7 +10,7 @@ from typing import Final
 
 from notifier.domain.model import State
 from notifier.emulator.chance import chance, drawn_uuid
-from notifier.emulator.settings import EmulatorSettings, Hold
+from notifier.emulator.settings import EmulatorSettings, LongPoll
 
 #: The provider's words for the canonical states.
 WORDS: Final = {
@@ -91,12 +91,12 @@ def failure_reason(seed: int, id_: str) -> str:
     return _REASONS[int(chance(seed, "reason", id_) * len(_REASONS))]
 
 
-def hold_ends(lives: list[Life], target: State, hold: Hold) -> float:
-    """When a request that waits for `target` on all of `lives` may return, by what `hold` demands."""
-    if hold is Hold.NONE or not lives:
+def long_poll_ends(lives: list[Life], target: State, long_poll: LongPoll) -> float:
+    """When a request that waits for `target` on all of `lives` may return, by what `long_poll` demands."""
+    if long_poll is LongPoll.NONE or not lives:
         return -math.inf
     times = [life.reaches(target) for life in lives]
-    return min(times) if hold is Hold.ANY else max(times)
+    return min(times) if long_poll is LongPoll.ANY else max(times)
 
 
 def _queue_share(seed: int, number: int) -> float:

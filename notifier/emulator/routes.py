@@ -4,7 +4,7 @@ Luma's three, and the universal endpoint's two, which serve the same generations
 words of their own.
 
 In order, as a request would meet it: the connection and the gateway, the key, the rate, then the route itself. Errors
-have the API's envelope. The state is looked up when the reply is made, after any hold.
+have the API's envelope. The state is looked up when the reply is made, after any long-poll.
 """
 
 import hmac
@@ -22,7 +22,7 @@ from notifier.emulator.asked import INVALID, BadQuestion, multi_asked, single_as
 from notifier.emulator.chance import drawn_uuid
 from notifier.emulator.faults import FaultKind, drawn_fault
 from notifier.emulator.generations import WORDS
-from notifier.emulator.settings import Hold, RecordForm, RetryAfter
+from notifier.emulator.settings import LongPoll, RecordForm, RetryAfter
 from notifier.emulator.shapes import BAD_GATEWAY, envelope, in_order, multi_reply
 from notifier.emulator.specs import Spec
 from notifier.emulator.upstream import Emulator, Generation
@@ -161,7 +161,7 @@ class Routes:
         if found is None:
             raise _Refusal(self._emulator.settings.unknown.status or 404, _NOT_FOUND)
         if asked.wait is not None:
-            await self._emulator.hold([found], asked.wait, Hold.ANY)
+            await self._emulator.long_poll([found], asked.wait, LongPoll.ANY)
         return 200, self._shown_alone(found)
 
     async def _multi(self, request: web.Request, number: int) -> tuple[int, Any]:
@@ -177,7 +177,7 @@ class Routes:
         if settings.unknown.status is not None and len(known) < len(found):
             raise _Refusal(settings.unknown.status, _NOT_FOUND)
         if asked.wait is not None:
-            await emulator.hold(known, asked.wait, settings.hold)
+            await emulator.long_poll(known, asked.wait, settings.long_poll)
         ordered = in_order(asked.ids, settings.order, seed=settings.seed, number=number)
         return 200, multi_reply(settings.shape, settings.unknown, self._records([(id_, found[id_]) for id_ in ordered]))
 

@@ -22,8 +22,8 @@ _GRACE: Final = 1.0
 async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
     """Serve `app`; yields its URL without a slash at the end. Port 0 takes a free one.
 
-    `NotifierError` where it cannot listen. A client that goes away ends the handler that worked for it, so that a hold
-    does not outlive who asked for it.
+    `NotifierError` if it cannot listen. A client that goes away ends the handler that worked for it, so that a
+    long-poll does not outlive who asked for it.
     """
     runner = web.AppRunner(
         app, access_log=None, handler_cancellation=True, shutdown_timeout=_GRACE, max_line_size=MAX_LINE

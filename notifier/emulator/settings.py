@@ -41,7 +41,7 @@ class Order(StrEnum):
     SHUFFLED = "shuffled"
 
 
-class Hold(StrEnum):
+class LongPoll(StrEnum):
     """When a multi request with a wait parameter returns."""
 
     ANY = "any"
@@ -147,7 +147,7 @@ class EmulatorSettings:
     #: The key that callers must send as `Authorization: Bearer …`; empty takes any key.
     api_key: str = field(default="emulator", repr=False)
     seed: int = 1
-    #: 10 makes every generation ten times shorter. Holds and given offsets keep their length.
+    #: 10 makes every generation ten times shorter. Long-polls and given offsets keep their length.
     speed: float = 1.0
     #: Middle of the drawn durations.
     median: float = 100.0
@@ -161,12 +161,12 @@ class EmulatorSettings:
     #: A new ID is unknown for so long, not divided by `speed`.
     readable_after: float = 0.0
     #: A request that waits for a state is held no longer than this.
-    hold_limit: float = 30.0
+    long_poll_limit: float = 30.0
     shape: Shape = Shape.ARRAY
     record: RecordForm = RecordForm.LUMA
     single_record: RecordForm = RecordForm.LUMA
     order: Order = Order.ASKED
-    hold: Hold = Hold.ANY
+    long_poll: LongPoll = LongPoll.ANY
     unknown: Unknown = Unknown.OMIT
     wait_name: WaitName = WaitName.BOTH
     #: IDs in one multi request at most; 0 is no limit.
@@ -184,7 +184,7 @@ class EmulatorSettings:
         _need(self.median > 0 and self.spread >= 0, "median is in seconds, above 0; spread is 0 or more.")
         _need(0 <= self.failures <= 1, "failures is a share: write a number from 0 to 1.")
         _need(self.readable_after >= 0, "readable_after is in seconds: write 0 or more.")
-        _need(self.hold_limit >= 0, "hold_limit is in seconds: write 0 or more.")
+        _need(self.long_poll_limit >= 0, "long_poll_limit is in seconds: write 0 or more.")
         _need(self.max_ids >= 0, "max_ids is a number of IDs: write 0 (no limit) or more.")
         _need(self.max_ids_status in SIZE_STATUSES, "max_ids_status is 400, 413 or 414.")
         _need(_MIN_LINE <= self.max_url <= MAX_LINE, f"max_url is in bytes, from {_MIN_LINE} to {MAX_LINE}.")

@@ -19,19 +19,19 @@ class Stats:
     ids_asked: int = 0
     #: IDs in the largest multi request.
     largest: int = 0
-    held_now: int = 0
-    held_most: int = 0
+    long_polls_now: int = 0
+    long_polls_most: int = 0
 
     def count_ids(self, number: int) -> None:
         self.ids_asked += number
         self.largest = max(self.largest, number)
 
-    def hold_begins(self) -> None:
-        self.held_now += 1
-        self.held_most = max(self.held_most, self.held_now)
+    def long_poll_begins(self) -> None:
+        self.long_polls_now += 1
+        self.long_polls_most = max(self.long_polls_most, self.long_polls_now)
 
-    def hold_ends(self) -> None:
-        self.held_now -= 1
+    def long_poll_ends(self) -> None:
+        self.long_polls_now -= 1
 
     @property
     def asked(self) -> int:
@@ -45,6 +45,6 @@ class Stats:
             "faults": dict(self.faults),
             "ids_asked": self.ids_asked,
             "largest": self.largest,
-            "held_now": self.held_now,
-            "held_most": self.held_most,
+            "long_polls_now": self.long_polls_now,
+            "long_polls_most": self.long_polls_most,
         }

@@ -14,8 +14,8 @@ import anyio
 from notifier.domain.model import State
 from notifier.domain.times import iso
 from notifier.emulator.faults import Bucket, changed_faults
-from notifier.emulator.generations import Life, drawn_id, drawn_life, given_life, hold_ends, moved_life
-from notifier.emulator.settings import EmulatorSettings, FaultSettings, Hold, RecordForm
+from notifier.emulator.generations import Life, drawn_id, drawn_life, given_life, long_poll_ends, moved_life
+from notifier.emulator.settings import EmulatorSettings, FaultSettings, LongPoll, RecordForm
 from notifier.emulator.shapes import record
 from notifier.emulator.specs import Spec
 from notifier.emulator.stats import Stats
@@ -132,19 +132,19 @@ class Emulator:
             seed=self.settings.seed,
         )
 
-    async def hold(self, generations: Sequence[Generation], target: State, how: Hold) -> None:
-        """Wait until `target` is reached as `how` demands, for `hold_limit` at most. Returns at once where it is."""
-        limit = self.clock.monotonic() + self.settings.hold_limit
-        self.stats.hold_begins()
+    async def long_poll(self, generations: Sequence[Generation], target: State, how: LongPoll) -> None:
+        """Wait until `target` is reached as `how` demands, for `long_poll_limit` at most; at once if it is."""
+        limit = self.clock.monotonic() + self.settings.long_poll_limit
+        self.stats.long_poll_begins()
         try:
             while not self._closed:
-                ends = hold_ends([generation.life for generation in generations], target, how)
+                ends = long_poll_ends([generation.life for generation in generations], target, how)
                 left = min(ends, limit) - self.clock.monotonic()
                 if left <= 0:
                     return
                 await self._wait(left)
         finally:
-            self.stats.hold_ends()
+            self.stats.long_poll_ends()
 
     async def linger(self, seconds: float) -> None:
         """Let time pass, but not past the server's end."""

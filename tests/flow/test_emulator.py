@@ -25,7 +25,7 @@ from notifier.emulator.server import serve_emulator
 from notifier.emulator.settings import (
     EmulatorSettings,
     FaultSettings,
-    Hold,
+    LongPoll,
     Order,
     RecordForm,
     RetryAfter,
@@ -60,7 +60,7 @@ async def _single(client: httpx.AsyncClient, id_: str, **more: str) -> httpx.Res
 
 async def _until_held(emulator: Emulator, count: int) -> None:
     """Until so many requests are held: the other side is this same event loop, so turning it is enough."""
-    while emulator.stats.held_now != count:
+    while emulator.stats.long_polls_now != count:
         await anyio.lowlevel.checkpoint()
 
 
@@ -146,11 +146,11 @@ async def test_a_wait_is_held_until_the_state_is_reached() -> None:
             group.start_soon(wait)
             await _until_held(emulator, 1)
             emulator.move(id_, State.COMPLETED)
-        assert emulator.stats.held_now == 0
+        assert emulator.stats.long_polls_now == 0
 
 
-async def test_a_hold_ends_by_time_alone() -> None:
-    """A generation that completes at an offset ends the hold on it with nobody touching anything."""
+async def test_a_long_poll_ends_by_time_alone() -> None:
+    """A generation that completes at an offset ends the long-poll on it with nobody touching anything."""
     async with _served() as (emulator, client):
         (id_,) = emulator.create(complete_at=0.05)
         assert (await _single(client, id_, state="completed")).json()["state"] == "completed"
@@ -158,8 +158,8 @@ async def test_a_hold_ends_by_time_alone() -> None:
 
 @pytest.mark.parametrize("route", ["single", "multi"])
 async def test_after_the_limit_the_current_state_is_a_normal_answer(route: str) -> None:
-    """A hold that runs out is 200 with the state as it is: this polling allows to request it again."""
-    async with _served(EmulatorSettings(hold_limit=0.05)) as (emulator, client):
+    """A long-poll that runs out is 200 with the state as it is: this polling allows to request it again."""
+    async with _served(EmulatorSettings(long_poll_limit=0.05)) as (emulator, client):
         (id_,) = emulator.create(complete_at=math.inf)
         if route == "single":
             reply, record = (got := await _single(client, id_, state="completed")), got.json()
@@ -167,13 +167,13 @@ async def test_after_the_limit_the_current_state_is_a_normal_answer(route: str) 
             reply, record = (got := await _multi(client, [id_], state="completed")), got.json()[0]
         assert reply.status_code == 200
         assert record["state"] == "dreaming"
-        assert emulator.stats.held_most == 1
+        assert emulator.stats.long_polls_most == 1
 
 
 @pytest.mark.parametrize("asked", ["queued", "dreaming", "completed"])
 async def test_a_higher_state_returns_at_once(asked: str) -> None:
     """Whatever lower state one waits for, a failed generation answers at once with `failed`."""
-    async with _served(EmulatorSettings(hold_limit=3600)) as (emulator, client):
+    async with _served(EmulatorSettings(long_poll_limit=3600)) as (emulator, client):
         (id_,) = emulator.create(complete_at=0.0, outcome=State.FAILED)
         record = (await _single(client, id_, state=asked)).json()
         assert record["state"] == "failed"
@@ -190,10 +190,10 @@ async def test_nobody_can_wait_for_failed(name: str) -> None:
             assert _envelope(reply)["message"] == "You cannot wait for an failed state"
 
 
-@pytest.mark.parametrize(("hold", "enough"), [(Hold.ANY, 1), (Hold.ALL, 2)])
-async def test_a_multi_hold_waits_for_any_or_for_all(hold: Hold, enough: int) -> None:
+@pytest.mark.parametrize(("long_poll", "enough"), [(LongPoll.ANY, 1), (LongPoll.ALL, 2)])
+async def test_a_multi_long_poll_waits_for_any_or_for_all(long_poll: LongPoll, enough: int) -> None:
     """`any` returns with the first of two that completes; `all` is still held then, and returns with the second."""
-    async with _served(EmulatorSettings(hold=hold, hold_limit=3600)) as (emulator, client):
+    async with _served(EmulatorSettings(long_poll=long_poll, long_poll_limit=3600)) as (emulator, client):
         ids = emulator.create(2, complete_at=math.inf)
         replies: list[httpx.Response] = []
         async with anyio.create_task_group() as group:
@@ -209,18 +209,18 @@ async def test_a_multi_hold_waits_for_any_or_for_all(hold: Hold, enough: int) ->
         assert sum(record["state"] == "completed" for record in replies[0].json()) == enough
 
 
-async def test_a_multi_hold_may_be_ignored() -> None:
+async def test_a_multi_long_poll_may_be_ignored() -> None:
     """With `none`, and by the name that is not understood, a multi request answers at once."""
-    async with _served(EmulatorSettings(hold=Hold.NONE, hold_limit=3600)) as (emulator, client):
+    async with _served(EmulatorSettings(long_poll=LongPoll.NONE, long_poll_limit=3600)) as (emulator, client):
         ids = emulator.create(1, complete_at=math.inf)
         assert (await _multi(client, ids, state="completed", status="completed")).status_code == 200
-        emulator.change(hold=Hold.ANY, wait_name=WaitName.STATUS)
+        emulator.change(long_poll=LongPoll.ANY, wait_name=WaitName.STATUS)
         assert (await _multi(client, ids, state="completed")).status_code == 200
 
 
 async def test_a_client_that_goes_away_is_not_held_any_more() -> None:
-    """A hold ends with the connection that asked for it."""
-    async with _served(EmulatorSettings(hold_limit=3600)) as (emulator, client):
+    """A long-poll ends with the connection that asked for it."""
+    async with _served(EmulatorSettings(long_poll_limit=3600)) as (emulator, client):
         (id_,) = emulator.create(complete_at=math.inf)
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: _single(client, id_, state="completed"))
@@ -233,7 +233,7 @@ async def test_held_requests_are_answered_when_the_server_ends() -> None:
     """The end of the server lets a held request go with the state as it is."""
     states: list[str] = []
     async with anyio.create_task_group() as group, httpx.AsyncClient(headers=_KEY) as client:
-        async with serve_emulator(EmulatorSettings(hold_limit=3600)) as emulator:
+        async with serve_emulator(EmulatorSettings(long_poll_limit=3600)) as emulator:
             (id_,) = emulator.create(complete_at=math.inf)
             url = f"{emulator.url}{_SINGLE}?generation_id={id_}&state=completed"
             answered = anyio.Event()

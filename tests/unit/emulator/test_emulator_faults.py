@@ -90,7 +90,7 @@ def test_a_change_without_sense_is_refused(change: Any) -> None:
         {"failures": 1.1},
         {"max_ids_status": 418},
         {"max_ids": -1},
-        {"hold_limit": -1.0},
+        {"long_poll_limit": -1.0},
         {"max_url": 1},
         {"median": float("inf")},
     ],

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from notifier.domain.model import State
 from notifier.emulator.chance import chance
-from notifier.emulator.generations import Life, drawn_id, drawn_life, given_life, hold_ends, moved_life
-from notifier.emulator.settings import EmulatorSettings, Hold
+from notifier.emulator.generations import Life, drawn_id, drawn_life, given_life, long_poll_ends, moved_life
+from notifier.emulator.settings import EmulatorSettings, LongPoll
 
 _seconds = st.floats(min_value=0, max_value=10_000, allow_nan=False)
 
@@ -90,14 +90,14 @@ def test_a_given_end_is_kept_exactly() -> None:
     assert never.state(1e12) is State.RUNNING
 
 
-def test_a_hold_ends_with_the_first_or_the_last() -> None:
+def test_a_long_poll_ends_with_the_first_or_the_last() -> None:
     """`any` returns with the first of the generations, `all` with the last, `none` and an empty list at once."""
     soon = given_life(1, 1, now=0.0, ends_after=5.0, outcome=State.FAILED)
     late = given_life(1, 2, now=0.0, ends_after=9.0, outcome=State.COMPLETED)
-    assert hold_ends([soon, late], State.COMPLETED, Hold.ANY) == 5.0
-    assert hold_ends([soon, late], State.COMPLETED, Hold.ALL) == 9.0
-    assert hold_ends([soon, late], State.COMPLETED, Hold.NONE) == -math.inf
-    assert hold_ends([], State.COMPLETED, Hold.ALL) == -math.inf
+    assert long_poll_ends([soon, late], State.COMPLETED, LongPoll.ANY) == 5.0
+    assert long_poll_ends([soon, late], State.COMPLETED, LongPoll.ALL) == 9.0
+    assert long_poll_ends([soon, late], State.COMPLETED, LongPoll.NONE) == -math.inf
+    assert long_poll_ends([], State.COMPLETED, LongPoll.ALL) == -math.inf
 
 
 @given(st.integers(), st.text(), st.integers())
