@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
 from notifier.domain.model import (
     AttemptResult,
     Claim,
@@ -20,13 +20,13 @@ NOW: Final = datetime(2026, 11, 22, tzinfo=UTC)
 LUMA: Final = ProviderName("luma")
 
 
-def watched(number: int, *, endpoint: str = "studio", lane: str = "studio") -> WatchRequest:
+def watched(number: int, *, endpoint: str = "studio", destination: str = "studio") -> WatchRequest:
     return WatchRequest(
         provider=LUMA,
         generation=GenerationId(f"755f9bbb-d99b-4880-992b-{number:012}"),
         target=State.COMPLETED,
         endpoint=EndpointIdentity(endpoint),
-        lane=Lane(lane),
+        destination=Destination(destination),
         timeout=timedelta(hours=24),
     )
 

@@ -37,7 +37,7 @@ from _stations import KEY, Daemon
 from aiohttp import web
 
 from notifier.domain.errors import ProviderBusy
-from notifier.domain.ids import GenerationId, Lane, ProviderName
+from notifier.domain.ids import Destination, GenerationId, ProviderName
 from notifier.domain.model import Observation, OpenGeneration, State
 from notifier.domain.settings import ProviderSettings, Secret
 from notifier.polling.batching.plan import plan
@@ -50,7 +50,7 @@ from notifier.runtime.rate_limiter import TokenBucket
 START = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
 EPOCH = START.timestamp()
 SETTINGS = ProviderSettings(name=ProviderName("p"), kind="aimlapi-luma", base_url="http://x", api_key=Secret("k"))
-LANES = (Lane("studio"),)
+LANES = (Destination("studio"),)
 MEDIAN = 100.0
 WARM_UP = 200
 _G = GenerationId("g")
@@ -102,7 +102,7 @@ class World:
                 registered_at=moment,
                 deadline=moment + timedelta(days=30),
                 target=State.COMPLETED,
-                lanes=LANES,
+                destinations=LANES,
             ),
             now=self.now,
         )
@@ -568,7 +568,7 @@ def cost(*, quick: bool) -> None:
                 registered_at=begun,
                 deadline=begun + timedelta(hours=24),
                 target=State.COMPLETED,
-                lanes=(Lane("studio"),),
+                destinations=(Destination("studio"),),
             ),
             now=world.now,
             age=age,

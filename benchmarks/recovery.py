@@ -15,12 +15,12 @@ import anyio
 
 from notifier.admin.operations import STEP
 from notifier.domain.ids import EndpointIdentity
-from notifier.domain.model import Book, DeliveryStatus
+from notifier.domain.model import DeliveryStatus, EndpointDirectory
 from notifier.store.ports import Selection
 from notifier.store.sqlite import SqliteStore, open_store
 
 NOW: Final = datetime(2026, 11, 22, tzinfo=UTC)
-BOOK: Final = Book(events={"studio": None, "audit": None}, callbacks=True)
+BOOK: Final = EndpointDirectory(events={"studio": None, "audit": None}, callbacks=True)
 LOST: Final = Selection(endpoint=EndpointIdentity("audit"), statuses=frozenset({DeliveryStatus.EXHAUSTED}))
 FILL: Final = """
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?),
@@ -28,7 +28,7 @@ WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?),
          SELECT i, CASE i % 10 WHEN 0 THEN 'audit' ELSE 'studio' END,
                 CASE i % 10 WHEN 0 THEN 'exhausted' ELSE 'delivered' END
          FROM n)
-INSERT INTO deliveries (message_id, kind, type, endpoint, lane, status, reason, created_at)
+INSERT INTO deliveries (message_id, kind, type, endpoint, destination, status, reason, created_at)
 SELECT 'msg_' || hex(randomblob(26)), 'result', 'generation.completed', endpoint, endpoint, status, '', i FROM owed
 """
 BODIES: Final = "INSERT INTO bodies SELECT key, 'application/json', zeroblob(1000) FROM deliveries"
@@ -44,7 +44,7 @@ async def recover(store: SqliteStore) -> tuple[int, int]:
     """(messages, steps)."""
     taken, steps, mark = 0, 0, None
     while True:
-        step = await store.redeliver_some(LOST, mark=mark, most=STEP, now=NOW, book=BOOK)
+        step = await store.redeliver_some(LOST, mark=mark, most=STEP, now=NOW, directory=BOOK)
         taken, steps, mark = taken + step.taken, steps + 1, step.mark
         if mark is None:
             return taken, steps

@@ -15,12 +15,12 @@ import anyio
 from _rows import NOW, completed, delivered, watched
 
 from notifier.domain.ids import WorkerId
-from notifier.domain.model import Book
+from notifier.domain.model import EndpointDirectory
 from notifier.store.ports import Slots
 from notifier.store.sqlite import SqliteStore, open_store
 
 COUNT: Final = 50_000
-BOOK: Final = Book(events={"studio": None}, callbacks=False)
+BOOK: Final = EndpointDirectory(events={"studio": None}, callbacks=False)
 ME: Final = WorkerId("benchmark")
 SLOTS: Final = Slots(total=1_000, free={}, each=1_000, lease={}, lease_each=timedelta(seconds=30))
 
@@ -28,8 +28,8 @@ SLOTS: Final = Slots(total=1_000, free={}, each=1_000, lease={}, lease_each=time
 async def fill(store: SqliteStore) -> None:
     for first in range(0, COUNT, 1_000):
         numbers = range(first, first + 1_000)
-        await store.add_watches([watched(number) for number in numbers], now=NOW, book=BOOK)
-        await store.record_transitions([completed(number, url=400) for number in numbers], now=NOW, book=BOOK)
+        await store.add_watches([watched(number) for number in numbers], now=NOW, directory=BOOK)
+        await store.record_transitions([completed(number, url=400) for number in numbers], now=NOW, directory=BOOK)
         claims = (await store.exchange(ME, [], SLOTS, now=NOW)).claims
         await store.exchange(ME, [delivered(claim) for claim in claims], SLOTS, now=NOW)
     await store.checkpoint()

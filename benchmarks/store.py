@@ -17,16 +17,16 @@ import anyio
 from _rows import LUMA, NOW, completed, delivered, watched
 
 from notifier.domain.ids import WorkerId
-from notifier.domain.model import AttemptResult, Book, WatchRequest
+from notifier.domain.model import AttemptResult, EndpointDirectory, WatchRequest
 from notifier.store.ports import Slots
 from notifier.store.sqlite import SqliteStore, open_store
 
-BOOK: Final = Book(events={}, callbacks=True)
+BOOK: Final = EndpointDirectory(events={}, callbacks=True)
 
 
-def for_one_of(lanes: int, number: int) -> WatchRequest:
-    lane = f"https://{number % lanes}.example.com"
-    return watched(number, endpoint=f"{lane}/hook", lane=lane)
+def for_one_of(destinations: int, number: int) -> WatchRequest:
+    destination = f"https://{number % destinations}.example.com"
+    return watched(number, endpoint=f"{destination}/hook", destination=destination)
 
 
 @contextmanager
@@ -45,7 +45,7 @@ async def register(store: SqliteStore) -> None:
                 callers.start_soon(add, store, number)
     print(f"    in {store.writer.commits - before} commits")
     with timed("one call with 100,000 watches", 100_000):
-        await store.add_watches([for_one_of(1, number) for number in range(100_000, 200_000)], now=NOW, book=BOOK)
+        await store.add_watches([for_one_of(1, number) for number in range(100_000, 200_000)], now=NOW, directory=BOOK)
     with timed("64 callers, each waiting for its commit", 64 * 100):
         async with anyio.create_task_group() as callers:
             for caller in range(64):
@@ -57,8 +57,8 @@ async def register(store: SqliteStore) -> None:
     assert count == 116_400
 
 
-async def add(store: SqliteStore, number: int, lanes: int = 1) -> None:
-    await store.add_watches([for_one_of(lanes, number)], now=NOW, book=BOOK)
+async def add(store: SqliteStore, number: int, destinations: int = 1) -> None:
+    await store.add_watches([for_one_of(destinations, number)], now=NOW, directory=BOOK)
 
 
 async def add_in_turn(store: SqliteStore, first: int) -> None:
@@ -66,13 +66,13 @@ async def add_in_turn(store: SqliteStore, first: int) -> None:
         await add(store, number)
 
 
-async def deliver(store: SqliteStore, what: str, numbers: range, *, lanes: int) -> None:
+async def deliver(store: SqliteStore, what: str, numbers: range, *, destinations: int) -> None:
     """Complete and deliver them all, 64 at a time."""
-    await store.add_watches([for_one_of(lanes, number) for number in numbers], now=NOW, book=BOOK)
+    await store.add_watches([for_one_of(destinations, number) for number in numbers], now=NOW, directory=BOOK)
     with timed(f"recording {len(numbers):,} transitions, 100 at a time", len(numbers)):
         for first in range(numbers.start, numbers.stop, 100):
             seen = [completed(first + more, url=200, frames=range(60)) for more in range(100)]
-            await store.record_transitions(seen, now=NOW, book=BOOK)
+            await store.record_transitions(seen, now=NOW, directory=BOOK)
     limits = Slots(total=64, free={}, each=64, lease={}, lease_each=timedelta(seconds=30))
     results: list[AttemptResult] = []
     took: list[float] = []
@@ -88,8 +88,8 @@ async def main(directory: str | None) -> None:
     with tempfile.TemporaryDirectory(dir=directory) as place:
         async with open_store(str(Path(place) / "notifier.db")) as store:
             await register(store)
-            await deliver(store, "exchange of 64, one lane", range(400_000, 402_000), lanes=1)
-            await deliver(store, "exchange of 64, 10,000 lanes", range(500_000, 510_000), lanes=10_000)
+            await deliver(store, "exchange of 64, one destination", range(400_000, 402_000), destinations=1)
+            await deliver(store, "exchange of 64, 10,000 destinations", range(500_000, 510_000), destinations=10_000)
             with timed("checkpoint", 1):
                 await store.checkpoint()
 

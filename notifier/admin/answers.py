@@ -1,9 +1,12 @@
-"""Sentences of the desk for what cannot be done: what was meant, what there is, and what to write instead. Pure."""
+"""Sentences of the operations for what cannot be done: what was meant, what there is, and what to write instead.
+
+Pure.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from notifier.domain.errors import DeskError, NotNow, NotThere
+from notifier.domain.errors import Conflict, NotFound, OperationError
 from notifier.domain.model import DeliveryStatus
 from notifier.domain.times import iso
 from notifier.store.ports import Cancelled, Kept, Selection, WatchChoice
@@ -14,39 +17,39 @@ from notifier.text.printable import did_you_mean, printable
 _LISTED: Final = 20
 
 
-def unknown_name(noun: str, name: str, known: Iterable[str]) -> NotThere:
+def unknown_name(noun: str, name: str, known: Iterable[str]) -> NotFound:
     """`noun` is "Endpoint" or "Provider"; `known` is what the configuration has."""
     names = sorted(known)
     listed = ", ".join([*(printable(each, 64) for each in names[:_LISTED]), *(["…"] if len(names) > _LISTED else [])])
     said = did_you_mean(name, names)
     if names and "Known:" not in said:
         said += f" Known: {listed}."
-    return NotThere(f"{noun} {printable(name, 100)} is not in the configuration.{said}")
+    return NotFound(f"{noun} {printable(name, 100)} is not in the configuration.{said}")
 
 
 def unknown_names(meant: Selection | WatchChoice, *, providers: Sequence[str], endpoints: Sequence[str]) -> None:
-    """`NotThere` where a name leads nowhere; a callback URL is no name."""
+    """`NotFound` where a name leads nowhere; a callback URL is no name."""
     if meant.provider is not None and meant.provider not in providers:
         raise unknown_name("Provider", meant.provider, providers)
     if meant.endpoint is not None and "://" not in meant.endpoint and meant.endpoint not in endpoints:
         raise unknown_name("Endpoint", meant.endpoint, endpoints)
 
 
-def nothing_fits(selection: Selection, kept: Kept, instead: str = "") -> NotThere:
+def nothing_fits(selection: Selection, kept: Kept, instead: str = "") -> NotFound:
     """Nothing of what is `kept` for the selection has the status, or is of the time, that was asked for.
 
     `instead` is a sentence for the end, where nothing is kept at all.
     """
     meant = _meant(selection)
     if kept.oldest is None or kept.newest is None:
-        return NotThere(f"No message{meant} is kept.{instead}")
+        return NotFound(f"No message{meant} is kept.{instead}")
     counts = " and ".join(f"{count} {status}" for status, count in kept.counts.items())
     total = sum(kept.counts.values())
     are, noun = ("is", "message") if total == 1 else ("are", "messages")
     times = f"owed since {iso(kept.oldest)}"
     if kept.newest > kept.oldest:
         times = f"the first of them {times}, the last since {iso(kept.newest)}"
-    return NotThere(
+    return NotFound(
         f"No message{meant} {_narrowed(selection)}. There {are} {counts} {noun}{meant}, {times}."
         f"{_other_way(selection, kept)}"
     )
@@ -54,7 +57,7 @@ def nothing_fits(selection: Selection, kept: Kept, instead: str = "") -> NotTher
 
 def _meant(selection: Selection) -> str:
     """Whose messages, as it was asked for."""
-    where = selection.endpoint or selection.lane
+    where = selection.endpoint or selection.destination
     parts = [
         f" for generation {printable(selection.generation, 256)}" if selection.generation else "",
         f" of provider {printable(selection.provider, 100)}" if selection.provider else "",
@@ -87,24 +90,24 @@ def _other_way(selection: Selection, kept: Kept) -> str:
     return ""
 
 
-def other_words(url: str, *, named: Mapping[str, str], lane: str, kept: Kept) -> str:
+def other_words(url: str, *, named: Mapping[str, str], destination: str, kept: Kept) -> str:
     """A sentence for a callback URL to which nothing is kept: what to write instead; empty where there is nothing.
 
-    `named` are the URLs of the endpoints, and `kept` is what there is to other URLs of its origin, `lane`.
+    `named` are the URLs of the endpoints, and `kept` is what there is to other URLs of its origin, `destination`.
     """
     bare = url.partition("?")[0]
     if name := next((name for name, each in named.items() if each.partition("?")[0] == bare), None):
         return f" It is the url of endpoint {printable(name, 64)}: write `{printable(name, 64)}` in place of it."
     if total := sum(kept.counts.values()):
         are, noun = ("is", "message") if total == 1 else ("are", "messages")
-        return f" There {are} {total} {noun} to other URLs of {lane}: write {lane} for all of them."
+        return f" There {are} {total} {noun} to other URLs of {destination}: write {destination} for all of them."
     return ""
 
 
-def nothing_open(choice: WatchChoice, answer: Cancelled) -> DeskError:
+def nothing_open(choice: WatchChoice, answer: Cancelled) -> OperationError:
     """No watch of the choice is open."""
     meant = f"watch {choice.watch}" if choice.watch else f"generation {printable(choice.generation or '', 256)}"
     if not answer.ended:
-        return NotThere(f"There is no watch of {meant}; `notifier list` shows what is watched.")
+        return NotFound(f"There is no watch of {meant}; `notifier list` shows what is watched.")
     ends = ", ".join(f"{count} {status}" for status, count in answer.ended.items())
-    return NotNow(f"Nothing of {meant} is open any more ({ends}).")
+    return Conflict(f"Nothing of {meant} is open any more ({ends}).")

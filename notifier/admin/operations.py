@@ -1,4 +1,4 @@
-"""The desk: does what a person asks for while the daemon runs. Doors and commands only carry the words.
+"""The operations: does what a person asks for while the daemon runs. Doors and commands only carry the words.
 
 Rules: what is answered is durable; what is refused changed nothing, and the sentence says why. A large selection is
 worked through in small transactions, and the dispatcher is told after each, so delivery goes on meanwhile. What is
@@ -19,11 +19,11 @@ import structlog
 
 from notifier.admin.answers import nothing_fits, nothing_open, other_words, unknown_name, unknown_names
 from notifier.delivery.dispatcher import Posts
-from notifier.delivery.endpoint_monitor import Keeper
+from notifier.delivery.endpoint_monitor import EndpointMonitor
 from notifier.delivery.policies import Endpoints
 from notifier.domain.endpoint_health import Change
-from notifier.domain.errors import NotNow, NotThere, StoreUnavailable, WrongWords
-from notifier.domain.ids import GenerationId, Lane, MessageId, ProviderName, WatchId, trial_message_id
+from notifier.domain.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
+from notifier.domain.ids import Destination, GenerationId, MessageId, ProviderName, WatchId, trial_message_id
 from notifier.domain.message import CONTENT_TYPES
 from notifier.domain.model import Claim, Verdict
 from notifier.domain.operator_notice import ENDPOINT_TEST, trial_body
@@ -33,8 +33,8 @@ from notifier.net.urls import normalise_url, origin
 from notifier.runtime import log_events
 from notifier.runtime.clock import Clock
 from notifier.runtime.health import Health
-from notifier.runtime.wakeup import Bell
-from notifier.store.ports import Cancelled, DeskStore, Mark, Redelivered, Selection, WatchChoice
+from notifier.runtime.wakeup import Wakeup
+from notifier.store.ports import Cancelled, Mark, OperationStore, Redelivered, Selection, WatchChoice
 from notifier.text.masking import without_query
 from notifier.text.printable import printable
 
@@ -68,27 +68,27 @@ class Tested:
     head: bytes
 
 
-class Desk:
+class Operations:
     """`farewell` is told of each generation that nobody watches any more."""
 
     def __init__(
         self,
-        store: DeskStore,
+        store: OperationStore,
         sender: Posts,
         endpoints: Callable[[], Endpoints],
-        keeper: Keeper,
+        monitor: EndpointMonitor,
         *,
         providers: Callable[[], Iterable[str]] = tuple,
         clock: Clock,
         noise: Callable[[], bytes],
         farewell: Callable[[ProviderName, GenerationId], None],
-        deliveries: Bell,
+        deliveries: Wakeup,
         health: Health,
     ) -> None:
         self._store = store
         self._sender = sender
         self._endpoints = endpoints
-        self._keeper = keeper
+        self._monitor = monitor
         #: Names of the configuration.
         self._providers = providers
         self._clock = clock
@@ -111,7 +111,7 @@ class Desk:
     async def redeliver(self, selection: Selection) -> Tally:
         """Ask again for everything selected; a message may be named by the beginning of its ID.
 
-        NotThere where a message, a generation or an endpoint leads to nothing; NotNow where one message may not be
+        NotFound where a message, a generation or an endpoint leads to nothing; Conflict where one message may not be
         asked for now. StoreUnavailable says how many were taken before.
         """
         with self._store_watched():
@@ -120,7 +120,7 @@ class Desk:
                 selection = replace(selection, message=_only(found, selection.message, "message"))
             tally = await self._walk(selection)
         if selection.message is not None and tally.refused:
-            raise NotNow(f"Message {selection.message} is not sent again: {next(iter(tally.refused))}.")
+            raise Conflict(f"Message {selection.message} is not sent again: {next(iter(tally.refused))}.")
         if not tally.taken and not tally.refused:
             raise await self._nothing_fits(selection)
         _log.info(log_events.DELIVERIES_REDELIVERED, count=tally.taken, refused=tally.refused, **_named(selection))
@@ -138,7 +138,7 @@ class Desk:
     async def _step(self, selection: Selection, mark: Mark | None, taken: int) -> Redelivered:
         try:
             step = await self._store.redeliver_some(
-                selection, mark=mark, most=STEP, now=self._clock.now(), book=self._endpoints().book()
+                selection, mark=mark, most=STEP, now=self._clock.now(), directory=self._endpoints().directory()
             )
         except StoreUnavailable as error:
             if not taken:
@@ -147,10 +147,10 @@ class Desk:
                 f"{error}; {taken} messages were taken before that, ask again for the rest"
             ) from error
         if step.taken:
-            self._deliveries.ring()
+            self._deliveries.notify()
         return step
 
-    async def _nothing_fits(self, selection: Selection) -> NotThere:
+    async def _nothing_fits(self, selection: Selection) -> NotFound:
         """A selection that led to nothing may have been misspelt, or asks for another time or status."""
         with self._store_watched():
             kept = await self._store.kept(selection)
@@ -163,10 +163,10 @@ class Desk:
         url = selection.endpoint or ""
         if "://" not in url:
             return ""
-        lane = Lane(origin(url))
-        beside = await self._store.kept(replace(selection, endpoint=None, lane=lane))
+        destination = Destination(origin(url))
+        beside = await self._store.kept(replace(selection, endpoint=None, destination=destination))
         named = {name: policy.url for name, policy in self._endpoints().named.items()}
-        return other_words(url, named=named, lane=lane, kept=beside)
+        return other_words(url, named=named, destination=destination, kept=beside)
 
     def _know_names(self, meant: Selection | WatchChoice) -> None:
         unknown_names(meant, providers=list(self._providers()), endpoints=list(self._endpoints().named))
@@ -175,7 +175,7 @@ class Desk:
     async def cancel(self, choice: WatchChoice) -> Cancelled:
         """End open watches without a message; a watch may be named by the beginning of its ID.
 
-        NotThere where there is none; NotNow where all of them have ended.
+        NotFound where there is none; Conflict where all of them have ended.
         """
         with self._store_watched():
             if choice.watch is not None:
@@ -196,38 +196,38 @@ class Desk:
     async def enable(self, name: str) -> Change:
         """Put an endpoint, or an origin of callback URLs, into use again: what is owed from now on flows, at once.
 
-        NotThere where the configuration has no such endpoint.
+        NotFound where the configuration has no such endpoint.
         """
-        lane = self._lane(name)
+        destination = self._destination(name)
         with self._store_watched():
-            change = await self._keeper.enable(lane)
-        self._deliveries.ring()
+            change = await self._monitor.enable(destination)
+        self._deliveries.notify()
         return change
 
     async def disable(self, name: str, reason: str) -> Change:
         """Take an endpoint, or an origin, out of use: what it is owed is kept back until a person asks for it."""
-        lane = self._lane(name)
+        destination = self._destination(name)
         with self._store_watched():
-            change = await self._keeper.disable(lane, reason or "a person disabled it")
-        self._deliveries.ring()  # the operator is owed a message about it
+            change = await self._monitor.disable(destination, reason or "a person disabled it")
+        self._deliveries.notify()  # the operator is owed a message about it
         return change
 
-    def _lane(self, name: str) -> Lane:
+    def _destination(self, name: str) -> Destination:
         if "://" in name:
             try:
-                return Lane(origin(normalise_url(name)))
+                return Destination(origin(normalise_url(name)))
             except ValueError as error:
-                raise WrongWords(f"{printable(name, 100)}: {error}") from error
+                raise InvalidRequest(f"{printable(name, 100)}: {error}") from error
         known = self._endpoints().named
         if name not in known:
             raise unknown_name("Endpoint", name, known)
-        return known[name].lane
+        return known[name].destination
 
     # ---- tried out ----
     async def test(self, name: str) -> Tested:
         """Send one signed message to the endpoint of this name, now and once. It is stored nowhere.
 
-        NotThere where the configuration has no such endpoint.
+        NotFound where the configuration has no such endpoint.
         """
         policy = self._endpoints().named.get(name)
         if policy is None:
@@ -253,7 +253,7 @@ class Desk:
         return Claim(
             message_id=message,
             endpoint=policy.identity,
-            lane=policy.lane,
+            destination=policy.destination,
             type=ENDPOINT_TEST,
             content_type=CONTENT_TYPES[policy.format],
             body=trial_body(policy, message, now=now),
@@ -271,11 +271,11 @@ class Desk:
 def _only(found: Sequence[T], beginning: str, noun: str) -> T:
     """The one that is meant by the beginning of its ID."""
     if not found:
-        raise NotThere(
+        raise NotFound(
             f"There is no {noun} {printable(beginning, 100)}; `notifier show ID` lists those of a generation."
         )
     if len(found) > 1:
-        raise WrongWords(f"More than one {noun} begins with {printable(beginning, 100)}: write more of the ID.")
+        raise InvalidRequest(f"More than one {noun} begins with {printable(beginning, 100)}: write more of the ID.")
     return found[0]
 
 

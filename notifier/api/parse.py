@@ -1,4 +1,4 @@
-"""What the body of a request asks for. Pure: bytes in; a selection, a choice or `WrongWords` out.
+"""What the body of a request asks for. Pure: bytes in; a selection, a choice or `InvalidRequest` out.
 
 A request says every key that it has a meaning for and no other: a misspelt filter would select more than was meant.
 Times are `2026-11-22`, `2026-11-22T05:14:00Z` (UTC where no zone is said), or how long ago: `3h`, `2d`.
@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
 from notifier.api.socket_path import LIST_MOST
-from notifier.domain.errors import WrongWords
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
+from notifier.domain.errors import InvalidRequest
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId
 from notifier.domain.message import TYPES
 from notifier.domain.model import DeliveryStatus
 from notifier.net.urls import is_origin, normalise_url, origin
@@ -104,7 +104,7 @@ def listing(query: Mapping[str, str]) -> tuple[bool, int]:
     return query.get("all", "0") == "0", int(limit)
 
 
-def story(query: Mapping[str, str]) -> GenerationId:
+def history(query: Mapping[str, str]) -> GenerationId:
     """`id`: a generation's."""
     _only(query, ("id",))
     if not query.get("id"):
@@ -120,7 +120,7 @@ def _only(query: Mapping[str, str], known: Sequence[str]) -> None:
 
 # ---- their parts --------------------------------------------------------------------------------------------------
 def _refuse(sentence: str) -> NoReturn:
-    raise WrongWords(sentence)
+    raise InvalidRequest(sentence)
 
 
 def _read(body: bytes, known: Sequence[str]) -> Mapping[str, Any]:
@@ -175,7 +175,7 @@ def _endpoint(asked: Mapping[str, Any]) -> Mapping[str, Any]:
         url = normalise_url(text)
     except ValueError as error:
         _refuse(f"endpoint: {error}")
-    return {"lane": Lane(origin(url))} if is_origin(url) else {"endpoint": EndpointIdentity(url)}
+    return {"destination": Destination(origin(url))} if is_origin(url) else {"endpoint": EndpointIdentity(url)}
 
 
 def _type(asked: Mapping[str, Any]) -> str | None:
@@ -205,7 +205,7 @@ def _moment(asked: Mapping[str, Any], key: str, now: datetime) -> datetime | Non
 
 
 def parse_moment(text: str, *, now: datetime) -> datetime:
-    """A date, a time, or how long before `now`. `WrongWords` says what to write."""
+    """A date, a time, or how long before `now`. `InvalidRequest` says what to write."""
     try:
         return now - parse_duration(text)
     except ValueError:

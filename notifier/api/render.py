@@ -6,12 +6,12 @@ from typing import Final
 from pydantic import ConfigDict, TypeAdapter
 
 from notifier.domain.ids import ProviderName
-from notifier.store.ports import EndpointLine, GenerationLine, Story, Trouble
+from notifier.store.ports import EndpointSummary, GenerationSummary, History, Trouble
 
 #: Bytes from outside need not be text.
 _AS: Final = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
-GENERATIONS: Final = TypeAdapter(Sequence[GenerationLine], config=_AS)
-STORIES: Final = TypeAdapter(Sequence[Story], config=_AS)
+GENERATIONS: Final = TypeAdapter(Sequence[GenerationSummary], config=_AS)
+STORIES: Final = TypeAdapter(Sequence[History], config=_AS)
 TROUBLES: Final = TypeAdapter(Mapping[ProviderName, Trouble], config=_AS)
-STANDINGS: Final = TypeAdapter(Sequence[EndpointLine], config=_AS)
+STANDINGS: Final = TypeAdapter(Sequence[EndpointSummary], config=_AS)

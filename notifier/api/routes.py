@@ -19,11 +19,11 @@ from aiohttp import web
 from pydantic import TypeAdapter
 
 from notifier import __version__
-from notifier.admin.operations import Desk, Tally
+from notifier.admin.operations import Operations, Tally
 from notifier.api import parse, render
 from notifier.api.socket_path import STORE_HEADER, mark_of
 from notifier.domain.endpoint_health import Change
-from notifier.domain.errors import DeskError, NotifierError, NotNow, NotThere, StoreUnavailable, WrongWords
+from notifier.domain.errors import Conflict, InvalidRequest, NotFound, NotifierError, OperationError, StoreUnavailable
 from notifier.domain.model import Verdict
 from notifier.domain.times import iso
 from notifier.runtime import log_events
@@ -44,23 +44,23 @@ WHOLE_WITHIN: Final = 10.0
 AT_WORK: Final = web.AppKey("at_work", set[object])
 #: The first row that fits counts.
 _STATUSES: Final = (
-    (NotThere, HTTPStatus.NOT_FOUND),
-    (NotNow, HTTPStatus.CONFLICT),
-    (DeskError, HTTPStatus.BAD_REQUEST),
+    (NotFound, HTTPStatus.NOT_FOUND),
+    (Conflict, HTTPStatus.CONFLICT),
+    (OperationError, HTTPStatus.BAD_REQUEST),
     (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
 
-def application(desk: Desk, *, clock: Clock, store: str, reports: ReportStore) -> web.Application:
+def application(operations: Operations, *, clock: Clock, store: str, reports: ReportStore) -> web.Application:
     """What answers at the door; `store` is the path of the daemon's own, and `reports` what it knows."""
-    routes = _Routes(desk, clock, store, reports)
+    routes = _Routes(operations, clock, store, reports)
     app = web.Application(client_max_size=LARGEST, middlewares=[_noted, _in_json, _whole, routes.meant_for_us])
     app[AT_WORK] = set()
     app.add_routes(
         [
             web.get("/v1", routes.about),
             web.get("/v1/generations", routes.generations),
-            web.get("/v1/stories", routes.stories),
+            web.get("/v1/histories", routes.histories),
             web.get("/v1/troubles", routes.troubles),
             web.get("/v1/endpoints", routes.endpoints),
             web.post("/v1/redeliver", routes.redeliver),
@@ -75,8 +75,8 @@ def application(desk: Desk, *, clock: Clock, store: str, reports: ReportStore) -
 
 
 class _Routes:
-    def __init__(self, desk: Desk, clock: Clock, store: str, reports: ReportStore) -> None:
-        self._desk = desk
+    def __init__(self, operations: Operations, clock: Clock, store: str, reports: ReportStore) -> None:
+        self._operations = operations
         self._clock = clock
         self._store = store
         self._reports = reports
@@ -96,8 +96,8 @@ class _Routes:
         open_only, limit = parse.listing(request.query)
         return await _report(render.GENERATIONS, await self._reports.generations(open_only=open_only, limit=limit))
 
-    async def stories(self, request: web.Request) -> web.Response:
-        return await _report(render.STORIES, await self._reports.stories(parse.story(request.query)))
+    async def histories(self, request: web.Request) -> web.Response:
+        return await _report(render.STORIES, await self._reports.histories(parse.history(request.query)))
 
     async def troubles(self, _: web.Request) -> web.Response:
         return await _report(render.TROUBLES, await self._reports.provider_troubles())
@@ -107,28 +107,28 @@ class _Routes:
 
     async def redeliver(self, request: web.Request) -> web.Response:
         selection = parse.redelivery(await _body(request), now=self._clock.now())
-        return _answer(_tally(await self._desk.redeliver(selection)))
+        return _answer(_tally(await self._operations.redeliver(selection)))
 
     async def recover(self, request: web.Request) -> web.Response:
         selection = parse.recovery(await _body(request), now=self._clock.now())
-        return _answer(_tally(await self._desk.redeliver(selection)))
+        return _answer(_tally(await self._operations.redeliver(selection)))
 
     async def cancel(self, request: web.Request) -> web.Response:
-        done = await self._desk.cancel(parse.cancellation(await _body(request)))
+        done = await self._operations.cancel(parse.cancellation(await _body(request)))
         ended = {status.value: count for status, count in done.ended.items()}
         return _answer({"cancelled": done.cancelled, "ended": ended})
 
     async def enable(self, request: web.Request) -> web.Response:
         parse.nothing(await _body(request))
-        return _answer(_switched(await self._desk.enable(request.match_info["name"])))
+        return _answer(_switched(await self._operations.enable(request.match_info["name"])))
 
     async def disable(self, request: web.Request) -> web.Response:
         why = parse.reason(await _body(request))
-        return _answer(_switched(await self._desk.disable(request.match_info["name"], why)))
+        return _answer(_switched(await self._operations.disable(request.match_info["name"], why)))
 
     async def test(self, request: web.Request) -> web.Response:
         parse.nothing(await _body(request))
-        tested = await self._desk.test(request.match_info["name"])
+        tested = await self._operations.test(request.match_info["name"])
         content = {
             "message": tested.message_id,
             "delivered": tested.verdict is Verdict.DELIVERED,
@@ -147,9 +147,9 @@ async def _body(request: web.Request) -> bytes:
         with anyio.fail_after(WHOLE_WITHIN):
             return await request.read()
     except TimeoutError:
-        raise WrongWords(f"The request's body was not all here after {WHOLE_WITHIN:.0f} seconds.") from None
+        raise InvalidRequest(f"The request's body was not all here after {WHOLE_WITHIN:.0f} seconds.") from None
     except (web.RequestPayloadError, ConnectionError) as error:
-        raise WrongWords("The request's body broke off, or is not in the encoding that it says.") from error
+        raise InvalidRequest("The request's body broke off, or is not in the encoding that it says.") from error
 
 
 async def _report(form: TypeAdapter[T], report: T) -> web.Response:
@@ -164,7 +164,7 @@ def _tally(tally: Tally) -> Mapping[str, Any]:
 
 def _switched(change: Change) -> Mapping[str, Any]:
     return {
-        "endpoint": change.after.lane,
+        "endpoint": change.after.destination,
         "was": change.before.state,
         "state": change.after.state,
         "reason": change.after.reason,

@@ -147,14 +147,14 @@ class Door:
             with _socket_at(self._path) as listening:
                 assert runner.server is not None, "it is set up"
                 working: set[object] = self._app[AT_WORK]
-                keeper = _Doorkeeper(runner.server, working, self._most)
-                server = await asyncio.get_running_loop().create_unix_server(keeper, sock=listening, backlog=_BACKLOG)
+                monitor = _Doorkeeper(runner.server, working, self._most)
+                server = await asyncio.get_running_loop().create_unix_server(monitor, sock=listening, backlog=_BACKLOG)
                 task_status.started()
                 try:
                     await anyio.sleep_forever()
                 finally:
                     server.close()
-                    keeper.close()
+                    monitor.close()
         finally:
             with anyio.move_on_after(_END, shield=True):
                 await runner.cleanup()

@@ -115,10 +115,10 @@ def show(
     generation: Annotated[str, typer.Argument(metavar="ID", help="The generation's ID.")],
     config: Config = DEFAULT_CONFIG,
 ) -> None:
-    """Tell the whole story of one generation. Why did its callback not arrive?"""
-    from notifier.cli.reports import show_story
+    """Tell the whole history of one generation. Why did its callback not arrive?"""
+    from notifier.cli.reports import show_history
 
-    raise typer.Exit(show_story(config, generation))
+    raise typer.Exit(show_history(config, generation))
 
 
 @app.command(cls=Command, epilog="For example: notifier backup /var/backups/notifier.db")

@@ -43,8 +43,10 @@ def redeliver(  # noqa: PLR0917  typer calls it by name
             help="pending, delivered, exhausted, parked or filtered; repeat it. By default all.",
         ),
     ] = None,
-    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Owed since then. " + _TIMES)] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Owed before then.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="NewDelivery since then. " + _TIMES)
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="NewDelivery before then.")] = None,
 ) -> None:
     """Send messages again: one, or all that the options select.
 
@@ -112,15 +114,17 @@ def enable(
     What was kept back stays, until `notifier recover` is told since when.
     """
     answer = _ask(config, socket, f"endpoints/{_quoted(name)}/enable", {})
-    lane, was, oldest = answer["endpoint"], answer["was"], answer["oldest"]
+    destination, was, oldest = answer["endpoint"], answer["was"], answer["oldest"]
     typer.echo(
-        f"Endpoint {lane} is in use." if was == "disabled" else f"Endpoint {lane} was not disabled: it is {was}."
+        f"Endpoint {destination} is in use."
+        if was == "disabled"
+        else f"Endpoint {destination} was not disabled: it is {was}."
     )
     if oldest:
         parts = [f"{_number(answer['parked'], 'message is', 'messages are')} kept back"] if answer["parked"] else []
         if given_up := answer.get("given_up", 0):
             parts.append(f"{_number(given_up, 'message was', 'messages were')} given up, answered by 410 too")
-        again = f"{shlex.join(['notifier', 'recover', lane, '--since', oldest])}{_same_daemon(config, socket)}"
+        again = f"{shlex.join(['notifier', 'recover', destination, '--since', oldest])}{_same_daemon(config, socket)}"
         typer.echo(f"{' and '.join(parts)}; this sends them: {again}")
 
 

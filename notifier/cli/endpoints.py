@@ -9,7 +9,7 @@ from notifier.cli.options import to_print
 from notifier.cli.reading import read_store
 from notifier.domain.endpoint_health import EndpointState
 from notifier.domain.times import iso
-from notifier.store.ports import EndpointLine
+from notifier.store.ports import EndpointSummary
 from notifier.text.command_line import enable_command, recover_command
 from notifier.text.printable import printable
 
@@ -28,11 +28,11 @@ def list_endpoints(config: str) -> None:
             typer.echo(text)
 
 
-def _endpoint(line: EndpointLine, config: str) -> Iterator[str]:
+def _endpoint(line: EndpointSummary, config: str) -> Iterator[str]:
     standing = line.standing
-    lane = printable(standing.lane, 300)
+    destination = printable(standing.destination, 300)
     counts = f"{standing.failures:8}  {line.pending:8}  {line.parked:8}"
-    yield f"{lane:{_WIDTH}}  {standing.state:8}  {counts}"
+    yield f"{destination:{_WIDTH}}  {standing.state:8}  {counts}"
     if standing.disabled_at:
         yield f"  disabled since {iso(standing.disabled_at)}: {printable(standing.reason, 300)}"
     if standing.first_failure and standing.last_failure:
@@ -42,7 +42,7 @@ def _endpoint(line: EndpointLine, config: str) -> Iterator[str]:
     if standing.last_success:
         yield f"  last success {iso(standing.last_success)}"
     if standing.state is EndpointState.DISABLED:
-        yield f"  to use it again: {enable_command(standing.lane, config=config)}"
+        yield f"  to use it again: {enable_command(standing.destination, config=config)}"
     if line.oldest:
         what = "is parked or was given up" if line.given_up else "is parked"
-        yield f"  to send what {what}: {recover_command(standing.lane, line.oldest, config=config)}"
+        yield f"  to send what {what}: {recover_command(standing.destination, line.oldest, config=config)}"

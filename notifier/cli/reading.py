@@ -18,7 +18,7 @@ from notifier.api.socket_path import STORE_HEADER, mark_of, places_to_look
 from notifier.config import read_listen_path, read_store_path
 from notifier.domain.errors import ConfigError
 from notifier.domain.ids import GenerationId, ProviderName
-from notifier.store.ports import EndpointLine, GenerationLine, Story, Trouble
+from notifier.store.ports import EndpointSummary, GenerationSummary, History, Trouble
 from notifier.store.sqlite import open_reader
 
 T = TypeVar("T")
@@ -30,10 +30,10 @@ _ANSWER: Final = 10.0
 class Reports(Protocol):
     """What commands read."""
 
-    async def generations(self, *, open_only: bool, limit: int) -> Sequence[GenerationLine]: ...
-    async def stories(self, generation: GenerationId) -> Sequence[Story]: ...
+    async def generations(self, *, open_only: bool, limit: int) -> Sequence[GenerationSummary]: ...
+    async def histories(self, generation: GenerationId) -> Sequence[History]: ...
     async def provider_troubles(self) -> Mapping[ProviderName, Trouble]: ...
-    async def standings(self) -> Sequence[EndpointLine]: ...
+    async def standings(self) -> Sequence[EndpointSummary]: ...
 
 
 class _Unanswered(Exception):
@@ -46,16 +46,16 @@ class _Daemon:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
 
-    async def generations(self, *, open_only: bool, limit: int) -> Sequence[GenerationLine]:
+    async def generations(self, *, open_only: bool, limit: int) -> Sequence[GenerationSummary]:
         return await self._get(render.GENERATIONS, "generations", all=int(not open_only), limit=limit)
 
-    async def stories(self, generation: GenerationId) -> Sequence[Story]:
-        return await self._get(render.STORIES, "stories", id=generation)
+    async def histories(self, generation: GenerationId) -> Sequence[History]:
+        return await self._get(render.STORIES, "histories", id=generation)
 
     async def provider_troubles(self) -> Mapping[ProviderName, Trouble]:
         return await self._get(render.TROUBLES, "troubles")
 
-    async def standings(self) -> Sequence[EndpointLine]:
+    async def standings(self) -> Sequence[EndpointSummary]:
         return await self._get(render.STANDINGS, "endpoints")
 
     async def _get(self, answer: TypeAdapter[T], route: str, **asked: Any) -> T:

@@ -17,7 +17,7 @@ from notifier.config import read_store_path
 from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.model import DeliveryStatus, State, Trigger, Verdict, WatchStatus
 from notifier.domain.times import iso
-from notifier.store.ports import AttemptLine, DeliveryLine, GenerationLine, Story, Trouble, WatchLine
+from notifier.store.ports import AttemptSummary, DeliverySummary, GenerationSummary, History, Trouble, WatchSummary
 from notifier.store.sqlite import open_reader
 from notifier.text.command_line import command
 from notifier.text.masking import without_query
@@ -44,11 +44,11 @@ def list_generations(config: str, *, everything: bool, limit: int, most: int) ->
 
 async def _list(
     store: Reports, *, everything: bool, limit: int
-) -> tuple[Sequence[GenerationLine], Mapping[ProviderName, Trouble]]:
+) -> tuple[Sequence[GenerationSummary], Mapping[ProviderName, Trouble]]:
     return await store.generations(open_only=not everything, limit=limit), await store.provider_troubles()
 
 
-def _generation(line: GenerationLine) -> str:
+def _generation(line: GenerationSummary) -> str:
     state = line.state or "not seen"
     counts = ", ".join([*_counted(line.watches), *_counted(line.deliveries)])
     if line.trouble and not _is_over(line.state):
@@ -61,41 +61,41 @@ def _counted(counts: Mapping[WatchStatus, int] | Mapping[DeliveryStatus, int]) -
     return [f"{count} {status}" for status, count in counts.items() if count]
 
 
-def show_story(config: str, generation: str) -> int:
-    """Print every story of this ID; 1 where there is none."""
-    stories = read_store(config, lambda store: store.stories(GenerationId(generation)))
-    if not stories:
+def show_history(config: str, generation: str) -> int:
+    """Print every history of this ID; 1 where there is none."""
+    histories = read_store(config, lambda store: store.histories(GenerationId(generation)))
+    if not histories:
         others = command("list", "--all", config=to_print(config))
         typer.echo(
             f"No generation {printable(generation, 256)} was ever registered; `{others}` shows which were.", err=True
         )
         return 1
-    for story in stories:
-        for line in _story(story):
+    for history in histories:
+        for line in _history(history):
             typer.echo(line)
     return 0
 
 
-def _story(story: Story) -> Iterator[str]:
-    yield f"generation  {printable(story.id, 256)}"
-    yield f"provider    {story.provider}"
-    if story.provider_trouble:
-        yield f"            {_provider_trouble(story.provider_trouble)}"
-    failing = None if _is_over(story.state) else story.trouble
+def _history(history: History) -> Iterator[str]:
+    yield f"generation  {printable(history.id, 256)}"
+    yield f"provider    {history.provider}"
+    if history.provider_trouble:
+        yield f"            {_provider_trouble(history.provider_trouble)}"
+    failing = None if _is_over(history.state) else history.trouble
     unseen = f"not seen: {_failing(failing)}" if failing else "not seen yet"
-    yield f"state       {story.state or unseen}" + _aside(story.provider_state)
-    if failing and story.state:
+    yield f"state       {history.state or unseen}" + _aside(history.provider_state)
+    if failing and history.state:
         yield f"            not answered now: {_failing(failing)}"
-    yield f"registered  {iso(story.registered_at)}"
-    for state, seen_at in story.states:
+    yield f"registered  {iso(history.registered_at)}"
+    for state, seen_at in history.states:
         yield f"            {iso(seen_at)}  seen {state}"
-    if story.not_before:
-        yield f"            {iso(story.not_before)}  the look before, when it was not there yet"
-    if story.result_url:
-        yield f"result      {printable(story.result_url, 4096)}"
-    if story.failure:
-        yield f"failure     {printable(story.failure, 1000)}"
-    for watch in story.watches:
+    if history.not_before:
+        yield f"            {iso(history.not_before)}  the look before, when it was not there yet"
+    if history.result_url:
+        yield f"result      {printable(history.result_url, 4096)}"
+    if history.failure:
+        yield f"failure     {printable(history.failure, 1000)}"
+    for watch in history.watches:
         yield ""
         yield from _watch(watch)
 
@@ -128,7 +128,7 @@ def _aside(text: str | None) -> str:
     return f" (the provider says {printable(text, 100)})" if text else ""
 
 
-def _watch(watch: WatchLine) -> Iterator[str]:
+def _watch(watch: WatchSummary) -> Iterator[str]:
     reopened = f", reopened {'once' if watch.round == 1 else f'{watch.round} times'}" if watch.round else ""
     yield f"watch       {watch.id}: {watch.target} -> {printable(without_query(watch.endpoint), 2048)}"
     yield f"  status    {watch.status}{reopened}" + _at(", since ", watch.ended_at)
@@ -139,7 +139,7 @@ def _watch(watch: WatchLine) -> Iterator[str]:
         yield from _delivery(delivery)
 
 
-def _delivery(delivery: DeliveryLine) -> Iterator[str]:
+def _delivery(delivery: DeliverySummary) -> Iterator[str]:
     yield f"  callback  {delivery.message_id}"
     yield f"            {delivery.type}, owed since {iso(delivery.created_at)}"
     yield (
@@ -151,7 +151,7 @@ def _delivery(delivery: DeliveryLine) -> Iterator[str]:
         yield _attempt(attempt)
 
 
-def _attempt(attempt: AttemptLine) -> str:
+def _attempt(attempt: AttemptSummary) -> str:
     took = f" after {attempt.took.total_seconds() * 1000:.0f} ms" if attempt.took is not None else ""
     outcome = "open now" if attempt.verdict is None else f"{attempt.verdict}{took}"
     status = f" ({attempt.status_code})" if attempt.status_code else ""

@@ -22,7 +22,7 @@ from notifier.config.shapes import (
 )
 from notifier.config.values import guess, shown
 from notifier.domain.errors import Fault
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
 from notifier.domain.model import Format, State
 from notifier.domain.settings import (
     ApiSettings,
@@ -99,7 +99,7 @@ def _provider(name: str, shape: ProviderShape) -> ProviderSettings:
 def _endpoint(name: str, shape: EndpointShape, base: File) -> EndpointSettings:
     return EndpointSettings(
         identity=EndpointIdentity(name),
-        lane=Lane(name),
+        destination=Destination(name),
         url=shape.url,
         secrets=tuple(shape.secret),
         events=shape.events,

@@ -23,20 +23,20 @@ import anyio
 import structlog
 from anyio.abc import TaskStatus
 
-from notifier.admin.operations import Desk
+from notifier.admin.operations import Operations
 from notifier.api.routes import application
 from notifier.api.server import Door
 from notifier.api.socket_path import usual_place
 from notifier.config import known, known_to_drop, needs_restart
 from notifier.delivery.dispatcher import Dispatcher
-from notifier.delivery.endpoint_monitor import Keeper
-from notifier.delivery.outage import Reach
+from notifier.delivery.endpoint_monitor import EndpointMonitor
+from notifier.delivery.outage import OutageDetector
 from notifier.delivery.policies import Endpoints
 from notifier.delivery.refresher import Refresher
 from notifier.delivery.sender import Sender
 from notifier.domain.errors import ConfigError, Fault, StoreUnavailable
 from notifier.domain.ids import GenerationId, ProviderName, WatchId, WorkerId
-from notifier.domain.model import Book, Glimpse, WatchRequest
+from notifier.domain.model import EndpointDirectory, RereadResult, WatchRequest
 from notifier.domain.settings import ProviderSettings, Settings
 from notifier.domain.slot_sharing import IN_FLIGHT
 from notifier.intake.drop.directory import DropDirectory
@@ -48,7 +48,7 @@ from notifier.net.tls import Contexts
 from notifier.net.transport import AiohttpTransport
 from notifier.net.urls import Address
 from notifier.polling.poller import Poller
-from notifier.polling.provider_loop import Surroundings
+from notifier.polling.provider_loop import Dependencies
 from notifier.providers.base import Ask, Leave, Reply
 from notifier.providers.catalogue import codec
 from notifier.providers.client import ProviderClient
@@ -56,8 +56,8 @@ from notifier.runtime import log_events
 from notifier.runtime.clock import JumpClock, SystemClock
 from notifier.runtime.health import Health
 from notifier.runtime.heartbeat import Pulse
-from notifier.runtime.timer import Metronome
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.timer import Timer
+from notifier.runtime.wakeup import Wakeup
 from notifier.store.ports import Counts
 from notifier.store.sqlite import open_store
 from notifier.text.command_line import DEFAULT_CONFIG
@@ -108,7 +108,7 @@ class Daemon:
         self._reloading = anyio.CancelScope()
         self._reloaded = anyio.Event()
         self._reloaded.set()
-        self._housekeeping = Bell()
+        self._housekeeping = Wakeup()
         self.health = Health(self._housekeeping)
         self._terms = Terms(self.health)
         self._files: WatchFiles | None = None
@@ -150,13 +150,13 @@ class Daemon:
         named = await opened.enter_async_context(wire(guard=self._guard_named))
         guarded = await opened.enter_async_context(wire(guard=self._guard_callbacks))
         self._client = await opened.enter_async_context(ProviderClient(asking, clock=self._clock))
-        self._reach = Reach()
+        self._reach = OutageDetector()
         sender = Sender(open_wire=named, guarded_wire=guarded)
-        owed, self._rescan = Bell(), Bell()
-        self._reread = Bell()
+        owed, self._rescan = Wakeup(), Wakeup()
+        self._reread = Wakeup()
         self.health.at_recovery(self._try_files_again)
-        self._refresher = Refresher(store, self._glance, clock=self._clock, deliveries=owed, health=self.health)
-        self.keeper = Keeper(
+        self._refresher = Refresher(store, self._read_again, clock=self._clock, deliveries=owed, health=self.health)
+        self.monitor = EndpointMonitor(
             store,
             self._endpoints,
             clock=self._clock,
@@ -168,11 +168,11 @@ class Daemon:
             store,
             sender,
             self._endpoints,
-            keeper=self.keeper,
+            monitor=self.monitor,
             owner=WorkerId(f"run_{secrets.token_hex(8)}"),
             clock=self._clock,
             chance=random.random,
-            bell=owed,
+            wakeup=owed,
             health=self.health,
             pulse=self._pulse("dispatcher"),
             refresher=self._refresher,
@@ -180,12 +180,12 @@ class Daemon:
             in_flight=_room_for_attempts(),
         )
         self._poller = Poller(
-            Surroundings(
+            Dependencies(
                 store=store,
                 ask=self._ask,
                 clock=self._clock,
                 chance=random.random,
-                book=lambda: replace(self._book(), disabled=self.keeper.disabled),
+                directory=lambda: replace(self._directory(), disabled=self.monitor.disabled),
                 deliveries=owed,
                 poor=self._dispatcher.poor,
                 health=self.health,
@@ -196,16 +196,16 @@ class Daemon:
         self._registrar = Registrar(
             store,
             clock=self._clock,
-            book=self._book,
+            directory=self._directory,
             welcome=self._poller.welcome,
             deliveries=owed,
             health=self.health,
         )
-        self._desk = Desk(
+        self._operations = Operations(
             store,
             sender,
             lambda: self._endpoints,
-            self.keeper,
+            self.monitor,
             providers=lambda: self._settings.providers,
             clock=self._clock,
             noise=lambda: secrets.token_bytes(16),
@@ -218,16 +218,16 @@ class Daemon:
             store,
             self._dispatcher,
             clock=self._clock,
-            book=self._book,
-            bell=self._housekeeping,
+            directory=self._directory,
+            wakeup=self._housekeeping,
             prune=self._prune,
             retain=retention.run_once,
             deliveries=owed,
             health=self.health,
             pulse=self._pulse("upkeep", limit=CHORES_HANG_AFTER),
         )
-        self._metronome = Metronome()
-        opened.callback(self._metronome.stop)
+        self._timer = Timer()
+        opened.callback(self._timer.stop)
 
     async def _start(self) -> None:
         """From the drain to the tap."""
@@ -237,13 +237,13 @@ class Daemon:
         await self._loops.start(self._dispatcher.run, name="dispatcher")
         await self._loops.start(self._upkeep.run, name="upkeep")
         await self._loops.start(self._poller.run, self._settings.providers, name="poller")
-        self._metronome.every(1, self._pulse("metronome").beat, name="pulse")
-        self._metronome.every(0.25, self._poller.tick, name="look")
-        self._metronome.every(5, self._rescan.ring, name="drop rescan")
-        self._metronome.every(5, self._reread.ring, name="watch files")
-        self._metronome.every(10, self._housekeeping.ring, name="upkeep")
-        self._metronome.every(_LOOK_AT_TERMS, self._look_at_terms, name="certificates")
-        self._metronome.start()
+        self._timer.every(1, self._pulse("timer").beat, name="pulse")
+        self._timer.every(0.25, self._poller.tick, name="look")
+        self._timer.every(5, self._rescan.notify, name="drop rescan")
+        self._timer.every(5, self._reread.notify, name="watch files")
+        self._timer.every(10, self._housekeeping.notify, name="upkeep")
+        self._timer.every(_LOOK_AT_TERMS, self._look_at_terms, name="certificates")
+        self._timer.start()
         await self._declare(self._settings.watches)
         await self._open_doors()
 
@@ -271,11 +271,11 @@ class Daemon:
         """The watch files, the drop directory and the socket for commands, as the configuration has them now."""
         settings = self._settings
         if settings.watch_files:
-            self._files = WatchFiles(settings.watch_files, self._registrar, lambda: self._known, bell=self._reread)
+            self._files = WatchFiles(settings.watch_files, self._registrar, lambda: self._known, wakeup=self._reread)
             await self._open("watch files", self._files.run)
         if settings.drop is not None and "drop" not in self._doors:
             self._drop = DropDirectory(
-                settings.drop, self._registrar, lambda: self._known_to_drop, bell=self._rescan, clock=self._clock
+                settings.drop, self._registrar, lambda: self._known_to_drop, wakeup=self._rescan, clock=self._clock
             )
             await self._open("drop", self._drop.run)
         if "api" not in self._doors:
@@ -285,7 +285,7 @@ class Daemon:
         """Where the configuration names its place, it must open; without it, what is owed goes out all the same."""
         named = self._settings.api.listen if self._settings.api else None
         door = Door(
-            application(self._desk, clock=self._clock, store=self._settings.store, reports=self._store),
+            application(self._operations, clock=self._clock, store=self._settings.store, reports=self._store),
             named or self._usual_place(),
         )
         try:
@@ -300,7 +300,7 @@ class Daemon:
 
     def _try_files_again(self) -> None:
         """They were left where they are while the store could not write."""
-        self._reread.ring()
+        self._reread.notify()
         if self._drop is not None:
             self._drop.try_again()
 
@@ -363,7 +363,7 @@ class Daemon:
 
     async def _settle_parked(self) -> None:
         """Keep back what is owed to endpoints that are gone; let go what is owed to those that returned."""
-        parked, resumed = await self._store.park_deliveries(now=self._clock.now(), book=self._book())
+        parked, resumed = await self._store.park_deliveries(now=self._clock.now(), directory=self._directory())
         if parked:
             note = "their endpoints are not in the configuration; they go out when the names return"
             _log.warning(log_events.DELIVERIES_PARKED, count=parked, note=note)
@@ -381,14 +381,14 @@ class Daemon:
         self._reach.answered(self._clock.elapsed())
         return reply
 
-    async def _glance(self, provider: ProviderName, id_: GenerationId) -> Glimpse | None:
-        return await self._poller.glance(provider, id_)
+    async def _read_again(self, provider: ProviderName, id_: GenerationId) -> RereadResult | None:
+        return await self._poller.reread(provider, id_)
 
     def _look_at_terms(self) -> None:
         self._terms.tell_changes(self._settings, self._clock.now())
 
-    def _book(self) -> Book:
-        return self._endpoints.book()
+    def _directory(self) -> EndpointDirectory:
+        return self._endpoints.directory()
 
     def _declared(self) -> Container[WatchId] | None:
         """What the configuration and the watch files declared in this run; None while a file could not be taken."""

@@ -12,7 +12,7 @@ from typing import Final
 from notifier.delivery.policies import Endpoints
 from notifier.delivery.rates import Rates
 from notifier.domain import slot_sharing
-from notifier.domain.ids import Lane
+from notifier.domain.ids import Destination
 from notifier.domain.model import Claim, Verdict
 from notifier.domain.settings import EndpointSettings
 from notifier.runtime.resource_backoff import Backoff
@@ -22,26 +22,26 @@ from notifier.store.ports import Freshness, Slots
 LEASE_MARGIN: Final = timedelta(seconds=15)
 #: An attempt waits no longer for its result to be read again.
 HOLD: Final = timedelta(seconds=10)
-#: Lanes at rest that are remembered at a time.
+#: Destinations at rest that are remembered at a time.
 _RESTING: Final = 1024
-#: Seconds past the moment at which a lane turns slow.
+#: Seconds past the moment at which a destination turns slow.
 _GRAIN: Final = 0.01
 
 
-class _PoolOf(Mapping[Lane, str]):
-    """Follows what becomes of lanes: thousands may be slow, and each look at the store asks about a few."""
+class _PoolOf(Mapping[Destination, str]):
+    """Follows what becomes of destinations: thousands may be slow, and each look at the store asks about a few."""
 
-    def __init__(self, named: Mapping[Lane, EndpointSettings], paces: slot_sharing.Paces) -> None:
+    def __init__(self, named: Mapping[Destination, EndpointSettings], paces: slot_sharing.Paces) -> None:
         self._named = named
         self._paces = paces
 
-    def __getitem__(self, lane: Lane) -> str:
-        return self._paces.pool(lane, slot_sharing.NAMED if lane in self._named else slot_sharing.ORIGINS)
+    def __getitem__(self, destination: Destination) -> str:
+        return self._paces.pool(destination, slot_sharing.NAMED if destination in self._named else slot_sharing.ORIGINS)
 
-    def get(self, lane: Lane, _: object = None) -> str:
-        return self[lane]
+    def get(self, destination: Destination, _: object = None) -> str:
+        return self[destination]
 
-    def __iter__(self) -> Iterator[Lane]:
+    def __iter__(self) -> Iterator[Destination]:
         return iter(self._named)
 
     def __len__(self) -> int:
@@ -53,10 +53,10 @@ class Capacity:
 
     def __init__(self, endpoints: Endpoints, now: float, *, in_flight: int = slot_sharing.IN_FLIGHT) -> None:
         self._most = in_flight
-        #: Attempts in flight; an empty lane has no entry.
-        self.in_flight: Counter[Lane] = Counter()
-        #: Lanes that want less -> until when nothing more begins there.
-        self._rests: dict[Lane, float] = {}
+        #: Attempts in flight; an empty destination has no entry.
+        self.in_flight: Counter[Destination] = Counter()
+        #: Destinations that want less -> until when nothing more begins there.
+        self._rests: dict[Destination, float] = {}
         self._paces = slot_sharing.Paces()
         self._rates = Rates()
         self.backoff = Backoff()
@@ -65,36 +65,36 @@ class Capacity:
     def apply(self, endpoints: Endpoints, now: float) -> None:
         """Go by these from now on."""
         self._endpoints = endpoints
-        self._named = {policy.lane: policy for policy in endpoints.named.values()}
+        self._named = {policy.destination: policy for policy in endpoints.named.values()}
         self._rates.apply(self._named, now)
 
-    def poor(self, lane: Lane, now: float) -> bool:
+    def poor(self, destination: Destination, now: float) -> bool:
         """Whether what it is owed gives way to what others are owed."""
-        return self._paces.poor(lane, now)
+        return self._paces.poor(destination, now)
 
     # ---- what begins and ends ----
     def begin(self, claim: Claim, now: float) -> None:
-        self.in_flight[claim.lane] += 1
+        self.in_flight[claim.destination] += 1
         attempt = (claim.message_id, claim.number)
-        self._paces.begin(claim.lane, attempt, now, origin=claim.lane not in self._named)
-        self._rates.begin(claim.lane, now)
+        self._paces.begin(claim.destination, attempt, now, origin=claim.destination not in self._named)
+        self._rates.begin(claim.destination, now)
 
     def end(self, claim: Claim, verdict: Verdict, now: float) -> None:
-        """An attempt for which this machine had too little says nothing of its lane."""
+        """An attempt for which this machine had too little says nothing of its destination."""
         attempt = (claim.message_id, claim.number)
         if verdict is Verdict.OUT_OF_RESOURCES:
-            self._paces.drop(claim.lane, attempt)
+            self._paces.drop(claim.destination, attempt)
         else:
-            self._paces.end(claim.lane, attempt, now, delivered=verdict is Verdict.DELIVERED)
-        self.in_flight[claim.lane] -= 1
-        if not self.in_flight[claim.lane]:
-            del self.in_flight[claim.lane]
+            self._paces.end(claim.destination, attempt, now, delivered=verdict is Verdict.DELIVERED)
+        self.in_flight[claim.destination] -= 1
+        if not self.in_flight[claim.destination]:
+            del self.in_flight[claim.destination]
 
-    def rest(self, lane: Lane, seconds: float, now: float) -> None:
+    def rest(self, destination: Destination, seconds: float, now: float) -> None:
         """Nothing more begins there for so long."""
         if not seconds:
             return
-        self._rests[lane] = max(self._rests.get(lane, 0.0), now + seconds)
+        self._rests[destination] = max(self._rests.get(destination, 0.0), now + seconds)
         if len(self._rests) > _RESTING:  # whoever may name callback URLs may name thousands of origins
             del self._rests[next(iter(self._rests))]
 
@@ -103,27 +103,30 @@ class Capacity:
         """Seconds after which more may begin than now, as far as time decides it."""
         patience = self._paces.wait(now)
         return [
-            *([] if patience is None else [patience + _GRAIN]),  # a lane that turns slow leaves its pool to the others
+            *(
+                [] if patience is None else [patience + _GRAIN]
+            ),  # a destination that turns slow leaves its pool to the others
             *(until - now for until in self._rests.values() if until > now),
             *self._rates.waits(now),
             *([wait] if (wait := self.backoff.wait(now)) > 0 else []),
         ]
 
     def slots(self, now: float, *, room_to_refresh: int | None) -> Slots:
-        """What may begin now. Lanes named or at rest are listed; any other has a callback URL's share.
+        """What may begin now. Destinations named or at rest are listed; any other has a callback URL's share.
 
         `room_to_refresh` is how many results may be read again meanwhile; None: everything is sent as it is stored.
         """
-        self._rests = {lane: until for lane, until in self._rests.items() if until > now}
-        each = self._endpoints.plain(Lane(""))
+        self._rests = {destination: until for destination, until in self._rests.items() if until > now}
+        each = self._endpoints.plain(Destination(""))
         young = self._paces.young(now)
         pool_of = _PoolOf(self._named, self._paces)
         held = self._held(pool_of)
         return Slots(
             total=self._total(now),
-            free=dict.fromkeys(self._rests, 0) | {lane: self._room(lane, now) for lane in self._named},
+            free=dict.fromkeys(self._rests, 0)
+            | {destination: self._room(destination, now) for destination in self._named},
             each=each.concurrency,
-            lease={lane: policy.timeout + LEASE_MARGIN for lane, policy in self._named.items()},
+            lease={destination: policy.timeout + LEASE_MARGIN for destination, policy in self._named.items()},
             lease_each=each.timeout + LEASE_MARGIN,
             held=dict(self.in_flight),
             pool_of=pool_of,
@@ -142,21 +145,21 @@ class Capacity:
         return Freshness(
             room=room,
             hold=HOLD,
-            after={lane: policy.refresh_after for lane, policy in self._named.items()},
+            after={destination: policy.refresh_after for destination, policy in self._named.items()},
             each=each.refresh_after,
         )
 
-    def _held(self, pool_of: Mapping[Lane, str]) -> Mapping[str, int]:
+    def _held(self, pool_of: Mapping[Destination, str]) -> Mapping[str, int]:
         """Slots in use, by pool."""
         held = dict.fromkeys(slot_sharing.POOLS, 0)
-        for lane, count in self.in_flight.items():
-            held[pool_of[lane]] += count
+        for destination, count in self.in_flight.items():
+            held[pool_of[destination]] += count
         return held
 
-    def _room(self, lane: Lane, now: float) -> int:
+    def _room(self, destination: Destination, now: float) -> int:
         """Of an endpoint of the configuration."""
-        if lane in self._rests:
+        if destination in self._rests:
             return 0
-        room = self._named[lane].concurrency - self.in_flight[lane]
-        allowed = self._rates.room(lane, now)
+        room = self._named[destination].concurrency - self.in_flight[destination]
+        allowed = self._rates.room(destination, now)
         return max(0, room if allowed is None else min(room, allowed))

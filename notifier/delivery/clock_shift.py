@@ -16,21 +16,21 @@ import structlog
 
 from notifier.runtime import log_events
 from notifier.runtime.clock import JumpClock
-from notifier.runtime.clock_jumps import Jumps
+from notifier.runtime.clock_jumps import ClockJumps
 from notifier.runtime.heartbeat import Pulse
 from notifier.store.ports import DeliveryStore, Shifted
 
 _log = structlog.get_logger()
 
 
-class Waits:
+class ClockShift:
     """One dispatcher's; `store` holds what waits."""
 
     def __init__(self, store: DeliveryStore, clock: JumpClock, pulse: Pulse) -> None:
         self._store = store
         self._clock = clock
         self._pulse = pulse
-        self._jumps = Jumps(clock.now(), clock.elapsed())
+        self._jumps = ClockJumps(clock.now(), clock.elapsed())
         #: (how far, what the clock showed then), of jumps that the store does not know of yet.
         self._noted: deque[tuple[timedelta, datetime]] = deque()
         #: How far the first of them is done.

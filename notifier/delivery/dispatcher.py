@@ -20,13 +20,13 @@ import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
 from notifier.delivery.capacity import Capacity
-from notifier.delivery.clock_shift import Waits
-from notifier.delivery.endpoint_monitor import Keeper
-from notifier.delivery.outage import Reach
+from notifier.delivery.clock_shift import ClockShift
+from notifier.delivery.endpoint_monitor import EndpointMonitor
+from notifier.delivery.outage import OutageDetector
 from notifier.delivery.policies import Endpoints
 from notifier.domain import retry
 from notifier.domain.errors import StoreUnavailable
-from notifier.domain.ids import Lane, WorkerId
+from notifier.domain.ids import Destination, WorkerId
 from notifier.domain.model import Answer, AttemptResult, Claim, DeliveryStatus, Interruption, Stale, Verdict
 from notifier.domain.settings import DEFAULT_RETRY, EndpointSettings
 from notifier.domain.slot_sharing import IN_FLIGHT
@@ -35,7 +35,7 @@ from notifier.runtime import log_events
 from notifier.runtime.clock import JumpClock
 from notifier.runtime.health import Health
 from notifier.runtime.heartbeat import Pulse
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 from notifier.store.ports import DeliveryStore, Slots
 
 _log = structlog.get_logger()
@@ -60,7 +60,7 @@ class Refreshes(Protocol):
 
 
 class Dispatcher:
-    """Owns the loop; `bell` wakes it when something was owed or a configuration changed."""
+    """Owns the loop; `wakeup` wakes it when something was owed or a configuration changed."""
 
     def __init__(
         self,
@@ -68,30 +68,30 @@ class Dispatcher:
         sender: Posts,
         endpoints: Endpoints,
         *,
-        keeper: Keeper,
+        monitor: EndpointMonitor,
         owner: WorkerId,
         clock: JumpClock,
         chance: Callable[[], float],
-        bell: Bell,
+        wakeup: Wakeup,
         health: Health,
         pulse: Pulse,
         refresher: Refreshes | None = None,
-        reach: Reach | None = None,
+        reach: OutageDetector | None = None,
         in_flight: int = IN_FLIGHT,
     ) -> None:
         self._store = store
         self._sender = sender
         self._endpoints = endpoints
-        self._keeper = keeper
+        self._monitor = monitor
         self._owner = owner
         self._clock = clock
         self._chance = chance
-        self._bell = bell
+        self._wakeup = wakeup
         self._health = health
         self._pulse = pulse
         self._refresher = refresher
-        self._reach = reach or Reach()
-        self._waits = Waits(store, clock, pulse)
+        self._reach = reach or OutageDetector()
+        self._waits = ClockShift(store, clock, pulse)
         self._finished: list[AttemptResult] = []
         #: Claims whose attempt no task has taken up yet: there is one on its way for each.
         self._begun: deque[tuple[Claim, EndpointSettings | None]] = deque()
@@ -106,17 +106,17 @@ class Dispatcher:
         """Use these from the next attempt on."""
         self._endpoints = endpoints
         self._capacity.apply(endpoints, self._clock.monotonic())
-        self._keeper.apply(endpoints)
-        self._bell.ring()
+        self._monitor.apply(endpoints)
+        self._wakeup.notify()
 
-    def poor(self, lane: Lane) -> bool:
+    def poor(self, destination: Destination) -> bool:
         """Whether what it is owed gives way to what others are owed."""
-        return self._capacity.poor(lane, self._clock.monotonic())
+        return self._capacity.poor(destination, self._clock.monotonic())
 
     def stop_taking(self) -> None:
         """Claim nothing more; `idle` is reached when what is in flight has been written down."""
         self._taking = False
-        self._bell.ring()
+        self._wakeup.notify()
 
     async def idle(self) -> None:
         await self._idle.wait()
@@ -124,10 +124,10 @@ class Dispatcher:
     async def hand_back(self) -> None:
         """The last write: what finished is recorded, what is still open is interrupted and due at once."""
         now = self._clock.now()
-        announce = self._keeper.announcing(now)
+        announce = self._monitor.announcing(now)
         exchange = await self._store.exchange(self._owner, self._finished, _none(), now=now, announce=announce)
         self._finished = []
-        self._keeper.tell(exchange.changed)
+        self._monitor.tell(exchange.changed)
         await self._free(lapsed_only=False)
 
     async def free_lapsed(self) -> int:
@@ -138,29 +138,29 @@ class Dispatcher:
         """
         freed = await self._free(lapsed_only=True, sparing=self._owner)
         if freed:
-            self._bell.ring()
+            self._wakeup.notify()
         return len(freed)
 
     # ---- the loop ----
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. Started once the attempts that the last run left open are interrupted."""
-        await self._keeper.begin()
+        await self._monitor.begin()
         await self._free(lapsed_only=False)
         async with anyio.create_task_group() as posts:
             task_status.started()
             while True:
                 self._pulse.beat()
-                await self._bell.wait(await self._turn(posts))
+                await self._wakeup.wait(await self._turn(posts))
 
     async def _turn(self, posts: TaskGroup) -> float:
-        """One exchange with the store; seconds until the next turn is due without a bell."""
+        """One exchange with the store; seconds until the next turn is due without a wakeup."""
         self._follow_clock()
         now = self._clock.now()
         results, self._finished = self._finished, []
         try:
             await self._waits.keep()
             exchange = await self._store.exchange(
-                self._owner, results, self._slots(), now=now, announce=self._keeper.announcing(now)
+                self._owner, results, self._slots(), now=now, announce=self._monitor.announcing(now)
             )
         except StoreUnavailable as error:
             self._finished = results + self._finished
@@ -169,8 +169,8 @@ class Dispatcher:
                 self._idle.set()  # nobody stays for a store that cannot write: what finished is made again
             await self._health.wait_for_store(LONGEST_WAIT)
             return 0
-        self._keeper.tell(exchange.changed)
-        for claim in sorted(exchange.claims, key=lambda claim: self.poor(claim.lane)):
+        self._monitor.tell(exchange.changed)
+        for claim in sorted(exchange.claims, key=lambda claim: self.poor(claim.destination)):
             self._begin(posts, claim)
         if exchange.stale and self._refresher is not None:
             self._refresher.take(exchange.stale)
@@ -220,7 +220,7 @@ class Dispatcher:
         result = _unmade(claim) if policy is None else await self._post(claim, policy)
         self._finished.append(result)
         self._capacity.end(claim, result.verdict, self._clock.monotonic())
-        self._bell.ring()
+        self._wakeup.notify()
 
     async def _post(self, claim: Claim, policy: EndpointSettings) -> AttemptResult:
         began = self._clock.monotonic()
@@ -228,7 +228,7 @@ class Dispatcher:
         ended = self._clock.monotonic()
         self._follow_clock()
         verdict = judge(answer)
-        self._capacity.rest(claim.lane, retry.rest(answer, verdict).total_seconds(), ended)
+        self._capacity.rest(claim.destination, retry.rest(answer, verdict).total_seconds(), ended)
         self._note_resources(answer, verdict, began, ended)
         result = retry.settle(
             claim,
@@ -268,7 +268,7 @@ class Dispatcher:
         return freed
 
     def _after_interruption(self, interruption: Interruption) -> AttemptResult:
-        policy = self._endpoints.named.get(interruption.lane)
+        policy = self._endpoints.named.get(interruption.destination)
         schedule = DEFAULT_RETRY if policy is None else policy.retry
         return retry.after_interruption(interruption, schedule, now=self._clock.now(), jitter=self._chance())
 
@@ -287,7 +287,7 @@ def _unmade(claim: Claim) -> AttemptResult:
         verdict=Verdict.INTERRUPTED,
         status_code=None,
         head=b"",
-        detail=f"endpoint {claim.lane} is not in the configuration any more: nothing was sent",
+        detail=f"endpoint {claim.destination} is not in the configuration any more: nothing was sent",
         status=DeliveryStatus.PARKED,
         failures=claim.failures,
         due_at=None,
@@ -310,7 +310,7 @@ def _tell(claim: Claim, result: AttemptResult, steps: int) -> None:
         message=claim.message_id,
         type=claim.type,
         **_about(claim),
-        endpoint=claim.lane,
+        endpoint=claim.destination,
         attempt=claim.number,
         trigger=claim.trigger.value,
         step=result.failures if not delivered else claim.failures + 1,

@@ -12,8 +12,8 @@ from typing import Final
 import structlog
 
 from notifier.delivery.policies import Endpoints
-from notifier.domain.endpoint_health import DISABLE_AFTER, Change, EndpointState, Standing, named
-from notifier.domain.ids import Lane
+from notifier.domain.endpoint_health import DISABLE_AFTER, Change, EndpointHealth, EndpointState, named
+from notifier.domain.ids import Destination
 from notifier.domain.operator_notice import notice
 from notifier.domain.times import iso
 from notifier.runtime import log_events
@@ -25,7 +25,7 @@ from notifier.text.command_line import enable_command, recover_command
 _log = structlog.get_logger()
 
 
-class Keeper:
+class EndpointMonitor:
     """`begin` once; then it is told of changes, and makes those that a person asks for. `token` is random text.
 
     `config` is the path of the configuration, for the commands that it prints.
@@ -47,13 +47,13 @@ class Keeper:
         self._health = health
         self._token = token
         self._config = config
-        #: By lane: origins, and names that are not configured (any more) too.
-        self._disabled: dict[Lane, Standing] = {}
+        #: By destination: origins, and names that are not configured (any more) too.
+        self._disabled: dict[Destination, EndpointHealth] = {}
 
     @property
-    def disabled(self) -> Mapping[Lane, str]:
-        """Lanes that nothing goes to now, with why."""
-        return {lane: standing.reason for lane, standing in self._disabled.items()}
+    def disabled(self) -> Mapping[Destination, str]:
+        """Destinations that nothing goes to now, with why."""
+        return {destination: standing.reason for destination, standing in self._disabled.items()}
 
     async def begin(self) -> None:
         """Learn what the last run left disabled."""
@@ -82,33 +82,33 @@ class Keeper:
                 _TELL[change.after.state](change, self._config)
 
     # ---- by a person ----
-    async def disable(self, lane: Lane, reason: str) -> Change:
+    async def disable(self, destination: Destination, reason: str) -> Change:
         """Nothing goes there any more, and what is owed is kept. `Change.before` is how it stood."""
         now = self._clock.now()
-        change = await self._store.disable_endpoint(lane, now=now, reason=reason, announce=self.announcing(now))
+        change = await self._store.disable_endpoint(destination, now=now, reason=reason, announce=self.announcing(now))
         self.tell([change])
         return change
 
-    async def enable(self, lane: Lane) -> Change:
+    async def enable(self, destination: Destination) -> Change:
         """What is owed from now on goes there; what is parked stays. `Change.before` is how it stood."""
         now = self._clock.now()
-        change = await self._store.enable_endpoint(lane, now=now, announce=self.announcing(now))
+        change = await self._store.enable_endpoint(destination, now=now, announce=self.announcing(now))
         self.tell([change])
         return change
 
     # ---- readiness ----
-    def _remember(self, standing: Standing) -> None:
+    def _remember(self, standing: EndpointHealth) -> None:
         if standing.state is EndpointState.DISABLED:
-            self._disabled[standing.lane] = standing
+            self._disabled[standing.destination] = standing
             self._show(standing)
-        elif self._disabled.pop(standing.lane, None) is not None and named(standing.lane):
-            self._health.well(_part(standing.lane))
+        elif self._disabled.pop(standing.destination, None) is not None and named(standing.destination):
+            self._health.well(_part(standing.destination))
 
-    def _show(self, standing: Standing) -> None:
-        if standing.lane in self._endpoints.named and standing.disabled_at is not None:
+    def _show(self, standing: EndpointHealth) -> None:
+        if standing.destination in self._endpoints.named and standing.disabled_at is not None:
             sentence = f"disabled since {iso(standing.disabled_at)}: {standing.reason}"
-            again = enable_command(standing.lane, config=self._config)
-            self._health.trouble(_part(standing.lane), f"{sentence}; `{again}` ends that")
+            again = enable_command(standing.destination, config=self._config)
+            self._health.trouble(_part(standing.destination), f"{sentence}; `{again}` ends that")
 
 
 def _part(name: str) -> str:
@@ -122,7 +122,7 @@ def _tell_failing(change: Change, _: str) -> None:
 
 
 def _tell_disabled(change: Change, config: str) -> None:
-    again = enable_command(change.after.lane, config=config)
+    again = enable_command(change.after.destination, config=config)
     note = f"nothing is sent there, and what it is owed is kept; `{again}` ends that"
     _log.error(log_events.ENDPOINT_DISABLED, note=note, **_facts(change))
 
@@ -130,7 +130,7 @@ def _tell_disabled(change: Change, config: str) -> None:
 def _tell_recovered(change: Change, config: str) -> None:
     note = ""
     if change.oldest is not None:
-        command = recover_command(change.after.lane, change.oldest, config=config)
+        command = recover_command(change.after.destination, change.oldest, config=config)
         note = f"what was kept back or given up is sent when it is asked for: {command}"
     _log.info(log_events.ENDPOINT_RECOVERED, note=note, **_facts(change))
 
@@ -145,7 +145,7 @@ _TELL: Final = {
 def _facts(change: Change) -> dict[str, object]:
     told = change.telling
     return {
-        "endpoint": change.after.lane,
+        "endpoint": change.after.destination,
         "was": change.before.state.value,
         "reason": told.reason,
         "failing_since": told.first_failure and iso(told.first_failure),

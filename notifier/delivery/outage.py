@@ -26,7 +26,7 @@ SILENT: Final = frozenset({Verdict.DNS_FAILED, Verdict.CONNECT_FAILED, Verdict.T
 _OURS: Final = frozenset({Verdict.ADDRESS_REFUSED, Verdict.INTERRUPTED})
 
 
-class Reach:
+class OutageDetector:
     """Of one daemon: when anybody last answered. Seconds include the time that the machine slept."""
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """Which policy holds for an endpoint: the configured one, or one derived for a callback URL. Pure.
 
-A callback URL's lane is its origin, and its key is the origin's own, so that one receiver never holds what would
+A callback URL's destination is its origin, and its key is the origin's own, so that one receiver never holds what would
 sign for another; a `whsk_` secret signs for all, because its public half can be known to everybody. A URL whose very
 host and port the operator lists in `callbacks.allow` is as trusted as an endpoint of the configuration: it is not
 guarded, whatever the name leads to. Every other one is held to the full list of refused addresses.
@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Final
 
 from notifier.delivery.signature import callback_secret
-from notifier.domain.ids import EndpointIdentity, Lane
-from notifier.domain.model import Book, Format
+from notifier.domain.ids import Destination, EndpointIdentity
+from notifier.domain.model import EndpointDirectory, Format
 from notifier.domain.settings import CallbackSettings, EndpointSettings, Secret
 from notifier.net.address_policy import Allow, parse_allow
 from notifier.net.urls import origin
@@ -52,17 +52,17 @@ class Endpoints:
         """The configured ones, by name."""
         return self._configured
 
-    def plain(self, lane: Lane) -> EndpointSettings:
-        """What holds for every callback URL's lane: the defaults, and what `callbacks:` says."""
-        defaults = EndpointSettings(identity=EndpointIdentity(lane), lane=lane, url="", secrets=())
+    def plain(self, destination: Destination) -> EndpointSettings:
+        """What holds for every callback URL's destination: the defaults, and what `callbacks:` says."""
+        defaults = EndpointSettings(identity=EndpointIdentity(destination), destination=destination, url="", secrets=())
         return defaults if self._callbacks is None else replace(defaults, refresh_after=self._callbacks.refresh_after)
 
-    def book(self) -> Book:
+    def directory(self) -> EndpointDirectory:
         """What decides whether a message leaves, and how it is written."""
         events = {name: settings.events for name, settings in self._configured.items()}
         waits = {name: settings.retry[0] for name, settings in self._configured.items() if settings.retry[0]}
         formats = {name: each.format for name, each in self._configured.items() if each.format is not Format.STANDARD}
-        return Book(
+        return EndpointDirectory(
             events=events,
             callbacks=self._callbacks is not None,
             first_wait=waits,
@@ -72,17 +72,17 @@ class Endpoints:
 
     def _derive(self, identity: EndpointIdentity) -> EndpointSettings:
         assert self._callbacks is not None, _NO_CALLBACKS
-        lane = Lane(origin(identity))
+        destination = Destination(origin(identity))
         return EndpointSettings(
             identity=identity,
-            lane=lane,
+            destination=destination,
             url=identity,
-            secrets=(self._key(lane),),
+            secrets=(self._key(destination),),
             guarded=not self.allow.names(identity),
             refresh_after=self._callbacks.refresh_after,
         )
 
-    def _derive_key(self, lane: Lane) -> Secret:
+    def _derive_key(self, destination: Destination) -> Secret:
         assert self._callbacks is not None, _NO_CALLBACKS
         master = self._callbacks.secret
-        return master if master.reveal().startswith("whsk_") else callback_secret(master, lane)
+        return master if master.reveal().startswith("whsk_") else callback_secret(master, destination)

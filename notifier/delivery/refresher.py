@@ -19,11 +19,11 @@ from anyio.abc import TaskGroup, TaskStatus
 from notifier.delivery.capacity import HOLD
 from notifier.domain.errors import StoreUnavailable
 from notifier.domain.ids import GenerationId, ProviderName
-from notifier.domain.model import Glimpse, Refresh, Stale, State
+from notifier.domain.model import Refresh, RereadResult, Stale, State
 from notifier.runtime import log_events
 from notifier.runtime.clock import Clock
 from notifier.runtime.health import Health
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 from notifier.store.ports import DeliveryStore
 
 _log = structlog.get_logger()
@@ -32,15 +32,17 @@ _log = structlog.get_logger()
 MOST: Final = 1_000
 
 #: The poller's: what the provider shows of an ID now; None where it does not answer.
-Glance = Callable[[ProviderName, GenerationId], Awaitable[Glimpse | None]]
+Reread = Callable[[ProviderName, GenerationId], Awaitable[RereadResult | None]]
 
 
 class Refresher:
     """Owns the tasks; `deliveries` is rung when something may go."""
 
-    def __init__(self, store: DeliveryStore, glance: Glance, *, clock: Clock, deliveries: Bell, health: Health) -> None:
+    def __init__(
+        self, store: DeliveryStore, reread: Reread, *, clock: Clock, deliveries: Wakeup, health: Health
+    ) -> None:
         self._store = store
-        self._glance = glance
+        self._reread = reread
         self._clock = clock
         self._deliveries = deliveries
         self._health = health
@@ -70,22 +72,22 @@ class Refresher:
 
     async def _refresh(self, provider: ProviderName, generation: GenerationId, stale: Sequence[Stale]) -> None:
         """Each goes as soon as its own look is answered; looks and commits are shared where they meet."""
-        glimpse: Glimpse | None = None
+        reread: RereadResult | None = None
         try:
             with anyio.move_on_after(HOLD.total_seconds()):
-                glimpse = await self._glance(provider, generation)
-            await self._write(stale, glimpse if glimpse is not None and _worth_it(glimpse) else None)
+                reread = await self._reread(provider, generation)
+            await self._write(stale, reread if reread is not None and _worth_it(reread) else None)
         finally:
             self._under_way -= len(stale)
 
-    async def _write(self, stale: Sequence[Stale], glimpse: Glimpse | None) -> None:
-        refreshes = [Refresh(message_id=each.message_id, number=each.number, glimpse=glimpse) for each in stale]
+    async def _write(self, stale: Sequence[Stale], reread: RereadResult | None) -> None:
+        refreshes = [Refresh(message_id=each.message_id, number=each.number, reread=reread) for each in stale]
         try:
             replaced = await self._store.refresh_bodies(refreshes, now=self._clock.now())
         except StoreUnavailable as error:  # nothing is sent now either, and the hold ends by itself
             self._health.store_failed(error)
             return
-        self._deliveries.ring()
+        self._deliveries.notify()
         _log.info(
             log_events.DELIVERIES_REFRESHED,
             provider=stale[0].provider,
@@ -96,5 +98,5 @@ class Refresher:
         )
 
 
-def _worth_it(glimpse: Glimpse) -> bool:
-    return glimpse.observation.state is State.COMPLETED and glimpse.observation.result.url is not None
+def _worth_it(reread: RereadResult) -> bool:
+    return reread.observation.state is State.COMPLETED and reread.observation.result.url is not None

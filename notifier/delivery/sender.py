@@ -112,7 +112,9 @@ class Sender:
             except MemoryError as error:
                 return seen.answer(Verdict.OUT_OF_RESOURCES, missing(error) or "")
             except Exception:  # noqa: BLE001  a bug on this path may cost one attempt, never the daemon
-                _log.warning(log_events.ATTEMPT_FAILED, message=claim.message_id, endpoint=claim.lane, exc_info=True)
+                _log.warning(
+                    log_events.ATTEMPT_FAILED, message=claim.message_id, endpoint=claim.destination, exc_info=True
+                )
                 return seen.answer(Verdict.PROTOCOL_ERROR, said)
             return seen.answer()
         return seen.answer(Verdict.TIMED_OUT, seen.in_vain(policy.timeout.total_seconds()))

@@ -1,6 +1,6 @@
 """How an endpoint stands: THE table of its states, and what an attempt or a person makes of them. Pure.
 
-What stands is a lane: a configured endpoint by its name, or an origin of callback URLs. Rules:
+What stands is a destination: a configured endpoint by its name, or an origin of callback URLs. Rules:
 
 - *Failing* is a warning: no success since an attempt that failed a day ago or more, and at least five failed ones.
 - *Disabled* is no success for five days and at least ten failed attempts. The warning always comes first, and by a
@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from notifier.domain.ids import Lane
+from notifier.domain.ids import Destination
 from notifier.domain.model import Verdict
 from notifier.domain.times import iso
 
@@ -84,10 +84,10 @@ STANDING: Final[Mapping[EndpointState, Mapping[EndpointSignal, EndpointState]]] 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """What is known of one lane."""
+class EndpointHealth:
+    """What is known of one destination."""
 
-    lane: Lane
+    destination: Destination
     state: EndpointState = EndpointState.WORKING
     #: The first attempt that failed after the last success; None where none did.
     first_failure: datetime | None = None
@@ -105,18 +105,19 @@ class Standing:
     @property
     def worth_keeping(self) -> bool:
         """False for an origin of which nothing bad is known: there may be millions."""
-        return named(self.lane) or self.state is not EndpointState.WORKING or self.failures > 0
+        return named(self.destination) or self.state is not EndpointState.WORKING or self.failures > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A lane that stands otherwise than before, or what a person's wish came to: then both may be the same."""
+    """A destination that stands otherwise than before, or what a person's wish came to: then both may be the same."""
 
-    before: Standing
-    after: Standing
+    before: EndpointHealth
+    after: EndpointHealth
     #: Deliveries that are kept back, those included that are going to be because of this.
     parked: int
-    #: Where a lane is in use again: deliveries that were given up since it began to fail, one answered by 410 too.
+    #: Where a destination is in use again: deliveries that were given up since it began to fail, one answered by 410
+    #: too.
     given_up: int = 0
     #: When the first was made of those that are kept back by now and do not go on by themselves, or were given up; None
     #: without any.
@@ -128,7 +129,7 @@ class Change:
         return "" if self.before.state is self.after.state else _EVENTS[self.after.state]
 
     @property
-    def telling(self) -> Standing:
+    def telling(self) -> EndpointHealth:
         """The one that says why: of an endpoint that is well again, what it was."""
         return self.before if self.after.state is EndpointState.WORKING else self.after
 
@@ -140,53 +141,55 @@ _EVENTS: Final = {
 }
 
 
-def named(lane: str) -> bool:
+def named(destination: str) -> bool:
     """Whether it is a configured endpoint's and not an origin."""
-    return "://" not in lane
+    return "://" not in destination
 
 
-def after_attempt(before: Standing, verdict: Verdict, *, now: datetime) -> Standing:
-    """How the lane stands once an attempt came to `verdict`; `before` itself where that changes nothing."""
+def after_attempt(before: EndpointHealth, verdict: Verdict, *, now: datetime) -> EndpointHealth:
+    """How the destination stands once an attempt came to `verdict`; `before` itself where that changes nothing."""
     if verdict is Verdict.INTERRUPTED or before.state is EndpointState.DISABLED:
         return before
     return _succeeded(before, now) if verdict is Verdict.DELIVERED else _failed(before, verdict, now)
 
 
-def disabled(before: Standing, reason: str, *, now: datetime) -> Standing:
+def disabled(before: EndpointHealth, reason: str, *, now: datetime) -> EndpointHealth:
     """A person takes it out of use. One that is disabled already keeps its reason."""
     return _move(before, EndpointSignal.DISABLE, reason, now)
 
 
-def enabled(before: Standing) -> Standing:
+def enabled(before: EndpointHealth) -> EndpointHealth:
     """A person puts it into use again: it begins anew. `before` itself where it was not disabled."""
     if before.state is not EndpointState.DISABLED:
         return before
     state = STANDING[before.state][EndpointSignal.ENABLE]
-    return Standing(lane=before.lane, state=state, last_success=before.last_success)
+    return EndpointHealth(destination=before.destination, state=state, last_success=before.last_success)
 
 
-def parked_reason(lane: str, reason: str) -> str:
-    """Why a delivery of a disabled lane is kept back, in words."""
-    return f"endpoint {lane} is disabled: {reason}"
+def parked_reason(destination: str, reason: str) -> str:
+    """Why a delivery of a disabled destination is kept back, in words."""
+    return f"endpoint {destination} is disabled: {reason}"
 
 
-def _succeeded(before: Standing, now: datetime) -> Standing:
+def _succeeded(before: EndpointHealth, now: datetime) -> EndpointHealth:
     last = before.last_success
     if not before.failures and last is not None and abs(now - last) < SUCCESS_EVERY:
         return before
-    return Standing(lane=before.lane, state=STANDING[before.state][EndpointSignal.SUCCEED], last_success=now)
+    return EndpointHealth(
+        destination=before.destination, state=STANDING[before.state][EndpointSignal.SUCCEED], last_success=now
+    )
 
 
-def _failed(before: Standing, verdict: Verdict, now: datetime) -> Standing:
+def _failed(before: EndpointHealth, verdict: Verdict, now: datetime) -> EndpointHealth:
     since = before.first_failure or now
     counted = replace(before, first_failure=since, last_failure=now, failures=before.failures + 1)
-    if verdict is Verdict.GONE and named(before.lane):
+    if verdict is Verdict.GONE and named(before.destination):
         return _move(counted, EndpointSignal.GONE, "it answered 410 Gone", now)
     why = f"no success since {iso(since)}, in {counted.failures} failed attempts; the last one: {verdict}"
     return _move(counted, _signal(counted, now), why, now)
 
 
-def _signal(counted: Standing, now: datetime) -> EndpointSignal:
+def _signal(counted: EndpointHealth, now: datetime) -> EndpointSignal:
     assert counted.first_failure is not None, "a failure was just counted"
     lasts, failures = now - counted.first_failure, counted.failures
     warned = counted.warned_at is None or now - counted.warned_at >= WARNED_FOR
@@ -197,7 +200,7 @@ def _signal(counted: Standing, now: datetime) -> EndpointSignal:
     return EndpointSignal.FAIL
 
 
-def _move(before: Standing, signal: EndpointSignal, reason: str, now: datetime) -> Standing:
+def _move(before: EndpointHealth, signal: EndpointSignal, reason: str, now: datetime) -> EndpointHealth:
     """By the table; the time and the reason of a new state are noted."""
     state = STANDING[before.state][signal]
     if state is before.state:

@@ -9,10 +9,10 @@ NotifierError
 │   ├── ProviderRefused the operator         -> pause this provider, say so, try again slowly
 │   ├── BatchRejected   the batch            -> split it until the one bad ID stands alone
 │   └── NotAsked        the operator, time   -> this machine has too little to ask: nobody else is to blame, try again
-├── DeskError           whoever asked for it -> 4xx with the sentence; nothing was changed
-│   ├── WrongWords      ask in other words
-│   ├── NotThere        it names nothing that there is
-│   └── NotNow          what it names does not stand as it must: still pending, not open any more
+├── OperationError           whoever asked for it -> 4xx with the sentence; nothing was changed
+│   ├── InvalidRequest      ask in other words
+│   ├── NotFound        it names nothing that there is
+│   └── Conflict          what it names does not stand as it must: still pending, not open any more
 └── StoreError
     ├── StoreUnavailable the operator, time  -> it cannot write now: nothing is accepted, looked at or sent
     ├── StoreRefused    the operator         -> in use by another daemon, too new, not a store: exit 78
@@ -127,19 +127,19 @@ class NotAsked(ProviderError):
         super().__init__(message, any_id=True)
 
 
-class DeskError(NotifierError):
+class OperationError(NotifierError):
     """What a person asked for cannot be done."""
 
 
-class WrongWords(DeskError):
+class InvalidRequest(OperationError):
     """It cannot be understood, or asks for nothing in particular."""
 
 
-class NotThere(DeskError):
+class NotFound(OperationError):
     """No message, generation, watch or endpoint is meant by it."""
 
 
-class NotNow(DeskError):
+class Conflict(OperationError):
     """What is meant is not in a state that allows it."""
 
 

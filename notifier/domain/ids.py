@@ -10,7 +10,7 @@ GenerationId = NewType("GenerationId", str)
 #: A configured endpoint's name, or the normalised full callback URL. A URL has "://" and a name cannot.
 EndpointIdentity = NewType("EndpointIdentity", str)
 #: What shares concurrency, rate and health: an endpoint's name, or a callback URL's origin.
-Lane = NewType("Lane", str)
+Destination = NewType("Destination", str)
 #: `wch_…`: one watch.
 WatchId = NewType("WatchId", str)
 #: `msg_…`: the `webhook-id`, one message to one endpoint, the same on every attempt.

@@ -19,8 +19,8 @@ from typing import Any, Final
 import orjson
 
 from notifier.domain.endpoint_health import parked_reason
-from notifier.domain.ids import EndpointIdentity, Lane, MessageId, message_id
-from notifier.domain.model import Book, DeliveryStatus, Format, Kind, Owed, SeenGeneration, Watch
+from notifier.domain.ids import Destination, EndpointIdentity, MessageId, message_id
+from notifier.domain.model import DeliveryStatus, EndpointDirectory, Format, Kind, NewDelivery, SeenGeneration, Watch
 from notifier.domain.times import iso
 
 #: A parser of npm's `cloudevents` compares the charset letter by letter; lower case is read by all.
@@ -53,12 +53,18 @@ TYPES: Final = (
 
 
 def owe(
-    watch: Watch, seen: SeenGeneration, kind: Kind, *, now: datetime, book: Book, reason: str | None = None
-) -> Owed:
+    watch: Watch,
+    seen: SeenGeneration,
+    kind: Kind,
+    *,
+    now: datetime,
+    directory: EndpointDirectory,
+    reason: str | None = None,
+) -> NewDelivery:
     """The message that `watch` is owed because of `kind`; `reason` says why a watch expired, if not by its deadline."""
     type_ = event_type(kind, seen)
-    status, why = _standing(watch, type_, book)
-    format_ = _format(watch.endpoint, book)
+    status, why = _standing(watch, type_, directory)
+    format_ = _format(watch.endpoint, directory)
     message = message_id(
         provider=watch.provider,
         generation=watch.generation,
@@ -76,32 +82,32 @@ def owe(
         source=f"notifier/{watch.provider}",
         subject=watch.generation,
     )
-    return Owed(
+    return NewDelivery(
         message_id=message,
         watch_id=watch.id,
         endpoint=watch.endpoint,
-        lane=watch.lane,
+        destination=watch.destination,
         kind=kind,
         type=type_,
         content_type=CONTENT_TYPES[format_],
         body=body,
         status=status,
         reason=why,
-        resumes=status is DeliveryStatus.PARKED and watch.lane not in book.disabled,
-        wait=book.first_wait.get(watch.endpoint, _NO_WAIT),
+        resumes=status is DeliveryStatus.PARKED and watch.destination not in directory.disabled,
+        wait=directory.first_wait.get(watch.endpoint, _NO_WAIT),
     )
 
 
-def parked_because(endpoint: EndpointIdentity, lane: Lane, book: Book) -> str | None:
+def parked_because(endpoint: EndpointIdentity, destination: Destination, directory: EndpointDirectory) -> str | None:
     """Why what is owed to this endpoint is kept back; None where it may go out.
 
-    That its lane is disabled counts before anything else: what is kept back for that does not go on by itself.
+    That its destination is disabled counts before anything else: what is kept back for that does not go on by itself.
     """
-    if (why := book.disabled.get(lane)) is not None:
-        return parked_reason(lane, why)
+    if (why := directory.disabled.get(destination)) is not None:
+        return parked_reason(destination, why)
     if "://" in endpoint:
-        return None if book.callbacks else "the configuration has no callbacks: section"
-    return None if endpoint in book.events else f"endpoint {endpoint} is not in the configuration"
+        return None if directory.callbacks else "the configuration has no callbacks: section"
+    return None if endpoint in directory.events else f"endpoint {endpoint} is not in the configuration"
 
 
 def schema_of(type_: str) -> str:
@@ -148,19 +154,19 @@ def written(
     return orjson.dumps(event)
 
 
-def _standing(watch: Watch, type_: str, book: Book) -> tuple[DeliveryStatus, str]:
+def _standing(watch: Watch, type_: str, directory: EndpointDirectory) -> tuple[DeliveryStatus, str]:
     """Whether the message may leave, and if not, why."""
     endpoint = watch.endpoint
-    if reason := parked_because(endpoint, watch.lane, book):
+    if reason := parked_because(endpoint, watch.destination, directory):
         return DeliveryStatus.PARKED, reason
-    wanted = book.events.get(endpoint)
+    wanted = directory.events.get(endpoint)
     if wanted is None or type_ in wanted:
         return DeliveryStatus.PENDING, ""
     return DeliveryStatus.FILTERED, f"events of endpoint {endpoint} leaves out {type_}"
 
 
-def _format(endpoint: EndpointIdentity, book: Book) -> Format:
-    return book.callback_format if "://" in endpoint else book.formats.get(endpoint, Format.STANDARD)
+def _format(endpoint: EndpointIdentity, directory: EndpointDirectory) -> Format:
+    return directory.callback_format if "://" in endpoint else directory.formats.get(endpoint, Format.STANDARD)
 
 
 def _content(type_: str, watch: Watch, seen: SeenGeneration, reason: str | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId
 
 
 # ---- states -------------------------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ class WatchRequest:
     target: State
     endpoint: EndpointIdentity
     #: The endpoint's name, or the callback URL's origin.
-    lane: Lane
+    destination: Destination
     #: From registration to the deadline.
     timeout: timedelta
     #: Compact JSON object in UTF-8, as it comes back in `data.metadata`.
@@ -133,7 +133,7 @@ class OpenGeneration:
     #: The lowest target of its open watches.
     target: State
     #: Where its open watches are told, each once, in order.
-    lanes: tuple[Lane, ...]
+    destinations: tuple[Destination, ...]
 
 
 class Outcome(StrEnum):
@@ -230,7 +230,7 @@ class SeenGeneration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Glimpse:
+class RereadResult:
     """What one look showed of an ID that somebody wanted to see once more."""
 
     observation: Observation
@@ -248,7 +248,7 @@ class Watch:
     generation: GenerationId
     target: State
     endpoint: EndpointIdentity
-    lane: Lane
+    destination: Destination
     status: WatchStatus
     #: How often it was reopened.
     round: int
@@ -259,13 +259,13 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Owed:
+class NewDelivery:
     """One message owed to one endpoint, before it is stored. Only a refresh changes `body` after."""
 
     message_id: MessageId
     watch_id: WatchId
     endpoint: EndpointIdentity
-    lane: Lane
+    destination: Destination
     kind: Kind
     #: E.g. `generation.completed`.
     type: str
@@ -287,7 +287,7 @@ class Claim:
 
     message_id: MessageId
     endpoint: EndpointIdentity
-    lane: Lane
+    destination: Destination
     type: str
     content_type: str
     body: bytes
@@ -325,7 +325,7 @@ class Refresh:
     #: Of the attempt that is held back.
     number: int
     #: What to write into its body; None leaves the body as it is stored.
-    glimpse: Glimpse | None
+    reread: RereadResult | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -372,7 +372,7 @@ class Interruption:
     """An attempt whose outcome nobody knows: its worker died or was stopped."""
 
     message_id: MessageId
-    lane: Lane
+    destination: Destination
     number: int
     failures: int
     #: In a row, this one included.
@@ -380,7 +380,7 @@ class Interruption:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Book:
+class EndpointDirectory:
     """What the configuration says of endpoints, as far as it decides whether a message leaves and how it is written."""
 
     #: Name -> event types it wants; None is all of them. A name that is not here is not configured.
@@ -393,5 +393,5 @@ class Book:
     formats: Mapping[str, Format] = field(default_factory=dict)
     #: Format of the bodies for callback URLs.
     callback_format: Format = Format.STANDARD
-    #: Disabled lanes -> why. Not of the configuration: the store fills it in, inside the transaction that asks.
-    disabled: Mapping[Lane, str] = field(default_factory=dict)
+    #: Disabled destinations -> why. Not of the configuration: the store fills it in, inside the transaction that asks.
+    disabled: Mapping[Destination, str] = field(default_factory=dict)

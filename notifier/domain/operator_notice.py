@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from notifier.domain.endpoint_health import Change
-from notifier.domain.ids import EndpointIdentity, Lane, MessageId
+from notifier.domain.ids import Destination, EndpointIdentity, MessageId
 from notifier.domain.message import CONTENT_TYPES, written
 from notifier.domain.model import Format
 from notifier.domain.settings import EndpointSettings
@@ -30,7 +30,7 @@ class Notice:
 
     message_id: MessageId
     endpoint: EndpointIdentity
-    lane: Lane
+    destination: Destination
     #: `endpoint.failing`, `endpoint.disabled` or `endpoint.recovered`.
     type: str
     content_type: str
@@ -41,13 +41,13 @@ class Notice:
 
 def notice(change: Change, operator: EndpointSettings | None, *, now: datetime, token: str) -> Notice | None:
     """What `operator` is told of `change`; None where that is nothing. `token`, random, makes the ID."""
-    if operator is None or not change.event or change.after.lane == operator.lane:
+    if operator is None or not change.event or change.after.destination == operator.destination:
         return None
     message = MessageId(f"msg_{token}")
     return Notice(
         message_id=message,
         endpoint=operator.identity,
-        lane=operator.lane,
+        destination=operator.destination,
         type=change.event,
         content_type=CONTENT_TYPES[operator.format],
         body=_body(change.event, operator.format, message, _facts(change), now=now),
@@ -63,7 +63,7 @@ def trial_body(endpoint: EndpointSettings, message: MessageId, *, now: datetime)
 def _facts(change: Change) -> dict[str, Any]:
     told = change.telling
     return {
-        "endpoint": change.after.lane,
+        "endpoint": change.after.destination,
         "state": change.after.state,
         "reason": told.reason,
         "failing_since": None if told.first_failure is None else iso(told.first_failure),

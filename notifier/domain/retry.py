@@ -40,7 +40,10 @@ def next_attempt_at(
 
 
 def rest(answer: Answer, verdict: Verdict) -> timedelta:
-    """How long nothing more begins at the lane of this answer. Its hint binds the message itself without this bound."""
+    """How long nothing more begins at the destination of this answer.
+
+    Its hint binds the message itself without this bound.
+    """
     if verdict is not Verdict.THROTTLED:
         return _NO_HINT
     return min(max(timedelta(seconds=answer.retry_after or 0.0), REST), LONGEST_REST)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from notifier.domain.ids import EndpointIdentity, Lane, ProviderName
+from notifier.domain.ids import Destination, EndpointIdentity, ProviderName
 from notifier.domain.model import Format, State, WatchRequest
 
 
@@ -98,10 +98,10 @@ class TlsSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSettings:
-    """Policy of one lane. For callback URLs one is derived per URL, with the origin as lane."""
+    """Policy of one destination. For callback URLs one is derived per URL, with the origin as destination."""
 
     identity: EndpointIdentity
-    lane: Lane
+    destination: Destination
     url: str
     #: Signing keys, newest first: `whsec_…`, `whsk_…`.
     secrets: tuple[Secret, ...]

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from notifier.domain.errors import MAX_FAULTS, Fault
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
 from notifier.domain.model import State, WatchRequest
 from notifier.domain.settings import WatchDefaults
 from notifier.intake.metadata import compact
@@ -80,8 +80,8 @@ class _Wrong(Exception):
     """A part of the entry cannot be used; the fault is noted."""
 
 
-#: Endpoint and the lane it shares.
-_Target = tuple[EndpointIdentity, Lane]
+#: Endpoint and the destination it shares.
+_Target = tuple[EndpointIdentity, Destination]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,14 +175,14 @@ class Reading:
         if metadata is None or self.faults:  # nothing of a list with a fault is registered
             return
         for state in terms.states:
-            for endpoint, lane in terms.targets:
+            for endpoint, destination in terms.targets:
                 self.requests.append(
                     WatchRequest(
                         provider=terms.provider,
                         generation=id_,
                         target=state,
                         endpoint=endpoint,
-                        lane=lane,
+                        destination=destination,
                         timeout=terms.timeout,
                         metadata=metadata,
                     )
@@ -316,7 +316,7 @@ class Reading:
                 raise self.wrong(at, found)
             return [found]
         if notify is None:
-            return [(EndpointIdentity(name), Lane(name)) for name in self._usual(path)]
+            return [(EndpointIdentity(name), Destination(name)) for name in self._usual(path)]
         return self._each(notify, (*path, "notify"), self._endpoint)
 
     def _usual(self, path: Path) -> Collection[str]:
@@ -330,7 +330,7 @@ class Reading:
 
     def _endpoint(self, text: str, path: Path) -> _Target:
         if text in self.known.endpoints:
-            return EndpointIdentity(text), Lane(text)
+            return EndpointIdentity(text), Destination(text)
         if "://" in text:
             raise self.wrong(path, "notify takes the name of a configured endpoint; a URL goes in callback_url.")
         shown = printable(text, 64)
@@ -360,12 +360,12 @@ class Reading:
 
 @lru_cache(maxsize=1_024)
 def _callback(text: str, allow: tuple[str, ...]) -> _Target | str:
-    """The URL's identity and lane, or what is wrong with it. Most entries name the same few."""
+    """The URL's identity and destination, or what is wrong with it. Most entries name the same few."""
     try:
         url = normalise_url(text)
     except ValueError as error:
         return str(error)
-    return url_refusal(url, _allow(allow)) or (EndpointIdentity(url), Lane(origin(url)))
+    return url_refusal(url, _allow(allow)) or (EndpointIdentity(url), Destination(origin(url)))
 
 
 @lru_cache(maxsize=8)

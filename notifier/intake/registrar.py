@@ -14,11 +14,11 @@ import structlog
 
 from notifier.domain.errors import StoreUnavailable
 from notifier.domain.ids import WatchId
-from notifier.domain.model import Book, OpenGeneration, Outcome, Registration, WatchRequest
+from notifier.domain.model import EndpointDirectory, OpenGeneration, Outcome, Registration, WatchRequest
 from notifier.runtime import log_events
 from notifier.runtime.clock import Clock
 from notifier.runtime.health import STORE, Health
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 from notifier.store.ports import WatchStore
 
 _log = structlog.get_logger()
@@ -38,14 +38,14 @@ class Registrar:
         store: WatchStore,
         *,
         clock: Clock,
-        book: Callable[[], Book],
+        directory: Callable[[], EndpointDirectory],
         welcome: Callable[[Sequence[OpenGeneration]], None],
-        deliveries: Bell,
+        deliveries: Wakeup,
         health: Health,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._book = book
+        self._directory = directory
         self._welcome = welcome
         self._deliveries = deliveries
         self._health = health
@@ -70,7 +70,7 @@ class Registrar:
         with anyio.CancelScope(shield=True):  # what is committed is told to all, whoever gave up waiting for it
             answers = await self._add(requests, keep_first=keep_first)
             if any(answer.owed for answer in answers):
-                self._deliveries.ring()
+                self._deliveries.notify()
             for begin in range(0, len(answers), _AT_ONCE):
                 if begin:
                     await anyio.lowlevel.checkpoint()
@@ -90,7 +90,7 @@ class Registrar:
             raise StoreUnavailable(self._health.troubles[STORE])
         try:
             return await self._store.add_watches(
-                requests, now=self._clock.now(), book=self._book(), keep_first=keep_first
+                requests, now=self._clock.now(), directory=self._directory(), keep_first=keep_first
             )
         except StoreUnavailable as error:
             self._health.store_failed(error)

@@ -9,8 +9,8 @@ A file or a directory that cannot be looked at is not an empty one: readiness sa
 stays declared, and until everything can be seen again no file counts as taken away and nothing may be forgotten.
 
 Files are read in worker threads and registered many at a time, so that thousands of them cost the event loop a few
-milliseconds each time. watchfiles tells of changes in the directories that the globs name, where they exist; the bell's
-rescan finds the rest.
+milliseconds each time. watchfiles tells of changes in the directories that the globs name, where they exist; the
+wakeup's rescan finds the rest.
 """
 
 import os
@@ -36,13 +36,13 @@ from notifier.intake.watch_file import Unread, read_watch_file
 from notifier.intake.watch_listing import Listing, list_directories, list_files
 from notifier.runtime import log_events
 from notifier.runtime.switch_interval import short_turns
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 from notifier.text.printable import printable
 
 _log = structlog.get_logger()
 
 
-#: Seconds without bell or event after which the files are looked at anyway.
+#: Seconds without wakeup or event after which the files are looked at anyway.
 _IDLE: Final = 300.0
 #: Seconds to the next try while the store cannot write: the first, and at most.
 _RETRY: Final = 1.0
@@ -97,13 +97,15 @@ class _Pass:
 
 
 class WatchFiles:
-    """Reads `globs`. `known` gives what is configured now; `bell` calls for another look."""
+    """Reads `globs`. `known` gives what is configured now; `wakeup` calls for another look."""
 
-    def __init__(self, globs: Sequence[str], registrar: Registers, known: Callable[[], Known], *, bell: Bell) -> None:
+    def __init__(
+        self, globs: Sequence[str], registrar: Registers, known: Callable[[], Known], *, wakeup: Wakeup
+    ) -> None:
         self._globs = tuple(globs)
         self._registrar = registrar
         self._known = known
-        self._bell = bell
+        self._wakeup = wakeup
         self._files: dict[str, _File] = {}
         #: Files whose last reading was refused, and why.
         self._faulty: dict[str, Sequence[Fault]] = {}
@@ -140,7 +142,7 @@ class WatchFiles:
                 await self.read_all()
                 task_status.started()
                 while True:
-                    await self._bell.wait(self._retry or _IDLE)
+                    await self._wakeup.wait(self._retry or _IDLE)
                     await self.read_all()
             finally:
                 stop.set()  # awatch waits in a thread that a cancellation does not reach
@@ -153,7 +155,7 @@ class WatchFiles:
         # Steps and debounce are milliseconds: an editor's few events are one, and a person does not wait.
         try:
             async for _ in awatch(*directories, recursive=False, step=20, debounce=200, stop_event=stop):
-                self._bell.ring()
+                self._wakeup.notify()
         except (OSError, RuntimeError) as error:  # RuntimeError is the base of its own errors
             note = "changes are found by the rescan only, some seconds later"
             _log.warning(log_events.WATCH_FILES_UNTOLD, why=inotify.why(error), note=note)

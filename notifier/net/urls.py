@@ -6,7 +6,7 @@ addresses (`127.1`, `0x7f.1`, `2130706433`, `017700000001`) are refused.
 
 A final dot of the host stays: it keeps the look-up away from the resolver's search list, so a name without
 it may lead elsewhere, and a callback URL with it is an endpoint of its own. But Host, SNI and certificates are written
-without it, and so are origins: what has one origin has one lane and one key.
+without it, and so are origins: what has one origin has one destination and one key.
 
 A fragment is refused, not dropped: it is never sent, so whoever writes one expects something that will not happen.
 """

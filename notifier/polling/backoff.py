@@ -1,9 +1,9 @@
-"""What is wrong, judged without touching anything: with one provider (`Standing`), or with one ID (`Misses`). Pure.
+"""What is wrong with one provider (`ProviderHealth`), or with one ID (`Misses`). Pure.
 
 A provider in trouble is asked one request at a time, at growing intervals, until one succeeds; others go on as usual.
 A request that was sent before the trouble began says nothing new: its failure is no further strike and its success no
 cure. Otherwise nine requests that fail together would count as nine failures in a row. Where nothing new was said, the
-very same `Standing` is answered, so that the caller has nothing to log.
+very same `ProviderHealth` is answered, so that the caller has nothing to log.
 Times are monotonic seconds, `jitter` is in [0, 1] and only adds.
 """
 
@@ -54,7 +54,7 @@ _DOUBLINGS: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ProviderHealth:
     """How one provider stands with us."""
 
     trouble: Trouble = Trouble.OK

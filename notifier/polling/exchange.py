@@ -25,13 +25,13 @@ from notifier.polling.long_poll.support import QUICK
 from notifier.polling.provider_state import Conduct
 from notifier.polling.recorder import Look, Recorder
 from notifier.polling.rejections import Refusals
-from notifier.polling.rereads import Glances
+from notifier.polling.rereads import Rereads
 from notifier.polling.scheduling.open_generation import LookTimes
 from notifier.polling.scheduling.open_generations import Roster
 from notifier.providers.base import Ask, Codec, Leave, Reply
 from notifier.providers.masked import decode
 from notifier.runtime.clock import Clock
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 
 #: A body of so many bytes is read in a thread, one at a time: many that come together would stop the loop for the sum
 #: of them. What one stops it for all the same, while orjson parses, is bounded by `providers.reply_text`.
@@ -64,7 +64,7 @@ class Sent:
 
 
 class Exchanges:
-    """Of one provider. `call` makes IDs due at once; `bell` is rung when a request is over."""
+    """Of one provider. `call` makes IDs due at once; `wakeup` is rung when a request is over."""
 
     def __init__(
         self,
@@ -76,12 +76,12 @@ class Exchanges:
         refusals: Refusals,
         recorder: Recorder,
         holds: Holds,
-        glances: Glances,
+        rereads: Rereads,
         ask: Callable[[Ask, ProviderSettings, Leave], Awaitable[Reply]],
         readers: anyio.CapacityLimiter,
         clock: Clock,
         call: Callable[[Iterable[GenerationId]], None],
-        bell: Bell,
+        wakeup: Wakeup,
     ) -> None:
         self.settings = settings
         self._codec = codec
@@ -90,12 +90,12 @@ class Exchanges:
         self._refusals = refusals
         self._recorder = recorder
         self._holds = holds
-        self._glances = glances
+        self._rereads = rereads
         self._ask_provider = ask
         self._readers = readers
         self._clock = clock
         self._call = call
-        self._bell = bell
+        self._wakeup = wakeup
         self._under_way: list[Sent] = []
         self._trial = RouteTrial()
         #: Of requests that lost their connection, and wait to be made once more.
@@ -171,7 +171,7 @@ class Exchanges:
             self._under_way.remove(sent)
             self._conduct.hanging = 0  # reckoned anew before anything is asked
             self._conduct.end(took=took, aside=sent.aside, hold=sent.hold is not None, batch=len(sent.ask.ids) > 1)
-            self._bell.ring()
+            self._wakeup.notify()
 
     async def _ask(self, sent: Sent) -> None:
         observations: Sequence[Observation] | None = None
@@ -207,7 +207,7 @@ class Exchanges:
         if sent.guests and not error.any_id and len(sent.ask.ids) > 1:
             self._part_from_guests(sent)
             return
-        self._glances.failed(sent.ask.ids)
+        self._rereads.failed(sent.ask.ids)
         if sent.late:
             self._refusals.failed_late(sent.ask.ids, error, sent_at=sent.at)
             return
@@ -225,7 +225,7 @@ class Exchanges:
     async def _leave(self) -> None:
         granted = anyio.Event()
         self._repeats.append(granted)
-        self._bell.ring()
+        self._wakeup.notify()
         try:
             await granted.wait()
         finally:
@@ -286,7 +286,7 @@ class Exchanges:
         return False
 
     async def _learn(self, sent: Sent, observations: Sequence[Observation]) -> None:
-        self._glances.answered(observations, self._clock.now())
+        self._rereads.answered(observations, self._clock.now())
         asked, held = len(observations), [seen.id for seen in observations if not seen.absent]
         # A guest that is gone is an old one: that says nothing of the provider.
         ours = asked - sum(seen.absent and seen.id in sent.guests for seen in observations)
@@ -318,7 +318,7 @@ class Exchanges:
         self._part_from_guests(sent)
 
     def _part_from_guests(self, sent: Sent) -> None:
-        self._glances.refused(sent.guests, self._clock.monotonic())
+        self._rereads.refused(sent.guests, self._clock.monotonic())
         self._call(sent.ask.ids)
 
     def _seen_by(self, sent: Sent, *, kept: bool = False) -> Look:

@@ -10,19 +10,19 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from notifier.domain.ids import GenerationId, ProviderName
-from notifier.domain.model import Glimpse, OpenGeneration
+from notifier.domain.model import OpenGeneration, RereadResult
 from notifier.domain.settings import ProviderSettings
-from notifier.polling.provider_loop import Lookout, Surroundings
+from notifier.polling.provider_loop import Dependencies, ProviderLoop
 from notifier.providers.base import Codec
 
 
 class Poller:
     """Owns the lookouts. `codec` gives the codec of a kind."""
 
-    def __init__(self, around: Surroundings, codec: Callable[[str], Codec]) -> None:
+    def __init__(self, around: Dependencies, codec: Callable[[str], Codec]) -> None:
         self._around = around
         self._codec = codec
-        self._lookouts: dict[str, Lookout] = {}
+        self._lookouts: dict[str, ProviderLoop] = {}
         self._scopes: dict[str, anyio.CancelScope] = {}
         self._group: TaskGroup | None = None
         self._started = anyio.Event()
@@ -52,7 +52,7 @@ class Poller:
 
     async def _begin(self, name: str, settings: ProviderSettings) -> None:
         assert self._group is not None, "run comes first"
-        lookout = self._lookouts[name] = Lookout(settings, self._codec(settings.kind), self._around)
+        lookout = self._lookouts[name] = ProviderLoop(settings, self._codec(settings.kind), self._around)
         scope = self._scopes[name] = anyio.CancelScope()
 
         async def looking(*, task_status: TaskStatus[None]) -> None:
@@ -86,14 +86,14 @@ class Poller:
         if (lookout := self._lookouts.get(provider)) is not None:
             lookout.farewell(id_)
 
-    async def glance(self, provider: ProviderName, id_: GenerationId) -> Glimpse | None:
+    async def reread(self, provider: ProviderName, id_: GenerationId) -> RereadResult | None:
         """One more sight of `id_`, watched or not; those that are wanted at the same time share a request.
 
         None where the provider does not show it, is in trouble or is not configured. May be cancelled at any time.
         """
         await self._started.wait()
         lookout = self._lookouts.get(provider)
-        return None if lookout is None else await lookout.glance(id_)
+        return None if lookout is None else await lookout.reread(id_)
 
     @property
     def watched(self) -> Mapping[str, int]:

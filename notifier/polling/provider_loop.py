@@ -6,7 +6,7 @@ request is under way. While the store cannot write nothing is asked.
 Parts of batches and IDs that stand alone get a fifth of the rate, and more only while the budget is not used up and
 nothing else is due: good IDs in a batch that failed would wait for nobody's sake otherwise.
 
-With the metronome stopped nothing is looked at: a tick gives leave to look until a little after the next one is due.
+With the timer stopped nothing is looked at: a tick gives leave to look until a little after the next one is due.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -18,9 +18,9 @@ import anyio.to_thread
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane
+from notifier.domain.ids import EndpointIdentity, GenerationId, Destination
 from notifier.domain.message import parked_because
-from notifier.domain.model import Book, Glimpse, OpenGeneration
+from notifier.domain.model import EndpointDirectory, RereadResult, OpenGeneration
 from notifier.domain.settings import ProviderSettings
 from notifier.polling.batching.bisect import Split
 from notifier.polling.batching.plan import plan
@@ -30,14 +30,14 @@ from notifier.polling.notes import Notes
 from notifier.polling.provider_state import Conduct
 from notifier.polling.recorder import Recorder
 from notifier.polling.rejections import Refusals
-from notifier.polling.rereads import Glances
+from notifier.polling.rereads import Rereads
 from notifier.polling.scheduling.open_generation import Watched
 from notifier.polling.scheduling.open_generations import Roster
 from notifier.providers.base import Ask, Codec, Leave, Reply
 from notifier.runtime.clock import Clock
 from notifier.runtime.health import Health
 from notifier.runtime.heartbeat import Pulse
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 from notifier.store.ports import PollStore
 
 _log = structlog.get_logger()
@@ -48,29 +48,29 @@ LONGEST_WAIT: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Dependencies:
     """What every lookout works with."""
 
     store: PollStore
     ask: Callable[[Ask, ProviderSettings, Leave], Awaitable[Reply]]
     clock: Clock
     chance: Callable[[], float]
-    book: Callable[[], Book]
+    directory: Callable[[], EndpointDirectory]
     #: Rung when a delivery was made.
-    deliveries: Bell
-    #: Whether what a lane is owed gives way to what others are owed.
-    poor: Callable[[Lane], bool]
+    deliveries: Wakeup
+    #: Whether what a destination is owed gives way to what others are owed.
+    poor: Callable[[Destination], bool]
     health: Health
     pulse: Pulse
     readers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
 
 
-class Lookout:
+class ProviderLoop:
     """Looks after the open generations of one provider."""
 
-    def __init__(self, settings: ProviderSettings, codec: Codec, around: Surroundings) -> None:
+    def __init__(self, settings: ProviderSettings, codec: Codec, around: Dependencies) -> None:
         self._around = around
-        self._bell = Bell()
+        self._wakeup = Wakeup()
         self._leave_until = float("-inf")
         self._codec = codec
         self._settings = settings
@@ -92,7 +92,7 @@ class Lookout:
             self._conduct,
             store=around.store,
             clock=around.clock,
-            book=around.book,
+            directory=around.directory,
             deliveries=around.deliveries,
             health=around.health,
             forget=self._forget,
@@ -108,7 +108,7 @@ class Lookout:
             health=around.health,
         )
         self._holds = Holds(self._roster, self._conduct, begin=self._hold, fit=self._fit_hold)
-        self._glances = Glances()
+        self._rereads = Rereads()
         self._exchanges = Exchanges(
             settings,
             codec,
@@ -117,15 +117,15 @@ class Lookout:
             refusals=self._refusals,
             recorder=self._recorder,
             holds=self._holds,
-            glances=self._glances,
+            rereads=self._rereads,
             ask=around.ask,
             readers=around.readers,
             clock=around.clock,
             call=self._call,
-            bell=self._bell,
+            wakeup=self._wakeup,
         )
         self._looks: TaskGroup | None = None
-        self._book: Book | None = None
+        self._directory: EndpointDirectory | None = None
 
     # ---- for the poller ----
     @property
@@ -138,7 +138,7 @@ class Lookout:
 
     def tick(self) -> None:
         self._leave_until = self._around.clock.monotonic() + LEAVE
-        self._bell.ring()
+        self._wakeup.notify()
 
     def welcome(self, watched: Sequence[OpenGeneration]) -> None:
         """Watches were registered, each for one of these: look as soon as that is worth a look."""
@@ -150,7 +150,7 @@ class Lookout:
                 self._roster.welcome(open_, now=now)
         if len(self._roster) > before:
             self._conduct.welcome(now)
-        self._bell.ring()
+        self._wakeup.notify()
 
     def _join(self, entry: Watched, open_: OpenGeneration) -> None:
         if entry.held and open_.target.rank < entry.target.rank:
@@ -166,16 +166,16 @@ class Lookout:
     def leave(self) -> None:
         """Its provider is not configured any more."""
         self._conduct.leave()
-        self._glances.give_up()
+        self._rereads.give_up()
 
     async def save(self) -> None:
         """Keep what was learned for the next run, if the store can write."""
         await self._recorder.save()
 
-    async def glance(self, id_: GenerationId) -> Glimpse | None:
+    async def reread(self, id_: GenerationId) -> RereadResult | None:
         """One more sight of it, watched or not; None where the provider does not show it."""
-        self._bell.ring()
-        return await self._glances.show(id_, self._around.clock.monotonic())
+        self._wakeup.notify()
+        return await self._rereads.show(id_, self._around.clock.monotonic())
 
     def apply(self, settings: ProviderSettings) -> None:
         """Use these from the next request on; a trouble of the old ones is forgotten."""
@@ -184,7 +184,7 @@ class Lookout:
         self._holds.let_go()
         # Those that are asked about now, or stand in a split, come back by themselves.
         self._roster.settle(settings.poll_every.total_seconds(), now=self._around.clock.monotonic())
-        self._bell.ring()
+        self._wakeup.notify()
 
     # ---- the loop ----
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -199,7 +199,7 @@ class Lookout:
                 self._send_due()
                 await self._recorder.keep()
                 await self._notes.keep()
-                await self._bell.wait(self._pause())
+                await self._wakeup.wait(self._pause())
 
     async def _load(self) -> None:
         async for chunk in self._around.store.open_generations(self._settings.name):
@@ -211,7 +211,7 @@ class Lookout:
                     self._roster.load(open_, now=now, age=(wall - open_.registered_at).total_seconds())
 
     def _pause(self) -> float:
-        """Seconds until something can be done that no bell announces."""
+        """Seconds until something can be done that no wakeup announces."""
         now = self._around.clock.monotonic()
         due = [at for at in (self._roster.earliest(), self._roster.earliest_apart()) if at is not None]
         if now >= self._leave_until or not self._around.health.store_up or not due:
@@ -227,7 +227,7 @@ class Lookout:
         self._exchanges.repeat(now)
         if now >= self._leave_until or not self._around.health.store_up:
             return
-        self._heed(self._around.book(), now)
+        self._heed(self._around.directory(), now)
         self._set_budget(now)
         self._exchanges.divide_late(now)
         if (probes := self._conduct.probes) and probes % 2:
@@ -235,7 +235,7 @@ class Lookout:
         self._try_route(now)
         self._send_splits(now)
         self._holds.make_way(now)
-        self._send_glances(now)
+        self._send_rereads(now)
         wall = self._around.clock.now().timestamp()
         if self._holds.first(now):
             self._holds.plan(now, wall)
@@ -268,11 +268,14 @@ class Lookout:
         elif ids := self._exchanges.next_of_trial(now):
             self._send(ids, now, multi=len(ids) > 1, late=True)
 
-    def _heed(self, book: Book, now: float) -> None:
+    def _heed(self, directory: EndpointDirectory, now: float) -> None:
         """Where nobody can be told it is looked rarely."""
-        if book != self._book:
-            self._book = book
-            self._roster.hear(lambda lane: parked_because(EndpointIdentity(lane), lane, book) is not None, now=now)
+        if directory != self._directory:
+            self._directory = directory
+            self._roster.hear(
+                lambda destination: parked_because(EndpointIdentity(destination), destination, directory) is not None,
+                now=now,
+            )
 
     def _send_sweeps(self, now: float) -> None:
         conduct = self._conduct
@@ -316,8 +319,8 @@ class Lookout:
         return min(conduct.room(now), max(conduct.room_aside(now), spare), conduct.places_aside)
 
     def _send_filled(self, ids: tuple[GenerationId, ...], now: float) -> None:
-        """A sweep with free seats takes glances, then what falls due soonest: it costs no more."""
-        guests = self._glances.riding(ids, self._conduct.batch - len(ids), now, fit=self._fit)
+        """A sweep with free seats takes rereads, then what falls due soonest: it costs no more."""
+        guests = self._rereads.riding(ids, self._conduct.batch - len(ids), now, fit=self._fit)
         self._send(self._filled((*ids, *guests), now), now, multi=True, guests=self._unwatched(guests))
 
     def _unwatched(self, ids: Iterable[GenerationId]) -> frozenset[GenerationId]:
@@ -331,7 +334,7 @@ class Lookout:
         more = self._roster.fill(
             now, free, fit=lambda some: max(0, self._fit((*ids, *[entry.id for entry in some])) - len(ids))
         )
-        return tuple(dict.fromkeys((*ids, *[entry.id for entry in more])))  # one may be in it as a glance
+        return tuple(dict.fromkeys((*ids, *[entry.id for entry in more])))  # one may be in it as a reread
 
     def _fit(self, ids: Sequence[GenerationId]) -> int:
         return self._codec.fit(ids, self._settings)
@@ -346,19 +349,19 @@ class Lookout:
             split, ids = part
             self._send(ids, now, multi=len(ids) > 1, aside=True, part_of=split)
 
-    def _send_glances(self, now: float) -> None:
+    def _send_rereads(self, now: float) -> None:
         """Requests of their own for those that found no seat."""
-        glances, conduct = self._glances, self._conduct
+        rereads, conduct = self._rereads, self._conduct
         if not conduct.well():
-            glances.give_up()
-        while glances.due(now, sweep_at=self._roster.earliest() if conduct.multi(now) else None):
+            rereads.give_up()
+        while rereads.due(now, sweep_at=self._roster.earliest() if conduct.multi(now) else None):
             if conduct.room(now) <= 0:
                 if self._holds.make_room(now):
-                    glances.hurry()
+                    rereads.hurry()
                 return
             if not (conduct.room_aside(now) or conduct.idle(now)):
                 return
-            ids = glances.next(conduct.batch if conduct.multi(now) else 1, self._fit)
+            ids = rereads.next(conduct.batch if conduct.multi(now) else 1, self._fit)
             self._send(ids, now, multi=len(ids) > 1, aside=True, guests=self._unwatched(ids))
 
     def _send(

@@ -15,7 +15,7 @@ from notifier.domain.errors import BatchRejected, NotAsked, ProviderBusy, Provid
 from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.settings import ProviderSettings
 from notifier.polling.aimd import Allowance
-from notifier.polling.backoff import SHORT_PROBES, Standing, Trouble, knows_none
+from notifier.polling.backoff import SHORT_PROBES, ProviderHealth, Trouble, knows_none
 from notifier.polling.batching.bisect import Lesson, Split
 from notifier.polling.batching.blame import MOST_DOUBLED, Evidence
 from notifier.polling.batching.plan import BatchLimit
@@ -104,7 +104,7 @@ class Conduct:
         self._limit = BatchLimit.of(settings.max_ids)
         #: IDs that were held by replies lately.
         self.trusted: deque[GenerationId] = deque(maxlen=_TRUSTED)
-        self._standing = Standing()
+        self._standing = ProviderHealth()
         #: The same for people; None while it answers, or was not asked yet.
         self.trouble: Noted | None = None
         self._remembered: Noted | None = None
@@ -339,7 +339,7 @@ class Conduct:
         doubted: bool = False,
         asked: Sequence[GenerationId] = (),
     ) -> None:
-        """Nobody can be asked about, for a time or until the operator acts; `since` and `doubted` as in `Standing`."""
+        """Nobody can be asked about for a time, or until the operator acts. `since`, `doubted`: `ProviderHealth`."""
         now, reason = self._clock.monotonic(), _about(str(error), asked)
         if isinstance(error, NotAsked):
             self._backoff.strike(began=sent_at, now=now, in_flight=self._in_flight + self._held)
@@ -479,7 +479,7 @@ class Conduct:
         self._bucket.pace(self._allowance.rate)
         self._aside.pace(self._allowance.rate * ASIDE)
 
-    def _strike(self, standing: Standing) -> None:
+    def _strike(self, standing: ProviderHealth) -> None:
         if standing is self._standing:  # of a request sent before the trouble began: nothing new
             return
         self._standing = standing

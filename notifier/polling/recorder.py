@@ -14,8 +14,8 @@ import anyio
 import structlog
 
 from notifier.domain.errors import StoreUnavailable
-from notifier.domain.ids import GenerationId, Lane
-from notifier.domain.model import Book, Kind, Observation, State, Transition
+from notifier.domain.ids import Destination, GenerationId
+from notifier.domain.model import EndpointDirectory, Kind, Observation, State, Transition
 from notifier.domain.settings import ProviderSettings
 from notifier.domain.slot_sharing import GIVE_WAY
 from notifier.polling.learning.lag_histogram import Lags
@@ -26,13 +26,13 @@ from notifier.providers.state_words import NO_RESULT, how_to_teach
 from notifier.runtime import log_events
 from notifier.runtime.clock import Clock
 from notifier.runtime.health import Health
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 from notifier.store.ports import Ending, PollStore, Recorded
 
 _log = structlog.get_logger()
 T = TypeVar("T")
 
-#: Seconds between two tries of a write that the store could not make, without a bell.
+#: Seconds between two tries of a write that the store could not make, without a wakeup.
 LONGEST_WAIT: Final = 5.0
 #: Why a watch expires of an ID that the provider does not answer about.
 PROVIDER_ERROR: Final = "provider_error"
@@ -77,18 +77,18 @@ class Recorder:
         *,
         store: PollStore,
         clock: Clock,
-        book: Callable[[], Book],
-        deliveries: Bell,
+        directory: Callable[[], EndpointDirectory],
+        deliveries: Wakeup,
         health: Health,
         forget: Callable[[Watched], None],
-        poor: Callable[[Lane], bool],
+        poor: Callable[[Destination], bool],
     ) -> None:
         self.settings = settings
         self._roster = roster
         self._conduct = conduct
         self._store = store
         self._clock = clock
-        self._book = book
+        self._directory = directory
         self._deliveries = deliveries
         self._health = health
         self._forget = forget
@@ -147,14 +147,16 @@ class Recorder:
         after: list[Transition] = []
         for transition in transitions:
             entry = self._roster.get(transition.observation.id)
-            (after if entry and entry.lanes and all(map(self._poor, entry.lanes)) else at_once).append(transition)
+            (after if entry and entry.destinations and all(map(self._poor, entry.destinations)) else at_once).append(
+                transition
+            )
         return at_once, after
 
     async def _record(self, transitions: Sequence[Transition], round_: _Round) -> None:
         if not transitions:
             return
         recorded = await self._insist(
-            lambda: self._store.record_transitions(transitions, now=self._clock.now(), book=self._book())
+            lambda: self._store.record_transitions(transitions, now=self._clock.now(), directory=self._directory())
         )
         self._unsaved = True
         for transition, outcome in zip(transitions, recorded, strict=True):
@@ -207,7 +209,7 @@ class Recorder:
         if not endings:
             return
         recorded = await self._insist(
-            lambda: self._store.end_watches(endings, now=self._clock.now(), book=self._book())
+            lambda: self._store.end_watches(endings, now=self._clock.now(), directory=self._directory())
         )
         for ending, outcome in zip(endings, recorded, strict=True):
             _log.info(
@@ -229,7 +231,7 @@ class Recorder:
     ) -> None:
         """Let go of what nobody waits for any more, unless a watch joined while the look was under way."""
         if any(outcome.owed for outcome in recorded):
-            self._deliveries.ring()
+            self._deliveries.notify()
         for id_, outcome in zip(ids, recorded, strict=True):
             entry = self._roster.get(id_)
             if entry is None:
@@ -240,7 +242,7 @@ class Recorder:
                 entry.deadline = known if as_before else min(known, entry.deadline)
                 if as_before:
                     self._roster.aim(entry, outcome.open.target)
-                    self._roster.tell(entry, outcome.open.lanes)
+                    self._roster.tell(entry, outcome.open.destinations)
             elif as_before or (entry.state is not None and entry.state.final):
                 self._forget(entry)
 

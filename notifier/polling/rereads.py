@@ -1,7 +1,7 @@
 """IDs that somebody wants to see once more, at one provider: which wait, which are asked for, what is answered to whom.
 
 They are on no agenda, teach no curve and make no transition. How a request is sent is the lookout's. Rules:
-- A glance rides in a free seat of an ordinary sweep, for nothing, where one is expected within `PATIENCE` seconds.
+- A reread rides in a free seat of an ordinary sweep, for nothing, where one is expected within `PATIENCE` seconds.
   Otherwise it has a request of its own, out of the share of the budget that is set apart for exceptions.
 - Each is asked for once. Where a batch is refused that it rode in, it is asked for alone, and for `MISTRUST` seconds
   none rides: the batch is not blamed, but looks that matter must not be refused again and again for the guests in them.
@@ -15,7 +15,7 @@ from typing import Final
 import anyio
 
 from notifier.domain.ids import GenerationId
-from notifier.domain.model import Glimpse, Observation
+from notifier.domain.model import Observation, RereadResult
 
 PATIENCE: Final = 1.0
 MISTRUST: Final = 60.0
@@ -26,11 +26,11 @@ class _Wish:
 
     def __init__(self) -> None:
         self.askers = 0
-        self.glimpse: Glimpse | None = None
+        self.reread: RereadResult | None = None
         self.settled = anyio.Event()
 
 
-class Glances:
+class Rereads:
     """Of one provider. Times are monotonic seconds."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Glances:
         self._ride_from = float("-inf")
 
     # ---- for those who want to see ----
-    async def show(self, id_: GenerationId, now: float) -> Glimpse | None:
+    async def show(self, id_: GenerationId, now: float) -> RereadResult | None:
         """What the provider shows of `id_`; None where it does not answer about it. May be cancelled at any time."""
         wish = self._wishes.get(id_)
         if wish is None:
@@ -55,7 +55,7 @@ class Glances:
             wish.askers -= 1
             if not wish.askers and not wish.settled.is_set():
                 self._settle(id_, None)
-        return wish.glimpse
+        return wish.reread
 
     # ---- what to ask for ----
     def due(self, now: float, *, sweep_at: float | None) -> bool:
@@ -103,7 +103,7 @@ class Glances:
         if not self._wishes:
             return
         for seen in observations:
-            self._settle(seen.id, None if seen.absent else Glimpse(observation=seen, seen_at=seen_at))
+            self._settle(seen.id, None if seen.absent else RereadResult(observation=seen, seen_at=seen_at))
 
     def refused(self, ids: Iterable[GenerationId], now: float) -> None:
         """A request was refused that these were in by their own wish."""
@@ -120,9 +120,9 @@ class Glances:
         if self._wishes:
             self.failed(list(self._wishes))
 
-    def _settle(self, id_: GenerationId, glimpse: Glimpse | None) -> None:
+    def _settle(self, id_: GenerationId, reread: RereadResult | None) -> None:
         self._waiting.pop(id_, None)
         self._alone.pop(id_, None)
         if (wish := self._wishes.pop(id_, None)) is not None:
-            wish.glimpse = glimpse
+            wish.reread = reread
             wish.settled.set()

@@ -13,7 +13,7 @@ TOLERANCE: Final = timedelta(seconds=10)
 _NONE: Final = timedelta(0)
 
 
-class Jumps:
+class ClockJumps:
     """Remembers how the two times stood to one another at the last look."""
 
     def __init__(self, now: datetime, elapsed: float) -> None:

@@ -12,7 +12,7 @@ import structlog
 
 from notifier.domain.errors import StoreUnavailable
 from notifier.runtime import log_events
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 
 _log = structlog.get_logger()
 
@@ -29,7 +29,7 @@ class Health:
     `upkeep` is rung when the store begins to fail: upkeep asks it again, and not only when its round comes.
     """
 
-    def __init__(self, upkeep: Bell | None = None) -> None:
+    def __init__(self, upkeep: Wakeup | None = None) -> None:
         self._upkeep = upkeep
         self._troubles: dict[str, str] = {}
         #: When it was last said that this machine has too little.
@@ -57,7 +57,7 @@ class Health:
         if part == STORE and fresh:
             self._store_up = anyio.Event()
             if self._upkeep is not None:
-                self._upkeep.ring()
+                self._upkeep.notify()
         return fresh
 
     def store_failed(self, error: StoreUnavailable) -> None:

@@ -1,4 +1,4 @@
-"""The metronome: APScheduler, and its only importer. Its jobs ring bells; no work, state or cancellation in them.
+"""The timer: APScheduler, and its only importer. Its jobs ring bells; no work, state or cancellation in them.
 
 One job per recurring duty, never one per watch. A beat that comes late is made up by one, not by many.
 """
@@ -9,7 +9,7 @@ from datetime import UTC
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 
-class Metronome:
+class Timer:
     """Calls plain, quick functions at fixed intervals, in the event loop's own thread."""
 
     def __init__(self) -> None:

@@ -3,20 +3,20 @@
 import anyio
 
 
-class Bell:
+class Wakeup:
     """Rung from the event loop's own thread; one loop waits for it."""
 
     def __init__(self) -> None:
-        self._rung = anyio.Event()
+        self._notified = anyio.Event()
 
-    def ring(self) -> None:
-        self._rung.set()
+    def notify(self) -> None:
+        self._notified.set()
 
     async def wait(self, at_most: float) -> bool:
-        """Until the bell is rung, but no longer than `at_most` seconds. True where it was rung."""
+        """Until the wakeup is rung, but no longer than `at_most` seconds. True where it was rung."""
         with anyio.move_on_after(at_most):
-            await self._rung.wait()
-        rung = self._rung.is_set()
+            await self._notified.wait()
+        rung = self._notified.is_set()
         if rung:
-            self._rung = anyio.Event()
+            self._notified = anyio.Event()
         return rung

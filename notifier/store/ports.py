@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from notifier.domain.endpoint_health import Change, Standing
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
+from notifier.domain.endpoint_health import Change, EndpointHealth
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId, WorkerId
 from notifier.domain.model import (
     AttemptResult,
-    Book,
     Claim,
     DeliveryStatus,
+    EndpointDirectory,
     Interruption,
     Kind,
     OpenGeneration,
@@ -41,7 +41,7 @@ class WatchStore(Protocol):
     """The registrar's."""
 
     async def add_watches(
-        self, requests: Sequence[WatchRequest], *, now: datetime, book: Book, keep_first: bool = False
+        self, requests: Sequence[WatchRequest], *, now: datetime, directory: EndpointDirectory, keep_first: bool = False
     ) -> list[Registration]:
         """Register all of `requests` in one transaction; one answer each, in their order.
 
@@ -105,7 +105,7 @@ class PollStore(Protocol):
         ...
 
     async def record_transitions(
-        self, transitions: Sequence[Transition], *, now: datetime, book: Book
+        self, transitions: Sequence[Transition], *, now: datetime, directory: EndpointDirectory
     ) -> list[Recorded]:
         """Raise each generation's state, satisfy its watches and make what is owed: one transaction for all of it.
 
@@ -115,7 +115,9 @@ class PollStore(Protocol):
         """
         ...
 
-    async def end_watches(self, endings: Sequence[Ending], *, now: datetime, book: Book) -> list[Recorded]:
+    async def end_watches(
+        self, endings: Sequence[Ending], *, now: datetime, directory: EndpointDirectory
+    ) -> list[Recorded]:
         """End open watches; each is owed its message, in the same transaction.
 
         EXPIRED: those whose deadline is at or before `observed_at`. UNKNOWN: all of them; the message carries the last
@@ -153,9 +155,9 @@ class Freshness:
     room: int
     #: How long one is held back at most.
     hold: timedelta
-    #: The age from which a result is too old, by lane; None: never.
-    after: Mapping[Lane, timedelta | None]
-    #: Any other lane's.
+    #: The age from which a result is too old, by destination; None: never.
+    after: Mapping[Destination, timedelta | None]
+    #: Any other destination's.
     each: timedelta | None
 
 
@@ -165,22 +167,22 @@ class Slots:
 
     #: In all.
     total: int
-    #: Free slots of lanes that are limited otherwise than by `each`; 0 is "none now".
-    free: Mapping[Lane, int]
-    #: Slots of any other lane, those that it holds included.
+    #: Free slots of destinations that are limited otherwise than by `each`; 0 is "none now".
+    free: Mapping[Destination, int]
+    #: Slots of any other destination, those that it holds included.
     each: int
-    #: Length of a lease, by lane.
-    lease: Mapping[Lane, timedelta]
-    #: Length of any other lane's.
+    #: Length of a lease, by destination.
+    lease: Mapping[Destination, timedelta]
+    #: Length of any other destination's.
     lease_each: timedelta
-    #: Slots that lanes hold already; 0 for any other.
-    held: Mapping[Lane, int] = field(default_factory=dict)
-    #: Lanes that take their slots from a pool of `pools`; any other takes them from the pool "". It is only asked with
-    #: `get`, and may follow what happens meanwhile.
-    pool_of: Mapping[Lane, str] = field(default_factory=dict)
+    #: Slots that destinations hold already; 0 for any other.
+    held: Mapping[Destination, int] = field(default_factory=dict)
+    #: Destinations that take their slots from a pool of `pools`; any other takes them from the pool "". It is only
+    #: asked with `get`, and may follow what happens meanwhile.
+    pool_of: Mapping[Destination, str] = field(default_factory=dict)
     #: Free slots by pool, shared out by `delivery.shares`; empty is one pool of `total` that may be used up.
     pools: Mapping[str, int] = field(default_factory=dict)
-    #: By pool: slots of which lanes that hold none may have one each, where the pool itself has none left.
+    #: By pool: slots of which destinations that hold none may have one each, where the pool itself has none left.
     firsts: Mapping[str, int] = field(default_factory=dict)
     #: None: everything is sent as it is stored.
     freshness: Freshness | None = None
@@ -197,7 +199,7 @@ class Exchange:
     lost: Sequence[MessageId] = ()
     #: What was held back in place of being claimed.
     stale: Sequence[Stale] = ()
-    #: Lanes that stand otherwise because of the results.
+    #: Destinations that stand otherwise because of the results.
     changed: Sequence[Change] = ()
 
 
@@ -211,7 +213,7 @@ def silent(_: Change) -> Notice | None:
 
 
 #: How far a `shift_waits` has come, for the store alone to read.
-Shifted = datetime | Lane
+Shifted = datetime | Destination
 
 
 class DeliveryStore(Protocol):
@@ -229,22 +231,22 @@ class DeliveryStore(Protocol):
         """Hand in results and take new claims, in one transaction, results first.
 
         A result appends its attempt, moves its delivery and gives the lease back, if `owner` still has the lease on
-        that very attempt; otherwise it is in `lost` and changes nothing.
-        A result that counts also says how its lane stands from now on, by `delivery.standing`; what `announce` makes of
-        a lane that stands otherwise is owed to the operator. Where that disables the lane, what waits for it is parked
-        and does not go on by itself: a bounded number here, the rest by `park_disabled`.
-        A delivery may be claimed if all of these hold: it is PENDING; due_at <= now; not leased; its lane is not
-        disabled. Lanes take turns, each giving its longest overdue first, up to `slots`, and out of a pool as
-        `delivery.shares` says. A claim numbers and opens its attempt. `slots.total` of 0 claims nothing.
-        Where `slots.freshness` is given, a message about a completed generation whose result was seen, or last read
-        again, at or before `now` less its lane's age is not claimed but stale: due again `hold` later, or as soon as
-        `refresh_bodies` says what came of it, and claimed then, whatever that was. Up to `room` of them; the others are
-        claimed. What a person asked for goes out as it is stored.
+        that very attempt; otherwise it is in `lost` and changes nothing. A result that counts also says how its
+        destination stands from now on, by `delivery.standing`; what `announce` makes of a destination that stands
+        otherwise is owed to the operator. Where that disables the destination, what waits for it is parked and does not
+        go on by itself: a bounded number here, the rest by `park_disabled`. A delivery may be claimed if all of these
+        hold: it is PENDING; due_at <= now; not leased; its destination is not disabled. Destinations take turns, each
+        giving its longest overdue first, up to `slots`, and out of a pool as `delivery.shares` says. A claim numbers
+        and opens its attempt. `slots.total` of 0 claims nothing. Where `slots.freshness` is given, a message about a
+        completed generation whose result was seen, or last read again, at or before `now` less its destination's age is
+        not claimed but stale: due again `hold` later, or as soon as `refresh_bodies` says what came of it, and claimed
+        then, whatever that was. Up to `room` of them; the others are claimed. What a person asked for goes out as it is
+        stored.
         """
         ...
 
     async def refresh_bodies(self, refreshes: Sequence[Refresh], *, now: datetime) -> int:
-        """Let deliveries that were held back go at once, with the new body of each that has a glimpse: one transaction.
+        """Let deliveries that were held back go at once, with the new body of each that has a reread: one transaction.
 
         One that is not waiting for that very attempt any more (claimed, parked, ended) is left alone. A body is
         replaced whole, by `delivery.refresh`, and nothing else is; one that is not ours to change stays. Answers how
@@ -269,12 +271,12 @@ class DeliveryStore(Protocol):
         """
         ...
 
-    async def park_deliveries(self, *, now: datetime, book: Book) -> tuple[int, int]:
-        """Park what is pending for endpoints that are not in `book`, and resume what is parked for those that are.
+    async def park_deliveries(self, *, now: datetime, directory: EndpointDirectory) -> tuple[int, int]:
+        """Park what is pending for endpoints that are not in `directory`, and resume what is parked for those that are.
 
         What is resumed is due at once. Answers (parked, resumed). A delivery under a lease is left alone. Disabled
-        lanes are not looked at in `book`: what waits for one is left to `park_disabled`, and what was parked because of
-        one, or is parked while it is disabled, does not resume.
+        destinations are not looked at in `directory`: what waits for one is left to `park_disabled`, and what was
+        parked because of one, or is parked while it is disabled, does not resume.
         """
         ...
 
@@ -283,25 +285,24 @@ class DeliveryStore(Protocol):
 
         What is pending, not leased and was not due yet falls due as much later by the clock, so that it waits as long
         as it would have. Where the clock was set forward, what was made after that keeps its time, and so does what
-        fell due by it in the 10 s before `now`: somebody may have asked for it since.
-        Lanes that are not disabled have failed, and stand as they do, for as long as before: all their times move.
-        Outcomes of attempts that are handed in by the new time come after that.
-        One short transaction, for those that the calls before it, whose answer is `done`, have not moved; None is the
-        beginning, and the end.
+        fell due by it in the 10 s before `now`: somebody may have asked for it since. Destinations that are not
+        disabled have failed, and stand as they do, for as long as before: all their times move. Outcomes of attempts
+        that are handed in by the new time come after that. One short transaction, for those that the calls before it,
+        whose answer is `done`, have not moved; None is the beginning, and the end.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointLine:
-    """One lane, as a person asks for it."""
+class EndpointSummary:
+    """One destination, as a person asks for it."""
 
-    standing: Standing
+    standing: EndpointHealth
     #: Deliveries that wait or are in flight.
     pending: int
     #: Deliveries that are kept back.
     parked: int
-    #: Deliveries of a disabled lane that were given up since it began to fail, the one answered by 410 too.
+    #: Deliveries of a disabled destination that were given up since it began to fail, the one answered by 410 too.
     given_up: int = 0
     #: When the first was made of those that do not go on by themselves; None where there are none.
     oldest: datetime | None = None
@@ -310,26 +311,28 @@ class EndpointLine:
 class EndpointStore(Protocol):
     """Theirs who take endpoints out of use and put them into use again.
 
-    A lane need not be known: whether the configuration has it is for the caller to ask.
+    A destination need not be known: whether the configuration has it is for the caller to ask.
     """
 
-    async def standings(self) -> Sequence[EndpointLine]:
-        """Every lane of which anything is known or to which anything is owed, by name."""
+    async def standings(self) -> Sequence[EndpointSummary]:
+        """Every destination of which anything is known or to which anything is owed, by name."""
         ...
 
-    async def disable_endpoint(self, lane: Lane, *, now: datetime, reason: str, announce: Announce = silent) -> Change:
-        """Take a lane out of use: nothing of it is claimed any more, and what waits for it is parked.
+    async def disable_endpoint(
+        self, destination: Destination, *, now: datetime, reason: str, announce: Announce = silent
+    ) -> Change:
+        """Take a destination out of use: nothing of it is claimed any more, and what waits for it is parked.
 
         As with `exchange`, a bounded number is parked here and the rest by `park_disabled`; `Change.parked` counts all
-        of it. Attempts under way end as they may. A lane that is disabled already keeps its reason.
+        of it. Attempts under way end as they may. A destination that is disabled already keeps its reason.
         """
         ...
 
-    async def enable_endpoint(self, lane: Lane, *, now: datetime, announce: Announce = silent) -> Change:
-        """Put a lane into use again: what is owed to it from now on flows.
+    async def enable_endpoint(self, destination: Destination, *, now: datetime, announce: Announce = silent) -> Change:
+        """Put a destination into use again: what is owed to it from now on flows.
 
         What is parked because it was disabled stays parked, and what waited for it still is parked now; it comes back
-        by redelivery alone. `Change.before` is what it was: a lane that was not disabled is left as it is.
+        by redelivery alone. `Change.before` is what it was: a destination that was not disabled is left as it is.
         """
         ...
 
@@ -369,7 +372,7 @@ class Size:
 class UpkeepStore(Protocol):
     """The housekeeper's."""
 
-    async def expire_unreachable(self, *, now: datetime, book: Book) -> int:
+    async def expire_unreachable(self, *, now: datetime, directory: EndpointDirectory) -> int:
         """End open watches whose deadline passed a day ago without a look; how many.
 
         The reason they give is `provider_unreachable`. In small transactions, so that nothing else waits for long.
@@ -377,7 +380,7 @@ class UpkeepStore(Protocol):
         ...
 
     async def park_disabled(self) -> int:
-        """Park what waits for disabled lanes and nobody works on; how many. In small transactions."""
+        """Park what waits for disabled destinations and nobody works on; how many. In small transactions."""
         ...
 
     async def forget_endpoints(self, *, before: datetime) -> int:
@@ -426,13 +429,13 @@ class Selection:
     provider: ProviderName | None = None
     endpoint: EndpointIdentity | None = None
     #: All that goes to one origin, or to one name.
-    lane: Lane | None = None
+    destination: Destination | None = None
     type: str | None = None
     #: Any of these; empty is every status.
     statuses: frozenset[DeliveryStatus] = frozenset()
-    #: Owed at or after this time.
+    #: NewDelivery at or after this time.
     since: datetime | None = None
-    #: Owed before this time.
+    #: NewDelivery before this time.
     until: datetime | None = None
 
 
@@ -476,7 +479,7 @@ class WatchChoice:
     provider: ProviderName | None = None
     endpoint: EndpointIdentity | None = None
     #: All that goes to one origin, or to one name.
-    lane: Lane | None = None
+    destination: Destination | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -491,8 +494,8 @@ class Cancelled:
     left: Sequence[tuple[ProviderName, GenerationId]]
 
 
-class DeskStore(Protocol):
-    """The desk's: what a person asks for."""
+class OperationStore(Protocol):
+    """The operations's: what a person asks for."""
 
     async def messages_like(self, beginning: str) -> Sequence[MessageId]:
         """Messages whose ID begins so; two of them at most. Each has an ID of the same length."""
@@ -503,14 +506,14 @@ class DeskStore(Protocol):
         ...
 
     async def redeliver_some(
-        self, selection: Selection, *, mark: Mark | None, most: int, now: datetime, book: Book
+        self, selection: Selection, *, mark: Mark | None, most: int, now: datetime, directory: EndpointDirectory
     ) -> Redelivered:
         """Make up to `most` deliveries of `selection` due at `now`, in one transaction; each with its schedule unused.
 
         `mark` is None at first, then what the last step answered: a walk meets every delivery once that there was when
-        it began, and no other. The search holds up no writer. What is pending, and waits for its next attempt, does
-        not wait any longer. Refused, and left as it is: what is being sent, what `book` would only park again, and what
-        has no body any more. What lost its place in the selection between the search and the transaction is passed
+        it began, and no other. The search holds up no writer. What is pending, and waits for its next attempt, does not
+        wait any longer. Refused, and left as it is: what is being sent, what `directory` would only park again, and
+        what has no body any more. What lost its place in the selection between the search and the transaction is passed
         over. A generation's ID is compared without case where no exact match exists. The next attempt is a PERSON's.
         """
         ...
@@ -525,7 +528,7 @@ class DeskStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptLine:
+class AttemptSummary:
     number: int
     started_at: datetime
     took: timedelta | None
@@ -538,18 +541,18 @@ class AttemptLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryLine:
+class DeliverySummary:
     message_id: MessageId
     type: str
     status: DeliveryStatus
     reason: str
     created_at: datetime
     due_at: datetime | None
-    attempts: Sequence[AttemptLine]
+    attempts: Sequence[AttemptSummary]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WatchLine:
+class WatchSummary:
     id: WatchId
     target: State
     endpoint: EndpointIdentity
@@ -559,11 +562,11 @@ class WatchLine:
     registered_at: datetime
     deadline: datetime
     ended_at: datetime | None
-    deliveries: Sequence[DeliveryLine]
+    deliveries: Sequence[DeliverySummary]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
+class History:
     """Everything that is recorded of one generation."""
 
     provider: ProviderName
@@ -577,7 +580,7 @@ class Story:
     not_before: datetime | None
     #: (state, observed_at) for every state recorded, oldest first.
     states: Sequence[tuple[State, datetime]]
-    watches: Sequence[WatchLine]
+    watches: Sequence[WatchSummary]
     #: Why the provider does not answer about it, or did not when its watches ended.
     trouble: Trouble | None = None
     #: Why the provider does not answer at all.
@@ -585,7 +588,7 @@ class Story:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationLine:
+class GenerationSummary:
     """One line of `notifier list`."""
 
     provider: ProviderName
@@ -594,7 +597,7 @@ class GenerationLine:
     registered_at: datetime
     watches: Mapping[WatchStatus, int]
     deliveries: Mapping[DeliveryStatus, int]
-    #: As in `Story`.
+    #: As in `History`.
     trouble: Trouble | None = None
 
 
@@ -613,11 +616,11 @@ class ReportStore(Protocol):
 
     async def counts(self) -> Counts: ...
 
-    async def generations(self, *, open_only: bool, limit: int) -> Sequence[GenerationLine]:
+    async def generations(self, *, open_only: bool, limit: int) -> Sequence[GenerationSummary]:
         """The newest registrations first."""
         ...
 
-    async def stories(self, generation: GenerationId) -> Sequence[Story]:
+    async def histories(self, generation: GenerationId) -> Sequence[History]:
         """One for each provider that has a generation of this ID; compared without case where no exact match exists."""
         ...
 
@@ -625,8 +628,8 @@ class ReportStore(Protocol):
         """Why providers do not answer; those that do are not in it."""
         ...
 
-    async def standings(self) -> Sequence[EndpointLine]:
-        """Every lane of which anything is known or to which anything is owed, by name."""
+    async def standings(self) -> Sequence[EndpointSummary]:
+        """Every destination of which anything is known or to which anything is owed, by name."""
         ...
 
     async def problems(self, *, deep: bool) -> Sequence[str]:
@@ -638,5 +641,5 @@ class ReportStore(Protocol):
         ...
 
 
-class Store(WatchStore, PollStore, DeliveryStore, EndpointStore, UpkeepStore, DeskStore, ReportStore, Protocol):
+class Store(WatchStore, PollStore, DeliveryStore, EndpointStore, UpkeepStore, OperationStore, ReportStore, Protocol):
     """All of it."""

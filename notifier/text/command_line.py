@@ -19,10 +19,10 @@ def command(*words: str, config: str) -> str:
     return shlex.join(["notifier", *words, *given])
 
 
-def enable_command(lane: str, *, config: str) -> str:
-    return command("enable", lane, config=config)
+def enable_command(destination: str, *, config: str) -> str:
+    return command("enable", destination, config=config)
 
 
-def recover_command(lane: str, oldest: datetime, *, config: str) -> str:
+def recover_command(destination: str, oldest: datetime, *, config: str) -> str:
     """Has sent again what is parked or given up; `oldest` is when the first of it was made."""
-    return command("recover", lane, "--since", iso(oldest), config=config)
+    return command("recover", destination, "--since", iso(oldest), config=config)

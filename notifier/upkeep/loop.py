@@ -13,18 +13,18 @@ import structlog
 from anyio.abc import TaskStatus
 
 from notifier.domain.errors import StoreUnavailable
-from notifier.domain.model import Book
+from notifier.domain.model import EndpointDirectory
 from notifier.runtime import log_events
 from notifier.runtime.clock import JumpClock
-from notifier.runtime.clock_jumps import Jumps
+from notifier.runtime.clock_jumps import ClockJumps
 from notifier.runtime.health import STORE, Backoff, Health
 from notifier.runtime.heartbeat import Pulse
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 from notifier.store.ports import UpkeepStore
 
 _log = structlog.get_logger()
 
-#: Seconds between two rounds of chores without a bell.
+#: Seconds between two rounds of chores without a wakeup.
 INTERVAL: Final = 15.0
 #: Seconds that a run, or one whose wall clock was set, has for its first looks at what fell overdue unseen.
 _FIRST_LOOKS: Final = 3600.0
@@ -42,7 +42,7 @@ class Leases(Protocol):
 
 
 class Upkeep:
-    """Runs the chores at every ring of `bell`, and at least every 15 s.
+    """Runs the chores at every ring of `wakeup`, and at least every 15 s.
 
     `prune` clears accepted drop files away; `retain` has the store forget what was finished long ago.
     """
@@ -53,11 +53,11 @@ class Upkeep:
         leases: Leases,
         *,
         clock: JumpClock,
-        book: Callable[[], Book],
-        bell: Bell,
+        directory: Callable[[], EndpointDirectory],
+        wakeup: Wakeup,
         prune: Callable[[], Awaitable[int]],
         retain: Callable[[], Awaitable[None]],
-        deliveries: Bell,
+        deliveries: Wakeup,
         health: Health,
         pulse: Pulse,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
@@ -67,13 +67,13 @@ class Upkeep:
         self._backoff = Backoff()
         self._leases = leases
         self._clock = clock
-        self._book = book
-        self._bell = bell
+        self._directory = directory
+        self._wakeup = wakeup
         self._prune = prune
         self._retain = retain
         self._prune_at = float("-inf")
         self._expire_from = clock.monotonic() + _FIRST_LOOKS
-        self._jumps = Jumps(clock.now(), clock.elapsed())
+        self._jumps = ClockJumps(clock.now(), clock.elapsed())
         self._deliveries = deliveries
         self._health = health
         self._pulse = pulse
@@ -83,7 +83,7 @@ class Upkeep:
         while True:
             self._pulse.beat()
             if self._health.store_up:
-                await self._bell.wait(INTERVAL)
+                await self._wakeup.wait(INTERVAL)
             if not self._health.store_up:
                 await self._sleep(self._backoff.next(self._clock.monotonic()))
             try:
@@ -139,7 +139,7 @@ class Upkeep:
             self._expire_from = self._clock.monotonic() + _FIRST_LOOKS
         if self._clock.monotonic() < self._expire_from:
             return
-        count = await self._store.expire_unreachable(now=self._clock.now(), book=self._book())
+        count = await self._store.expire_unreachable(now=self._clock.now(), directory=self._directory())
         if count:
             _log.warning(
                 log_events.WATCHES_ENDED,
@@ -148,4 +148,4 @@ class Upkeep:
                 reason="provider_unreachable",
                 note="their deadline passed a day ago and the provider could not be asked since",
             )
-            self._deliveries.ring()
+            self._deliveries.notify()

@@ -19,7 +19,7 @@ import structlog
 from notifier.domain.ids import WatchId
 from notifier.runtime import log_events
 from notifier.runtime.clock import JumpClock
-from notifier.runtime.clock_jumps import Jumps
+from notifier.runtime.clock_jumps import ClockJumps
 from notifier.store.ports import Pruned, UpkeepStore
 
 _log = structlog.get_logger()
@@ -49,7 +49,7 @@ class Retention:
         self._declared = declared
         self._settled = clock.monotonic() + SETTLING
         self._next_pass = clock.monotonic()
-        self._jumps = Jumps(clock.now(), clock.elapsed())
+        self._jumps = ClockJumps(clock.now(), clock.elapsed())
         #: What the pass under way has forgotten so far.
         self._done = Pruned()
         #: Whether there was nothing more to forget in it.

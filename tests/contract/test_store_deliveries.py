@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from notifier.domain.ids import Lane
-from notifier.domain.model import Book, DeliveryStatus, State, Verdict
+from notifier.domain.ids import Destination
+from notifier.domain.model import DeliveryStatus, EndpointDirectory, State, Verdict
 from notifier.store.ports import Slots, Store
 from tests.support.store_builders import (
     BOOK,
@@ -30,12 +30,12 @@ from tests.support.store_builders import (
 
 
 async def test_a_claim_opens_and_numbers_the_attempt(store: Store) -> None:
-    """It carries all that the sender needs; the open attempt shows in the story without an outcome."""
+    """It carries all that the sender needs; the open attempt shows in the history without an outcome."""
     await owe(store, "g-1")
     (claim,) = (await take(store, now=NOW + SECOND)).claims
     assert (claim.number, claim.failures, claim.interruptions) == (1, 0, 0)
     assert (claim.started_at, claim.leased_until) == (NOW + SECOND, NOW + 31 * SECOND)
-    assert (claim.provider, claim.generation, claim.endpoint, claim.lane) == ("luma", "g-1", "studio", "studio")
+    assert (claim.provider, claim.generation, claim.endpoint, claim.destination) == ("luma", "g-1", "studio", "studio")
     assert (claim.type, claim.content_type) == ("generation.completed", "application/json")
     (line,) = await deliveries(store)
     (attempt,) = line.attempts
@@ -146,17 +146,17 @@ async def test_many_results_in_one_call(store: Store) -> None:
         assert [(attempt.verdict, attempt.detail) for attempt in line.attempts] == [expected]
 
 
-async def test_lanes_take_turns(store: Store) -> None:
+async def test_destinations_take_turns(store: Store) -> None:
     """A backlog of one endpoint does not keep the others waiting, however old it is."""
     await owe(store, *(f"s-{number}" for number in range(50)), endpoint="slow", now=NOW - HOUR)
     await owe(store, "g-1", "g-2")
     await owe(store, "a-1", endpoint="audit")
     claimed = (await store.exchange(ME, [], slots(6), now=NOW)).claims
-    assert sorted(claim.lane for claim in claimed) == ["audit", "slow", "slow", "slow", "studio", "studio"]
+    assert sorted(claim.destination for claim in claimed) == ["audit", "slow", "slow", "slow", "studio", "studio"]
 
 
-async def test_a_lane_gives_its_longest_overdue_first(store: Store) -> None:
-    """Oldest first within one lane."""
+async def test_a_destination_gives_its_longest_overdue_first(store: Store) -> None:
+    """Oldest first within one destination."""
     for number in (2, 0, 1):
         await owe(store, f"g-{number}", now=NOW + number * SECOND)
     claimed = [
@@ -166,25 +166,30 @@ async def test_a_lane_gives_its_longest_overdue_first(store: Store) -> None:
 
 
 @pytest.mark.parametrize("backlog", [3, 300])
-async def test_one_slot_at_a_time_goes_round_the_lanes(store: Store, backlog: int) -> None:
-    """With fewer slots than lanes the turn goes on where the last call ended: no lane starves because of its name."""
+async def test_one_slot_at_a_time_goes_round_the_destinations(store: Store, backlog: int) -> None:
+    """With fewer slots than destinations the turn goes on where the last call ended: no name starves."""
     for endpoint in ("audit", "slow", "studio"):
         await owe(store, *(f"{endpoint}-{number}" for number in range(backlog)), endpoint=endpoint)
-    lanes = [claim.lane for _ in range(9) for claim in (await store.exchange(ME, [], slots(1), now=NOW)).claims]
-    assert [sorted(lanes[turn : turn + 3]) for turn in (0, 3, 6)] == [["audit", "slow", "studio"]] * 3
+    destinations = [
+        claim.destination for _ in range(9) for claim in (await store.exchange(ME, [], slots(1), now=NOW)).claims
+    ]
+    assert [sorted(destinations[turn : turn + 3]) for turn in (0, 3, 6)] == [["audit", "slow", "studio"]] * 3
 
 
-async def test_a_lane_takes_no_more_than_its_free_slots(store: Store) -> None:
-    """`free` by lane, `each` for the rest; what one lane leaves, the others get."""
+async def test_a_destination_takes_no_more_than_its_free_slots(store: Store) -> None:
+    """`free` by destination, `each` for the rest; what one destination leaves, the others get."""
     for endpoint in ("audit", "slow", "studio"):
         await owe(store, *(f"{endpoint}-{number}" for number in range(10)), endpoint=endpoint)
     answer = await store.exchange(ME, [], slots(12, each=3, audit=0, studio=7), now=NOW)
-    lanes = [claim.lane for claim in answer.claims]
-    assert {lane: lanes.count(lane) for lane in set(lanes)} == {"slow": 3, "studio": 7}
+    destinations = [claim.destination for claim in answer.claims]
+    assert {destination: destinations.count(destination) for destination in set(destinations)} == {
+        "slow": 3,
+        "studio": 7,
+    }
 
 
-async def test_leases_are_as_long_as_the_lane_says(store: Store) -> None:
-    """`lease` by lane, `lease_each` for the rest."""
+async def test_leases_are_as_long_as_the_destination_says(store: Store) -> None:
+    """`lease` by destination, `lease_each` for the rest."""
     await owe(store, "g-1")
     await owe(store, "a-1", endpoint="audit")
     limits = slots(2)
@@ -192,23 +197,25 @@ async def test_leases_are_as_long_as_the_lane_says(store: Store) -> None:
         await store.exchange(
             ME,
             [],
-            type(limits)(total=2, free={}, each=2, lease={request().lane: 5 * SECOND}, lease_each=limits.lease_each),
+            type(limits)(
+                total=2, free={}, each=2, lease={request().destination: 5 * SECOND}, lease_each=limits.lease_each
+            ),
             now=NOW,
         )
     ).claims
-    assert {claim.lane: claim.leased_until - NOW for claim in claims} == {
+    assert {claim.destination: claim.leased_until - NOW for claim in claims} == {
         "studio": 5 * SECOND,
         "audit": 30 * SECOND,
     }
 
 
 async def owe_each(store: Store, *urls: str, now: datetime = NOW) -> None:
-    """One delivery for each URL, in a lane of its own, of a generation of its own."""
-    await add(store, *(request(url, endpoint=url, lane=url) for url in urls))
-    await store.record_transitions([seen(url) for url in urls], now=now, book=BOOK)
+    """One delivery for each URL, in a destination of its own, of a generation of its own."""
+    await add(store, *(request(url, endpoint=url, destination=url) for url in urls))
+    await store.record_transitions([seen(url) for url in urls], now=now, directory=BOOK)
 
 
-async def test_many_lanes_with_one_delivery_each(store: Store) -> None:
+async def test_many_destinations_with_one_delivery_each(store: Store) -> None:
     """Every one is claimed exactly once, and each exchange is filled while there are any."""
     urls = [f"https://{number}.example.com" for number in range(1_500)]
     await owe_each(store, *urls)
@@ -220,19 +227,19 @@ async def test_many_lanes_with_one_delivery_each(store: Store) -> None:
     assert set(sizes[:-1]) == {64}
 
 
-async def test_turns_reach_every_lane_behind_a_long_backlog(store: Store) -> None:
-    """A thousand overdue messages of one lane hide none of the others."""
+async def test_turns_reach_every_destination_behind_a_long_backlog(store: Store) -> None:
+    """A thousand overdue messages of one destination hide none of the others."""
     await owe(store, *(f"s-{number}" for number in range(1_000)), endpoint="slow", now=NOW - HOUR)
     await owe(store, "a-1", endpoint="audit")
     await owe(store, "g-1", endpoint="studio")
     answer = await take(store, slow=2)
-    assert sorted(claim.lane for claim in answer.claims) == ["audit", "slow", "slow", "studio"]
+    assert sorted(claim.destination for claim in answer.claims) == ["audit", "slow", "slow", "studio"]
     assert (await take(store, slow=0)).claims == []
 
 
-def pooled(lanes: str, *, held: int, named: int, others: int = 0) -> Slots:
-    """Two pools: `named` of these lanes, which hold so many each, and of everybody else."""
-    names = [Lane(lane) for lane in lanes.split()]
+def pooled(destinations: str, *, held: int, named: int, others: int = 0) -> Slots:
+    """Two pools: `named` of these destinations, which hold so many each, and of everybody else."""
+    names = [Destination(destination) for destination in destinations.split()]
     return dataclasses.replace(
         slots(1024, each=32),
         held=dict.fromkeys(names, held),
@@ -243,33 +250,33 @@ def pooled(lanes: str, *, held: int, named: int, others: int = 0) -> Slots:
 
 @pytest.mark.parametrize("backlog", [5, 300])
 async def test_a_pool_is_shared_out_by_its_rules(store: Store, backlog: int) -> None:
-    """One lane leaves as many free as it takes, a lane that holds none is served first, and pools lend nothing."""
+    """One leaves as many free as it takes, one that holds none is served first, and pools lend nothing."""
     for endpoint in ("audit", "slow"):
         await owe(store, *(f"{endpoint}-{number}" for number in range(backlog)), endpoint=endpoint)
     first = await store.exchange(ME, [], pooled("slow", held=3, named=7), now=NOW)
-    assert [claim.lane for claim in first.claims] == ["slow", "slow"]
+    assert [claim.destination for claim in first.claims] == ["slow", "slow"]
     second = await store.exchange(ME, [], pooled("slow", held=3, named=2, others=2), now=NOW)
-    assert [claim.lane for claim in second.claims] == ["audit"]
+    assert [claim.destination for claim in second.claims] == ["audit"]
     third = await store.exchange(ME, [], pooled("slow", held=0, named=1), now=NOW)
-    assert [claim.lane for claim in third.claims] == ["slow"]
+    assert [claim.destination for claim in third.claims] == ["slow"]
     assert (await store.exchange(ME, [], pooled("slow audit", held=0, named=0, others=64), now=NOW)).claims == []
 
 
 @pytest.mark.parametrize("backlog", [5, 300])
-async def test_first_slots_go_to_lanes_that_hold_none(store: Store, backlog: int) -> None:
-    """One each, where the pool has none left, as long as so many are free in all; a lane that holds some gets none."""
+async def test_first_slots_go_to_destinations_that_hold_none(store: Store, backlog: int) -> None:
+    """One each, if the pool has none left, while so many are free in all; a destination that holds some gets none."""
     for endpoint in ("audit", "slow", "studio"):
         await owe(store, *(f"{endpoint}-{number}" for number in range(backlog)), endpoint=endpoint)
     full = pooled("audit slow studio", held=0, named=0)
-    busy = dataclasses.replace(full, held={Lane("slow"): 30}, firsts={"named": 9})
+    busy = dataclasses.replace(full, held={Destination("slow"): 30}, firsts={"named": 9})
     claims = (await store.exchange(ME, [], busy, now=NOW)).claims
-    assert sorted(claim.lane for claim in claims) == ["audit", "studio"]
+    assert sorted(claim.destination for claim in claims) == ["audit", "studio"]
     one = dataclasses.replace(full, firsts={"named": 1})
     assert len((await store.exchange(ME, [], one, now=NOW)).claims) == 1
     assert (await store.exchange(ME, [], full, now=NOW)).claims == []
 
 
-async def test_a_crowd_of_strangers_hides_no_configured_lane(store: Store) -> None:
+async def test_a_crowd_of_strangers_hides_no_configured_destination(store: Store) -> None:
     """Thousands of origins are due since long ago and their pool is empty: the endpoint is found all the same."""
     await owe_each(store, *(f"https://{number}.example.com" for number in range(3_000)))
     await owe(store, "late", endpoint="studio", now=NOW + SECOND)
@@ -277,12 +284,12 @@ async def test_a_crowd_of_strangers_hides_no_configured_lane(store: Store) -> No
     assert ids(answer) == ["late"]
 
 
-async def test_a_crowd_of_slow_lanes_hides_no_other(store: Store) -> None:
+async def test_a_crowd_of_slow_destinations_hides_no_other(store: Store) -> None:
     """Origins that are known to be slow and have no slot are passed over, in as many calls as it takes."""
     urls = [f"https://{number:04}.example.com" for number in range(2_500)]
     await owe_each(store, *urls, "https://quick.example.com")
     limits = dataclasses.replace(pooled(" ".join(urls), held=0, named=0, others=9))
-    claims = [claim.lane for _ in range(3) for claim in (await store.exchange(ME, [], limits, now=NOW)).claims]
+    claims = [claim.destination for _ in range(3) for claim in (await store.exchange(ME, [], limits, now=NOW)).claims]
     assert claims == ["https://quick.example.com"]
 
 
@@ -294,17 +301,17 @@ async def test_a_newcomer_does_not_stand_behind_a_crowd(store: Store) -> None:
     few = dataclasses.replace(pooled("", held=0, named=0, others=0), firsts={"": 2})
     later = NOW + 2 * SECOND
     first = (await store.exchange(ME, [], few, now=later)).claims
-    assert sorted(claim.lane for claim in first) == ["https://0000.example.com", "https://zz.example.com"]
+    assert sorted(claim.destination for claim in first) == ["https://0000.example.com", "https://zz.example.com"]
     failed = [outcome(claim, Verdict.RESET, due_at=later + SECOND, failures=1) for claim in first]
     second = (await store.exchange(ME, failed, few, now=later + 2 * SECOND)).claims
-    assert {claim.lane for claim in second} < set(crowd)
-    assert "https://0001.example.com" in {claim.lane for claim in second}
+    assert {claim.destination for claim in second} < set(crowd)
+    assert "https://0001.example.com" in {claim.destination for claim in second}
 
 
-async def test_an_unlisted_lane_has_what_it_does_not_hold(store: Store) -> None:
+async def test_an_unlisted_destination_has_what_it_does_not_hold(store: Store) -> None:
     """`each` is all that it may hold at a time."""
     await owe(store, *(f"g-{number}" for number in range(9)))
-    holding = dataclasses.replace(slots(9, each=3), held={Lane("studio"): 2})
+    holding = dataclasses.replace(slots(9, each=3), held={Destination("studio"): 2})
     assert len((await store.exchange(ME, [], holding, now=NOW)).claims) == 1
 
 
@@ -323,19 +330,19 @@ async def test_parking_and_resuming(store: Store) -> None:
     """What is owed to a removed endpoint is parked, and due at once when the name returns; a lease is left alone."""
     await owe(store, "g-1", "g-2")
     await add(store, request("g-3", endpoint="https://app.example.com/hook"))
-    await store.record_transitions([seen("g-3")], now=NOW, book=BOOK)
+    await store.record_transitions([seen("g-3")], now=NOW, directory=BOOK)
     (claim,) = (await store.exchange(ME, [], slots(1, studio=1, each=0), now=NOW)).claims
-    assert await store.park_deliveries(now=NOW, book=NOBODY) == (2, 0)
-    assert await store.park_deliveries(now=NOW, book=NOBODY) == (0, 0)
+    assert await store.park_deliveries(now=NOW, directory=NOBODY) == (2, 0)
+    assert await store.park_deliveries(now=NOW, directory=NOBODY) == (0, 0)
     waiting = await take(store)
     assert (waiting.claims, waiting.next_due) == ([], None)
     (line,) = await deliveries(store, "g-3")
     assert (line.status, line.due_at) == (DeliveryStatus.PARKED, None)
     assert "callbacks" in line.reason
     later = NOW + HOUR
-    only_names = Book(events={"studio": None}, callbacks=False)
-    assert await store.park_deliveries(now=later, book=only_names) == (0, 1)
-    assert await store.park_deliveries(now=later, book=BOOK) == (0, 1)
+    only_names = EndpointDirectory(events={"studio": None}, callbacks=False)
+    assert await store.park_deliveries(now=later, directory=only_names) == (0, 1)
+    assert await store.park_deliveries(now=later, directory=BOOK) == (0, 1)
     answer = await take(store, outcome(claim), now=later)
     assert sorted(ids(answer)) == sorted({"g-1", "g-2", "g-3"} - {claim.generation})
     (line,) = await deliveries(store, "g-3")
@@ -344,9 +351,9 @@ async def test_parking_and_resuming(store: Store) -> None:
 
 async def test_parked_at_creation_resumes_too(store: Store) -> None:
     """A message made while its endpoint was not configured flows when it is; a filtered one stays."""
-    await owe(store, "g-1", book=NOBODY)
-    await owe(store, "g-2", book=Book(events={"studio": frozenset()}, callbacks=True))
-    assert await store.park_deliveries(now=NOW, book=BOOK) == (0, 1)
+    await owe(store, "g-1", directory=NOBODY)
+    await owe(store, "g-2", directory=EndpointDirectory(events={"studio": frozenset()}, callbacks=True))
+    assert await store.park_deliveries(now=NOW, directory=BOOK) == (0, 1)
     assert ids(await take(store)) == ["g-1"]
 
 
@@ -360,8 +367,8 @@ async def test_message_ids_are_stable(store: Store) -> None:
 
 async def test_the_first_step_of_the_schedule_precedes_the_first_attempt(store: Store) -> None:
     """A message for an endpoint whose schedule begins with a wait falls due after it, however it came to be owed."""
-    book = Book(events={"studio": None}, callbacks=False, first_wait={"studio": HOUR})
-    await owe(store, "g-1", book=book)
+    directory = EndpointDirectory(events={"studio": None}, callbacks=False, first_wait={"studio": HOUR})
+    await owe(store, "g-1", directory=directory)
     assert (await take(store)).next_due == NOW + HOUR
-    await add(store, request("g-1", endpoint="studio", target=State.RUNNING), now=NOW, book=book)
+    await add(store, request("g-1", endpoint="studio", target=State.RUNNING), now=NOW, directory=directory)
     assert ids(await take(store, now=NOW + HOUR)) == ["g-1", "g-1"]

@@ -11,6 +11,7 @@ from tests.support.store_builders import (
     add,
     again_at,
     deliveries,
+    history,
     ids,
     outcome,
     owe,
@@ -18,7 +19,6 @@ from tests.support.store_builders import (
     seen,
     slots,
     still_open,
-    story,
     take,
 )
 
@@ -27,10 +27,10 @@ async def test_watches_and_states_survive(opening: Opening) -> None:
     """A registered watch is open, a recorded state recorded, after the store was opened again."""
     async with opening() as store:
         await add(store, request("g-1"), request("g-2"))
-        await store.record_transitions([seen("g-1", State.RUNNING)], now=NOW, book=BOOK)
+        await store.record_transitions([seen("g-1", State.RUNNING)], now=NOW, directory=BOOK)
     async with opening() as store:
         assert await still_open(store) == {"g-1", "g-2"}
-        assert (await story(store, "g-1")).state is State.RUNNING
+        assert (await history(store, "g-1")).state is State.RUNNING
         (answer,) = await add(store, request("g-1"), now=NOW + SECOND)
         assert answer.outcome is Outcome.EXISTING
 

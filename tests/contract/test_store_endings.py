@@ -14,10 +14,10 @@ from tests.support.store_builders import (
     add,
     deliveries,
     ending,
+    history,
     request,
     seen,
     still_open,
-    story,
     take,
 )
 
@@ -28,11 +28,11 @@ async def test_a_look_at_the_deadline_expires_the_watch(store: Store) -> None:
     """At or before `observed_at` is over; a later deadline stays open and is the generation's new one."""
     await add(store, request(), request(endpoint="audit", timeout=HOUR + SECOND))
     late = NOW + HOUR
-    (recorded,) = await store.end_watches([ending("g-1", Kind.EXPIRED, at=late)], now=late, book=BOOK)
+    (recorded,) = await store.end_watches([ending("g-1", Kind.EXPIRED, at=late)], now=late, directory=BOOK)
     assert recorded.owed == 1
     assert recorded.open is not None
     assert recorded.open.deadline == late + SECOND
-    first, second = (await story(store)).watches
+    first, second = (await history(store)).watches
     assert (first.status, first.ended_at, second.status) == (WatchStatus.EXPIRED, late, WatchStatus.OPEN)
 
 
@@ -40,7 +40,7 @@ async def test_a_look_before_the_deadline_ends_nothing(store: Store) -> None:
     """The look's own time decides, not when it is written down."""
     await add(store, request())
     before = NOW + HOUR - timedelta(microseconds=1)
-    (recorded,) = await store.end_watches([ending("g-1", Kind.EXPIRED, at=before)], now=NOW + 9 * HOUR, book=BOOK)
+    (recorded,) = await store.end_watches([ending("g-1", Kind.EXPIRED, at=before)], now=NOW + 9 * HOUR, directory=BOOK)
     assert recorded.owed == 0
     assert await still_open(store) == {"g-1"}
 
@@ -48,9 +48,9 @@ async def test_a_look_before_the_deadline_ends_nothing(store: Store) -> None:
 async def test_an_expired_message_carries_the_last_state_seen(store: Store) -> None:
     """Type `watch.expired`, the deadline, the reason and the state."""
     await add(store, request())
-    await store.record_transitions([seen(state=State.RUNNING)], now=NOW, book=BOOK)
+    await store.record_transitions([seen(state=State.RUNNING)], now=NOW, directory=BOOK)
     late = NOW + HOUR
-    await store.end_watches([ending("g-1", Kind.EXPIRED, at=late)], now=late, book=BOOK)
+    await store.end_watches([ending("g-1", Kind.EXPIRED, at=late)], now=late, directory=BOOK)
     (claim,) = (await take(store, now=late)).claims
     content = json.loads(claim.body)
     assert (content["type"], content["data"]["state"], content["data"]["reason"]) == (
@@ -63,17 +63,17 @@ async def test_an_expired_message_carries_the_last_state_seen(store: Store) -> N
 async def test_an_unknown_id_ends_all_its_watches(store: Store) -> None:
     """Whatever their deadlines; each is owed `generation.unknown`."""
     await add(store, request(), request(endpoint="audit", timeout=9 * HOUR))
-    (recorded,) = await store.end_watches([ending("g-1", Kind.UNKNOWN)], now=NOW, book=BOOK)
+    (recorded,) = await store.end_watches([ending("g-1", Kind.UNKNOWN)], now=NOW, directory=BOOK)
     assert (recorded.owed, recorded.open) == (2, None)
     assert {line.type for line in await deliveries(store)} == {"generation.unknown"}
-    assert {watch.status for watch in (await story(store)).watches} == {WatchStatus.UNKNOWN}
+    assert {watch.status for watch in (await history(store)).watches} == {WatchStatus.UNKNOWN}
 
 
 async def test_an_id_once_seen_may_be_unknown_later(store: Store) -> None:
     """The message carries the last state that was seen."""
     await add(store, request())
-    await store.record_transitions([seen(state=State.QUEUED)], now=NOW, book=BOOK)
-    (recorded,) = await store.end_watches([ending("g-1", Kind.UNKNOWN)], now=NOW, book=BOOK)
+    await store.record_transitions([seen(state=State.QUEUED)], now=NOW, directory=BOOK)
+    (recorded,) = await store.end_watches([ending("g-1", Kind.UNKNOWN)], now=NOW, directory=BOOK)
     assert (recorded.owed, recorded.open) == (1, None)
     (claim,) = (await take(store, now=NOW)).claims
     content = json.loads(claim.body)
@@ -85,7 +85,7 @@ async def test_an_expired_message_says_that_requests_about_the_id_failed(store: 
     await add(store, request())
     late = NOW + HOUR
     failing = replace(ending("g-1", Kind.EXPIRED, at=late), reason="provider_error")
-    await store.end_watches([failing], now=late, book=BOOK)
+    await store.end_watches([failing], now=late, directory=BOOK)
     (claim,) = (await take(store, now=late)).claims
     assert json.loads(claim.body)["data"]["reason"] == "provider_error"
 
@@ -95,9 +95,9 @@ async def test_a_watch_ends_once(store: Store) -> None:
     await add(store, request())
     late = NOW + HOUR
     again = [ending("g-1", kind, at=late) for kind in (Kind.EXPIRED, Kind.EXPIRED, Kind.UNKNOWN)]
-    answers = await store.end_watches(again, now=late, book=BOOK)
+    answers = await store.end_watches(again, now=late, directory=BOOK)
     assert [answer.owed for answer in answers] == [1, 0, 0]
-    (recorded,) = await store.record_transitions([seen(at=late)], now=late, book=BOOK)
+    (recorded,) = await store.record_transitions([seen(at=late)], now=late, directory=BOOK)
     assert recorded.owed == 0
     assert len(await deliveries(store)) == 1
 
@@ -105,7 +105,7 @@ async def test_a_watch_ends_once(store: Store) -> None:
 async def test_an_ended_watch_is_parked_or_filtered_like_any_other(store: Store) -> None:
     """The configuration decides about every kind of message."""
     await add(store, request(endpoint="gone"))
-    await store.end_watches([ending("g-1", Kind.UNKNOWN)], now=NOW, book=BOOK)
+    await store.end_watches([ending("g-1", Kind.UNKNOWN)], now=NOW, directory=BOOK)
     (line,) = await deliveries(store)
     assert line.status is DeliveryStatus.PARKED
 
@@ -114,9 +114,9 @@ async def test_a_watch_expires_unlooked_at_a_day_after_its_deadline(store: Store
     """Not a moment before; the message says `provider_unreachable`."""
     await add(store, request("g-1"), request("g-2", timeout=2 * HOUR))
     over = NOW + HOUR + DAY
-    assert await store.expire_unreachable(now=over - SECOND, book=BOOK) == 0
-    assert await store.expire_unreachable(now=over + SECOND, book=BOOK) == 1
-    assert await store.expire_unreachable(now=over + SECOND, book=BOOK) == 0
+    assert await store.expire_unreachable(now=over - SECOND, directory=BOOK) == 0
+    assert await store.expire_unreachable(now=over + SECOND, directory=BOOK) == 1
+    assert await store.expire_unreachable(now=over + SECOND, directory=BOOK) == 0
     assert await still_open(store) == {"g-2"}
     (claim,) = (await take(store, now=over + SECOND)).claims
     assert json.loads(claim.body)["data"]["reason"] == "provider_unreachable"
@@ -126,6 +126,6 @@ async def test_many_unreachable_watches_all_expire(store: Store) -> None:
     """More than one small transaction's worth, several watches to a generation among them."""
     await add(store, *(request(f"g-{number}") for number in range(450)))
     await add(store, *(request(f"g-{number}", endpoint="audit") for number in range(100)))
-    assert await store.expire_unreachable(now=NOW + 2 * DAY, book=BOOK) == 550
+    assert await store.expire_unreachable(now=NOW + 2 * DAY, directory=BOOK) == 550
     assert await still_open(store) == set()
     assert (await store.counts()).watches == {WatchStatus.EXPIRED: 550}

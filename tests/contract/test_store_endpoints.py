@@ -4,11 +4,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from notifier.domain.endpoint_health import Change, EndpointState, Standing
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId
-from notifier.domain.model import Book, DeliveryStatus, State, Verdict
+from notifier.domain.endpoint_health import Change, EndpointHealth, EndpointState
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId
+from notifier.domain.model import DeliveryStatus, EndpointDirectory, State, Verdict
 from notifier.domain.operator_notice import Notice
-from notifier.store.ports import EndpointLine, Exchange, Store
+from notifier.store.ports import EndpointSummary, Exchange, Store
 from tests.support.store_builders import (
     BOOK,
     HOUR,
@@ -29,9 +29,9 @@ from tests.support.store_builders import (
     take,
 )
 
-STUDIO = Lane("studio")
+STUDIO = Destination("studio")
 URL = "https://app.example.com/done"
-ORIGIN = Lane("https://app.example.com")
+ORIGIN = Destination("https://app.example.com")
 DAY = timedelta(days=1)
 
 
@@ -39,13 +39,13 @@ def some(count: int, prefix: str = "g") -> list[str]:
     return [f"{prefix}-{number}" for number in range(count)]
 
 
-async def line(store: Store, lane: str = "studio") -> EndpointLine:
-    (found,) = [each for each in await store.standings() if each.standing.lane == lane]
+async def line(store: Store, destination: str = "studio") -> EndpointSummary:
+    (found,) = [each for each in await store.standings() if each.standing.destination == destination]
     return found
 
 
-async def standing(store: Store, lane: str = "studio") -> Standing:
-    return (await line(store, lane)).standing
+async def standing(store: Store, destination: str = "studio") -> EndpointHealth:
+    return (await line(store, destination)).standing
 
 
 async def status(store: Store, generation: str = "g-1") -> tuple[DeliveryStatus, str]:
@@ -72,10 +72,12 @@ async def fail(store: Store, times: int, *, at: datetime) -> list[Change]:
 
 # ---- what attempts make of an endpoint ----------------------------------------------------------------------------
 async def test_of_an_endpoint_that_was_sent_nothing_nothing_is_known(store: Store) -> None:
-    """An empty store has no lanes; one that is owed something and nothing more counts as working."""
+    """An empty store has no destinations; one that is owed something and nothing more counts as working."""
     assert list(await store.standings()) == []
     await owe(store, "g-1")
-    assert list(await store.standings()) == [EndpointLine(standing=Standing(lane=STUDIO), pending=1, parked=0)]
+    assert list(await store.standings()) == [
+        EndpointSummary(standing=EndpointHealth(destination=STUDIO), pending=1, parked=0)
+    ]
 
 
 async def test_a_success_is_noted(store: Store) -> None:
@@ -84,8 +86,8 @@ async def test_a_success_is_noted(store: Store) -> None:
     (claim,) = (await take(store)).claims
     answer = await take(store, outcome(claim), now=NOW + HOUR)
     assert list(answer.changed) == []
-    assert await line(store) == EndpointLine(
-        standing=Standing(lane=STUDIO, last_success=NOW + HOUR), pending=0, parked=0
+    assert await line(store) == EndpointSummary(
+        standing=EndpointHealth(destination=STUDIO, last_success=NOW + HOUR), pending=0, parked=0
     )
 
 
@@ -98,7 +100,7 @@ async def test_failures_are_counted_and_a_success_ends_the_count(store: Store) -
     assert (found.failures, found.first_failure, found.last_failure) == (3, NOW, NOW + HOUR)
     (claim,) = (await take(store, now=NOW + HOUR)).claims
     await take(store, outcome(claim), now=NOW + HOUR)
-    assert await standing(store) == Standing(lane=STUDIO, last_success=NOW + HOUR)
+    assert await standing(store) == EndpointHealth(destination=STUDIO, last_success=NOW + HOUR)
 
 
 async def test_an_attempt_without_an_outcome_does_not_count(store: Store) -> None:
@@ -109,15 +111,15 @@ async def test_an_attempt_without_an_outcome_does_not_count(store: Store) -> Non
     await store.free_leases(again_at(NOW + HOUR), now=NOW, lapsed_only=False)
     late = await take(store, outcome(second, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None))
     assert late.lost == [second.message_id]
-    assert await standing(store) == Standing(lane=STUDIO)
+    assert await standing(store) == EndpointHealth(destination=STUDIO)
 
 
 async def test_a_failure_that_does_not_count_is_an_attempt_all_the_same(store: Store) -> None:
-    """While nobody could be reached: it stands in the story and uses up its step, and the endpoint is not blamed."""
+    """While nobody could be reached: it stands in the history and uses up its step, and the endpoint is not blamed."""
     await owe(store, "g-1")
     (claim,) = (await take(store)).claims
     await take(store, outcome(claim, Verdict.CONNECT_FAILED, counts=False))
-    assert await standing(store) == Standing(lane=STUDIO)
+    assert await standing(store) == EndpointHealth(destination=STUDIO)
     (found,) = await deliveries(store)
     assert [attempt.verdict for attempt in found.attempts] == [Verdict.CONNECT_FAILED]
     assert (found.status, found.due_at) == (DeliveryStatus.PENDING, NOW + HOUR)
@@ -144,7 +146,7 @@ async def test_a_failing_endpoint_that_succeeds_has_recovered(store: Store) -> N
     (claim,) = (await take(store, now=NOW + DAY)).claims
     (change,) = (await take(store, outcome(claim), now=NOW + DAY)).changed
     assert (change.event, change.before.failures) == ("endpoint.recovered", 10)
-    assert await standing(store) == Standing(lane=STUDIO, last_success=NOW + DAY)
+    assert await standing(store) == EndpointHealth(destination=STUDIO, last_success=NOW + DAY)
 
 
 async def test_an_origin_is_kept_only_while_something_is_wrong_with_it(store: Store) -> None:
@@ -159,7 +161,7 @@ async def test_an_origin_is_kept_only_while_something_is_wrong_with_it(store: St
 
 async def test_origins_that_failed_long_ago_are_forgotten(store: Store) -> None:
     """Unless they are disabled; an endpoint of the configuration is never forgotten."""
-    other = Lane("https://other.example.com")
+    other = Destination("https://other.example.com")
     await store.disable_endpoint(other, now=NOW, reason="no more")
     await owe(store, "g-1", endpoint=URL)
     await owe(store, "g-2")
@@ -175,18 +177,20 @@ async def test_endpoints_of_one_call_stand_each_for_itself(store: Store) -> None
     """One is gone, one fails, one succeeds; what changed is answered in the order of the results."""
     names = ("slow", "studio", "audit", "ops")
     for name in names:
-        await owe(store, f"to-{name}", endpoint=name, book=Book(events=dict.fromkeys(names), callbacks=True))
-    claims = {claim.lane: claim for claim in (await take(store)).claims}
+        await owe(
+            store, f"to-{name}", endpoint=name, directory=EndpointDirectory(events=dict.fromkeys(names), callbacks=True)
+        )
+    claims = {claim.destination: claim for claim in (await take(store)).claims}
     results = [
-        outcome(claims[Lane("studio")], Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None),
-        outcome(claims[Lane("slow")], Verdict.TIMED_OUT),
-        outcome(claims[Lane("ops")]),
-        outcome(claims[Lane("audit")], Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None),
+        outcome(claims[Destination("studio")], Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None),
+        outcome(claims[Destination("slow")], Verdict.TIMED_OUT),
+        outcome(claims[Destination("ops")]),
+        outcome(claims[Destination("audit")], Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None),
     ]
     answer = await take(store, *results)
-    assert [change.after.lane for change in answer.changed] == ["studio", "audit"]
+    assert [change.after.destination for change in answer.changed] == ["studio", "audit"]
     found = [each.standing for each in await store.standings()]
-    assert [(each.lane, each.state.value, each.failures) for each in found] == [
+    assert [(each.destination, each.state.value, each.failures) for each in found] == [
         ("audit", "disabled", 1),
         ("ops", "working", 0),
         ("slow", "working", 1),
@@ -270,14 +274,16 @@ async def test_nothing_of_a_disabled_endpoint_is_claimed_while_it_waits_to_be_pa
     assert await store.park_disabled() == 0
 
 
-@pytest.mark.parametrize(("endpoint", "lane"), [("studio", STUDIO), (URL, ORIGIN)])
-async def test_a_new_message_for_a_disabled_endpoint_is_parked(store: Store, endpoint: str, lane: Lane) -> None:
+@pytest.mark.parametrize(("endpoint", "destination"), [("studio", STUDIO), (URL, ORIGIN)])
+async def test_a_new_message_for_a_disabled_endpoint_is_parked(
+    store: Store, endpoint: str, destination: Destination
+) -> None:
     """Whoever makes it: a look that completes a generation, or a watch that joins a completed one."""
-    await store.disable_endpoint(lane, now=NOW, reason="the app moves")
+    await store.disable_endpoint(destination, now=NOW, reason="the app moves")
     await owe(store, "g-1", endpoint=endpoint)
     await owe(store, "g-2", endpoint="audit")
     await add(store, request("g-2", endpoint=endpoint))
-    reason = f"endpoint {lane} is disabled: the app moves"
+    reason = f"endpoint {destination} is disabled: the app moves"
     assert await status(store, "g-1") == (DeliveryStatus.PARKED, reason)
     joined = (await deliveries(store, "g-2"))[1]
     assert (joined.status, joined.reason) == (DeliveryStatus.PARKED, reason)
@@ -285,9 +291,9 @@ async def test_a_new_message_for_a_disabled_endpoint_is_parked(store: Store, end
 
 async def test_a_message_that_events_leaves_out_is_parked_all_the_same(store: Store) -> None:
     """Disabled comes before filtered, as not configured does."""
-    book = Book(events={"studio": frozenset({"watch.expired"})}, callbacks=False)
+    directory = EndpointDirectory(events={"studio": frozenset({"watch.expired"})}, callbacks=False)
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
-    await owe(store, "g-1", book=book)
+    await owe(store, "g-1", directory=directory)
     assert (await status(store))[0] is DeliveryStatus.PARKED
 
 
@@ -296,7 +302,7 @@ async def test_a_person_disables_an_endpoint(store: Store) -> None:
     """The answer says what it was; what waits is parked, with the person's words."""
     await owe(store, "g-1")
     change = await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
-    assert (change.before, change.parked) == (Standing(lane=STUDIO), 1)
+    assert (change.before, change.parked) == (EndpointHealth(destination=STUDIO), 1)
     assert (change.after.state, change.after.reason) == (EndpointState.DISABLED, "the app moves")
     assert await status(store) == (DeliveryStatus.PARKED, "endpoint studio is disabled: the app moves")
 
@@ -316,10 +322,10 @@ async def test_after_enabling_only_new_messages_flow(store: Store) -> None:
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
     change = await store.enable_endpoint(STUDIO, now=NOW + HOUR)
     assert (change.event, change.before.reason, change.parked) == ("endpoint.recovered", "the app moves", 2)
-    assert await store.park_deliveries(now=NOW + HOUR, book=BOOK) == (0, 0)
+    assert await store.park_deliveries(now=NOW + HOUR, directory=BOOK) == (0, 0)
     await owe(store, "g-3", now=NOW + HOUR)
     assert ids(await take(store, now=NOW + HOUR)) == ["g-3"]
-    assert await standing(store) == Standing(lane=STUDIO)
+    assert await standing(store) == EndpointHealth(destination=STUDIO)
 
 
 async def test_what_was_given_up_is_counted_and_dated_with_what_is_parked(store: Store) -> None:
@@ -364,23 +370,23 @@ async def test_what_is_parked_for_a_disabled_endpoint_does_not_resume_when_its_n
     """Taken out of the configuration and put back, while disabled and after it was enabled."""
     await owe(store, "g-1")
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
-    for book in (NOBODY, BOOK):
-        assert await store.park_deliveries(now=NOW, book=book) == (0, 0)
+    for directory in (NOBODY, BOOK):
+        assert await store.park_deliveries(now=NOW, directory=directory) == (0, 0)
     await store.enable_endpoint(STUDIO, now=NOW)
-    for book in (NOBODY, BOOK):
-        assert await store.park_deliveries(now=NOW, book=book) == (0, 0)
+    for directory in (NOBODY, BOOK):
+        assert await store.park_deliveries(now=NOW, directory=directory) == (0, 0)
     assert (await status(store))[0] is DeliveryStatus.PARKED
 
 
 async def test_what_was_parked_for_want_of_a_name_stays_when_that_is_disabled(store: Store) -> None:
     """The name returns while the endpoint is disabled: parked it is, for that reason from now on."""
     await owe(store, "g-1")
-    assert await store.park_deliveries(now=NOW, book=NOBODY) == (1, 0)
+    assert await store.park_deliveries(now=NOW, directory=NOBODY) == (1, 0)
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
-    assert await store.park_deliveries(now=NOW, book=BOOK) == (0, 0)
+    assert await store.park_deliveries(now=NOW, directory=BOOK) == (0, 0)
     assert await status(store) == (DeliveryStatus.PARKED, "endpoint studio is disabled: the app moves")
     await store.enable_endpoint(STUDIO, now=NOW)
-    assert await store.park_deliveries(now=NOW, book=BOOK) == (0, 0)
+    assert await store.park_deliveries(now=NOW, directory=BOOK) == (0, 0)
 
 
 async def test_what_lost_its_endpoint_resumes_beside_what_was_disabled(store: Store) -> None:
@@ -388,10 +394,10 @@ async def test_what_lost_its_endpoint_resumes_beside_what_was_disabled(store: St
     await owe(store, "g-1")
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
     await store.enable_endpoint(STUDIO, now=NOW)
-    await owe(store, "g-2", book=NOBODY)
+    await owe(store, "g-2", directory=NOBODY)
     (claim,) = (await _owed_to(store, "g-3")).claims
     await take(store, outcome(claim, Verdict.INTERRUPTED, status=DeliveryStatus.PARKED, due_at=None, detail="left out"))
-    assert await store.park_deliveries(now=NOW, book=BOOK) == (0, 2)
+    assert await store.park_deliveries(now=NOW, directory=BOOK) == (0, 2)
     assert sorted(ids(await take(store))) == ["g-2", "g-3"]
 
 
@@ -412,7 +418,7 @@ class Announcer:
         return Notice(
             message_id=MessageId(f"msg_{len(self.changes)}"),
             endpoint=EndpointIdentity("ops"),
-            lane=Lane("ops"),
+            destination=Destination("ops"),
             type=change.event,
             content_type="application/json",
             body=b'{"type":"%s"}' % change.event.encode(),
@@ -430,7 +436,12 @@ async def test_a_change_owes_the_operator_a_message(store: Store) -> None:
     assert (told.changes, answer.claims) == ([*answer.changed], [])
     assert answer.next_due == NOW + timedelta(seconds=7)
     (claim,) = (await take(store, now=NOW + timedelta(seconds=7))).claims
-    assert (claim.message_id, claim.endpoint, claim.lane, claim.type) == ("msg_1", "ops", "ops", "endpoint.disabled")
+    assert (claim.message_id, claim.endpoint, claim.destination, claim.type) == (
+        "msg_1",
+        "ops",
+        "ops",
+        "endpoint.disabled",
+    )
     assert (claim.body, claim.generation, claim.watch_id) == (b'{"type":"endpoint.disabled"}', "", "")
     await take(store, outcome(claim))
     assert (await store.counts()).deliveries[DeliveryStatus.DELIVERED] == 1
@@ -463,32 +474,32 @@ async def test_what_cannot_be_told_does_not_happen(store: Store) -> None:
 
 async def test_a_message_for_an_operator_who_is_disabled_is_parked(store: Store) -> None:
     """Nothing vanishes: it is kept with the others."""
-    await store.disable_endpoint(Lane("ops"), now=NOW, reason="on holiday")
+    await store.disable_endpoint(Destination("ops"), now=NOW, reason="on holiday")
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves", announce=Announcer())
     assert (await take(store, now=NOW + HOUR)).claims == []
     assert (await line(store, "ops")).parked == 1
 
 
-async def test_messages_of_no_watch_stand_in_no_story_and_in_the_counts(store: Store) -> None:
-    """A list and a story are of generations; totals are of everything."""
+async def test_messages_of_no_watch_stand_in_no_history_and_in_the_counts(store: Store) -> None:
+    """A list and a history are of generations; totals are of everything."""
     await owe(store, "g-1")
-    await store.disable_endpoint(Lane("audit"), now=NOW, reason="the app moves", announce=Announcer())
+    await store.disable_endpoint(Destination("audit"), now=NOW, reason="the app moves", announce=Announcer())
     (found,) = await store.generations(open_only=False, limit=9)
     assert found.deliveries == {DeliveryStatus.PENDING: 1}
     assert (await store.counts()).deliveries == {DeliveryStatus.PENDING: 2}
-    assert len(await store.stories(GenerationId("g-1"))) == 1
+    assert len(await store.histories(GenerationId("g-1"))) == 1
 
 
-async def test_lanes_are_listed_by_name(store: Store) -> None:
+async def test_destinations_are_listed_by_name(store: Store) -> None:
     """Each once, whatever is known of it: how it stands, what waits or is under way, what is kept back."""
     await owe(store, "g-1", "g-2", endpoint="slow")
     await store.exchange(ME, [], slots(1), now=NOW)
     await owe(store, "g-3", endpoint=URL)
     await store.disable_endpoint(ORIGIN, now=NOW, reason="no more")
-    await store.disable_endpoint(Lane("audit"), now=NOW, reason="no more")
-    await store.record_transitions([seen("g-9", State.COMPLETED)], now=NOW, book=BOOK)
+    await store.disable_endpoint(Destination("audit"), now=NOW, reason="no more")
+    await store.record_transitions([seen("g-9", State.COMPLETED)], now=NOW, directory=BOOK)
     found = await store.standings()
-    assert [(each.standing.lane, each.pending, each.parked) for each in found] == [
+    assert [(each.standing.destination, each.pending, each.parked) for each in found] == [
         ("audit", 0, 0),
         (ORIGIN, 0, 1),
         ("slow", 2, 0),

@@ -23,7 +23,7 @@ async def test_a_joining_watch_races_the_transition_that_satisfies_it(store: Sto
         (joined[name],) = await add(store, request(name, endpoint="audit"))
 
     async def complete(name: str) -> None:
-        (recorded[name],) = await store.record_transitions([seen(name)], now=NOW, book=BOOK)
+        (recorded[name],) = await store.record_transitions([seen(name)], now=NOW, directory=BOOK)
 
     async with anyio.create_task_group() as racing:
         for name in names:
@@ -55,7 +55,7 @@ async def test_the_same_transition_recorded_many_times_at_once(store: Store) -> 
     owed: list[int] = []
 
     async def complete(state: State) -> None:
-        (recorded,) = await store.record_transitions([seen(state=state)], now=NOW, book=BOOK)
+        (recorded,) = await store.record_transitions([seen(state=state)], now=NOW, directory=BOOK)
         owed.append(recorded.owed)
 
     async with anyio.create_task_group() as racing:
@@ -75,10 +75,10 @@ async def test_an_ending_races_a_transition(store: Store) -> None:
         entry = Ending(
             provider=request().provider, generation=request(name).generation, kind=Kind.UNKNOWN, observed_at=NOW
         )
-        owed.extend(recorded.owed for recorded in await store.end_watches([entry], now=NOW, book=BOOK))
+        owed.extend(recorded.owed for recorded in await store.end_watches([entry], now=NOW, directory=BOOK))
 
     async def complete(name: str) -> None:
-        owed.extend(recorded.owed for recorded in await store.record_transitions([seen(name)], now=NOW, book=BOOK))
+        owed.extend(recorded.owed for recorded in await store.record_transitions([seen(name)], now=NOW, directory=BOOK))
 
     async with anyio.create_task_group() as racing:
         for number, name in enumerate(names):

@@ -30,7 +30,9 @@ async def test_a_lapsed_lease_is_freed_and_not_a_moment_before(store: Store) -> 
     assert await store.free_leases(again_at(at_the_end), now=at_the_end, lapsed_only=True) == []
     over = at_the_end + timedelta(microseconds=1)
     (freed,) = await store.free_leases(again_at(over), now=over, lapsed_only=True)
-    assert freed == Interruption(message_id=claim.message_id, lane=claim.lane, number=1, failures=0, interruptions=1)
+    assert freed == Interruption(
+        message_id=claim.message_id, destination=claim.destination, number=1, failures=0, interruptions=1
+    )
     (again,) = (await take(store, now=over)).claims
     assert (again.number, again.interruptions, again.failures) == (2, 1, 0)
 
@@ -91,7 +93,7 @@ async def test_a_judge_that_fails_changes_nothing(store: Store) -> None:
 
     def judge(interruption: Interruption) -> AttemptResult:
         if interruption.message_id == claims[1].message_id:
-            raise LookupError("no such lane")
+            raise LookupError("no such destination")
         answer: AttemptResult = again_at(NOW)(interruption)
         return answer
 

@@ -17,21 +17,21 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from notifier.domain.endpoint_health import Standing
+from notifier.domain.endpoint_health import EndpointHealth
 from notifier.domain.errors import InvalidWatch
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId, WorkerId
 from notifier.domain.model import (
     AttemptResult,
-    Book,
     Claim,
     DeliveryStatus,
+    EndpointDirectory,
     Interruption,
     Kind,
     OpenGeneration,
     State,
     Verdict,
 )
-from notifier.store.ports import DeliveryLine, Recorded, Selection, Slots, Store, Story, WatchChoice, WatchLine
+from notifier.store.ports import DeliverySummary, History, Recorded, Selection, Slots, Store, WatchChoice, WatchSummary
 from tests.support.store_builders import (
     BOOK,
     HOUR,
@@ -59,8 +59,8 @@ STEADY = hypothesis.settings(
 )
 
 URL = "https://app.example.com/hook"
-#: A book that wants little, makes studio wait, and knows neither slow nor callbacks.
-SOME = Book(
+#: A directory that wants little, makes studio wait, and knows neither slow nor callbacks.
+SOME = EndpointDirectory(
     events={"studio": None, "audit": frozenset({"generation.failed", "watch.expired"})},
     callbacks=False,
     first_wait={"studio": HOUR},
@@ -68,7 +68,7 @@ SOME = Book(
 OWNERS = [WorkerId("worker-1"), WorkerId("worker-2"), WorkerId("worker-3")]
 PROVIDERS = [LUMA, ProviderName("other")]
 GENERATIONS = ["g-1", "g-2", "g-3"]
-LANES = [Lane("studio"), Lane("audit"), Lane("https://app.example.com")]
+LANES = [Destination("studio"), Destination("audit"), Destination("https://app.example.com")]
 EVERY = 5
 
 # ---- what is drawn ------------------------------------------------------------------------------------------------
@@ -92,9 +92,9 @@ steps = st.sampled_from([timedelta(0), SECOND, SECOND, 30 * SECOND, 31 * SECOND,
 slots = st.builds(
     Slots,
     total=st.integers(0, 6),
-    free=st.dictionaries(st.sampled_from([Lane("studio"), Lane("audit")]), st.integers(0, 3)),
+    free=st.dictionaries(st.sampled_from([Destination("studio"), Destination("audit")]), st.integers(0, 3)),
     each=st.integers(0, 3),
-    lease=st.just({Lane("audit"): 5 * SECOND}),
+    lease=st.just({Destination("audit"): 5 * SECOND}),
     lease_each=st.just(30 * SECOND),
 )
 WIDE = Slots(total=20, free={}, each=20, lease={}, lease_each=30 * SECOND)
@@ -119,7 +119,7 @@ selections = st.sampled_from(
         Selection(),
         Selection(),
         *[Selection(statuses=frozenset([status])) for status in DeliveryStatus],
-        *[Selection(lane=lane) for lane in LANES],
+        *[Selection(destination=destination) for destination in LANES],
         *[Selection(provider=provider) for provider in PROVIDERS],
         Selection(type="watch.expired"),
         Selection(since=NOW + SECOND),
@@ -137,7 +137,7 @@ choices = st.builds(
     generation=st.sampled_from([GenerationId(id_) for id_ in [*GENERATIONS, "never-watched"]]),
     provider=st.sampled_from([None, *PROVIDERS]),
     endpoint=st.sampled_from([None, EndpointIdentity("audit"), EndpointIdentity(URL)]),
-    lane=st.sampled_from([None, None, *LANES]),
+    destination=st.sampled_from([None, None, *LANES]),
 ) | st.builds(WatchChoice, watch=requests.map(id_of).map(WatchId))
 #: Watches that a configuration still has.
 DECLARED = frozenset(WatchId(id_of(request(id_))) for id_ in GENERATIONS)
@@ -184,9 +184,9 @@ class StoreMachine(RuleBasedStateMachine):
     def restart(self) -> None:
         self.open()
 
-    @rule(wanted=st.lists(requests, min_size=1, max_size=4), book=books, keep_first=st.booleans())
-    def add_watches(self, wanted: list[Any], book: Book, keep_first: bool) -> None:  # noqa: FBT001  drawn by name
-        told: dict[str, Any] = {"now": self.now, "book": book, "keep_first": keep_first}
+    @rule(wanted=st.lists(requests, min_size=1, max_size=4), directory=books, keep_first=st.booleans())
+    def add_watches(self, wanted: list[Any], directory: EndpointDirectory, keep_first: bool) -> None:  # noqa: FBT001  drawn by name
+        told: dict[str, Any] = {"now": self.now, "directory": directory, "keep_first": keep_first}
         try:
             expected = self.model.add_watches(wanted, **told)
         except Refused as refused:
@@ -198,34 +198,38 @@ class StoreMachine(RuleBasedStateMachine):
         found = [Registered(outcome=answer.outcome, owed=answer.owed, open=answer.open) for answer in answers]
         assert found == expected
 
-    @rule(endpoints=st.lists(st.sampled_from(["studio", "audit", URL]), min_size=1, unique=True), by=steps, book=books)
-    def watch_and_complete(self, endpoints: list[str], by: timedelta, book: Book) -> None:
+    @rule(
+        endpoints=st.lists(st.sampled_from(["studio", "audit", URL]), min_size=1, unique=True),
+        by=steps,
+        directory=books,
+    )
+    def watch_and_complete(self, endpoints: list[str], by: timedelta, directory: EndpointDirectory) -> None:
         """What happens most, in one step and with a new generation, so that there is always something owed."""
         id_ = f"new-{len(self.ids)}"
         self.ids.append(id_)
-        self.add_watches([request(id_, endpoint=name) for name in endpoints], book, keep_first=True)
+        self.add_watches([request(id_, endpoint=name) for name in endpoints], directory, keep_first=True)
         self.now += by
-        self.record_transitions([seen(id_)], book)
+        self.record_transitions([seen(id_)], directory)
 
-    @rule(seen_=st.lists(sights, min_size=1, max_size=3), book=books)
-    def record_transitions(self, seen_: list[Any], book: Book) -> None:
-        recorded = self.ask(self.store.record_transitions, seen_, now=self.now, book=book)
-        assert _told(recorded) == self.model.record_transitions(seen_, now=self.now, book=book)
+    @rule(seen_=st.lists(sights, min_size=1, max_size=3), directory=books)
+    def record_transitions(self, seen_: list[Any], directory: EndpointDirectory) -> None:
+        recorded = self.ask(self.store.record_transitions, seen_, now=self.now, directory=directory)
+        assert _told(recorded) == self.model.record_transitions(seen_, now=self.now, directory=directory)
 
     @rule(
         ids=st.lists(st.sampled_from([*GENERATIONS, "never-watched"]), min_size=1, max_size=2, unique=True),
         kind=st.sampled_from([Kind.EXPIRED, Kind.UNKNOWN]),
-        book=books,
+        directory=books,
     )
-    def end_watches(self, ids: list[str], kind: Kind, book: Book) -> None:
+    def end_watches(self, ids: list[str], kind: Kind, directory: EndpointDirectory) -> None:
         endings = [ending(id_, kind, at=self.now) for id_ in ids]
-        recorded = self.ask(self.store.end_watches, endings, now=self.now, book=book)
-        assert _told(recorded) == self.model.end_watches(endings, now=self.now, book=book)
+        recorded = self.ask(self.store.end_watches, endings, now=self.now, directory=directory)
+        assert _told(recorded) == self.model.end_watches(endings, now=self.now, directory=directory)
 
-    @rule(book=books)
-    def expire_unreachable(self, book: Book) -> None:
-        ended = self.ask(self.store.expire_unreachable, now=self.now, book=book)
-        assert ended == self.model.expire_unreachable(now=self.now, book=book)
+    @rule(directory=books)
+    def expire_unreachable(self, directory: EndpointDirectory) -> None:
+        ended = self.ask(self.store.expire_unreachable, now=self.now, directory=directory)
+        assert ended == self.model.expire_unreachable(now=self.now, directory=directory)
 
     @rule(owner=st.sampled_from(OWNERS), slots=slots, data=st.data())
     def exchange(self, owner: WorkerId, slots: Slots, data: st.DataObject) -> None:
@@ -277,33 +281,35 @@ class StoreMachine(RuleBasedStateMachine):
         for delivery, interruption in ended:
             self.model.interrupt(delivery, judge(interruption), now=self.now)
 
-    @rule(book=books)
-    def park_deliveries(self, book: Book) -> None:
-        found = self.ask(self.store.park_deliveries, now=self.now, book=book)
-        resumed = self.model.resume(now=self.now, book=book)
-        assert found == (self.model.park(book=book), resumed)
+    @rule(directory=books)
+    def park_deliveries(self, directory: EndpointDirectory) -> None:
+        found = self.ask(self.store.park_deliveries, now=self.now, directory=directory)
+        resumed = self.model.resume(now=self.now, directory=directory)
+        assert found == (self.model.park(directory=directory), resumed)
 
-    @rule(lane=st.sampled_from(LANES))
-    def disable_endpoint(self, lane: Lane) -> None:
-        change = self.ask(self.store.disable_endpoint, lane, now=self.now, reason="a person said so")
-        assert (change.before, change.after) == self.model.disable(lane, "a person said so", now=self.now)
+    @rule(destination=st.sampled_from(LANES))
+    def disable_endpoint(self, destination: Destination) -> None:
+        change = self.ask(self.store.disable_endpoint, destination, now=self.now, reason="a person said so")
+        assert (change.before, change.after) == self.model.disable(destination, "a person said so", now=self.now)
 
-    @rule(lane=st.sampled_from(LANES))
-    def enable_endpoint(self, lane: Lane) -> None:
-        change = self.ask(self.store.enable_endpoint, lane, now=self.now)
-        assert (change.before, change.after) == self.model.enable(lane)
+    @rule(destination=st.sampled_from(LANES))
+    def enable_endpoint(self, destination: Destination) -> None:
+        change = self.ask(self.store.enable_endpoint, destination, now=self.now)
+        assert (change.before, change.after) == self.model.enable(destination)
 
-    @rule(selection=selections, most=st.integers(1, 3), book=books)
-    def redeliver(self, selection: Selection, most: int, book: Book) -> None:
+    @rule(selection=selections, most=st.integers(1, 3), directory=books)
+    def redeliver(self, selection: Selection, most: int, directory: EndpointDirectory) -> None:
         """In steps, as a person asks for it."""
         mark, taken, refused = None, 0, 0
         while True:
-            step = self.ask(self.store.redeliver_some, selection, mark=mark, most=most, now=self.now, book=book)
+            step = self.ask(
+                self.store.redeliver_some, selection, mark=mark, most=most, now=self.now, directory=directory
+            )
             taken += step.taken
             refused += sum(step.refused.values())
             if (mark := step.mark) is None:
                 break
-        assert (taken, refused) == self.model.redeliver(selection, now=self.now, book=book)
+        assert (taken, refused) == self.model.redeliver(selection, now=self.now, directory=directory)
 
     @rule(
         selection=selections,
@@ -317,11 +323,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.redeliver(selection, 3, BOOK)
         self.work(owner, WIDE, turns)
 
-    @rule(back=st.integers(0, 5), book=books)
-    def redeliver_one(self, back: int, book: Book) -> None:
+    @rule(back=st.integers(0, 5), directory=books)
+    def redeliver_one(self, back: int, directory: EndpointDirectory) -> None:
         if self.claims:
             message = self.claims[-1 - back % len(self.claims)][1].message_id
-            self.redeliver(Selection(message=message), 1, book)
+            self.redeliver(Selection(message=message), 1, directory)
 
     @rule(choice=choices)
     def cancel_watches(self, choice: WatchChoice) -> None:
@@ -354,26 +360,30 @@ class StoreMachine(RuleBasedStateMachine):
 
     def it_knows_what_the_model_knows(self) -> None:
         """Nothing is lost, nothing invented: every generation, watch, message and attempt is as the model has it."""
-        told = self.portal.call(self._stories)
-        assert {(story.provider, story.id): story.state for story in told} == self.model.generations
-        found = [(story, watch) for story in told for watch in story.watches]
+        told = self.portal.call(self._histories)
+        assert {(history.provider, history.id): history.state for history in told} == self.model.generations
+        found = [(history, watch) for history in told for watch in history.watches]
         assert {_key(*each): _watch(each[1]) for each in found} == {
             key: (watch.status, watch.round, watch.registered_at, watch.deadline, watch.request.metadata)
             for key, watch in self.model.watches.items()
         }
-        lines = [(_key(story, watch), line) for story, watch in found for line in watch.deliveries]
+        lines = [(_key(history, watch), line) for history, watch in found for line in watch.deliveries]
         assert {line.message_id: (key, *_delivery(line)) for key, line in lines} == {
             message: (each.watch, each.type, each.status, each.due_at, each.attempts)
             for message, each in self.model.deliveries.items()
         }
         assert len(lines) == len(self.model.deliveries), "one message for each identity and round"
-        standings = {line.standing.lane: line.standing for line in self.ask(self.store.standings)}
-        assert {lane: each for lane, each in standings.items() if each != Standing(lane=lane)} == self.model.standings
+        standings = {line.standing.destination: line.standing for line in self.ask(self.store.standings)}
+        assert {
+            destination: each
+            for destination, each in standings.items()
+            if each != EndpointHealth(destination=destination)
+        } == self.model.standings
         watches = {str(watch.id): watch.status for _, watch in found}
         self._moved_legally(watches | {str(line.message_id): line.status for _, line in lines})
 
-    async def _stories(self) -> list[Story]:
-        return [story for id_ in self.ids for story in await self.store.stories(GenerationId(id_))]
+    async def _histories(self) -> list[History]:
+        return [history for id_ in self.ids for history in await self.store.histories(GenerationId(id_))]
 
     def _moved_legally(self, after: dict[str, Any]) -> None:
         """By the tables in `lifecycle` and no other way."""
@@ -404,15 +414,15 @@ def _id(generation: OpenGeneration) -> str:
     return generation.id
 
 
-def _key(story: Story, watch: WatchLine) -> tuple[Any, ...]:
-    return story.provider, story.id, watch.target, watch.endpoint
+def _key(history: History, watch: WatchSummary) -> tuple[Any, ...]:
+    return history.provider, history.id, watch.target, watch.endpoint
 
 
-def _watch(line: WatchLine) -> tuple[Any, ...]:
+def _watch(line: WatchSummary) -> tuple[Any, ...]:
     return line.status, line.round, line.registered_at, line.deadline, line.metadata
 
 
-def _delivery(line: DeliveryLine) -> tuple[Any, ...]:
+def _delivery(line: DeliverySummary) -> tuple[Any, ...]:
     attempts = [(attempt.number, attempt.started_at, attempt.verdict) for attempt in line.attempts]
     return line.type, line.status, line.due_at, attempts
 

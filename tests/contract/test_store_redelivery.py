@@ -6,8 +6,8 @@ from typing import Any
 import anyio
 import pytest
 
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
-from notifier.domain.model import Book, DeliveryStatus, State, Trigger, Verdict, WatchStatus
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId
+from notifier.domain.model import DeliveryStatus, EndpointDirectory, State, Trigger, Verdict, WatchStatus
 from notifier.store.ports import Mark, Redelivered, Selection, Store, WatchChoice
 from tests.support.store_builders import (
     BOOK,
@@ -18,6 +18,7 @@ from tests.support.store_builders import (
     SECOND,
     add,
     deliveries,
+    history,
     id_of,
     ids,
     outcome,
@@ -25,7 +26,6 @@ from tests.support.store_builders import (
     request,
     seen,
     still_open,
-    story,
     take,
 )
 
@@ -34,9 +34,9 @@ LATER = NOW + 2 * HOUR
 
 async def end(store: Store, status: DeliveryStatus, *generations: str, endpoint: str = "studio") -> None:
     """A delivery of each generation that came to `status`, with one attempt behind it where it had one."""
-    book = Book(events={"studio": frozenset({"watch.expired"})}, callbacks=True)
+    directory = EndpointDirectory(events={"studio": frozenset({"watch.expired"})}, callbacks=True)
     if status is DeliveryStatus.FILTERED:
-        await owe(store, *generations, endpoint=endpoint, book=book)
+        await owe(store, *generations, endpoint=endpoint, directory=directory)
         return
     await owe(store, *generations, endpoint=endpoint)
     if status is DeliveryStatus.PENDING:
@@ -50,12 +50,12 @@ async def end(store: Store, status: DeliveryStatus, *generations: str, endpoint:
 
 
 async def walk(
-    store: Store, selection: Selection, *, most: int = 200, book: Book = BOOK
+    store: Store, selection: Selection, *, most: int = 200, directory: EndpointDirectory = BOOK
 ) -> tuple[int, Counter[str], int]:
     """All steps of a redelivery: taken, refused, and how many steps there were."""
     taken, refused, steps, mark = 0, Counter[str](), 0, None
     while True:
-        step = await store.redeliver_some(selection, mark=mark, most=most, now=LATER, book=book)
+        step = await store.redeliver_some(selection, mark=mark, most=most, now=LATER, directory=directory)
         taken, steps, mark = taken + step.taken, steps + 1, step.mark
         refused.update(step.refused)
         if mark is None:
@@ -63,7 +63,7 @@ async def walk(
 
 
 async def one(store: Store, selection: Selection, **more: Any) -> Redelivered:
-    return await store.redeliver_some(selection, mark=None, most=200, now=LATER, **{"book": BOOK, **more})
+    return await store.redeliver_some(selection, mark=None, most=200, now=LATER, **{"directory": BOOK, **more})
 
 
 @pytest.mark.parametrize("status", [each for each in DeliveryStatus if each is not DeliveryStatus.PENDING])
@@ -109,7 +109,11 @@ async def test_what_waits_for_its_next_attempt_is_due_now(store: Store) -> None:
 
 async def test_what_waits_for_its_first_attempt_is_due_now(store: Store) -> None:
     """A schedule that begins with a wait is no reason to wait for a person."""
-    await owe(store, "g-1", book=Book(events={"studio": None}, callbacks=True, first_wait={"studio": 3 * HOUR}))
+    await owe(
+        store,
+        "g-1",
+        directory=EndpointDirectory(events={"studio": None}, callbacks=True, first_wait={"studio": 3 * HOUR}),
+    )
     assert (await one(store, Selection(endpoint=EndpointIdentity("studio")))).taken == 1
     assert ids(await take(store, now=LATER)) == ["g-1"]
 
@@ -134,8 +138,8 @@ async def test_what_is_being_sent_is_refused(store: Store) -> None:
 
 async def test_what_would_only_be_parked_again_is_refused(store: Store) -> None:
     """With the configuration's own reason; it stays parked and resumes when the name returns."""
-    await owe(store, "g-1", book=NOBODY)
-    answer = await one(store, Selection(generation=GenerationId("g-1")), book=NOBODY)
+    await owe(store, "g-1", directory=NOBODY)
+    answer = await one(store, Selection(generation=GenerationId("g-1")), directory=NOBODY)
     assert answer.refused == {"endpoint studio is not in the configuration": 1}
     (line,) = await deliveries(store)
     assert line.status is DeliveryStatus.PARKED
@@ -144,10 +148,10 @@ async def test_what_would_only_be_parked_again_is_refused(store: Store) -> None:
 async def test_what_a_disabled_endpoint_is_owed_comes_back_when_a_person_asks(store: Store) -> None:
     """Refused while it is disabled, with the reason; after it is enabled it flows, and may be parked anew later."""
     await owe(store, "g-1")
-    await store.disable_endpoint(Lane("studio"), now=NOW, reason="too loud")
+    await store.disable_endpoint(Destination("studio"), now=NOW, reason="too loud")
     refused = await one(store, Selection(generation=GenerationId("g-1")))
     assert refused.refused == {"endpoint studio is disabled: too loud": 1}
-    await store.enable_endpoint(Lane("studio"), now=NOW)
+    await store.enable_endpoint(Destination("studio"), now=NOW)
     assert (await take(store, now=LATER)).claims == []
     assert (await one(store, Selection(generation=GenerationId("g-1")))).taken == 1
     assert ids(await take(store, now=LATER)) == ["g-1"]
@@ -194,7 +198,7 @@ async def test_a_generation_of_one_provider(store: Store) -> None:
     """Two providers may have the same ID; naming one leaves the other alone, with and without the ID."""
     for provider in ("luma", "second"):
         await add(store, request(provider=provider))
-        await store.record_transitions([seen(provider=provider)], now=NOW, book=BOOK)
+        await store.record_transitions([seen(provider=provider)], now=NOW, directory=BOOK)
     await take(store, *(outcome(claim) for claim in (await take(store)).claims))
     second = ProviderName("second")
     assert (await one(store, Selection(generation=GenerationId("g-1"), provider=second))).taken == 1
@@ -205,7 +209,7 @@ async def test_a_generation_of_one_provider(store: Store) -> None:
 FILTERS: list[tuple[Selection, set[str]]] = [
     (Selection(), {"s-0", "s-1", "a-0", "a-1"}),
     (Selection(endpoint=EndpointIdentity("audit")), {"a-0", "a-1"}),
-    (Selection(lane=Lane("studio")), {"s-0", "s-1"}),
+    (Selection(destination=Destination("studio")), {"s-0", "s-1"}),
     (Selection(type="generation.completed"), {"s-0", "s-1", "a-0", "a-1"}),
     (Selection(type="watch.expired"), set()),
     (Selection(statuses=frozenset({DeliveryStatus.EXHAUSTED})), {"s-1", "a-1"}),
@@ -246,7 +250,7 @@ async def test_trap_11_a_walk_of_many_steps_skips_nothing(store: Store, selectio
 async def test_a_walk_through_one_generation_skips_nothing(store: Store) -> None:
     """It pages in the same way."""
     await add(store, *(request(endpoint=f"https://app.example.com/{number}") for number in range(25)))
-    await store.record_transitions([seen()], now=NOW, book=BOOK)
+    await store.record_transitions([seen()], now=NOW, directory=BOOK)
     await take(store, *(outcome(claim) for claim in (await take(store)).claims))
     assert (await walk(store, Selection(generation=GenerationId("g-1")), most=10))[0] == 25
 
@@ -260,23 +264,23 @@ async def test_a_full_last_page_ends_the_walk(store: Store) -> None:
 async def test_a_walk_does_not_run_after_what_comes_meanwhile(store: Store) -> None:
     """What is owed after it began is not part of it, however late it ends."""
     await end(store, DeliveryStatus.DELIVERED, *(f"g-{number}" for number in range(3)))
-    step = await store.redeliver_some(Selection(), mark=None, most=2, now=LATER, book=BOOK)
+    step = await store.redeliver_some(Selection(), mark=None, most=2, now=LATER, directory=BOOK)
     await owe(store, "g-new")
     assert isinstance(step.mark, Mark)
-    last = await store.redeliver_some(Selection(), mark=step.mark, most=2, now=LATER, book=BOOK)
+    last = await store.redeliver_some(Selection(), mark=step.mark, most=2, now=LATER, directory=BOOK)
     assert last == Redelivered(taken=1, refused={}, mark=None)
 
 
 async def test_a_walk_counts_what_it_refuses_by_reason(store: Store) -> None:
     """Over all steps: being sent, and not configured."""
     await end(store, DeliveryStatus.DELIVERED, "g-1")
-    await owe(store, "g-2", book=NOBODY)
+    await owe(store, "g-2", directory=NOBODY)
     await owe(store, "g-3", endpoint="audit")
     await take(store)
     await owe(store, "g-4")
     await owe(store, "g-5", endpoint="audit")
-    book = Book(events={"audit": None}, callbacks=True)
-    taken, refused, _ = await walk(store, Selection(), most=2, book=book)
+    directory = EndpointDirectory(events={"audit": None}, callbacks=True)
+    taken, refused, _ = await walk(store, Selection(), most=2, directory=directory)
     assert taken == 1
     assert refused == {"being sent now": 1, "endpoint studio is not in the configuration": 3}
 
@@ -290,7 +294,7 @@ async def test_nothing_to_walk_through(store: Store) -> None:
 KEPT: list[tuple[Selection, dict[DeliveryStatus, int]]] = [
     (Selection(), {DeliveryStatus.DELIVERED: 2, DeliveryStatus.EXHAUSTED: 1, DeliveryStatus.PENDING: 1}),
     (Selection(endpoint=EndpointIdentity("audit")), {DeliveryStatus.EXHAUSTED: 1}),
-    (Selection(lane=Lane("audit"), since=LATER), {DeliveryStatus.EXHAUSTED: 1}),
+    (Selection(destination=Destination("audit"), since=LATER), {DeliveryStatus.EXHAUSTED: 1}),
     (Selection(type="watch.expired"), {}),
     (Selection(provider=ProviderName("lumma")), {}),
     (Selection(provider=LUMA, statuses=frozenset({DeliveryStatus.PENDING}), endpoint=EndpointIdentity("no")), {}),
@@ -342,10 +346,10 @@ async def test_a_cancelled_watch_is_owed_nothing(store: Store) -> None:
     await add(store, request())
     answer = await store.cancel_watches(WatchChoice(watch=WatchId(id_of(request()))), now=LATER)
     assert (answer.cancelled, answer.ended, answer.left) == (1, {}, [(LUMA, "g-1")])
-    (watch,) = (await story(store)).watches
+    (watch,) = (await history(store)).watches
     assert (watch.status, watch.ended_at, watch.deliveries) == (WatchStatus.CANCELLED, LATER, [])
     assert await still_open(store) == set()
-    await store.record_transitions([seen()], now=LATER, book=BOOK)
+    await store.record_transitions([seen()], now=LATER, directory=BOOK)
     assert await deliveries(store) == []
 
 
@@ -372,12 +376,12 @@ async def test_an_origin_is_every_url_of_it(store: Store) -> None:
     """Of a generation, and of all; to redeliver and to cancel."""
     urls = [f"https://app.example.com/{number}" for number in range(3)]
     await add(store, *(request(endpoint=url) for url in urls), request(), request("g-2", endpoint=urls[0]))
-    await store.record_transitions([seen()], now=NOW, book=BOOK)
+    await store.record_transitions([seen()], now=NOW, directory=BOOK)
     await take(store, *(outcome(claim) for claim in (await take(store)).claims))
-    origin = Lane("https://app.example.com")
-    assert (await one(store, Selection(lane=origin, generation=GenerationId("g-1")))).taken == 3
+    origin = Destination("https://app.example.com")
+    assert (await one(store, Selection(destination=origin, generation=GenerationId("g-1")))).taken == 3
     assert (await one(store, Selection(endpoint=EndpointIdentity(urls[0])))).taken == 1
-    choice = WatchChoice(generation=GenerationId("g-2"), lane=origin)
+    choice = WatchChoice(generation=GenerationId("g-2"), destination=origin)
     assert (await store.cancel_watches(choice, now=NOW)).cancelled == 1
 
 
@@ -394,8 +398,8 @@ async def test_a_cancelled_watch_is_reopened_by_registering_it_again(store: Stor
     await add(store, request())
     await store.cancel_watches(WatchChoice(generation=GenerationId("g-1")), now=NOW)
     await add(store, request())
-    await store.record_transitions([seen(state=State.COMPLETED)], now=NOW, book=BOOK)
-    (watch,) = (await story(store)).watches
+    await store.record_transitions([seen(state=State.COMPLETED)], now=NOW, directory=BOOK)
+    (watch,) = (await history(store)).watches
     assert (watch.round, watch.status, len(watch.deliveries)) == (1, WatchStatus.SATISFIED, 1)
 
 

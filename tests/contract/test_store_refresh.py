@@ -6,14 +6,14 @@ import orjson
 import pytest
 
 from notifier.domain.body_refresh import refreshed
-from notifier.domain.ids import GenerationId, Lane
+from notifier.domain.ids import Destination, GenerationId
 from notifier.domain.model import (
     AttemptResult,
     Claim,
     DeliveryStatus,
-    Glimpse,
     Observation,
     Refresh,
+    RereadResult,
     Result,
     SeenGeneration,
     Stale,
@@ -49,8 +49,8 @@ NEW = "https://cdn.example.com/new.mp4"
 
 
 def fresh(room: int = 64, *, each: timedelta | None = AGE, total: int = 64, **after: timedelta | None) -> Slots:
-    lanes = {Lane(lane): age for lane, age in after.items()}
-    freshness = Freshness(room=room, hold=HOLD, after=lanes, each=each)
+    destinations = {Destination(destination): age for destination, age in after.items()}
+    freshness = Freshness(room=room, hold=HOLD, after=destinations, each=each)
     plain = slots(total)
     return Slots(total=total, free={}, each=plain.each, lease={}, lease_each=plain.lease_each, freshness=freshness)
 
@@ -68,7 +68,7 @@ async def failed_once(store: Store, *generations: str, due: datetime) -> list[Cl
     return claims
 
 
-def glimpse(generation: str = "g-1", url: str | None = NEW, *, at: datetime = NOW + AGE) -> Glimpse:
+def reread(generation: str = "g-1", url: str | None = NEW, *, at: datetime = NOW + AGE) -> RereadResult:
     observation = Observation(
         id=GenerationId(generation),
         state=State.COMPLETED,
@@ -76,11 +76,11 @@ def glimpse(generation: str = "g-1", url: str | None = NEW, *, at: datetime = NO
         result=Result(url=url, urls=(NEW,)),
         record={"id": generation, "again": True},
     )
-    return Glimpse(observation=observation, seen_at=at)
+    return RereadResult(observation=observation, seen_at=at)
 
 
-def refresh(stale: Stale, found: Glimpse | None) -> Refresh:
-    return Refresh(message_id=stale.message_id, number=stale.number, glimpse=found)
+def refresh(stale: Stale, found: RereadResult | None) -> Refresh:
+    return Refresh(message_id=stale.message_id, number=stale.number, reread=found)
 
 
 # ---- what is held back --------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ async def test_what_a_person_asks_for_goes_out_as_it_is_stored(store: Store) -> 
     (claim,) = (await take(store, now=NOW + HOUR, wanted=slots())).claims
     await take(store, outcome(claim), now=NOW + HOUR)
     asked = Selection(message=first.message_id)
-    assert (await store.redeliver_some(asked, mark=None, most=9, now=NOW + HOUR, book=BOOK)).taken == 1
+    assert (await store.redeliver_some(asked, mark=None, most=9, now=NOW + HOUR, directory=BOOK)).taken == 1
     answer = await take(store, now=NOW + HOUR)
     assert (messages(answer), answer.stale) == ([first.message_id], [])
     failed = outcome(answer.claims[0], Verdict.SERVER_ERROR, due_at=NOW + HOUR + SECOND)
@@ -143,11 +143,11 @@ async def test_what_a_person_asks_for_goes_out_as_it_is_stored(store: Store) -> 
 async def test_only_completed_generations_have_something_to_be_read_again(store: Store, state: State) -> None:
     """Other messages go out as they are, however late."""
     await add(store, request(target=State.RUNNING))
-    await store.record_transitions([seen(state=state)], now=NOW, book=BOOK)
+    await store.record_transitions([seen(state=state)], now=NOW, directory=BOOK)
     assert ids(await take(store, now=NOW + HOUR)) == ["g-1"]
 
 
-async def test_each_lane_has_its_age(store: Store) -> None:
+async def test_each_destination_has_its_age(store: Store) -> None:
     """And where it is off, or nothing is asked for, nothing is held back."""
     await owe(store, "g-1", endpoint="studio")
     await owe(store, "g-2", endpoint="audit")
@@ -174,7 +174,7 @@ async def test_a_refresh_replaces_the_body_and_lets_the_attempt_go(store: Store)
     (first,) = await failed_once(store, "g-1", due=NOW + MINUTE)
     (stale,) = (await take(store, now=NOW + AGE)).stale
     later = NOW + AGE + SECOND
-    assert await store.refresh_bodies([refresh(stale, glimpse())], now=later) == 1
+    assert await store.refresh_bodies([refresh(stale, reread())], now=later) == 1
     (claim,) = (await take(store, now=later)).claims
     assert (claim.message_id, claim.type, claim.number, claim.failures) == (first.message_id, first.type, 2, 1)
     found = SeenGeneration(
@@ -197,14 +197,14 @@ async def test_what_was_refreshed_is_old_an_age_later(store: Store) -> None:
     """Not before: the result was read again meanwhile."""
     await failed_once(store, "g-1", due=NOW + MINUTE)
     (stale,) = (await take(store, now=NOW + AGE)).stale
-    await store.refresh_bodies([refresh(stale, glimpse())], now=NOW + AGE)
+    await store.refresh_bodies([refresh(stale, reread())], now=NOW + AGE)
     (claim,) = (await take(store, now=NOW + AGE)).claims
     due = NOW + 2 * AGE
     await take(store, outcome(claim, Verdict.SERVER_ERROR, due_at=due), now=NOW + AGE)
     assert [stale.number for stale in (await take(store, now=due)).stale] == [3]
 
 
-async def test_a_refresh_without_a_glimpse_lets_the_stored_body_go(store: Store) -> None:
+async def test_a_refresh_without_a_reread_lets_the_stored_body_go(store: Store) -> None:
     """At once: whoever could not see anything need not wait."""
     (first,) = await failed_once(store, "g-1", due=NOW + MINUTE)
     (stale,) = (await take(store, now=NOW + AGE)).stale
@@ -219,9 +219,9 @@ async def test_a_refresh_comes_too_late_for_an_attempt_that_was_made(store: Stor
     (stale,) = (await take(store, now=NOW + AGE)).stale
     later = NOW + AGE + HOLD
     (claim,) = (await take(store, now=later)).claims
-    assert await store.refresh_bodies([refresh(stale, glimpse())], now=later) == 0
+    assert await store.refresh_bodies([refresh(stale, reread())], now=later) == 0
     await take(store, outcome(claim, Verdict.SERVER_ERROR, due_at=later + AGE / 2), now=later)
-    assert await store.refresh_bodies([refresh(stale, glimpse())], now=later) == 0
+    assert await store.refresh_bodies([refresh(stale, reread())], now=later) == 0
     answer = await take(store, now=later)
     assert (answer.claims, answer.next_due) == ([], later + AGE / 2)
     (third,) = (await take(store, now=later + AGE / 2)).claims
@@ -232,11 +232,11 @@ async def test_what_was_parked_meanwhile_is_left_alone(store: Store) -> None:
     """Its endpoint is gone; it goes on with the body that is stored."""
     (first,) = await failed_once(store, "g-1", due=NOW + MINUTE)
     (stale,) = (await take(store, now=NOW + AGE)).stale
-    await store.park_deliveries(now=NOW + AGE, book=NOBODY)
-    assert await store.refresh_bodies([refresh(stale, glimpse())], now=NOW + AGE) == 0
+    await store.park_deliveries(now=NOW + AGE, directory=NOBODY)
+    assert await store.refresh_bodies([refresh(stale, reread())], now=NOW + AGE) == 0
     (line,) = await deliveries(store)
     assert line.status is DeliveryStatus.PARKED
-    await store.park_deliveries(now=NOW + AGE, book=BOOK)
+    await store.park_deliveries(now=NOW + AGE, directory=BOOK)
     (claim,) = (await take(store, now=NOW + AGE)).claims
     assert claim.body == first.body
 
@@ -258,9 +258,9 @@ async def test_a_refresh_of_many_is_one_for_each(store: Store) -> None:
     await add(store, request("g-1", endpoint="audit"))
     held = (await take(store, now=NOW + AGE)).stale
     assert len(held) == 3
-    found = {"g-1": glimpse("g-1"), "g-2": None}
+    found = {"g-1": reread("g-1"), "g-2": None}
     refreshes = [refresh(stale, found[stale.generation]) for stale in held]
-    unknown = Refresh(message_id=held[0].message_id, number=7, glimpse=glimpse())
+    unknown = Refresh(message_id=held[0].message_id, number=7, reread=reread())
     assert await store.refresh_bodies([*refreshes, unknown], now=NOW + AGE) == 2
     claims = (await take(store, now=NOW + AGE)).claims
     urls = sorted((claim.generation, orjson.loads(claim.body)["data"]["result"]["url"]) for claim in claims)

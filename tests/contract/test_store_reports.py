@@ -1,4 +1,4 @@
-"""What people are told: counts, lists, stories, problems, backups."""
+"""What people are told: counts, lists, histories, problems, backups."""
 
 from pathlib import Path
 
@@ -18,12 +18,12 @@ from tests.support.store_builders import (
     add,
     deliveries,
     ending,
+    history,
     id_of,
     outcome,
     owe,
     request,
     seen,
-    story,
     take,
 )
 
@@ -37,8 +37,8 @@ async def test_an_empty_store_counts_nothing(store: Store) -> None:
 async def test_counts(store: Store) -> None:
     """Generations with an open watch, watches by status, deliveries by status."""
     await add(store, request("g-1"), request("g-1", endpoint="audit"), request("g-2"), request("g-3"))
-    await store.record_transitions([seen("g-2")], now=NOW, book=BOOK)
-    await store.end_watches([ending("g-3", Kind.UNKNOWN)], now=NOW, book=BOOK)
+    await store.record_transitions([seen("g-2")], now=NOW, directory=BOOK)
+    await store.end_watches([ending("g-3", Kind.UNKNOWN)], now=NOW, directory=BOOK)
     (one, _) = (await take(store)).claims
     await take(store, outcome(one))
     counts = await store.counts()
@@ -52,7 +52,7 @@ async def test_the_list_begins_with_the_newest(store: Store) -> None:
     await add(store, request("g-1"))
     await add(store, request("g-2"), request("g-2", endpoint="audit", target=State.RUNNING), now=NOW + SECOND)
     await add(store, request("g-3"), now=NOW + 2 * SECOND)
-    await store.record_transitions([seen("g-2", State.RUNNING), seen("g-3")], now=NOW, book=BOOK)
+    await store.record_transitions([seen("g-2", State.RUNNING), seen("g-3")], now=NOW, directory=BOOK)
     lines = await store.generations(open_only=False, limit=10)
     assert [(line.id, line.state, line.registered_at) for line in lines] == [
         ("g-3", State.COMPLETED, NOW + 2 * SECOND),
@@ -68,17 +68,17 @@ async def test_the_list_begins_with_the_newest(store: Store) -> None:
     assert [line.id for line in await store.generations(open_only=True, limit=1)] == ["g-2"]
 
 
-async def test_a_story_tells_everything(store: Store) -> None:
+async def test_a_history_tells_everything(store: Store) -> None:
     """States, watches, deliveries and every attempt, oldest first."""
     await add(store, request(metadata=b'{"job":7}'))
     await store.record_transitions(
         [seen(state=State.FAILED, provider_state="failed", failure="moderated", not_before=NOW - SECOND)],
         now=NOW,
-        book=BOOK,
+        directory=BOOK,
     )
     (claim,) = (await take(store)).claims
     (claim,) = (await take(store, outcome(claim, Verdict.SERVER_ERROR, due_at=NOW))).claims
-    told = await story(store)
+    told = await history(store)
     assert (told.provider, told.id, told.state, told.provider_state) == ("luma", "g-1", State.FAILED, "failed")
     assert (told.failure, told.result_url) == ("moderated", "https://cdn.example.com/v.mp4")
     assert (told.registered_at, told.observed_at, told.not_before) == (NOW, NOW, NOW - SECOND)
@@ -94,18 +94,18 @@ async def test_a_story_tells_everything(store: Store) -> None:
     ]
 
 
-async def test_stories_of_one_id_at_two_providers(store: Store) -> None:
+async def test_histories_of_one_id_at_two_providers(store: Store) -> None:
     """One for each provider that has it; none for an ID nobody watched."""
     await add(store, request(provider="luma"), request(provider="other"))
-    assert [told.provider for told in await store.stories(GenerationId("g-1"))] == ["luma", "other"]
-    assert await store.stories(GenerationId("g-9")) == []
+    assert [told.provider for told in await store.histories(GenerationId("g-1"))] == ["luma", "other"]
+    assert await store.histories(GenerationId("g-9")) == []
 
 
-async def test_a_story_is_found_without_case_where_no_exact_match_exists(store: Store) -> None:
+async def test_a_history_is_found_without_case_where_no_exact_match_exists(store: Store) -> None:
     """An exact match comes alone; otherwise all that differ in case only."""
     await add(store, request("ABC"), request("abc"))
-    assert [told.id for told in await store.stories(GenerationId("abc"))] == ["abc"]
-    assert sorted(told.id for told in await store.stories(GenerationId("Abc"))) == ["ABC", "abc"]
+    assert [told.id for told in await store.histories(GenerationId("abc"))] == ["abc"]
+    assert sorted(told.id for told in await store.histories(GenerationId("Abc"))) == ["ABC", "abc"]
 
 
 @pytest.mark.parametrize("deep", [False, True])
@@ -124,7 +124,7 @@ async def test_a_backup_is_whole_and_consistent(store: Store, opening_copy: Open
     assert target.stat().st_mode & 0o777 == 0o600
     async with opening_copy(str(target)) as copy:
         assert await deliveries(copy, "g-1") == await deliveries(store, "g-1")
-        assert await copy.stories(GenerationId("g-2")) == []
+        assert await copy.histories(GenerationId("g-2")) == []
         assert await copy.problems(deep=True) == []
 
 
@@ -152,7 +152,7 @@ async def test_what_is_wrong_is_told_until_it_is_over(store: Store) -> None:
         GenerationId("g-1"): trouble("502", times=2),
         GenerationId("g-2"): trouble("410"),
     }
-    told = await story(store, "g-1")
+    told = await history(store, "g-1")
     assert (told.trouble, told.provider_trouble) == (trouble("502", times=2), trouble("401"))
     lines = {line.id: line.trouble for line in await store.generations(open_only=True, limit=9)}
     assert lines == {"g-1": trouble("502", times=2), "g-2": trouble("410")}
@@ -168,4 +168,4 @@ async def test_a_trouble_of_an_id_that_nobody_ever_watched_is_passed_over(store:
         ProviderName("other"), {GenerationId("g-1"): trouble("500"), GenerationId("never"): trouble("500")}
     )
     assert await store.troubles(LUMA) == {}
-    assert (await story(store, "g-1")).trouble is None
+    assert (await history(store, "g-1")).trouble is None

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.domain.ids import GenerationId, Lane, WatchId
-from notifier.domain.model import Book, DeliveryStatus, Kind, Outcome, State, Verdict, WatchStatus
+from notifier.domain.ids import Destination, GenerationId, WatchId
+from notifier.domain.model import DeliveryStatus, EndpointDirectory, Kind, Outcome, State, Verdict, WatchStatus
 from notifier.store.ports import Pruned, Selection, Store
 from tests.support.blank_store import lay
 from tests.support.store_builders import (
@@ -27,6 +27,7 @@ from tests.support.store_builders import (
     again_at,
     deliveries,
     ending,
+    history,
     id_of,
     outcome,
     owe,
@@ -34,13 +35,12 @@ from tests.support.store_builders import (
     seen,
     slots,
     still_open,
-    story,
     take,
 )
 
 DAY = 24 * HOUR
 LATER = NOW + 60 * DAY
-FILTERS = Book(events={"studio": frozenset({"watch.expired"}), "audit": None}, callbacks=True)
+FILTERS = EndpointDirectory(events={"studio": frozenset({"watch.expired"}), "audit": None}, callbacks=True)
 
 
 async def prune(
@@ -67,7 +67,7 @@ async def test_what_was_delivered_long_ago_goes_whole(store: Store) -> None:
     await deliver(store)
     assert await prune(store) == Pruned(deliveries=2, watches=2, generations=2)
     assert await is_empty(store)
-    assert await store.stories(GenerationId("g-1")) == []
+    assert await store.histories(GenerationId("g-1")) == []
     assert await store.problems(deep=True) == []
 
 
@@ -83,7 +83,7 @@ async def test_nothing_to_forget_is_nothing_done(store: Store) -> None:
 async def test_what_was_given_up_and_what_was_filtered_go_too(store: Store) -> None:
     """Both are finished: nobody waits for them."""
     await owe(store, "g-1")
-    await owe(store, "g-2", book=FILTERS)
+    await owe(store, "g-2", directory=FILTERS)
     (claim,) = (await take(store)).claims
     given_up = outcome(claim, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None)
     await store.exchange(ME, [given_up], slots(0), now=NOW)
@@ -95,7 +95,7 @@ async def test_what_was_given_up_and_what_was_filtered_go_too(store: Store) -> N
 async def test_watches_that_ended_without_their_target_go_too(store: Store, kind: Kind) -> None:
     """Once their message was delivered."""
     await add(store, request())
-    await store.end_watches([ending("g-1", kind, at=NOW + HOUR)], now=NOW + HOUR, book=BOOK)
+    await store.end_watches([ending("g-1", kind, at=NOW + HOUR)], now=NOW + HOUR, directory=BOOK)
     await deliver(store, now=NOW + HOUR)
     assert await prune(store) == Pruned(deliveries=1, watches=1, generations=1)
 
@@ -113,7 +113,7 @@ async def test_the_time_counts_from_the_last_attempt(store: Store) -> None:
 async def test_an_open_watch_stays_however_old(store: Store) -> None:
     """It is a promise, and so is its generation."""
     await add(store, request("g-1"), request("g-1", target=State.RUNNING), request("g-2"))
-    await store.record_transitions([seen("g-1", State.RUNNING)], now=NOW, book=BOOK)
+    await store.record_transitions([seen("g-1", State.RUNNING)], now=NOW, directory=BOOK)
     await deliver(store)
     assert await prune(store) == Pruned(deliveries=1)
     assert await still_open(store) == {"g-1", "g-2"}
@@ -125,11 +125,11 @@ async def test_what_is_owed_stays_however_old(store: Store) -> None:
     """Pending, under a lease or parked: it may be sent still, with the bytes it was made with."""
     await owe(store, "pending", endpoint="slow")
     await owe(store, "leased")
-    await owe(store, "parked", book=NOBODY)
+    await owe(store, "parked", directory=NOBODY)
     (claim,) = (await take(store, slow=0)).claims
     assert await prune(store) == Pruned()
     assert (await store.exchange(ME, [outcome(claim)], slots(0), now=NOW)).lost == []
-    assert await store.park_deliveries(now=LATER, book=BOOK) == (0, 1)
+    assert await store.park_deliveries(now=LATER, directory=BOOK) == (0, 1)
     sent = (await take(store, now=LATER)).claims
     assert sorted(claim.generation for claim in sent) == ["parked", "pending"]
     assert all(b'"generation.completed"' in claim.body for claim in sent)
@@ -137,7 +137,7 @@ async def test_what_is_owed_stays_however_old(store: Store) -> None:
 
 async def test_a_finished_delivery_goes_although_its_sibling_is_parked(store: Store) -> None:
     """The sibling keeps its own watch and the generation."""
-    await owe(store, "g-1", book=Book(events={"audit": None}, callbacks=False))
+    await owe(store, "g-1", directory=EndpointDirectory(events={"audit": None}, callbacks=False))
     await add(store, request("g-1", endpoint="audit"))
     await deliver(store)
     assert await prune(store) == Pruned(deliveries=1, watches=1)
@@ -152,9 +152,9 @@ async def test_a_declared_watch_is_remembered(store: Store) -> None:
     declared = {WatchId(id_of(request("g-1")))}
     assert await prune(store, declared=declared) == Pruned(deliveries=2, watches=1, generations=1)
     assert await prune(store, declared=declared) == Pruned()
-    (again,) = await store.add_watches([request("g-1")], now=LATER, book=BOOK, keep_first=True)
+    (again,) = await store.add_watches([request("g-1")], now=LATER, directory=BOOK, keep_first=True)
     assert (again.outcome, again.owed) == (Outcome.FINISHED, False)
-    assert (await story(store)).state is State.COMPLETED
+    assert (await history(store)).state is State.COMPLETED
     assert await store.problems(deep=True) == []
 
 
@@ -186,7 +186,7 @@ async def test_a_forgotten_watch_that_was_reopened_keeps_its_webhook_id(
     """However often it was reopened, and forgotten; whatever its last message was, it would have the same ID now."""
     for _ in range(reopened):
         await add(store, request())
-        await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + DAY)], now=NOW + DAY, book=BOOK)
+        await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + DAY)], now=NOW + DAY, directory=BOOK)
     await add(store, request())
     await _end_as(store, last, NOW + DAY)
     for times in (1, 2):
@@ -203,9 +203,9 @@ async def test_a_forgotten_watch_that_was_reopened_keeps_its_webhook_id(
 
 async def _end_as(store: Store, kind: Kind, now: datetime) -> None:
     if kind is Kind.RESULT:
-        await store.record_transitions([seen(at=now)], now=now, book=BOOK)
+        await store.record_transitions([seen(at=now)], now=now, directory=BOOK)
     else:
-        await store.end_watches([ending("g-1", kind, at=now)], now=now, book=BOOK)
+        await store.end_watches([ending("g-1", kind, at=now)], now=now, directory=BOOK)
 
 
 async def test_a_forgotten_watch_that_is_reopened_again_has_a_new_webhook_id(store: Store) -> None:
@@ -214,7 +214,7 @@ async def test_a_forgotten_watch_that_is_reopened_again_has_a_new_webhook_id(sto
     for day in range(4):
         now = NOW + day * DAY
         await add(store, request(), now=now)
-        await store.end_watches([ending("g-1", Kind.EXPIRED, at=now + HOUR)], now=now + HOUR, book=BOOK)
+        await store.end_watches([ending("g-1", Kind.EXPIRED, at=now + HOUR)], now=now + HOUR, directory=BOOK)
         if day == 1:
             made |= {line.message_id for line in await deliveries(store)}
             await deliver(store, now=now + HOUR)
@@ -227,13 +227,13 @@ async def test_what_is_kept_of_a_forgotten_watch_goes_after_a_year(store: Store)
     """Then it is as new, from its first round on."""
     for _ in range(2):
         await add(store, request())
-        await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + HOUR)], now=NOW + HOUR, book=BOOK)
+        await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + HOUR)], now=NOW + HOUR, directory=BOOK)
     first, _ = await deliveries(store)
     await deliver(store, now=NOW + HOUR)
     await prune(store, NOW + DAY)
     await prune(store, NOW + 367 * DAY)
     await add(store, request(), now=NOW + 367 * DAY)
-    await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + 368 * DAY)], now=NOW + 368 * DAY, book=BOOK)
+    await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + 368 * DAY)], now=NOW + 368 * DAY, directory=BOOK)
     (line,) = await deliveries(store)
     assert line.message_id == first.message_id
 
@@ -323,23 +323,27 @@ class _World:
         self.declared: set[WatchId] = set()
 
     async def live(self, what: str, generation: str, endpoint: str, state: State, *, filtered: bool) -> None:
-        book = FILTERS if filtered else BOOK
+        directory = FILTERS if filtered else BOOK
         wanted = request(generation, endpoint=endpoint, target=state)
         match what:
             case "declare" | "register":
                 keep = what == "declare"
-                await self.store.add_watches([wanted], now=self.now, book=book, keep_first=keep)
+                await self.store.add_watches([wanted], now=self.now, directory=directory, keep_first=keep)
                 if keep:
                     self.declared.add(WatchId(id_of(wanted)))
             case "see":
-                await self.store.record_transitions([seen(generation, state, at=self.now)], now=self.now, book=book)
+                await self.store.record_transitions(
+                    [seen(generation, state, at=self.now)], now=self.now, directory=directory
+                )
             case "expire":
-                await self.store.end_watches([ending(generation, Kind.EXPIRED, at=self.now)], now=self.now, book=book)
+                await self.store.end_watches(
+                    [ending(generation, Kind.EXPIRED, at=self.now)], now=self.now, directory=directory
+                )
             case "interrupt":
                 await take(self.store, now=self.now)
                 await self.store.free_leases(again_at(self.now), now=self.now, lapsed_only=False)
             case "park" | "resume":
-                await self.store.park_deliveries(now=self.now, book=NOBODY if what == "park" else book)
+                await self.store.park_deliveries(now=self.now, directory=NOBODY if what == "park" else directory)
             case _:
                 await self._attempt(what)
 
@@ -358,7 +362,7 @@ class _World:
         lines = [
             (watch, line)
             for name in ("g-1", "g-2", "g-3")
-            for found in await self.store.stories(GenerationId(name))
+            for found in await self.store.histories(GenerationId(name))
             for watch in found.watches
             for line in [*watch.deliveries, None]
         ]
@@ -377,18 +381,18 @@ class _World:
     async def end(self) -> None:
         """Every promise is kept, and a month passes."""
         for generation in ("g-1", "g-2", "g-3"):
-            await self.store.record_transitions([seen(generation, at=self.now)], now=self.now, book=BOOK)
-        await self.store.park_deliveries(now=self.now, book=BOOK)
+            await self.store.record_transitions([seen(generation, at=self.now)], now=self.now, directory=BOOK)
+        await self.store.park_deliveries(now=self.now, directory=BOOK)
         await self._recover()
         await deliver(self.store, now=self.now + DAY)
         assert not await still_open(self.store)
 
     async def _recover(self) -> None:
         """A 410 takes an endpoint out of use: what is kept back for it waits for a person."""
-        for lane in (Lane("studio"), Lane("audit")):
-            await self.store.enable_endpoint(lane, now=self.now)
-            kept = Selection(lane=lane, statuses=frozenset({DeliveryStatus.PARKED}))
-            await self.store.redeliver_some(kept, mark=None, most=10_000, now=self.now, book=BOOK)
+        for destination in (Destination("studio"), Destination("audit")):
+            await self.store.enable_endpoint(destination, now=self.now)
+            kept = Selection(destination=destination, statuses=frozenset({DeliveryStatus.PARKED}))
+            await self.store.redeliver_some(kept, mark=None, most=10_000, now=self.now, directory=BOOK)
 
 
 @given(steps=STEPS)

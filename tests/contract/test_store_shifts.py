@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from notifier.domain.endpoint_health import EndpointState, Standing
-from notifier.domain.ids import Lane
-from notifier.domain.model import Book, DeliveryStatus, Verdict
+from notifier.domain.endpoint_health import EndpointHealth, EndpointState
+from notifier.domain.ids import Destination
+from notifier.domain.model import DeliveryStatus, EndpointDirectory, Verdict
 from notifier.store.ports import Store
 from tests.support.store_builders import (
     BOOK,
@@ -74,9 +74,9 @@ async def test_what_is_made_by_the_new_time_is_right_already(store: Store) -> No
     """Between the moment the clock was set forward and the moment that is noticed: due at once stays due at once."""
     now = NOW + HOUR
     await owe(store, "g-1", now=now)
-    patient = Book(events=BOOK.events, callbacks=True, first_wait={"studio": 30 * SECOND})
-    await add(store, request("g-2"), now=now, book=patient)
-    await store.record_transitions([seen("g-2", at=now)], now=now, book=patient)
+    patient = EndpointDirectory(events=BOOK.events, callbacks=True, first_wait={"studio": 30 * SECOND})
+    await add(store, request("g-2"), now=now, directory=patient)
+    await store.record_transitions([seen("g-2", at=now)], now=now, directory=patient)
     await shift(store, HOUR, now=now + 2 * SECOND)
     assert await due_at(store, "g-1") == now
     assert await due_at(store, "g-2") == now + 30 * SECOND
@@ -84,8 +84,8 @@ async def test_what_is_made_by_the_new_time_is_right_already(store: Store) -> No
 
 async def test_what_was_resumed_by_the_new_time_is_right_already(store: Store) -> None:
     """However long ago it was made: an endpoint that returned just before the jump was noticed gets it now."""
-    await owe(store, "g-1", book=NOBODY)
-    assert await store.park_deliveries(now=NOW + HOUR, book=BOOK) == (0, 1)
+    await owe(store, "g-1", directory=NOBODY)
+    assert await store.park_deliveries(now=NOW + HOUR, directory=BOOK) == (0, 1)
     await shift(store, HOUR, now=NOW + HOUR + 3 * SECOND)
     assert ids(await take(store, now=NOW + HOUR + 3 * SECOND)) == ["g-1"]
 
@@ -94,7 +94,7 @@ async def test_what_is_leased_or_parked_is_left_alone(store: Store) -> None:
     """An open attempt's outcome says when it is due again; what is parked is not due at all."""
     await owe(store, "g-1")
     (claim,) = (await take(store)).claims
-    await owe(store, "g-2", book=NOBODY)
+    await owe(store, "g-2", directory=NOBODY)
     await shift(store, -HOUR, now=NOW - HOUR)
     assert await due_at(store, "g-2") is None
     assert (await store.exchange(ME, [outcome(claim)], slots(0), now=NOW)).lost == []
@@ -130,8 +130,8 @@ async def fail_at(store: Store, *times: datetime) -> None:
         await store.exchange(ME, [outcome(claim, Verdict.RESET, due_at=at)], slots(0), now=at)
 
 
-async def standing(store: Store, lane: str = "studio") -> Standing:
-    (found,) = [line.standing for line in await store.standings() if line.standing.lane == lane]
+async def standing(store: Store, destination: str = "studio") -> EndpointHealth:
+    (found,) = [line.standing for line in await store.standings() if line.standing.destination == destination]
     return found
 
 
@@ -142,8 +142,8 @@ async def test_an_endpoint_stands_as_long_as_it_stood(store: Store, by: timedelt
     before = await standing(store)
     assert before.state is EndpointState.FAILING
     await shift(store, by, now=NOW + DAY + by + 60 * SECOND)
-    assert await standing(store) == Standing(
-        lane=before.lane,
+    assert await standing(store) == EndpointHealth(
+        destination=before.destination,
         state=EndpointState.FAILING,
         first_failure=NOW + by,
         last_failure=NOW + DAY + by,
@@ -160,7 +160,7 @@ async def test_when_an_endpoint_last_succeeded_follows_too(store: Store, by: tim
     (claim,) = (await take(store)).claims
     await take(store, outcome(claim))
     await shift(store, by, now=NOW + by)
-    assert await standing(store) == Standing(lane=Lane("studio"), last_success=NOW + by)
+    assert await standing(store) == EndpointHealth(destination=Destination("studio"), last_success=NOW + by)
 
 
 async def test_a_disabled_endpoint_keeps_its_times(store: Store) -> None:
@@ -174,14 +174,15 @@ async def test_a_disabled_endpoint_keeps_its_times(store: Store) -> None:
 
 
 @pytest.mark.parametrize("by", [HOUR, -HOUR])
-async def test_many_lanes_are_moved_in_steps_and_once(store: Store, by: timedelta) -> None:
+async def test_many_destinations_are_moved_in_steps_and_once(store: Store, by: timedelta) -> None:
     """More origins than a step moves, and what is owed to them: each moved once."""
     origins = [f"https://app-{number}.example.com" for number in range(600)]
     requests = [
-        request(f"g-{number}", endpoint=f"{origin}/done", lane=Lane(origin)) for number, origin in enumerate(origins)
+        request(f"g-{number}", endpoint=f"{origin}/done", destination=Destination(origin))
+        for number, origin in enumerate(origins)
     ]
     await add(store, *requests)
-    await store.record_transitions([seen(f"g-{number}") for number in range(600)], now=NOW, book=BOOK)
+    await store.record_transitions([seen(f"g-{number}") for number in range(600)], now=NOW, directory=BOOK)
     while claims := (await take(store)).claims:
         results = [outcome(claim, Verdict.RESET, due_at=NOW + DAY) for claim in claims]
         await store.exchange(ME, results, slots(0), now=NOW)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from notifier.domain.errors import InvalidWatch
-from notifier.domain.ids import Lane, ProviderName, message_id
+from notifier.domain.ids import Destination, ProviderName, message_id
 from notifier.domain.model import DeliveryStatus, Kind, Outcome, State, WatchStatus
 from notifier.store.ports import Store
 from tests.support.store_builders import (
@@ -18,11 +18,11 @@ from tests.support.store_builders import (
     add,
     deliveries,
     ending,
+    history,
     id_of,
     request,
     seen,
     still_open,
-    story,
     take,
 )
 
@@ -57,7 +57,7 @@ async def test_a_repeated_watch_is_the_same_watch(store: Store) -> None:
     assert answer.outcome is Outcome.EXISTING
     assert answer.open is not None
     assert answer.open.deadline == NOW + HOUR
-    assert len((await story(store)).watches) == 1
+    assert len((await history(store)).watches) == 1
 
 
 async def test_metadata_is_equal_whatever_the_order_of_its_keys(store: Store) -> None:
@@ -86,10 +86,10 @@ async def test_an_open_watch_with_other_content_is_refused(
     (fault,) = refused.value.faults
     assert fault.path == "[1]"
     assert all(word in fault.message for word in differs)
-    (kept,) = await store.add_watches([other], now=NOW, book=BOOK, keep_first=True)
+    (kept,) = await store.add_watches([other], now=NOW, directory=BOOK, keep_first=True)
     assert (kept.outcome, kept.differs) == (Outcome.KEPT, differs)
     assert kept.open is not None
-    assert (await story(store)).watches[0].metadata == b'{"a":1}'
+    assert (await history(store)).watches[0].metadata == b'{"a":1}'
 
 
 async def test_a_list_with_bad_entries_is_refused_whole(store: Store) -> None:
@@ -133,7 +133,7 @@ async def test_ids_with_different_case_are_different(store: Store) -> None:
 
 
 async def test_an_answer_holds_what_this_watch_asks_for(store: Store) -> None:
-    """Its own deadline, target, time and lane, whatever the others of its generation ask for; met again as well."""
+    """Its own deadline, target, time and destination, whatever others of its generation ask for; met again as well."""
     await add(store, request(timeout=3 * HOUR))
     joined = request(endpoint="audit", target=State.RUNNING)
     (answer,) = await add(store, joined, now=NOW + SECOND)
@@ -141,7 +141,7 @@ async def test_an_answer_holds_what_this_watch_asks_for(store: Store) -> None:
     for each in (answer, again):
         assert each.open is not None
         assert (each.open.registered_at, each.open.deadline) == (NOW + SECOND, NOW + SECOND + HOUR)
-        assert (each.open.target, each.open.lanes) == (State.RUNNING, (Lane("audit"),))
+        assert (each.open.target, each.open.destinations) == (State.RUNNING, (Destination("audit"),))
 
 
 async def test_the_earliest_deadline_counts(store: Store) -> None:
@@ -150,13 +150,13 @@ async def test_the_earliest_deadline_counts(store: Store) -> None:
     await add(store, request(endpoint="audit", target=State.RUNNING), now=NOW + SECOND)
     ((open_,),) = [chunk async for chunk in store.open_generations(ProviderName("luma"))]
     assert (open_.registered_at, open_.deadline) == (NOW, NOW + SECOND + HOUR)
-    assert (open_.target, open_.lanes) == (State.RUNNING, (Lane("audit"), Lane("studio")))
+    assert (open_.target, open_.destinations) == (State.RUNNING, (Destination("audit"), Destination("studio")))
 
 
 async def test_a_satisfied_watch_is_finished(store: Store) -> None:
     """Registering it again posts nothing, with whatever content."""
     await add(store, request())
-    await store.record_transitions([seen()], now=NOW, book=BOOK)
+    await store.record_transitions([seen()], now=NOW, directory=BOOK)
     (answer,) = await add(store, request(metadata=b'{"new":1}'))
     assert (answer.outcome, answer.open, answer.owed) == (Outcome.FINISHED, None, False)
     assert len(await deliveries(store)) == 1
@@ -166,7 +166,7 @@ async def test_a_satisfied_watch_is_finished(store: Store) -> None:
 async def test_a_watch_that_joins_at_its_target_is_owed_at_once(store: Store, state: State, target: State) -> None:
     """The recorded state satisfies it, so its delivery is made by the call that registers it."""
     await add(store, request(endpoint="audit", target=State.FAILED))
-    await store.record_transitions([seen(state=state)], now=NOW, book=BOOK)
+    await store.record_transitions([seen(state=state)], now=NOW, directory=BOOK)
     (answer,) = await add(store, request(target=target), now=NOW + SECOND)
     assert (answer.outcome, answer.open, answer.owed) == (Outcome.CREATED, None, True)
     exchange = await take(store, now=NOW + SECOND, audit=0)
@@ -178,7 +178,7 @@ async def test_a_watch_that_joins_at_its_target_is_owed_at_once(store: Store, st
 async def test_a_watch_that_joins_below_its_target_waits(store: Store) -> None:
     """A recorded state below the target is answered with the open generation and owes nothing."""
     await add(store, request(endpoint="audit"))
-    await store.record_transitions([seen(state=State.RUNNING)], now=NOW, book=BOOK)
+    await store.record_transitions([seen(state=State.RUNNING)], now=NOW, directory=BOOK)
     (answer,) = await add(store, request())
     assert answer.open is not None
     assert (answer.open.state, answer.owed) == (State.RUNNING, False)
@@ -188,14 +188,14 @@ async def test_an_expired_watch_is_reopened(store: Store) -> None:
     """It starts again with the new request's content, a new deadline and, in its next message's ID, the next round."""
     await add(store, request())
     late = NOW + 2 * HOUR
-    await store.end_watches([ending("g-1", Kind.EXPIRED, at=late)], now=late, book=BOOK)
+    await store.end_watches([ending("g-1", Kind.EXPIRED, at=late)], now=late, directory=BOOK)
     (answer,) = await add(store, request(metadata=b'{"a":2}', timeout=timedelta(minutes=5)), now=late)
     assert answer.outcome is Outcome.REOPENED
     assert answer.open is not None
     assert (answer.open.registered_at, answer.open.deadline) == (late, late + timedelta(minutes=5))
-    (line,) = (await story(store)).watches
+    (line,) = (await history(store)).watches
     assert (line.status, line.round, line.metadata, line.ended_at) == (WatchStatus.OPEN, 1, b'{"a":2}', None)
-    await store.record_transitions([seen(at=late)], now=late, book=BOOK)
+    await store.record_transitions([seen(at=late)], now=late, directory=BOOK)
     expired, result = await deliveries(store)
     facts = {"provider": "luma", "generation": "g-1", "target": "completed", "endpoint": "studio"}
     assert expired.message_id == message_id(**facts, kind="expired", round_=0)
@@ -207,7 +207,7 @@ async def test_an_unknown_watch_is_reopened_each_time(store: Store) -> None:
     for round_ in range(3):
         (answer,) = await add(store, request())
         assert answer.outcome is (Outcome.REOPENED if round_ else Outcome.CREATED)
-        await store.end_watches([ending("g-1", Kind.UNKNOWN)], now=NOW, book=BOOK)
+        await store.end_watches([ending("g-1", Kind.UNKNOWN)], now=NOW, directory=BOOK)
     assert len({line.message_id for line in await deliveries(store)}) == 3
 
 
@@ -216,7 +216,7 @@ async def test_what_a_watch_was_made_of_does_not_reopen_it(store: Store, kind: K
     """Put down before the watch was registered: found again after a crash, it asks for nothing new."""
     asked = request(put_at=NOW - SECOND)
     await add(store, asked)
-    await store.end_watches([ending("g-1", kind, at=NOW + HOUR)], now=NOW + HOUR, book=BOOK)
+    await store.end_watches([ending("g-1", kind, at=NOW + HOUR)], now=NOW + HOUR, directory=BOOK)
     (answer,) = await add(store, asked, now=NOW + 2 * HOUR)
     assert (answer.outcome, answer.open) == (Outcome.FINISHED, None)
     assert len(await deliveries(store)) == 1
@@ -225,7 +225,7 @@ async def test_what_a_watch_was_made_of_does_not_reopen_it(store: Store, kind: K
 async def test_what_was_put_down_later_reopens_a_watch(store: Store) -> None:
     """Also where the watch was open still when it was: nobody who asks is passed over."""
     await add(store, request())
-    await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + HOUR)], now=NOW + HOUR, book=BOOK)
+    await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + HOUR)], now=NOW + HOUR, directory=BOOK)
     (answer,) = await add(store, request(put_at=NOW + SECOND), now=NOW + 2 * HOUR)
     assert answer.outcome is Outcome.REOPENED
 
@@ -233,7 +233,7 @@ async def test_what_was_put_down_later_reopens_a_watch(store: Store) -> None:
 async def test_a_watch_of_a_clock_that_was_wrong_is_reopened(store: Store) -> None:
     """Registered by a time that has not come yet: that says nothing of what was first."""
     await add(store, request(), now=NOW + 9 * HOUR)
-    await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + 10 * HOUR)], now=NOW + 10 * HOUR, book=BOOK)
+    await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + 10 * HOUR)], now=NOW + 10 * HOUR, directory=BOOK)
     (answer,) = await add(store, request(put_at=NOW), now=NOW + SECOND)
     assert answer.outcome is Outcome.REOPENED
 
@@ -242,31 +242,31 @@ async def test_a_watch_reopened_at_its_target_is_owed_at_once(store: Store) -> N
     """Expired, then the generation got there for another watch: reopening finds it there."""
     await add(store, request(), request(endpoint="audit", timeout=9 * HOUR))
     late = NOW + 2 * HOUR
-    await store.end_watches([ending("g-1", Kind.EXPIRED, at=late)], now=late, book=BOOK)
-    await store.record_transitions([seen(at=late)], now=late, book=BOOK)
+    await store.end_watches([ending("g-1", Kind.EXPIRED, at=late)], now=late, directory=BOOK)
+    await store.record_transitions([seen(at=late)], now=late, directory=BOOK)
     (answer,) = await add(store, request(), now=late)
     assert (answer.outcome, answer.open, answer.owed) == (Outcome.REOPENED, None, True)
-    assert [line.type for line in (await story(store)).watches[0].deliveries] == [
+    assert [line.type for line in (await history(store)).watches[0].deliveries] == [
         "watch.expired",
         "generation.completed",
     ]
 
 
 async def test_a_callback_url_is_an_endpoint(store: Store) -> None:
-    """Its identity is the URL, its lane the origin; without `callbacks:` the message is parked, not lost."""
+    """Its identity is the URL, its destination the origin; without `callbacks:` the message is parked, not lost."""
     url = "https://app.example.com/hook?job=1"
     await add(store, request(endpoint=url))
-    await store.record_transitions([seen()], now=NOW, book=BOOK)
+    await store.record_transitions([seen()], now=NOW, directory=BOOK)
     (claim,) = (await take(store)).claims
-    assert (claim.endpoint, claim.lane, claim.number) == (url, "https://app.example.com", 1)
+    assert (claim.endpoint, claim.destination, claim.number) == (url, "https://app.example.com", 1)
     assert (await deliveries(store))[0].status is DeliveryStatus.PENDING
 
 
 async def test_a_declaration_that_is_read_again_reopens_nothing(store: Store) -> None:
     """With `keep_first` an ended watch stays ended, so that a restart does not post again."""
     await add(store, request())
-    await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + 2 * HOUR)], now=NOW + 2 * HOUR, book=BOOK)
-    (answer,) = await store.add_watches([request()], now=NOW + 3 * HOUR, book=BOOK, keep_first=True)
+    await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + 2 * HOUR)], now=NOW + 2 * HOUR, directory=BOOK)
+    (answer,) = await store.add_watches([request()], now=NOW + 3 * HOUR, directory=BOOK, keep_first=True)
     assert (answer.outcome, answer.open) == (Outcome.FINISHED, None)
     assert len(await deliveries(store)) == 1
 
@@ -283,10 +283,10 @@ async def test_a_fault_shows_no_query_of_a_callback_url(store: Store) -> None:
 async def test_thousands_of_contradictions_are_not_all_told(store: Store) -> None:
     """A list that is refused whole ends early: the first two hundred are told, and that there may be more."""
     wanted = [request(f"g-{number}") for number in range(1_000)]
-    await store.add_watches(wanted, now=NOW, book=BOOK)
+    await store.add_watches(wanted, now=NOW, directory=BOOK)
     with pytest.raises(InvalidWatch) as refused:
         await store.add_watches(
-            [request(f"g-{number}", metadata=b'{"a":1}') for number in range(1_000)], now=NOW, book=BOOK
+            [request(f"g-{number}", metadata=b'{"a":1}') for number in range(1_000)], now=NOW, directory=BOOK
         )
     assert len(refused.value.faults) == 201
     assert "may be more" in refused.value.faults[-1].message

@@ -11,7 +11,7 @@ import pytest
 from anyio.abc import SocketStream
 
 from notifier.delivery.sender import KEPT, Sender
-from notifier.domain.ids import EndpointIdentity, Lane
+from notifier.domain.ids import Destination, EndpointIdentity
 from notifier.domain.model import Answer, DeliveryStatus, Verdict
 from notifier.domain.settings import EndpointSettings, Secret
 from notifier.domain.verdict import judge
@@ -49,7 +49,7 @@ LINE = b"x" * 65_536
 def policy(url: str, seconds: float = DEADLINE) -> EndpointSettings:
     return EndpointSettings(
         identity=EndpointIdentity("studio"),
-        lane=Lane("studio"),
+        destination=Destination("studio"),
         url=f"{url}/hook",
         secrets=(Secret(SECRET),),
         timeout=timedelta(seconds=seconds),

@@ -12,7 +12,7 @@ from notifier.config import known_to_drop
 from notifier.daemon.app import Daemon
 from notifier.domain.errors import ConfigError, StoreUnavailable
 from notifier.domain.ids import GenerationId, ProviderName
-from notifier.domain.model import Book, DeliveryStatus, Kind, State, WatchStatus
+from notifier.domain.model import DeliveryStatus, EndpointDirectory, Kind, State, WatchStatus
 from notifier.emulator.receiver import ReceiverSettings, serve_receiver
 from notifier.emulator.server import serve_emulator
 from notifier.emulator.settings import EmulatorSettings
@@ -87,7 +87,7 @@ async def test_a_declared_watch_posts_nothing_again_after_weeks(tmp_path: Path) 
             async with anyio.create_task_group() as tasks:
                 await tasks.start(weeks_later.run)
                 clock.more += 3601
-                weeks_later._housekeeping.ring()
+                weeks_later._housekeeping.notify()
                 await place.until(lambda: _forgotten(place, ids[2]))
                 weeks_later.stop()
         assert [await place.statuses(id_) for id_ in ids] == [[WatchStatus.SATISFIED], [WatchStatus.SATISFIED], []]
@@ -105,8 +105,8 @@ async def test_a_faulty_watch_file_keeps_every_watch_until_it_is_gone(tmp_path: 
         declared = place.running._declared()
         assert declared is not None
         async with open_reader(str(tmp_path / "notifier.db")) as store:
-            (story,) = await store.stories(GenerationId(id_))
-        assert [watch.id in declared for watch in story.watches] == [True]
+            (history,) = await store.histories(GenerationId(id_))
+        assert [watch.id in declared for watch in history.watches] == [True]
 
 
 async def _forgotten(place: Site, id_: str) -> bool:
@@ -172,11 +172,11 @@ async def test_a_drop_file_that_a_crash_left_behind_is_only_moved(tmp_path: Path
         async with open_store(str(tmp_path / "notifier.db")) as store:
             known, content = known_to_drop(place.settings()), (tmp_path / "drop" / "one.json").read_bytes()
             (asked,) = parse_drop("one.json", content, known)
-            now, book = SystemClock().now(), Book(events={"studio": None}, callbacks=False)
-            await store.add_watches([asked], now=now, book=book)
+            now, directory = SystemClock().now(), EndpointDirectory(events={"studio": None}, callbacks=False)
+            await store.add_watches([asked], now=now, directory=directory)
             late = now + timedelta(seconds=1)
             over = Ending(provider=asked.provider, generation=asked.generation, kind=Kind.EXPIRED, observed_at=late)
-            await store.end_watches([over], now=late, book=book)
+            await store.end_watches([over], now=late, directory=directory)
         async with anyio.create_task_group() as tasks:
             await tasks.start(place.run)
             await place.until(lambda: list((tmp_path / "drop" / "done").iterdir()))
@@ -219,7 +219,7 @@ async def test_what_was_learned_last_is_there_after_a_stop(tmp_path: Path) -> No
 
 async def _state(place: Site, id_: str) -> State | None:
     async with open_reader(str(place.directory / "notifier.db")) as store:
-        return next((story.state for story in await store.stories(GenerationId(id_))), None)
+        return next((history.state for history in await store.histories(GenerationId(id_))), None)
 
 
 async def test_a_reload_adds_an_endpoint_and_unparks_what_it_was_owed(tmp_path: Path) -> None:
@@ -352,9 +352,9 @@ async def test_a_loop_that_stands_still_is_named(tmp_path: Path) -> None:
             await tasks.start(daemon.run)
             assert daemon.hanging == []
             clock.advance(60)
-            assert set(daemon.hanging) == {"dispatcher", "poller", "metronome"}
+            assert set(daemon.hanging) == {"dispatcher", "poller", "timer"}
             clock.advance(300)  # a round of chores may take its time
-            assert set(daemon.hanging) == {"dispatcher", "poller", "upkeep", "metronome"}
+            assert set(daemon.hanging) == {"dispatcher", "poller", "upkeep", "timer"}
             daemon.stop()
 
 

@@ -63,8 +63,8 @@ async def test_one_bad_id_costs_nobody_else_a_callback(tmp_path: Path, how: str)
 
         async def trouble() -> Trouble | None:
             async with open_reader(str(tmp_path / "notifier.db")) as store:
-                (story,) = await store.stories(GenerationId("bad-1"))
-                return story.trouble
+                (history,) = await store.histories(GenerationId("bad-1"))
+                return history.trouble
 
         await place.until(trouble)
         told = await trouble()

@@ -10,11 +10,11 @@ import orjson
 import pytest
 
 from notifier.domain.endpoint_health import EndpointState
-from notifier.domain.ids import Lane
+from notifier.domain.ids import Destination
 from notifier.domain.model import DeliveryStatus
 from notifier.domain.settings import CallbackSettings, Secret
 from notifier.runtime.health import STORE
-from notifier.store.ports import EndpointLine
+from notifier.store.ports import EndpointSummary
 from notifier.store.sqlite.store import SqliteStore
 from notifier.verify import verify
 from tests.support.fakes import SECRET, START, deliveries, endpoint, heard, owe, quiet, statuses
@@ -22,14 +22,14 @@ from tests.support.sending import Sending, policies, sending
 
 HOUR = 3600.0
 DAY = 24 * HOUR
-STUDIO = Lane("studio")
+STUDIO = Destination("studio")
 #: Every hour, for ever: what the schedule of ten steps does to an endpoint with many messages.
 HOURLY = (timedelta(0), *[timedelta(hours=1)] * 49)
 CALLBACKS = CallbackSettings(secret=Secret(SECRET))
 
 
-async def line(store: SqliteStore, lane: str = "studio") -> EndpointLine:
-    (found,) = [each for each in await store.standings() if each.standing.lane == lane]
+async def line(store: SqliteStore, destination: str = "studio") -> EndpointSummary:
+    (found,) = [each for each in await store.standings() if each.standing.destination == destination]
     return found
 
 
@@ -341,15 +341,15 @@ async def test_a_clock_set_back_spares_nothing(store: SqliteStore) -> None:
 async def test_a_person_disables_and_enables(store: SqliteStore) -> None:
     """Nothing goes while it is disabled; afterwards what comes goes, what is parked stays, and the command is named."""
     async with sending(store, endpoint(), endpoint("ops"), operator="ops") as stage, heard() as log:
-        keeper = stage.dispatcher._keeper
+        monitor = stage.dispatcher._monitor
         await stage.owe("g-1")
-        change = await keeper.disable(STUDIO, "the app moves")
+        change = await monitor.disable(STUDIO, "the app moves")
         assert (change.before.state, change.parked) == (EndpointState.WORKING, 1)
         assert list(stage.health.troubles) == ["endpoint studio"]
         await stage.owe("g-2")
         await stage.turn()
         assert stage.callbacks.to("studio.example.com") == 0
-        change = await keeper.enable(STUDIO)
+        change = await monitor.enable(STUDIO)
         assert (change.before.reason, change.parked) == ("the app moves", 2)
         assert stage.health.troubles == {}
         await stage.owe("g-3")
@@ -366,10 +366,10 @@ async def test_a_person_disables_and_enables(store: SqliteStore) -> None:
 async def test_to_ask_for_what_is_so_already_says_nothing(store: SqliteStore, name: str) -> None:
     """Disabled twice, or enabled while it works: the answer shows it, and neither log nor operator is troubled."""
     async with sending(store, endpoint(), endpoint("ops"), operator="ops") as stage:
-        keeper = stage.dispatcher._keeper
-        await keeper.disable(STUDIO, "the app moves")
+        monitor = stage.dispatcher._monitor
+        await monitor.disable(STUDIO, "the app moves")
         async with heard() as log:
-            again = keeper.disable(STUDIO, "again") if name == "studio" else keeper.enable(Lane(name))
+            again = monitor.disable(STUDIO, "again") if name == "studio" else monitor.enable(Destination(name))
             change = await again
             assert change.before == change.after
             assert events(log) == []

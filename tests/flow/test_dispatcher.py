@@ -10,8 +10,8 @@ import pytest
 from notifier.delivery.capacity import LEASE_MARGIN
 from notifier.delivery.signature import callback_secret
 from notifier.domain import slot_sharing
-from notifier.domain.ids import Lane, WorkerId
-from notifier.domain.model import Book, DeliveryStatus, Observation, State, Transition, Verdict
+from notifier.domain.ids import Destination, WorkerId
+from notifier.domain.model import DeliveryStatus, EndpointDirectory, Observation, State, Transition, Verdict
 from notifier.domain.settings import CallbackSettings, Secret
 from notifier.runtime.health import STORE
 from notifier.store.ports import Slots
@@ -51,7 +51,7 @@ async def test_what_is_owed_is_posted_signed_and_closed(store: SqliteStore) -> N
 
 
 async def test_what_the_last_run_left_owing_goes_out_at_once(store: SqliteStore) -> None:
-    """A start needs no bell for it."""
+    """A start needs no wakeup for it."""
     await owe(store, "g-1", at=START)
     async with sending(store) as stage:
         assert len(stage.callbacks.posts) == 1
@@ -65,7 +65,7 @@ async def test_a_callback_url_is_signed_with_its_origins_key(store: SqliteStore)
         (post,) = stage.callbacks.posts
         assert str(post.url) == "https://app.example.com/done?order=7"
         now = stage.clock.now().timestamp()
-        key = callback_secret(Secret(SECRET), Lane("https://app.example.com"))
+        key = callback_secret(Secret(SECRET), Destination("https://app.example.com"))
         verify(post.content, post.headers, [key.reveal()], now=now)
         with pytest.raises(InvalidSignature):
             verify(post.content, post.headers, [SECRET], now=now)
@@ -108,11 +108,13 @@ async def test_a_crowd_of_endpoints_that_hang_leaves_slots_for_another(
 ) -> None:
     """Together or one after the other they want more than all slots: the healthy one's messages all go out at once."""
     crowd = [endpoint(f"stuck{number}") for number in range(hanging)]
-    book = Book(events=dict.fromkeys([*(each.identity for each in crowd), "audit"]), callbacks=False)
+    directory = EndpointDirectory(events=dict.fromkeys([*(each.identity for each in crowd), "audit"]), callbacks=False)
     async with sending(store, *crowd, endpoint("audit")) as stage:
         for each in crowd:
-            stage.callbacks.gates[f"{each.lane}.example.com"] = anyio.Event()
-            await owe(store, *some(40, each.lane), at=stage.clock.now(), endpoint=each.identity, book=book)
+            stage.callbacks.gates[f"{each.destination}.example.com"] = anyio.Event()
+            await owe(
+                store, *some(40, each.destination), at=stage.clock.now(), endpoint=each.identity, directory=directory
+            )
             if one_by_one:
                 await stage.turn()
         await stage.turn()
@@ -120,7 +122,7 @@ async def test_a_crowd_of_endpoints_that_hang_leaves_slots_for_another(
         assert held > slot_sharing.POOLS[slot_sharing.NAMED] * 0.9
         for turn in range(5):
             await stage.owe(*some(20, f"free-{turn}"), to="audit")
-            stage.bell.ring()
+            stage.wakeup.notify()
             await stage.callbacks.until(held + 20 * (turn + 1))
             await quiet(store)
             assert stage.callbacks.to("audit.example.com") == 20 * (turn + 1)
@@ -129,11 +131,13 @@ async def test_a_crowd_of_endpoints_that_hang_leaves_slots_for_another(
 async def test_what_hangs_gives_its_pool_back_when_it_is_known(store: SqliteStore) -> None:
     """After two seconds the endpoints that hang are slow: a healthy one has the whole pool, they have their own."""
     crowd = [endpoint(f"stuck{number}") for number in range(20)]
-    book = Book(events=dict.fromkeys([*(each.identity for each in crowd), "audit"]), callbacks=False)
+    directory = EndpointDirectory(events=dict.fromkeys([*(each.identity for each in crowd), "audit"]), callbacks=False)
     async with sending(store, *crowd, endpoint("audit", concurrency=200)) as stage:
         for each in crowd:
-            stage.callbacks.gates[f"{each.lane}.example.com"] = anyio.Event()
-            await owe(store, *some(60, each.lane), at=stage.clock.now(), endpoint=each.identity, book=book)
+            stage.callbacks.gates[f"{each.destination}.example.com"] = anyio.Event()
+            await owe(
+                store, *some(60, each.destination), at=stage.clock.now(), endpoint=each.identity, directory=directory
+            )
         await stage.turn()
         held = stage.callbacks.under_way.total()
         assert held > slot_sharing.POOLS[slot_sharing.SLOW]
@@ -169,10 +173,10 @@ async def strangers(stage: Sending, *hosts: str) -> None:
     """A message each for callback URLs of so many origins, owed together."""
     now = stage.clock.now()
     requests = [request(host, endpoint=f"https://{host}/done") for host in hosts]
-    await stage.store.add_watches(requests, now=now, book=BOOK)
+    await stage.store.add_watches(requests, now=now, directory=BOOK)
     seen = [Observation(id=each.generation, state=State.COMPLETED) for each in requests]
     told = [Transition(provider=LUMA, observation=each, observed_at=now, not_before=None) for each in seen]
-    await stage.store.record_transitions(told, now=now, book=BOOK)
+    await stage.store.record_transitions(told, now=now, directory=BOOK)
 
 
 async def until_sent(stage: Sending, host: str, *, steps: int) -> int:
@@ -185,7 +189,7 @@ async def until_sent(stage: Sending, host: str, *, steps: int) -> int:
 
 
 async def test_origins_that_hang_by_the_thousand_delay_no_other(store: SqliteStore) -> None:
-    """Owed in one file: one among them is tried with them, one that comes later at once, one known well too."""
+    """NewDelivery in one file: one among them is tried with them, one that comes later at once, one known well too."""
     callbacks = CallbackSettings(secret=Secret(SECRET))
     async with sending(store, callbacks=callbacks) as stage:
         await strangers(stage, "known.example.com")
@@ -243,7 +247,7 @@ async def test_who_answers_well_is_sent_to_first(store: SqliteStore) -> None:
 
 
 async def test_callback_urls_of_one_origin_share_its_slots(store: SqliteStore) -> None:
-    """However many URLs an app invents, its origin is one lane of thirty-two."""
+    """However many URLs an app invents, its origin is one destination of thirty-two."""
     async with sending(store, callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:
         stage.callbacks.gates["app.example.com"] = anyio.Event()
         for number in range(40):
@@ -564,14 +568,14 @@ async def test_hand_back_writes_outcomes_that_waited(store: SqliteStore) -> None
     assert await statuses(store) == {DeliveryStatus.DELIVERED: 1}
 
 
-async def test_a_lane_is_forgotten_when_it_is_empty(store: SqliteStore) -> None:
+async def test_a_destination_is_forgotten_when_it_is_empty(store: SqliteStore) -> None:
     """A million callback origins do not stay in memory."""
     async with sending(store, callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:
         for number in range(5):
             await stage.owe(f"g-{number}", to=f"https://app{number}.example.com/")
         await stage.turn()
         assert len(stage.callbacks.posts) == 5
-        assert Lane("https://app.example.com") not in stage.dispatcher._capacity.in_flight
+        assert Destination("https://app.example.com") not in stage.dispatcher._capacity.in_flight
         assert not stage.dispatcher._capacity.in_flight
 
 

@@ -28,15 +28,15 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from notifier.delivery.dispatcher import Dispatcher
-from notifier.delivery.endpoint_monitor import Keeper
+from notifier.delivery.endpoint_monitor import EndpointMonitor
 from notifier.delivery.policies import Endpoints
 from notifier.delivery.sender import Sender
-from notifier.domain.ids import Lane, WorkerId
+from notifier.domain.ids import Destination, WorkerId
 from notifier.domain.model import DeliveryStatus, Verdict
 from notifier.domain.times import to_micros
 from notifier.runtime.health import Health
 from notifier.runtime.heartbeat import Pulse
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 from notifier.store.ports import Selection
 from notifier.store.sqlite import open_store
 from notifier.verify import verify
@@ -175,14 +175,14 @@ class Scene:
         #: Name -> concurrency; who is not here is not configured.
         self.configured: dict[str, int] = dict.fromkeys(NAMES, 3)
         self.generations: list[tuple[str, str]] = []
-        self._bell = Bell()
+        self._wakeup = Wakeup()
         self._dispatching = anyio.CancelScope()
         self._runs = 0
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """A run of the dispatcher. It ends without a last write, as one that is killed, unless `stop` comes before."""
-        self._bell = Bell()
+        self._wakeup = Wakeup()
         wire = httpx.MockTransport(self.receivers)
         self._runs += 1
         async with open_store(self._path) as self.store, anyio.create_task_group() as tasks:
@@ -191,13 +191,13 @@ class Scene:
                 self.store,
                 Sender(open_wire=wire, guarded_wire=wire),
                 endpoints,
-                keeper=Keeper(
+                monitor=EndpointMonitor(
                     self.store, endpoints, clock=self.clock, health=health, token=lambda: secrets.token_hex(26)
                 ),
                 owner=WorkerId(f"run-{self._runs}"),
                 clock=self.clock,
                 chance=lambda: 0.0,
-                bell=self._bell,
+                wakeup=self._wakeup,
                 health=health,
                 pulse=Pulse("dispatcher", self.clock, limit=25),
             )
@@ -216,11 +216,11 @@ class Scene:
         return Endpoints({each.identity: each for each in made}, None)
 
     async def _settle_parked(self) -> None:
-        await self.store.park_deliveries(now=self.clock.now(), book=self._endpoints().book())
+        await self.store.park_deliveries(now=self.clock.now(), directory=self._endpoints().directory())
 
     async def turn(self) -> None:
         """Until nothing moves any more, however long a chain of claims and answers that is."""
-        self._bell.ring()
+        self._wakeup.notify()
         before = -1
         while (moved := sum(1 + post.over for post in self.receivers.posts)) != before:
             before = moved
@@ -230,7 +230,7 @@ class Scene:
     async def owe(self, name: str, count: int) -> None:
         made = [f"g-{len(self.generations) + number}" for number in range(count)]
         self.generations += [(generation, name) for generation in made]
-        await owe(self.store, *made, at=self.clock.now(), endpoint=name, book=self._endpoints().book())
+        await owe(self.store, *made, at=self.clock.now(), endpoint=name, directory=self._endpoints().directory())
         await self.turn()
 
     async def answer(self, name: str, habit: str) -> None:
@@ -253,10 +253,10 @@ class Scene:
 
     async def recover(self, name: str) -> None:
         """A person puts an endpoint into use again, and asks for what was kept back meanwhile."""
-        now, book = self.clock.now(), self._endpoints().book()
-        await self.store.enable_endpoint(Lane(name), now=now)
-        kept = Selection(lane=Lane(name), statuses=frozenset({DeliveryStatus.PARKED}))
-        await self.store.redeliver_some(kept, mark=None, most=10_000, now=now, book=book)
+        now, directory = self.clock.now(), self._endpoints().directory()
+        await self.store.enable_endpoint(Destination(name), now=now)
+        kept = Selection(destination=Destination(name), statuses=frozenset({DeliveryStatus.PARKED}))
+        await self.store.redeliver_some(kept, mark=None, most=10_000, now=now, directory=directory)
         await self.turn()
 
     async def stop(self) -> None:

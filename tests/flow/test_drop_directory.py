@@ -54,7 +54,7 @@ async def test_json_written_in_place_is_taken_as_soon_as_it_is_closed(tmp_path: 
             for part in ('[{"id": "one"}', ', {"id": "two"}]', "\n", "  "):
                 file.write(part)
                 file.flush()
-                box.bell.ring()
+                box.wakeup.notify()
                 box.rename_in("other.txt", "other\n")
                 await box.until_moved("done", "other.txt")
                 assert "two" not in box.door.ids
@@ -107,13 +107,13 @@ class NoInotify:
         return -1
 
 
-async def test_the_bell_calls_for_a_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no event can tell of a file, it is found when the bell is rung."""
+async def test_the_wakeup_calls_for_a_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no event can tell of a file, it is found when the wakeup is rung."""
     monkeypatch.setattr("ctypes.CDLL", NoInotify)
     async with drop_box(tmp_path / "d", settle=NEVER) as box:
         for number in range(3):
             box.rename_in(f"{number}.json", json.dumps({"id": f"id{number}"}))
-            box.bell.ring()
+            box.wakeup.notify()
             assert len(await box.door.registered(number + 1)) == number + 1
 
 
@@ -134,7 +134,7 @@ async def test_other_files_are_left_alone(tmp_path: Path) -> None:
             (box.path / name).write_text('{"id": "x"}')
         (box.path / "sub.json").mkdir()
         box.rename_in("ok.json", '{"id": "one"}')
-        box.bell.ring()
+        box.wakeup.notify()
         await box.until_moved("done", "ok.json")
         assert await box.door.registered(1) == ["one"]
         assert box.here() == sorted([*names, "sub.json"])
@@ -299,7 +299,7 @@ async def test_the_directory_may_be_made_anew(tmp_path: Path) -> None:
         box.path.rename(tmp_path / "old")
         box.path.mkdir(mode=0o770)
         (box.path / "a.json").write_text('{"id": "one"}')
-        box.bell.ring()
+        box.wakeup.notify()
         assert await box.door.registered(1) == ["one"]
         assert box.drop.troubles() == {}
 
@@ -312,11 +312,11 @@ async def test_a_directory_that_is_gone_is_waited_for(tmp_path: Path) -> None:
             with anyio.fail_after(20):
                 while not box.drop.troubles():  # noqa: ASYNC110  a file system sets no event
                     await anyio.sleep(0.005)
-            box.bell.ring()
+            box.wakeup.notify()
         assert [log["event"] for log in logs] == ["drop.unreadable"]
         (tmp_path / "old").rename(box.path)
         box.rename_in("a.json", '{"id": "one"}')
-        box.bell.ring()
+        box.wakeup.notify()
         assert await box.door.registered(1) == ["one"]
 
 
@@ -336,7 +336,7 @@ async def main(directory):
             hidden.rename(box.path / "sealed.json")
             for number in range(3):
                 box.rename_in(f"{number}.json", '{"id": "x"}')
-                box.bell.ring()
+                box.wakeup.notify()
                 await box.door.registered(number + 1)
             while sum(log["event"] == "drop.unreadable" for log in logs) == 0:
                 await anyio.sleep(0.01)
@@ -353,14 +353,14 @@ async def main(directory):
                 await anyio.sleep(0.005)
             shut.chmod(mode)
             while not box.drop.troubles():
-                box.bell.ring()
+                box.wakeup.notify()
                 await anyio.sleep(0.005)
             assert f"{shut}: " in box.drop.troubles()["drop"], box.drop.troubles()
             assert "Errno" not in box.drop.troubles()["drop"]
             shut.chmod(0o770)
             box.rename_in(f"a{mode}.json", '{"id": "again"}')
             while box.here():
-                box.bell.ring()
+                box.wakeup.notify()
                 await anyio.sleep(0.005)
             assert box.drop.troubles() == {}
 
@@ -424,10 +424,10 @@ async def test_a_directory_that_is_not_safe_shuts_this_door_alone(
                 await tasks.start(box.drop.run)
             with anyio.fail_after(20):
                 while not box.drop.troubles():
-                    box.bell.ring()
+                    box.wakeup.notify()
                     await anyio.sleep(0.005)
             for _ in range(3):
-                box.bell.ring()
+                box.wakeup.notify()
                 await anyio.lowlevel.checkpoint()
         assert words in box.drop.troubles()["drop"]
         assert [log["event"] for log in logs if log["log_level"] == "error"] == ["drop.unreadable"]
@@ -436,7 +436,7 @@ async def test_a_directory_that_is_not_safe_shuts_this_door_alone(
         ) if path.exists() else None
         path.mkdir(mode=0o770)
         box.rename_in("a.json", '{"id": "one"}')
-        box.bell.ring()
+        box.wakeup.notify()
         assert await box.door.registered(1) == ["one"]
         await box.until_moved("done", "a.json")
         assert box.drop.troubles() == {}
@@ -460,7 +460,7 @@ async def test_directories_that_are_taken_away_are_made_again(tmp_path: Path, go
             box.rename_in(f"bad{number}.json", "{}")
             with anyio.fail_after(20):
                 while box.here():
-                    box.bell.ring()
+                    box.wakeup.notify()
                     await anyio.sleep(0.01)
             await box.until_moved("done", f"good{number}.json")
             assert "holds no watch" in await box.why(f"bad{number}.json")
@@ -619,7 +619,7 @@ async def passes(box: Box, seconds: float) -> None:
     """The daemon looks around for so long."""
     until = anyio.current_time() + seconds
     while anyio.current_time() < until:
-        box.bell.ring()
+        box.wakeup.notify()
         await anyio.sleep(0.01)
 
 

@@ -247,15 +247,15 @@ async def test_files_that_cannot_be_moved_stop_no_watch(tmp_path: Path) -> None:
         with capture_logs() as logs:
             with no_room_for_files():
                 (box.path / "bad.json").touch()  # nothing can be written into it, either
-                box.bell.ring()
+                box.wakeup.notify()
                 with anyio.fail_after(20):
                     while not box.drop.troubles():  # noqa: ASYNC110  a file system sets no event
                         await anyio.sleep(0.005)
                 for _ in range(3):
-                    box.bell.ring()
+                    box.wakeup.notify()
                     await anyio.sleep(0.02)
             assert box.drop.troubles() == {"drop": "bad.json cannot be moved away: file too large"}
-            box.bell.ring()
+            box.wakeup.notify()
             assert "Not JSON" in await box.why("bad.json")
         assert len([log for log in logs if log["event"] == "drop.stuck"]) == 1
         await goes_on(box)

@@ -395,7 +395,7 @@ async def test_everything_may_be_refused(status: int) -> None:
         assert (await _multi(client, ids)).status_code == 200
 
 
-async def _story(seed: int) -> list[tuple[int, bytes]]:
+async def _history(seed: int) -> list[tuple[int, bytes]]:
     faults = FaultSettings(server_error=0.2, bad_gateway=0.2, truncated=0.2)
     settings = EmulatorSettings(seed=seed, order=Order.SHUFFLED, faults=faults)
     async with _served(settings) as (emulator, client):
@@ -404,10 +404,10 @@ async def _story(seed: int) -> list[tuple[int, bytes]]:
     return [(reply.status_code, bytes(id_ in reply.text for id_ in ids)) for reply in replies]
 
 
-async def test_the_same_seed_tells_the_same_story() -> None:
+async def test_the_same_seed_tells_the_same_history() -> None:
     """Two servers of one seed answer the same requests with the same statuses and cut replies; another seed differs."""
-    assert await _story(1) == await _story(1)
-    assert await _story(1) != await _story(2)
+    assert await _history(1) == await _history(1)
+    assert await _history(1) != await _history(2)
 
 
 async def test_another_process_drives_it_by_its_own_routes() -> None:

@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from notifier.delivery.policies import Endpoints
 from notifier.delivery.sender import build
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
 from notifier.domain.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret, TlsSettings
 from notifier.net.transport import AiohttpTransport
 from notifier.providers.base import Ask
@@ -56,7 +56,7 @@ async def post(wire: AiohttpTransport, policy: EndpointSettings) -> int:
 
 def endpoint(url: str, **more: Any) -> EndpointSettings:
     return EndpointSettings(
-        identity=EndpointIdentity("studio"), lane=Lane("studio"), url=url, secrets=(SECRET,), **more
+        identity=EndpointIdentity("studio"), destination=Destination("studio"), url=url, secrets=(SECRET,), **more
     )
 
 
@@ -69,7 +69,7 @@ async def test_of_an_endpoint_the_dot_reaches_the_look_up_alone() -> None:
 
 
 async def test_of_a_callback_url_the_dot_is_kept_and_its_origin_has_none() -> None:
-    """One lane and one key for both spellings; two endpoints, for they may lead to two places."""
+    """One destination and one key for both spellings; two endpoints, for they may lead to two places."""
     callbacks = CallbackSettings(secret=SECRET, allow=("127.0.0.0/8",))
     endpoints = Endpoints({}, callbacks)
     async with receiver() as app, wired() as (wire, resolver):
@@ -78,7 +78,7 @@ async def test_of_a_callback_url_the_dot_is_kept_and_its_origin_has_none() -> No
         )
         assert dotted is not None
         assert plain is not None
-        assert (dotted.lane, dotted.secrets) == (plain.lane, plain.secrets)
+        assert (dotted.destination, dotted.secrets) == (plain.destination, plain.secrets)
         assert dotted.identity != plain.identity
         await post(wire, dotted)
         assert resolver.asked == ["app.example.test."]

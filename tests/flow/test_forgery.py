@@ -16,7 +16,7 @@ from notifier.domain.model import DeliveryStatus, Verdict
 from notifier.domain.settings import CallbackSettings, Secret
 from notifier.net.address_policy import parse_allow, refusal
 from notifier.net.urls import Address
-from notifier.store.ports import DeliveryLine
+from notifier.store.ports import DeliverySummary
 from notifier.store.sqlite.store import SqliteStore
 from tests.support.dispatcher_rig import aiohttp_wire, worker
 from tests.support.fakes import SECRET, START, deliveries, owe, quiet
@@ -53,7 +53,7 @@ class Resolver(AbstractResolver):
 class Stage:
     good: Server
     victim: Server
-    line: DeliveryLine
+    line: DeliverySummary
 
 
 async def one_each(peer: Peer) -> None:

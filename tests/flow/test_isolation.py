@@ -82,7 +82,7 @@ async def test_a_batch_that_hangs_for_one_id_is_not_waited_for(store: SqliteStor
         assert await told(stage) == {WatchStatus.SATISFIED: 59, WatchStatus.OPEN: 1}
         await stage.ticks(2 * MINUTE, step=1)
         assert not stage.health.troubles
-        told_of = (await stage.story("g-17")).trouble
+        told_of = (await stage.history("g-17")).trouble
         assert told_of is not None
         assert "no complete answer" in told_of.reason
         stage.upstream.hangs.clear()
@@ -570,22 +570,22 @@ async def test_show_tells_how_often_one_id_failed_and_that_it_is_well(store: Sql
         stage.upstream.judge = broken("g-2", by=FAILURES["410"])
         await register(stage, some(3))
         await stage.ticks(5, step=0.5)
-        told = (await stage.story("g-2")).trouble
+        told = (await stage.history("g-2")).trouble
         assert told is not None
         assert (told.reason, told.times) == ("The provider answered 410: gone.", 1)
         await stage.ticks(10, step=0.5)
-        told = (await stage.story("g-2")).trouble
+        told = (await stage.history("g-2")).trouble
         assert told is not None
         assert told.times == 2
         await stage.ticks(20 * MINUTE, step=2)
-        told = (await stage.story("g-2")).trouble
+        told = (await stage.history("g-2")).trouble
         assert told is not None
         assert told.times >= 8
         assert told.since - START < timedelta(seconds=5)
-        assert (await stage.story("g-2")).provider_trouble is None
+        assert (await stage.history("g-2")).provider_trouble is None
         stage.upstream.judge = lambda _: None
         await stage.ticks(6 * MINUTE, step=2)
-        assert (await stage.story("g-2")).trouble is None
+        assert (await stage.history("g-2")).trouble is None
 
 
 async def test_show_tells_that_the_provider_does_not_know_an_id(store: SqliteStore) -> None:
@@ -594,17 +594,17 @@ async def test_show_tells_that_the_provider_does_not_know_an_id(store: SqliteSto
         stage.upstream.states |= dict.fromkeys(some(2), "queued")
         await register(stage, some(3))
         await stage.ticks(MINUTE, step=1)
-        told = (await stage.story("g-3")).trouble
+        told = (await stage.history("g-3")).trouble
         assert told is not None
         assert told.reason == "The provider does not know this ID: is it right, and one of this provider's?"
         assert told.times >= 2
         assert told.since - START < timedelta(seconds=5)
-        assert (await stage.story("g-1")).trouble is None
+        assert (await stage.history("g-1")).trouble is None
     async with watching(store, poll_every=timedelta(seconds=2)) as stage:
         stage.clock.advance(MINUTE)
         stage.upstream.states |= dict.fromkeys(some(3), "queued")
         await stage.ticks(MINUTE, step=1)
-        assert (await stage.story("g-3")).trouble is None
+        assert (await stage.history("g-3")).trouble is None
 
 
 async def test_show_tells_that_the_provider_refuses_us(store: SqliteStore) -> None:
@@ -613,23 +613,23 @@ async def test_show_tells_that_the_provider_refuses_us(store: SqliteStore) -> No
         stage.upstream.judge = lambda _: error(401, "bad key")
         await register(stage, some(3))
         await stage.ticks(3 * MINUTE, step=1)
-        told = (await stage.story()).provider_trouble
+        told = (await stage.history()).provider_trouble
         assert told is not None
         assert (told.kind, told.times) == ("refused", 3)
         assert "401: bad key" in told.reason
         assert "api_key" in told.reason
     async with watching(store) as stage:
         stage.clock.advance(3600)
-        assert (await stage.story()).provider_trouble == told
+        assert (await stage.history()).provider_trouble == told
         stage.upstream.judge = lambda _: error(401, "bad key")
         await stage.ticks(2, step=1)
-        again = (await stage.story()).provider_trouble
+        again = (await stage.history()).provider_trouble
         assert again is not None
         assert (again.since, again.times) == (told.since, 4)
         stage.upstream.judge = lambda _: None
         stage.upstream.states |= dict.fromkeys(some(3), "queued")
         await stage.ticks(MINUTE, step=1)
-        assert (await stage.story()).provider_trouble is None
+        assert (await stage.history()).provider_trouble is None
 
 
 async def test_a_bad_id_is_known_over_a_restart(store: SqliteStore) -> None:
@@ -658,7 +658,7 @@ async def test_a_trouble_is_told_once_the_store_can_write(store: SqliteStore) ->
         stage.port.instead.clear()
         stage.health.well("store")
         await stage.ticks(3, step=1)
-        assert (await stage.story()).provider_trouble is not None
+        assert (await stage.history()).provider_trouble is not None
 
 
 async def full(*_: Any) -> None:

@@ -18,7 +18,7 @@ from notifier.polling.poller import Poller
 from notifier.providers.catalogue import codec
 from notifier.providers.client import ProviderClient
 from notifier.runtime.health import STORE, Health
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 from notifier.store.sqlite.store import SqliteStore
 from tests.support.fakes import BOOK, LUMA, START, HandClock, Tripped, Upstream, around, error, luma, quiet, request
 
@@ -42,7 +42,7 @@ class Polling:
 
     async def watch(self, *generations: str, provider: str = "luma") -> None:
         requests = [request(name, provider=provider) for name in generations]
-        for answer in await self.store.add_watches(requests, now=self.clock.now(), book=BOOK):
+        for answer in await self.store.add_watches(requests, now=self.clock.now(), directory=BOOK):
             if answer.open is not None:
                 self.poller.welcome([answer.open])
         await quiet(self.store)
@@ -60,7 +60,7 @@ async def polling(store: SqliteStore, *providers: ProviderSettings) -> AsyncIter
         return await upstreams[asked.url.host.partition(".")[0]](asked)
 
     async with ProviderClient(httpx.MockTransport(route), clock=clock) as client:
-        poller = Poller(around(port, client, clock=clock, health=health, deliveries=Bell()), codec)
+        poller = Poller(around(port, client, clock=clock, health=health, deliveries=Wakeup()), codec)
         stage = Polling(store=store, clock=clock, health=health, poller=poller, port=port, upstreams=upstreams)
 
         async def run(*, task_status: Any) -> None:
@@ -103,12 +103,12 @@ async def test_a_generation_is_asked_of_its_own_provider(store: SqliteStore) -> 
         await stage.watch("g-1", provider="other")
         await stage.ticks(1)
         assert stage.poller.watched == {"luma": 0, "other": 1}
-        assert len(await store.stories(GenerationId("g-1"))) == 2
+        assert len(await store.histories(GenerationId("g-1"))) == 2
 
 
 async def test_a_provider_that_is_added_is_looked_at(store: SqliteStore) -> None:
     """What the store holds open for it is loaded, and asked for at the next tick."""
-    await store.add_watches([request("g-9", provider="other")], now=START, book=BOOK)
+    await store.add_watches([request("g-9", provider="other")], now=START, directory=BOOK)
     async with polling(store) as stage:
         await stage.ticks(1)
         await stage.poller.apply(by_name(luma(), luma("other")))
@@ -204,7 +204,7 @@ async def test_a_stop_does_not_fail_for_what_was_learned(store: SqliteStore) -> 
 
 async def test_a_provider_that_could_not_be_loaded_is_begun_by_the_next_reload(store: SqliteStore) -> None:
     """The store fails in the middle of a reload; once it works the same configuration must act whole."""
-    await store.add_watches([request("g-9", provider="other")], now=START, book=BOOK)
+    await store.add_watches([request("g-9", provider="other")], now=START, directory=BOOK)
     async with polling(store) as stage:
         stage.port.down = True
         with pytest.raises(StoreUnavailable):

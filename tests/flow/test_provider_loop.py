@@ -30,7 +30,7 @@ from tests.support.fakes import (
 
 # ---- when it looks ------------------------------------------------------------------------------------------------
 async def test_nothing_is_looked_at_without_a_tick(store: SqliteStore) -> None:
-    """With the metronome stopped the loop is still, however much is due."""
+    """With the timer stopped the loop is still, however much is due."""
     async with watching(store) as stage:
         await stage.watch(request())
         stage.clock.advance(3600)
@@ -41,7 +41,7 @@ async def test_nothing_is_looked_at_without_a_tick(store: SqliteStore) -> None:
 
 
 async def test_a_ticks_leave_runs_out(store: SqliteStore) -> None:
-    """A metronome that stops later is obeyed too: a second after its last tick nothing is looked at any more."""
+    """A timer that stops later is obeyed too: a second after its last tick nothing is looked at any more."""
     async with watching(store) as stage:
         await stage.tick()
         stage.clock.advance(1.0)
@@ -144,7 +144,7 @@ async def test_an_unchanged_observation_writes_nothing(store: SqliteStore) -> No
 
 
 async def test_a_transition_and_its_delivery_are_one(store: SqliteStore) -> None:
-    """Completed: the state, the satisfied watch and the owed callback are there together, and the bell is rung."""
+    """Completed: the state, the satisfied watch and the owed callback are there together, and the wakeup is rung."""
     async with watching(store) as stage:
         stage.upstream.states["g-1"] = "queued"
         await stage.watch(request())
@@ -152,23 +152,23 @@ async def test_a_transition_and_its_delivery_are_one(store: SqliteStore) -> None
         assert not await stage.rung()
         stage.upstream.states["g-1"] = "completed"
         await stage.tick(5)
-        story = await stage.story()
-        assert story.state is State.COMPLETED
-        assert [watch.status for watch in story.watches] == [WatchStatus.SATISFIED]
+        history = await stage.history()
+        assert history.state is State.COMPLETED
+        assert [watch.status for watch in history.watches] == [WatchStatus.SATISFIED]
         assert [line.type for line in await stage.owed()] == ["generation.completed"]
         assert await stage.rung()
 
 
 async def test_what_is_owed_to_poor_endpoints_gives_way(store: SqliteStore) -> None:
     """Of one look, what somebody well waits for is written first, in whatever order it came; nothing is left out."""
-    async with watching(store, poor=lambda lane: lane == "audit") as stage:
+    async with watching(store, poor=lambda destination: destination == "audit") as stage:
         ids = ("g-1", "g-2", "g-3")
         stage.upstream.states = dict.fromkeys(ids, "completed")
         await stage.watch(
             request("g-1", endpoint="audit"), request("g-2", endpoint="audit"), request("g-2"), request("g-3")
         )
         await stage.tick()
-        while len(owed := await lanes_owed(store)) < 4:
+        while len(owed := await destinations_owed(store)) < 4:
             await stage.deliveries.wait(MINUTE)
         assert sorted(owed[:3]) == ["audit", "studio", "studio"]
         assert owed[3] == "audit"
@@ -176,10 +176,10 @@ async def test_what_is_owed_to_poor_endpoints_gives_way(store: SqliteStore) -> N
         assert stage.lookout.watched == 0
 
 
-async def lanes_owed(store: SqliteStore) -> list[str]:
+async def destinations_owed(store: SqliteStore) -> list[str]:
     """Of all messages, in the order they were written down."""
     return await store.writer.run(
-        lambda conn: [lane for (lane,) in conn.execute("SELECT lane FROM deliveries ORDER BY key")]
+        lambda conn: [destination for (destination,) in conn.execute("SELECT destination FROM deliveries ORDER BY key")]
     )
 
 
@@ -216,9 +216,9 @@ async def test_not_before_is_when_the_look_before_was_sent(store: SqliteStore) -
         await stage.tick(5)
         stage.upstream.states["g-1"] = "completed"
         await stage.tick(5)
-        story = await stage.story()
-        assert story.not_before == sent
-        assert story.observed_at == stage.clock.now()
+        history = await stage.history()
+        assert history.not_before == sent
+        assert history.observed_at == stage.clock.now()
 
 
 async def test_a_record_above_the_limit_is_left_out_of_the_callback(store: SqliteStore) -> None:
@@ -510,7 +510,7 @@ async def test_the_only_id_is_never_called_unknown(store: SqliteStore) -> None:
 
 
 async def test_a_watch_expires_by_a_look_at_its_deadline_or_later(store: SqliteStore) -> None:
-    """A look that was sent before the deadline lets nothing expire; the next one does, and rings the bell."""
+    """A look that was sent before the deadline lets nothing expire; the next one does, and rings the wakeup."""
     async with watching(store) as stage:
         stage.upstream.states["g-1"] = "dreaming"
         await stage.watch(request(timeout=timedelta(seconds=12)))
@@ -556,7 +556,7 @@ async def test_a_nearer_deadline_that_joins_while_a_sight_is_written_counts(stor
         stage.upstream.states["g-1"] = "queued"
         await stage.watch(request())
         impatient = request(endpoint="audit", timeout=timedelta(seconds=7))
-        known = (await store.add_watches([request()], now=START, book=stage.lookout._around.book()))[0].open
+        known = (await store.add_watches([request()], now=START, directory=stage.lookout._around.directory()))[0].open
         assert known is not None
 
         def join() -> None:
@@ -570,7 +570,7 @@ async def test_a_nearer_deadline_that_joins_while_a_sight_is_written_counts(stor
         async def write_then_register(*args: Any, **more: Any) -> Any:
             recorded = await real(*args, **more)
             registered.extend(
-                await store.add_watches([impatient], now=stage.clock.now(), book=stage.lookout._around.book())
+                await store.add_watches([impatient], now=stage.clock.now(), directory=stage.lookout._around.directory())
             )
             join()
             return recorded
@@ -768,7 +768,7 @@ async def test_a_multi_route_that_refuses_even_one_id_is_done_without(store: Sql
 
 async def test_a_new_id_does_not_wait_for_what_was_open_at_the_start(store: SqliteStore) -> None:
     """However many generations a start loads, what is registered after it is asked about next."""
-    await store.add_watches(list(map(request, some(300))), now=START, book=BOOK)
+    await store.add_watches(list(map(request, some(300))), now=START, directory=BOOK)
     async with watching(store, batch=False, rate=5.0) as stage:
         stage.upstream.states |= dict.fromkeys([*some(300), "new"], "queued")
         await stage.ticks(2)

@@ -8,7 +8,7 @@ import anyio.to_thread
 import pytest
 
 from notifier.cli.endpoints import list_endpoints
-from notifier.cli.reports import list_generations, show_story
+from notifier.cli.reports import list_generations, show_history
 from notifier.domain.errors import StoreRefused
 from notifier.domain.model import DeliveryStatus, State
 from tests.support.daemon_rig import Site, caller, up
@@ -18,9 +18,9 @@ DONE, WAITS = "755f9bbb-d99b-4880-992b-000000000001", "755f9bbb-d99b-4880-992b-0
 COMMANDS: dict[str, Callable[[str], object]] = {
     "list": lambda config: list_generations(config, everything=False, limit=100, most=1000),
     "list one of all": lambda config: list_generations(config, everything=True, limit=1, most=1000),
-    "show one that is done": lambda config: show_story(config, DONE),
-    "show one that waits": lambda config: show_story(config, WAITS),
-    "show an ID that nobody has": lambda config: show_story(config, "-x/../y?z&a=b \u00e9"),
+    "show one that is done": lambda config: show_history(config, DONE),
+    "show one that waits": lambda config: show_history(config, WAITS),
+    "show an ID that nobody has": lambda config: show_history(config, "-x/../y?z&a=b \u00e9"),
     "endpoints": list_endpoints,
 }
 
@@ -82,11 +82,11 @@ async def test_a_daemon_of_another_store_is_not_asked(tmp_path: Path, capsys: py
         ("/v1/generations?limit=1e3", "limit is a whole number"),
         ("/v1/generations?all=yes", "all is 0 or 1."),
         ("/v1/generations?limits=5", 'Unknown parameter "limits". Did you mean "limit"?'),
-        ("/v1/stories", "Say which: id."),
+        ("/v1/histories", "Say which: id."),
     ],
 )
 async def test_a_wrong_question_is_refused(tmp_path: Path, path: str, sentence: str) -> None:
     """A misspelt one would be answered with something else than was meant."""
-    async with up(tmp_path) as place, caller(place) as desk:
-        answer = await desk.raw("GET", path)
+    async with up(tmp_path) as place, caller(place) as operations:
+        answer = await operations.raw("GET", path)
         assert (answer.status_code, sentence in answer.json()["error"]) == (400, True)

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from notifier.delivery.dispatcher import Dispatcher
-from notifier.delivery.endpoint_monitor import Keeper
+from notifier.delivery.endpoint_monitor import EndpointMonitor
 from notifier.delivery.refresher import Refresher
 from notifier.delivery.sender import Sender
 from notifier.domain.ids import GenerationId, WorkerId
@@ -23,7 +23,7 @@ from notifier.providers.catalogue import codec
 from notifier.providers.client import ProviderClient
 from notifier.runtime.health import Health
 from notifier.runtime.heartbeat import Pulse
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 from notifier.store.sqlite.store import SqliteStore
 from notifier.verify import verify
 from tests.support.dispatcher_rig import Posting, policies
@@ -80,13 +80,13 @@ class Stage:
     callbacks: Callbacks
     poller: Poller
     health: Health
-    bell: Bell
+    wakeup: Wakeup
     port: Tripped
     dispatcher: Dispatcher
 
     async def watch(self, *generations: str, to: str = "studio") -> None:
         for answer in await self.store.add_watches(
-            [request(name, endpoint=to) for name in generations], now=self.clock.now(), book=BOOK
+            [request(name, endpoint=to) for name in generations], now=self.clock.now(), directory=BOOK
         ):
             if answer.open is not None:
                 self.poller.welcome([answer.open])
@@ -102,14 +102,14 @@ class Stage:
         """Let so much time pass, tick and ring, and wait until all that follows has happened."""
         self.clock.advance(seconds)
         self.poller.tick()
-        self.bell.ring()
+        self.wakeup.notify()
         for _ in range(3):  # claimed, looked at, claimed again
             await quiet(self.store)
 
     async def claim(self, seconds: float) -> None:
         """Let so much time pass, and have what is due claimed, while nothing may be looked at."""
         self.clock.advance(seconds)
-        self.bell.ring()
+        self.wakeup.notify()
         await quiet(self.store)
 
     def sent(self, number: int = -1) -> dict[str, Any]:
@@ -138,25 +138,25 @@ async def at_work(
     poller_first: bool = True,
 ) -> AsyncIterator[Stage]:
     """A receiver that fails once and then accepts, unless a test says otherwise."""
-    hand, health, bell, port = clock or HandClock(), Health(), Bell(), Tripped(store)
+    hand, health, wakeup, port = clock or HandClock(), Health(), Wakeup(), Tripped(store)
     upstream = Moving(hand)
     receivers = Callbacks(clock=hand)
     answers = [httpx.Response(503), httpx.Response(204)]
     receivers.answers |= {"studio.example.com": list(answers), "app.example.com": list(answers)}
     wire = httpx.MockTransport(receivers)
     async with ProviderClient(httpx.MockTransport(upstream), clock=hand) as client:
-        poller = Poller(around(port, client, clock=hand, health=health, deliveries=bell), codec)
-        refresher = Refresher(port, poller.glance, clock=hand, deliveries=bell, health=health)
+        poller = Poller(around(port, client, clock=hand, health=health, deliveries=wakeup), codec)
+        refresher = Refresher(port, poller.reread, clock=hand, deliveries=wakeup, health=health)
         configured = policies(*(endpoints or (endpoint(retry=TRY_AGAIN_LATE),)), callbacks=callbacks)
         dispatcher = Dispatcher(
             port,
             Posting(Sender(open_wire=wire, guarded_wire=wire)),
             configured,
-            keeper=Keeper(port, configured, clock=hand, health=health, token=lambda: "test"),
+            monitor=EndpointMonitor(port, configured, clock=hand, health=health, token=lambda: "test"),
             owner=WorkerId("worker-1"),
             clock=hand,
             chance=lambda: 0.0,
-            bell=bell,
+            wakeup=wakeup,
             health=health,
             pulse=Pulse("dispatcher", hand, limit=25),
             refresher=refresher,
@@ -168,7 +168,7 @@ async def at_work(
             callbacks=receivers,
             poller=poller,
             health=health,
-            bell=bell,
+            wakeup=wakeup,
             port=port,
             dispatcher=dispatcher,
         )
@@ -367,8 +367,8 @@ async def test_what_is_not_completed_any_more_leaves_the_old_body(store: SqliteS
         stage.upstream.states = {} if state is None else {"g-1": state}
         await stage.turn(LATE)
         assert stage.callbacks.posts[0].content == stage.callbacks.posts[1].content
-        (story,) = await store.stories(GenerationId("g-1"))
-        assert story.state == "completed"
+        (history,) = await store.histories(GenerationId("g-1"))
+        assert history.state == "completed"
         assert stage.health.troubles == {}
 
 

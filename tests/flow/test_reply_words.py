@@ -31,8 +31,8 @@ async def test_a_finished_record_without_a_word_counts_at_the_second_look(store:
         assert (await types(stage), len(stage.upstream.asked)) == ([], 1)
         await stage.tick(1)
         assert (await types(stage), len(stage.upstream.asked)) == (["generation.completed"], 2)
-        story = await stage.story()
-        assert story.not_before is None  # no look showed that it was not there
+        history = await stage.history()
+        assert history.not_before is None  # no look showed that it was not there
 
 
 async def test_two_looks_must_show_it_in_a_row(store: SqliteStore) -> None:

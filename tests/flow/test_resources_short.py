@@ -45,7 +45,7 @@ async def test_no_step_of_the_schedule_is_used_up(store: SqliteStore, error: htt
 
 
 async def test_many_that_fail_for_it_are_one_line_and_no_storm(store: SqliteStore) -> None:
-    """Two hundred messages of three lanes: one round, one line in the log, then half, a second later."""
+    """Two hundred messages of three destinations: one round, one line in the log, then half, a second later."""
     callbacks = CallbackSettings(secret=Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))
     async with heard() as events, sending(store, endpoint(), endpoint("audit"), callbacks=callbacks) as stage:
         for host in ("studio", "audit", "app"):
@@ -69,13 +69,13 @@ async def test_many_that_fail_for_it_are_one_line_and_no_storm(store: SqliteStor
         assert [event["event"] for event in events if event["event"].startswith("resources")][-1] == "resources.back"
 
 
-async def test_a_lane_is_not_slow_or_failed_for_it(store: SqliteStore) -> None:
+async def test_a_destination_is_not_slow_or_failed_for_it(store: SqliteStore) -> None:
     """What others are owed does not go before what it is owed."""
     async with sending(store) as stage:
         stage.callbacks.answers["studio.example.com"] = [NO_FILES, httpx.Response(204)]
         await stage.owe("g-1")
         await stage.turn()
-        assert not stage.dispatcher.poor(endpoint().lane)
+        assert not stage.dispatcher.poor(endpoint().destination)
 
 
 # ---- looks --------------------------------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ async def test_a_provider_is_not_blamed_for_it(store: SqliteStore) -> None:
         assert len(stage.upstream.asked) == asked
         await stage.ticks(8)
         assert stage.health.troubles == {}
-        assert (await stage.story()).state is State.COMPLETED
+        assert (await stage.history()).state is State.COMPLETED
 
 
 # ---- the wire itself ----------------------------------------------------------------------------------------------

@@ -136,7 +136,7 @@ async def test_declared_watches_are_asked_for_each_time(store: SqliteStore) -> N
     house.clock.advance(PASS_EVERY)
     await house.rounds()
     assert await house.kept() == (0, 1)
-    (again,) = await store.add_watches([wanted], now=house.clock.now(), book=BOOK, keep_first=True)
+    (again,) = await store.add_watches([wanted], now=house.clock.now(), directory=BOOK, keep_first=True)
     assert (again.outcome, again.owed) == (Outcome.FINISHED, False)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from notifier.cli.reports import _story
+from notifier.cli.reports import _history
 from notifier.delivery.sender import KEPT
 from notifier.domain.ids import GenerationId
 from notifier.domain.settings import CallbackSettings, Secret
@@ -56,9 +56,9 @@ async def test_what_an_endpoint_was_sent_is_not_kept(
         await stage.posting.until(1)
         await stage.turn()
         (line,) = await deliveries(store)
-        (story,) = await store.stories(GenerationId("g-1"))
+        (history,) = await store.histories(GenerationId("g-1"))
     head = line.attempts[0].head.decode()
-    kept = head + repr(events) + "\n".join(_story(story)) + repr(line)
+    kept = head + repr(events) + "\n".join(_history(history)) + repr(line)
     assert "***" in head or "at the end" in write.__name__
     assert len(head) <= KEPT + 3
     for secret in SECRETS:
@@ -116,7 +116,7 @@ async def test_a_failure_that_names_the_key_is_told_without_it(store: SqliteStor
         record = {"id": "g-1", "state": "failed", "failure_reason": f"no credit left for {KEY}"}
         stage.upstream.script.append(httpx.Response(200, text=json.dumps(record).replace("/", "\\/")))
         await stage.ticks(1)
-        assert (await stage.story()).failure == "no credit left for ***"
+        assert (await stage.history()).failure == "no credit left for ***"
 
 
 @pytest.mark.parametrize("escaped", [("/", "\\/"), ("k", "\\u006b"), ("-", "\\u002D")])

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from notifier.delivery.sender import Sender
-from notifier.domain.ids import EndpointIdentity, Lane
+from notifier.domain.ids import Destination, EndpointIdentity
 from notifier.domain.model import Answer, Verdict
 from notifier.domain.settings import EndpointSettings, Secret, TlsSettings
 from notifier.net.aiohttp_hooks import Protocol, Request
@@ -87,7 +87,7 @@ async def sent(url: str, *, name: str = "studio", **settings: Any) -> Answer:
     """What one attempt came to; its detail is made for a person."""
     policy = EndpointSettings(
         identity=EndpointIdentity(name),
-        lane=Lane(name),
+        destination=Destination(name),
         url=url,
         secrets=(Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),),
         **settings,

@@ -193,11 +193,11 @@ def completed(name: str = "g-1") -> Transition:
 
 
 async def test_trap_04_a_crash_right_after_the_state_is_recorded_loses_no_message(tmp_path: Path) -> None:
-    """Nobody was told of it and no bell rang: whoever opens the store next finds it owed, and sends it."""
+    """Nobody was told of it and no wakeup rang: whoever opens the store next finds it owed, and sends it."""
     path = str(tmp_path / "crashed.db")
     async with open_store(path) as store:
-        await store.add_watches([request()], now=START, book=BOOK)
-        await store.record_transitions([completed()], now=START, book=BOOK)
+        await store.add_watches([request()], now=START, directory=BOOK)
+        await store.record_transitions([completed()], now=START, directory=BOOK)
     callbacks, wire = taking()
     async with open_store(path) as store, worker(store, wire):
         assert len(callbacks.posts) == 1
@@ -207,15 +207,15 @@ async def test_trap_04_a_crash_right_after_the_state_is_recorded_loses_no_messag
 @pytest.mark.parametrize("table", ["deliveries", "bodies"])
 async def test_trap_04_a_state_whose_message_cannot_be_written_is_not_recorded(store: SqliteStore, table: str) -> None:
     """Both or neither; and when it can be written, the same look makes both."""
-    await store.add_watches([request()], now=START, book=BOOK)
+    await store.add_watches([request()], now=START, directory=BOOK)
     trigger = f"CREATE TRIGGER broken BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'broken'); END"
     await store.writer.run(lambda conn: conn.execute(trigger))
     with pytest.raises(sqlite3.IntegrityError, match="broken"):
-        await store.record_transitions([completed()], now=START, book=BOOK)
-    (story,) = await store.stories(GenerationId("g-1"))
-    assert (story.state, [watch.deliveries for watch in story.watches]) == (None, [[]])
+        await store.record_transitions([completed()], now=START, directory=BOOK)
+    (history,) = await store.histories(GenerationId("g-1"))
+    assert (history.state, [watch.deliveries for watch in history.watches]) == (None, [[]])
     await store.writer.run(lambda conn: conn.execute("DROP TRIGGER broken"))
-    await store.record_transitions([completed()], now=START, book=BOOK)
+    await store.record_transitions([completed()], now=START, directory=BOOK)
     assert await statuses(store) == {DeliveryStatus.PENDING: 1}
 
 

@@ -141,7 +141,7 @@ async def test_a_restart_begins_anew(store: SqliteStore) -> None:
         assert await stands(stage, "gone") is WatchStatus.OPEN
         await stage.ticks(4 * MINUTE, step=2)
         assert await stands(stage, "gone") is WatchStatus.UNKNOWN
-        assert (await stage.story("gone")).state is State.RUNNING
+        assert (await stage.history("gone")).state is State.RUNNING
 
 
 async def test_a_clock_that_is_set_forward_makes_nothing_unknown(store: SqliteStore) -> None:
@@ -191,7 +191,7 @@ async def test_an_outage_and_a_restart_in_it_tell_nothing_twice(store: SqliteSto
         assert await stage.owed("gone") == []
         await stage.ticks(5 * MINUTE, step=4)
         assert [line.type for line in await stage.owed("gone")] == ["generation.unknown"] * 2
-        assert (await stage.story("gone")).state is State.RUNNING
+        assert (await stage.history("gone")).state is State.RUNNING
         ended = stage.clock.seconds
     async with watching(store, batch=batch) as stage:
         stage.clock.advance(ended)

@@ -8,12 +8,12 @@ import orjson
 import pytest
 
 from notifier.domain.errors import StoreUnavailable
-from notifier.domain.ids import Lane
+from notifier.domain.ids import Destination
 from notifier.domain.model import DeliveryStatus, WatchStatus
 from notifier.runtime import log_events
 from notifier.runtime.health import STORE, Health
 from notifier.runtime.heartbeat import Pulse
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 from notifier.store.sqlite.store import SqliteStore
 from notifier.upkeep.loop import Upkeep
 from tests.support.fakes import BOOK, START, HandClock, Tripped, deliveries, heard, owe, quiet, request, statuses
@@ -34,7 +34,7 @@ class _House:
     def __init__(self, store: SqliteStore) -> None:
         self.clock = HandClock()
         self.port = Tripped(store)
-        self.health, self.bell, self.deliveries, self.leases = Health(), Bell(), Bell(), _Leases()
+        self.health, self.wakeup, self.deliveries, self.leases = Health(), Wakeup(), Wakeup(), _Leases()
         #: What the next pruning clears away.
         self.old_files = 0
         self.prunings = 0
@@ -46,8 +46,8 @@ class _House:
             self.port,
             self.leases,
             clock=self.clock,
-            book=lambda: BOOK,
-            bell=self.bell,
+            directory=lambda: BOOK,
+            wakeup=self.wakeup,
             prune=self.prune,
             retain=self.retain,
             deliveries=self.deliveries,
@@ -82,7 +82,7 @@ async def test_nothing_to_do_is_silence(store: SqliteStore) -> None:
 async def test_a_watch_nobody_could_look_for_expires_a_day_late(store: SqliteStore) -> None:
     """Not at its deadline and not before a day more; the callback says that the provider could not be asked."""
     house = _House(store)
-    await store.add_watches([request(timeout=timedelta(hours=1))], now=START, book=BOOK)
+    await store.add_watches([request(timeout=timedelta(hours=1))], now=START, directory=BOOK)
     house.clock.advance(25 * 3600)
     await house.upkeep.run_once()
     assert (await store.counts()).watches == {WatchStatus.OPEN: 1}
@@ -99,7 +99,7 @@ async def test_a_watch_nobody_could_look_for_expires_a_day_late(store: SqliteSto
 
 async def test_being_down_ourselves_makes_no_provider_unreachable(store: SqliteStore) -> None:
     """What fell overdue while nobody looked has an hour of this run for its looks before it expires unseen."""
-    await store.add_watches([request(timeout=timedelta(hours=1))], now=START - timedelta(days=3), book=BOOK)
+    await store.add_watches([request(timeout=timedelta(hours=1))], now=START - timedelta(days=3), directory=BOOK)
     house = _House(store)
     house.clock.advance(3599)
     await house.upkeep.run_once()
@@ -113,7 +113,7 @@ async def test_a_clock_that_is_set_makes_no_provider_unreachable(store: SqliteSt
     """What fell overdue by it has an hour for its looks."""
     house = _House(store)
     house.clock.advance(3600)
-    await store.add_watches([request(timeout=timedelta(hours=1))], now=house.clock.now(), book=BOOK)
+    await store.add_watches([request(timeout=timedelta(hours=1))], now=house.clock.now(), directory=BOOK)
     await house.upkeep.run_once()
     house.clock.set_wall(48 * 3600)
     await house.upkeep.run_once()
@@ -148,12 +148,12 @@ async def test_the_loop_survives_a_store_that_fails(store: SqliteStore) -> None:
     house.port.down = True
     async with heard() as said, anyio.create_task_group() as tasks:
         await tasks.start(house.upkeep.run)
-        house.bell.ring()
+        house.wakeup.notify()
         for number in range(1, 4):
             while len(house.sleeps) < number:
                 await quiet(store)
             for _ in range(3):
-                house.bell.ring()
+                house.wakeup.notify()
                 await quiet(store)
             assert house.port.refused["probe"] == number - 1
             house.waking.set()
@@ -176,7 +176,7 @@ async def test_a_store_that_fails_as_soon_as_it_is_used_is_not_asked_every_secon
     house.port.instead["park_disabled"] = _fail
     async with heard() as said, anyio.create_task_group() as tasks:
         await tasks.start(house.upkeep.run)
-        house.bell.ring()
+        house.wakeup.notify()
         for number in range(1, 7):
             while len(house.sleeps) < number:
                 await quiet(store)
@@ -206,7 +206,7 @@ async def test_accepted_files_are_cleared_away_now_and_then(store: SqliteStore) 
 
 async def test_the_log_is_moved_into_the_main_file(store: SqliteStore, memory: Path) -> None:
     """The write-ahead log does not grow for ever."""
-    await store.add_watches([request(f"g-{number}") for number in range(200)], now=START, book=BOOK)
+    await store.add_watches([request(f"g-{number}") for number in range(200)], now=START, directory=BOOK)
     main = memory / "notifier.db"
     before = main.stat().st_size
     await _House(store).upkeep.run_once()
@@ -218,7 +218,7 @@ async def test_what_was_left_to_be_parked_is_parked(store: SqliteStore) -> None:
     house = _House(store)
     names = [f"g-{number}" for number in range(1200)]
     await owe(store, *names, at=START)
-    change = await store.disable_endpoint(Lane("studio"), now=START, reason="the app moves")
+    change = await store.disable_endpoint(Destination("studio"), now=START, reason="the app moves")
     async with heard() as said:
         await house.upkeep.run_once()
         await house.upkeep.run_once()

@@ -18,7 +18,7 @@ from notifier.domain.errors import Fault, InvalidWatch, StoreUnavailable
 from notifier.domain.ids import WatchId
 from notifier.domain.model import Outcome, Registration, WatchRequest
 from notifier.intake.watch_files import WatchFiles
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 from tests.support.drop_rig import KNOWN
 
 
@@ -58,15 +58,15 @@ class Door:
                 await anyio.sleep(0.01)
 
 
-class Desk:
+class Operations:
     """A directory of watch files that is watched."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.door = Door()
-        self.bell = Bell()
+        self.wakeup = Wakeup()
         self.known = KNOWN
-        self.files = WatchFiles([f"{path}/*.yaml", f"{path}/*.json"], self.door, lambda: self.known, bell=self.bell)
+        self.files = WatchFiles([f"{path}/*.yaml", f"{path}/*.json"], self.door, lambda: self.known, wakeup=self.wakeup)
 
     def write(self, name: str, text: str) -> None:
         temporary = self.path / f".{name}"
@@ -75,19 +75,19 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(path: Path, **texts: str) -> AsyncIterator[Desk]:
-    desk = Desk(path)
+async def operations(path: Path, **texts: str) -> AsyncIterator[Operations]:
+    operations = Operations(path)
     for name, text in texts.items():
-        desk.write(f"{name}.yaml", text)
+        operations.write(f"{name}.yaml", text)
     async with anyio.create_task_group() as tasks:
-        await tasks.start(desk.files.run)
-        yield desk
+        await tasks.start(operations.files.run)
+        yield operations
         tasks.cancel_scope.cancel()
 
 
 async def test_every_file_is_read_before_it_counts_as_started(tmp_path: Path) -> None:
     """Declared watches are registered with the first content kept, file by file."""
-    async with desk(tmp_path, b="- id: three", a="- id: one\n- id: two\n", c="# nothing yet") as it:
+    async with operations(tmp_path, b="- id: three", a="- id: one\n- id: two\n", c="# nothing yet") as it:
         assert it.door.calls == [("a.yaml", ["one", "two"], True), ("b.yaml", ["three"], True)]
         assert it.files.troubles() == {}
         assert len(it.files.declared()) == 3
@@ -95,8 +95,8 @@ async def test_every_file_is_read_before_it_counts_as_started(tmp_path: Path) ->
 
 async def test_what_is_declared_is_complete_only_once_every_file_is_known(tmp_path: Path) -> None:
     """Not before they were read, not while one is skipped for a fault, and not while one waits for the store."""
-    assert Desk(tmp_path).files.incomplete
-    async with desk(tmp_path, a="- id: one", b="- id: [") as it:
+    assert Operations(tmp_path).files.incomplete
+    async with operations(tmp_path, a="- id: one", b="- id: [") as it:
         assert it.files.incomplete
         it.write("b.yaml", "- id: two")
         await it.door.until(lambda: not it.files.incomplete)
@@ -104,14 +104,14 @@ async def test_what_is_declared_is_complete_only_once_every_file_is_known(tmp_pa
         it.write("a.yaml", "- id: three")
         await it.door.until(lambda: it.files.incomplete)
         it.door.shut = False
-        it.bell.ring()
+        it.wakeup.notify()
         await it.door.until(lambda: not it.files.incomplete)
         assert it.files.troubles() == {}
 
 
 async def test_a_changed_or_new_file_is_read_again_and_others_are_not(tmp_path: Path) -> None:
     """A change is noticed by itself."""
-    async with desk(tmp_path, a="- id: one", b="- id: two") as it:
+    async with operations(tmp_path, a="- id: one", b="- id: two") as it:
         it.write("a.yaml", "- id: one\n- id: more\n")
         it.write("c.json", '[{"id": "three"}]')
         await it.door.until(lambda: len(it.door.calls) >= 4)
@@ -121,7 +121,7 @@ async def test_a_changed_or_new_file_is_read_again_and_others_are_not(tmp_path: 
 async def test_a_faulty_file_is_skipped_whole_and_said(tmp_path: Path) -> None:
     """All its faults are logged, readiness can tell, and a correction ends it."""
     with capture_logs() as logs:
-        async with desk(tmp_path, a="- id: one\n- id: 0123\n- {id: x, stat: y}\n", b="- id: two") as it:
+        async with operations(tmp_path, a="- id: one\n- id: 0123\n- {id: x, stat: y}\n", b="- id: two") as it:
             assert it.door.calls == [("b.yaml", ["two"], True)]
             assert list(it.files.troubles()) == [f"{tmp_path}/a.yaml"]
             (told,) = (log for log in logs if log["event"] == "watch_file.skipped")
@@ -137,11 +137,11 @@ async def test_a_faulty_file_is_skipped_whole_and_said(tmp_path: Path) -> None:
 async def test_a_watch_that_is_taken_out_is_not_cancelled_and_that_is_said_once(tmp_path: Path) -> None:
     """Neither where its line goes nor where the file goes; but not where it stands in another file."""
     with capture_logs() as logs:
-        async with desk(tmp_path, a="- id: one\n- id: two\n- id: both\n", b="- id: both") as it:
+        async with operations(tmp_path, a="- id: one\n- id: two\n- id: both\n", b="- id: both") as it:
             it.write("a.yaml", "- id: one")
             await it.door.until(lambda: len(it.door.calls) == 3)
             (tmp_path / "a.yaml").unlink()
-            it.bell.ring()
+            it.wakeup.notify()
             await it.door.until(lambda: len(it.files.declared()) == 1)
     assert [log["generation"] for log in logs if log["event"] == "watch.undeclared"] == ["two", "one"]
 
@@ -149,7 +149,7 @@ async def test_a_watch_that_is_taken_out_is_not_cancelled_and_that_is_said_once(
 async def test_a_faulty_change_undeclares_nothing(tmp_path: Path) -> None:
     """While a file cannot be read, what it declared before still counts."""
     with capture_logs() as logs:
-        async with desk(tmp_path, a="- id: one") as it:
+        async with operations(tmp_path, a="- id: one") as it:
             it.write("a.yaml", "- id: [")
             await it.door.until(lambda: it.files.troubles() != {})
             assert len(it.files.declared()) == 1
@@ -158,7 +158,7 @@ async def test_a_faulty_change_undeclares_nothing(tmp_path: Path) -> None:
 
 async def test_files_wait_for_a_store_that_cannot_write(tmp_path: Path) -> None:
     """They are read again until it can, and are not called faulty."""
-    async with desk(tmp_path) as it:
+    async with operations(tmp_path) as it:
         it.door.shut = True
         with capture_logs() as logs:
             it.write("a.yaml", "- id: one")
@@ -171,10 +171,10 @@ async def test_files_wait_for_a_store_that_cannot_write(tmp_path: Path) -> None:
 
 async def test_other_configuration_makes_the_same_text_mean_more(tmp_path: Path) -> None:
     """After a reload, files are judged by the names that are configured now."""
-    async with desk(tmp_path, a="- {id: one, notify: lab}") as it:
+    async with operations(tmp_path, a="- {id: one, notify: lab}") as it:
         assert list(it.files.troubles()) == [f"{tmp_path}/a.yaml"]
         it.known = replace(KNOWN, endpoints=["studio", "lab"])
-        it.bell.ring()
+        it.wakeup.notify()
         await it.door.until(lambda: it.door.calls == [("a.yaml", ["one"], True)])
         await it.door.until(lambda: it.files.troubles() == {})
 
@@ -184,7 +184,7 @@ async def test_what_is_no_file_does_not_stop_anything(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.yaml")
     (tmp_path / "b.yaml").mkdir()
     (tmp_path / "c.yaml").symlink_to(tmp_path / "nowhere")
-    async with desk(tmp_path, d="- id: one") as it:
+    async with operations(tmp_path, d="- id: one") as it:
         assert it.door.calls == [("d.yaml", ["one"], True)]
         assert list(it.files.troubles()) == [f"{tmp_path}/a.yaml", f"{tmp_path}/c.yaml"]
 
@@ -193,13 +193,13 @@ async def test_many_files_are_one_transaction_and_one_line(tmp_path: Path) -> No
     """Also what is taken out of them: a few by name, and how many more."""
     texts = {f"f{number:03}": f"- id: a{number}\n- id: b{number}\n" for number in range(300)}
     with capture_logs() as logs:
-        async with desk(tmp_path, **texts) as it:
+        async with operations(tmp_path, **texts) as it:
             assert len(it.door.calls) == 300
             assert it.door.transactions == 1
             assert len(it.files.declared()) == 600
             for name in texts:
                 (tmp_path / f"{name}.yaml").unlink()
-            it.bell.ring()
+            it.wakeup.notify()
             await it.door.until(lambda: it.files.declared() == set())
     (told,) = (log for log in logs if log["event"] == "watch_file.read" and log["log_level"] == "info")
     assert (told["files"], told["watches"]) == (300, 600)
@@ -211,7 +211,7 @@ async def test_many_files_are_one_transaction_and_one_line(tmp_path: Path) -> No
 async def test_a_watch_that_moves_to_another_file_was_not_taken_out(tmp_path: Path) -> None:
     """Neither to an earlier nor to a later one, as long as both are read in one look."""
     with capture_logs() as logs:
-        async with desk(tmp_path, a="- id: one\n", b="- id: two\n- id: three") as it:
+        async with operations(tmp_path, a="- id: one\n", b="- id: two\n- id: three") as it:
             it.write("a.yaml", "- id: two")
             it.write("b.yaml", "- id: one\n- id: three")
             await it.files.read_all()
@@ -221,7 +221,7 @@ async def test_a_watch_that_moves_to_another_file_was_not_taken_out(tmp_path: Pa
 
 async def test_a_refused_file_among_many_is_found(tmp_path: Path) -> None:
     """Files that are registered together and refused are registered one by one."""
-    async with desk(tmp_path) as it:
+    async with operations(tmp_path) as it:
         it.door.refusing = {"two"}
         for name, id_ in (("a", "one"), ("b", "two"), ("c", "three")):
             it.write(f"{name}.yaml", f"- id: {id_}")
@@ -233,7 +233,7 @@ async def test_a_refused_file_among_many_is_found(tmp_path: Path) -> None:
 async def test_what_cannot_be_looked_at_stops_nothing_and_takes_nothing_away(tmp_path: Path) -> None:
     """A link that is too long, or leads in a circle: degraded, incomplete, said once; nothing is taken out yet."""
     with capture_logs() as logs:
-        async with desk(tmp_path, a="- id: one", b="- id: two") as it:
+        async with operations(tmp_path, a="- id: one", b="- id: two") as it:
             (tmp_path / "c.yaml").symlink_to("x" * 300)
             (tmp_path / "a.yaml").unlink()
             (tmp_path / "a.yaml").symlink_to("a.yaml")
@@ -260,12 +260,12 @@ SHUT = """
 import os, sys, tempfile
 from pathlib import Path
 import anyio
-from tests.flow.test_watch_files import desk
+from tests.flow.test_watch_files import operations
 
 async def main(root):
     place = root / "watches.d"
     place.mkdir()
-    async with desk(place, a="- id: one", b="- id: two") as it:
+    async with operations(place, a="- id: one", b="- id: two") as it:
         for mode, many in ((0o644, 2), (0o311, 1), (0, 1)):
             place.chmod(mode)
             await it.files.read_all()

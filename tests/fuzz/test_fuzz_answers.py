@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from notifier.delivery.sender import KEPT, Sender
 from notifier.domain.errors import ProviderBusy, ProviderRefused
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
 from notifier.domain.model import Answer, Verdict
 from notifier.domain.settings import EndpointSettings, ProviderSettings, Secret
 from notifier.domain.verdict import judge
@@ -139,7 +139,7 @@ class Line:
     def post(self) -> Answer:
         policy = EndpointSettings(
             identity=EndpointIdentity("a"),
-            lane=Lane("a"),
+            destination=Destination("a"),
             url=f"{self._url}/hook",
             secrets=(Secret(SECRET),),
             timeout=timedelta(seconds=DEADLINE),

@@ -13,7 +13,7 @@ CONFIG = ("--config", "{config}")
 
 
 def test_a_delivered_message_is_sent_again(stage: Stage, upstream: Upstream, receiver: Receiver) -> None:
-    """The same webhook-id and bytes, a timestamp of its own, signed anew; the story says that a person asked."""
+    """The same webhook-id and bytes, a timestamp of its own, signed anew; the history says that a person asked."""
     (id_,) = some_ids(1)
     upstream.begin("api", {id_: "completed"})
     receiver.begin("app")

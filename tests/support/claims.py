@@ -4,14 +4,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId
 from notifier.domain.model import Claim
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
 _CLAIM = Claim(
     message_id=MessageId("msg_1"),
     endpoint=EndpointIdentity("studio"),
-    lane=Lane("studio"),
+    destination=Destination("studio"),
     type="generation.completed",
     content_type="application/json",
     body=b'{"a":1}',
@@ -28,4 +28,4 @@ _CLAIM = Claim(
 
 def claim(endpoint: str = "studio", **more: Any) -> Claim:
     """The first attempt of a message to this endpoint."""
-    return replace(_CLAIM, endpoint=EndpointIdentity(endpoint), lane=Lane(endpoint), **more)
+    return replace(_CLAIM, endpoint=EndpointIdentity(endpoint), destination=Destination(endpoint), **more)

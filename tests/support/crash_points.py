@@ -8,7 +8,7 @@ Points are named by the step of the path they are in: 2 register, 8 owe, 9 claim
 0 is the start, 14 the stop, 15 upkeep and 16 what a person asked for.
 
 How: before `notifier run` begins, what the composition root builds with is replaced by wrappers of the same ports: the
-store, the sender and its wires, the bell and the chance it hands out; the driver of SQLite is given a connection
+store, the sender and its wires, the wakeup and the chance it hands out; the driver of SQLite is given a connection
 class that sees BEGIN and COMMIT, and the drop directory a rename that is watched. A point that is not passed any
 more, because the product changed, leaves the daemon alive, and whoever gave the order says so.
 """
@@ -56,7 +56,7 @@ POINTS: Final[dict[str, int]] = {
     "8 owe: in the middle of the transaction": 1,
     "8 owe: before COMMIT": 1,
     "8 owe: after COMMIT, nobody knows yet": 1,
-    "8 owe: known, the bell not rung": 1,
+    "8 owe: known, the wakeup not rung": 1,
     "9 claim: before COMMIT": 3,
     "9 claim: after COMMIT, nobody knows yet": 3,
     "10 sign: claimed, not yet signed": 20,
@@ -294,11 +294,11 @@ class _Wire:
 
 @dataclass(slots=True)
 class _Bell:
-    bell: Any
+    wakeup: Any
 
-    def ring(self) -> None:
-        _doom.passed("8 owe: known, the bell not rung")
-        self.bell.ring()
+    def notify(self) -> None:
+        _doom.passed("8 owe: known, the wakeup not rung")
+        self.wakeup.notify()
 
 
 # ---- the composition root -----------------------------------------------------------------------------------------
@@ -317,9 +317,9 @@ def _arm(point: str, passage: int) -> None:
     _replace(app, "open_store", _watched_store(app.open_store))
     _replace(app, "Sender", _watched_sender(app.Sender))
     _replace(app, "Dispatcher", _watched_dispatcher(app.Dispatcher))
-    _replace(app, "Surroundings", _watched_surroundings(app.Surroundings))
+    _replace(app, "Dependencies", _watched_surroundings(app.Dependencies))
     if point in CHECKPOINTS:
-        _replace(app, "Metronome", _quick_upkeep(app.Metronome))
+        _replace(app, "Timer", _quick_upkeep(app.Timer))
 
 
 def _watched_rename(real: Any) -> Any:
@@ -360,11 +360,11 @@ def _watched_surroundings(real: Any) -> Any:
 
 
 def _quick_upkeep(real: Any) -> Any:
-    class Metronome(real):  # type: ignore[misc]  # the product's, as it is
+    class Timer(real):  # type: ignore[misc]  # the product's, as it is
         def every(self, seconds: float, beat: Any, *, name: str) -> None:
             super().every(_UPKEEP_EVERY if name == "upkeep" else seconds, beat, name=name)
 
-    return Metronome
+    return Timer
 
 
 # ---- orders -------------------------------------------------------------------------------------------------------

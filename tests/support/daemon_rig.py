@@ -67,7 +67,7 @@ class Site:
 
     async def statuses(self, id_: str) -> list[WatchStatus]:
         async with open_reader(str(self.directory / "notifier.db")) as store:
-            return [watch.status for story in await store.stories(GenerationId(id_)) for watch in story.watches]
+            return [watch.status for history in await store.histories(GenerationId(id_)) for watch in history.watches]
 
     @property
     def running(self) -> Daemon:

@@ -11,7 +11,7 @@ import anyio
 import httpx
 
 from notifier.delivery.dispatcher import Dispatcher, Posts
-from notifier.delivery.endpoint_monitor import Keeper
+from notifier.delivery.endpoint_monitor import EndpointMonitor
 from notifier.delivery.policies import Endpoints
 from notifier.delivery.sender import Sender
 from notifier.domain.ids import WorkerId
@@ -20,7 +20,7 @@ from notifier.domain.settings import CallbackSettings, EndpointSettings
 from notifier.net.transport import AiohttpTransport
 from notifier.runtime.health import Health
 from notifier.runtime.heartbeat import Pulse
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 from notifier.store.sqlite.store import SqliteStore
 from tests.support.fakes import Callbacks, HandClock, Tripped, endpoint, quiet
 
@@ -55,13 +55,13 @@ class Worker:
     dispatcher: Dispatcher
     posting: Posting
     health: Health
-    bell: Bell
+    wakeup: Wakeup
     port: Tripped
 
     async def turn(self, seconds: float = 0.0) -> None:
         """Let so much time pass, ring, and wait until nothing moves but the wire."""
         self.clock.advance(seconds)
-        self.bell.ring()
+        self.wakeup.notify()
         await quiet(self.store)
 
 
@@ -76,7 +76,7 @@ async def worker(
     callbacks: CallbackSettings | None = None,
 ) -> AsyncIterator[Worker]:
     """A dispatcher over `wire`, which stands for both of the sender's."""
-    hand, bell, health, port = clock or HandClock(), Bell(), Health(), Tripped(store)
+    hand, wakeup, health, port = clock or HandClock(), Wakeup(), Health(), Tripped(store)
     posting = Posting(Sender(open_wire=wire, guarded_wire=wire))
     configured = policies(*(endpoints or (endpoint(),)), callbacks=callbacks)
     tokens = (f"random{number}" for number in itertools.count(1))
@@ -84,11 +84,11 @@ async def worker(
         port,
         posting,
         configured,
-        keeper=Keeper(port, configured, clock=hand, health=health, token=lambda: next(tokens)),
+        monitor=EndpointMonitor(port, configured, clock=hand, health=health, token=lambda: next(tokens)),
         owner=WorkerId(owner),
         clock=hand,
         chance=lambda: chance,
-        bell=bell,
+        wakeup=wakeup,
         health=health,
         pulse=Pulse("dispatcher", hand, limit=25),
     )
@@ -96,7 +96,7 @@ async def worker(
         await tasks.start(dispatcher.run)
         await quiet(store)
         yield Worker(
-            store=store, clock=hand, dispatcher=dispatcher, posting=posting, health=health, bell=bell, port=port
+            store=store, clock=hand, dispatcher=dispatcher, posting=posting, health=health, wakeup=wakeup, port=port
         )
         tasks.cancel_scope.cancel()
 

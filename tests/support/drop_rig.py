@@ -14,7 +14,7 @@ from notifier.domain.settings import DropSettings, WatchDefaults
 from notifier.intake.drop.directory import DropDirectory
 from notifier.intake.parse import Known, KnownProvider
 from notifier.runtime.clock import SystemClock
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 
 KNOWN = Known(
     providers={
@@ -45,7 +45,7 @@ class Door:
     ) -> list[Registration]:
         del keep_first, origins
         self.tries += 1
-        self._ring()
+        self._notify()
         if self.before is not None:
             await self.before.wait()
         if self.holding.intersection(request.generation for request in requests):
@@ -56,22 +56,22 @@ class Door:
             raise InvalidWatch([Fault(path="[0]", message="This watch is open with other metadata.")])
         self.ids += [request.generation for request in requests]
         self.sources.append(source)
-        self._ring()
+        self._notify()
         return [Registration(watch_id=WatchId("wch_x"), outcome=Outcome.CREATED, open=None) for _ in requests]
 
-    def _ring(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
 
     async def registered(self, count: int) -> list[str]:
-        """Waits until that many watches were registered."""
+        """ClockShift until that many watches were registered."""
         with anyio.fail_after(20):
             while len(self.ids) < count:
                 await self._changed.wait()
         return self.ids
 
     async def tried(self, count: int) -> None:
-        """Waits until registering was tried that often."""
+        """ClockShift until registering was tried that often."""
         with anyio.fail_after(20):
             while self.tries < count:
                 await self._changed.wait()
@@ -85,12 +85,12 @@ class Box:
         path.chmod(0o770)
         self.path = path
         self.door = Door()
-        self.bell = Bell()
+        self.wakeup = Wakeup()
         self.drop = DropDirectory(
             DropSettings(directory=str(path), defaults=WatchDefaults()),
             self.door,
             lambda: KNOWN,
-            bell=self.bell,
+            wakeup=self.wakeup,
             clock=SystemClock(),
             settle=settle,
         )
@@ -111,7 +111,7 @@ class Box:
         return sorted(path.name.partition("Z")[2].partition("-")[2] for path in (self.path / where).iterdir())
 
     async def until_moved(self, where: str, *names: str) -> None:
-        """Waits until exactly these lie in done/ or rejected/, the .error files not counted."""
+        """ClockShift until exactly these lie in done/ or rejected/, the .error files not counted."""
         with anyio.fail_after(20):
             while [n for n in self.moved(where) if not n.endswith(".error")] != sorted(names):  # noqa: ASYNC110  a file system sets no event
                 await anyio.sleep(0.005)

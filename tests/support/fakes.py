@@ -19,10 +19,10 @@ import structlog
 from anyio.lowlevel import checkpoint
 
 from notifier.domain.errors import StoreUnavailable
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
 from notifier.domain.model import (
-    Book,
     DeliveryStatus,
+    EndpointDirectory,
     Kind,
     Observation,
     Registration,
@@ -35,19 +35,19 @@ from notifier.domain.model import (
 from notifier.domain.settings import EndpointSettings, ProviderSettings, Secret
 from notifier.intake.registrar import Registrar
 from notifier.net.urls import origin
-from notifier.polling.provider_loop import Lookout, Surroundings
+from notifier.polling.provider_loop import Dependencies, ProviderLoop
 from notifier.providers.client import ProviderClient
 from notifier.providers.kinds.aimlapi_luma import AimlapiLuma
 from notifier.runtime.health import Health
 from notifier.runtime.heartbeat import Pulse
-from notifier.runtime.wakeup import Bell
-from notifier.store.ports import DeliveryLine, Story, WatchLine
+from notifier.runtime.wakeup import Wakeup
+from notifier.store.ports import DeliverySummary, History, WatchSummary
 from notifier.store.sqlite.store import SqliteStore
 
 START = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
 LUMA = ProviderName("luma")
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-BOOK = Book(events={"studio": None, "audit": None}, callbacks=True)
+BOOK = EndpointDirectory(events={"studio": None, "audit": None}, callbacks=True)
 MINUTE = 60.0
 
 
@@ -246,7 +246,7 @@ class Upstream:
         order = ["queued", "dreaming", "completed", "failed"]
         return id_ not in self.states or order.index(self.states[id_]) >= order.index(word or "queued")
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Requests that wait look again."""
         self._changed.set()
         self._changed = anyio.Event()
@@ -254,7 +254,7 @@ class Upstream:
     def move(self, id_: str, word: str) -> None:
         """A generation gets there now."""
         self.states[id_] = word
-        self.ring()
+        self.notify()
 
     def _answer(self, asked: Asked) -> httpx.Response:
         if self.script:
@@ -297,13 +297,13 @@ def luma(name: str = "luma", **more: Any) -> ProviderSettings:
 
 
 def request(generation: str = "g-1", *, endpoint: str = "studio", provider: str = "luma", **more: Any) -> WatchRequest:
-    lane = origin(endpoint) if "://" in endpoint else endpoint
+    destination = origin(endpoint) if "://" in endpoint else endpoint
     fields: dict[str, Any] = {"target": State.COMPLETED, "timeout": timedelta(hours=24)} | more
     return WatchRequest(
         provider=ProviderName(provider),
         generation=GenerationId(generation),
         endpoint=EndpointIdentity(endpoint),
-        lane=Lane(lane),
+        destination=Destination(destination),
         **fields,
     )
 
@@ -315,10 +315,10 @@ class Watching:
     store: SqliteStore
     clock: HandClock
     upstream: Upstream
-    lookout: Lookout
+    lookout: ProviderLoop
     registrar: Registrar
     health: Health
-    deliveries: Bell
+    deliveries: Wakeup
     #: Open it to see the store fail.
     port: Tripped
 
@@ -331,45 +331,45 @@ class Watching:
     async def tick(self, seconds: float = 0.0) -> None:
         """Let so much time pass, give leave to look, and wait until all that follows has happened."""
         self.clock.advance(seconds)
-        self.upstream.ring()
+        self.upstream.notify()
         self.lookout.tick()
         await quiet(self.store)
 
     async def ticks(self, seconds: float, step: float = 0.25) -> None:
-        """As the metronome does it, for so long."""
+        """As the timer does it, for so long."""
         for _ in range(round(seconds / step)):
             await self.tick(step)
 
-    async def story(self, generation: str = "g-1") -> Story:
-        (found,) = await self.store.stories(GenerationId(generation))
+    async def history(self, generation: str = "g-1") -> History:
+        (found,) = await self.store.histories(GenerationId(generation))
         return found
 
-    async def watches(self, generation: str = "g-1") -> Sequence[WatchLine]:
-        return (await self.story(generation)).watches
+    async def watches(self, generation: str = "g-1") -> Sequence[WatchSummary]:
+        return (await self.history(generation)).watches
 
-    async def owed(self, generation: str = "g-1") -> list[DeliveryLine]:
+    async def owed(self, generation: str = "g-1") -> list[DeliverySummary]:
         return [line for watch in await self.watches(generation) for line in watch.deliveries]
 
     async def rung(self) -> bool:
-        """Whether the dispatcher's bell was rung since this was last asked."""
+        """Whether the dispatcher's wakeup was rung since this was last asked."""
         return await self.deliveries.wait(0)
 
 
 @asynccontextmanager
 async def watching(
-    store: SqliteStore, *, poor: Callable[[Lane], bool] = lambda _: False, **settings: Any
+    store: SqliteStore, *, poor: Callable[[Destination], bool] = lambda _: False, **settings: Any
 ) -> AsyncIterator[Watching]:
     """A lookout that runs; nothing is looked at before the first tick."""
-    clock, health, deliveries, port = HandClock(), Health(), Bell(), Tripped(store)
+    clock, health, deliveries, port = HandClock(), Health(), Wakeup(), Tripped(store)
     upstream = Upstream(clock)
     async with ProviderClient(httpx.MockTransport(upstream), clock=clock) as client:
-        lookout = Lookout(
+        lookout = ProviderLoop(
             luma(**settings),
             AimlapiLuma(),
             around(port, client, clock=clock, health=health, deliveries=deliveries, poor=poor),
         )
         registrar = Registrar(
-            store, clock=clock, book=lambda: BOOK, welcome=lookout.welcome, deliveries=deliveries, health=health
+            store, clock=clock, directory=lambda: BOOK, welcome=lookout.welcome, deliveries=deliveries, health=health
         )
         async with anyio.create_task_group() as tasks:
             await tasks.start(lookout.run)
@@ -392,17 +392,17 @@ def around(
     *,
     clock: HandClock,
     health: Health,
-    deliveries: Bell,
-    poor: Callable[[Lane], bool] = lambda _: False,
-) -> Surroundings:
+    deliveries: Wakeup,
+    poor: Callable[[Destination], bool] = lambda _: False,
+) -> Dependencies:
     """What lookouts work with in tests: no chance, everything configured, and every endpoint well unless said."""
-    return Surroundings(
+    return Dependencies(
         store=port,
         ask=client.ask,
         readers=READERS,
         clock=clock,
         chance=lambda: 0.0,
-        book=lambda: BOOK,
+        directory=lambda: BOOK,
         deliveries=deliveries,
         poor=poor,
         health=health,
@@ -473,12 +473,14 @@ class Callbacks:
 
 def endpoint(name: str = "studio", **more: Any) -> EndpointSettings:
     fields: dict[str, Any] = {"url": f"https://{name}.example.com/hooks", "secrets": (Secret(SECRET),)} | more
-    return EndpointSettings(identity=EndpointIdentity(name), lane=Lane(name), **fields)
+    return EndpointSettings(identity=EndpointIdentity(name), destination=Destination(name), **fields)
 
 
-async def owe(store: SqliteStore, *generations: str, at: datetime, endpoint: str = "studio", book: Book = BOOK) -> None:
+async def owe(
+    store: SqliteStore, *generations: str, at: datetime, endpoint: str = "studio", directory: EndpointDirectory = BOOK
+) -> None:
     """One finished generation each, and so one delivery each, due at `at`."""
-    await store.add_watches([request(name, endpoint=endpoint) for name in generations], now=at, book=book)
+    await store.add_watches([request(name, endpoint=endpoint) for name in generations], now=at, directory=directory)
     sights = [
         Transition(
             provider=LUMA,
@@ -490,19 +492,19 @@ async def owe(store: SqliteStore, *generations: str, at: datetime, endpoint: str
         )
         for name in generations
     ]
-    await store.record_transitions(sights, now=at, book=book)
+    await store.record_transitions(sights, now=at, directory=directory)
 
 
-async def deliveries(store: SqliteStore, generation: str = "g-1") -> list[DeliveryLine]:
-    (story,) = await store.stories(GenerationId(generation))
-    return [line for watch in story.watches for line in watch.deliveries]
+async def deliveries(store: SqliteStore, generation: str = "g-1") -> list[DeliverySummary]:
+    (history,) = await store.histories(GenerationId(generation))
+    return [line for watch in history.watches for line in watch.deliveries]
 
 
 async def statuses(store: SqliteStore) -> dict[DeliveryStatus, int]:
     return {status: count for status, count in (await store.counts()).deliveries.items() if count}
 
 
-def verdicts(line: DeliveryLine) -> list[Verdict | None]:
+def verdicts(line: DeliverySummary) -> list[Verdict | None]:
     return [attempt.verdict for attempt in line.attempts]
 
 

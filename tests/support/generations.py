@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from notifier.domain.ids import GenerationId, Lane, ProviderName
+from notifier.domain.ids import Destination, GenerationId, ProviderName
 from notifier.domain.model import Observation, OpenGeneration, State
 from notifier.domain.settings import ProviderSettings, Secret
 from notifier.polling.learning.hazard import Curve
@@ -13,15 +13,15 @@ from notifier.polling.scheduling.open_generation import LookTimes, Watched
 #: Second 0 of the monotonic clock.
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
 LUMA = ProviderSettings(name=ProviderName("luma"), kind="aimlapi-luma", base_url="http://x", api_key=Secret("k"))
-STUDIO = (Lane("studio"),)
-AUDIT = (Lane("audit"),)
+STUDIO = (Destination("studio"),)
+AUDIT = (Destination("audit"),)
 
 
 def opened(
     id_: str = "g-1",
     *,
     target: State = State.COMPLETED,
-    lanes: tuple[Lane, ...] = STUDIO,
+    destinations: tuple[Destination, ...] = STUDIO,
     deadline: float = 86_400.0,
     state: State | None = None,
     registered: float = 0.0,
@@ -34,7 +34,7 @@ def opened(
         registered_at=NOW + timedelta(seconds=registered),
         deadline=NOW + timedelta(seconds=deadline),
         target=target,
-        lanes=lanes,
+        destinations=destinations,
     )
 
 

@@ -97,7 +97,7 @@ SELECT d.message_id, a.number, a.verdict, a.asked_by FROM attempts AS a JOIN del
 ORDER BY a.delivery, a.number
 """
 _FORBIDDEN = """
-SELECT e.lane, d.message_id FROM endpoints AS e JOIN deliveries AS d ON d.lane = e.lane
+SELECT e.destination, d.message_id FROM endpoints AS e JOIN deliveries AS d ON d.destination = e.destination
 WHERE e.state = 'disabled' AND (d.claimed_at > e.disabled_at OR EXISTS (
     SELECT 1 FROM attempts AS a WHERE a.delivery = d.key AND a.started_at > e.disabled_at))
 """

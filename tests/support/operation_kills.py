@@ -31,7 +31,7 @@ _PATIENCE: Final = 20.0
 
 
 class DeskLedger:
-    """One store, two endpoints with a durable log each, and somebody at the desk."""
+    """One store, two endpoints with a durable log each, and somebody at the operations."""
 
     def __init__(self, stage: Stage, upstream: Upstream, receiver: Receiver, *, seed: int) -> None:
         self._stage, self._upstream, self._receiver = stage, upstream, receiver
@@ -102,10 +102,10 @@ class DeskLedger:
         """What is answered; 0 where nobody does. No command of the product: one costs a second."""
         content = json.dumps(asked).encode()
         head = f"POST /v1/{route} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {len(content)}\r\n\r\n"
-        with socket.socket(socket.AF_UNIX) as desk, suppress(OSError):
-            desk.connect(str(self._stage.directory / "api.sock"))
-            desk.sendall(head.encode() + content)
-            with desk.makefile("rb") as answer:
+        with socket.socket(socket.AF_UNIX) as operations, suppress(OSError):
+            operations.connect(str(self._stage.directory / "api.sock"))
+            operations.sendall(head.encode() + content)
+            with operations.makefile("rb") as answer:
                 return int((answer.readline().split() or [b"", b"0"])[1])
         return 0
 

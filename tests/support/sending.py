@@ -10,14 +10,14 @@ import anyio
 import httpx
 
 from notifier.delivery.dispatcher import Dispatcher
-from notifier.delivery.endpoint_monitor import Keeper
+from notifier.delivery.endpoint_monitor import EndpointMonitor
 from notifier.delivery.policies import Endpoints
 from notifier.delivery.sender import Sender
 from notifier.domain.ids import WorkerId
 from notifier.domain.settings import CallbackSettings, EndpointSettings
 from notifier.runtime.health import Health
 from notifier.runtime.heartbeat import Pulse
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 from notifier.store.sqlite.store import SqliteStore
 from tests.support.fakes import (
     Callbacks,
@@ -38,14 +38,14 @@ class Sending:
     callbacks: Callbacks
     dispatcher: Dispatcher
     health: Health
-    bell: Bell
+    wakeup: Wakeup
     port: Tripped
     tasks: anyio.abc.TaskGroup
 
     async def turn(self, seconds: float = 0.0) -> None:
         """Let so much time pass, ring, and wait until all that follows has happened."""
         self.clock.advance(seconds)
-        self.bell.ring()
+        self.wakeup.notify()
         await quiet(self.store)
 
     async def owe(self, *generations: str, to: str = "studio") -> None:
@@ -64,21 +64,23 @@ def dispatcher_on(port: Any, callbacks: Callbacks, endpoints: Endpoints, **more:
         "owner": WorkerId("worker-1"),
         "clock": callbacks.clock,
         "chance": lambda: 0.0,
-        "bell": Bell(),
+        "wakeup": Wakeup(),
         "health": Health(),
         "pulse": Pulse("dispatcher", callbacks.clock, limit=25),
     } | more
     tokens = (f"random{number}" for number in itertools.count(1))
-    keeper = Keeper(port, endpoints, clock=callbacks.clock, health=parts["health"], token=lambda: next(tokens))
-    return Dispatcher(port, Sender(open_wire=wire, guarded_wire=wire), endpoints, keeper=keeper, **parts)
+    monitor = EndpointMonitor(
+        port, endpoints, clock=callbacks.clock, health=parts["health"], token=lambda: next(tokens)
+    )
+    return Dispatcher(port, Sender(open_wire=wire, guarded_wire=wire), endpoints, monitor=monitor, **parts)
 
 
 @asynccontextmanager
 async def sending(store: SqliteStore, *endpoints: EndpointSettings, **more: Any) -> AsyncIterator[Sending]:
-    clock, bell, health, port = HandClock(), Bell(), Health(), Tripped(store)
+    clock, wakeup, health, port = HandClock(), Wakeup(), Health(), Tripped(store)
     callbacks = Callbacks(clock=clock)
     configured = policies(*(endpoints or (endpoint(),)), **more)
-    dispatcher = dispatcher_on(port, callbacks, configured, bell=bell, health=health)
+    dispatcher = dispatcher_on(port, callbacks, configured, wakeup=wakeup, health=health)
     async with anyio.create_task_group() as tasks:
         await tasks.start(dispatcher.run)
         await quiet(store)
@@ -88,7 +90,7 @@ async def sending(store: SqliteStore, *endpoints: EndpointSettings, **more: Any)
             callbacks=callbacks,
             dispatcher=dispatcher,
             health=health,
-            bell=bell,
+            wakeup=wakeup,
             port=port,
             tasks=tasks,
         )

@@ -5,12 +5,12 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WorkerId, watch_id
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId, ProviderName, WorkerId, watch_id
 from notifier.domain.model import (
     AttemptResult,
-    Book,
     Claim,
     DeliveryStatus,
+    EndpointDirectory,
     Interruption,
     Kind,
     Observation,
@@ -21,7 +21,7 @@ from notifier.domain.model import (
     Verdict,
     WatchRequest,
 )
-from notifier.store.ports import DeliveryLine, Ending, Exchange, Slots, Store, Story
+from notifier.store.ports import DeliverySummary, Ending, Exchange, History, Slots, Store
 
 #: Opens the test's one store; after it was closed, opens the same one again.
 Opening = Callable[[], AbstractAsyncContextManager[Store]]
@@ -35,8 +35,8 @@ LUMA = ProviderName("luma")
 ME = WorkerId("worker-1")
 OTHER = WorkerId("worker-2")
 #: Every endpoint that tests name is configured and wants everything.
-BOOK = Book(events=dict.fromkeys(("studio", "audit", "slow")), callbacks=True)
-NOBODY = Book(events={}, callbacks=False)
+BOOK = EndpointDirectory(events=dict.fromkeys(("studio", "audit", "slow")), callbacks=True)
+NOBODY = EndpointDirectory(events={}, callbacks=False)
 
 
 def request(
@@ -47,8 +47,8 @@ def request(
     provider: str = "luma",
     **more: Any,
 ) -> WatchRequest:
-    lane = "https://app.example.com" if "://" in endpoint else endpoint
-    fields: dict[str, Any] = {"timeout": HOUR, "metadata": b"{}", "lane": Lane(lane)} | more
+    destination = "https://app.example.com" if "://" in endpoint else endpoint
+    fields: dict[str, Any] = {"timeout": HOUR, "metadata": b"{}", "destination": Destination(destination)} | more
     return WatchRequest(
         provider=ProviderName(provider),
         generation=GenerationId(generation),
@@ -83,7 +83,7 @@ def ending(generation: str, kind: Kind, *, at: datetime = NOW) -> Ending:
 def slots(total: int = 64, *, each: int | None = None, lease: timedelta = 30 * SECOND, **free: int) -> Slots:
     return Slots(
         total=total,
-        free={Lane(lane): count for lane, count in free.items()},
+        free={Destination(destination): count for destination, count in free.items()},
         each=total if each is None else each,
         lease={},
         lease_each=lease,
@@ -132,16 +132,18 @@ def again_at(moment: datetime, *, failures: int | None = None, status: DeliveryS
     return judge
 
 
-async def add(store: Store, *requests: WatchRequest, now: datetime = NOW, book: Book = BOOK) -> list[Registration]:
-    return await store.add_watches(requests, now=now, book=book)
+async def add(
+    store: Store, *requests: WatchRequest, now: datetime = NOW, directory: EndpointDirectory = BOOK
+) -> list[Registration]:
+    return await store.add_watches(requests, now=now, directory=directory)
 
 
 async def owe(
-    store: Store, *generations: str, endpoint: str = "studio", now: datetime = NOW, book: Book = BOOK
+    store: Store, *generations: str, endpoint: str = "studio", now: datetime = NOW, directory: EndpointDirectory = BOOK
 ) -> None:
     """Watch each generation at `endpoint` and complete it: one delivery each, due at `now`."""
-    await add(store, *(request(name, endpoint=endpoint) for name in generations), now=now, book=book)
-    await store.record_transitions([seen(name, at=now) for name in generations], now=now, book=book)
+    await add(store, *(request(name, endpoint=endpoint) for name in generations), now=now, directory=directory)
+    await store.record_transitions([seen(name, at=now) for name in generations], now=now, directory=directory)
 
 
 async def take(store: Store, *results: AttemptResult, now: datetime = NOW, **free: Any) -> Exchange:
@@ -149,14 +151,14 @@ async def take(store: Store, *results: AttemptResult, now: datetime = NOW, **fre
     return await store.exchange(ME, results, slots(**free), now=now)
 
 
-async def story(store: Store, generation: str = "g-1") -> Story:
-    (found,) = await store.stories(GenerationId(generation))
+async def history(store: Store, generation: str = "g-1") -> History:
+    (found,) = await store.histories(GenerationId(generation))
     return found
 
 
-async def deliveries(store: Store, generation: str = "g-1") -> list[DeliveryLine]:
+async def deliveries(store: Store, generation: str = "g-1") -> list[DeliverySummary]:
     """All deliveries of one generation, by watch."""
-    return [line for watch in (await story(store, generation)).watches for line in watch.deliveries]
+    return [line for watch in (await history(store, generation)).watches for line in watch.deliveries]
 
 
 async def still_open(store: Store, provider: str = "luma") -> set[str]:

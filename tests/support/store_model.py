@@ -16,14 +16,22 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from notifier.domain import endpoint_health
-from notifier.domain.endpoint_health import EndpointState, Standing
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WorkerId, message_id
+from notifier.domain.endpoint_health import EndpointHealth, EndpointState
+from notifier.domain.ids import (
+    Destination,
+    EndpointIdentity,
+    GenerationId,
+    MessageId,
+    ProviderName,
+    WorkerId,
+    message_id,
+)
 from notifier.domain.lifecycle import DELIVERY, WATCH, DeliverySignal, WatchSignal, advance, satisfies
 from notifier.domain.model import (
     AttemptResult,
-    Book,
     Claim,
     DeliveryStatus,
+    EndpointDirectory,
     Interruption,
     Kind,
     OpenGeneration,
@@ -80,7 +88,7 @@ class Lease:
 class ModelDelivery:
     watch: WatchKey
     type: str
-    lane: Lane
+    destination: Destination
     status: DeliveryStatus
     created_at: datetime
     due_at: datetime | None
@@ -138,27 +146,29 @@ class Model:
         self.generations: dict[GenerationKey, State | None] = {}
         self.watches: dict[WatchKey, ModelWatch] = {}
         self.deliveries: dict[MessageId, ModelDelivery] = {}
-        self.standings: dict[Lane, Standing] = {}
+        self.standings: dict[Destination, EndpointHealth] = {}
 
     # ---- watches ----
     def add_watches(
-        self, requests: Sequence[WatchRequest], *, now: datetime, book: Book, keep_first: bool
+        self, requests: Sequence[WatchRequest], *, now: datetime, directory: EndpointDirectory, keep_first: bool
     ) -> list[Registered]:
         before = deepcopy((self.generations, self.watches, self.deliveries))
-        answers = [self._register(request, now, book, keep_first=keep_first) for request in requests]
+        answers = [self._register(request, now, directory, keep_first=keep_first) for request in requests]
         refused = [f"[{index}]" for index, answer in enumerate(answers) if answer.outcome is Outcome.KEPT]
         if refused and not keep_first:
             self.generations, self.watches, self.deliveries = before
             raise Refused(*refused)
         return answers
 
-    def _register(self, request: WatchRequest, now: datetime, book: Book, *, keep_first: bool) -> Registered:
+    def _register(
+        self, request: WatchRequest, now: datetime, directory: EndpointDirectory, *, keep_first: bool
+    ) -> Registered:
         self.generations.setdefault((request.provider, request.generation), None)
         key = (request.provider, request.generation, request.target, request.endpoint)
         watch = self.watches.get(key)
         if watch is None:
             watch = self.watches[key] = ModelWatch(request=request, registered_at=now)
-            return self._begin(key, watch, Outcome.CREATED, now, book)
+            return self._begin(key, watch, Outcome.CREATED, now, directory)
         if watch.open:
             mine, theirs = watch.request, request
             same = (mine.metadata, mine.timeout) == (theirs.metadata, theirs.timeout)
@@ -170,11 +180,13 @@ class Model:
         watch.status = WATCH[watch.status][WatchSignal.REOPEN]
         watch.round += 1
         watch.request, watch.registered_at, watch.ended_at = request, now, None
-        return self._begin(key, watch, Outcome.REOPENED, now, book)
+        return self._begin(key, watch, Outcome.REOPENED, now, directory)
 
-    def _begin(self, key: WatchKey, watch: ModelWatch, outcome: Outcome, now: datetime, book: Book) -> Registered:
+    def _begin(
+        self, key: WatchKey, watch: ModelWatch, outcome: Outcome, now: datetime, directory: EndpointDirectory
+    ) -> Registered:
         if satisfies(self.generations[key[:2]], watch.request.target):
-            self._end(key, Kind.RESULT, now, book)
+            self._end(key, Kind.RESULT, now, directory)
             return Registered(outcome=outcome, owed=True, open=None)
         return Registered(outcome=outcome, owed=False, open=self.open_of(key[:2], watch))
 
@@ -190,16 +202,18 @@ class Model:
             registered_at=min(watch.registered_at for watch in watches),
             deadline=min(watch.deadline for watch in watches),
             target=min((watch.request.target for watch in watches), key=lambda target: target.rank),
-            lanes=tuple(sorted({watch.request.lane for watch in watches})),
+            destinations=tuple(sorted({watch.request.destination for watch in watches})),
         )
 
     # ---- looks ----
     def record_transitions(
-        self, transitions: Sequence[Transition], *, now: datetime, book: Book
+        self, transitions: Sequence[Transition], *, now: datetime, directory: EndpointDirectory
     ) -> list[tuple[int, OpenGeneration | None]]:
-        return [self._raise(transition, now, book) for transition in transitions]
+        return [self._raise(transition, now, directory) for transition in transitions]
 
-    def _raise(self, transition: Transition, now: datetime, book: Book) -> tuple[int, OpenGeneration | None]:
+    def _raise(
+        self, transition: Transition, now: datetime, directory: EndpointDirectory
+    ) -> tuple[int, OpenGeneration | None]:
         generation, seen = (transition.provider, transition.observation.id), transition.observation.state
         if generation not in self.generations or seen is None:
             return 0, self.open_of(generation)
@@ -207,23 +221,23 @@ class Model:
         if state is None:
             return 0, self.open_of(generation)
         self.generations[generation] = state
-        return self._end_some(generation, Kind.RESULT, lambda w: satisfies(state, w.request.target), now, book)
+        return self._end_some(generation, Kind.RESULT, lambda w: satisfies(state, w.request.target), now, directory)
 
     def end_watches(
-        self, endings: Sequence[Ending], *, now: datetime, book: Book
+        self, endings: Sequence[Ending], *, now: datetime, directory: EndpointDirectory
     ) -> list[tuple[int, OpenGeneration | None]]:
-        return [self._end_by(ending, now, book) for ending in endings]
+        return [self._end_by(ending, now, directory) for ending in endings]
 
-    def _end_by(self, ending: Ending, now: datetime, book: Book) -> tuple[int, OpenGeneration | None]:
+    def _end_by(self, ending: Ending, now: datetime, directory: EndpointDirectory) -> tuple[int, OpenGeneration | None]:
         generation = (ending.provider, ending.generation)
         over: Callable[[ModelWatch], bool] = lambda watch: watch.deadline <= ending.observed_at  # noqa: E731
         chosen = over if ending.kind is Kind.EXPIRED else lambda _: True
-        return self._end_some(generation, ending.kind, chosen, now, book)
+        return self._end_some(generation, ending.kind, chosen, now, directory)
 
-    def expire_unreachable(self, *, now: datetime, book: Book) -> int:
+    def expire_unreachable(self, *, now: datetime, directory: EndpointDirectory) -> int:
         over = [key for key, watch in self.watches.items() if watch.open and watch.deadline < now - UNREACHABLE]
         for key in over:
-            self._end(key, Kind.EXPIRED, now, book)
+            self._end(key, Kind.EXPIRED, now, directory)
         return len(over)
 
     def _end_some(
@@ -232,14 +246,14 @@ class Model:
         kind: Kind,
         chosen: Callable[[ModelWatch], bool],
         now: datetime,
-        book: Book,
+        directory: EndpointDirectory,
     ) -> tuple[int, OpenGeneration | None]:
         ending = [key for key, watch in self.watches.items() if key[:2] == generation and watch.open and chosen(watch)]
         for key in ending:
-            self._end(key, kind, now, book)
+            self._end(key, kind, now, directory)
         return len(ending), self.open_of(generation)
 
-    def _end(self, key: WatchKey, kind: Kind, now: datetime, book: Book) -> None:
+    def _end(self, key: WatchKey, kind: Kind, now: datetime, directory: EndpointDirectory) -> None:
         """A watch ends and its one message is owed."""
         provider, generation, target, endpoint = key
         watch = self.watches[key]
@@ -250,16 +264,16 @@ class Model:
         assert message not in self.deliveries, "one message for each identity and round"
         words = {Kind.EXPIRED: "watch.expired", Kind.UNKNOWN: "generation.unknown"}
         type_ = words.get(kind, f"generation.{self.generations[key[:2]]}")
-        lane = watch.request.lane
-        status = DeliveryStatus.PARKED if self._disabled(lane) else _standing(endpoint, type_, book)
-        wait = book.first_wait.get(endpoint, timedelta(0))
+        destination = watch.request.destination
+        status = DeliveryStatus.PARKED if self._disabled(destination) else _standing(endpoint, type_, directory)
+        wait = directory.first_wait.get(endpoint, timedelta(0))
         self.deliveries[message] = ModelDelivery(
             watch=key,
             type=type_,
-            lane=lane,
+            destination=destination,
             status=status,
             created_at=now,
-            resumes=status is DeliveryStatus.PARKED and not self._disabled(lane),
+            resumes=status is DeliveryStatus.PARKED and not self._disabled(destination),
             due_at=now + wait if status is DeliveryStatus.PENDING else None,
         )
 
@@ -276,35 +290,40 @@ class Model:
                 if not result.counts:
                     continue
                 self._note(
-                    delivery.lane, endpoint_health.after_attempt(self._stands(delivery.lane), result.verdict, now=now)
+                    delivery.destination,
+                    endpoint_health.after_attempt(self._stands(delivery.destination), result.verdict, now=now),
                 )
         self._park_disabled()
         return lost
 
     def claim(self, owner: WorkerId, claims: Sequence[Claim], slots: Slots, *, now: datetime) -> None:
         """Take over what a store has claimed, having checked that it was allowed to, and that it was enough."""
-        due = self._due_by_lane(now)
-        room = {lane: max(0, slots.free.get(lane, slots.each)) for lane in due}
-        taken = Counter(claim.lane for claim in claims)
+        due = self._due_by_destination(now)
+        room = {destination: max(0, slots.free.get(destination, slots.each)) for destination in due}
+        taken = Counter(claim.destination for claim in claims)
         assert len({claim.message_id for claim in claims}) == len(claims), "claimed twice in one exchange"
-        assert len(claims) == min(max(0, slots.total), sum(min(room[lane], len(due[lane])) for lane in due))
-        for lane, count in taken.items():
-            assert count <= room[lane], f"{count} of {lane}, which has {room[lane]} slots"
-        with_something = [lane for lane in due if room[lane]]
+        assert len(claims) == min(
+            max(0, slots.total), sum(min(room[destination], len(due[destination])) for destination in due)
+        )
+        for destination, count in taken.items():
+            assert count <= room[destination], f"{count} of {destination}, which has {room[destination]} slots"
+        with_something = [destination for destination in due if room[destination]]
         if slots.total >= len(with_something):
-            assert set(taken) == set(with_something), "a lane was passed over"
+            assert set(taken) == set(with_something), "a destination was passed over"
         for claim in claims:
             self._lease(owner, claim, slots, now)
-        for lane, in_order in due.items():
+        for destination, in_order in due.items():
             times = [(delivery.due_at, delivery.lease is None) for delivery in in_order]
             latest = max((at for at, waits in times if not waits and at), default=now)
-            assert all(at >= latest for at, waits in times if waits and at and taken[lane]), f"not oldest first: {lane}"
+            assert all(at >= latest for at, waits in times if waits and at and taken[destination]), (
+                f"not oldest first: {destination}"
+            )
 
-    def _due_by_lane(self, now: datetime) -> Mapping[Lane, list[ModelDelivery]]:
-        due: dict[Lane, list[ModelDelivery]] = {}
+    def _due_by_destination(self, now: datetime) -> Mapping[Destination, list[ModelDelivery]]:
+        due: dict[Destination, list[ModelDelivery]] = {}
         for delivery in self.deliveries.values():
             if delivery.claimable(now):
-                due.setdefault(delivery.lane, []).append(delivery)
+                due.setdefault(delivery.destination, []).append(delivery)
         return due
 
     def _lease(self, owner: WorkerId, claim: Claim, slots: Slots, now: datetime) -> None:
@@ -313,14 +332,14 @@ class Model:
         assert delivery.lease is None, "two live leases on one delivery"
         assert delivery.claimable(now), "claimed before it is due"
         delivery.number += 1
-        until = now + slots.lease.get(delivery.lane, slots.lease_each)
+        until = now + slots.lease.get(delivery.destination, slots.lease_each)
         delivery.lease = Lease(owner=owner, since=now, until=until)
         delivery.body = delivery.body or claim.body
         provider, generation, _, endpoint = delivery.watch
         assert claim == replace(
             claim,
             endpoint=endpoint,
-            lane=delivery.lane,
+            destination=delivery.destination,
             type=delivery.type,
             body=delivery.body,
             number=delivery.number,
@@ -346,7 +365,7 @@ class Model:
                 delivery,
                 Interruption(
                     message_id=message,
-                    lane=delivery.lane,
+                    destination=delivery.destination,
                     number=delivery.number,
                     failures=delivery.failures,
                     interruptions=delivery.interruptions + 1,
@@ -362,35 +381,40 @@ class Model:
         self._close(delivery, replace(result, verdict=Verdict.INTERRUPTED, took=took))
         self._park_disabled()
 
-    def park(self, *, book: Book) -> int:
+    def park(self, *, directory: EndpointDirectory) -> int:
         """How many are parked; only what nobody works on."""
         waiting = [
             each for each in self.deliveries.values() if each.status is DeliveryStatus.PENDING and not each.lease
         ]
-        gone = [each for each in waiting if not _configured(each.watch[3], book)]
+        gone = [each for each in waiting if not _configured(each.watch[3], directory)]
         for each in gone:
             _park(each, resumes=True)
         return len(gone)
 
-    def resume(self, *, now: datetime, book: Book) -> int:
+    def resume(self, *, now: datetime, directory: EndpointDirectory) -> int:
         parked = [each for each in self.deliveries.values() if each.status is DeliveryStatus.PARKED and each.resumes]
         for each in parked:
-            each.resumes = not self._disabled(each.lane)
-        back = [each for each in parked if each.resumes and _configured(each.watch[3], book)]
+            each.resumes = not self._disabled(each.destination)
+        back = [each for each in parked if each.resumes and _configured(each.watch[3], directory)]
         for each in back:
             each.status, each.due_at = DELIVERY[each.status][DeliverySignal.RESUME], now
         return len(back)
 
     # ---- what a person asks for ----
-    def redeliver(self, selection: Selection, *, now: datetime, book: Book) -> tuple[int, int]:
+    def redeliver(self, selection: Selection, *, now: datetime, directory: EndpointDirectory) -> tuple[int, int]:
         """How many are due now, and how many stay as they are for a reason."""
         meant = [each for message, each in self.deliveries.items() if _means(selection, message, each)]
-        taken = [each for each in meant if self._again(each, now, book)]
+        taken = [each for each in meant if self._again(each, now, directory)]
         return len(taken), len(meant) - len(taken)
 
-    def _again(self, delivery: ModelDelivery, now: datetime, book: Book) -> bool:
+    def _again(self, delivery: ModelDelivery, now: datetime, directory: EndpointDirectory) -> bool:
         again = DELIVERY[delivery.status].get(DeliverySignal.REDELIVER)
-        if again is None or delivery.lease or not _configured(delivery.watch[3], book) or self._disabled(delivery.lane):
+        if (
+            again is None
+            or delivery.lease
+            or not _configured(delivery.watch[3], directory)
+            or self._disabled(delivery.destination)
+        ):
             return False
         delivery.status, delivery.due_at, delivery.trigger = again, min(delivery.due_at or now, now), Trigger.PERSON
         delivery.failures = delivery.interruptions = 0
@@ -427,34 +451,34 @@ class Model:
         return ended and not owed and self.open_of(key[:2]) is None and id_of(watch.request) not in declared
 
     # ---- endpoints ----
-    def disable(self, lane: Lane, reason: str, *, now: datetime) -> tuple[Standing, Standing]:
-        before = self._stands(lane)
-        self._note(lane, endpoint_health.disabled(before, reason, now=now))
+    def disable(self, destination: Destination, reason: str, *, now: datetime) -> tuple[EndpointHealth, EndpointHealth]:
+        before = self._stands(destination)
+        self._note(destination, endpoint_health.disabled(before, reason, now=now))
         self._park_disabled()
-        return before, self._stands(lane)
+        return before, self._stands(destination)
 
-    def enable(self, lane: Lane) -> tuple[Standing, Standing]:
+    def enable(self, destination: Destination) -> tuple[EndpointHealth, EndpointHealth]:
         """What was parked stays so."""
-        before = self._stands(lane)
-        self._note(lane, endpoint_health.enabled(before))
-        return before, self._stands(lane)
+        before = self._stands(destination)
+        self._note(destination, endpoint_health.enabled(before))
+        return before, self._stands(destination)
 
-    def _stands(self, lane: Lane) -> Standing:
-        return self.standings.get(lane) or Standing(lane=lane)
+    def _stands(self, destination: Destination) -> EndpointHealth:
+        return self.standings.get(destination) or EndpointHealth(destination=destination)
 
-    def _note(self, lane: Lane, after: Standing) -> None:
+    def _note(self, destination: Destination, after: EndpointHealth) -> None:
         """What is worth keeping is kept, so that what is not begins anew."""
-        self.standings.pop(lane, None)
-        if after.worth_keeping and after != Standing(lane=lane):
-            self.standings[lane] = after
+        self.standings.pop(destination, None)
+        if after.worth_keeping and after != EndpointHealth(destination=destination):
+            self.standings[destination] = after
 
-    def _disabled(self, lane: Lane) -> bool:
-        return self._stands(lane).state is EndpointState.DISABLED
+    def _disabled(self, destination: Destination) -> bool:
+        return self._stands(destination).state is EndpointState.DISABLED
 
     def _park_disabled(self) -> None:
-        """What waits for a disabled lane is kept back, and does not go on by itself."""
+        """What waits for a disabled destination is kept back, and does not go on by itself."""
         for each in self.deliveries.values():
-            if each.status is DeliveryStatus.PENDING and not each.lease and self._disabled(each.lane):
+            if each.status is DeliveryStatus.PENDING and not each.lease and self._disabled(each.destination):
                 _park(each, resumes=False)
 
     @staticmethod
@@ -475,7 +499,7 @@ def _means(selection: Selection, message: MessageId, delivery: ModelDelivery) ->
         (selection.generation, generation),
         (selection.provider, provider),
         (selection.endpoint, endpoint),
-        (selection.lane, delivery.lane),
+        (selection.destination, delivery.destination),
         (selection.type, delivery.type),
     ]
     since = selection.since is None or delivery.created_at >= selection.since
@@ -490,7 +514,7 @@ def _chosen(choice: WatchChoice, key: WatchKey, watch: ModelWatch) -> bool:
         (choice.provider, key[0]),
         (choice.generation, key[1]),
         (choice.endpoint, key[3]),
-        (choice.lane, watch.request.lane),
+        (choice.destination, watch.request.destination),
     ]
     return all(wanted in (None, found) for wanted, found in pairs)
 
@@ -500,14 +524,14 @@ def _park(delivery: ModelDelivery, *, resumes: bool) -> None:
     delivery.resumes = resumes
 
 
-def _configured(endpoint: EndpointIdentity, book: Book) -> bool:
-    return book.callbacks if "://" in endpoint else endpoint in book.events
+def _configured(endpoint: EndpointIdentity, directory: EndpointDirectory) -> bool:
+    return directory.callbacks if "://" in endpoint else endpoint in directory.events
 
 
-def _standing(endpoint: EndpointIdentity, type_: str, book: Book) -> DeliveryStatus:
-    if not _configured(endpoint, book):
+def _standing(endpoint: EndpointIdentity, type_: str, directory: EndpointDirectory) -> DeliveryStatus:
+    if not _configured(endpoint, directory):
         return DeliveryStatus.PARKED
-    wanted = book.events.get(endpoint)
+    wanted = directory.events.get(endpoint)
     return DeliveryStatus.PENDING if wanted is None or type_ in wanted else DeliveryStatus.FILTERED
 
 

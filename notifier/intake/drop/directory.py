@@ -1,7 +1,7 @@
 """The drop directory: a file put there becomes watches, and is moved only once they are durable.
 
-Told at once of what happens there, it scans at its start and whenever its bell rings, because events can be lost and a
-scan cannot. Files are read and moved in batches in worker threads, bounded in number and bytes; large ones one at a
+Told at once of what happens there, it scans at its start and whenever its wakeup rings, because events can be lost and
+a scan cannot. Files are read and moved in batches in worker threads, bounded in number and bytes; large ones one at a
 time, so that nobody's small file waits for them.
 
 Whoever may drop files may not stop the service. Where the directory, done/ or rejected/ is gone or not safe to use, at
@@ -35,7 +35,7 @@ from notifier.intake.registers import Registers
 from notifier.runtime import log_events
 from notifier.runtime.clock import Clock
 from notifier.runtime.switch_interval import short_turns
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 from notifier.text.printable import printable
 
 _log = structlog.get_logger()
@@ -50,7 +50,7 @@ _RESCAN: Final = 10.0
 #: Seconds to the next try while the store cannot write: the first, and at most.
 _RETRY: Final = 1.0
 _RETRY_MAX: Final = 30.0
-#: Seconds without bell or event after which it scans anyway.
+#: Seconds without wakeup or event after which it scans anyway.
 _IDLE: Final = 300.0
 #: Seconds between looks at least, where nothing rings.
 _NAP: Final = 0.02
@@ -63,7 +63,7 @@ _T = TypeVar("_T")
 
 
 class DropDirectory:
-    """Watches `settings.directory`. `known` gives what is configured now; `bell` calls for a rescan."""
+    """Watches `settings.directory`. `known` gives what is configured now; `wakeup` calls for a rescan."""
 
     def __init__(
         self,
@@ -71,24 +71,24 @@ class DropDirectory:
         registrar: Registers,
         known: Callable[[], Known],
         *,
-        bell: Bell,
+        wakeup: Wakeup,
         clock: Clock,
         settle: float = SETTLE,
     ) -> None:
         self._settings = settings
         self._acceptance = Acceptance(registrar, clock=clock)
         self._known = known
-        self._bell = bell
+        self._wakeup = wakeup
         self._clock = clock
         self._settle = settle
         self._waiting: dict[str, Waiting] = {}
         #: Large files that are complete; rung when one comes.
         self._turns: dict[str, Turn] = {}
-        self._turn = Bell()
+        self._turn = Wakeup()
         self._renames = Renames()
         #: Names that were told of since the last pass.
         self._told: set[str] = set()
-        #: True where the bell was rung for events that wait in `_told`; any other ring calls for a scan.
+        #: True where the wakeup was rung for events that wait in `_told`; any other ring calls for a scan.
         self._heard = False
         self._rescan_due = True
         self._scanned_at = 0.0
@@ -110,7 +110,7 @@ class DropDirectory:
     def try_again(self) -> None:
         """The store can write again: what was left is not waited for any longer."""
         self._retry = self._retry_at = 0.0
-        self._bell.ring()
+        self._wakeup.notify()
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled; started once nothing can be missed, or once it is known that nothing can be taken now."""
@@ -126,7 +126,7 @@ class DropDirectory:
                 spool.close()
             task_status = anyio.TASK_STATUS_IGNORED
             if not passes:
-                await self._bell.wait(_RESCAN)
+                await self._wakeup.wait(_RESCAN)
 
     async def _serve(self, spool: Spool, task_status: TaskStatus[None]) -> int:
         """Until the directory is gone from its path, or may not be used any more; how many passes that were."""
@@ -142,7 +142,7 @@ class DropDirectory:
             while await run_sync(spool.current):
                 passes += 1
                 wait = await self._pass(spool)
-                rung = await self._bell.wait(wait)
+                rung = await self._wakeup.wait(wait)
                 late = self._clock.monotonic() - self._scanned_at > _RESCAN
                 self._rescan_due |= late or (rung and not self._heard)
             tasks.cancel_scope.cancel()
@@ -166,7 +166,7 @@ class DropDirectory:
     async def _reopen(self) -> Spool:
         """Wait until it may be used."""
         while True:
-            await self._bell.wait(_RESCAN)
+            await self._wakeup.wait(_RESCAN)
             if (spool := await self._open()) is not None:
                 return spool
 
@@ -184,11 +184,11 @@ class DropDirectory:
                 for event in await source.events():
                     self._hear(*event)
                 if self._told or self._rescan_due:
-                    self._ring()
+                    self._notify()
 
-    def _ring(self) -> None:
+    def _notify(self) -> None:
         self._heard = True
-        self._bell.ring()
+        self._wakeup.notify()
 
     def _hear(self, mask: int, name: str, cookie: int) -> None:
         still_written = self._renames.hear(mask, name, cookie)
@@ -212,7 +212,7 @@ class DropDirectory:
 
     # ---- one pass
     async def _pass(self, spool: Spool) -> float:
-        """Deal with everything that can be dealt with now; the seconds until there may be more without a bell."""
+        """Deal with everything that can be dealt with now; the seconds until there may be more without a wakeup."""
         left = self._retry_at - self._clock.monotonic()
         if left > 0:
             return left
@@ -279,7 +279,7 @@ class DropDirectory:
         if isinstance(sighting, Large):
             turn = Turn(waiting=waiting, size=sighting.size, since=self._clock.monotonic())
             self._turns.setdefault(sighting.name, turn)
-            self._turn.ring()
+            self._turn.notify()
         elif not isinstance(sighting, NotYet | Short) and self._waiting.get(sighting.name) is waiting:
             del self._waiting[sighting.name]  # unless another one of that name came meanwhile
         return isinstance(sighting, Taken)
@@ -316,7 +316,7 @@ class DropDirectory:
             if not await self._deal_with(spool, taken):
                 self._back_off()
             del self._turns[name]
-            self._ring()  # what was told of it meanwhile
+            self._notify()  # what was told of it meanwhile
 
     def _look_whole(self, spool: Spool, name: str, waiting: Waiting, known: Known) -> Sighting:
         return look(spool, name, waiting, known, now=self._clock.monotonic(), settle=self._settle)

@@ -1,7 +1,8 @@
 """What the poller remembers of one open generation, and what one sight of it comes to. Pure, memory only.
 
 A million of these must fit in memory, at 400 bytes each with all that refers to them: slots, numbers rather than
-datetimes, nothing for what is rarely there, and what many share (a curve, lanes, the time of a sweep) is one object.
+datetimes, nothing for what is rarely there, and what many share (a curve, destinations, the time of a sweep) is one
+object.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from notifier.polling.backoff import Misses, is_unknown
 from notifier.polling.learning.hazard import Curve
 
 if TYPE_CHECKING:
-    from notifier.domain.ids import GenerationId, Lane
+    from notifier.domain.ids import Destination, GenerationId
     from notifier.polling.scheduling.poll_queue import Bucket
 
 NO_MISSES: Final = Misses()
@@ -34,13 +35,13 @@ class Watched:
         "counts",
         "curve",
         "deadline",
+        "destinations",
         "doubts",
         "failing",
         "held",
         "id",
         "isolations",
         "joined",
-        "lanes",
         "looked",
         "misses",
         "not_before",
@@ -56,8 +57,8 @@ class Watched:
         self.state: State | None = open_.state
         #: The lowest target that one of its watches still waits for.
         self.target = open_.target
-        #: Lanes of its watches; empty where these are too many to be told apart.
-        self.lanes: tuple[Lane, ...] = open_.lanes
+        #: Destinations of its watches; empty where these are too many to be told apart.
+        self.destinations: tuple[Destination, ...] = open_.destinations
         #: When its age was 0, monotonic seconds: at registration, or before it as far as `lead` goes.
         self.begun = begun
         #: When it was registered, monotonic seconds; None where that was before this run.

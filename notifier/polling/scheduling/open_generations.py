@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from notifier.domain.ids import GenerationId, Lane
+from notifier.domain.ids import Destination, GenerationId
 from notifier.domain.model import Observation, OpenGeneration, State
 from notifier.polling.learning.by_model import Curves, since_told
 from notifier.polling.learning.creation import lead
@@ -31,10 +31,10 @@ _DOUBLINGS: Final = 20
 RARELY: Final = 600.0
 #: A generation this many times as old as 99 of 100 get is stalled.
 _STALLED: Final = 3.0
-#: Lanes of one generation that are told apart. Whoever has more of them counts as one that somebody can be told of:
-#: it is likely, and thousands of watches with callback URLs of their own must not cost time that grows with each.
+#: Destinations of one generation that are told apart. Whoever has more of them counts as one that somebody can be told
+#: of: it is likely, and thousands of watches with callback URLs of their own must not cost time that grows with each.
 _MOST_LANES: Final = 64
-#: Tuples of lanes kept beyond what open generations have.
+#: Tuples of destinations kept beyond what open generations have.
 _SPARE_LANES: Final = 1_024
 #: Of `poll_every`, or of an even spread: who is overdue by more is late.
 _LATE: Final = 2.0
@@ -51,9 +51,9 @@ class Roster:
     def __init__(self, every: float) -> None:
         self.curves = Curves()
         self.pace = Pace(every)
-        #: Whether nothing can be sent to a lane now, and the tuples of lanes that are all so.
-        self._deaf: Callable[[Lane], bool] = lambda _: False
-        self._unheard: set[tuple[Lane, ...]] = set()
+        #: Whether nothing can be sent to a destination now, and the tuples of destinations that are all so.
+        self._deaf: Callable[[Destination], bool] = lambda _: False
+        self._unheard: set[tuple[Destination, ...]] = set()
         self._entries: dict[GenerationId, Watched] = {}
         self._crowds: Counter[Curve] = Counter()
         #: IDs that can be looked at per second; None before the first budget.
@@ -63,7 +63,7 @@ class Roster:
         #: Those that were missed since they were last seen; some are seen by now, or gone.
         self._missing: dict[GenerationId, Watched] = {}
         #: The same few tuples stand in many entries.
-        self._lanes: dict[tuple[Lane, ...], tuple[Lane, ...]] = {}
+        self._destinations: dict[tuple[Destination, ...], tuple[Destination, ...]] = {}
 
     # ---- who is there ----
     def __len__(self) -> int:
@@ -94,8 +94,8 @@ class Roster:
         """Another watch waits for it (`open_` is what it asks): for less, for a shorter time, or told elsewhere."""
         unheard = self.unheard(entry)
         entry.join(open_)
-        if entry.lanes and not set(open_.lanes).issubset(entry.lanes):
-            self.tell(entry, tuple(sorted({*entry.lanes, *open_.lanes})))
+        if entry.destinations and not set(open_.destinations).issubset(entry.destinations):
+            self.tell(entry, tuple(sorted({*entry.destinations, *open_.destinations})))
         if open_.target.rank < entry.target.rank:
             self.aim(entry, open_.target)
         if unheard and not self.unheard(entry) and entry.bucket is not None:
@@ -111,7 +111,7 @@ class Roster:
     def _enter(self, open_: OpenGeneration, *, begun: float, registered: float | None) -> Watched:
         curve = self.curves.usual(open_.target)
         entry = self._entries[open_.id] = Watched(open_, curve, begun=begun, registered=registered)
-        self.tell(entry, open_.lanes)
+        self.tell(entry, open_.destinations)
         self._crowds[curve] += 1
         entry.counts = True
         return entry
@@ -180,24 +180,26 @@ class Roster:
         for entry in waiting:
             self._queues.add(entry, now, now)
 
-    def hear(self, deaf: Callable[[Lane], bool], *, now: float) -> None:
-        """From now on this says to which lanes nothing can be sent. What can be told again is due at once."""
+    def hear(self, deaf: Callable[[Destination], bool], *, now: float) -> None:
+        """From now on this says to which destinations nothing can be sent. What can be told again is due at once."""
         before, self._deaf = self._unheard, deaf
-        self._unheard = {lanes for lanes in self._lanes if lanes and all(map(deaf, lanes))}
+        self._unheard = {
+            destinations for destinations in self._destinations if destinations and all(map(deaf, destinations))
+        }
         if back := before - self._unheard:
             for entry in self:
-                if entry.bucket is not None and entry.lanes in back:
+                if entry.bucket is not None and entry.destinations in back:
                     self._queues.add(entry, now, now)
 
-    def tell(self, entry: Watched, lanes: tuple[Lane, ...]) -> None:
+    def tell(self, entry: Watched, destinations: tuple[Destination, ...]) -> None:
         """Its watches are told at these."""
-        lanes = lanes if len(lanes) <= _MOST_LANES else ()
-        if lanes and lanes not in self._lanes and all(map(self._deaf, lanes)):
-            self._unheard.add(lanes)
-        entry.lanes = self._lanes.setdefault(lanes, lanes)
-        if len(self._lanes) > 2 * len(self._entries) + _SPARE_LANES:  # of origins that came and went
-            self._lanes = {each.lanes: each.lanes for each in self} | {lanes: lanes}
-            self._unheard &= self._lanes.keys()
+        destinations = destinations if len(destinations) <= _MOST_LANES else ()
+        if destinations and destinations not in self._destinations and all(map(self._deaf, destinations)):
+            self._unheard.add(destinations)
+        entry.destinations = self._destinations.setdefault(destinations, destinations)
+        if len(self._destinations) > 2 * len(self._entries) + _SPARE_LANES:  # of origins that came and went
+            self._destinations = {each.destinations: each.destinations for each in self} | {destinations: destinations}
+            self._unheard &= self._destinations.keys()
 
     def budget(self, capacity: float, now: float, *, idle: bool, apart: float = 0.0) -> None:
         """So many IDs can be looked at per second now; `idle`: of the budget for the last second nothing was used.
@@ -329,8 +331,8 @@ class Roster:
         return now + max(0.0, left) + _width(self.pace.every) if left < at - now else at
 
     def unheard(self, entry: Watched) -> bool:
-        """Whether nothing can be sent to any lane of its watches."""
-        return bool(self._unheard) and entry.lanes in self._unheard
+        """Whether nothing can be sent to any destination of its watches."""
+        return bool(self._unheard) and entry.destinations in self._unheard
 
     # ---- what looks teach ----
     def learn(self, entry: Watched, seen: Observation, times: LookTimes, *, held: bool = False) -> bool:

@@ -14,7 +14,7 @@ E = TypeVar("E")
 
 #: Gone through at a time: it takes some milliseconds.
 _AT_A_TIME: Final = 2_000
-#: Waits are too long once looks could be so many times closer together.
+#: ClockShift are too long once looks could be so many times closer together.
 _EASED: Final = 1.5
 
 

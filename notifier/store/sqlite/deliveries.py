@@ -1,9 +1,9 @@
 """Claims deliveries and takes their outcomes, inside a transaction: the dispatcher's part of the store.
 
 The claim is the lease on the delivery's row and the opening of its attempt; the attempt gets a row of its own when it
-is closed. Rules: a result counts only while its lease stands; lanes take turns, each giving its longest overdue first,
-and as many as `delivery.shares` gives it; the turn goes on where the last call ended, so that no lane waits because of
-its name.
+is closed. Rules: a result counts only while its lease stands; destinations take turns, each giving its longest overdue
+first, and as many as `delivery.shares` gives it; the turn goes on where the last call ended, so that no destination
+waits because of its name.
 """
 
 import sqlite3
@@ -17,10 +17,19 @@ from typing import Any, Final
 import orjson
 
 from notifier.domain.endpoint_health import Change, parked_reason
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId, WorkerId
 from notifier.domain.lifecycle import DELIVERY, DeliverySignal
 from notifier.domain.message import parked_because
-from notifier.domain.model import AttemptResult, Book, Claim, DeliveryStatus, Interruption, Stale, Trigger, Verdict
+from notifier.domain.model import (
+    AttemptResult,
+    Claim,
+    DeliveryStatus,
+    EndpointDirectory,
+    Interruption,
+    Stale,
+    Trigger,
+    Verdict,
+)
 from notifier.domain.slot_sharing import Asking, allot
 from notifier.domain.times import from_micros, to_micros
 from notifier.store.ports import Announce, Exchange, Slots
@@ -30,9 +39,10 @@ from notifier.store.sqlite.statements import statements
 
 _SQL: Final = statements("deliveries")
 _MICROSECOND: Final = timedelta(microseconds=1)
-#: Up to so many due deliveries, their lanes are found by reading them all; above it, by stepping from lane to lane.
+#: Up to so many due deliveries, their destinations are found by reading them all; above it, by stepping from
+#: destination to destination.
 _FEW: Final = 128
-#: Lanes stepped over in one call at most, some microseconds each.
+#: Destinations stepped over in one call at most, some microseconds each.
 _LOOKED_AT: Final = 512
 #: So many deliveries are looked at that fell due last, beside those whose turn it is.
 _NEWEST: Final = 128
@@ -44,7 +54,7 @@ class Turns:
     """Whose turn it is: kept in memory, a restart begins anywhere."""
 
     def __init__(self) -> None:
-        #: By pool of slots: the lane that was served last.
+        #: By pool of slots: the destination that was served last.
         self.last: defaultdict[str, str] = defaultdict(str)
 
 
@@ -70,11 +80,11 @@ def exchange(
 def _close(
     conn: sqlite3.Connection, owner: WorkerId, results: Sequence[AttemptResult], announce: Announce, now: datetime
 ) -> tuple[list[MessageId], list[Change]]:
-    """Take results: messages whose lease is lost, and lanes that stand otherwise because of the rest."""
+    """Take results: messages whose lease is lost, and destinations that stand otherwise because of the rest."""
     asked = {"owner": owner, "messages": bulk.listed([result.message_id for result in results])}
     leases = {
-        (message_id, number): (key, Lane(lane), asked_by)
-        for message_id, number, key, lane, asked_by in bulk.read(conn, _SQL["standing_leases"], asked)
+        (message_id, number): (key, Destination(destination), asked_by)
+        for message_id, number, key, destination, asked_by in bulk.read(conn, _SQL["standing_leases"], asked)
     }
     moved, lost = [], []
     for result in results:
@@ -83,21 +93,24 @@ def _close(
             lost.append(result.message_id)
         else:
             moved.append((*lease, result))
-    told = [(lane, result.verdict if result.counts else None) for _, lane, _, result in moved]
+    told = [(destination, result.verdict if result.counts else None) for _, destination, _, result in moved]
     changed, disabled = endpoints.note(conn, told, now=now)
     closed = [
-        (key, *_moves(result, lane, disabled), result.verdict is Verdict.INTERRUPTED) for key, lane, _, result in moved
+        (key, *_moves(result, destination, disabled), result.verdict is Verdict.INTERRUPTED)
+        for key, destination, _, result in moved
     ]
     bulk.write(conn, _SQL["close_attempts"], closed)
     bulk.write(conn, _SQL["add_attempts"], [_attempt(key, asked_by, result) for key, _, asked_by, result in moved])
     return lost, [endpoints.act(conn, before, after, announce, now=now) for before, after in changed]
 
 
-def _moves(result: AttemptResult, lane: Lane, disabled: Mapping[Lane, str]) -> tuple[str, str, bool, int, int | None]:
+def _moves(
+    result: AttemptResult, destination: Destination, disabled: Mapping[Destination, str]
+) -> tuple[str, str, bool, int, int | None]:
     """(status, reason, resumes, failures, due_at) after the result; ValueError for a move that no table allows.
 
-    What would wait for a lane that is disabled is parked. What an attempt parks by itself has lost its endpoint, and
-    goes on when that is configured again.
+    What would wait for a destination that is disabled is parked. What an attempt parks by itself has lost its endpoint,
+    and goes on when that is configured again.
     """
     if result.status not in DELIVERY[DeliveryStatus.PENDING].values():
         raise ValueError(f"no attempt makes a delivery {result.status}")
@@ -106,9 +119,9 @@ def _moves(result: AttemptResult, lane: Lane, disabled: Mapping[Lane, str]) -> t
         return result.status.value, result.detail if lost_endpoint else "", lost_endpoint, result.failures, None
     if result.due_at is None:
         raise ValueError("a pending delivery needs a due_at")
-    if (why := disabled.get(lane)) is not None:
+    if (why := disabled.get(destination)) is not None:
         parked = DELIVERY[DeliveryStatus.PENDING][DeliverySignal.PARK]
-        return parked.value, parked_reason(lane, why), False, result.failures, None
+        return parked.value, parked_reason(destination, why), False, result.failures, None
     return result.status.value, "", False, result.failures, to_micros(result.due_at)
 
 
@@ -134,8 +147,8 @@ def _claim(
     taken = _share(conn, turns, slots, now)
     stale = refresh.hold_back(conn, taken, slots.freshness, now) if taken and slots.freshness else {}
     leases = [
-        (key, owner, now, now + slots.lease.get(Lane(lane), slots.lease_each) // _MICROSECOND)
-        for lane, keys in taken.items()
+        (key, owner, now, now + slots.lease.get(Destination(destination), slots.lease_each) // _MICROSECOND)
+        for destination, keys in taken.items()
         for key in keys
         if key not in stale
     ]
@@ -146,73 +159,81 @@ def _claim(
 
 
 def _share(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> dict[str, list[int]]:
-    """Lane -> keys of its deliveries to claim."""
+    """Destination -> keys of its deliveries to claim."""
     left = slots.total
     taken: dict[str, list[int]] = {}
-    pools, hurried = _lanes_with_room(conn, turns, slots, now)
-    for pool, lanes in pools.items():
+    pools, hurried = _destinations_with_room(conn, turns, slots, now)
+    for pool, destinations in pools.items():
         firsts = min(left, slots.firsts.get(pool, 0))
         spare = 1 if slots.pools else 0
-        found = _share_pool(conn, lanes, min(left, _left(slots, pool)), firsts, spare=spare, now=now)
+        found = _share_pool(conn, destinations, min(left, _left(slots, pool)), firsts, spare=spare, now=now)
         left -= sum(map(len, found.values()))
         taken |= found
-        turns.last[pool] = next((lane for lane in reversed(found) if lane not in hurried), turns.last[pool])
+        turns.last[pool] = next(
+            (destination for destination in reversed(found) if destination not in hurried), turns.last[pool]
+        )
     return taken
 
 
 def _share_pool(
-    conn: sqlite3.Connection, lanes: Sequence[Asking], left: int, firsts: int, *, spare: int, now: int
+    conn: sqlite3.Connection, destinations: Sequence[Asking], left: int, firsts: int, *, spare: int, now: int
 ) -> dict[str, list[int]]:
-    """What a lane does not use of its share, because it has less due, is shared again."""
+    """What a destination does not use of its share, because it has less due, is shared again."""
     taken: dict[str, list[int]] = {}
-    while given := allot(lanes, left, firsts=firsts, spare=spare):
+    while given := allot(destinations, left, firsts=firsts, spare=spare):
         again = []
-        for each in lanes:
-            asked = given.get(each.lane, 0)
-            found = _due_in_lane(conn, each.lane, asked, len(taken.get(each.lane, ())), now) if asked else []
+        for each in destinations:
+            asked = given.get(each.destination, 0)
+            found = (
+                _due_in_destination(conn, each.destination, asked, len(taken.get(each.destination, ())), now)
+                if asked
+                else []
+            )
             if found:
-                taken.setdefault(each.lane, []).extend(found)
+                taken.setdefault(each.destination, []).extend(found)
                 left = max(0, left - len(found))  # first slots may have gone beyond it
                 firsts -= len(found)
             if len(found) == asked and each.room > asked:
                 again.append(replace(each, held=each.held + asked, room=each.room - asked))
-        lanes = again
+        destinations = again
     return taken
 
 
-def _lanes_with_room(
+def _destinations_with_room(
     conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int
 ) -> tuple[dict[str, list[Asking]], AbstractSet[str]]:
-    """Lanes that may begin something, by pool; and those of them that stand before their turn, because they are new."""
+    """Destinations that may begin something, by pool; and those of them that come before their turn, being new."""
     found: dict[str, list[Asking]] = {}
-    due, newest = _due_lanes(conn, turns, slots, now)
-    for lane in due:
-        pool = _pool(slots, lane)
-        held = slots.held.get(Lane(lane), 0)
-        room = slots.free.get(Lane(lane), slots.each - held)
+    due, newest = _due_destinations(conn, turns, slots, now)
+    for destination in due:
+        pool = _pool(slots, destination)
+        held = slots.held.get(Destination(destination), 0)
+        room = slots.free.get(Destination(destination), slots.each - held)
         if room > 0 and (_left(slots, pool) > 0 or (held == 0 and slots.firsts.get(pool, 0) > 0)):
-            found.setdefault(pool, []).append(Asking(lane=lane, held=held, room=room))
-    in_turn = {pool: _in_turn(lanes, turns.last[pool]) for pool, lanes in found.items()}
+            found.setdefault(pool, []).append(Asking(destination=destination, held=held, room=room))
+    in_turn = {pool: _in_turn(destinations, turns.last[pool]) for pool, destinations in found.items()}
     hurried: set[str] = set()
-    return {pool: _alternating(lanes, newest, hurried) for pool, lanes in in_turn.items()}, hurried
+    return {pool: _alternating(destinations, newest, hurried) for pool, destinations in in_turn.items()}, hurried
 
 
-def _in_turn(lanes: Sequence[Asking], last: str) -> list[Asking]:
+def _in_turn(destinations: Sequence[Asking], last: str) -> list[Asking]:
     """In order, from the one after `last` all the way round."""
-    ordered = sorted(lanes, key=lambda each: each.lane)
-    return [each for each in ordered if each.lane > last] + [each for each in ordered if each.lane <= last]
+    ordered = sorted(destinations, key=lambda each: each.destination)
+    return [each for each in ordered if each.destination > last] + [
+        each for each in ordered if each.destination <= last
+    ]
 
 
 def _alternating(in_turn: Sequence[Asking], newest: Sequence[str], hurried: set[str]) -> list[Asking]:
     """One whose turn it is, one of the newest, and so on; the latter are added to `hurried`."""
-    turns = {each.lane: each for each in in_turn}
-    first = [lane for lane in newest if lane in turns]
+    turns = {each.destination: each for each in in_turn}
+    first = [destination for destination in newest if destination in turns]
     if not first:
         return list(in_turn)
     ordered: list[Asking] = []
-    for lane in list(turns):
-        if lane in turns:
-            ordered.append(turns.pop(lane))
+    for destination in list(turns):
+        if destination in turns:
+            ordered.append(turns.pop(destination))
         while first and (new := first.pop(0)):
             if new in turns:
                 ordered.append(turns.pop(new))
@@ -221,70 +242,76 @@ def _alternating(in_turn: Sequence[Asking], newest: Sequence[str], hurried: set[
     return ordered
 
 
-def _pool(slots: Slots, lane: str) -> str:
-    return slots.pool_of.get(Lane(lane), "")
+def _pool(slots: Slots, destination: str) -> str:
+    return slots.pool_of.get(Destination(destination), "")
 
 
 def _left(slots: Slots, pool: str) -> int:
     return slots.pools.get(pool, 0) if slots.pools else slots.total
 
 
-def _due_lanes(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> tuple[list[str], Sequence[str]]:
-    """Lanes with something due: all that are listed, and of the others as many as their pools can serve.
+def _due_destinations(
+    conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int
+) -> tuple[list[str], Sequence[str]]:
+    """Destinations with something due: all that are listed, and of the others as many as their pools can serve.
 
     However many there are, only so many are looked at in one call; the next one goes on from there. Those whose
     deliveries fell due last are among them, and named apart, the last one first: a new one does not wait for thousands.
     """
-    count, listed = conn.execute(_SQL["first_due_lanes"], {"now": now, "limit": _FEW}).fetchone()
+    count, listed = conn.execute(_SQL["first_due_destinations"], {"now": now, "limit": _FEW}).fetchone()
     if count < _FEW:
         return list(orjson.loads(listed)), ()
     known = slots.free.keys()
-    lanes = bulk.read(conn, _SQL["due_of_lanes"], {"lanes": bulk.listed(sorted(known)), "now": now})
+    destinations = bulk.read(
+        conn, _SQL["due_of_destinations"], {"destinations": bulk.listed(sorted(known)), "now": now}
+    )
     others, all_of_them = _due_others(conn, turns, slots, now)
     newest: list[str] = []
     if not all_of_them:
-        last = bulk.read(conn, _SQL["last_due_lanes"], {"now": now, "looked": _LOOKED_AT, "limit": _NEWEST})
-        newest = [lane for lane in last if lane not in known]
-    return list(dict.fromkeys([*lanes, *newest, *others])), newest
+        last = bulk.read(conn, _SQL["last_due_destinations"], {"now": now, "looked": _LOOKED_AT, "limit": _NEWEST})
+        newest = [destination for destination in last if destination not in known]
+    return list(dict.fromkeys([*destinations, *newest, *others])), newest
 
 
 def _due_others(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> tuple[list[str], bool]:
-    """Lanes that are not listed, from the one whose turn it is, until the pool that takes any has enough.
+    """Destinations that are not listed, from the one whose turn it is, until the pool that takes any has enough.
 
     Whether these are all that may begin something.
     """
     wanted = {pool: max(_left(slots, pool), slots.firsts.get(pool, 0)) for pool in slots.pools or ("",)}
-    lanes: dict[str, None] = {}
+    destinations: dict[str, None] = {}
     if max(wanted.values(), default=0) <= 0:
         return [], True
     looked, cut = 0, False
-    for lane in _round(conn, turns.last[""], now):
-        if lane in lanes:
+    for destination in _round(conn, turns.last[""], now):
+        if destination in destinations:
             break
-        pool = _pool(slots, lane)
-        if lane not in slots.free and wanted.get(pool, 0) > 0:
-            lanes[lane] = None
+        pool = _pool(slots, destination)
+        if destination not in slots.free and wanted.get(pool, 0) > 0:
+            destinations[destination] = None
             wanted[pool] -= 1
         looked += 1
         if cut := looked == _LOOKED_AT or (pool == "" and wanted[""] <= 0):
             break
-    if looked == _LOOKED_AT and not any(_pool(slots, each) == "" for each in lanes):
-        turns.last[""] = lane
-    return list(lanes), not cut
+    if looked == _LOOKED_AT and not any(_pool(slots, each) == "" for each in destinations):
+        turns.last[""] = destination
+    return list(destinations), not cut
 
 
 def _round(conn: sqlite3.Connection, last: str, now: int) -> Iterator[str]:
-    """Every lane with something due, in order, from the one after `last` all the way round."""
-    for (lane,) in conn.execute(_SQL["due_lanes_after"], {"after": last, "now": now}):
-        yield lane
-    for (lane,) in conn.execute(_SQL["due_lanes_after"], {"after": "", "now": now}):
-        if lane > last:
+    """Every destination with something due, in order, from the one after `last` all the way round."""
+    for (destination,) in conn.execute(_SQL["due_destinations_after"], {"after": last, "now": now}):
+        yield destination
+    for (destination,) in conn.execute(_SQL["due_destinations_after"], {"after": "", "now": now}):
+        if destination > last:
             return
-        yield lane
+        yield destination
 
 
-def _due_in_lane(conn: sqlite3.Connection, lane: str, most: int, taken: int, now: int) -> list[int]:
-    return bulk.read(conn, _SQL["due_in_lane"], {"lane": lane, "most": most, "taken": taken, "now": now})
+def _due_in_destination(conn: sqlite3.Connection, destination: str, most: int, taken: int, now: int) -> list[int]:
+    return bulk.read(
+        conn, _SQL["due_in_destination"], {"destination": destination, "most": most, "taken": taken, "now": now}
+    )
 
 
 def _claims(conn: sqlite3.Connection, keys: Sequence[int]) -> list[Claim]:
@@ -302,7 +329,7 @@ def _claimed(row: Sequence[Any], body: bytes) -> Claim:
     return Claim(
         message_id=MessageId(row[2]),
         endpoint=EndpointIdentity(row[3]),
-        lane=Lane(row[4]),
+        destination=Destination(row[4]),
         type=row[5],
         content_type=row[6],
         body=body,
@@ -335,10 +362,10 @@ def free(
 def _interrupt(
     conn: sqlite3.Connection, lease: tuple[Any, ...], judge: Callable[[Interruption], AttemptResult], now: int
 ) -> Interruption:
-    key, message_id, lane, number, failures, interruptions, claimed_at, leased_until, asked_by = lease
+    key, message_id, destination, number, failures, interruptions, claimed_at, leased_until, asked_by = lease
     interruption = Interruption(
         message_id=MessageId(message_id),
-        lane=Lane(lane),
+        destination=Destination(destination),
         number=number,
         failures=failures,
         interruptions=interruptions + 1,
@@ -346,8 +373,8 @@ def _interrupt(
     result = judge(interruption)
     if (result.message_id, result.number) != (message_id, number):
         raise ValueError("the judge answered for another attempt")
-    disabled = endpoints.disabled_among(conn, [lane])
-    bulk.write(conn, _SQL["close_attempts"], [(key, *_moves(result, lane, disabled), True)])
+    disabled = endpoints.disabled_among(conn, [destination])
+    bulk.write(conn, _SQL["close_attempts"], [(key, *_moves(result, destination, disabled), True)])
     took = max(0, min(now, leased_until) - claimed_at) * _MICROSECOND
     known = replace(result, started_at=from_micros(claimed_at), took=took, verdict=Verdict.INTERRUPTED)
     bulk.write(conn, _SQL["add_attempts"], [_attempt(key, asked_by, known)])
@@ -355,25 +382,29 @@ def _interrupt(
 
 
 # ---- deliveries whose endpoint went or came back ------------------------------------------------------------------
-def park(conn: sqlite3.Connection, *, now: datetime, book: Book) -> tuple[int, int]:
+def park(conn: sqlite3.Connection, *, now: datetime, directory: EndpointDirectory) -> tuple[int, int]:
     """(parked, resumed)."""
     parked = DELIVERY[DeliveryStatus.PENDING][DeliverySignal.PARK].value
     pending = DELIVERY[DeliveryStatus.PARKED][DeliverySignal.RESUME].value
     due_at = to_micros(now)
-    book = replace(book, disabled=endpoints.all_disabled(conn))
+    directory = replace(directory, disabled=endpoints.all_disabled(conn))
     waiting = conn.execute(_SQL["waiting"]).fetchall()
     kept = conn.execute(_SQL["parked"]).fetchall()
     gone = [
         (parked, why, True, key)
-        for key, endpoint, lane in waiting
-        if lane not in book.disabled and (why := parked_because(endpoint, lane, book))
+        for key, endpoint, destination in waiting
+        if destination not in directory.disabled and (why := parked_because(endpoint, destination, directory))
     ]
     stuck = [
-        (parked, parked_because(endpoint, lane, book), False, key)
-        for key, endpoint, lane in kept
-        if lane in book.disabled
+        (parked, parked_because(endpoint, destination, directory), False, key)
+        for key, endpoint, destination in kept
+        if destination in directory.disabled
     ]
-    back = [(pending, due_at, key) for key, endpoint, lane in kept if not parked_because(endpoint, lane, book)]
+    back = [
+        (pending, due_at, key)
+        for key, endpoint, destination in kept
+        if not parked_because(endpoint, destination, directory)
+    ]
     conn.executemany(_SQL["park"], [*gone, *stuck])
     conn.executemany(_SQL["resume"], back)
     return len(gone), len(back)

@@ -10,10 +10,19 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
 
-from notifier.domain.ids import GenerationId, Lane, ProviderName
+from notifier.domain.ids import Destination, GenerationId, ProviderName
 from notifier.domain.lifecycle import WATCH, WatchSignal
 from notifier.domain.message import owe
-from notifier.domain.model import Book, DeliveryStatus, Kind, OpenGeneration, Owed, SeenGeneration, State, Watch
+from notifier.domain.model import (
+    DeliveryStatus,
+    EndpointDirectory,
+    Kind,
+    NewDelivery,
+    OpenGeneration,
+    SeenGeneration,
+    State,
+    Watch,
+)
 from notifier.domain.times import to_micros
 from notifier.store.ports import Recorded
 from notifier.store.sqlite import bulk, endpoints, rows
@@ -35,11 +44,11 @@ class Terms:
     now: datetime
     #: The same in microseconds.
     micros: int
-    book: Book
+    directory: EndpointDirectory
 
 
-def terms(now: datetime, book: Book) -> Terms:
-    return Terms(now, to_micros(now), book)
+def terms(now: datetime, directory: EndpointDirectory) -> Terms:
+    return Terms(now, to_micros(now), directory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +110,7 @@ def _still_open(case: Case, left: Sequence[WatchRow]) -> OpenGeneration | None:
         registered_at=rows.moment(min(row[9] for row in left)),
         deadline=rows.moment(min(row[10] for row in left)),
         target=min((rows.STATES[row[2]] for row in left), key=_RANK),
-        lanes=tuple(map(Lane, sorted({row[4] for row in left}))),
+        destinations=tuple(map(Destination, sorted({row[4] for row in left}))),
     )
 
 
@@ -110,9 +119,10 @@ def end_many(conn: sqlite3.Connection, ending: Sequence[Ended], terms: Terms) ->
     if not ending:
         return []
     bulk.write(conn, SQL["end_watches"], [(key, _ended(watch, cause), terms.micros) for key, watch, cause in ending])
-    book = endpoints.informed(conn, terms.book, {watch.lane for _, watch, _ in ending})
+    directory = endpoints.informed(conn, terms.directory, {watch.destination for _, watch, _ in ending})
     owed = [
-        owe(watch, cause.seen, cause.kind, now=terms.now, book=book, reason=cause.reason) for _, watch, cause in ending
+        owe(watch, cause.seen, cause.kind, now=terms.now, directory=directory, reason=cause.reason)
+        for _, watch, cause in ending
     ]
     there = set(bulk.read(conn, SQL["made_already"], {"messages": bulk.listed([each.message_id for each in owed])}))
     new = [each.message_id not in there for each in owed]
@@ -126,7 +136,7 @@ def _ended(watch: Watch, cause: Cause) -> str:
     return WATCH[watch.status][_SIGNALS[cause.kind]].value
 
 
-def _delivery(key: int, owed: Owed, terms: Terms) -> tuple[Any, ...]:
+def _delivery(key: int, owed: NewDelivery, terms: Terms) -> tuple[Any, ...]:
     pending = owed.status is DeliveryStatus.PENDING
     return (
         owed.message_id,
@@ -134,7 +144,7 @@ def _delivery(key: int, owed: Owed, terms: Terms) -> tuple[Any, ...]:
         owed.kind.value,
         owed.type,
         owed.endpoint,
-        owed.lane,
+        owed.destination,
         owed.status.value,
         owed.reason,
         terms.micros,

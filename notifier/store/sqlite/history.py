@@ -1,4 +1,4 @@
-"""The whole story of one generation: states, watches, deliveries, attempts. It answers "why did it not arrive?"."""
+"""The whole history of one generation: states, watches, deliveries, attempts. It answers "why did it not arrive?"."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any, Final
 from notifier.domain.ids import EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId
 from notifier.domain.model import DeliveryStatus, State, Trigger, Verdict, WatchStatus
 from notifier.domain.times import from_micros
-from notifier.store.ports import AttemptLine, DeliveryLine, Story, Trouble, WatchLine
+from notifier.store.ports import AttemptSummary, DeliverySummary, History, Trouble, WatchSummary
 from notifier.store.sqlite import troubles
 from notifier.store.sqlite.rows import result_from
 from notifier.store.sqlite.statements import statements
@@ -17,19 +17,19 @@ _SQL: Final = statements("report")
 Row = tuple[Any, ...]
 
 
-def tell(conn: sqlite3.Connection, generation: str) -> list[Story]:
-    """One story for each provider; compared without case where no exact match exists."""
+def tell(conn: sqlite3.Connection, generation: str) -> list[History]:
+    """One history for each provider; compared without case where no exact match exists."""
     found = conn.execute(_SQL["find_generations"], (generation,)).fetchall()
     if not found:
         found = conn.execute(_SQL["find_generations_without_case"], (generation,)).fetchall()
     providers = troubles.of_providers(conn)
-    return [_story(conn, row, providers) for row in found]
+    return [_history(conn, row, providers) for row in found]
 
 
-def _story(conn: sqlite3.Connection, row: Row, providers: Mapping[ProviderName, Trouble]) -> Story:
+def _history(conn: sqlite3.Connection, row: Row, providers: Mapping[ProviderName, Trouble]) -> History:
     key, provider, id_, state, provider_state, result, failure, registered_at, observed_at, not_before, told = row
     states = [(State(word), from_micros(at)) for word, at in conn.execute(_SQL["states_of"], (key,))]
-    return Story(
+    return History(
         provider=ProviderName(provider),
         id=GenerationId(id_),
         state=None if state is None else State(state),
@@ -46,9 +46,9 @@ def _story(conn: sqlite3.Connection, row: Row, providers: Mapping[ProviderName, 
     )
 
 
-def _watch(conn: sqlite3.Connection, row: Row) -> WatchLine:
+def _watch(conn: sqlite3.Connection, row: Row) -> WatchSummary:
     key, id_, target, endpoint, status, round_, metadata, registered_at, deadline, ended_at = row
-    return WatchLine(
+    return WatchSummary(
         id=WatchId(id_),
         target=State(target),
         endpoint=EndpointIdentity(endpoint),
@@ -62,12 +62,12 @@ def _watch(conn: sqlite3.Connection, row: Row) -> WatchLine:
     )
 
 
-def _delivery(conn: sqlite3.Connection, row: Row) -> DeliveryLine:
+def _delivery(conn: sqlite3.Connection, row: Row) -> DeliverySummary:
     key, message_id, type_, status, reason, created_at, due_at, number, claimed_at, asked_by = row
     attempts = [_attempt(found) for found in conn.execute(_SQL["attempts_of"], (key,))]
     if claimed_at is not None:
         attempts.append(_open_attempt(number, claimed_at, asked_by))
-    return DeliveryLine(
+    return DeliverySummary(
         message_id=MessageId(message_id),
         type=type_,
         status=DeliveryStatus(status),
@@ -78,9 +78,9 @@ def _delivery(conn: sqlite3.Connection, row: Row) -> DeliveryLine:
     )
 
 
-def _attempt(row: Row) -> AttemptLine:
+def _attempt(row: Row) -> AttemptSummary:
     number, started_at, took, verdict, status_code, detail, head, asked_by = row
-    return AttemptLine(
+    return AttemptSummary(
         number=number,
         trigger=Trigger(asked_by),
         started_at=from_micros(started_at),
@@ -92,8 +92,8 @@ def _attempt(row: Row) -> AttemptLine:
     )
 
 
-def _open_attempt(number: int, claimed_at: int, asked_by: str) -> AttemptLine:
-    return AttemptLine(
+def _open_attempt(number: int, claimed_at: int, asked_by: str) -> AttemptSummary:
+    return AttemptSummary(
         number=number,
         trigger=Trigger(asked_by),
         started_at=from_micros(claimed_at),

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.lifecycle import advance, satisfies
-from notifier.domain.model import Book, Kind, OpenGeneration, SeenGeneration, State, Transition
+from notifier.domain.model import EndpointDirectory, Kind, OpenGeneration, SeenGeneration, State, Transition
 from notifier.domain.times import from_micros, to_micros
 from notifier.store.ports import Ending, Recorded
 from notifier.store.sqlite import bulk, rows
@@ -44,9 +44,9 @@ def next_open_generations(cursor: sqlite3.Cursor, provider: ProviderName) -> lis
             registered_at=from_micros(registered_at),
             deadline=from_micros(deadline),
             target=rows.RANKED[target],
-            lanes=rows.lanes_from(lanes),
+            destinations=rows.destinations_from(destinations),
         )
-        for id_, state, registered_at, deadline, target, lanes in cursor.fetchmany(CHUNK)
+        for id_, state, registered_at, deadline, target, destinations in cursor.fetchmany(CHUNK)
     ]
 
 
@@ -62,8 +62,10 @@ def save_learned(
     bulk.write(conn, _SQL["save_learned"], rows_)
 
 
-def record(conn: sqlite3.Connection, transitions: Sequence[Transition], *, now: datetime, book: Book) -> list[Recorded]:
-    held = terms(now, book)
+def record(
+    conn: sqlite3.Connection, transitions: Sequence[Transition], *, now: datetime, directory: EndpointDirectory
+) -> list[Recorded]:
+    held = terms(now, directory)
     return [answer for wave in _waves(transitions) for answer in _raise(conn, wave, held)]
 
 
@@ -133,8 +135,10 @@ def _raised(key: int, seen: SeenGeneration) -> tuple[Any, ...]:
     )
 
 
-def end(conn: sqlite3.Connection, endings: Sequence[Ending], *, now: datetime, book: Book) -> list[Recorded]:
-    held = terms(now, book)
+def end(
+    conn: sqlite3.Connection, endings: Sequence[Ending], *, now: datetime, directory: EndpointDirectory
+) -> list[Recorded]:
+    held = terms(now, directory)
     return [_end(conn, ending, held) for ending in endings]
 
 
@@ -162,7 +166,9 @@ def _ending(generation: GenerationRow, cause: Cause, chosen: Callable[[WatchRow]
     return Case(generation[0], cause.seen.provider, cause.seen.id, cause.seen.state, cause, chosen)
 
 
-def expire_some(conn: sqlite3.Connection, before: int, most: int, *, now: datetime, book: Book) -> int:
+def expire_some(
+    conn: sqlite3.Connection, before: int, most: int, *, now: datetime, directory: EndpointDirectory
+) -> int:
     """End watches whose deadline was before `before` (microseconds); about `most` of them. How many were ended."""
     cases = [
         _ending(
@@ -172,7 +178,7 @@ def expire_some(conn: sqlite3.Connection, before: int, most: int, *, now: dateti
         )
         for generation in _overdue(conn, before, most)
     ]
-    return sum(recorded.owed for recorded in end_open(conn, cases, terms(now, book)))
+    return sum(recorded.owed for recorded in end_open(conn, cases, terms(now, directory)))
 
 
 def _overdue(conn: sqlite3.Connection, before: int, most: int) -> Iterator[GenerationRow]:

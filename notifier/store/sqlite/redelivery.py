@@ -1,4 +1,4 @@
-"""What a person asks for again or takes back: the desk's part of the store.
+"""What a person asks for again or takes back: the operations's part of the store.
 
 Rules: what to touch is searched for on a reader, which holds up nobody; whether it may be touched is asked once more
 inside the writing transaction, of the tables in `lifecycle`. A walk pages on the key that it sorts by, and that key is
@@ -15,7 +15,7 @@ from typing import Any, Final
 from notifier.domain.ids import GenerationId, MessageId, ProviderName, WatchId
 from notifier.domain.lifecycle import DELIVERY, WATCH, DeliverySignal, WatchSignal
 from notifier.domain.message import parked_because
-from notifier.domain.model import Book, DeliveryStatus, WatchStatus
+from notifier.domain.model import DeliveryStatus, EndpointDirectory, WatchStatus
 from notifier.domain.times import from_micros, to_micros
 from notifier.store.ports import Cancelled, Kept, Mark, Redelivered, Selection, WatchChoice
 from notifier.store.sqlite import bulk, endpoints, rows
@@ -55,7 +55,7 @@ def _page(conn: sqlite3.Connection, selection: Selection, place: dict[str, int])
         return bulk.read(conn, _SQL["page_of_message"], place | {"message": selection.message})
     asked: dict[str, Any] = place | {
         "endpoint": selection.endpoint,
-        "lane": selection.lane,
+        "destination": selection.destination,
         "type": selection.type,
         "since": None if selection.since is None else to_micros(selection.since),
         "until": None if selection.until is None else to_micros(selection.until),
@@ -68,21 +68,27 @@ def _page(conn: sqlite3.Connection, selection: Selection, place: dict[str, int])
 
 
 def ask_again(
-    conn: sqlite3.Connection, keys: Sequence[int], selection: Selection, mark: Mark | None, *, now: datetime, book: Book
+    conn: sqlite3.Connection,
+    keys: Sequence[int],
+    selection: Selection,
+    mark: Mark | None,
+    *,
+    now: datetime,
+    directory: EndpointDirectory,
 ) -> Redelivered:
     """Make those of `keys` due that may be; the answer goes on at `mark`."""
     taken: list[tuple[int, str, int]] = []
     refused: Counter[str] = Counter()
     found = bulk.read(conn, _SQL["standing"], {"keys": bulk.listed(keys)})
-    book = replace(book, disabled=endpoints.disabled_among(conn, {row[3] for row in found}))
-    for key, word, endpoint, lane, leased, has_body in found:
+    directory = replace(directory, disabled=endpoints.disabled_among(conn, {row[3] for row in found}))
+    for key, word, endpoint, destination, leased, has_body in found:
         status = DeliveryStatus(word)
         again = DELIVERY[status].get(DeliverySignal.REDELIVER)
         if selection.statuses and status not in selection.statuses:
             continue
         if leased or again is None:
             refused["being sent now"] += 1
-        elif why := parked_because(endpoint, lane, book):
+        elif why := parked_because(endpoint, destination, directory):
             refused[why] += 1
         elif not has_body:
             refused["its body is not kept any more"] += 1
@@ -94,7 +100,11 @@ def ask_again(
 
 def kept(conn: sqlite3.Connection, selection: Selection) -> Kept:
     """What there is for a selection, whatever its status and its time."""
-    asked: dict[str, Any] = {"endpoint": selection.endpoint, "lane": selection.lane, "type": selection.type}
+    asked: dict[str, Any] = {
+        "endpoint": selection.endpoint,
+        "destination": selection.destination,
+        "type": selection.type,
+    }
     if selection.generation is None:
         rows_ = conn.execute(_SQL["kept"], asked | {"provider": selection.provider})
     else:
@@ -118,7 +128,7 @@ def chosen(conn: sqlite3.Connection, choice: WatchChoice) -> list[int]:
     if choice.generation is None:
         raise ValueError("watches are chosen by their ID or by their generation's")
     meant = _generations(conn, choice.generation, choice.provider)
-    asked = {"generations": meant, "endpoint": choice.endpoint, "lane": choice.lane}
+    asked = {"generations": meant, "endpoint": choice.endpoint, "destination": choice.destination}
     return bulk.read(conn, _SQL["chosen_watches"], asked)
 
 

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from notifier.domain.body_refresh import refreshed
-from notifier.domain.ids import GenerationId, Lane, MessageId, ProviderName
-from notifier.domain.model import Glimpse, Refresh, SeenGeneration, Stale
+from notifier.domain.ids import Destination, GenerationId, MessageId, ProviderName
+from notifier.domain.model import Refresh, RereadResult, SeenGeneration, Stale
 from notifier.domain.times import to_micros
 from notifier.store.ports import Freshness
 from notifier.store.sqlite import bulk, rows
@@ -25,9 +25,14 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 def hold_back(
     conn: sqlite3.Connection, taken: Mapping[str, Sequence[int]], freshness: Freshness, now: int
 ) -> dict[int, Stale]:
-    """Of what would be claimed now (lane -> keys), what is held back instead, by key."""
-    ages = {lane: freshness.after.get(Lane(lane), freshness.each) for lane in taken}
-    due = [(key, now - age // _MICROSECOND) for lane, age in ages.items() if age is not None for key in taken[lane]]
+    """Of what would be claimed now (destination -> keys), what is held back instead, by key."""
+    ages = {destination: freshness.after.get(Destination(destination), freshness.each) for destination in taken}
+    due = [
+        (key, now - age // _MICROSECOND)
+        for destination, age in ages.items()
+        if age is not None
+        for key in taken[destination]
+    ]
     if not due or freshness.room <= 0:
         return {}
     stale = {
@@ -55,23 +60,23 @@ def refresh(conn: sqlite3.Connection, refreshes: Sequence[Refresh], *, now: date
             continue
         key, content_type, body = found
         held.append((key, to_micros(now)))
-        if each.glimpse is not None and (new := _refreshed(body, content_type, each.glimpse)) is not None:
+        if each.reread is not None and (new := _refreshed(body, content_type, each.reread)) is not None:
             bodies.append((key, new))
     bulk.write(conn, _SQL["replace_bodies"], bodies)
     bulk.write(conn, _SQL["let_go"], held)
     return len(bodies)
 
 
-def _refreshed(body: bytes, content_type: str, glimpse: Glimpse) -> bytes | None:
+def _refreshed(body: bytes, content_type: str, reread: RereadResult) -> bytes | None:
     """The new body; None where the stored one is not ours to change."""
     try:
-        return refreshed(body, content_type, _seen(glimpse), refreshed_at=glimpse.seen_at)
+        return refreshed(body, content_type, _seen(reread), refreshed_at=reread.seen_at)
     except ValueError:
         return None
 
 
-def _seen(glimpse: Glimpse) -> SeenGeneration:
-    observation = glimpse.observation
+def _seen(reread: RereadResult) -> SeenGeneration:
+    observation = reread.observation
     record, omitted = rows.stored_record(observation)
     return SeenGeneration(
         provider=ProviderName(""),  # this, and what else is not of the result, stays as it is stored
@@ -82,6 +87,6 @@ def _seen(glimpse: Glimpse) -> SeenGeneration:
         failure=observation.failure,
         record=record,
         record_omitted=omitted,
-        observed_at=glimpse.seen_at,
+        observed_at=reread.seen_at,
         not_before=None,
     )

@@ -1,4 +1,4 @@
-"""What the store knows, for people: counts, lists, whole stories, the integrity check and the backup.
+"""What the store knows, for people: counts, lists, whole histories, the integrity check and the backup.
 
 Reads only, each report from one moment, on connections of its own that cannot write; it works beside a running daemon.
 """
@@ -18,7 +18,7 @@ from notifier.domain.errors import BackupRefused, StoreUnavailable
 from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.model import DeliveryStatus, State, WatchStatus
 from notifier.domain.times import from_micros
-from notifier.store.ports import Counts, EndpointLine, GenerationLine, Story, Trouble
+from notifier.store.ports import Counts, EndpointSummary, GenerationSummary, History, Trouble
 from notifier.store.sqlite import connection, endpoints, errors, history, troubles
 from notifier.store.sqlite.statements import statements
 
@@ -38,16 +38,16 @@ class SqliteReports:
     async def counts(self) -> Counts:
         return await self._read(_counts)
 
-    async def generations(self, *, open_only: bool, limit: int) -> Sequence[GenerationLine]:
+    async def generations(self, *, open_only: bool, limit: int) -> Sequence[GenerationSummary]:
         return await self._read(lambda conn: _generations(conn, open_only=open_only, limit=limit))
 
-    async def stories(self, generation: GenerationId) -> Sequence[Story]:
+    async def histories(self, generation: GenerationId) -> Sequence[History]:
         return await self._read(lambda conn: history.tell(conn, generation))
 
     async def provider_troubles(self) -> Mapping[ProviderName, Trouble]:
         return await self._read(troubles.of_providers)
 
-    async def standings(self) -> Sequence[EndpointLine]:
+    async def standings(self) -> Sequence[EndpointSummary]:
         return await self._read(endpoints.report)
 
     async def problems(self, *, deep: bool) -> Sequence[str]:
@@ -82,14 +82,14 @@ def _counts(conn: sqlite3.Connection) -> Counts:
     )
 
 
-def _generations(conn: sqlite3.Connection, *, open_only: bool, limit: int) -> list[GenerationLine]:
+def _generations(conn: sqlite3.Connection, *, open_only: bool, limit: int) -> list[GenerationSummary]:
     name = "newest_open_generations" if open_only else "newest_generations"
     found = conn.execute(_SQL[name], (limit,)).fetchall()
     keys = orjson.dumps([row[0] for row in found]).decode()
     watches = _tallies(conn, "watches_by_generation", keys)
     deliveries = _tallies(conn, "deliveries_by_generation", keys)
     return [
-        GenerationLine(
+        GenerationSummary(
             provider=ProviderName(provider),
             id=GenerationId(id_),
             state=None if state is None else State(state),

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName, WatchId
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName, WatchId
 from notifier.domain.message import RECORD_LIMIT
 from notifier.domain.model import Observation, Result, SeenGeneration, State, Watch, WatchStatus
 from notifier.domain.times import from_micros
@@ -80,9 +80,9 @@ def seen(row: GenerationRow) -> SeenGeneration:
 
 
 @lru_cache(maxsize=1_024)
-def lanes_from(text: str) -> tuple[Lane, ...]:
+def destinations_from(text: str) -> tuple[Destination, ...]:
     """Of a JSON list."""
-    return tuple(map(Lane, sorted(orjson.loads(text))))
+    return tuple(map(Destination, sorted(orjson.loads(text))))
 
 
 def open_watches(conn: sqlite3.Connection, generations: Sequence[int]) -> dict[int, list[WatchRow]]:
@@ -103,7 +103,7 @@ def watch(row: WatchRow, provider: ProviderName, generation: GenerationId) -> Wa
         generation=generation,
         target=STATES[row[2]],
         endpoint=EndpointIdentity(row[3]),
-        lane=Lane(row[4]),
+        destination=Destination(row[4]),
         status=_WATCH_STATUSES[row[5]],
         round=row[6],
         metadata=row[7].encode(),

@@ -1,21 +1,21 @@
 """Moves what waits, and since when endpoints fail, along with the wall clock: one short transaction at a time.
 
-Rules: what was due already keeps its place in the order. Nothing is moved twice: lanes are followed by name, then
-deliveries, where the clock was set forward from the latest wait to the next, where it was set back from the next to the
-latest, so what was moved is never met again. Deliveries that are due in the very same microsecond move together.
+Rules: what was due already keeps its place in the order. Nothing is moved twice: destinations are followed by name,
+then deliveries, where the clock was set forward from the latest wait to the next, where it was set back from the next
+to the latest, so what was moved is never met again. Deliveries that are due in the very same microsecond move together.
 """
 
 import sqlite3
 from datetime import datetime, timedelta
 from typing import Final
 
-from notifier.domain.ids import Lane
+from notifier.domain.ids import Destination
 from notifier.domain.times import from_micros, to_micros
 from notifier.store.ports import Shifted
 from notifier.store.sqlite.statements import statements
 
 _SQL: Final = statements("shifts")
-#: Deliveries of one transaction, and lanes.
+#: Deliveries of one transaction, and destinations.
 STEP: Final = 250
 _NEVER: Final = 2**62
 #: A clock that was set forward is noticed within this; what was resumed by it meanwhile is due by it.
@@ -29,15 +29,15 @@ def step(conn: sqlite3.Connection, by: timedelta, *, now: datetime, done: Shifte
     """Move the next few; what to hand in as `done` next time, None where all are moved."""
     if isinstance(done, datetime):
         return _shift_waits(conn, by, now=now, done=done)
-    return _shift_lanes(conn, by, after=done or "") or _shift_waits(conn, by, now=now, done=None)
+    return _shift_destinations(conn, by, after=done or "") or _shift_waits(conn, by, now=now, done=None)
 
 
-def _shift_lanes(conn: sqlite3.Connection, by: timedelta, *, after: str) -> Lane | None:
+def _shift_destinations(conn: sqlite3.Connection, by: timedelta, *, after: str) -> Destination | None:
     """The last one that was moved; None where there are no more."""
-    last, count = conn.execute(_SQL["next_lanes"], {"above": after, "most": STEP}).fetchone()
+    last, count = conn.execute(_SQL["next_destinations"], {"above": after, "most": STEP}).fetchone()
     if count:
-        conn.execute(_SQL["shift_lanes"], {"above": after, "last": last, "by": by // _MICROSECOND})
-    return Lane(last) if count == STEP else None
+        conn.execute(_SQL["shift_destinations"], {"above": after, "last": last, "by": by // _MICROSECOND})
+    return Destination(last) if count == STEP else None
 
 
 def _shift_waits(conn: sqlite3.Connection, by: timedelta, *, now: datetime, done: datetime | None) -> datetime | None:

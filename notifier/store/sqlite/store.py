@@ -13,10 +13,10 @@ from typing import Final, TypeVar
 import anyio.to_thread
 
 from notifier.domain.endpoint_health import Change
-from notifier.domain.ids import GenerationId, Lane, MessageId, ProviderName, WatchId, WorkerId
+from notifier.domain.ids import Destination, GenerationId, MessageId, ProviderName, WatchId, WorkerId
 from notifier.domain.model import (
     AttemptResult,
-    Book,
+    EndpointDirectory,
     Interruption,
     OpenGeneration,
     Refresh,
@@ -85,10 +85,10 @@ class SqliteStore(SqliteReports):
         return await super()._read(work)
 
     async def add_watches(
-        self, requests: Sequence[WatchRequest], *, now: datetime, book: Book, keep_first: bool = False
+        self, requests: Sequence[WatchRequest], *, now: datetime, directory: EndpointDirectory, keep_first: bool = False
     ) -> list[Registration]:
         return await self.writer.run(
-            lambda conn: watches.add(conn, requests, now=now, book=book, keep_first=keep_first)
+            lambda conn: watches.add(conn, requests, now=now, directory=directory, keep_first=keep_first)
         )
 
     async def open_generations(self, provider: ProviderName) -> AsyncIterator[Sequence[OpenGeneration]]:
@@ -116,12 +116,14 @@ class SqliteStore(SqliteReports):
         await self.writer.run(lambda conn: troubles.save(conn, provider, changes))
 
     async def record_transitions(
-        self, transitions: Sequence[Transition], *, now: datetime, book: Book
+        self, transitions: Sequence[Transition], *, now: datetime, directory: EndpointDirectory
     ) -> list[Recorded]:
-        return await self.writer.run(lambda conn: polling.record(conn, transitions, now=now, book=book))
+        return await self.writer.run(lambda conn: polling.record(conn, transitions, now=now, directory=directory))
 
-    async def end_watches(self, endings: Sequence[Ending], *, now: datetime, book: Book) -> list[Recorded]:
-        return await self.writer.run(lambda conn: polling.end(conn, endings, now=now, book=book))
+    async def end_watches(
+        self, endings: Sequence[Ending], *, now: datetime, directory: EndpointDirectory
+    ) -> list[Recorded]:
+        return await self.writer.run(lambda conn: polling.end(conn, endings, now=now, directory=directory))
 
     async def exchange(
         self,
@@ -151,19 +153,21 @@ class SqliteStore(SqliteReports):
             lambda conn: deliveries.free(conn, judge, now=now, lapsed_only=lapsed_only, sparing=sparing)
         )
 
-    async def park_deliveries(self, *, now: datetime, book: Book) -> tuple[int, int]:
-        return await self.writer.run(lambda conn: deliveries.park(conn, now=now, book=book))
+    async def park_deliveries(self, *, now: datetime, directory: EndpointDirectory) -> tuple[int, int]:
+        return await self.writer.run(lambda conn: deliveries.park(conn, now=now, directory=directory))
 
     async def shift_waits(self, by: timedelta, *, now: datetime, done: Shifted | None) -> Shifted | None:
         return await self.writer.run(lambda conn: shifts.step(conn, by, now=now, done=done))
 
-    async def disable_endpoint(self, lane: Lane, *, now: datetime, reason: str, announce: Announce = silent) -> Change:
-        return await self.writer.run(lambda conn: endpoints.disable(conn, lane, reason, announce, now=now))
+    async def disable_endpoint(
+        self, destination: Destination, *, now: datetime, reason: str, announce: Announce = silent
+    ) -> Change:
+        return await self.writer.run(lambda conn: endpoints.disable(conn, destination, reason, announce, now=now))
 
-    async def enable_endpoint(self, lane: Lane, *, now: datetime, announce: Announce = silent) -> Change:
-        while await self.writer.run(lambda conn: endpoints.park_waiting(conn, lane)):
+    async def enable_endpoint(self, destination: Destination, *, now: datetime, announce: Announce = silent) -> Change:
+        while await self.writer.run(lambda conn: endpoints.park_waiting(conn, destination)):
             pass  # in small transactions first, so that the last one is small too
-        return await self.writer.run(lambda conn: endpoints.enable(conn, lane, announce, now=now))
+        return await self.writer.run(lambda conn: endpoints.enable(conn, destination, announce, now=now))
 
     async def park_disabled(self) -> int:
         parked = 0
@@ -181,11 +185,11 @@ class SqliteStore(SqliteReports):
         return await self._read(lambda conn: redelivery.watches_like(conn, beginning))
 
     async def redeliver_some(
-        self, selection: Selection, *, mark: Mark | None, most: int, now: datetime, book: Book
+        self, selection: Selection, *, mark: Mark | None, most: int, now: datetime, directory: EndpointDirectory
     ) -> Redelivered:
         keys, after = await self._read(lambda conn: redelivery.page(conn, selection, mark, most))
         return await self.writer.run(
-            lambda conn: redelivery.ask_again(conn, keys, selection, after, now=now, book=book)
+            lambda conn: redelivery.ask_again(conn, keys, selection, after, now=now, directory=directory)
         )
 
     async def kept(self, selection: Selection) -> Kept:
@@ -195,10 +199,12 @@ class SqliteStore(SqliteReports):
         keys = await self._read(lambda conn: redelivery.chosen(conn, choice))
         return await self.writer.run(lambda conn: redelivery.cancel(conn, keys, now=now))
 
-    async def expire_unreachable(self, *, now: datetime, book: Book) -> int:
+    async def expire_unreachable(self, *, now: datetime, directory: EndpointDirectory) -> int:
         before = to_micros(now - _UNREACHABLE)
         ended = 0
-        while some := await self.writer.run(lambda conn: polling.expire_some(conn, before, _SOME, now=now, book=book)):
+        while some := await self.writer.run(
+            lambda conn: polling.expire_some(conn, before, _SOME, now=now, directory=directory)
+        ):
             ended += some
         return ended
 

@@ -15,10 +15,10 @@ from typing import Final
 import orjson
 
 from notifier.domain.errors import MAX_FAULTS, Fault, InvalidWatch
-from notifier.domain.ids import Lane, WatchId, watch_id
+from notifier.domain.ids import Destination, WatchId, watch_id
 from notifier.domain.lifecycle import WATCH, WatchSignal, satisfies
 from notifier.domain.model import (
-    Book,
+    EndpointDirectory,
     Kind,
     OpenGeneration,
     Outcome,
@@ -42,13 +42,18 @@ _SATISFIED: Final = WATCH[WatchStatus.OPEN][WatchSignal.SATISFY].value
 
 
 def add(
-    conn: sqlite3.Connection, requests: Sequence[WatchRequest], *, now: datetime, book: Book, keep_first: bool
+    conn: sqlite3.Connection,
+    requests: Sequence[WatchRequest],
+    *,
+    now: datetime,
+    directory: EndpointDirectory,
+    keep_first: bool,
 ) -> list[Registration]:
     """One answer for each request, in order. InvalidWatch has a fault for each that contradicts an open watch.
 
     The first so many of them, in a list of thousands.
     """
-    held = terms(now, book)
+    held = terms(now, directory)
     # asked once: most stores never forgot a watch that was reopened, and a list may hold 100,000.
     forgotten = bool(conn.execute(SQL["any_round"]).fetchall())
     answers: list[Registration] = []
@@ -152,7 +157,7 @@ class _Together:
             id_,
             request.target.value,
             request.endpoint,
-            request.lane,
+            request.destination,
             _OPEN,
             round_,
             request.metadata,
@@ -168,7 +173,7 @@ class _Together:
         now = self._held.now
         if state is None or not satisfies(state, request.target):
             self._watches[generation, row[2], row[3]] = row
-            asked = _asked(request, state, request.lane, now, now + request.timeout)
+            asked = _asked(request, state, request.destination, now, now + request.timeout)
             return Registration(watch_id=row[1], outcome=outcome, open=asked)
         self._watches[generation, row[2], row[3]] = (*row[:5], _SATISFIED, *row[6:])
         self._ending.append((row[0], _watch(request, row, now), generation))
@@ -199,7 +204,7 @@ def _round_before(conn: sqlite3.Connection, made: WatchId) -> int:
 
 
 def _asked(
-    request: WatchRequest, state: State | None, lane: Lane, registered_at: datetime, deadline: datetime
+    request: WatchRequest, state: State | None, destination: Destination, registered_at: datetime, deadline: datetime
 ) -> OpenGeneration:
     """What one watch asks of the poller. Not what its whole generation does: summed up each time, that is quadratic."""
     return OpenGeneration(
@@ -209,7 +214,7 @@ def _asked(
         registered_at=registered_at,
         deadline=deadline,
         target=request.target,
-        lanes=(lane,),
+        destinations=(destination,),
     )
 
 
@@ -223,7 +228,7 @@ def _meet(request: WatchRequest, state: State | None, found: WatchRow) -> Regist
     return Registration(
         watch_id=WatchId(found[1]),
         outcome=Outcome.KEPT if differs else Outcome.EXISTING,
-        open=_asked(request, state, Lane(found[4]), rows.moment(found[9]), rows.moment(found[10])),
+        open=_asked(request, state, Destination(found[4]), rows.moment(found[9]), rows.moment(found[10])),
         differs=tuple(differs),
     )
 
@@ -235,7 +240,7 @@ def _watch(request: WatchRequest, row: WatchRow, now: datetime) -> Watch:
         generation=request.generation,
         target=State(request.target),
         endpoint=request.endpoint,
-        lane=request.lane,
+        destination=request.destination,
         status=WatchStatus.OPEN,
         round=row[6],
         metadata=request.metadata,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from notifier.admin.answers import nothing_fits, other_words, unknown_name
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
 from notifier.domain.model import DeliveryStatus
 from notifier.store.ports import Kept, Selection
 
@@ -55,7 +55,7 @@ CASES: list[tuple[Selection, Kept, str]] = [
     ),
     (Selection(generation=GenerationId("g-1"), statuses=OWED), kept(), "No message for generation g-1 is kept."),
     (
-        Selection(lane=Lane("https://a.example.com")),
+        Selection(destination=Destination("https://a.example.com")),
         kept(),
         "No message to https://a.example.com is kept.",
     ),
@@ -101,7 +101,9 @@ A = "https://a.example.com"
 )
 def test_a_url_that_leads_to_nothing_says_what_would(url: str, found: Kept, sentence: str) -> None:
     """The name of the endpoint that has it, or the origin."""
-    assert other_words(url, named={"studio": f"{A}/hook?token=y", "b": "https://b"}, lane=A, kept=found) == sentence
+    assert (
+        other_words(url, named={"studio": f"{A}/hook?token=y", "b": "https://b"}, destination=A, kept=found) == sentence
+    )
 
 
 NAMES = [

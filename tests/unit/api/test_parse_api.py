@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.api import parse
-from notifier.domain.errors import WrongWords
+from notifier.domain.errors import InvalidRequest
 from notifier.domain.model import DeliveryStatus
 from notifier.store.ports import Selection, WatchChoice
 
@@ -36,8 +36,8 @@ RIGHT: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"generation": "-G3b3vVKdoC42"}, {"generation": "-G3b3vVKdoC42"}),
     (ALL_THREE, ALL_THREE),
     ({"endpoint": "HTTPS://App.Example.com:443/a?b=c"}, {"endpoint": "https://app.example.com/a?b=c"}),
-    ({"endpoint": "https://App.Example.com"}, {"lane": "https://app.example.com"}),
-    ({"endpoint": "https://app.example.com:8443/"}, {"lane": "https://app.example.com:8443"}),
+    ({"endpoint": "https://App.Example.com"}, {"destination": "https://app.example.com"}),
+    ({"endpoint": "https://app.example.com:8443/"}, {"destination": "https://app.example.com:8443"}),
     ({"endpoint": "https://app.example.com/?a"}, {"endpoint": "https://app.example.com/?a"}),
     ({"type": "generation.failed"}, {"type": "generation.failed"}),
     ({"status": "pending"}, {"statuses": frozenset({DeliveryStatus.PENDING})}),
@@ -92,7 +92,7 @@ WRONG: list[tuple[Callable[[bytes], Any], bytes, str]] = [
 @pytest.mark.parametrize(("read", "data", "sentence"), WRONG, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_what_is_not_understood_is_refused(read: Callable[[bytes], Any], data: bytes, sentence: str) -> None:
     """With a sentence that says what is wrong; nothing is guessed and nothing is passed over."""
-    with pytest.raises(WrongWords) as refused:
+    with pytest.raises(InvalidRequest) as refused:
         read(data)
     assert sentence in str(refused.value)
     assert str(refused.value).isprintable()
@@ -149,7 +149,7 @@ def test_a_time_is_a_date_a_moment_or_how_long_ago(text: str, moment: datetime) 
 )
 def test_what_is_no_time_is_refused(text: str) -> None:
     """With the three ways to write one."""
-    with pytest.raises(WrongWords, match='how long ago: "2d"'):
+    with pytest.raises(InvalidRequest, match='how long ago: "2d"'):
         parse.parse_moment(text, now=NOW)
 
 
@@ -169,5 +169,5 @@ def test_no_body_whatever_breaks_a_reader(data: bytes) -> None:
     for read in (redelivery, recovery, parse.cancellation, parse.reason, parse.nothing):
         try:
             read(data)
-        except WrongWords as error:
+        except InvalidRequest as error:
             assert str(error)

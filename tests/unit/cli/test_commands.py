@@ -19,11 +19,11 @@ from notifier.cli.main import main
 from notifier.cli.reports import list_generations
 from notifier.delivery.signature import callback_secret
 from notifier.domain.errors import ConfigError
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName, WorkerId
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName, WorkerId
 from notifier.domain.model import (
     AttemptResult,
-    Book,
     DeliveryStatus,
+    EndpointDirectory,
     Observation,
     Result,
     State,
@@ -39,7 +39,7 @@ from notifier.store.sqlite import open_store
 from tests.support.fork_client import forge
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
-BOOK = Book(events={"studio": None}, callbacks=False)
+BOOK = EndpointDirectory(events={"studio": None}, callbacks=False)
 LUMA = ProviderName("luma")
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 CONFIG = f"""\
@@ -91,7 +91,7 @@ def watch(generation: str, **more: Any) -> WatchRequest:
         generation=GenerationId(generation),
         target=State.COMPLETED,
         endpoint=EndpointIdentity("studio"),
-        lane=Lane("studio"),
+        destination=Destination("studio"),
         timeout=timedelta(hours=24),
         **fields,
     )
@@ -105,7 +105,7 @@ def store(config: Path) -> Path:
     async def prepare() -> None:
         async with open_store(str(path)) as opened:
             await opened.add_watches(
-                [watch("g-1"), watch("g-2"), watch("-G3b-dash"), watch("evil\x1b[31m")], now=NOW, book=BOOK
+                [watch("g-1"), watch("g-2"), watch("-G3b-dash"), watch("evil\x1b[31m")], now=NOW, directory=BOOK
             )
             sight = Observation(
                 id=GenerationId("g-1"),
@@ -115,7 +115,9 @@ def store(config: Path) -> Path:
             )
             later = NOW + timedelta(minutes=1)
             await opened.record_transitions(
-                [Transition(provider=LUMA, observation=sight, observed_at=later, not_before=NOW)], now=later, book=BOOK
+                [Transition(provider=LUMA, observation=sight, observed_at=later, not_before=NOW)],
+                now=later,
+                directory=BOOK,
             )
             slots = Slots(total=1, free={}, each=1, lease={}, lease_each=timedelta(seconds=30))
             (claim,) = (await opened.exchange(WorkerId("w"), [], slots, now=later)).claims
@@ -695,7 +697,7 @@ def test_the_key_of_a_callback_url_is_its_origins(notifier: Run, config: Path) -
     config.write_text(CONFIG + f"callbacks: {{secret: {SECRET}}}\n")
     said = notifier("secret", "for", "https://app.example.com/done?x=1")
     assert said.code == 0
-    assert said.out.strip() == callback_secret(Secret(SECRET), Lane("https://app.example.com")).reveal()
+    assert said.out.strip() == callback_secret(Secret(SECRET), Destination("https://app.example.com")).reveal()
     assert notifier("secret", "for", "https://APP.example.com:443/other").out == said.out
     assert notifier("secret", "for", "https://app.example.com:8443/").out != said.out
 

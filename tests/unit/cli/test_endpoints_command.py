@@ -9,14 +9,14 @@ import anyio
 import pytest
 
 from notifier.cli.main import main
-from notifier.domain.endpoint_health import EndpointState, Standing
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
-from notifier.domain.model import Book, Observation, State, Transition, WatchRequest
+from notifier.domain.endpoint_health import EndpointHealth, EndpointState
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
+from notifier.domain.model import EndpointDirectory, Observation, State, Transition, WatchRequest
 from notifier.store.sqlite import SqliteStore, open_store
 from notifier.store.sqlite.endpoints import save
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
-BOOK = Book(events={"studio": None, "audit": None}, callbacks=False)
+BOOK = EndpointDirectory(events={"studio": None, "audit": None}, callbacks=False)
 CONFIG = """\
 store: sqlite:notifier.db
 providers:
@@ -30,13 +30,13 @@ async def owe(store: SqliteStore, generation: str) -> None:
         generation=GenerationId(generation),
         target=State.COMPLETED,
         endpoint=EndpointIdentity("studio"),
-        lane=Lane("studio"),
+        destination=Destination("studio"),
         timeout=timedelta(hours=24),
     )
-    await store.add_watches([request], now=NOW, book=BOOK)
+    await store.add_watches([request], now=NOW, directory=BOOK)
     seen = Observation(id=request.generation, state=State.COMPLETED)
     transition = Transition(provider=request.provider, observation=seen, observed_at=NOW, not_before=None)
-    await store.record_transitions([transition], now=NOW, book=BOOK)
+    await store.record_transitions([transition], now=NOW, directory=BOOK)
 
 
 @pytest.fixture
@@ -75,8 +75,8 @@ def test_every_endpoint_is_listed_with_what_to_type(
     store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its state, since when and why, what waits and what is parked; and the commands that change it."""
-    failing = Standing(
-        lane=Lane("audit"),
+    failing = EndpointHealth(
+        destination=Destination("audit"),
         state=EndpointState.FAILING,
         first_failure=NOW - timedelta(days=2),
         last_failure=NOW,
@@ -88,7 +88,7 @@ def test_every_endpoint_is_listed_with_what_to_type(
     async def prepare() -> None:
         async with open_store(str(store)) as opened:
             await owe(opened, "g-1")
-            await opened.disable_endpoint(Lane("studio"), now=NOW, reason="it answered \x1b[31m410")
+            await opened.disable_endpoint(Destination("studio"), now=NOW, reason="it answered \x1b[31m410")
             await opened.writer.run(lambda conn: save(conn, [(failing, failing)]))
 
     anyio.run(prepare)

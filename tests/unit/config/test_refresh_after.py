@@ -8,7 +8,7 @@ import pytest
 from notifier.config import load
 from notifier.delivery.policies import Endpoints
 from notifier.domain.errors import ConfigError
-from notifier.domain.ids import EndpointIdentity, Lane
+from notifier.domain.ids import Destination, EndpointIdentity
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -35,15 +35,15 @@ def endpoints(tmp_path: Path, of_studio: str = "", of_callbacks: str = "") -> En
     ],
 )
 def test_it_reaches_every_policy(tmp_path: Path, text: str, after: timedelta | None) -> None:
-    """Those of configured endpoints, of a callback URL, and of a lane whose URL is not known yet."""
+    """Those of configured endpoints, of a callback URL, and of a destination whose URL is not known yet."""
     of_studio = endpoints(tmp_path, of_studio=text)
     assert of_studio.named["studio"].refresh_after == after
-    assert of_studio.plain(Lane("https://app.example.com")).refresh_after == timedelta(minutes=15)
+    assert of_studio.plain(Destination("https://app.example.com")).refresh_after == timedelta(minutes=15)
     of_callbacks = endpoints(tmp_path, of_callbacks=text)
     derived = of_callbacks.policy(EndpointIdentity("https://app.example.com/done"))
     assert derived is not None
     assert derived.refresh_after == after
-    assert of_callbacks.plain(Lane("https://app.example.com")).refresh_after == after
+    assert of_callbacks.plain(Destination("https://app.example.com")).refresh_after == after
     assert of_callbacks.named["studio"].refresh_after == timedelta(minutes=15)
 
 

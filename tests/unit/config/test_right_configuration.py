@@ -55,7 +55,7 @@ def test_the_least_configuration_gets_every_default(tmp_path: Path) -> None:
     )
     assert settings.providers == {"luma": expected}
     studio = settings.endpoints["studio"]
-    assert (studio.url, studio.secrets, studio.lane) == ("https://a.example/", (Secret(KEY),), "studio")
+    assert (studio.url, studio.secrets, studio.destination) == ("https://a.example/", (Secret(KEY),), "studio")
     assert (studio.retry, studio.events, studio.rate, studio.headers) == (DEFAULT_RETRY, None, None, {})
     assert (settings.callbacks, settings.watches, settings.watch_files, settings.drop) == (None, (), (), None)
 

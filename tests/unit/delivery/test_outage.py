@@ -2,7 +2,7 @@
 
 import pytest
 
-from notifier.delivery.outage import PRESUMED, SILENT, Reach
+from notifier.delivery.outage import PRESUMED, SILENT, OutageDetector
 from notifier.domain.model import Verdict
 
 OURS = {Verdict.ADDRESS_REFUSED, Verdict.INTERRUPTED, Verdict.OUT_OF_RESOURCES}
@@ -12,7 +12,7 @@ ANSWERED = sorted(set(Verdict) - SILENT - OURS)
 @pytest.mark.parametrize("verdict", sorted(SILENT))
 def test_silence_counts_only_while_others_answer(verdict: Verdict) -> None:
     """Not before the first answer, for an hour after it, and not a moment longer."""
-    reach = Reach()
+    reach = OutageDetector()
     assert not reach.counts(verdict, 0.0)
     reach.answered(10.0)
     assert reach.counts(verdict, 10.0 + PRESUMED)
@@ -22,7 +22,7 @@ def test_silence_counts_only_while_others_answer(verdict: Verdict) -> None:
 @pytest.mark.parametrize("verdict", ANSWERED)
 def test_whatever_was_answered_counts_and_shows_that_somebody_answers(verdict: Verdict) -> None:
     """A refusal as well as a success, and a connection that broke off."""
-    reach = Reach()
+    reach = OutageDetector()
     assert reach.counts(verdict, 10.0)
     assert reach.counts(Verdict.TIMED_OUT, 11.0)
 
@@ -30,14 +30,14 @@ def test_whatever_was_answered_counts_and_shows_that_somebody_answers(verdict: V
 @pytest.mark.parametrize("verdict", [Verdict.ADDRESS_REFUSED, Verdict.INTERRUPTED])
 def test_what_nobody_was_asked_shows_nothing(verdict: Verdict) -> None:
     """What we refuse ourselves is no sign of a network, and is the endpoint's all the same."""
-    reach = Reach()
+    reach = OutageDetector()
     assert reach.counts(verdict, 10.0)
     assert not reach.counts(Verdict.TIMED_OUT, 11.0)
 
 
 def test_what_this_machine_could_not_try_counts_for_nobody() -> None:
     """Whoever answered just before: no endpoint is held to it, and it shows nothing of the network."""
-    reach = Reach()
+    reach = OutageDetector()
     assert not reach.counts(Verdict.OUT_OF_RESOURCES, 10.0)
     assert not reach.counts(Verdict.TIMED_OUT, 11.0)
     reach.answered(12.0)

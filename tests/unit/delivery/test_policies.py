@@ -4,7 +4,7 @@ import dataclasses
 
 from notifier.delivery.policies import Endpoints
 from notifier.delivery.signature import callback_secret
-from notifier.domain.ids import EndpointIdentity, Lane
+from notifier.domain.ids import Destination, EndpointIdentity
 from notifier.domain.model import Format
 from notifier.domain.settings import DEFAULT_RETRY, CallbackSettings, EndpointSettings, Secret
 
@@ -12,7 +12,7 @@ MASTER = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 ED25519 = Secret("whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==")
 STUDIO = EndpointSettings(
     identity=EndpointIdentity("studio"),
-    lane=Lane("studio"),
+    destination=Destination("studio"),
     url="http://127.0.0.1:9000/",
     secrets=(MASTER,),
     events=frozenset({"generation.completed"}),
@@ -28,10 +28,10 @@ def test_a_configured_endpoint_has_its_settings() -> None:
 
 
 def test_a_callback_url_gets_a_guarded_policy_of_its_origin() -> None:
-    """Its lane and key are the origin's, its identity the whole URL, and the defaults hold otherwise."""
+    """Its destination and key are the origin's, its identity the whole URL, and the defaults hold otherwise."""
     policy = Endpoints({}, CallbackSettings(secret=MASTER)).policy(URL)
     assert policy is not None
-    assert (policy.identity, policy.url, policy.lane) == (URL, URL, "https://a.example")
+    assert (policy.identity, policy.url, policy.destination) == (URL, URL, "https://a.example")
     assert policy.secrets == (callback_secret(MASTER, "https://a.example"),)
     assert policy.guarded
     assert policy.retry == DEFAULT_RETRY
@@ -58,30 +58,30 @@ def test_without_callbacks_a_url_is_not_configured() -> None:
     """Its deliveries are parked, not lost."""
     endpoints = Endpoints({"studio": STUDIO}, None)
     assert endpoints.policy(URL) is None
-    assert not endpoints.book().callbacks
+    assert not endpoints.directory().callbacks
 
 
-def test_the_book_says_what_each_endpoint_wants() -> None:
+def test_the_directory_says_what_each_endpoint_wants() -> None:
     """For the transaction that owes messages."""
-    book = Endpoints({"studio": STUDIO}, CallbackSettings(secret=MASTER)).book()
-    assert book.events == {"studio": frozenset({"generation.completed"})}
-    assert book.callbacks
+    directory = Endpoints({"studio": STUDIO}, CallbackSettings(secret=MASTER)).directory()
+    assert directory.events == {"studio": frozenset({"generation.completed"})}
+    assert directory.callbacks
 
 
-def test_the_book_says_how_each_endpoint_wants_its_bodies() -> None:
+def test_the_directory_says_how_each_endpoint_wants_its_bodies() -> None:
     """Names by their own setting, callback URLs by that of their section."""
     written = dataclasses.replace(STUDIO, format=Format.CLOUDEVENTS)
-    book = Endpoints({"studio": written, "audit": STUDIO}, CallbackSettings(secret=MASTER)).book()
-    assert (book.formats, book.callback_format) == ({"studio": "cloudevents"}, "standard")
-    book = Endpoints({"studio": STUDIO}, CallbackSettings(secret=MASTER, format=Format.CLOUDEVENTS)).book()
-    assert (book.formats, book.callback_format) == ({}, "cloudevents")
+    directory = Endpoints({"studio": written, "audit": STUDIO}, CallbackSettings(secret=MASTER)).directory()
+    assert (directory.formats, directory.callback_format) == ({"studio": "cloudevents"}, "standard")
+    directory = Endpoints({"studio": STUDIO}, CallbackSettings(secret=MASTER, format=Format.CLOUDEVENTS)).directory()
+    assert (directory.formats, directory.callback_format) == ({}, "cloudevents")
 
 
-def test_lanes_are_known_without_a_url() -> None:
-    """Slots and leases go by lane: a name's own settings, the defaults for any origin."""
+def test_destinations_are_known_without_a_url() -> None:
+    """Slots and leases go by destination: a name's own settings, the defaults for any origin."""
     endpoints = Endpoints({"studio": STUDIO}, CallbackSettings(secret=MASTER))
     derived = endpoints.policy(URL)
     assert derived is not None
-    plain = endpoints.plain(Lane("https://a.example"))
+    plain = endpoints.plain(Destination("https://a.example"))
     assert endpoints.named == {"studio": STUDIO}
     assert (plain.concurrency, plain.rate, plain.timeout) == (derived.concurrency, derived.rate, derived.timeout)

@@ -7,24 +7,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.delivery.rates import Rates
-from notifier.domain.ids import EndpointIdentity, Lane
+from notifier.domain.ids import Destination, EndpointIdentity
 from notifier.domain.settings import EndpointSettings
 
-STUDIO = Lane("studio")
-Policies = dict[Lane, EndpointSettings]
+STUDIO = Destination("studio")
+Policies = dict[Destination, EndpointSettings]
 
 
 def limited(rate: float | None, name: str = "studio", url: str = "https://a.example.com/") -> Policies:
-    policy = EndpointSettings(identity=EndpointIdentity(name), lane=Lane(name), url=url, secrets=(), rate=rate)
-    return {policy.lane: policy}
+    policy = EndpointSettings(
+        identity=EndpointIdentity(name), destination=Destination(name), url=url, secrets=(), rate=rate
+    )
+    return {policy.destination: policy}
 
 
-def begin_all(rates: Rates, lane: Lane, now: float, *, unlimited: int = 0) -> int:
+def begin_all(rates: Rates, destination: Destination, now: float, *, unlimited: int = 0) -> int:
     """Begin what may begin now; how many that were."""
-    room = rates.room(lane, now)
+    room = rates.room(destination, now)
     count = unlimited if room is None else room
     for _ in range(count):
-        rates.begin(lane, now)
+        rates.begin(destination, now)
     return count
 
 
@@ -56,12 +58,12 @@ def test_another_name_for_the_same_url_is_the_same_receiver() -> None:
     rates.apply(limited(20), 100.0)
     assert begin_all(rates, STUDIO, 100.0) == 20
     rates.apply(limited(20, "atelier"), 100.1)
-    assert rates.room(Lane("atelier"), 100.1) == 0
+    assert rates.room(Destination("atelier"), 100.1) == 0
     other = "https://b.example.com/"
     rates.apply(limited(20, "atelier") | limited(20, "audit", other), 101.5)
-    assert begin_all(rates, Lane("audit"), 101.5) == 20
+    assert begin_all(rates, Destination("audit"), 101.5) == 20
     rates.apply(limited(20, "audit") | limited(20, "atelier", other), 101.6)
-    assert (rates.room(Lane("audit"), 101.6), rates.room(Lane("atelier"), 101.6)) == (20, 0)
+    assert (rates.room(Destination("audit"), 101.6), rates.room(Destination("atelier"), 101.6)) == (20, 0)
 
 
 def test_what_was_sent_without_a_limit_counts_once_there_is_one_again() -> None:
@@ -80,7 +82,7 @@ def test_a_bucket_that_nobody_needs_is_forgotten() -> None:
     rates = Rates()
     for number in range(50):
         rates.apply(limited(20, f"e{number}", f"https://{number}.example.com/"), 100.0 + number)
-        begin_all(rates, Lane(f"e{number}"), 100.0 + number)
+        begin_all(rates, Destination(f"e{number}"), 100.0 + number)
     assert rates.waits(200.0) == []
     assert len(vars(rates)["_buckets"]) <= 3
 
@@ -95,7 +97,7 @@ def test_no_second_has_more_than_the_highest_rate(steps: list[tuple[Policies, fl
     for policies, gap in steps:
         now += gap
         rates.apply(policies, now)
-        for lane in policies:
-            times += [now] * begin_all(rates, lane, now)
+        for destination in policies:
+            times += [now] * begin_all(rates, destination, now)
     for first in range(len(times) - 20):
         assert times[first + 20] - times[first] >= 1.0 - 1e-5

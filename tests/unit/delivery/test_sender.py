@@ -14,7 +14,7 @@ from anyio.abc import SocketAttribute, SocketStream
 
 from notifier import __version__
 from notifier.delivery.sender import KEPT, READ_LIMIT, Sender, build
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId
 from notifier.domain.model import Answer, Claim, Verdict
 from notifier.domain.settings import EndpointSettings, Secret
 from notifier.domain.verdict import judge
@@ -37,7 +37,7 @@ OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 CLAIM = Claim(
     message_id=MessageId("msg_a"),
     endpoint=EndpointIdentity("studio"),
-    lane=Lane("studio"),
+    destination=Destination("studio"),
     type="generation.completed",
     content_type="application/json",
     body='{"a":"é"}'.encode(),
@@ -67,7 +67,7 @@ def policy(
 ) -> EndpointSettings:
     return EndpointSettings(
         identity=EndpointIdentity("studio"),
-        lane=Lane("studio"),
+        destination=Destination("studio"),
         url=url,
         secrets=tuple(map(Secret, secrets)),
         timeout=timedelta(seconds=timeout),

@@ -9,9 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.domain.body_refresh import refreshed
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName, WatchId
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName, WatchId
 from notifier.domain.message import CONTENT_TYPES, owe
-from notifier.domain.model import Book, Format, Kind, Owed, Result, SeenGeneration, State, Watch, WatchStatus
+from notifier.domain.model import (
+    EndpointDirectory,
+    Format,
+    Kind,
+    NewDelivery,
+    Result,
+    SeenGeneration,
+    State,
+    Watch,
+    WatchStatus,
+)
 
 REGISTERED = datetime(2026, 11, 22, 5, 10, tzinfo=UTC)
 NOW = REGISTERED + timedelta(minutes=4)
@@ -33,22 +43,22 @@ def seen(url: str = "https://cdn.example.com/old.mp4", **more: Any) -> SeenGener
     return SeenGeneration(provider=ProviderName("luma"), id=GenerationId("g-1"), **(fields | more))
 
 
-def owed(format_: Format, metadata: bytes = b"{}", kind: Kind = Kind.RESULT) -> Owed:
+def owed(format_: Format, metadata: bytes = b"{}", kind: Kind = Kind.RESULT) -> NewDelivery:
     watch = Watch(
         id=WatchId("wch_a"),
         provider=ProviderName("luma"),
         generation=GenerationId("g-1"),
         target=State.COMPLETED,
         endpoint=EndpointIdentity("studio"),
-        lane=Lane("studio"),
+        destination=Destination("studio"),
         status=WatchStatus.OPEN,
         round=0,
         metadata=metadata,
         registered_at=REGISTERED,
         deadline=REGISTERED + timedelta(hours=24),
     )
-    book = Book(events={"studio": None}, callbacks=False, formats={"studio": format_})
-    return owe(watch, seen(), kind, now=NOW, book=book)
+    directory = EndpointDirectory(events={"studio": None}, callbacks=False, formats={"studio": format_})
+    return owe(watch, seen(), kind, now=NOW, directory=directory)
 
 
 @pytest.mark.parametrize("format_", Format)

@@ -16,20 +16,20 @@ from notifier.domain.endpoint_health import (
     WARN_FAILURES,
     WARNED_FOR,
     Change,
+    EndpointHealth,
     EndpointSignal,
     EndpointState,
-    Standing,
     after_attempt,
     disabled,
     enabled,
 )
-from notifier.domain.ids import Lane
+from notifier.domain.ids import Destination
 from notifier.domain.model import Verdict
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
 DAY = timedelta(days=1)
-STUDIO = Standing(lane=Lane("studio"))
-ORIGIN = Standing(lane=Lane("https://app.example.com"))
+STUDIO = EndpointHealth(destination=Destination("studio"))
+ORIGIN = EndpointHealth(destination=Destination("https://app.example.com"))
 FAILURES = sorted(set(Verdict) - {Verdict.DELIVERED, Verdict.GONE, Verdict.INTERRUPTED})
 #: Attempts: how long after the one before, and what they came to.
 ATTEMPTS = st.lists(
@@ -41,7 +41,9 @@ ATTEMPTS = st.lists(
 )
 
 
-def failed(standing: Standing, times: int, *, at: datetime, verdict: Verdict = Verdict.SERVER_ERROR) -> Standing:
+def failed(
+    standing: EndpointHealth, times: int, *, at: datetime, verdict: Verdict = Verdict.SERVER_ERROR
+) -> EndpointHealth:
     for _ in range(times):
         standing = after_attempt(standing, verdict, now=at)
     return standing
@@ -144,7 +146,7 @@ def test_what_is_disabled_already_keeps_its_reason() -> None:
 
 
 @pytest.mark.parametrize("standing", [STUDIO, failed(failed(STUDIO, 9, at=NOW), 1, at=NOW + DAY)])
-def test_enabling_what_is_not_disabled_changes_nothing(standing: Standing) -> None:
+def test_enabling_what_is_not_disabled_changes_nothing(standing: EndpointHealth) -> None:
     """Only a success shows that a failing endpoint is well."""
     assert enabled(standing) is standing
 
@@ -152,7 +154,7 @@ def test_enabling_what_is_not_disabled_changes_nothing(standing: Standing) -> No
 # ---- whatever happens ---------------------------------------------------------------------------------------------
 @given(st.sampled_from([STUDIO, ORIGIN]), ATTEMPTS)
 def test_whatever_the_attempts_it_is_disabled_by_the_rules_alone(
-    standing: Standing, attempts: list[tuple[timedelta, Verdict]]
+    standing: EndpointHealth, attempts: list[tuple[timedelta, Verdict]]
 ) -> None:
     """Disabled by 410, or by five days, ten failures and a warning a day old; working again with each success."""
     now, failures = NOW, list[datetime]()
@@ -167,7 +169,9 @@ def test_whatever_the_attempts_it_is_disabled_by_the_rules_alone(
         assert standing.first_failure == (failures[0] if failures else None)
         if verdict is Verdict.DELIVERED:
             assert (standing.state, standing.reason) == (EndpointState.WORKING, "")
-        if standing.state is EndpointState.DISABLED and not (verdict is Verdict.GONE and standing.lane == STUDIO.lane):
+        if standing.state is EndpointState.DISABLED and not (
+            verdict is Verdict.GONE and standing.destination == STUDIO.destination
+        ):
             assert before.state is EndpointState.FAILING
             assert before.warned_at is not None
             assert now - before.warned_at >= WARNED_FOR

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName, message_id, watch_id
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName, message_id, watch_id
 from notifier.domain.message import RECORD_LIMIT, TEXT_LIMIT, TYPES, event_type, owe
 from notifier.domain.model import (
-    Book,
     DeliveryStatus,
+    EndpointDirectory,
     Format,
     Kind,
-    Owed,
+    NewDelivery,
     Result,
     SeenGeneration,
     State,
@@ -28,7 +28,7 @@ REGISTERED = datetime(2026, 11, 22, 5, 10, tzinfo=UTC)
 NOT_BEFORE = datetime(2026, 11, 22, 5, 13, 55, tzinfo=UTC)
 OBSERVED = datetime(2026, 11, 22, 5, 14, 0, 123_456, tzinfo=UTC)
 NOW = datetime(2026, 11, 22, 5, 14, 0, 200_000, tzinfo=UTC)
-BOOK = Book(events={"studio": None}, callbacks=True)
+BOOK = EndpointDirectory(events={"studio": None}, callbacks=True)
 VIDEO = "https://cdn.example.com/v.mp4"
 
 
@@ -36,7 +36,7 @@ def watch(**more: Any) -> Watch:
     facts = {"provider": "luma", "generation": "g-1", "target": State.COMPLETED, "endpoint": "studio"}
     facts |= {key: more.pop(key) for key in list(more) if key in facts}
     fields: dict[str, Any] = {
-        "lane": Lane("studio"),
+        "destination": Destination("studio"),
         "status": WatchStatus.OPEN,
         "round": 0,
         "metadata": b'{"order":1234}',
@@ -66,8 +66,8 @@ def seen(state: State | None = State.COMPLETED, **more: Any) -> SeenGeneration:
     return SeenGeneration(provider=ProviderName("luma"), id=GenerationId("g-1"), state=state, **(fields | more))
 
 
-def owed(kind: Kind = Kind.RESULT, state: State | None = State.COMPLETED, **more: Any) -> Owed:
-    return owe(watch(**more), seen(state), kind, now=NOW, book=BOOK)
+def owed(kind: Kind = Kind.RESULT, state: State | None = State.COMPLETED, **more: Any) -> NewDelivery:
+    return owe(watch(**more), seen(state), kind, now=NOW, directory=BOOK)
 
 
 HEAD = '"generation_id":"g-1","provider":"luma","target":"completed"'
@@ -157,8 +157,8 @@ def test_each_type_has_its_one_form(kind: Kind, state: State | None, body: bytes
 
 def test_a_cloudevent_has_its_one_form_too() -> None:
     """The attributes stand in the body, and `data` is that of the standard form, byte for byte."""
-    book = Book(events={"studio": None}, callbacks=True, formats={"studio": Format.CLOUDEVENTS})
-    made = owe(watch(), seen(), Kind.RESULT, now=NOW, book=book)
+    directory = EndpointDirectory(events={"studio": None}, callbacks=True, formats={"studio": Format.CLOUDEVENTS})
+    made = owe(watch(), seen(), Kind.RESULT, now=NOW, directory=directory)
     data = owed().body.partition(b',"data":')[2].removesuffix(b"}")
     assert made.content_type == "application/cloudevents+json; charset=utf-8"
     assert made.body == (
@@ -172,13 +172,16 @@ def test_a_cloudevent_has_its_one_form_too() -> None:
 def test_the_format_is_not_in_the_message_id(named: bool) -> None:  # noqa: FBT001  a parameter
     """An endpoint that changes its format gets a message made again under the same ID."""
     endpoint = "studio" if named else "https://app.example.com/x"
-    formats = Book(
+    formats = EndpointDirectory(
         events={"studio": None},
         callbacks=True,
         formats={"studio": Format.CLOUDEVENTS} if named else {},
         callback_format=Format.STANDARD if named else Format.CLOUDEVENTS,
     )
-    one, other = (owe(watch(endpoint=endpoint), seen(), Kind.RESULT, now=NOW, book=book) for book in (BOOK, formats))
+    one, other = (
+        owe(watch(endpoint=endpoint), seen(), Kind.RESULT, now=NOW, directory=directory)
+        for directory in (BOOK, formats)
+    )
     assert one.message_id == other.message_id
     assert (one.content_type, other.content_type) == (
         "application/json",
@@ -188,10 +191,10 @@ def test_the_format_is_not_in_the_message_id(named: bool) -> None:  # noqa: FBT0
 
 def test_each_kind_of_endpoint_has_the_format_of_its_own() -> None:
     """What is said for callback URLs does not reach the endpoints with names, nor the other way round."""
-    urls = Book(events={"studio": None}, callbacks=True, callback_format=Format.CLOUDEVENTS)
-    names = Book(events={"studio": None}, callbacks=True, formats={"studio": Format.CLOUDEVENTS})
-    for endpoint, book in (("studio", urls), ("https://app.example.com/x", names)):
-        made = owe(watch(endpoint=endpoint), seen(), Kind.RESULT, now=NOW, book=book)
+    urls = EndpointDirectory(events={"studio": None}, callbacks=True, callback_format=Format.CLOUDEVENTS)
+    names = EndpointDirectory(events={"studio": None}, callbacks=True, formats={"studio": Format.CLOUDEVENTS})
+    for endpoint, directory in (("studio", urls), ("https://app.example.com/x", names)):
+        made = owe(watch(endpoint=endpoint), seen(), Kind.RESULT, now=NOW, directory=directory)
         assert made.content_type == "application/json"
 
 
@@ -208,7 +211,7 @@ def test_failure_names_the_state_reached() -> None:
 
 def test_an_expiry_nobody_could_look_for_says_so() -> None:
     """The reason tells a late generation from a provider that could not be asked."""
-    made = owe(watch(), seen(None), Kind.EXPIRED, now=NOW, book=BOOK, reason="provider_unreachable")
+    made = owe(watch(), seen(None), Kind.EXPIRED, now=NOW, directory=BOOK, reason="provider_unreachable")
     assert orjson.loads(made.body)["data"]["reason"] == "provider_unreachable"
     assert orjson.loads(made.body)["data"]["state"] is None
 
@@ -223,7 +226,9 @@ def test_metadata_comes_back_as_it_was_sent(metadata: bytes) -> None:
 
 def test_a_record_that_was_left_out_is_said_to_be() -> None:
     """A receiver can tell "too large" from "there was none"."""
-    content = orjson.loads(owe(watch(), seen(record=None, record_omitted=True), Kind.RESULT, now=NOW, book=BOOK).body)
+    content = orjson.loads(
+        owe(watch(), seen(record=None, record_omitted=True), Kind.RESULT, now=NOW, directory=BOOK).body
+    )
     assert content["data"]["generation"] is None
     assert content["data"]["generation_omitted"] is True
 
@@ -245,35 +250,52 @@ def test_the_message_id_is_of_its_facts() -> None:
 
 def test_metadata_and_time_are_not_in_the_message_id() -> None:
     """A rebuilt store that makes the message later, with other metadata, repeats the same ID."""
-    later = owe(watch(metadata=b'{"b":2}'), seen(), Kind.RESULT, now=NOW + timedelta(days=1), book=BOOK)
+    later = owe(watch(metadata=b'{"b":2}'), seen(), Kind.RESULT, now=NOW + timedelta(days=1), directory=BOOK)
     assert later.message_id == owed().message_id
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "book", "status", "words"),
+    ("endpoint", "directory", "status", "words"),
     [
-        ("studio", Book(events={"studio": None}, callbacks=False), DeliveryStatus.PENDING, ""),
+        ("studio", EndpointDirectory(events={"studio": None}, callbacks=False), DeliveryStatus.PENDING, ""),
         (
             "studio",
-            Book(events={"studio": frozenset({"generation.completed"})}, callbacks=False),
+            EndpointDirectory(events={"studio": frozenset({"generation.completed"})}, callbacks=False),
             DeliveryStatus.PENDING,
             "",
         ),
         (
             "studio",
-            Book(events={"studio": frozenset({"generation.failed"})}, callbacks=False),
+            EndpointDirectory(events={"studio": frozenset({"generation.failed"})}, callbacks=False),
             DeliveryStatus.FILTERED,
             "studio leaves out generation.completed",
         ),
-        ("studio", Book(events={"studio": frozenset()}, callbacks=False), DeliveryStatus.FILTERED, "leaves out"),
-        ("studio", Book(events={}, callbacks=True), DeliveryStatus.PARKED, "studio is not in the configuration"),
-        ("https://app.example.com/x", Book(events={}, callbacks=True), DeliveryStatus.PENDING, ""),
-        ("https://app.example.com/x", Book(events={}, callbacks=False), DeliveryStatus.PARKED, "no callbacks: section"),
+        (
+            "studio",
+            EndpointDirectory(events={"studio": frozenset()}, callbacks=False),
+            DeliveryStatus.FILTERED,
+            "leaves out",
+        ),
+        (
+            "studio",
+            EndpointDirectory(events={}, callbacks=True),
+            DeliveryStatus.PARKED,
+            "studio is not in the configuration",
+        ),
+        ("https://app.example.com/x", EndpointDirectory(events={}, callbacks=True), DeliveryStatus.PENDING, ""),
+        (
+            "https://app.example.com/x",
+            EndpointDirectory(events={}, callbacks=False),
+            DeliveryStatus.PARKED,
+            "no callbacks: section",
+        ),
     ],
 )
-def test_a_message_that_may_not_leave_says_why(endpoint: str, book: Book, status: DeliveryStatus, words: str) -> None:
+def test_a_message_that_may_not_leave_says_why(
+    endpoint: str, directory: EndpointDirectory, status: DeliveryStatus, words: str
+) -> None:
     """What `events` leaves out is filtered, what has no endpoint is parked, and all else goes."""
-    made = owe(watch(endpoint=endpoint), seen(), Kind.RESULT, now=NOW, book=book)
+    made = owe(watch(endpoint=endpoint), seen(), Kind.RESULT, now=NOW, directory=directory)
     assert made.status is status
     assert words in made.reason
     assert bool(made.reason) == (status is not DeliveryStatus.PENDING)
@@ -300,7 +322,7 @@ def test_every_body_is_minified_json_that_says_what_was_seen(
 ) -> None:
     """Whatever comes from outside, the body parses, holds it untouched and wastes no byte."""
     facts = seen(state, record=orjson.dumps(record), failure=failure, provider_state=word)
-    made = owe(watch(metadata=orjson.dumps(metadata)), facts, kind, now=NOW, book=BOOK)
+    made = owe(watch(metadata=orjson.dumps(metadata)), facts, kind, now=NOW, directory=BOOK)
     body = orjson.loads(made.body)
     assert body["type"] == made.type
     assert made.type in TYPES
@@ -323,7 +345,7 @@ def test_every_body_is_minified_json_that_says_what_was_seen(
 def test_links_beyond_what_a_body_holds_are_left_out_and_that_is_said(urls: list[str], kept: int) -> None:
     """60 long links made a body of 246 kB, which web frameworks refuse: the first ones stay, in their order."""
     result = Result(url=urls[0] if urls else None, urls=tuple(urls))
-    body = orjson.loads(owe(watch(), seen(result=result), Kind.RESULT, now=NOW, book=BOOK).body)
+    body = orjson.loads(owe(watch(), seen(result=result), Kind.RESULT, now=NOW, directory=BOOK).body)
     told = body["data"]["result"]
     assert told == {"url": result.url, "urls": urls[:kept], "text": None, "truncated": kept < len(urls)}
 
@@ -337,8 +359,8 @@ def test_no_body_is_larger_than_web_frameworks_take(text: str, link: str, format
     made: dict[str, Any] = {"result": Result(url=links[0], urls=links, text=text * 50_000), "failure": "😀" * 1_000}
     record = orjson.dumps({"x": "y" * (RECORD_LIMIT - 10)})
     metadata = orjson.dumps({"m": "m" * 4_000})
-    book = replace(BOOK, formats={"studio": format_})
-    owed_ = owe(watch(metadata=metadata), seen(record=record, **made), Kind.RESULT, now=NOW, book=book)
+    directory = replace(BOOK, formats={"studio": format_})
+    owed_ = owe(watch(metadata=metadata), seen(record=record, **made), Kind.RESULT, now=NOW, directory=directory)
     assert len(owed_.body) < 100_000
     assert orjson.loads(owed_.body)["data"]["result"]["truncated"]
 
@@ -358,6 +380,6 @@ def test_no_body_is_larger_than_web_frameworks_take(text: str, link: str, format
 )
 def test_a_long_text_is_cut_and_that_is_said(text: str, kept: int) -> None:
     """A text up to the limits is whole: 10,000 characters, and 32 kB as JSON has them."""
-    made = owe(watch(), seen(result=Result(text=text)), Kind.RESULT, now=NOW, book=BOOK)
+    made = owe(watch(), seen(result=Result(text=text)), Kind.RESULT, now=NOW, directory=BOOK)
     told = orjson.loads(made.body)["data"]["result"]
     assert (told["text"], told["truncated"]) == (text[:kept], kept < len(text))

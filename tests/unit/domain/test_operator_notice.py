@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 
-from notifier.domain.endpoint_health import Change, EndpointState, Standing
-from notifier.domain.ids import EndpointIdentity, Lane
+from notifier.domain.endpoint_health import Change, EndpointHealth, EndpointState
+from notifier.domain.ids import Destination, EndpointIdentity
 from notifier.domain.model import Format
 from notifier.domain.operator_notice import notice
 from notifier.domain.settings import EndpointSettings
@@ -15,15 +15,15 @@ NOW = datetime(2026, 11, 27, 5, 14, tzinfo=UTC)
 SINCE = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
 OPS = EndpointSettings(
     identity=EndpointIdentity("ops"),
-    lane=Lane("ops"),
+    destination=Destination("ops"),
     url="https://ops.example.com/",
     secrets=(),
     events=frozenset({"generation.failed"}),
     retry=(timedelta(seconds=3),),
 )
-WELL = Standing(lane=Lane("studio"))
-DISABLED = Standing(
-    lane=Lane("studio"),
+WELL = EndpointHealth(destination=Destination("studio"))
+DISABLED = EndpointHealth(
+    destination=Destination("studio"),
     state=EndpointState.DISABLED,
     first_failure=SINCE,
     failures=12,
@@ -36,7 +36,7 @@ def test_the_operator_is_told_what_and_why() -> None:
     """All that the one who is woken needs; `events:`, which is of generations, does not leave it out."""
     told = notice(Change(before=WELL, after=DISABLED, parked=40), OPS, now=NOW, token="abc")
     assert told is not None
-    assert (told.message_id, told.endpoint, told.lane) == ("msg_abc", "ops", "ops")
+    assert (told.message_id, told.endpoint, told.destination) == ("msg_abc", "ops", "ops")
     assert (told.type, told.content_type, told.wait) == (
         "endpoint.disabled",
         "application/json",
@@ -92,11 +92,11 @@ def test_of_an_endpoint_that_is_well_again_what_it_was_is_told() -> None:
 
 def test_nobody_is_told_where_nobody_is_to_be() -> None:
     """No operator, no change of state, or the operator's own endpoint."""
-    own = Standing(lane=Lane("ops"), state=EndpointState.DISABLED, disabled_at=NOW, reason="gone")
+    own = EndpointHealth(destination=Destination("ops"), state=EndpointState.DISABLED, disabled_at=NOW, reason="gone")
     changes = {
         "no operator": (Change(before=WELL, after=DISABLED, parked=0), None),
         "no change": (Change(before=DISABLED, after=DISABLED, parked=0), OPS),
-        "its own": (Change(before=Standing(lane=Lane("ops")), after=own, parked=0), OPS),
+        "its own": (Change(before=EndpointHealth(destination=Destination("ops")), after=own, parked=0), OPS),
     }
     for case, (change, operator) in changes.items():
         assert notice(change, operator, now=NOW, token="abc") is None, case

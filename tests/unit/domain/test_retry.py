@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, ProviderName, WatchId
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId
 from notifier.domain.model import Answer, AttemptResult, Claim, DeliveryStatus, Interruption, Verdict
 from notifier.domain.retry import LONGEST_HINT, after_interruption, next_attempt_at, settle
 from notifier.domain.settings import DEFAULT_RETRY
@@ -22,7 +22,7 @@ def claim(*, failures: int = 0, number: int = 1) -> Claim:
     return Claim(
         message_id=MessageId("msg_a"),
         endpoint=EndpointIdentity("studio"),
-        lane=Lane("studio"),
+        destination=Destination("studio"),
         type="generation.completed",
         content_type="application/json",
         body=b"{}",
@@ -115,7 +115,11 @@ def test_a_redirect_is_retried_and_says_what_to_do() -> None:
 
 def interrupted(*, in_a_row: int, failures: int) -> AttemptResult:
     interruption = Interruption(
-        message_id=MessageId("msg_a"), lane=Lane("studio"), number=4, failures=failures, interruptions=in_a_row
+        message_id=MessageId("msg_a"),
+        destination=Destination("studio"),
+        number=4,
+        failures=failures,
+        interruptions=in_a_row,
     )
     return after_interruption(interruption, DEFAULT_RETRY, now=NOW, jitter=0.0)
 

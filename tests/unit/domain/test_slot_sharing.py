@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.domain.ids import Lane, MessageId
+from notifier.domain.ids import Destination, MessageId
 from notifier.domain.slot_sharing import (
     AT_ONCE,
     IN_FLIGHT,
@@ -26,82 +26,84 @@ from notifier.domain.slot_sharing import (
 ROOMS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 1024)), max_size=60)
 
 
-def lanes(*rooms: tuple[int, int]) -> list[Asking]:
-    return [Asking(lane=f"lane-{number}", held=held, room=room) for number, (held, room) in enumerate(rooms)]
+def destinations(*rooms: tuple[int, int]) -> list[Asking]:
+    return [
+        Asking(destination=f"destination-{number}", held=held, room=room) for number, (held, room) in enumerate(rooms)
+    ]
 
 
 # ---- what is given ------------------------------------------------------------------------------------------------
 @given(ROOMS, st.integers(0, 600), st.sampled_from([0, 1, 3]))
 def test_never_more_than_there_is(rooms: list[tuple[int, int]], left: int, spare: int) -> None:
-    """Neither than the pool has left, nor than a lane may use."""
-    asking = lanes(*rooms)
+    """Neither than the pool has left, nor than a destination may use."""
+    asking = destinations(*rooms)
     given_out = allot(asking, left, spare=spare)
     assert sum(given_out.values()) <= left
-    assert all(0 < given_out[each.lane] <= each.room for each in asking if each.lane in given_out)
+    assert all(0 < given_out[each.destination] <= each.room for each in asking if each.destination in given_out)
 
 
 @given(ROOMS, st.integers(0, 600))
-def test_what_a_lane_is_given_stays_free_beside_it(rooms: list[tuple[int, int]], left: int) -> None:
-    """A lane that holds more than its first slot leaves as many free for whoever comes."""
-    asking = lanes(*rooms)
+def test_what_a_destination_is_given_stays_free_beside_it(rooms: list[tuple[int, int]], left: int) -> None:
+    """A destination that holds more than its first slot leaves as many free for whoever comes."""
+    asking = destinations(*rooms)
     given_out = allot(asking, left)
     free = left - sum(given_out.values())
     for each in asking:
-        holds = each.held + given_out.get(each.lane, 0)
-        assert each.lane not in given_out or holds == 1 or holds <= free
+        holds = each.held + given_out.get(each.destination, 0)
+        assert each.destination not in given_out or holds == 1 or holds <= free
 
 
 @given(ROOMS, st.integers(0, 20))
 def test_who_has_none_comes_before_who_has_some(rooms: list[tuple[int, int]], left: int) -> None:
-    """Nobody is given a slot while a lane that holds none and wants one is left without."""
-    asking = lanes(*rooms)
+    """Nobody is given a slot while a destination that holds none and wants one is left without."""
+    asking = destinations(*rooms)
     given_out = allot(asking, left)
-    without = [each for each in asking if each.room and not each.held and each.lane not in given_out]
+    without = [each for each in asking if each.room and not each.held and each.destination not in given_out]
     if without:
         assert sum(given_out.values()) == left
         assert set(given_out.values()) <= {1}
-        assert all(not each.held for each in asking if each.lane in given_out)
+        assert all(not each.held for each in asking if each.destination in given_out)
 
 
 @given(ROOMS, st.integers(0, 600))
 def test_equals_are_served_alike(rooms: list[tuple[int, int]], left: int) -> None:
-    """Of two lanes that hold and want the same, one gets at most one more, and that is who had the turn."""
-    asking = lanes(*rooms)
+    """Of two destinations that hold and want the same, one gets at most one more, and that is who had the turn."""
+    asking = destinations(*rooms)
     given_out = allot(asking, left)
     for first in asking:
         for second in asking[asking.index(first) + 1 :]:
             if (first.held, first.room) == (second.held, second.room):
-                assert 0 <= given_out.get(first.lane, 0) - given_out.get(second.lane, 0) <= 1
+                assert 0 <= given_out.get(first.destination, 0) - given_out.get(second.destination, 0) <= 1
 
 
 @given(ROOMS, st.integers(0, 600))
 def test_nothing_is_held_back_without_a_rule(rooms: list[tuple[int, int]], left: int) -> None:
     """Whoever is given less than it wants has come up to what is left free, to one slot."""
-    asking = lanes(*rooms)
+    asking = destinations(*rooms)
     given_out = allot(asking, left)
     free = left - sum(given_out.values())
     for each in asking:
-        holds = each.held + given_out.get(each.lane, 0)
-        assert given_out.get(each.lane, 0) == each.room or free == 0 or holds + 1 >= free
+        holds = each.held + given_out.get(each.destination, 0)
+        assert given_out.get(each.destination, 0) == each.room or free == 0 or holds + 1 >= free
 
 
 @given(ROOMS, st.integers(0, 600))
 def test_without_a_spare_all_of_it_is_used(rooms: list[tuple[int, int]], left: int) -> None:
     """As long as somebody has room for it."""
-    asking = lanes(*rooms)
+    asking = destinations(*rooms)
     assert sum(allot(asking, left, spare=0).values()) == min(left, sum(each.room for each in asking))
 
 
 @given(ROOMS, st.integers(0, 60), st.integers(0, 60))
 def test_first_slots_go_beyond_the_pool_and_no_further(rooms: list[tuple[int, int]], left: int, firsts: int) -> None:
-    """Only to lanes that hold none, one each, and never above what there is in all."""
-    asking = lanes(*rooms)
+    """Only to destinations that hold none, one each, and never above what there is in all."""
+    asking = destinations(*rooms)
     within, beyond = allot(asking, left), allot(asking, left, firsts=firsts)
     assert sum(beyond.values()) <= max(left, firsts)
     for each in asking:
-        more = beyond.get(each.lane, 0) - within.get(each.lane, 0)
-        assert more == 0 or (more == 1 and each.held == 0 and each.lane not in within)
-    without = [each for each in asking if each.room and not each.held and each.lane not in beyond]
+        more = beyond.get(each.destination, 0) - within.get(each.destination, 0)
+        assert more == 0 or (more == 1 and each.held == 0 and each.destination not in within)
+    without = [each for each in asking if each.room and not each.held and each.destination not in beyond]
     assert not without or sum(beyond.values()) >= max(left, firsts)
 
 
@@ -112,7 +114,7 @@ def test_a_newcomer_finds_a_slot_whatever_hangs(hanging: list[int]) -> None:
 
     def give(name: str, room: int) -> int:
         pools = {NAMED: sum(held.values())}
-        asking = [Asking(lane=name, held=held.get(name, 0), room=room)]
+        asking = [Asking(destination=name, held=held.get(name, 0), room=room)]
         got = allot(asking, left_in_pools(pools)[NAMED], firsts=firsts_in_pools(pools)[NAMED]).get(name, 0)
         held[name] = held.get(name, 0) + got
         return got
@@ -124,8 +126,8 @@ def test_a_newcomer_finds_a_slot_whatever_hangs(hanging: list[int]) -> None:
 
 def test_the_numbers_of_the_header() -> None:
     """Alone: half of the pool, give or take one. Twenty at once: 24 or 25 each, and as many are left."""
-    assert allot(lanes((0, 1024)), 512) == {"lane-0": 256}
-    twenty = allot(lanes(*[(0, 32)] * 20), 512)
+    assert allot(destinations((0, 1024)), 512) == {"destination-0": 256}
+    twenty = allot(destinations(*[(0, 32)] * 20), 512)
     assert set(twenty.values()) <= {24, 25}
     assert 512 - sum(twenty.values()) >= 24
 
@@ -147,7 +149,7 @@ def test_pools_never_promise_what_is_not_there(held: dict[str, int]) -> None:
 
 @given(st.integers(0, 400), st.integers(4, IN_FLIGHT))
 def test_strangers_are_tried_so_many_at_once(young: int, in_flight: int) -> None:
-    """And where few attempts may be made at all, each kind of lane has some of them all the same."""
+    """And where few attempts may be made at all, each kind of destination has some of them all the same."""
     firsts = firsts_in_pools({}, in_flight, young=young)
     assert firsts[ORIGINS] <= max(0, AT_ONCE - young)
     assert left_in_pools({}, in_flight)[ORIGINS] >= min(POOLS[ORIGINS], in_flight // 2)
@@ -155,15 +157,15 @@ def test_strangers_are_tried_so_many_at_once(young: int, in_flight: int) -> None
 
 
 def test_what_hangs_for_others_costs_the_configured_nothing() -> None:
-    """Origins and slow lanes at their limits: the pool of the endpoints is whole."""
+    """Origins and slow destinations at their limits: the pool of the endpoints is whole."""
     assert left_in_pools({ORIGINS: POOLS[ORIGINS], SLOW: POOLS[SLOW]})[NAMED] == POOLS[NAMED]
 
 
 # ---- paces --------------------------------------------------------------------------------------------------------
-STUDIO, AUDIT = Lane("studio"), Lane("audit")
+STUDIO, AUDIT = Destination("studio"), Destination("audit")
 
 
-def test_a_lane_is_slow_while_an_attempt_waits_and_after_a_slow_one() -> None:
+def test_a_destination_is_slow_while_an_attempt_waits_and_after_a_slow_one() -> None:
     """From the moment its patience is over; a quick answer ends it."""
     paces = Paces()
     paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
@@ -185,7 +187,7 @@ def test_one_quick_answer_does_not_excuse_attempts_that_still_wait() -> None:
     assert paces.slow(9.1) == {STUDIO}
 
 
-def test_it_says_when_the_next_lane_turns_slow() -> None:
+def test_it_says_when_the_next_destination_turns_slow() -> None:
     """So that the slots of its pool are shared anew then; None where nothing is in flight that could."""
     paces = Paces()
     assert paces.wait(0.0) is None
@@ -214,12 +216,12 @@ def test_who_keeps_an_attempt_waiting_comes_after_the_others() -> None:
     assert paces.poor(STUDIO, PATIENCE + 0.1)
 
 
-def test_slow_lanes_are_not_remembered_without_end() -> None:
+def test_slow_destinations_are_not_remembered_without_end() -> None:
     """A million origins that hang do not stay in memory: the oldest are forgotten."""
     paces = Paces()
     for number in range(REMEMBERED + 100):
-        paces.begin(Lane(f"https://{number}"), (MessageId("m"), 1), 0.0)
-        paces.end(Lane(f"https://{number}"), (MessageId("m"), 1), 15.0, delivered=True)
+        paces.begin(Destination(f"https://{number}"), (MessageId("m"), 1), 0.0)
+        paces.end(Destination(f"https://{number}"), (MessageId("m"), 1), 15.0, delivered=True)
     assert len(paces.slow(99.0)) == REMEMBERED
     assert f"https://{REMEMBERED + 99}" in paces.slow(99.0)
 
@@ -238,9 +240,9 @@ def test_an_origin_that_did_well_has_slots_of_its_own() -> None:
 def test_an_attempt_is_young_for_a_moment() -> None:
     """At an origin of which nothing good is known; until it is answered, and half a second at most."""
     paces = Paces()
-    for number, lane in enumerate((STUDIO, AUDIT)):
-        paces.begin(lane, (MessageId(f"m-{number}"), 1), number * 0.1, origin=True)
-    paces.begin(Lane("named"), (MessageId("m-2"), 1), 0.1)
+    for number, destination in enumerate((STUDIO, AUDIT)):
+        paces.begin(destination, (MessageId(f"m-{number}"), 1), number * 0.1, origin=True)
+    paces.begin(Destination("named"), (MessageId("m-2"), 1), 0.1)
     assert paces.young(0.2) == 2
     assert paces.wait(0.2) == YOUNG - 0.2
     paces.end(STUDIO, (MessageId("m-0"), 1), 0.2, delivered=True)

@@ -66,7 +66,7 @@ def test_an_id_alone_is_enough() -> None:
     """With one provider and one endpoint configured, everything but the ID has a default."""
     request = one('{"id": " ABC "}', name="a.json")
     assert (request.provider, request.generation, request.target) == ("luma", "abc", State.COMPLETED)
-    assert (request.endpoint, request.lane, request.timeout, request.metadata) == (
+    assert (request.endpoint, request.destination, request.timeout, request.metadata) == (
         "studio",
         "studio",
         timedelta(hours=24),
@@ -88,11 +88,11 @@ def test_states_and_endpoints_multiply() -> None:
 
 
 def test_a_callback_url_is_its_own_endpoint() -> None:
-    """Its identity is the normalised URL, its lane the origin."""
+    """Its identity is the normalised URL, its destination the origin."""
     request = one("{id: a, provider: other, callback_url: 'HTTPS://Example.com:443/x?b=1'}", MANY)
-    assert (request.endpoint, request.lane) == ("https://example.com/x?b=1", "https://example.com")
+    assert (request.endpoint, request.destination) == ("https://example.com/x?b=1", "https://example.com")
     assert (
-        one("{id: a, provider: other, callback_url: 'http://hooks.internal:9000/'}", MANY).lane
+        one("{id: a, provider: other, callback_url: 'http://hooks.internal:9000/'}", MANY).destination
         == "http://hooks.internal:9000"
     )
 
@@ -310,7 +310,7 @@ def test_private_callbacks_and_odd_ports_are_refused_unless_listed() -> None:
     """What the guard would refuse by the URL alone is told to the sender at once."""
     assert "Port 99" in faults_of("{id: a, provider: luma, callback_url: 'http://x.example:99/'}", MANY)[0]
     assert "127.0.0.1" in faults_of("{id: a, provider: luma, callback_url: 'http://127.0.0.1/'}", MANY)[0]
-    assert one("{id: a, provider: luma, callback_url: 'http://10.1.2.3/'}", MANY).lane == "http://10.1.2.3"
+    assert one("{id: a, provider: luma, callback_url: 'http://10.1.2.3/'}", MANY).destination == "http://10.1.2.3"
 
 
 def test_text_files_tell_lines_and_no_paths() -> None:

@@ -12,19 +12,28 @@ import pytest
 import structlog
 
 from notifier.domain.errors import InvalidWatch, StoreUnavailable
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
-from notifier.domain.model import Book, Kind, Observation, OpenGeneration, Outcome, State, Transition, WatchRequest
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
+from notifier.domain.model import (
+    EndpointDirectory,
+    Kind,
+    Observation,
+    OpenGeneration,
+    Outcome,
+    State,
+    Transition,
+    WatchRequest,
+)
 from notifier.intake.registrar import Registrar
 from notifier.runtime import log_events
 from notifier.runtime.health import STORE, Health
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 from notifier.store.ports import Ending
 from notifier.store.sqlite import open_store
 from notifier.store.sqlite.store import SqliteStore
 from tests.support.blank_store import lay
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
-BOOK = Book(events={"studio": None}, callbacks=False)
+BOOK = EndpointDirectory(events={"studio": None}, callbacks=False)
 LUMA = ProviderName("luma")
 G1 = GenerationId("g-1")
 
@@ -42,7 +51,7 @@ class _Still:
 @dataclass(slots=True, kw_only=True)
 class Door:
     store: SqliteStore
-    bell: Bell = field(default_factory=Bell)
+    wakeup: Wakeup = field(default_factory=Wakeup)
     health: Health = field(default_factory=Health)
     welcomed: list[OpenGeneration] = field(default_factory=list)
 
@@ -50,9 +59,9 @@ class Door:
         registrar = Registrar(
             self.store,
             clock=_Still(),
-            book=lambda: BOOK,
+            directory=lambda: BOOK,
             welcome=self.welcomed.extend,
-            deliveries=self.bell,
+            deliveries=self.wakeup,
             health=self.health,
         )
         answers = await registrar.register(requests, source="a test", keep_first=keep_first)
@@ -71,7 +80,7 @@ def request(generation: str = "g-1", **more: Any) -> WatchRequest:
         provider=LUMA,
         generation=GenerationId(generation),
         endpoint=EndpointIdentity("studio"),
-        lane=Lane("studio"),
+        destination=Destination("studio"),
         **fields,
     )
 
@@ -80,7 +89,7 @@ async def finish(store: SqliteStore) -> None:
     sight = Transition(
         provider=LUMA, observation=Observation(id=G1, state=State.COMPLETED), observed_at=NOW, not_before=None
     )
-    await store.record_transitions([sight], now=NOW, book=BOOK)
+    await store.record_transitions([sight], now=NOW, directory=BOOK)
 
 
 async def test_a_new_watch_is_durable_and_the_poller_is_told(door: Door) -> None:
@@ -88,7 +97,7 @@ async def test_a_new_watch_is_durable_and_the_poller_is_told(door: Door) -> None
     assert await door.register(request()) == [Outcome.CREATED]
     assert (await door.store.counts()).open_generations == 1
     assert [(open_.id, open_.deadline) for open_ in door.welcomed] == [("g-1", NOW + timedelta(hours=1))]
-    assert not await door.bell.wait(0)
+    assert not await door.wakeup.wait(0)
 
 
 async def test_the_same_watch_again_disturbs_nobody(door: Door) -> None:
@@ -108,7 +117,7 @@ async def test_a_finished_watch_is_not_asked_for_again(door: Door) -> None:
     door.welcomed.clear()
     assert await door.register(request()) == [Outcome.FINISHED]
     assert door.welcomed == []
-    assert not await door.bell.wait(0)
+    assert not await door.wakeup.wait(0)
 
 
 async def test_a_watch_that_comes_late_is_owed_its_callback_at_once(door: Door) -> None:
@@ -117,7 +126,7 @@ async def test_a_watch_that_comes_late_is_owed_its_callback_at_once(door: Door) 
     await finish(door.store)
     door.welcomed.clear()
     assert await door.register(request()) == [Outcome.CREATED]
-    assert await door.bell.wait(0)
+    assert await door.wakeup.wait(0)
     assert door.welcomed == []
 
 
@@ -125,7 +134,7 @@ async def test_a_reopened_watch_is_looked_at_again(door: Door) -> None:
     """What expired is watched anew, with a new deadline."""
     await door.register(request(timeout=timedelta(0)))
     await door.store.end_watches(
-        [Ending(provider=LUMA, generation=G1, kind=Kind.EXPIRED, observed_at=NOW)], now=NOW, book=BOOK
+        [Ending(provider=LUMA, generation=G1, kind=Kind.EXPIRED, observed_at=NOW)], now=NOW, directory=BOOK
     )
     door.welcomed.clear()
     assert await door.register(request()) == [Outcome.REOPENED]
@@ -179,9 +188,9 @@ async def test_what_is_declared_is_remembered_for_the_run(door: Door) -> None:
     registrar = Registrar(
         door.store,
         clock=_Still(),
-        book=lambda: BOOK,
+        directory=lambda: BOOK,
         welcome=door.welcomed.extend,
-        deliveries=door.bell,
+        deliveries=door.wakeup,
         health=door.health,
     )
     await registrar.register([request("g-2")], source="a drop file")
@@ -209,9 +218,9 @@ async def test_others_have_turns_while_the_poller_is_told_of_many(door: Door) ->
     registrar = Registrar(
         door.store,
         clock=_Still(),
-        book=lambda: BOOK,
+        directory=lambda: BOOK,
         welcome=lambda watched: told.extend(each.id for each in watched),
-        deliveries=door.bell,
+        deliveries=door.wakeup,
         health=door.health,
     )
     async with anyio.create_task_group() as tasks:

@@ -6,12 +6,12 @@ from typing import Any
 
 import anyio
 
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
-from notifier.domain.model import Book, OpenGeneration, Registration, State, WatchRequest
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
+from notifier.domain.model import EndpointDirectory, OpenGeneration, Registration, State, WatchRequest
 from notifier.intake.registrar import Registrar
 from notifier.runtime.clock import SystemClock
 from notifier.runtime.health import Health
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 from notifier.store.sqlite import open_store
 
 
@@ -36,7 +36,7 @@ async def test_what_was_committed_is_told_to_the_poller(tmp_path: Any) -> None:
         generation=GenerationId("g-1"),
         target=State.COMPLETED,
         endpoint=EndpointIdentity("studio"),
-        lane=Lane("studio"),
+        destination=Destination("studio"),
         timeout=timedelta(hours=1),
     )
     async with open_store(str(tmp_path / "n.db")) as store, anyio.create_task_group() as tasks:
@@ -44,9 +44,9 @@ async def test_what_was_committed_is_told_to_the_poller(tmp_path: Any) -> None:
         registrar = Registrar(
             port,
             clock=SystemClock(),
-            book=lambda: Book(events={"studio": None}, callbacks=False),
+            directory=lambda: EndpointDirectory(events={"studio": None}, callbacks=False),
             welcome=welcomed.extend,
-            deliveries=Bell(),
+            deliveries=Wakeup(),
             health=Health(),
         )
 

@@ -260,7 +260,7 @@ def test_every_reader_of_a_normal_url_sees_the_same_host_and_port(written: str) 
     ],
 )
 def test_the_origin_is_scheme_host_and_port(url: str, expected: str) -> None:
-    """Lanes and keys of callback URLs go by it."""
+    """Destinations and keys of callback URLs go by it."""
     assert origin(url) == expected
 
 

@@ -2,17 +2,17 @@
 
 import pytest
 
-from notifier.polling.backoff import Misses, Standing, Trouble, is_unknown, knows_none
+from notifier.polling.backoff import Misses, ProviderHealth, Trouble, is_unknown, knows_none
 
 
 def test_a_provider_that_stands_well_is_asked_as_usual() -> None:
     """Without trouble all free seats may be used."""
-    assert Standing().room(0, free=9, in_flight=3) == 9
+    assert ProviderHealth().room(0, free=9, in_flight=3) == 9
 
 
 def test_pauses_of_a_busy_provider_double_to_a_minute() -> None:
     """1, 2, 4 … 60 seconds, each counted from the failure."""
-    standing, pauses, now = Standing(), [], 100.0
+    standing, pauses, now = ProviderHealth(), [], 100.0
     for _ in range(8):
         standing = standing.busy(now, asked_at=now, reason="503", jitter=0)
         pauses.append(standing.until - now)
@@ -22,31 +22,31 @@ def test_pauses_of_a_busy_provider_double_to_a_minute() -> None:
 
 def test_jitter_only_adds() -> None:
     """The pause is longer by up to a half, never shorter."""
-    assert Standing().busy(0, asked_at=0, reason="", jitter=1).until == 1.5
+    assert ProviderHealth().busy(0, asked_at=0, reason="", jitter=1).until == 1.5
 
 
 def test_retry_after_makes_a_pause_longer_but_never_for_ever() -> None:
     """The provider's wish is kept up to ten minutes, and a wish below our own pause changes nothing."""
-    assert Standing().busy(0, asked_at=0, reason="", jitter=0, retry_after=20).until == 20
-    assert Standing().busy(0, asked_at=0, reason="", jitter=0, retry_after=0.1).until == 1
-    assert Standing().busy(0, asked_at=0, reason="", jitter=0, retry_after=1e9).until == 600
+    assert ProviderHealth().busy(0, asked_at=0, reason="", jitter=0, retry_after=20).until == 20
+    assert ProviderHealth().busy(0, asked_at=0, reason="", jitter=0, retry_after=0.1).until == 1
+    assert ProviderHealth().busy(0, asked_at=0, reason="", jitter=0, retry_after=1e9).until == 600
 
 
 def test_a_refused_provider_is_tried_again_slowly() -> None:
     """30 seconds, then doubling to five minutes; readiness can tell."""
-    standing, pauses, now = Standing(), [], 0.0
+    standing, pauses, now = ProviderHealth(), [], 0.0
     for _ in range(6):
         standing = standing.refused(now, asked_at=now, reason="401")
         pauses.append(standing.until - now)
         now = standing.until
     assert pauses == [30, 60, 120, 240, 300, 300]
     assert standing.paused
-    assert not Standing().busy(0, asked_at=0, reason="", jitter=0).paused
+    assert not ProviderHealth().busy(0, asked_at=0, reason="", jitter=0).paused
 
 
 def test_in_trouble_there_is_one_probe_at_a_time() -> None:
     """Nothing before the pause ends, then one request, and no second beside it."""
-    standing = Standing().refused(0, asked_at=0, reason="401")
+    standing = ProviderHealth().refused(0, asked_at=0, reason="401")
     assert standing.room(29.9, free=9, in_flight=0) == 0
     assert standing.room(30, free=9, in_flight=0) == 1
     assert standing.room(30, free=9, in_flight=1) == 0
@@ -55,7 +55,7 @@ def test_in_trouble_there_is_one_probe_at_a_time() -> None:
 
 def test_requests_that_fail_together_are_one_strike() -> None:
     """Those sent before the trouble began do not make the pause longer."""
-    standing = Standing().busy(10, asked_at=9, reason="", jitter=0)
+    standing = ProviderHealth().busy(10, asked_at=9, reason="", jitter=0)
     for _ in range(8):
         assert standing.busy(10.2, asked_at=9.5, reason="", jitter=0) is standing
         assert standing.refused(10.2, asked_at=9.5, reason="") is standing
@@ -66,7 +66,7 @@ def test_requests_that_fail_together_are_one_strike() -> None:
 
 def test_only_a_success_asked_after_the_trouble_clears_it() -> None:
     """A late answer to an earlier request is no cure; the probe's is."""
-    standing = Standing().busy(10, asked_at=9, reason="", jitter=0)
+    standing = ProviderHealth().busy(10, asked_at=9, reason="", jitter=0)
     assert standing.answered(asked_at=9.5) == standing
     assert standing.answered(asked_at=11).ok
     assert standing.answered(asked_at=11).busy(20, asked_at=20, reason="", jitter=0).until == 21
@@ -74,25 +74,25 @@ def test_only_a_success_asked_after_the_trouble_clears_it() -> None:
 
 def test_another_trouble_counts_from_one() -> None:
     """A key that is refused after an outage starts its own pauses."""
-    standing = Standing().busy(0, asked_at=0, reason="", jitter=0).busy(1, asked_at=1, reason="", jitter=0)
+    standing = ProviderHealth().busy(0, asked_at=0, reason="", jitter=0).busy(1, asked_at=1, reason="", jitter=0)
     standing = standing.refused(3, asked_at=3, reason="401")
     assert (standing.trouble, standing.strikes, standing.until) == (Trouble.REFUSED, 1, 33)
 
 
 def test_a_new_registration_ends_the_pause_of_a_provider_that_knew_no_id() -> None:
     """It may know the new one; a refused key is not helped by that."""
-    absent = Standing().absent(0, asked_at=0, reason="none").absent(5, asked_at=5, reason="none")
+    absent = ProviderHealth().absent(0, asked_at=0, reason="none").absent(5, asked_at=5, reason="none")
     assert absent.until == 15
     assert absent.welcome(7).until == 7
     assert absent.welcome(7).strikes == 2
     assert absent.welcome(20).until == 15
-    refused = Standing().refused(0, asked_at=0, reason="401")
+    refused = ProviderHealth().refused(0, asked_at=0, reason="401")
     assert refused.welcome(1) == refused
 
 
 def test_a_provider_that_knew_none_is_asked_as_usual_about_those_that_were_not_asked_about_yet() -> None:
     """It is in trouble all the same, and once all were asked about the pauses begin, with the shortest."""
-    trying = Standing().absent(0, asked_at=0, reason="none", untried=True)
+    trying = ProviderHealth().absent(0, asked_at=0, reason="none", untried=True)
     assert trying.paused
     assert trying.room(0, free=4, in_flight=5) == 4
     again = trying.absent(3, asked_at=1, reason="none", untried=True)
@@ -105,7 +105,7 @@ def test_a_provider_that_knew_none_is_asked_as_usual_about_those_that_were_not_a
 
 def test_many_strikes_stay_at_the_longest_pause() -> None:
     """The number of failures never overflows anything."""
-    standing = Standing(trouble=Trouble.ABSENT, strikes=10**6)
+    standing = ProviderHealth(trouble=Trouble.ABSENT, strikes=10**6)
     assert standing.absent(1, asked_at=1, reason="").until == 301
 
 
@@ -177,7 +177,7 @@ def test_a_clock_that_goes_back_takes_no_proof_away() -> None:
 
 def test_pauses_are_short_while_there_are_others_to_ask_about() -> None:
     """403 for three IDs of many may speak of those three: 1 s three times, then 2, 4, and not half a minute."""
-    standing, pauses, now = Standing(), [], 10.0
+    standing, pauses, now = ProviderHealth(), [], 10.0
     for _ in range(5):
         standing = standing.refused(now, asked_at=now, reason="403", since=9.0, doubted=True)
         pauses.append(standing.until - now)
@@ -188,14 +188,14 @@ def test_pauses_are_short_while_there_are_others_to_ask_about() -> None:
 
 def test_an_answer_beside_the_failures_ends_doubted_trouble() -> None:
     """What was sent together with the first of them and was answered shows that the others failed for themselves."""
-    standing = Standing().busy(10, asked_at=9, reason="500", jitter=0, since=8.0)
+    standing = ProviderHealth().busy(10, asked_at=9, reason="500", jitter=0, since=8.0)
     assert standing.answered(asked_at=7.9) is standing
     assert standing.answered(asked_at=8.0).ok
 
 
 def test_registrations_in_an_outage_ask_less_and_less_often() -> None:
     """A new ID may be answered where the others failed: a second after the last failure, then 2, 4 … up to a minute."""
-    standing, early = Standing(), []
+    standing, early = ProviderHealth(), []
     for now in range(0, 100_000, 1_000):
         standing = standing.refused(now, asked_at=now, reason="410", since=0.0)
         standing = standing.welcome(now + 0.5)

@@ -9,8 +9,8 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from notifier.domain.ids import GenerationId
-from notifier.domain.model import Glimpse, Observation, State
-from notifier.polling.rereads import MISTRUST, PATIENCE, Glances
+from notifier.domain.model import Observation, RereadResult, State
+from notifier.polling.rereads import MISTRUST, PATIENCE, Rereads
 
 SEEN_AT = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
 
@@ -32,16 +32,16 @@ def sight(name: str, state: State | None = State.COMPLETED) -> Observation:
     return Observation(id=GenerationId(name), state=state)
 
 
-Answers = list[tuple[str, Glimpse | None]]
+Answers = list[tuple[str, RereadResult | None]]
 
 
 @asynccontextmanager
-async def wanted(glances: Glances, *wishes: str, now: float = 0.0) -> AsyncIterator[Answers]:
+async def wanted(rereads: Rereads, *wishes: str, now: float = 0.0) -> AsyncIterator[Answers]:
     """Somebody waits for each of `wishes`; what they were answered."""
     answers: Answers = []
 
     async def ask(name: str) -> None:
-        answers.append((name, await glances.show(GenerationId(name), now)))
+        answers.append((name, await rereads.show(GenerationId(name), now)))
 
     async with anyio.create_task_group() as tasks:
         for name in wishes:
@@ -61,103 +61,103 @@ async def settled(answers: Answers, count: int = 1) -> None:
 
 def test_nothing_wanted_is_nothing_to_do() -> None:
     """And what is seen by the way is nobody's."""
-    glances = Glances()
-    glances.answered([sight("a")], SEEN_AT)
-    glances.give_up()
-    assert not glances.due(0.0, sweep_at=None)
-    assert glances.riding(some("a"), 99, 0.0, fit=all_fit) == ()
+    rereads = Rereads()
+    rereads.answered([sight("a")], SEEN_AT)
+    rereads.give_up()
+    assert not rereads.due(0.0, sweep_at=None)
+    assert rereads.riding(some("a"), 99, 0.0, fit=all_fit) == ()
 
 
 async def test_they_ride_where_a_sweep_is_expected() -> None:
     """They wait for it, but no longer than their patience; without one they are due at once."""
-    glances = Glances()
-    async with wanted(glances, "a", "b"):
-        assert not glances.due(0.0, sweep_at=PATIENCE)
-        assert glances.due(0.0, sweep_at=PATIENCE + 0.1)
-        assert glances.due(0.0, sweep_at=None)
-        assert glances.due(PATIENCE, sweep_at=PATIENCE)
-        assert sorted(glances.riding(some("x"), 99, 0.0, fit=all_fit)) == ["a", "b"]
-        assert not glances.due(PATIENCE, sweep_at=None)
+    rereads = Rereads()
+    async with wanted(rereads, "a", "b"):
+        assert not rereads.due(0.0, sweep_at=PATIENCE)
+        assert rereads.due(0.0, sweep_at=PATIENCE + 0.1)
+        assert rereads.due(0.0, sweep_at=None)
+        assert rereads.due(PATIENCE, sweep_at=PATIENCE)
+        assert sorted(rereads.riding(some("x"), 99, 0.0, fit=all_fit)) == ["a", "b"]
+        assert not rereads.due(PATIENCE, sweep_at=None)
 
 
 async def test_no_more_ride_than_there_are_seats_and_room_in_the_url() -> None:
     """The others go on waiting."""
-    glances = Glances()
-    async with wanted(glances, "a", "b", "c", "d"):
-        assert glances.riding(some("x"), 0, 0.0, fit=all_fit) == ()
-        assert len(glances.riding(some("x"), 1, 0.0, fit=all_fit)) == 1
-        assert len(glances.riding(some("x", "y"), 99, 0.0, fit=lambda _: 4)) == 2
-        assert glances.riding(some("x", "y"), 99, 0.0, fit=lambda _: 1) == ()
-        assert len(glances.next(99, all_fit)) == 1
+    rereads = Rereads()
+    async with wanted(rereads, "a", "b", "c", "d"):
+        assert rereads.riding(some("x"), 0, 0.0, fit=all_fit) == ()
+        assert len(rereads.riding(some("x"), 1, 0.0, fit=all_fit)) == 1
+        assert len(rereads.riding(some("x", "y"), 99, 0.0, fit=lambda _: 4)) == 2
+        assert rereads.riding(some("x", "y"), 99, 0.0, fit=lambda _: 1) == ()
+        assert len(rereads.next(99, all_fit)) == 1
 
 
 async def test_one_that_is_in_the_sweep_anyway_needs_no_seat() -> None:
     """It is watched still: whoever looks answers both."""
-    glances = Glances()
-    async with wanted(glances, "a") as answers:
-        assert glances.riding(some("a"), 99, 0.0, fit=all_fit) == ()
-        assert not glances.due(0.0, sweep_at=None)
-        glances.answered([sight("a"), sight("other")], SEEN_AT)
+    rereads = Rereads()
+    async with wanted(rereads, "a") as answers:
+        assert rereads.riding(some("a"), 99, 0.0, fit=all_fit) == ()
+        assert not rereads.due(0.0, sweep_at=None)
+        rereads.answered([sight("a"), sight("other")], SEEN_AT)
         await settled(answers)
-        assert answers == [("a", Glimpse(observation=sight("a"), seen_at=SEEN_AT))]
+        assert answers == [("a", RereadResult(observation=sight("a"), seen_at=SEEN_AT))]
 
 
 async def test_an_id_that_two_want_is_asked_for_once() -> None:
     """Both are answered the same; of one that is absent nothing is shown."""
-    glances = Glances()
-    async with wanted(glances, "a", "gone", "a") as answers:
-        assert sorted(glances.next(99, all_fit)) == ["a", "gone"]
-        glances.answered([sight("a")], SEEN_AT)
+    rereads = Rereads()
+    async with wanted(rereads, "a", "gone", "a") as answers:
+        assert sorted(rereads.next(99, all_fit)) == ["a", "gone"]
+        rereads.answered([sight("a")], SEEN_AT)
         await settled(answers, 2)
-        assert answers == [("a", Glimpse(observation=sight("a"), seen_at=SEEN_AT))] * 2
-        glances.answered([sight("gone", None)], SEEN_AT)
+        assert answers == [("a", RereadResult(observation=sight("a"), seen_at=SEEN_AT))] * 2
+        rereads.answered([sight("gone", None)], SEEN_AT)
         await settled(answers, 3)
         assert answers[2] == ("gone", None)
 
 
 async def test_a_request_that_fails_answers_nothing() -> None:
     """Who waits is told at once, and goes on with what there is."""
-    glances = Glances()
-    async with wanted(glances, "a", "b") as answers:
-        glances.failed(glances.next(1, all_fit))
+    rereads = Rereads()
+    async with wanted(rereads, "a", "b") as answers:
+        rereads.failed(rereads.next(1, all_fit))
         await settled(answers, 1)
-        glances.give_up()
+        rereads.give_up()
         await settled(answers, 2)
-        assert [glimpse for _, glimpse in answers] == [None, None]
-        assert not glances.due(0.0, sweep_at=None)
+        assert [reread for _, reread in answers] == [None, None]
+        assert not rereads.due(0.0, sweep_at=None)
 
 
 async def test_after_a_refusal_each_is_asked_for_alone_and_none_rides() -> None:
     """For a while; then they ride again."""
-    glances = Glances()
-    async with wanted(glances, "a", "b"):
-        glances.refused(glances.riding(some("x"), 99, 0.0, fit=all_fit), 0.0)
-        assert glances.due(0.0, sweep_at=0.0)
-        assert sorted([*glances.next(99, all_fit), *glances.next(99, all_fit)]) == ["a", "b"]
-        assert not glances.due(0.0, sweep_at=None)
-    async with wanted(glances, "c", now=1.0):
-        assert glances.due(1.0, sweep_at=1.0)
-        assert glances.riding(some("x"), 99, MISTRUST - 0.1, fit=all_fit) == ()
-        assert glances.riding(some("x"), 99, MISTRUST, fit=all_fit) == ("c",)
+    rereads = Rereads()
+    async with wanted(rereads, "a", "b"):
+        rereads.refused(rereads.riding(some("x"), 99, 0.0, fit=all_fit), 0.0)
+        assert rereads.due(0.0, sweep_at=0.0)
+        assert sorted([*rereads.next(99, all_fit), *rereads.next(99, all_fit)]) == ["a", "b"]
+        assert not rereads.due(0.0, sweep_at=None)
+    async with wanted(rereads, "c", now=1.0):
+        assert rereads.due(1.0, sweep_at=1.0)
+        assert rereads.riding(some("x"), 99, MISTRUST - 0.1, fit=all_fit) == ()
+        assert rereads.riding(some("x"), 99, MISTRUST, fit=all_fit) == ("c",)
 
 
 async def test_who_was_hurried_waits_for_no_sweep() -> None:
     """A connection was freed for it, which nothing else may take first."""
-    glances = Glances()
-    async with wanted(glances, "a"):
-        glances.hurry()
-        assert glances.due(0.0, sweep_at=0.0)
+    rereads = Rereads()
+    async with wanted(rereads, "a"):
+        rereads.hurry()
+        assert rereads.due(0.0, sweep_at=0.0)
 
 
 async def test_who_gives_up_leaves_nothing_behind() -> None:
     """What nobody wants any more is not asked for, and an answer that comes late finds nobody."""
-    glances = Glances()
-    async with wanted(glances, "a", "b"):
-        assert len(glances.next(1, all_fit)) == 1
-    async with wanted(glances, "c") as answers, wanted(glances, "c"):
+    rereads = Rereads()
+    async with wanted(rereads, "a", "b"):
+        assert len(rereads.next(1, all_fit)) == 1
+    async with wanted(rereads, "c") as answers, wanted(rereads, "c"):
         pass
     assert answers == []
-    assert not glances.due(100.0, sweep_at=None)
-    glances.answered([sight("a"), sight("b")], SEEN_AT)
-    glances.refused(some("a"), 0.0)
-    assert not glances.due(100.0, sweep_at=None)
+    assert not rereads.due(100.0, sweep_at=None)
+    rereads.answered([sight("a"), sight("b")], SEEN_AT)
+    rereads.refused(some("a"), 0.0)
+    assert not rereads.due(100.0, sweep_at=None)

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from notifier.domain.errors import StoreUnavailable
 from notifier.runtime.health import STORE, Backoff, Health
 from notifier.runtime.heartbeat import Pulse
-from notifier.runtime.wakeup import Bell
+from notifier.runtime.wakeup import Wakeup
 
 LONG = 30.0
 
@@ -97,7 +97,7 @@ def test_a_store_that_fails_is_asked_ever_less_often() -> None:
 
 async def test_a_store_that_begins_to_fail_calls_upkeep_once() -> None:
     """Whoever asks it again begins to wait for that now, not at its next round; further failures change nothing."""
-    upkeep = Bell()
+    upkeep = Wakeup()
     health = Health(upkeep)
     health.trouble("provider luma", "401")
     assert not await upkeep.wait(0)
@@ -122,15 +122,15 @@ async def test_who_waits_for_the_store_is_woken_by_its_recovery() -> None:
 
 
 async def test_who_does_other_things_meanwhile_is_rung_at_the_recovery() -> None:
-    """Each bell, when the store was in trouble and is not any more."""
-    health, bells = Health(), [Bell(), Bell()]
-    for bell in bells:
-        health.at_recovery(bell.ring)
+    """Each wakeup, when the store was in trouble and is not any more."""
+    health, bells = Health(), [Wakeup(), Wakeup()]
+    for wakeup in bells:
+        health.at_recovery(wakeup.notify)
     health.store_failed(StoreUnavailable("full"))
     health.well("checkpoint")
-    assert not any([await bell.wait(0) for bell in bells])
+    assert not any([await wakeup.wait(0) for wakeup in bells])
     health.well(STORE)
-    assert all([await bell.wait(0) for bell in bells])
+    assert all([await wakeup.wait(0) for wakeup in bells])
 
 
 async def test_the_wait_for_the_store_has_an_end() -> None:

@@ -18,10 +18,20 @@ from jsonschema import Draft202012Validator, FormatChecker
 import notifier.schemas
 from notifier.domain import message, operator_notice
 from notifier.domain.body_refresh import refreshed
-from notifier.domain.endpoint_health import Change, EndpointState, Standing
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName, trial_message_id, watch_id
+from notifier.domain.endpoint_health import Change, EndpointHealth, EndpointState
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName, trial_message_id, watch_id
 from notifier.domain.message import event_type, owe, schema_of
-from notifier.domain.model import Book, Format, Kind, Owed, Result, SeenGeneration, State, Watch, WatchStatus
+from notifier.domain.model import (
+    EndpointDirectory,
+    Format,
+    Kind,
+    NewDelivery,
+    Result,
+    SeenGeneration,
+    State,
+    Watch,
+    WatchStatus,
+)
 from notifier.domain.operator_notice import notice, trial_body
 from notifier.domain.settings import EndpointSettings
 from notifier.schemas.build import TYPES, any_schema, file_name, schema
@@ -64,16 +74,16 @@ def watch(generation: GenerationId, **more: Any) -> Watch:
         id=watch_id(generation=generation, endpoint="studio", **facts),
         generation=generation,
         endpoint=EndpointIdentity("studio"),
-        lane=Lane("studio"),
+        destination=Destination("studio"),
         status=WatchStatus.OPEN,
         **facts,
         **(fields | more),
     )
 
 
-def made(kind: Kind, of: Watch, seen: SeenGeneration, format_: Format, reason: str | None = None) -> Owed:
-    book = Book(events={"studio": None}, callbacks=False, formats={"studio": format_})
-    return owe(of, seen, kind, now=REGISTERED + timedelta(minutes=4), book=book, reason=reason)
+def made(kind: Kind, of: Watch, seen: SeenGeneration, format_: Format, reason: str | None = None) -> NewDelivery:
+    directory = EndpointDirectory(events={"studio": None}, callbacks=False, formats={"studio": format_})
+    return owe(of, seen, kind, now=REGISTERED + timedelta(minutes=4), directory=directory, reason=reason)
 
 
 def sight(state: State | None, **more: Any) -> SeenGeneration:
@@ -93,7 +103,7 @@ def sight(state: State | None, **more: Any) -> SeenGeneration:
 def operator(format_: Format) -> EndpointSettings:
     return EndpointSettings(
         identity=EndpointIdentity("ops"),
-        lane=Lane("ops"),
+        destination=Destination("ops"),
         url="https://ops.example.com/",
         secrets=(),
         format=format_,
@@ -118,7 +128,10 @@ def one(type_: str, format_: Format) -> dict[str, Any]:
     if type_ == "endpoint.test":
         return trial(format_)
     if type_ in operator_notice.TYPES:
-        stands = [Standing(lane=Lane("studio"), state=state, reason="it failed") for state in EndpointState]
+        stands = [
+            EndpointHealth(destination=Destination("studio"), state=state, reason="it failed")
+            for state in EndpointState
+        ]
         changes = [Change(before=one, after=other, parked=4) for one in stands for other in stands]
         return next(told(change, format_)[1] for change in changes if change.event == type_)
     cases = [(Kind.RESULT, state) for state in State] + [(Kind.EXPIRED, State.RUNNING), (Kind.UNKNOWN, None)]
@@ -210,8 +223,8 @@ def test_every_body_is_as_its_schema_says(
 
 
 ENDS = st.builds(
-    Standing,
-    lane=st.sampled_from([Lane("studio"), Lane("https://app.example.com")]),
+    EndpointHealth,
+    destination=st.sampled_from([Destination("studio"), Destination("https://app.example.com")]),
     state=st.sampled_from(EndpointState),
     first_failure=st.none() | TIMES,
     failures=st.integers(0, 10**6),
@@ -221,7 +234,7 @@ ENDS = st.builds(
 
 @given(ENDS, ENDS, st.integers(0, 10**9), st.sampled_from(Format))
 def test_what_the_operator_is_told_is_as_its_schema_says(
-    before: Standing, after: Standing, parked: int, format_: Format
+    before: EndpointHealth, after: EndpointHealth, parked: int, format_: Format
 ) -> None:
     """However an endpoint stood and stands; and it says no more."""
     change = Change(before=before, after=after, parked=parked)

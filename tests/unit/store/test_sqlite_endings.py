@@ -4,13 +4,13 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
-from notifier.domain.model import Book, Kind, State, WatchRequest
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
+from notifier.domain.model import EndpointDirectory, Kind, State, WatchRequest
 from notifier.store.sqlite import endings, rows, watches
 from notifier.store.sqlite.statements import migrations
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
-BOOK = Book(events={"studio": None}, callbacks=False)
+BOOK = EndpointDirectory(events={"studio": None}, callbacks=False)
 
 
 def request(generation: str) -> WatchRequest:
@@ -19,7 +19,7 @@ def request(generation: str) -> WatchRequest:
         generation=GenerationId(generation),
         target=State.COMPLETED,
         endpoint=EndpointIdentity("studio"),
-        lane=Lane("studio"),
+        destination=Destination("studio"),
         timeout=timedelta(hours=1),
     )
 
@@ -29,7 +29,7 @@ def test_a_message_that_is_there_already_is_not_made_again() -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as conn:
         for _, script in migrations():
             conn.executescript(script)
-        watches.add(conn, [request("g-1"), request("g-2")], now=NOW, book=BOOK, keep_first=False)
+        watches.add(conn, [request("g-1"), request("g-2")], now=NOW, directory=BOOK, keep_first=False)
         ending = []
         for name in ("g-1", "g-2"):
             generation = rows.find_generation(conn, "luma", name)

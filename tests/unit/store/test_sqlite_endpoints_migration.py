@@ -5,14 +5,14 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, MessageId, WorkerId
-from notifier.domain.model import Book, DeliveryStatus
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId, WorkerId
+from notifier.domain.model import DeliveryStatus, EndpointDirectory
 from notifier.store.ports import Slots
 from notifier.store.sqlite import connection, open_store
 from notifier.store.sqlite.statements import migrations
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
-BOOK = Book(events={"studio": None}, callbacks=False)
+BOOK = EndpointDirectory(events={"studio": None}, callbacks=False)
 ROWS = """
 INSERT INTO generations (key, provider, id, state, registered_at) VALUES (7, 'luma', 'g-1', 'completed', 1);
 INSERT INTO watches (key, id, generation, target, endpoint, lane, status, metadata, timeout, registered_at, deadline)
@@ -43,8 +43,8 @@ async def test_what_was_owed_is_owed_still(tmp_path: Path) -> None:
     path = str(tmp_path / "notifier.db")
     before_endpoints(path)
     async with open_store(path) as store:
-        (story,) = await store.stories(GenerationId("g-1"))
-        (watch,) = story.watches
+        (history,) = await store.histories(GenerationId("g-1"))
+        (watch,) = history.watches
         assert [line.message_id for line in watch.deliveries] == ["msg_1", "msg_2", "msg_3"]
         slots = Slots(total=9, free={}, each=9, lease={}, lease_each=NOW - NOW)
         (claim,) = (await store.exchange(WorkerId("me"), [], slots, now=NOW)).claims
@@ -59,6 +59,6 @@ async def test_what_was_parked_resumes_as_it_would_have(tmp_path: Path) -> None:
     before_endpoints(path)
     async with open_store(path) as store:
         (line,) = await store.standings()
-        assert (line.standing.lane, line.parked, line.oldest) == (Lane("studio"), 1, None)
-        assert await store.park_deliveries(now=NOW, book=BOOK) == (0, 1)
+        assert (line.standing.destination, line.parked, line.oldest) == (Destination("studio"), 1, None)
+        assert await store.park_deliveries(now=NOW, directory=BOOK) == (0, 1)
         assert (await store.counts()).deliveries == {DeliveryStatus.PENDING: 2, DeliveryStatus.DELIVERED: 1}

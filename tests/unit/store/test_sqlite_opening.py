@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from notifier.domain.errors import StoreError, StoreRefused, StoreUnavailable
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
-from notifier.domain.model import Book, State, WatchRequest
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
+from notifier.domain.model import EndpointDirectory, State, WatchRequest
 from notifier.store.sqlite import SqliteStore, connection, is_there, lock, open_reader, open_store
 from notifier.store.sqlite.statements import migrations
 
@@ -46,10 +46,10 @@ async def add_one(store: SqliteStore, generation: str = "g-1") -> None:
         generation=GenerationId(generation),
         target=State.COMPLETED,
         endpoint=EndpointIdentity("studio"),
-        lane=Lane("studio"),
+        destination=Destination("studio"),
         timeout=timedelta(hours=1),
     )
-    await store.add_watches([wanted], now=NOW, book=Book(events={"studio": None}, callbacks=False))
+    await store.add_watches([wanted], now=NOW, directory=EndpointDirectory(events={"studio": None}, callbacks=False))
 
 
 async def add_many(store: SqliteStore, count: int) -> None:

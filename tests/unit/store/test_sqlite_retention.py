@@ -9,9 +9,18 @@ from pathlib import Path
 import pytest
 
 from notifier.domain.errors import StoreUnavailable
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName, WorkerId
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName, WorkerId
 from notifier.domain.lifecycle import DELIVERY, DeliverySignal
-from notifier.domain.model import AttemptResult, Book, Claim, DeliveryStatus, Observation, State, Transition, Verdict
+from notifier.domain.model import (
+    AttemptResult,
+    Claim,
+    DeliveryStatus,
+    EndpointDirectory,
+    Observation,
+    State,
+    Transition,
+    Verdict,
+)
 from notifier.domain.model import WatchRequest as Request
 from notifier.domain.times import to_micros
 from notifier.store.ports import Slots
@@ -20,7 +29,7 @@ from notifier.store.sqlite.statements import migrations, statements
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 LATER = NOW + timedelta(days=60)
-BOOK = Book(events={"studio": None}, callbacks=False)
+BOOK = EndpointDirectory(events={"studio": None}, callbacks=False)
 LUMA = ProviderName("luma")
 NAMES = ("at", "key", "before", "most", "above", "below", "by", "made", "fresh", "now", "last")
 MANY = 1_000
@@ -46,19 +55,19 @@ async def store(path: str) -> AsyncIterator[SqliteStore]:
 async def finish(store: SqliteStore, count: int) -> None:
     """So many generations, each completed and its callback delivered."""
     ids = [GenerationId(f"g-{number}") for number in range(count)]
-    lane = Lane("studio")
+    destination = Destination("studio")
     requests = [
         Request(
             provider=LUMA,
             generation=id_,
             target=State.COMPLETED,
             endpoint=EndpointIdentity("studio"),
-            lane=lane,
+            destination=destination,
             timeout=timedelta(hours=1),
         )
         for id_ in ids
     ]
-    await store.add_watches(requests, now=NOW, book=BOOK)
+    await store.add_watches(requests, now=NOW, directory=BOOK)
     sights = [
         Transition(
             provider=LUMA,
@@ -68,7 +77,7 @@ async def finish(store: SqliteStore, count: int) -> None:
         )
         for id_ in ids
     ]
-    await store.record_transitions(sights, now=NOW, book=BOOK)
+    await store.record_transitions(sights, now=NOW, directory=BOOK)
     me, slots = WorkerId("me"), Slots(total=count, free={}, each=count, lease={}, lease_each=timedelta(minutes=1))
     claims = (await store.exchange(me, [], slots, now=NOW)).claims
     assert len(claims) == count

@@ -11,8 +11,10 @@ from notifier.store.sqlite import errors
 from notifier.store.sqlite.statements import migrations, parse, statements
 
 #: Values for statements with named parameters.
-NAMED: dict[str, Any] = dict.fromkeys(("owner", "lane", "after", "provider", "beginning", "generation", "watch"), "")
-NAMED |= dict.fromkeys(("asked", "ids", "generations", "messages", "keys", "lanes", "due"), "[]")
+NAMED: dict[str, Any] = dict.fromkeys(
+    ("owner", "destination", "after", "provider", "beginning", "generation", "watch"), ""
+)
+NAMED |= dict.fromkeys(("asked", "ids", "generations", "messages", "keys", "destinations", "due"), "[]")
 NAMED |= dict.fromkeys(
     (
         "now",

@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from notifier.domain.errors import InvalidWatch
-from notifier.domain.ids import EndpointIdentity, GenerationId, Lane, ProviderName
-from notifier.domain.model import Book, Kind, Observation, Outcome, Result, State, Transition, WatchRequest
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
+from notifier.domain.model import EndpointDirectory, Kind, Observation, Outcome, Result, State, Transition, WatchRequest
 from notifier.store.ports import Ending, WatchChoice
 from notifier.store.sqlite import polling, redelivery, watches
 from notifier.store.sqlite.statements import migrations
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
-BOOK = Book(events={}, callbacks=True)
+BOOK = EndpointDirectory(events={}, callbacks=True)
 PROVIDER, ONE = ProviderName("luma"), GenerationId("g-1")
 #: Steps that are counted as one.
 GRAIN = 10
@@ -37,7 +37,7 @@ def request(number: int) -> WatchRequest:
         generation=ONE,
         target=State.COMPLETED,
         endpoint=EndpointIdentity(f"{origin}/hook"),
-        lane=Lane(origin),
+        destination=Destination(origin),
         timeout=timedelta(hours=1),
     )
 
@@ -48,7 +48,7 @@ def register(conn: sqlite3.Connection, numbers: range, *, at_once: int) -> set[O
     for begin in range(numbers.start, numbers.stop, at_once):
         some = [request(number) for number in range(begin, min(begin + at_once, numbers.stop))]
         conn.execute("BEGIN")
-        found |= {answer.outcome for answer in watches.add(conn, some, now=NOW, book=BOOK, keep_first=False)}
+        found |= {answer.outcome for answer in watches.add(conn, some, now=NOW, directory=BOOK, keep_first=False)}
         conn.execute("COMMIT")
     return found
 
@@ -90,7 +90,7 @@ def test_to_reopen_many_watches_of_one_generation_is_linear(conn: sqlite3.Connec
     register(conn, range(2_000), at_once=250)
     late = NOW + timedelta(hours=2)
     polling.end(
-        conn, [Ending(provider=PROVIDER, generation=ONE, kind=Kind.EXPIRED, observed_at=late)], now=late, book=BOOK
+        conn, [Ending(provider=PROVIDER, generation=ONE, kind=Kind.EXPIRED, observed_at=late)], now=late, directory=BOOK
     )
     first = steps(conn, lambda: register(conn, range(250), at_once=250))
     register(conn, range(250, 1_750), at_once=250)
@@ -103,7 +103,7 @@ def test_to_join_a_generation_that_is_done_is_linear(conn: sqlite3.Connection) -
     register(conn, range(1), at_once=1)
     done = Observation(id=ONE, state=State.COMPLETED, result=Result(url="https://cdn.example.com/v.mp4"))
     seen = Transition(provider=PROVIDER, observation=done, observed_at=NOW, not_before=None)
-    polling.record(conn, [seen], now=NOW, book=BOOK)
+    polling.record(conn, [seen], now=NOW, directory=BOOK)
     first = steps(conn, lambda: register(conn, range(1, 251), at_once=250))
     register(conn, range(251, 2_000), at_once=250)
     assert steps(conn, lambda: register(conn, range(2_000, 2_250), at_once=250)) < 2 * first
@@ -115,18 +115,18 @@ def of(generation: str, *, timeout: int = 1) -> WatchRequest:
         generation=GenerationId(generation),
         target=State.COMPLETED,
         endpoint=EndpointIdentity("studio"),
-        lane=Lane("studio"),
+        destination=Destination("studio"),
         timeout=timedelta(hours=timeout),
     )
 
 
 def add(conn: sqlite3.Connection, *requests: WatchRequest, now: datetime = NOW) -> list[Outcome]:
-    return [answer.outcome for answer in watches.add(conn, requests, now=now, book=BOOK, keep_first=False)]
+    return [answer.outcome for answer in watches.add(conn, requests, now=now, directory=BOOK, keep_first=False)]
 
 
 def expired(conn: sqlite3.Connection, now: datetime) -> None:
     ending = Ending(provider=PROVIDER, generation=ONE, kind=Kind.EXPIRED, observed_at=now)
-    polling.end(conn, [ending], now=now, book=BOOK)
+    polling.end(conn, [ending], now=now, directory=BOOK)
 
 
 def completed(conn: sqlite3.Connection) -> None:
@@ -135,7 +135,7 @@ def completed(conn: sqlite3.Connection) -> None:
         conn,
         [Transition(provider=PROVIDER, observation=seen, observed_at=NOW, not_before=None)],
         now=NOW,
-        book=BOOK,
+        directory=BOOK,
     )
 
 

@@ -11,13 +11,19 @@ from notifier.text.command_line import DEFAULT_CONFIG, command, enable_command, 
 
 
 @pytest.mark.parametrize("config", ["/etc/my notifier/c.yaml", "/a'b/$HOME.yaml", "/a;b.yaml"])
-@pytest.mark.parametrize("lane", ["studio", "https://[::1]:8443", "https://a.example"])
-def test_a_shell_reads_the_words_that_are_meant(lane: str, config: str) -> None:
+@pytest.mark.parametrize("destination", ["studio", "https://[::1]:8443", "https://a.example"])
+def test_a_shell_reads_the_words_that_are_meant(destination: str, config: str) -> None:
     """Whatever is in the name of an origin or in the path of the configuration."""
-    told = recover_command(lane, datetime(2026, 11, 22, tzinfo=UTC), config=config)
-    words = ["notifier", "recover", lane, "--since", "2026-11-22T00:00:00.000Z", "--config", config]
+    told = recover_command(destination, datetime(2026, 11, 22, tzinfo=UTC), config=config)
+    words = ["notifier", "recover", destination, "--since", "2026-11-22T00:00:00.000Z", "--config", config]
     assert shlex.split(told) == words
-    assert shlex.split(enable_command(lane, config=config)) == ["notifier", "enable", lane, "--config", config]
+    assert shlex.split(enable_command(destination, config=config)) == [
+        "notifier",
+        "enable",
+        destination,
+        "--config",
+        config,
+    ]
 
 
 def test_what_a_command_finds_by_itself_is_not_written() -> None:

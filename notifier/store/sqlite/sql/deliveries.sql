@@ -1,6 +1,6 @@
 -- name: standing_leases
--- Number, key and lane of the attempts that a worker has open, of a JSON list of messages, and who each is made for.
-SELECT json_group_array(json_array(d.message_id, d.attempts, d.key, d.lane, d.asked_by))
+-- Number, key and destination of the attempts that a worker has open, of a JSON list of messages, and who each is made for.
+SELECT json_group_array(json_array(d.message_id, d.attempts, d.key, d.destination, d.asked_by))
 FROM json_each(:messages) AS asked
 CROSS JOIN deliveries AS d ON d.message_id = asked.value
 WHERE d.owner = :owner AND d.status = 'pending';
@@ -23,58 +23,58 @@ WHERE deliveries.key = closed.key;
 INSERT INTO attempts (delivery, number, asked_by, started_at, took, verdict, status_code, head, detail)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
--- name: first_due_lanes
--- How many deliveries are longest overdue, counted up to a limit, and the lanes they are in, as a JSON list; disabled
--- lanes are left out of the list, not of the count.
-SELECT count(*), json_group_array(DISTINCT lane) FILTER (WHERE NOT EXISTS (
-    SELECT 1 FROM endpoints AS e WHERE e.lane = due.lane AND e.state = 'disabled'))
-FROM (SELECT lane FROM deliveries
+-- name: first_due_destinations
+-- How many deliveries are longest overdue, counted up to a limit, and the destinations they are in, as a JSON list; disabled
+-- destinations are left out of the list, not of the count.
+SELECT count(*), json_group_array(DISTINCT destination) FILTER (WHERE NOT EXISTS (
+    SELECT 1 FROM endpoints AS e WHERE e.destination = due.destination AND e.state = 'disabled'))
+FROM (SELECT destination FROM deliveries
       WHERE status = 'pending' AND leased_until IS NULL AND due_at <= :now
       ORDER BY due_at LIMIT :limit) AS due;
 
--- name: last_due_lanes
--- The lanes of deliveries that fell due last, the last one first, as a JSON list: of those that did not fail before, as
--- thousands do together where their endpoints hang. Disabled lanes are left out.
-SELECT json_group_array(DISTINCT lane) FILTER (WHERE NOT EXISTS (
-    SELECT 1 FROM endpoints AS e WHERE e.lane = due.lane AND e.state = 'disabled'))
-FROM (SELECT lane FROM (
-          SELECT lane, failures FROM deliveries
+-- name: last_due_destinations
+-- The destinations of deliveries that fell due last, the last one first, as a JSON list: of those that did not fail before, as
+-- thousands do together where their endpoints hang. Disabled destinations are left out.
+SELECT json_group_array(DISTINCT destination) FILTER (WHERE NOT EXISTS (
+    SELECT 1 FROM endpoints AS e WHERE e.destination = due.destination AND e.state = 'disabled'))
+FROM (SELECT destination FROM (
+          SELECT destination, failures FROM deliveries
           WHERE status = 'pending' AND leased_until IS NULL AND due_at <= :now
           ORDER BY due_at DESC LIMIT :looked)
       WHERE failures = 0 LIMIT :limit) AS due;
 
--- name: due_lanes_after
--- Distinct lanes after a given one that have something due and are not disabled, in order: one step in the index for each
--- lane, never one a row.
-WITH RECURSIVE lanes (lane) AS (
-    SELECT min(lane) FROM deliveries WHERE status = 'pending' AND leased_until IS NULL AND lane > :after
+-- name: due_destinations_after
+-- Distinct destinations after a given one that have something due and are not disabled, in order: one step in the index for each
+-- destination, never one a row.
+WITH RECURSIVE destinations (destination) AS (
+    SELECT min(destination) FROM deliveries WHERE status = 'pending' AND leased_until IS NULL AND destination > :after
     UNION ALL
-    SELECT (SELECT min(d.lane) FROM deliveries AS d
-            WHERE d.status = 'pending' AND d.leased_until IS NULL AND d.lane > lanes.lane)
-    FROM lanes WHERE lanes.lane IS NOT NULL
+    SELECT (SELECT min(d.destination) FROM deliveries AS d
+            WHERE d.status = 'pending' AND d.leased_until IS NULL AND d.destination > destinations.destination)
+    FROM destinations WHERE destinations.destination IS NOT NULL
 )
-SELECT lane FROM lanes
-WHERE lane IS NOT NULL AND EXISTS (
+SELECT destination FROM destinations
+WHERE destination IS NOT NULL AND EXISTS (
     SELECT 1 FROM deliveries AS d
-    WHERE d.status = 'pending' AND d.leased_until IS NULL AND d.lane = lanes.lane AND d.due_at <= :now)
-AND NOT EXISTS (SELECT 1 FROM endpoints AS e WHERE e.lane = lanes.lane AND e.state = 'disabled');
+    WHERE d.status = 'pending' AND d.leased_until IS NULL AND d.destination = destinations.destination AND d.due_at <= :now)
+AND NOT EXISTS (SELECT 1 FROM endpoints AS e WHERE e.destination = destinations.destination AND e.state = 'disabled');
 
--- name: due_of_lanes
--- Those of a JSON list of lanes that have something due and are not disabled.
+-- name: due_of_destinations
+-- Those of a JSON list of destinations that have something due and are not disabled.
 SELECT json_group_array(asked.value)
-FROM json_each(:lanes) AS asked
+FROM json_each(:destinations) AS asked
 WHERE EXISTS (
     SELECT 1 FROM deliveries AS d
-    WHERE d.status = 'pending' AND d.leased_until IS NULL AND d.lane = asked.value AND d.due_at <= :now)
-AND NOT EXISTS (SELECT 1 FROM endpoints AS e WHERE e.lane = asked.value AND e.state = 'disabled');
+    WHERE d.status = 'pending' AND d.leased_until IS NULL AND d.destination = asked.value AND d.due_at <= :now)
+AND NOT EXISTS (SELECT 1 FROM endpoints AS e WHERE e.destination = asked.value AND e.state = 'disabled');
 
--- name: due_in_lane
--- Keys of one lane's longest overdue deliveries, after so many that are taken already; none where it is disabled, whoever
+-- name: due_in_destination
+-- Keys of one destination's longest overdue deliveries, after so many that are taken already; none where it is disabled, whoever
 -- asks.
 SELECT json_group_array(key)
 FROM (SELECT key FROM deliveries
-      WHERE status = 'pending' AND leased_until IS NULL AND lane = :lane AND due_at <= :now
-        AND NOT EXISTS (SELECT 1 FROM endpoints WHERE lane = :lane AND state = 'disabled')
+      WHERE status = 'pending' AND leased_until IS NULL AND destination = :destination AND due_at <= :now
+        AND NOT EXISTS (SELECT 1 FROM endpoints WHERE destination = :destination AND state = 'disabled')
       ORDER BY due_at, key LIMIT :most OFFSET :taken);
 
 -- name: lease
@@ -91,7 +91,7 @@ WHERE deliveries.key = taken.key;
 -- What the sender must know of the deliveries just claimed (a JSON list of keys), as a JSON list; their bodies one after
 -- the other, in the same order and each as long as its row says.
 SELECT json_group_array(json_array(
-           d.due_at, d.key, d.message_id, d.endpoint, d.lane, d.type, b.content_type, length(b.body), d.attempts,
+           d.due_at, d.key, d.message_id, d.endpoint, d.destination, d.type, b.content_type, length(b.body), d.attempts,
            d.failures, d.interruptions, d.claimed_at, d.leased_until, coalesce(g.provider, ''), coalesce(g.id, ''),
            coalesce(w.id, ''), d.asked_by)),
        CAST(group_concat(CAST(b.body AS TEXT), '') AS BLOB)
@@ -107,18 +107,18 @@ SELECT min(due_at) FROM deliveries WHERE status = 'pending' AND leased_until IS 
 
 -- name: leases
 -- Every open attempt whose lease ran out before a time, one worker's left out.
-SELECT key, message_id, lane, attempts, failures, interruptions, claimed_at, leased_until, asked_by
+SELECT key, message_id, destination, attempts, failures, interruptions, claimed_at, leased_until, asked_by
 FROM deliveries
 WHERE leased_until IS NOT NULL AND leased_until < ? AND owner IS NOT ?
 ORDER BY key;
 
 -- name: waiting
--- Every pending delivery that nobody works on, with its endpoint and its lane.
-SELECT key, endpoint, lane FROM deliveries WHERE status = 'pending' AND leased_until IS NULL;
+-- Every pending delivery that nobody works on, with its endpoint and its destination.
+SELECT key, endpoint, destination FROM deliveries WHERE status = 'pending' AND leased_until IS NULL;
 
 -- name: parked
--- Every parked delivery that may go on by itself, with its endpoint and its lane.
-SELECT key, endpoint, lane FROM deliveries WHERE status = 'parked' AND resumes;
+-- Every parked delivery that may go on by itself, with its endpoint and its destination.
+SELECT key, endpoint, destination FROM deliveries WHERE status = 'parked' AND resumes;
 
 -- name: park
 -- Keep one delivery back; whether it goes on by itself.

@@ -1,7 +1,7 @@
 -- name: open_generations
 -- Every generation of one provider with an open watch, streamed from the index of open watches.
 SELECT g.id, g.state, min(w.registered_at), min(w.deadline),
-       min(CASE w.target WHEN 'queued' THEN 1 WHEN 'running' THEN 2 ELSE 3 END), json_group_array(DISTINCT w.lane)
+       min(CASE w.target WHEN 'queued' THEN 1 WHEN 'running' THEN 2 ELSE 3 END), json_group_array(DISTINCT w.destination)
 FROM watches AS w INDEXED BY watches_open CROSS JOIN generations AS g ON g.key = w.generation
 WHERE w.status = 'open' AND g.provider = ?
 GROUP BY w.generation;

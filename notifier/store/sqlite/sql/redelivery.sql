@@ -26,7 +26,7 @@ WHERE id = :generation COLLATE NOCASE AND (:provider IS NULL OR provider = :prov
 SELECT json_group_array(key)
 FROM (SELECT key FROM deliveries
       WHERE key > :after AND key <= :last
-        AND (:endpoint IS NULL OR endpoint = :endpoint) AND (:lane IS NULL OR lane = :lane)
+        AND (:endpoint IS NULL OR endpoint = :endpoint) AND (:destination IS NULL OR destination = :destination)
         AND (:type IS NULL OR type = :type)
         AND (:since IS NULL OR created_at >= :since) AND (:until IS NULL OR created_at < :until)
         AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
@@ -47,7 +47,7 @@ FROM (SELECT d.key
       CROSS JOIN watches AS w ON w.generation = asked.value
       CROSS JOIN deliveries AS d ON d.watch = w.key
       WHERE d.key > :after AND d.key <= :last
-        AND (:endpoint IS NULL OR d.endpoint = :endpoint) AND (:lane IS NULL OR d.lane = :lane)
+        AND (:endpoint IS NULL OR d.endpoint = :endpoint) AND (:destination IS NULL OR d.destination = :destination)
         AND (:type IS NULL OR d.type = :type)
         AND (:since IS NULL OR d.created_at >= :since) AND (:until IS NULL OR d.created_at < :until)
         AND (:statuses IS NULL OR d.status IN (SELECT value FROM json_each(:statuses)))
@@ -56,7 +56,7 @@ FROM (SELECT d.key
 -- name: kept
 -- How many deliveries of each status there are, and when the first and the last of them came to be owed.
 SELECT status, count(*), min(created_at), max(created_at) FROM deliveries
-WHERE (:endpoint IS NULL OR endpoint = :endpoint) AND (:lane IS NULL OR lane = :lane)
+WHERE (:endpoint IS NULL OR endpoint = :endpoint) AND (:destination IS NULL OR destination = :destination)
   AND (:type IS NULL OR type = :type)
   AND (:provider IS NULL OR EXISTS (
       SELECT 1 FROM watches AS w JOIN generations AS g ON g.key = w.generation
@@ -69,14 +69,14 @@ SELECT d.status, count(*), min(d.created_at), max(d.created_at)
 FROM json_each(:generations) AS asked
 CROSS JOIN watches AS w ON w.generation = asked.value
 CROSS JOIN deliveries AS d ON d.watch = w.key
-WHERE (:endpoint IS NULL OR d.endpoint = :endpoint) AND (:lane IS NULL OR d.lane = :lane)
+WHERE (:endpoint IS NULL OR d.endpoint = :endpoint) AND (:destination IS NULL OR d.destination = :destination)
   AND (:type IS NULL OR d.type = :type)
 GROUP BY d.status ORDER BY d.status;
 
 -- name: standing
 -- How deliveries (a JSON list of keys) stand now: whether each is being sent, and whether it still has a body.
 SELECT json_group_array(json_array(
-    d.key, d.status, d.endpoint, d.lane, d.leased_until IS NOT NULL, b.delivery IS NOT NULL))
+    d.key, d.status, d.endpoint, d.destination, d.leased_until IS NOT NULL, b.delivery IS NOT NULL))
 FROM json_each(:keys) AS asked
 CROSS JOIN deliveries AS d ON d.key = asked.value
 LEFT JOIN bodies AS b ON b.delivery = d.key;
@@ -98,11 +98,11 @@ WHERE deliveries.key = asked.key;
 SELECT json_group_array(key) FROM watches WHERE id = :watch;
 
 -- name: chosen_watches
--- Keys of the watches of generations (a JSON list of keys), of one endpoint, of one lane, or of every one.
+-- Keys of the watches of generations (a JSON list of keys), of one endpoint, of one destination, or of every one.
 SELECT json_group_array(w.key)
 FROM json_each(:generations) AS asked
 CROSS JOIN watches AS w ON w.generation = asked.value
-WHERE (:endpoint IS NULL OR w.endpoint = :endpoint) AND (:lane IS NULL OR w.lane = :lane);
+WHERE (:endpoint IS NULL OR w.endpoint = :endpoint) AND (:destination IS NULL OR w.destination = :destination);
 
 -- name: standing_watches
 -- How watches (a JSON list of keys) stand now, and their generations.

@@ -18,13 +18,13 @@ UPDATE deliveries INDEXED BY deliveries_due SET due_at = due_at + :by
 WHERE status = 'pending' AND leased_until IS NULL AND due_at > :above AND due_at < :below AND created_at <= :made
     AND NOT (due_at > :fresh AND due_at <= :now);
 
--- name: next_lanes
--- The last of the next few lanes after one, by name, and how many these are.
-SELECT max(lane), count(*) FROM (SELECT lane FROM endpoints WHERE lane > :above ORDER BY lane LIMIT :most);
+-- name: next_destinations
+-- The last of the next few destinations after one, by name, and how many these are.
+SELECT max(destination), count(*) FROM (SELECT destination FROM endpoints WHERE destination > :above ORDER BY destination LIMIT :most);
 
--- name: shift_lanes
--- The lanes after one and up to another stand as they stand since an earlier or later time; not those that are disabled.
+-- name: shift_destinations
+-- The destinations after one and up to another stand as they stand since an earlier or later time; not those that are disabled.
 UPDATE endpoints
 SET first_failure = first_failure + :by, last_failure = last_failure + :by, last_success = last_success + :by,
     warned_at = warned_at + :by
-WHERE lane > :above AND lane <= :last AND state <> 'disabled';
+WHERE destination > :above AND destination <= :last AND state <> 'disabled';

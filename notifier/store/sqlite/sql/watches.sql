@@ -19,7 +19,7 @@ CROSS JOIN generations AS g ON g.id = asked.value AND g.provider = :provider;
 -- name: find_watches
 -- Watches by what they are, open or not: of a JSON list of [generation's key, target, endpoint].
 SELECT json_group_array(json_array(
-    w.generation, w.key, w.id, w.target, w.endpoint, w.lane, w.status, w.round, CAST(w.metadata AS TEXT),
+    w.generation, w.key, w.id, w.target, w.endpoint, w.destination, w.status, w.round, CAST(w.metadata AS TEXT),
     w.timeout, w.registered_at, w.deadline))
 FROM json_each(:asked) AS asked
 CROSS JOIN watches AS w
@@ -38,7 +38,7 @@ INSERT INTO generations (key, provider, id, registered_at) VALUES (?, ?, ?, ?);
 -- name: add_watches
 -- Watches that were never registered before, or were forgotten.
 INSERT INTO watches
-    (key, id, target, endpoint, lane, status, round, metadata, timeout, registered_at, deadline, generation)
+    (key, id, target, endpoint, destination, status, round, metadata, timeout, registered_at, deadline, generation)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: any_round
@@ -51,14 +51,14 @@ DELETE FROM rounds WHERE watch = ? RETURNING round;
 
 -- name: reopen_watches
 -- Watches that ended without their target start again, with the content of the new request.
-WITH reopened (key, lane, status, round, metadata, timeout, registered_at, deadline) AS (
+WITH reopened (key, destination, status, round, metadata, timeout, registered_at, deadline) AS (
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 )
 UPDATE watches
 SET
     status = reopened.status,
     round = reopened.round,
-    lane = reopened.lane,
+    destination = reopened.destination,
     metadata = reopened.metadata,
     timeout = reopened.timeout,
     registered_at = reopened.registered_at,
@@ -70,7 +70,7 @@ WHERE watches.key = reopened.key;
 -- name: open_watches
 -- The open watches of generations (a JSON list of keys), each with its generation's key before it.
 SELECT json_group_array(json_array(
-    w.generation, w.key, w.id, w.target, w.endpoint, w.lane, w.status, w.round, CAST(w.metadata AS TEXT),
+    w.generation, w.key, w.id, w.target, w.endpoint, w.destination, w.status, w.round, CAST(w.metadata AS TEXT),
     w.timeout, w.registered_at, w.deadline))
 FROM json_each(:generations) AS asked
 CROSS JOIN watches AS w ON w.generation = asked.value AND w.status = 'open';
@@ -90,7 +90,7 @@ CROSS JOIN deliveries AS d ON d.message_id = asked.value;
 
 -- name: add_deliveries
 -- Messages are owed.
-INSERT INTO deliveries (message_id, watch, kind, type, endpoint, lane, status, reason, created_at, due_at, resumes)
+INSERT INTO deliveries (message_id, watch, kind, type, endpoint, destination, status, reason, created_at, due_at, resumes)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: add_bodies

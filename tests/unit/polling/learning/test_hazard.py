@@ -24,10 +24,10 @@ SECONDS = st.floats(0.5, 3_000)
 STORIES = st.lists(st.tuples(SECONDS, st.floats(0, 60), st.booleans()), max_size=25)
 
 
-def told(stories: list[tuple[float, float, bool]]) -> Curve:
+def told(histories: list[tuple[float, float, bool]]) -> Curve:
     """A curve that has learned from them, and reckoned all of it."""
     curve = Curve()
-    for without, more, there in stories:
+    for without, more, there in histories:
         curve.expose(0.0, without)
         if there:
             curve.reached(without, without + more)
@@ -173,30 +173,30 @@ def test_a_curve_that_knows_little_is_not_surprised() -> None:
 @STEADY
 @given(STORIES, AGES, st.floats(1e-3, 100), st.floats(1.05, 10))
 def test_looks_go_forward_and_further_apart_for_a_longer_stride(
-    stories: list[tuple[float, float, bool]], age: float, stride: float, longer: float
+    histories: list[tuple[float, float, bool]], age: float, stride: float, longer: float
 ) -> None:
     """The next look is later than this one; a longer stride makes it later still."""
-    curve = told(stories)
+    curve = told(histories)
     assert age < curve.effort.next_age(age, stride) < curve.effort.next_age(age, stride * longer)
 
 
 @STEADY
 @given(STORIES, AGES, st.floats(0.01, 10_000), st.floats(1e-3, 100))
 def test_who_is_older_is_looked_at_later(
-    stories: list[tuple[float, float, bool]], age: float, more: float, stride: float
+    histories: list[tuple[float, float, bool]], age: float, more: float, stride: float
 ) -> None:
     """The next look is at a later age for one that is older now."""
-    curve = told(stories)
+    curve = told(histories)
     assert curve.effort.next_age(age, stride) < curve.effort.next_age(age + more, stride)
 
 
 @STEADY
 @given(STORIES, AGES, st.floats(1e-3, 10))
 def test_two_strides_are_one_of_twice_the_length(
-    stories: list[tuple[float, float, bool]], age: float, stride: float
+    histories: list[tuple[float, float, bool]], age: float, stride: float
 ) -> None:
     """Effort adds up: nothing is lost or gained between two steps of age."""
-    curve = told(stories)
+    curve = told(histories)
     assert curve.effort.next_age(curve.effort.next_age(age, stride), stride) == pytest.approx(
         curve.effort.next_age(age, 2 * stride)
     )
@@ -205,18 +205,20 @@ def test_two_strides_are_one_of_twice_the_length(
 @STEADY
 @given(STORIES, st.floats(0.001, 0.999))
 def test_a_quantile_is_the_age_by_which_that_share_is_there(
-    stories: list[tuple[float, float, bool]], share: float
+    histories: list[tuple[float, float, bool]], share: float
 ) -> None:
     """One says what the other does."""
-    curve = told(stories)
+    curve = told(histories)
     assert 1 - exp(-curve.cumulative(curve.quantile(share))) == pytest.approx(share)
 
 
 @STEADY
 @given(STORIES, AGES, st.floats(0, 10_000))
-def test_the_share_that_is_there_only_grows(stories: list[tuple[float, float, bool]], age: float, more: float) -> None:
+def test_the_share_that_is_there_only_grows(
+    histories: list[tuple[float, float, bool]], age: float, more: float
+) -> None:
     """There is some chance at every age, and none is negative."""
-    curve = told(stories)
+    curve = told(histories)
     assert all(rate > 0 for rate in curve.hazard)
     assert curve.cumulative(age + more) >= curve.cumulative(age)
     assert curve.cumulative(0.0) == 0.0
@@ -234,10 +236,10 @@ def test_looks_are_closest_where_most_get_there() -> None:
 @STEADY
 @given(STORIES, AGES, st.floats(0.01, 10))
 def test_a_curve_that_was_kept_plans_as_before(
-    stories: list[tuple[float, float, bool]], age: float, stride: float
+    histories: list[tuple[float, float, bool]], age: float, stride: float
 ) -> None:
     """Through JSON and back, it looks when it would have looked."""
-    curve = told(stories)
+    curve = told(histories)
     again = Curve.load(orjson.loads(orjson.dumps(curve.dump())))
     assert again.learned == curve.learned
     assert again.effort.next_age(age, stride) == pytest.approx(curve.effort.next_age(age, stride), rel=1e-3)

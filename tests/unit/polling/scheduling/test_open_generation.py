@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from notifier.domain.ids import GenerationId, Lane, ProviderName
+from notifier.domain.ids import Destination, GenerationId, ProviderName
 from notifier.domain.model import Observation, OpenGeneration, State
 from notifier.domain.settings import ProviderSettings, Secret
 from notifier.polling.learning.hazard import Curve
@@ -26,7 +26,7 @@ def opened(state: State | None = None, *, deadline: datetime = NOW + timedelta(h
         registered_at=NOW,
         deadline=deadline,
         target=State.COMPLETED,
-        lanes=(Lane("studio"),),
+        destinations=(Destination("studio"),),
     )
 
 

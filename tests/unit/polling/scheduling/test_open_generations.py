@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from notifier.domain.ids import GenerationId, Lane
+from notifier.domain.ids import Destination, GenerationId
 from notifier.domain.model import State
 from notifier.polling.batching.plan import plan
 from notifier.polling.scheduling.open_generation import Watched, miss, see
@@ -42,10 +42,14 @@ class World:
         self.looks: dict[GenerationId, list[float]] = {}
         self.completed: Callable[[Watched], None] = lambda _: None
 
-    def register(self, name: str, took: float, *, deadline: float = FOR_EVER, lanes: tuple[Lane, ...] = STUDIO) -> None:
+    def register(
+        self, name: str, took: float, *, deadline: float = FOR_EVER, destinations: tuple[Destination, ...] = STUDIO
+    ) -> None:
         id_ = GenerationId(name)
         self.done_at[id_], self.looks[id_] = self.now + took, [self.now]
-        self.roster.welcome(opened(name, deadline=self.now + deadline, lanes=lanes, registered=self.now), now=self.now)
+        self.roster.welcome(
+            opened(name, deadline=self.now + deadline, destinations=destinations, registered=self.now), now=self.now
+        )
 
     def run(self, seconds: float, step: float) -> None:
         """A tick every `step` seconds."""
@@ -195,13 +199,13 @@ def test_those_that_nobody_hears_of_for_long_are_looked_at_still() -> None:
     st.sampled_from([STUDIO, AUDIT]),
 )
 def test_a_look_comes_at_a_deadline_or_soon_after_it(
-    deadlines: list[float], every: float, lanes: tuple[Lane, ...]
+    deadlines: list[float], every: float, destinations: tuple[Destination, ...]
 ) -> None:
     """Wherever it falls between looks, also where nobody can be told: that look is what its watches expire by."""
     world = World(rate=50.0, batch=100, every=every)
-    world.roster.hear(lambda lane: lane in AUDIT, now=world.now)
+    world.roster.hear(lambda destination: destination in AUDIT, now=world.now)
     for number, seconds in enumerate(deadlines):
-        world.register(f"g-{number}", FOR_EVER, deadline=seconds, lanes=lanes)
+        world.register(f"g-{number}", FOR_EVER, deadline=seconds, destinations=destinations)
     world.run(max(deadlines) + 3.0, 0.1)
     for number, seconds in enumerate(deadlines):
         after = [look for look in world.looks[GenerationId(f"g-{number}")] if look >= 1_000.0 + seconds]
@@ -262,15 +266,15 @@ def deaf_world(*, everybody: bool = False) -> World:
     world = World(rate=20.0, batch=10, every=1.0)
     for number in range(5):
         world.register(f"heard-{number}", FOR_EVER)
-        world.register(f"unheard-{number}", FOR_EVER, lanes=AUDIT)
-        world.register(f"both-{number}", FOR_EVER, lanes=(*AUDIT, *STUDIO))
+        world.register(f"unheard-{number}", FOR_EVER, destinations=AUDIT)
+        world.register(f"both-{number}", FOR_EVER, destinations=(*AUDIT, *STUDIO))
     world.run(5.0, 0.25)
-    world.roster.hear(lambda lane: everybody or lane in AUDIT, now=world.now)
+    world.roster.hear(lambda destination: everybody or destination in AUDIT, now=world.now)
     return world
 
 
 def test_where_nobody_can_be_told_it_is_looked_at_rarely() -> None:
-    """Once in ten minutes; one of whose lanes any can be told at is looked at as usual."""
+    """Once in ten minutes; one of whose destinations any can be told at is looked at as usual."""
     world = deaf_world()
     world.run(60.0, 0.25)
     world.looks = {id_: [world.now] for id_ in world.looks}
@@ -293,46 +297,51 @@ def test_what_can_be_told_again_is_looked_at_at_once() -> None:
 
 
 def test_a_new_one_that_nobody_can_be_told_of_waits_after_its_first_look() -> None:
-    """Lanes that are seen for the first time are judged like those that are known."""
+    """Destinations that are seen for the first time are judged like those that are known."""
     world = World(rate=20.0, batch=10, every=1.0)
-    world.roster.hear(lambda lane: lane in AUDIT, now=world.now)
-    world.register("g-1", FOR_EVER, lanes=AUDIT)
+    world.roster.hear(lambda destination: destination in AUDIT, now=world.now)
+    world.register("g-1", FOR_EVER, destinations=AUDIT)
     world.run(RARELY - 10.0, 0.25)
     assert len(world.looks[GenerationId("g-1")]) == 2
 
 
 def test_one_that_is_told_of_elsewhere_too_is_looked_at_at_once() -> None:
-    """A watch that joins brings a lane that can be told at: it does not wait until ten minutes are over."""
+    """A watch that joins brings a destination that can be told at: it does not wait until ten minutes are over."""
     world = deaf_world()
     world.run(60.0, 0.25)
     entry = world.roster.get(GenerationId("unheard-1"))
     assert entry is not None
-    world.roster.join(entry, opened("unheard-1", lanes=(*AUDIT, *STUDIO)), now=world.now, wall=wall(world.now))
+    world.roster.join(entry, opened("unheard-1", destinations=(*AUDIT, *STUDIO)), now=world.now, wall=wall(world.now))
     before = world.now
     world.run(1.0, 0.25)
     assert world.looks[entry.id][-1] >= before
 
 
-def test_thousands_of_watches_told_at_lanes_of_their_own_join_at_a_bounded_cost() -> None:
-    """Few tuples of lanes are kept, none of them long; with so many somebody counts as one that can be told."""
+def test_thousands_of_watches_told_at_destinations_of_their_own_join_at_a_bounded_cost() -> None:
+    """Few tuples of destinations are kept, none of them long; with so many somebody counts as one that can be told."""
     roster = Roster(1.0)
     roster.hear(lambda _: True, now=1_000.0)
-    entry = roster.welcome(opened("a", lanes=(Lane("https://first.example.com"),)), now=1_000.0)
+    entry = roster.welcome(opened("a", destinations=(Destination("https://first.example.com"),)), now=1_000.0)
     assert roster.unheard(entry)
     for number in range(3_000):
-        roster.join(entry, opened("a", lanes=(Lane(f"https://{number}.example.com"),)), now=1_000.0, wall=wall(1_000.0))
+        roster.join(
+            entry,
+            opened("a", destinations=(Destination(f"https://{number}.example.com"),)),
+            now=1_000.0,
+            wall=wall(1_000.0),
+        )
     assert not roster.unheard(entry)
-    assert len(roster._lanes) < 100
-    assert sum(map(len, roster._lanes)) < 5_000
+    assert len(roster._destinations) < 100
+    assert sum(map(len, roster._destinations)) < 5_000
 
 
 def test_what_joins_never_takes_back_what_others_wait_for() -> None:
-    """A watch that asks for more, for longer and at another lane leaves target, deadline and lanes as they were."""
+    """A watch that asks for more, longer and elsewhere leaves target, deadline and destinations as they were."""
     roster = Roster(1.0)
     entry = roster.welcome(opened("a", target=State.RUNNING, deadline=100.0), now=0.0)
-    roster.join(entry, opened("a", deadline=900.0, lanes=AUDIT), now=1.0, wall=wall(1.0))
+    roster.join(entry, opened("a", deadline=900.0, destinations=AUDIT), now=1.0, wall=wall(1.0))
     assert (entry.target, entry.deadline) == (State.RUNNING, wall(100.0))
-    assert entry.lanes == tuple(sorted((*AUDIT, *STUDIO)))
+    assert entry.destinations == tuple(sorted((*AUDIT, *STUDIO)))
 
 
 # ---- any sequence of events ----
@@ -352,29 +361,33 @@ class RosterMachine(RuleBasedStateMachine):
         #: Requests that are answered at once, and those that wait, under way: since when, and about what.
         self.asked: list[tuple[float, Watched]] = []
         self.held: list[tuple[float, Watched]] = []
-        self.deaf: set[Lane] = set()
+        self.deaf: set[Destination] = set()
 
     def pick(self, number: int) -> Watched | None:
         entries = list(self.roster)
         return entries[number % len(entries)] if entries else None
 
     # ---- who is there ----
-    @rule(wanted=STATES, lanes=LANES, deadline=st.floats(1, 2_000))
-    def welcome(self, wanted: State, lanes: tuple[Lane, ...], deadline: float) -> None:
+    @rule(wanted=STATES, destinations=LANES, deadline=st.floats(1, 2_000))
+    def welcome(self, wanted: State, destinations: tuple[Destination, ...], deadline: float) -> None:
         name = f"g-{next(self.numbers)}"
-        generation = opened(name, target=wanted, lanes=lanes, deadline=self.now + deadline, registered=self.now)
+        generation = opened(
+            name, target=wanted, destinations=destinations, deadline=self.now + deadline, registered=self.now
+        )
         self.roster.welcome(generation, now=self.now)
 
-    @rule(wanted=STATES, lanes=LANES, age=st.floats(-5, 30 * 86_400))
-    def load(self, wanted: State, lanes: tuple[Lane, ...], age: float) -> None:
-        generation = opened(f"g-{next(self.numbers)}", target=wanted, lanes=lanes, registered=self.now - age)
+    @rule(wanted=STATES, destinations=LANES, age=st.floats(-5, 30 * 86_400))
+    def load(self, wanted: State, destinations: tuple[Destination, ...], age: float) -> None:
+        generation = opened(
+            f"g-{next(self.numbers)}", target=wanted, destinations=destinations, registered=self.now - age
+        )
         self.roster.load(generation, now=self.now, age=age)
 
-    @rule(number=PICKS, wanted=STATES, lanes=LANES, deadline=st.floats(1, 2_000))
-    def join(self, number: int, wanted: State, lanes: tuple[Lane, ...], deadline: float) -> None:
+    @rule(number=PICKS, wanted=STATES, destinations=LANES, deadline=st.floats(1, 2_000))
+    def join(self, number: int, wanted: State, destinations: tuple[Destination, ...], deadline: float) -> None:
         if (entry := self.pick(number)) is not None:
             lower = min(wanted, entry.target, key=lambda state: state.rank)
-            generation = opened(entry.id, target=lower, lanes=lanes, deadline=self.now + deadline)
+            generation = opened(entry.id, target=lower, destinations=destinations, deadline=self.now + deadline)
             self.roster.join(entry, generation, now=self.now, wall=wall(self.now))
 
     @rule(number=PICKS)
@@ -415,7 +428,7 @@ class RosterMachine(RuleBasedStateMachine):
         model=st.sampled_from([None, "ray-2", "ray-1"]),
         age=st.one_of(st.none(), st.floats(-1e6, 1e7)),
         took=st.floats(0, 60),
-        lanes=st.one_of(st.none(), LANES),
+        destinations=st.one_of(st.none(), LANES),
     )
     def answer(
         self,
@@ -424,7 +437,7 @@ class RosterMachine(RuleBasedStateMachine):
         model: str | None,
         age: float | None,
         took: float,
-        lanes: tuple[Lane, ...] | None,
+        destinations: tuple[Destination, ...] | None,
     ) -> None:
         sent, entry = self.asked.pop(number % len(self.asked))
         self.now += took
@@ -436,8 +449,8 @@ class RosterMachine(RuleBasedStateMachine):
         else:
             self.take_in(sent, entry, state, model, age, kept=False)
         if self.roster.here(entry):
-            if lanes is not None:
-                self.roster.tell(entry, lanes)
+            if destinations is not None:
+                self.roster.tell(entry, destinations)
             self.again(sent, entry)
 
     @precondition(lambda self: self.asked)
@@ -482,10 +495,10 @@ class RosterMachine(RuleBasedStateMachine):
         self.roster.settle(every, now=self.now)
 
     @rule(deaf=st.sets(st.sampled_from([*AUDIT, *STUDIO])))
-    def hear(self, deaf: set[Lane]) -> None:
+    def hear(self, deaf: set[Destination]) -> None:
         before = {entry: self.roster.unheard(entry) for entry in self.roster}
         self.deaf = deaf
-        self.roster.hear(lambda lane: lane in deaf, now=self.now)
+        self.roster.hear(lambda destination: destination in deaf, now=self.now)
         for entry in self.roster:
             if before[entry] and not self.roster.unheard(entry) and entry.bucket is not None:
                 assert entry in self.due_now()
@@ -527,9 +540,9 @@ class RosterMachine(RuleBasedStateMachine):
 
     @invariant()
     def who_can_be_told_nowhere_is_known(self) -> None:
-        """By the lanes of its watches, and what is said of them now."""
+        """By the destinations of its watches, and what is said of them now."""
         for entry in self.roster:
-            assert self.roster.unheard(entry) is all(lane in self.deaf for lane in entry.lanes)
+            assert self.roster.unheard(entry) is all(destination in self.deaf for destination in entry.destinations)
 
     @invariant()
     def the_crowds_are_those_that_are_there(self) -> None:
@@ -641,8 +654,8 @@ def test_what_is_done_within_its_first_hold_teaches() -> None:
 def test_what_passed_its_deadline_during_a_look_is_looked_at_soon() -> None:
     """The look was sent before it, and lets nothing expire; nor does what is looked at rarely wait for ten minutes."""
     roster = Roster(1.0)
-    roster.hear(lambda lane: lane in AUDIT, now=1_000.0)
-    entry = roster.welcome(opened(lanes=AUDIT, deadline=1_010.0, registered=1_000.0), now=1_000.0)
+    roster.hear(lambda destination: destination in AUDIT, now=1_000.0)
+    entry = roster.welcome(opened(destinations=AUDIT, deadline=1_010.0, registered=1_000.0), now=1_000.0)
     (taken,) = roster.take(1_005.0, 1)
     roster.look_again(taken, looked=1_005.0, now=1_015.0, alone=False, wall=wall(1_015.0))
     assert (due := roster.due(entry)) is not None
@@ -675,9 +688,9 @@ def test_who_waits_behind_new_ones_is_late_all_the_same() -> None:
 def test_a_free_seat_is_not_for_what_was_looked_at_just_now() -> None:
     """Nor for one that stands alone, nor for one that nobody can be told of."""
     roster = Roster(5.0)
-    roster.hear(lambda lane: lane in AUDIT, now=1_000.0)
+    roster.hear(lambda destination: destination in AUDIT, now=1_000.0)
     fresh, alone, unheard, old = (
-        roster.welcome(opened(name, lanes=AUDIT if name == "unheard" else STUDIO), now=1_000.0)
+        roster.welcome(opened(name, destinations=AUDIT if name == "unheard" else STUDIO), now=1_000.0)
         for name in ("fresh", "alone", "unheard", "old")
     )
     alone.isolate()
@@ -805,9 +818,9 @@ def test_a_change_of_regime_brings_looks_forward_and_no_look_back() -> None:
     """What waits for an age that nobody reaches any more waits no longer; who is unheard of goes on waiting."""
     roster = Roster(0.1)
     rng, now = Random(5), 1_000.0
-    roster.hear(lambda lane: lane in AUDIT, now=now)
+    roster.hear(lambda destination: destination in AUDIT, now=now)
     waiting = [roster.welcome(opened(f"w-{number}"), now=now) for number in range(20)]
-    unheard = roster.welcome(opened("unheard", lanes=AUDIT), now=now)
+    unheard = roster.welcome(opened("unheard", destinations=AUDIT), now=now)
     teach(roster.curves.of("ray-2", State.COMPLETED), lognormals(rng, 300, median=600.0, spread=0.1))
     roster.take(now, 99)
     for entry in (*waiting, unheard):
@@ -851,13 +864,15 @@ def test_a_change_of_regime_takes_nobody_past_a_deadline() -> None:
     assert curve.quantile(0.5) > 10 * learned
 
 
-def test_lanes_that_came_and_went_are_forgotten() -> None:
-    """Each callback origin is a lane: those of generations that are over do not stay in memory."""
+def test_destinations_that_came_and_went_are_forgotten() -> None:
+    """Each callback origin is a destination: those of generations that are over do not stay in memory."""
     roster = Roster(1.0)
     for number in range(5_000):
-        entry = roster.welcome(opened(f"g-{number}", lanes=(Lane(f"https://{number}.example.com"),)), now=1_000.0)
+        entry = roster.welcome(
+            opened(f"g-{number}", destinations=(Destination(f"https://{number}.example.com"),)), now=1_000.0
+        )
         roster.leave(entry)
-    assert len(roster._lanes) < 1_100
+    assert len(roster._destinations) < 1_100
 
 
 def test_new_generations_say_nothing_of_how_late_looks_are() -> None:
@@ -921,7 +936,7 @@ def test_completions_in_a_reply_leave_nobody_of_that_reply_behind(ends: int) -> 
 
 @pytest.mark.parametrize("count", [50, 5_000])
 def test_once_there_is_budget_again_nobody_waits_as_long_as_in_the_storm(count: int) -> None:
-    """Waits that were fixed at a tenth of the budget are reckoned anew, some thousand at a time."""
+    """ClockShift that were fixed at a tenth of the budget are reckoned anew, some thousand at a time."""
     roster, now = Roster(1.0), 1_000.0
     entries = looked_at(roster, count, now=now)
     roster.budget(count / 100, now, idle=False)
@@ -937,8 +952,8 @@ def test_once_there_is_budget_again_nobody_waits_as_long_as_in_the_storm(count: 
 def test_a_budget_that_eases_brings_nobody_forward_who_waits_for_other_reasons() -> None:
     """Who is unheard of, and who is missed, waits on."""
     roster, now = Roster(1.0), 1_000.0
-    roster.hear(lambda lane: lane in AUDIT, now=now)
-    unheard = roster.welcome(opened("unheard", lanes=AUDIT), now=now)
+    roster.hear(lambda destination: destination in AUDIT, now=now)
+    unheard = roster.welcome(opened("unheard", destinations=AUDIT), now=now)
     missed, other = looked_at(roster, 2, now=now)
     miss(missed, now, single=True)
     roster.missed(missed)
