@@ -18,9 +18,9 @@ import anyio.to_thread
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
-from notifier.domain.ids import EndpointIdentity, GenerationId, Destination
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId
 from notifier.domain.message import parked_because
-from notifier.domain.model import EndpointDirectory, RereadResult, OpenGeneration
+from notifier.domain.model import EndpointDirectory, OpenGeneration, RereadResult
 from notifier.domain.settings import ProviderSettings
 from notifier.polling.batching.bisect import Split
 from notifier.polling.batching.plan import plan
