@@ -44,6 +44,7 @@ from notifier.polling.batching.plan import plan
 from notifier.polling.provider_state import Conduct
 from notifier.polling.scheduling.open_generation import LookTimes, Watched, see
 from notifier.polling.scheduling.open_generations import Roster
+from notifier.providers.base import Capabilities
 from notifier.runtime.health import Health
 from notifier.runtime.rate_limiter import TokenBucket
 
@@ -429,7 +430,11 @@ class Storm(World):
         self.clock = HandClock()
         rng = random.Random(1)
         self.conduct = Conduct(
-            settings, multi=batch > 1, patience=None, clock=self.clock, chance=rng.random, health=Health()
+            settings,
+            capabilities=Capabilities(batch=batch if batch > 1 else None),
+            clock=self.clock,
+            chance=rng.random,
+            health=Health(),
         )
         self.sent: list[float] = []
         #: (when it ends, number, sent at, IDs, the error or None)

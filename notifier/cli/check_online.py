@@ -11,7 +11,7 @@ from notifier.domain.ids import GenerationId
 from notifier.domain.settings import ProviderSettings
 from notifier.net.secrets_sent import mask_of_provider
 from notifier.net.transport import AiohttpTransport
-from notifier.providers.base import Ask
+from notifier.providers.base import PollRequest
 from notifier.providers.catalogue import codec
 from notifier.providers.client import ProviderClient
 from notifier.providers.masked import decode
@@ -44,18 +44,20 @@ async def _check(client: ProviderClient, settings: ProviderSettings) -> bool:
 async def _ask_both(client: ProviderClient, settings: ProviderSettings) -> dict[str, _Answer]:
     speech = codec(settings.kind)
     ids = [GenerationId(str(uuid.uuid4())) for _ in range(2)]
-    answers = {"single": await _ask(client, settings, speech.single(ids[0], settings))}
-    if settings.batch and speech.multi:
+    answers = {"single": await _ask(client, settings, speech.poll(ids[0], settings))}
+    if settings.batch and speech.capabilities.batch:
         there = answers["single"][0]
-        answers["multi"] = await _ask(client, settings, speech.sweep(ids, settings), there=there)
+        answers["multi"] = await _ask(client, settings, speech.batch_poll(ids, settings), there=there)
     return answers
 
 
-async def _ask(client: ProviderClient, settings: ProviderSettings, ask: Ask, *, there: bool = True) -> _Answer:
+async def _ask(
+    client: ProviderClient, settings: ProviderSettings, request: PollRequest, *, there: bool = True
+) -> _Answer:
     """`there`: whether the API answered before."""
     try:
-        reply = await client.ask(ask, settings)
-        decode(codec(settings.kind), ask, reply, settings)
+        reply = await client.ask(request, settings)
+        decode(codec(settings.kind), request, reply, settings)
     except BatchRejected as error:
         return error.status != _NOT_FOUND, f"{error}{_hint(error) if there else ''}"
     except ProviderError as error:

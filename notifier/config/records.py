@@ -36,8 +36,8 @@ from notifier.domain.settings import (
 )
 from notifier.intake.parse import Known, KnownProvider
 from notifier.net import tls_files
-from notifier.providers.base import without_route
 from notifier.providers.catalogue import KINDS, codec
+from notifier.providers.options import repeated_route, unusable
 from notifier.text.printable import Path, closest, printable, show_path
 from notifier.text.reader import Document
 
@@ -162,7 +162,8 @@ def faults_between(shape: ConfigShape, document: Document) -> Iterator[Fault]:
     if not shape.providers:
         yield fault(("providers",), "No provider is configured, so nothing can be polled. Add one below providers:.")
     for name, provider in shape.providers.items():
-        yield from (fault(("providers", name, key), message) for key, message in _batch_faults(provider))
+        given = {key: getattr(provider, key) for key in provider.model_fields_set}
+        yield from (fault(("providers", name, key), message) for key, message in unusable(codec(provider.kind), given))
         yield from (fault(("providers", name, "base_url"), message) for message in _base_url_faults(provider))
     for name, endpoint in shape.endpoints.items():
         yield from (fault(("endpoints", name, *path), message) for path, message in _tls_faults(endpoint))
@@ -208,25 +209,11 @@ def _tls_faults(endpoint: EndpointShape) -> Iterator[tuple[Path, str]]:
             yield ("tls", key), f"A {key} needs its {other}. Write {other}: PATH; it may be the same file."
 
 
-def _batch_faults(provider: ProviderShape) -> Iterator[tuple[str, str]]:
-    """What is said of batches where the API has none: it would not act."""
-    kind = codec(provider.kind)
-    yield from _long_poll_faults(provider, can=kind.patience is not None)
-    if kind.multi:
-        return
-    none = f"{provider.kind} has no route for many IDs."
-    if "batch" in provider.model_fields_set and provider.batch:
-        yield "batch", f"{none} Write batch: off, or take the key out."
-    for key in ("max_ids", "max_url", "ids_as"):
-        if key in provider.model_fields_set:
-            yield key, f"{none} Take {key} out: it would not act."
-
-
 def _base_url_faults(provider: ProviderShape) -> Iterator[str]:
     """A base_url that brings along what is put behind it."""
     url = provider.base_url
     every = [route for each in KINDS.values() for route in each.routes]  # the other kind's are as wrong
-    if url is None or (wrong := without_route(url, every)) is None:
+    if url is None or (wrong := repeated_route(url, every)) is None:
         return
     twice, right = wrong
     route = codec(provider.kind).routes[0].partition("?")[0]
@@ -238,17 +225,6 @@ def _base_url_faults(provider: ProviderShape) -> Iterator[str]:
     else:
         ends, write = "It ends", f"Write {printable(right, 200)}"
     yield f"{ends} in {printable(twice, 100)}, and {route} is put behind it, with its version. {write}."
-
-
-def _long_poll_faults(provider: ProviderShape, *, can: bool) -> Iterator[tuple[str, str]]:
-    """What is said of long-polls if there are none: it would not act."""
-    given = provider.model_fields_set
-    if not can and provider.long_poll in ("single", "any"):
-        yield "long_poll", f"{provider.kind} answers every request at once. Write long_poll: off, or take the key out."
-    for key in ("long_poll_single_as", "long_poll_multi_as"):
-        if key in given and (not can or provider.long_poll == "off"):
-            why = "long_poll is off" if can else f"{provider.kind} answers every request at once"
-            yield key, f"It would not act: {why}. Take {key} out."
 
 
 def _drop_faults(drop: DropShape, whole: ConfigShape) -> Iterator[tuple[Path, str]]:

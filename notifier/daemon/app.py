@@ -49,7 +49,7 @@ from notifier.net.transport import AiohttpTransport
 from notifier.net.urls import Address
 from notifier.polling.poller import Poller
 from notifier.polling.provider_loop import Dependencies
-from notifier.providers.base import Ask, Leave, Reply
+from notifier.providers.base import Leave, PollRequest, Reply
 from notifier.providers.catalogue import codec
 from notifier.providers.client import ProviderClient
 from notifier.runtime import log_events
@@ -376,8 +376,8 @@ class Daemon:
             _log.warning(log_events.WATCH_UNDECLARED, count=len(gone), first=next(iter(gone)).generation, note=note)
 
     # ---- what the parts ask of others that are built later, and of the configuration, now ----
-    async def _ask(self, ask: Ask, settings: ProviderSettings, leave: Leave) -> Reply:
-        reply = await self._client.ask(ask, settings, leave)
+    async def _ask(self, request: PollRequest, settings: ProviderSettings, leave: Leave) -> Reply:
+        reply = await self._client.ask(request, settings, leave)
         self._reach.answered(self._clock.elapsed())
         return reply
 

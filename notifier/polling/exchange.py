@@ -28,7 +28,7 @@ from notifier.polling.rejections import Refusals
 from notifier.polling.rereads import Rereads
 from notifier.polling.scheduling.open_generation import LookTimes
 from notifier.polling.scheduling.open_generations import Roster
-from notifier.providers.base import Ask, Codec, Leave, Reply
+from notifier.providers.base import Codec, Leave, PollRequest, Reply
 from notifier.providers.masked import decode
 from notifier.runtime.clock import Clock
 from notifier.runtime.wakeup import Wakeup
@@ -42,7 +42,7 @@ LONG: Final = 32 * 1024
 class Sent:
     """A request under way."""
 
-    ask: Ask
+    request: PollRequest
     #: Monotonic.
     at: float
     asked_at: datetime
@@ -60,7 +60,7 @@ class Sent:
 
     @property
     def divisible(self) -> bool:
-        return self.hold is None and len(self.ask.ids) > 1 and not (self.late or self.guests)
+        return self.hold is None and len(self.request.ids) > 1 and not (self.late or self.guests)
 
 
 class Exchanges:
@@ -77,7 +77,7 @@ class Exchanges:
         recorder: Recorder,
         holds: Holds,
         rereads: Rereads,
-        ask: Callable[[Ask, ProviderSettings, Leave], Awaitable[Reply]],
+        ask: Callable[[PollRequest, ProviderSettings, Leave], Awaitable[Reply]],
         readers: anyio.CapacityLimiter,
         clock: Clock,
         call: Callable[[Iterable[GenerationId]], None],
@@ -103,7 +103,7 @@ class Exchanges:
 
     def asked_alone(self) -> set[GenerationId]:
         """IDs that are asked about by themselves now."""
-        return {sent.ask.ids[0] for sent in self._under_way if sent.hold is None and len(sent.ask.ids) == 1}
+        return {sent.request.ids[0] for sent in self._under_way if sent.hold is None and len(sent.request.ids) == 1}
 
     def divide_late(self, now: float) -> None:
         """A sweep that hangs may do so for one ID: the others do not wait until it is given up."""
@@ -115,7 +115,7 @@ class Exchanges:
             after = self._conduct.late_after if sent.split is None else self._conduct.part_late_after
             if sent.divisible and now - sent.at >= after:
                 part = sent.split is not None
-                split = self._refusals.late(sent.ask.ids, sent.split, sent_at=sent.at)
+                split = self._refusals.late(sent.request.ids, sent.split, sent_at=sent.at)
                 sent.late, sent.split = split is not None, split or sent.split
                 if sent.late and part:  # others are answered, so one of its IDs is why: its place is for its halves
                     sent.scope.cancel()
@@ -128,8 +128,8 @@ class Exchanges:
             return False
         hangs = conduct.late_after + conduct.part_late_after  # its halves would be answered by then
         for sent in self._under_way:
-            if sent.hold is None and len(sent.ask.ids) > 1 and now - sent.at >= hangs:
-                self._trial.late(sent.ask.ids, now, sent_at=sent.at)
+            if sent.hold is None and len(sent.request.ids) > 1 and now - sent.at >= hangs:
+                self._trial.late(sent.request.ids, now, sent_at=sent.at)
         if self._trial.proved(now, conduct.late_after):
             self._trial.answered(now)
             self._refusals.route_hangs()
@@ -143,19 +143,19 @@ class Exchanges:
     def _give_up_batches(self) -> None:
         """They are not answered, and keep places; their IDs are asked for one by one."""
         for sent in self._under_way:
-            if sent.ask.multi:
+            if sent.request.batch:
                 (sent.scope if sent.hold is None else sent.hold.scope).cancel()
 
     def _tried(self, sent: Sent, *, answered: bool, held: bool) -> None:
         """What a request that is over tells of the multi route."""
         now = self._clock.monotonic()
-        if not sent.ask.multi:
-            self._trial.alone(sent.ask.ids[0], held=held)
+        if not sent.request.batch:
+            self._trial.alone(sent.request.ids[0], held=held)
         elif answered or now - sent.at < self._conduct.late_after:
             self._trial.answered(now)
             self._conduct.multi_spoke()
-        elif len(sent.ask.ids) > 1:
-            self._trial.late(sent.ask.ids, now, sent_at=sent.at)
+        elif len(sent.request.ids) > 1:
+            self._trial.late(sent.request.ids, now, sent_at=sent.at)
 
     # ---- one request ----
     async def make(self, sent: Sent) -> None:
@@ -170,7 +170,7 @@ class Exchanges:
             took = self._clock.monotonic() - sent.at
             self._under_way.remove(sent)
             self._conduct.hanging = 0  # reckoned anew before anything is asked
-            self._conduct.end(took=took, aside=sent.aside, hold=sent.hold is not None, batch=len(sent.ask.ids) > 1)
+            self._conduct.end(took=took, aside=sent.aside, hold=sent.hold is not None, batch=len(sent.request.ids) > 1)
             self._wakeup.notify()
 
     async def _ask(self, sent: Sent) -> None:
@@ -183,9 +183,9 @@ class Exchanges:
             if sent.guests:
                 self._refused_with_guests(sent, error)
             elif sent.late:
-                self._conduct.refused(error, sent_at=sent.at, size=len(sent.ask.ids))
+                self._conduct.refused(error, sent_at=sent.at, size=len(sent.request.ids))
             else:
-                self._refusals.refused(sent.ask.ids, sent.split, error, sent_at=sent.at)
+                self._refusals.refused(sent.request.ids, sent.split, error, sent_at=sent.at)
         except ProviderError as error:
             self._tried(sent, answered=False, held=False)
             await self._failed(sent, error)
@@ -200,24 +200,24 @@ class Exchanges:
         if sent.guests:
             self._part_from_guests(sent)
         elif not sent.late:
-            self._refusals.unanswered(sent.ask.ids, sent.split)
+            self._refusals.unanswered(sent.request.ids, sent.split)
 
     async def _failed(self, sent: Sent, error: ProviderError) -> None:
         """It was not answered: whose failure that is, `refusals` finds out."""
-        if sent.guests and not error.any_id and len(sent.ask.ids) > 1:
+        if sent.guests and not error.any_id and len(sent.request.ids) > 1:
             self._part_from_guests(sent)
             return
-        self._rereads.failed(sent.ask.ids)
+        self._rereads.failed(sent.request.ids)
         if sent.late:
-            self._refusals.failed_late(sent.ask.ids, error, sent_at=sent.at)
+            self._refusals.failed_late(sent.request.ids, error, sent_at=sent.at)
             return
-        self._refusals.failed(sent.ask, sent.split, error, sent_at=sent.at)
-        if len(sent.ask.ids) == 1 and self._refusals.may_expire(sent.ask.ids[0]):
-            await self._recorder.expire_failing(sent.ask.ids[0], sent.asked_at)
+        self._refusals.failed(sent.request, sent.split, error, sent_at=sent.at)
+        if len(sent.request.ids) == 1 and self._refusals.may_expire(sent.request.ids[0]):
+            await self._recorder.expire_failing(sent.request.ids[0], sent.asked_at)
 
     async def _observe(self, sent: Sent) -> Sequence[Observation]:
-        reply = await self._ask_provider(sent.ask, self.settings, self._leave)
-        read = partial(decode, self._codec, sent.ask, reply, self.settings)
+        reply = await self._ask_provider(sent.request, self.settings, self._leave)
+        read = partial(decode, self._codec, sent.request, reply, self.settings)
         if len(reply.body) < LONG:
             return read()
         return await anyio.to_thread.run_sync(read, limiter=self._readers)
@@ -271,7 +271,7 @@ class Exchanges:
 
     def _hold_failed(self, sent: Sent, error: ProviderError, took: float) -> bool:
         """True where its IDs are on the agenda, or in a split, again."""
-        asked = len(sent.ask.ids)
+        asked = len(sent.request.ids)
         trial = sent.hold is not None and sent.hold.trial
         if isinstance(error, BatchRejected) or (trial and not (error.any_id or error.asks_to_wait)):
             self._conduct.held(took=0.0, reached=0, asked=asked)
@@ -281,7 +281,7 @@ class Exchanges:
             if trial:
                 self._conduct.failed(error, sent_at=sent.at)
             else:
-                self._refusals.failed(sent.ask, None, error, sent_at=sent.at)
+                self._refusals.failed(sent.request, None, error, sent_at=sent.at)
             return True
         return False
 
@@ -291,22 +291,22 @@ class Exchanges:
         # A guest that is gone is an old one: that says nothing of the provider.
         ours = asked - sum(seen.absent and seen.id in sent.guests for seen in observations)
         if sent.split is None and self._conduct.knows_none(asked=ours, held=len(held)):
-            what = f"none of the {ours} IDs asked, such as {sent.ask.ids[0]}, is in the reply"
-            self._roster.met_in_vain(sent.ask.ids)
+            what = f"none of the {ours} IDs asked, such as {sent.request.ids[0]}, is in the reply"
+            self._roster.met_in_vain(sent.request.ids)
             self._conduct.knew_none(what, sent_at=sent.at, untried=self._roster.untried)
-            self._call(sent.ask.ids)
+            self._call(sent.request.ids)
             return
-        self._refusals.seen(sent.ask, held)
-        self._conduct.answered(sent_at=sent.at, asked=asked, held=len(held), multi=sent.ask.multi)
+        self._refusals.seen(sent.request, held)
+        self._conduct.answered(sent_at=sent.at, asked=asked, held=len(held), multi=sent.request.batch)
         self._conduct.trusted.extend(held)
-        self._refusals.weigh_multi(sent.ask, held)
+        self._refusals.weigh_multi(sent.request, held)
         await self._recorder.take_in(self._seen_by(sent), observations)
         if ours == 1 and not held:
-            self._missed_alone(sent.ask.ids[0], sent)
+            self._missed_alone(sent.request.ids[0], sent)
         if sent.split is not None and sent.late:
-            self._refusals.answered_late(sent.ask.ids, sent.split)
+            self._refusals.answered_late(sent.request.ids, sent.split)
         elif sent.split is not None:
-            self._refusals.answered(sent.split, sent.ask.ids, held)
+            self._refusals.answered(sent.split, sent.request.ids, held)
 
     def _missed_alone(self, id_: GenerationId, sent: Sent) -> None:
         roster = self._roster
@@ -314,17 +314,17 @@ class Exchanges:
 
     def _refused_with_guests(self, sent: Sent, error: BatchRejected) -> None:
         """They may be to blame: the others are asked for again without them."""
-        self._conduct.refused(error, sent_at=sent.at, size=len(sent.ask.ids))
+        self._conduct.refused(error, sent_at=sent.at, size=len(sent.request.ids))
         self._part_from_guests(sent)
 
     def _part_from_guests(self, sent: Sent) -> None:
         self._rereads.refused(sent.guests, self._clock.monotonic())
-        self._call(sent.ask.ids)
+        self._call(sent.request.ids)
 
     def _seen_by(self, sent: Sent, *, kept: bool = False) -> Look:
         clock = self._clock
         times = LookTimes(asked_at=sent.asked_at, answered_at=clock.now(), sent=sent.at, got=clock.monotonic())
-        return Look(times=times, multi=sent.ask.multi, part=sent.split is not None, kept=kept)
+        return Look(times=times, multi=sent.request.batch, part=sent.split is not None, kept=kept)
 
     def _put_back(self, hold: Hold) -> None:
         """Its IDs are due at once; those of a trial are on the agenda."""

@@ -33,7 +33,7 @@ from notifier.polling.rejections import Refusals
 from notifier.polling.rereads import Rereads
 from notifier.polling.scheduling.open_generation import Watched
 from notifier.polling.scheduling.open_generations import Roster
-from notifier.providers.base import Ask, Codec, Leave, Reply
+from notifier.providers.base import Codec, Leave, PollRequest, Reply
 from notifier.runtime.clock import Clock
 from notifier.runtime.health import Health
 from notifier.runtime.heartbeat import Pulse
@@ -52,7 +52,7 @@ class Dependencies:
     """What every lookout works with."""
 
     store: PollStore
-    ask: Callable[[Ask, ProviderSettings, Leave], Awaitable[Reply]]
+    ask: Callable[[PollRequest, ProviderSettings, Leave], Awaitable[Reply]]
     clock: Clock
     chance: Callable[[], float]
     directory: Callable[[], EndpointDirectory]
@@ -77,8 +77,7 @@ class ProviderLoop:
         self._roster = Roster(settings.poll_every.total_seconds())
         self._conduct = Conduct(
             settings,
-            multi=codec.multi,
-            patience=codec.patience,
+            capabilities=codec.capabilities,
             clock=around.clock,
             chance=around.chance,
             health=around.health,
@@ -340,7 +339,7 @@ class ProviderLoop:
         return self._codec.fit(ids, self._settings)
 
     def _fit_hold(self, ids: Sequence[GenerationId]) -> int:
-        return self._codec.fit(ids, self._settings, hold=True)
+        return self._codec.fit(ids, self._settings, long_poll=True)
 
     def _send_splits(self, now: float) -> None:
         """Parts of refused batches, within their share of the rate, or while the budget is not used up."""
@@ -376,15 +375,16 @@ class ProviderLoop:
         late: bool = False,
     ) -> None:
         self._conduct.begin(now, aside=aside, batch=len(ids) > 1)
-        ask = self._codec.sweep(ids, self._settings) if multi else self._codec.single(ids[0], self._settings)
+        codec, settings = self._codec, self._settings
+        request = codec.batch_poll(ids, settings) if multi else codec.poll(ids[0], settings)
         asked_at = self._around.clock.now()
-        self._go(Sent(ask=ask, split=part_of, at=now, asked_at=asked_at, guests=guests, aside=aside, late=late))
+        self._go(Sent(request=request, split=part_of, at=now, asked_at=asked_at, guests=guests, aside=aside, late=late))
 
     def _hold(self, hold: Hold) -> None:
         ids = [entry.id for entry in hold.entries]
-        ask = self._codec.hold(ids, hold.target, self._settings)
+        request = self._codec.long_poll(ids, hold.target, self._settings)
         self._conduct.begin(hold.since, hold=True)
-        self._go(Sent(ask=ask, at=hold.since, asked_at=self._around.clock.now(), hold=hold))
+        self._go(Sent(request=request, at=hold.since, asked_at=self._around.clock.now(), hold=hold))
 
     def _go(self, sent: Sent) -> None:
         assert self._looks is not None, "it runs"

@@ -20,6 +20,7 @@ from notifier.polling.batching.bisect import Lesson, Split
 from notifier.polling.batching.blame import MOST_DOUBLED, Evidence
 from notifier.polling.batching.plan import BatchLimit
 from notifier.polling.long_poll.support import QUICK, Holding, Mode, showed
+from notifier.providers.base import Capabilities
 from notifier.runtime import log_events
 from notifier.runtime.clock import Clock
 from notifier.runtime.health import Health
@@ -60,8 +61,7 @@ class Conduct:
         self,
         settings: ProviderSettings,
         *,
-        multi: bool,
-        patience: float | None,
+        capabilities: Capabilities,
         clock: Clock,
         chance: Callable[[], float],
         health: Health,
@@ -69,9 +69,7 @@ class Conduct:
         self._clock = clock
         self._chance = chance
         self._health = health
-        #: Whether the API has a multi route at all.
-        self._has_multi = multi
-        self._patience = patience
+        self._capabilities = capabilities
         #: Requests under way that are answered at once, and those that wait.
         self._in_flight, self._held = 0, 0
         #: Of the former, those about several IDs, and those that stand aside.
@@ -100,8 +98,8 @@ class Conduct:
         self._settings = settings
         self._allowance = Allowance(settings.rate, settings.in_flight)
         self._pace()
-        self.holding = Holding(mode=Mode(settings.long_poll), patience=self._patience)
-        self._limit = BatchLimit.of(settings.max_ids)
+        self.holding = Holding(mode=Mode(settings.long_poll), patience=self._capabilities.long_poll)
+        self._limit = BatchLimit.of(min(settings.max_ids, self._capabilities.batch or 1))
         #: IDs that were held by replies lately.
         self.trusted: deque[GenerationId] = deque(maxlen=_TRUSTED)
         self._standing = ProviderHealth()
@@ -238,7 +236,7 @@ class Conduct:
 
     def multi(self, now: float) -> bool:
         """Whether many IDs can be asked for at once."""
-        return self._settings.batch and self._has_multi and now >= self._multi_again_at
+        return self._settings.batch and self._capabilities.batch is not None and now >= self._multi_again_at
 
     def wait(self, now: float) -> float:
         """Seconds until a request may be made, as far as time decides it; 0 or less where it may."""
@@ -441,7 +439,7 @@ class Conduct:
         if asked == 1:
             self._hold(self.holding.kept(took=took, reached=reached > 0).judged(now))
         else:
-            patience = self._patience or 0.0
+            patience = self._capabilities.long_poll or 0.0
             self._hold(self.holding.learned(showed(took=took, patience=patience, reached=reached, asked=asked), now))
 
     def hold_none(self) -> None:

@@ -19,7 +19,7 @@ from notifier.polling.batching.blame import Setback, from_the_middle
 from notifier.polling.provider_state import Conduct
 from notifier.polling.scheduling.open_generation import Watched
 from notifier.polling.scheduling.open_generations import Roster
-from notifier.providers.base import Ask
+from notifier.providers.base import PollRequest
 from notifier.runtime import log_events
 from notifier.runtime.clock import Clock
 from notifier.store.ports import Trouble
@@ -93,9 +93,9 @@ class Refusals:
             self._splits.append(Split(ids, str(error)))
 
     # ---- requests that failed ----
-    def failed(self, ask: Ask, split: Split | None, error: ProviderError, *, sent_at: float) -> None:
+    def failed(self, request: PollRequest, split: Split | None, error: ProviderError, *, sent_at: float) -> None:
         """A request, perhaps a part of `split`, was not answered: the provider's trouble, or that of one of its IDs."""
-        ids, conduct = ask.ids, self._conduct
+        ids, conduct = request.ids, self._conduct
         if error.any_id:
             conduct.failed(error, sent_at=sent_at)
             self.unanswered(ids, split)
@@ -114,7 +114,7 @@ class Refusals:
             self.unanswered(ids, split)
         elif len(ids) == 1:
             self._set_back(ids[0], split, error, began)
-            if ask.multi and not large:
+            if request.batch and not large:
                 self._refused_alone[ids[0]] = str(error)
         elif split is None:
             self._splits.append(Split(ids, str(error), failed=True, too_large=large, sent_at=sent_at))
@@ -231,16 +231,16 @@ class Refusals:
             )
             entry.alone = entry.failing = True
 
-    def seen(self, ask: Ask, held: Sequence[GenerationId]) -> None:
+    def seen(self, request: PollRequest, held: Sequence[GenerationId]) -> None:
         """A reply told of these, be it that they are not there."""
-        if not ask.multi and held:
+        if not request.batch and held:
             self._held_by_multi.clear()
         if not self.setbacks:
             return
-        for id_ in ask.ids:
+        for id_ in request.ids:
             if self.setbacks.pop(id_, None) is not None and (entry := self._roster.get(id_)) is not None:
                 entry.failing = False
-                if ask.multi and id_ in held:
+                if request.batch and id_ in held:
                     self._doubt_single(id_)
 
     # ---- the single route ----
@@ -288,16 +288,16 @@ class Refusals:
         self._back([id_ for id_, setback in self.setbacks.items() if setback.sent_at >= since])
 
     # ---- the multi route ----
-    def weigh_multi(self, ask: Ask, held: Sequence[GenerationId]) -> None:
+    def weigh_multi(self, request: PollRequest, held: Sequence[GenerationId]) -> None:
         """A multi route that refuses one ID by itself, which the single route then holds, and another, is unusable.
 
         One that answers is usable; an ID that the single route does not hold either may be new, and speaks for neither.
         """
-        if ask.multi:
+        if request.batch:
             self._refused_alone.clear()
             self._held_alone.clear()
-        elif ask.ids[0] in self._refused_alone:
-            self._doubt_multi(ask.ids[0], held=bool(held))
+        elif request.ids[0] in self._refused_alone:
+            self._doubt_multi(request.ids[0], held=bool(held))
 
     def _doubt_multi(self, id_: GenerationId, *, held: bool) -> None:
         said = self._refused_alone.pop(id_)

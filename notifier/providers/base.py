@@ -1,17 +1,20 @@
-"""What a provider's codec is: sans-IO, all that is particular to one API. `providers.client` does the asking.
+"""What a provider's codec is: pure (no I/O), all that is particular to one API. `providers.client` sends its requests.
 
-Rules for every codec, held by `tests/contract/`:
+A codec owns the requests of its API, how each of them authenticates, which options of the configuration act for it, and
+what a reply says. Batch polls and long-polls are capabilities that it declares; who polls reads them there.
+
+Rules for every codec, tested in `tests/contract/`:
 - Replies are untrusted. `decode` returns or raises one of the errors below for any bytes whatever, in bounded time.
-- `decode` gives exactly one Observation per ID asked, in the order asked; an ID the reply does not hold is absent.
-  Match by ID, never by position.
+- `decode` gives exactly one Observation for each ID asked, in the order asked; an ID that the reply does not hold is
+  absent. It matches by ID, never by position.
 - A state word that neither `words` nor the settings know is running, with `unmapped`: never success, never failure.
 """
 
-import re
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
+from notifier.domain.errors import ProviderRefused
 from notifier.domain.ids import GenerationId
 from notifier.domain.model import Observation, State
 from notifier.domain.settings import ProviderSettings
@@ -19,20 +22,19 @@ from notifier.providers.state_words import NONE_TAUGHT, Taught
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """One request to a provider, encoded: a GET of `url` about `ids`."""
+class PollRequest:
+    """One request to a provider about `ids`. It holds no secret: `Codec.authenticate` adds that when it is sent."""
 
     ids: tuple[GenerationId, ...]
-    #: Absolute, percent-encoded.
+    #: Absolute, percent-encoded, with the query.
     url: str
-    #: True where it used the multi route.
-    multi: bool
-    #: Seconds that the provider may keep it until a state is there; 0 where it was not asked to.
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    #: True if it uses the request for several IDs; it may hold one ID all the same.
+    batch: bool
+    #: Seconds that the provider may keep it until a state is reached; 0 if it is answered at once.
     patience: float = 0.0
-
-    @property
-    def hold(self) -> bool:
-        return self.patience > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,35 +43,27 @@ class Reply:
 
     status: int
     body: bytes
-    #: Seconds, from `Retry-After`; None where not sent or senseless.
+    #: Seconds, from `Retry-After`; None if it was not sent or makes no sense.
     retry_after: float | None = None
 
 
-#: Returns when one request more may be made: a connection that is lost has it made again.
+#: Returns when one request more may be made: a request whose connection is lost is made again.
 Leave = Callable[[], Awaitable[None]]
 
-_VERSION: Final = re.compile(r"v\d[a-z0-9.]*", re.IGNORECASE)
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What an API can do beside answering about one ID at once."""
 
-def without_route(base_url: str, routes: Sequence[str]) -> tuple[str, str] | None:
-    """(what stands twice, the right URL) if a base_url ends in a version, or in the beginning of a route; else None."""
-    scheme, _, rest = base_url.partition("://")
-    host, *path = [part for part in rest.split("/") if part]
-    starts = [[part for part in route.partition("?")[0].split("/") if part] for route in routes]
-    for kept in range(len(path)):
-        tail = [_folded(part) for part in path[kept:]]
-        if tail == ["v"] or any([_folded(part) for part in start[: len(tail)]] == tail for start in starts):
-            url = f"{scheme}://{'/'.join((host, *path[:kept]))}"
-            return "/" + "/".join(path[kept:]), (without_route(url, routes) or ("", url))[1]
-    return None
-
-
-def _folded(part: str) -> str:
-    """Any version counts as that of the route: `/v1` is as wrong before `/v2/…` as `/v2` is."""
-    return "v" if _VERSION.fullmatch(part) else part.lower()
+    #: IDs in one request at most; None if each request is about one ID.
+    batch: int | None = None
+    #: Seconds that the API keeps a request which waits for a state (a long-poll); None if it has none.
+    long_poll: float | None = None
 
 
 class Codec(Protocol):
+    """One kind of provider. A kind without a capability leaves the methods of it as they are here."""
+
     #: As `kind:` names it.
     kind: str
     base_url: str
@@ -77,42 +71,60 @@ class Codec(Protocol):
     routes: tuple[str, ...]
     #: The provider's own words -> ours; what `state:` accepts beside the canonical words.
     words: dict[str, State]
-    #: False where the API has no multi route.
-    multi: bool
-
-    @property
-    def patience(self) -> float | None:
-        """Seconds that the API keeps a request which waits for a state; None where it never does."""
-        ...
+    capabilities: Capabilities
+    #: Keys of the configuration that say how this kind writes its requests; other kinds refuse them.
+    options: frozenset[str]
 
     def normalise_id(self, text: str) -> GenerationId:
-        """The one form of an ID; `ValueError` with a sentence for the user where `text` cannot be one."""
+        """The one form of an ID; `ValueError` with a sentence for the user if `text` cannot be one."""
         ...
 
-    def sweep(self, ids: Sequence[GenerationId], settings: ProviderSettings) -> Ask:
-        """A look at all of `ids` in one multi request, answered at once."""
+    def authenticate(self, settings: ProviderSettings) -> Mapping[str, str]:
+        """The headers that show the provider who asks. `ProviderRefused` if the api_key cannot be sent."""
         ...
 
-    def single(self, id_: GenerationId, settings: ProviderSettings) -> Ask:
-        """A look at one ID by the single route, answered at once."""
+    def poll(self, id_: GenerationId, settings: ProviderSettings) -> PollRequest:
+        """The request about one ID, answered at once."""
         ...
 
-    def hold(self, ids: Sequence[GenerationId], target: State, settings: ProviderSettings) -> Ask:
-        """A request that waits until `target` is reached: one ID by the single route, several by the multi route.
+    def batch_poll(self, ids: Sequence[GenerationId], settings: ProviderSettings) -> PollRequest:
+        """The one request about all of `ids`, answered at once. `ValueError` if the kind has no batch polls."""
+        del ids, settings
+        raise ValueError(f"{self.kind} has no batch polls")
 
-        `ValueError` where `patience` is None.
+    def long_poll(self, ids: Sequence[GenerationId], target: State, settings: ProviderSettings) -> PollRequest:
+        """A request that is answered once `target` is reached; of several IDs it is a batch poll.
+
+        `ValueError` if the kind has no long-polls.
         """
-        ...
+        del ids, target, settings
+        raise ValueError(f"{self.kind} has no long-polls")
 
-    def fit(self, ids: Sequence[GenerationId], settings: ProviderSettings, *, hold: bool = False) -> int:
-        """How many of `ids`, from the first, fit in one sweep, or hold, by `max_ids` and `max_url`; at least 1."""
-        ...
+    def fit(self, ids: Sequence[GenerationId], settings: ProviderSettings, *, long_poll: bool = False) -> int:
+        """How many of `ids`, from the first, fit in one batch poll, or long-poll, by `max_ids` and `max_url`; >= 1."""
+        del ids, settings, long_poll
+        return 1
 
-    def decode(self, ask: Ask, reply: Reply, taught: Taught = NONE_TAUGHT) -> list[Observation]:
+    def decode(self, request: PollRequest, reply: Reply, taught: Taught = NONE_TAUGHT) -> list[Observation]:
         """What the reply says of each ID asked; `taught` are the words that the provider's `state_words:` adds.
 
         Raises `ProviderBusy` (429, 5xx, a body that is not the API's), `ProviderRefused` (401, 403), `BatchRejected`
-        (400, 404, 413, 414, 422 to a multi ask). A single ask that is answered 400, 404 or 422 is no error: the ID is
-        absent; unless no API wrote that answer, which is `ProviderRefused`.
+        (400, 404, 413, 414, 422 to a batch poll). A request about one ID that is answered 400, 404 or 422 is no error:
+        the ID is absent; unless no API wrote that answer, which is `ProviderRefused`.
         """
         ...
+
+
+def bearer(settings: ProviderSettings) -> dict[str, str]:
+    """The api_key as a bearer token (RFC 6750), for kinds that authenticate so.
+
+    A key that a header cannot carry is `ProviderRefused`: httpx would quote it in its own error.
+    """
+    key = settings.api_key.reveal()
+    if key and key.isascii() and key.isprintable() and key == key.strip():
+        return {"Authorization": f"Bearer {key}"}
+    raise ProviderRefused(
+        f"Provider {settings.name}: the api_key is empty or holds characters that a header cannot carry. "
+        "Look for a line break or a blank that was pasted with it.",
+        any_id=True,
+    )

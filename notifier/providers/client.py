@@ -1,4 +1,6 @@
-"""Asks a provider: one GET, one deadline over all of it, one bounded body. What the answer means, the codec says.
+"""Sends a provider one request: one deadline over all of it, one bounded body.
+
+The codec says what is sent, how it authenticates, and what the answer means.
 
 Owns the translation of everything that can go wrong on the wire into `ProviderBusy` (time may mend it) or
 `ProviderRefused` (the operator must). Each message is one printable line that names the provider, never the key.
@@ -12,7 +14,7 @@ What is read is bounded, because a reply is parsed while nothing else of this pr
 """
 
 import zlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Final, Self
@@ -30,7 +32,8 @@ from notifier.net.resources import missing
 from notifier.net.retry_after import retry_after
 from notifier.net.secrets_sent import mask_of_provider
 from notifier.net.transport_errors import OutOfResources
-from notifier.providers.base import Ask, Leave, Reply
+from notifier.providers.base import Codec, Leave, PollRequest, Reply
+from notifier.providers.catalogue import KINDS
 from notifier.providers.reply_text import too_large
 from notifier.runtime.clock import Clock
 from notifier.text.printable import printable
@@ -51,7 +54,10 @@ _WIRE_ERRORS: Final = (httpx.HTTPError, httpx.StreamError, OSError)
 class ProviderClient:
     """Any number of requests at a time, to any number of providers. Closing it closes the transport."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, *, clock: Clock) -> None:
+    def __init__(
+        self, transport: httpx.AsyncBaseTransport, *, clock: Clock, kinds: Mapping[str, Codec] = KINDS
+    ) -> None:
+        self._kinds = kinds
         self._clock = clock
         self._http = httpx.AsyncClient(
             transport=transport,
@@ -74,18 +80,20 @@ class ProviderClient:
     ) -> None:
         await self._http.aclose()
 
-    async def ask(self, ask: Ask, settings: ProviderSettings, leave: Leave | None = None) -> Reply:
+    async def ask(self, request: PollRequest, settings: ProviderSettings, leave: Leave | None = None) -> Reply:
         """The complete answer, whatever its status but 3xx; `ProviderBusy` or `ProviderRefused` where there is none.
 
         `leave` is waited for before the request is made a second time: see `transport`.
         """
-        headers = {"Authorization": f"Bearer {_key(settings)}"}
+        headers = {**request.headers, **self._kinds[settings.kind].authenticate(settings)}
         through = {"proxy": settings.proxy, "opening": (opening := Opening()), "leave": leave}
         try:
-            with anyio.fail_after(_limit(ask, settings)):
-                async with self._http.stream("GET", ask.url, headers=headers, extensions=through) as response:
-                    _refuse_redirect(response, ask, settings)
-                    body = await _body(response, ask.ids, settings)
+            with anyio.fail_after(_limit(request, settings)):
+                async with self._http.stream(
+                    request.method, request.url, content=request.body, headers=headers, extensions=through
+                ) as response:
+                    _refuse_redirect(response, request, settings)
+                    body = await _body(response, request.ids, settings)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise ProviderRefused(
                 f"Provider {settings.name}: its base_url, {printable(settings.base_url, 200)}, "
@@ -96,7 +104,7 @@ class ProviderClient:
             if isinstance(error, OutOfResources) or missing(error):
                 raise NotAsked(missing(error) or str(error)) from error
             late = isinstance(error, TimeoutError | httpx.TimeoutException)
-            said = f"Provider {settings.name}: {_what_failed(error, ask, settings, opening)}"
+            said = f"Provider {settings.name}: {_what_failed(error, request, settings, opening)}"
             unreachable = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
             raise ProviderBusy(said, overloaded=late, any_id=unreachable) from error
         mask = mask_of_provider(settings)
@@ -107,22 +115,9 @@ class ProviderClient:
         )
 
 
-def _limit(ask: Ask, settings: ProviderSettings) -> float:
-    """Seconds for all of it; a hold has the provider's patience beside."""
-    return settings.request_timeout.total_seconds() + ask.patience
-
-
-# ---- what we send -------------------------------------------------------------------------------------------------
-def _key(settings: ProviderSettings) -> str:
-    """The key, if a header can carry it: httpx would quote a broken one in its error."""
-    key = settings.api_key.reveal()
-    if key and key.isascii() and key.isprintable() and key == key.strip():
-        return key
-    raise ProviderRefused(
-        f"Provider {settings.name}: the api_key is empty or holds characters that a header cannot carry. "
-        "Look for a line break or a blank that was pasted with it.",
-        any_id=True,
-    )
+def _limit(request: PollRequest, settings: ProviderSettings) -> float:
+    """Seconds for all of it; a long-poll has the provider's patience beside."""
+    return settings.request_timeout.total_seconds() + request.patience
 
 
 # ---- what comes back ----------------------------------------------------------------------------------------------
@@ -186,14 +181,14 @@ async def _without_secrets(body: bytes, mask: Callable[[bytes], bytes]) -> bytes
     return mask(body) if len(body) <= _SHORT else await anyio.to_thread.run_sync(mask, body)
 
 
-def _refuse_redirect(response: httpx.Response, ask: Ask, settings: ProviderSettings) -> None:
+def _refuse_redirect(response: httpx.Response, request: PollRequest, settings: ProviderSettings) -> None:
     if response.status_code // 100 != _REDIRECTS:
         return
     # A query may carry a token: only what leads to the right base_url is shown.
     address = mask_of_provider(settings).text(response.headers.get("location", "").partition("?")[0])
     location = printable(address, 200) or "nowhere"
     # http:// where there is only https://, or another host: what stands before the route is the right base_url.
-    route = ask.url.partition("?")[0].removeprefix(settings.base_url.rstrip("/"))
+    route = request.url.partition("?")[0].removeprefix(settings.base_url.rstrip("/"))
     right = address.removesuffix(route) if route and "://" in address else address
     now = printable(settings.base_url, 200)
     fix = f"Change its base_url, which is {now}."
@@ -203,16 +198,16 @@ def _refuse_redirect(response: httpx.Response, ask: Ask, settings: ProviderSetti
 
 
 # ---- what failed --------------------------------------------------------------------------------------------------
-def _what_failed(error: BaseException, ask: Ask, settings: ProviderSettings, opening: Opening) -> str:
+def _what_failed(error: BaseException, request: PollRequest, settings: ProviderSettings, opening: Opening) -> str:
     """One line: what failed, at which host, and the transport's own words where they cannot hold the key."""
-    host = _host(settings)
+    host = _host(request.url)
     late = isinstance(error, TimeoutError | httpx.TimeoutException)
     if late and opening.missing:
-        return f"could not connect to {host} within {_limit(ask, settings):g} s: {opening.missing}"
+        return f"could not connect to {host} within {_limit(request, settings):g} s: {opening.missing}"
     if isinstance(error, httpx.ConnectError):
         what = f"could not connect to {host}"
     elif late:
-        return f"no complete answer from {host} within {_limit(ask, settings):g} s."
+        return f"no complete answer from {host} within {_limit(request, settings):g} s."
     elif isinstance(error, httpx.LocalProtocolError):  # quotes the header it did not like
         return f"the request to {host} could not be written as HTTP."
     else:
@@ -223,6 +218,6 @@ def _what_failed(error: BaseException, ask: Ask, settings: ProviderSettings, ope
     return f"{what}: {said}" if said else f"{what}."
 
 
-def _host(settings: ProviderSettings) -> str:
-    """Without the user and password a base_url may hold."""
-    return printable(settings.base_url.partition("://")[2].partition("/")[0].rpartition("@")[2], 200)
+def _host(url: str) -> str:
+    """Without the user and password that a URL may hold."""
+    return printable(url.partition("://")[2].partition("/")[0].rpartition("@")[2], 200)

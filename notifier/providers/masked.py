@@ -13,15 +13,15 @@ from notifier.domain.errors import ProviderError
 from notifier.domain.model import Observation
 from notifier.domain.settings import ProviderSettings
 from notifier.net.secrets_sent import mask_of_provider
-from notifier.providers.base import Ask, Codec, Reply
+from notifier.providers.base import Codec, PollRequest, Reply
 from notifier.text.masking import Mask
 
 
-def decode(codec: Codec, ask: Ask, reply: Reply, settings: ProviderSettings) -> Sequence[Observation]:
+def decode(codec: Codec, request: PollRequest, reply: Reply, settings: ProviderSettings) -> Sequence[Observation]:
     """As `codec` decodes it; the errors that it raises are masked too."""
     mask = mask_of_provider(settings)
     try:
-        seen = codec.decode(ask, reply, settings.state_words)
+        seen = codec.decode(request, reply, settings.state_words)
     except ProviderError as error:
         error.args, error.said = (mask.text(str(error)),), mask.text(error.said)
         raise

@@ -32,6 +32,7 @@ from typing import Any, Final
 from notifier.domain.errors import BatchRejected, ProviderBusy, ProviderRefused
 from notifier.domain.ids import GenerationId
 from notifier.domain.model import Observation, Result, State
+from notifier.providers.base import Reply
 from notifier.providers.reply_text import can_be_written, try_json, what_else
 from notifier.providers.result_fields import Record, failure_of, leads_to_a_file, says_unfinished, says_wrong
 from notifier.providers.state_words import (
@@ -356,11 +357,12 @@ def message_of(body: bytes) -> str:
 
 
 # ---- a reply without ----------------------------------------------------------------------------------------------
-def is_refused(status: int, body: bytes, *, asked: int, multi: bool, retry_after: float | None) -> bool:
+def is_refused(reply: Reply, *, asked: int, batch: bool) -> bool:
     """False where the reply has records to read; True where the one ID asked is not there; else the error is raised.
 
     `ProviderBusy`, `ProviderRefused` or `BatchRejected`, as `providers.base` has it. `asked` counts the IDs.
     """
+    status, body = reply.status, reply.body
     if _OK <= status < _MOVED:
         return False
     said = _said(body)
@@ -368,7 +370,7 @@ def is_refused(status: int, body: bytes, *, asked: int, multi: bool, retry_after
         overloaded = status in _TOO_MUCH
         raise ProviderBusy(
             f"The provider answered {status}{said}",
-            retry_after=retry_after,
+            retry_after=reply.retry_after,
             overloaded=overloaded,
             any_id=status == _THROTTLED,
         )
@@ -377,14 +379,14 @@ def is_refused(status: int, body: bytes, *, asked: int, multi: bool, retry_after
         raise ProviderRefused(f"The provider answered {status}{said}", fix=_FIX[status], any_id=status != _FORBIDDEN)
     if status in (400, 404, 422):
         instead = what_else(body)
-        if multi:
+        if batch:
             said = f", {instead}." if instead else said
             what = f"The provider refused {asked} IDs with {status}{said}"
             raise BatchRejected(what, status=status, foreign=bool(instead))
         if instead:
             raise ProviderRefused(f"The provider answered {status}, {instead}: {_NO_API}")
         return True
-    if status in (413, 414) and multi:
+    if status in (413, 414) and batch:
         raise BatchRejected(f"{asked} IDs are too many for the provider: {status}{said}", status=status, too_large=True)
     raise ProviderRefused(f"The provider answered {status}{said}", fix="Check this provider's kind and base_url.")
 

@@ -51,12 +51,12 @@ def values(url: str) -> list[str]:
 @given(CODECS, IDS, SETTINGS)
 def test_a_sweep_holds_exactly_the_ids_asked(codec: Codec, ids: list[GenerationId], settings: ProviderSettings) -> None:
     """Whatever characters IDs have, a server that reads the query gets them back, in their order, and nothing else."""
-    if not codec.multi:
+    if not codec.capabilities.batch:
         return
-    ask = codec.sweep(ids, settings)
+    ask = codec.batch_poll(ids, settings)
     got = values(ask.url)
     assert (got if settings.ids_as == "array" else ",".join(got).split(",")) == ids
-    assert (ask.ids, ask.multi) == (tuple(ids), True)
+    assert (ask.ids, ask.batch) == (tuple(ids), True)
     assert str(httpx.URL(ask.url)) == ask.url
 
 
@@ -64,9 +64,9 @@ def test_a_sweep_holds_exactly_the_ids_asked(codec: Codec, ids: list[GenerationI
 @given(CODECS, ID_TEXT.map(GenerationId), SETTINGS)
 def test_a_single_holds_exactly_the_id_asked(codec: Codec, id_: GenerationId, settings: ProviderSettings) -> None:
     """One ID, percent-encoded, by the single route."""
-    ask = codec.single(id_, settings)
+    ask = codec.poll(id_, settings)
     assert id_ in (*values(ask.url), urlsplit(ask.url).path.rpartition("/")[2])
-    assert (ask.ids, ask.multi) == ((id_,), False)
+    assert (ask.ids, ask.batch) == ((id_,), False)
     assert ask.url.startswith("https://api.example.com/base/")
     assert str(httpx.URL(ask.url)) == ask.url
 
@@ -77,24 +77,24 @@ def test_what_fits_is_as_much_as_the_limits_allow(
     codec: Codec, ids: list[GenerationId], settings: ProviderSettings
 ) -> None:
     """`fit` counts the bytes really sent: that many IDs keep to both limits, and one more would not; at least one."""
-    if not codec.multi:
+    if not codec.capabilities.batch:
         return
     count = codec.fit(ids, settings)
     assert 1 <= count <= max(1, min(len(ids), settings.max_ids))
-    assert count == 1 or len(codec.sweep(ids[:count], settings).url.encode()) <= settings.max_url
+    assert count == 1 or len(codec.batch_poll(ids[:count], settings).url.encode()) <= settings.max_url
     if count < min(len(ids), settings.max_ids):
-        assert len(codec.sweep(ids[: count + 1], settings).url.encode()) > settings.max_url
+        assert len(codec.batch_poll(ids[: count + 1], settings).url.encode()) > settings.max_url
 
 
 @pytest.mark.parametrize("ids_as", ["array", "comma"])
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind].multi])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind].capabilities.batch])
 def test_a_url_of_exactly_the_limit_fits(kind: str, ids_as: str) -> None:
     """Not a byte is wasted and none is too many."""
     ids = [GenerationId(f"id/{number}") for number in range(20)]
     base = ProviderSettings(
         name=ProviderName("p"), kind=kind, base_url="https://x.test", api_key=Secret("k"), ids_as=ids_as
     )
-    length = len(codec(kind).sweep(ids, base).url)
+    length = len(codec(kind).batch_poll(ids, base).url)
     assert codec(kind).fit(ids, replace(base, max_url=length)) == 20
     assert codec(kind).fit(ids, replace(base, max_url=length - 1)) == 19
 
@@ -129,9 +129,9 @@ def test_no_look_at_luma_asks_to_wait() -> None:
         name=ProviderName("p"), kind="aimlapi-luma", base_url=luma.base_url, api_key=Secret("k")
     )
     asks = [
-        luma.sweep([GenerationId("a"), GenerationId("b")], settings),
-        luma.sweep([GenerationId("a"), GenerationId("b")], replace(settings, ids_as="comma")),
-        luma.single(GenerationId("-G3b3vVKdoC42fMNeK1T5"), settings),
+        luma.batch_poll([GenerationId("a"), GenerationId("b")], settings),
+        luma.batch_poll([GenerationId("a"), GenerationId("b")], replace(settings, ids_as="comma")),
+        luma.poll(GenerationId("-G3b3vVKdoC42fMNeK1T5"), settings),
     ]
     assert [urlsplit(ask.url).path + "?" + urlsplit(ask.url).query for ask in asks] == [
         "/v2/generate/video/luma-ai/generations?generation_ids%5B%5D=a&generation_ids%5B%5D=b",
@@ -172,8 +172,7 @@ def test_an_id_of_the_video_endpoint_is_encoded_whole(id_: str, written: str) ->
         name=ProviderName("p"), kind="aimlapi-video", base_url=video.base_url, api_key=Secret("k")
     )
     wanted = "https://api.aimlapi.com/v2/video/generations?generation_id=" + written
-    assert video.single(video.normalise_id(id_), settings).url == wanted
-    assert video.sweep([GenerationId(id_)], settings) == video.single(GenerationId(id_), settings)
+    assert video.poll(video.normalise_id(id_), settings).url == wanted
     assert video.fit([GenerationId(id_), GenerationId("b")], settings) == 1
 
 
@@ -184,7 +183,7 @@ def test_a_luma_id_with_a_comma_is_refused_with_a_sentence() -> None:
 
 
 # ---- asks that wait -----------------------------------------------------------------------------------------------
-HOLDERS = [kind for kind in KINDS if KINDS[kind].patience is not None]
+HOLDERS = [kind for kind in KINDS if KINDS[kind].capabilities.long_poll is not None]
 WAIT_NAMES = st.lists(st.sampled_from(["state", "status", "wait_for"]), min_size=1, max_size=3, unique=True).map(tuple)
 TARGETS = st.sampled_from(list(State))
 
@@ -206,21 +205,21 @@ def luma_settings(**more: Any) -> ProviderSettings:
 def test_a_hold_of_luma_names_the_state_in_its_own_words(target: State, word: str) -> None:
     """One ID by the single route with `state`; many by the multi route, with `state` and `status` as sources differ."""
     luma, ids = codec("aimlapi-luma"), [GenerationId("a"), GenerationId("b")]
-    one, many = luma.hold(ids[:1], target, luma_settings()), luma.hold(ids, target, luma_settings())
+    one, many = luma.long_poll(ids[:1], target, luma_settings()), luma.long_poll(ids, target, luma_settings())
     base = "https://api.aimlapi.com/v2/generate/video/luma-ai"
     assert one.url == f"{base}/generation?generation_id=a&state={word}"
     assert many.url == (f"{base}/generations?generation_ids%5B%5D=a&generation_ids%5B%5D=b&state={word}&status={word}")
-    assert ((one.ids, one.multi), (many.ids, many.multi)) == ((("a",), False), (("a", "b"), True))
+    assert ((one.ids, one.batch), (many.ids, many.batch)) == ((("a",), False), (("a", "b"), True))
 
 
 def test_settings_rename_what_a_hold_sends() -> None:
     """Each route has its own names, in the order given."""
     settings = luma_settings(long_poll_single_as=("until", "state"), long_poll_multi_as=("wait_for",), ids_as="comma")
     luma, ids = codec("aimlapi-luma"), [GenerationId("a"), GenerationId("b")]
-    assert luma.hold(ids[:1], State.COMPLETED, settings).url.endswith(
+    assert luma.long_poll(ids[:1], State.COMPLETED, settings).url.endswith(
         "?generation_id=a&until=completed&state=completed"
     )
-    assert luma.hold(ids, State.RUNNING, settings).url.endswith("?generation_ids=a,b&wait_for=dreaming")
+    assert luma.long_poll(ids, State.RUNNING, settings).url.endswith("?generation_ids=a,b&wait_for=dreaming")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -228,15 +227,15 @@ def test_only_a_hold_has_patience(kind: str) -> None:
     """A look is answered at once; a hold says how long the provider may keep it, as its codec does."""
     settings = luma_settings()
     a = GenerationId("a")
-    assert not codec(kind).single(a, settings).hold
-    assert not codec(kind).sweep([a], settings).hold
+    assert codec(kind).poll(a, settings).patience == 0
+    if codec(kind).capabilities.batch:
+        assert codec(kind).batch_poll([a], settings).patience == 0
     if kind in HOLDERS:
-        ask = codec(kind).hold([a], State.COMPLETED, settings)
-        assert ask.hold
-        assert ask.patience == codec(kind).patience
+        ask = codec(kind).long_poll([a], State.COMPLETED, settings)
+        assert ask.patience == codec(kind).capabilities.long_poll
     else:
-        with pytest.raises(ValueError, match="holds no request"):
-            codec(kind).hold([a], State.COMPLETED, settings)
+        with pytest.raises(ValueError, match="has no long-polls"):
+            codec(kind).long_poll([a], State.COMPLETED, settings)
 
 
 @STEADY
@@ -246,13 +245,13 @@ def test_a_hold_holds_exactly_the_ids_asked_and_the_state(
 ) -> None:
     """Whatever characters IDs have, a server that reads the query gets them back, and the wish, and nothing else."""
     holder = codec(kind)
-    ask = holder.hold(ids, target, replace(settings, long_poll_single_as=names, long_poll_multi_as=names))
+    ask = holder.long_poll(ids, target, replace(settings, long_poll_single_as=names, long_poll_multi_as=names))
     got = parse_qsl(urlsplit(ask.url).query, strict_parsing=True)
     read = [value for _, value in got[: -len(names)]]
     assert (read if len(ids) == 1 or settings.ids_as == "array" else ",".join(read).split(",")) == ids
     assert tuple(name for name, _ in got[-len(names) :]) == names
     assert {holder.words[value] for _, value in got[-len(names) :]} == {target}
-    assert (ask.ids, ask.multi) == (tuple(ids), len(ids) > 1)
+    assert (ask.ids, ask.batch) == (tuple(ids), len(ids) > 1)
     assert str(httpx.URL(ask.url)) == ask.url
 
 
@@ -263,11 +262,11 @@ def test_what_fits_in_a_hold_keeps_to_the_limits(
 ) -> None:
     """The wish takes room too, whatever state it names: so never more IDs than in a sweep, and at least one."""
     holder, settings = codec(kind), replace(settings, long_poll_multi_as=names)
-    count = holder.fit(ids, settings, hold=True)
+    count = holder.fit(ids, settings, long_poll=True)
     assert 1 <= count <= holder.fit(ids, settings)
-    assert count == 1 or len(holder.hold(ids[:count], target, settings).url.encode()) <= settings.max_url
+    assert count == 1 or len(holder.long_poll(ids[:count], target, settings).url.encode()) <= settings.max_url
     if count < min(len(ids), settings.max_ids):
-        longest = max(holder.hold(ids[: count + 1], state, settings).url for state in State)
+        longest = max(holder.long_poll(ids[: count + 1], state, settings).url for state in State)
         assert len(longest) + 3 * len(names) > settings.max_url
 
 
@@ -275,9 +274,9 @@ def test_what_fits_in_a_hold_keeps_to_the_limits(
 def test_a_hold_of_exactly_the_limit_fits(ids_as: str) -> None:
     """Not a byte is wasted and none is too many."""
     luma, ids = codec("aimlapi-luma"), [GenerationId(f"id/{number}") for number in range(20)]
-    length = len(luma.hold(ids, State.COMPLETED, luma_settings(ids_as=ids_as)).url)
-    assert luma.fit(ids, luma_settings(ids_as=ids_as, max_url=length), hold=True) == 20
-    assert luma.fit(ids, luma_settings(ids_as=ids_as, max_url=length - 1), hold=True) == 19
+    length = len(luma.long_poll(ids, State.COMPLETED, luma_settings(ids_as=ids_as)).url)
+    assert luma.fit(ids, luma_settings(ids_as=ids_as, max_url=length), long_poll=True) == 20
+    assert luma.fit(ids, luma_settings(ids_as=ids_as, max_url=length - 1), long_poll=True) == 19
 
 
 # ---- what a record tells beside its state --------------------------------------------------------------------------
@@ -285,7 +284,7 @@ A_MODEL = "60ac7c34-d99b-4880-992b-f05244ddba61:luma/ray-2"
 
 
 def told(kind: str, id_: str, **fields: Any) -> Observation:
-    ask = codec(kind).single(GenerationId(id_), luma_settings())
+    ask = codec(kind).poll(GenerationId(id_), luma_settings())
     body = orjson.dumps({"id": id_, "status": "completed", "state": "completed"} | fields)
     (seen,) = codec(kind).decode(ask, Reply(status=200, body=body))
     assert seen.state is State.COMPLETED
@@ -343,6 +342,6 @@ def test_no_date_breaks_a_look(kind: str, value: Any) -> None:
 def test_what_is_not_there_tells_nothing() -> None:
     """An absent ID has no model that was seen, and no date."""
     luma = codec("aimlapi-luma")
-    ask = luma.sweep([GenerationId("a"), GenerationId("b")], luma_settings())
+    ask = luma.batch_poll([GenerationId("a"), GenerationId("b")], luma_settings())
     reply = Reply(status=200, body=orjson.dumps([{"id": "a", "state": "completed", "model": "ray-2"}]))
     assert [(seen.model, seen.created_at) for seen in luma.decode(ask, reply)] == [("ray-2", None), (None, None)]

@@ -16,7 +16,7 @@ from notifier.domain.errors import BatchRejected, ProviderBusy, ProviderRefused
 from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.model import Observation, State
 from notifier.domain.settings import ProviderSettings, Secret
-from notifier.providers.base import Ask, Codec, Reply
+from notifier.providers.base import Codec, PollRequest, Reply
 from notifier.providers.catalogue import KINDS
 
 #: A busy machine is no failure.
@@ -54,9 +54,9 @@ def shown(seen: Observation) -> str:
     return "absent" if seen.state is None else seen.state
 
 
-def ask_for(codec: Codec, *, single: bool, a: GenerationId = A) -> Ask:
+def ask_for(codec: Codec, *, single: bool, a: GenerationId = A) -> PollRequest:
     settings = settings_of(codec)
-    return codec.single(a, settings) if single or not codec.multi else codec.sweep([a, B], settings)
+    return codec.poll(a, settings) if single or not codec.capabilities.batch else codec.batch_poll([a, B], settings)
 
 
 @pytest.mark.parametrize(("codec", "case"), list(recorded()))
@@ -83,7 +83,7 @@ def test_a_recorded_reply_is_read_as_written_down(codec: Codec, case: dict[str, 
         assert caught.value.retry_after == (None if reply.status < 300 else 7.0)
 
 
-def decoded(codec: Codec, ask: Ask, reply: Reply) -> list[Observation] | None:
+def decoded(codec: Codec, ask: PollRequest, reply: Reply) -> list[Observation] | None:
     """What the codec sees, held to every rule of a codec; None where it raised one of the three errors."""
     try:
         seen = codec.decode(ask, reply)
@@ -185,10 +185,10 @@ def test_records_are_matched_by_id_and_never_by_position(
     codec: Codec, order: list[GenerationId], words: list[str]
 ) -> None:
     """In whatever order the reply holds them, each ID gets its own record."""
-    if not codec.multi:
+    if not codec.capabilities.batch:
         return
     said = dict(zip((A, B, C), words, strict=True))
-    ask = codec.sweep([C, A, B], settings_of(codec))
+    ask = codec.batch_poll([C, A, B], settings_of(codec))
     body = orjson.dumps([{"id": id_, "state": said[id_]} for id_ in order])
     seen = decoded(codec, ask, Reply(status=200, body=body))
     assert seen is not None
@@ -221,7 +221,7 @@ def test_a_record_travels_untouched(codec: Codec) -> None:
 def test_a_field_that_nobody_needs_never_costs_a_batch(codec: Codec, prompt: bytes) -> None:
     """An echoed prompt that is no JSON, and the states of all the others are seen."""
     record = b'{"id":"%s","state":"completed","video":{"url":"https://x/v"},"request":{"prompt":%s}}'
-    ask = ask_for(codec, single=not codec.multi)
+    ask = ask_for(codec, single=not codec.capabilities.batch)
     body = b"[" + b",".join(record % (id_.encode(), prompt) for id_ in ask.ids) + b"]"
     seen = decoded(codec, ask, Reply(status=200, body=body))
     assert seen is not None

@@ -17,7 +17,7 @@ from notifier.delivery.sender import build
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
 from notifier.domain.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret, TlsSettings
 from notifier.net.transport import AiohttpTransport
-from notifier.providers.base import Ask
+from notifier.providers.base import PollRequest
 from notifier.providers.client import ProviderClient
 from notifier.runtime.clock import SystemClock
 from tests.support.claims import claim
@@ -94,7 +94,7 @@ async def test_of_a_base_url_the_dot_reaches_the_look_up_alone() -> None:
             name=ProviderName("luma"), kind="aimlapi-luma", base_url=base, api_key=Secret("k-123456789abc")
         )
         async with ProviderClient(wire, clock=SystemClock()) as client:
-            await client.ask(Ask(url=f"{base}/x", ids=(GenerationId("g-1"),), multi=False), settings)
+            await client.ask(PollRequest(url=f"{base}/x", ids=(GenerationId("g-1"),), batch=False), settings)
         assert resolver.asked == ["api.example.test."]
         assert api.requests[0].headers["host"] == f"api.example.test:{api.port}"
 

@@ -64,7 +64,7 @@ async def real_client() -> AsyncIterator[ProviderClient]:
 async def look(client: ProviderClient, url: str, *, within: float = FAR) -> list[Observation]:
     """What one sweep sees of all IDs."""
     using = settings(url, within)
-    ask = LUMA.sweep(IDS, using)
+    ask = LUMA.batch_poll(IDS, using)
     with anyio.fail_after(2 * FAR):
         return LUMA.decode(ask, await client.ask(ask, using))
 

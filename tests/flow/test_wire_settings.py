@@ -24,7 +24,7 @@ from notifier.domain.settings import CallbackSettings, EndpointSettings, Secret,
 from notifier.net.address_policy import Allow, refusal
 from notifier.net.tls import Contexts
 from notifier.net.transport import AiohttpTransport
-from notifier.providers.base import Ask
+from notifier.providers.base import PollRequest
 from notifier.providers.client import ProviderClient
 from notifier.runtime.clock import SystemClock
 from tests.support.claims import claim
@@ -372,8 +372,8 @@ async def test_a_callback_url_never_goes_through_a_proxy(tmp_path: Path) -> None
         assert not station.connections
 
 
-def ask(url: str) -> Ask:
-    return Ask(ids=(GenerationId("g-1"),), url=url, multi=True)
+def ask(url: str) -> PollRequest:
+    return PollRequest(ids=(GenerationId("g-1"),), url=url, batch=True)
 
 
 async def test_a_provider_is_asked_through_its_proxy(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from notifier.domain.model import Answer, Verdict
 from notifier.domain.settings import EndpointSettings, ProviderSettings, Secret
 from notifier.domain.verdict import judge
 from notifier.net.transport import AiohttpTransport
-from notifier.providers.base import Ask
+from notifier.providers.base import PollRequest
 from notifier.providers.client import ProviderClient
 from notifier.runtime.clock import SystemClock
 from tests.support.bounds import PATIENCE, fuzzed, mutated
@@ -164,7 +164,7 @@ class Line:
         async def ask() -> int:
             with anyio.fail_after(FAR):
                 url = f"{self._url}/v2/x?generation_ids%5B%5D=a"
-                reply = await self._client.ask(Ask(ids=(GenerationId("a"),), url=url, multi=False), settings)
+                reply = await self._client.ask(PollRequest(ids=(GenerationId("a"),), url=url, batch=False), settings)
                 return len(reply.body)
 
         return self._portal.call(ask)

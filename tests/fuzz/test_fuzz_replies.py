@@ -52,8 +52,8 @@ def test_any_reply_is_observations_or_an_error(kind: str, count: int, status: in
     """In the order asked, each kept to the rules of an observation; errors are one printable line."""
     codec = KINDS[kind]
     settings = settings_of(codec)
-    ids = IDS[: count if codec.multi else 1]
-    ask = codec.sweep(ids, settings) if len(ids) > 1 else codec.single(ids[0], settings)
+    ids = IDS[: count if codec.capabilities.batch else 1]
+    ask = codec.batch_poll(ids, settings) if len(ids) > 1 else codec.poll(ids[0], settings)
     reply = Reply(status=status, body=bytes(body))
     try:
         observations = bounded(len(body), lambda: codec.decode(ask, reply))

@@ -1,8 +1,9 @@
 """Codec of AIMLAPI's universal video endpoint: one route, one ID a request, an answer at once. Pure.
 
 Owns the route, the words that users may write and what an ID is here. Shapes, words, places and status codes are read
-by `lenient`. The documentation has four words; samples show more, and failure is `error`, not `failed`: who waits for
-`failed` alone waits for ever. Audio and speech-to-text share the envelope; what was said is the result's text.
+by `providers.reply`. The documentation has four words; samples show more, and failure is `error`, not `failed`: whoever
+waits for `failed` alone waits for ever. Audio and speech-to-text share the envelope; the spoken words are the result's
+text.
 
 An ID is opaque, and never a uuid by rule: `60ac7c34-…:luma/ray-2`, `349872201343396:minimax/hailuo-2.3-fast`,
 `-G3b3vVKdoC42fMNeK1T5`. What follows from it:
@@ -14,14 +15,14 @@ An ID is opaque, and never a uuid by rule: `60ac7c34-…:luma/ray-2`, `349872201
   wrong result that was called back could not be taken back, and who misses one hears `generation.unknown` or expiry.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
 from notifier.domain.ids import GenerationId
 from notifier.domain.model import Observation, Result, State
 from notifier.domain.settings import ProviderSettings
-from notifier.providers.base import Ask, Reply
+from notifier.providers.base import Capabilities, Codec, PollRequest, Reply, bearer
 from notifier.providers.reply import Naming, fold_uuid, is_refused, observe
 from notifier.providers.reply_text import read_json
 from notifier.providers.result_fields import Record, results_of
@@ -39,43 +40,31 @@ _WORDS: Final = {
 }
 
 
-class AimlapiVideo:
+class AimlapiVideo(Codec):
     """`kind: aimlapi-video`."""
 
     kind = "aimlapi-video"
     base_url = "https://api.aimlapi.com"
     routes: tuple[str, ...] = (ROUTE,)
-    multi = False
-    patience = None
-
-    def __init__(self) -> None:
-        self.words = dict(_WORDS)
+    words = _WORDS
+    capabilities = Capabilities()
+    options = frozenset[str]()
 
     def normalise_id(self, text: str) -> GenerationId:
         return GenerationId(fold_uuid(text))
 
-    def sweep(self, ids: Sequence[GenerationId], settings: ProviderSettings) -> Ask:
-        """Of one ID, as `fit` says; `ValueError` for any other number: it would be an ID lost."""
-        (id_,) = ids
-        return self.single(id_, settings)
+    def authenticate(self, settings: ProviderSettings) -> Mapping[str, str]:
+        return bearer(settings)
 
-    def single(self, id_: GenerationId, settings: ProviderSettings) -> Ask:
-        return Ask(ids=(id_,), url=settings.base_url.rstrip("/") + ROUTE + quote(id_, safe=""), multi=False)
+    def poll(self, id_: GenerationId, settings: ProviderSettings) -> PollRequest:
+        url = settings.base_url.rstrip("/") + ROUTE + quote(id_, safe="")
+        return PollRequest(ids=(id_,), url=url, batch=False)
 
-    def hold(self, ids: Sequence[GenerationId], target: State, settings: ProviderSettings) -> Ask:
-        """Never: this API answers at once."""
-        del ids, target, settings
-        raise ValueError(f"{self.kind} holds no request")
-
-    def fit(self, ids: Sequence[GenerationId], settings: ProviderSettings, *, hold: bool = False) -> int:
-        """One, whatever they are."""
-        del ids, settings, hold
-        return 1
-
-    def decode(self, ask: Ask, reply: Reply, taught: Taught = NONE_TAUGHT) -> list[Observation]:
-        missing = is_refused(reply.status, reply.body, asked=1, multi=False, retry_after=reply.retry_after)
-        value = None if missing else read_json(reply.body, ask.ids)
-        return observe(value, ask.ids, lone=True, taught=taught, result_of=_result, naming=_naming(ask.ids[0]))
+    def decode(self, request: PollRequest, reply: Reply, taught: Taught = NONE_TAUGHT) -> list[Observation]:
+        (id_,) = request.ids
+        missing = is_refused(reply, asked=1, batch=False)
+        value = None if missing else read_json(reply.body, request.ids)
+        return observe(value, request.ids, lone=True, taught=taught, result_of=_result, naming=_naming(id_))
 
 
 def _naming(asked: GenerationId) -> Naming:

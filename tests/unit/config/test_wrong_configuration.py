@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from notifier.config import load
 from notifier.config.faults import RENAMED, SECTIONS
 from notifier.domain.errors import ConfigError
+from notifier.providers.base import Capabilities
 from notifier.providers.kinds.aimlapi_luma import AimlapiLuma
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -794,7 +795,7 @@ def test_batch_on_is_refused_where_the_api_takes_one_id_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
 ) -> None:
     """It would not act. What is left out, or off, is right there."""
-    monkeypatch.setattr(AimlapiLuma, "multi", False)
+    monkeypatch.setattr(AimlapiLuma, "capabilities", Capabilities())
     monkeypatch.setitem(ENVIRON, "SWITCH", "on")
     assert faults(tmp_path, provider(f"batch: {word}")) == [
         "8: providers.luma.batch: aimlapi-luma has no route for many IDs. Write batch: off, or take the key out."

@@ -5,6 +5,7 @@ import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -19,8 +20,9 @@ from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.settings import ProviderSettings, Secret
 from notifier.net.transport import AiohttpTransport
 from notifier.providers import client as client_module
-from notifier.providers.base import Ask, Reply
+from notifier.providers.base import PollRequest, Reply
 from notifier.providers.client import ProviderClient
+from notifier.providers.kinds.aimlapi_luma import AimlapiLuma
 
 KEY = "sk-very-secret-key-0123456789"
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
@@ -47,7 +49,8 @@ def settings(base_url: str = "http://api.test", *, key: str = KEY, limit: float 
 async def asked(transport: httpx.AsyncBaseTransport, using: ProviderSettings | None = None) -> Reply:
     using = using or settings()
     async with ProviderClient(transport, clock=StillClock()) as client:
-        return await client.ask(Ask(ids=(GenerationId("a"),), url=using.base_url + "/x?ids%5B%5D=a", multi=True), using)
+        request = PollRequest(ids=(GenerationId("a"),), url=using.base_url + "/x?ids%5B%5D=a", batch=True)
+        return await client.ask(request, using)
 
 
 async def failed(transport: httpx.AsyncBaseTransport, using: ProviderSettings | None = None) -> ProviderError:
@@ -112,7 +115,9 @@ async def test_a_look_carries_the_key_and_says_what_it_takes() -> None:
     """One GET of exactly the URL given, with the key, our name and version, gzip only, no cookies."""
     wire, route = api(lambda _: httpx.Response(200, json=[], headers={"Set-Cookie": "a=b", "Retry-After": "3"}))
     async with ProviderClient(wire, clock=StillClock()) as client:
-        ask = Ask(ids=(GenerationId("a"),), url="http://api.test/x?generation_ids%5B%5D=a%2Fb&c=d,e", multi=True)
+        ask = PollRequest(
+            ids=(GenerationId("a"),), url="http://api.test/x?generation_ids%5B%5D=a%2Fb&c=d,e", batch=True
+        )
         for _ in range(2):
             reply = await client.ask(ask, settings())
     assert reply == Reply(status=200, body=b"[]", retry_after=3.0)
@@ -124,6 +129,43 @@ async def test_a_look_carries_the_key_and_says_what_it_takes() -> None:
         assert request.headers["accept-encoding"] == "gzip"
         assert request.headers["user-agent"] == f"notifier/{__version__}"
         assert "cookie" not in request.headers
+
+
+class Searching(AimlapiLuma):
+    """A kind that polls by POST, and has its key in a header of its own."""
+
+    kind = "searching"
+
+    def authenticate(self, settings: ProviderSettings) -> dict[str, str]:
+        return {"X-Api-Key": settings.api_key.reveal()}
+
+
+async def test_method_headers_body_and_authentication_are_the_kinds() -> None:
+    """What is sent is as the codec says it: no bearer token is added to it."""
+    got: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        got.append(request)
+        return httpx.Response(200, json=[])
+
+    using = replace(settings(), kind=Searching.kind)
+    request = PollRequest(
+        ids=(GenerationId("a"),),
+        url="http://api.test/search",
+        method="POST",
+        headers={"Content-Type": "application/json", "Accept": "application/vnd.jobs+json"},
+        body=b'{"ids":["a"]}',
+        batch=True,
+    )
+    kinds = {Searching.kind: Searching()}
+    async with ProviderClient(httpx.MockTransport(answer), clock=StillClock(), kinds=kinds) as client:
+        await client.ask(request, using)
+    (sent,) = got
+    assert (sent.method, str(sent.url), sent.content) == ("POST", request.url, request.body)
+    assert sent.headers["x-api-key"] == KEY
+    assert sent.headers["content-type"] == "application/json"
+    assert sent.headers["accept"] == "application/vnd.jobs+json"
+    assert "authorization" not in sent.headers
 
 
 @pytest.mark.parametrize("key", ["", "abc\ndef-secret", "schlüssel", " padded", "tab\tbed"])
@@ -221,8 +263,10 @@ async def test_a_body_above_the_limit_is_given_up(monkeypatch: pytest.MonkeyPatc
 async def test_the_limits_follow_the_ids_asked() -> None:
     """One ID may have a record of 4 MiB, and in a batch it never costs those beside it; beyond, the ID is named."""
     using = settings()
-    many = Ask(ids=tuple(GenerationId(f"{number}") for number in range(100)), url=using.base_url + "/x", multi=True)
-    one = Ask(ids=(GenerationId("g-7"),), url=using.base_url + "/x", multi=False)
+    many = PollRequest(
+        ids=tuple(GenerationId(f"{number}") for number in range(100)), url=using.base_url + "/x", batch=True
+    )
+    one = PollRequest(ids=(GenerationId("g-7"),), url=using.base_url + "/x", batch=False)
     for ask, limit, said in (
         (one, 4 * 2**20, "Provider luma: The answer about g-7 is above 4 MiB: more than is read of one ID."),
         (many, 8 * 2**20, "Provider luma: The answer about 100 IDs is above 8 MiB, so fewer are asked for at a time."),

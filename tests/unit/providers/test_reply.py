@@ -24,7 +24,7 @@ SETTINGS = ProviderSettings(
 def seen(**fields: Any) -> Observation:
     luma = AimlapiLuma()
     body = orjson.dumps({"id": "a", "state": "completed", **fields})
-    return luma.decode(luma.single(A, SETTINGS), Reply(status=200, body=body))[0]
+    return luma.decode(luma.poll(A, SETTINGS), Reply(status=200, body=body))[0]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_of_two_equal_records_the_one_with_a_result_counts() -> None:
     luma = AimlapiLuma()
     empty, full = {"id": "a", "state": "completed"}, {"id": "a", "state": "completed", "video_url": "https://x/v"}
     for pair in ([empty, full], [full, empty]):
-        ask = luma.sweep([A], SETTINGS)
+        ask = luma.batch_poll([A], SETTINGS)
         assert luma.decode(ask, Reply(status=200, body=orjson.dumps(pair)))[0].result.url == "https://x/v"
 
 
@@ -158,7 +158,7 @@ URL = "https://x/v.mp4"
 def alone(body: Any) -> Observation:
     """What a reply about one ID says, as it came."""
     luma = AimlapiLuma()
-    return luma.decode(luma.single(A, SETTINGS), Reply(status=200, body=orjson.dumps(body)))[0]
+    return luma.decode(luma.poll(A, SETTINGS), Reply(status=200, body=orjson.dumps(body)))[0]
 
 
 @pytest.mark.parametrize("word", ["failed", "running", "queued", "upscaling"])

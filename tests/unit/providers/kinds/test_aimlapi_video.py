@@ -20,7 +20,7 @@ SETTINGS = ProviderSettings(
 def seen(**fields: Any) -> Observation:
     video = AimlapiVideo()
     body = orjson.dumps({"id": "a", "status": "completed", **fields})
-    return video.decode(video.single(GenerationId("a"), SETTINGS), Reply(status=200, body=body))[0]
+    return video.decode(video.poll(GenerationId("a"), SETTINGS), Reply(status=200, body=body))[0]
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_what_was_said_is_the_text_of_the_result(output: Any, text: str | None) 
     assert seen(output=output).result.text == text
 
 
-@pytest.mark.parametrize("count", [0, 2])
-def test_a_sweep_of_any_other_number_of_ids_is_a_mistake(count: int) -> None:
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_a_batch_poll_is_a_mistake(count: int) -> None:
     """No ID is dropped in silence."""
-    with pytest.raises(ValueError, match="unpack"):
-        AimlapiVideo().sweep([GenerationId("a")] * count, SETTINGS)
+    with pytest.raises(ValueError, match="has no batch polls"):
+        AimlapiVideo().batch_poll([GenerationId("a")] * count, SETTINGS)
