@@ -108,5 +108,5 @@ def test_a_word_may_be_text_a_whole_number_or_a_boolean(value: object, text: str
 def test_what_the_log_says_to_write_teaches_that_word(word: str) -> None:
     """Copied from the log into the file, YAML reads the very word."""
     line = how_to_teach(word).split("`")[1]
-    (read,) = yaml.safe_load(line)["words"]["completed"]
+    (read,) = yaml.safe_load(line)["state_words"]["completed"]
     assert text_of(read) == word
