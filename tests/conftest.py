@@ -25,7 +25,15 @@ hypothesis.settings.load_profile("notifier")
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """The daemon's event loop. A module that names other `LOOPS` runs on each of them."""
     return "asyncio", {"use_uvloop": importlib.util.find_spec("uvloop") is not None}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    loops = getattr(metafunc.module, "LOOPS", ())
+    if loops and "anyio_backend" in metafunc.fixturenames:
+        values = [("asyncio", {"use_uvloop": loop == "uvloop"}) for loop in loops]
+        metafunc.parametrize("anyio_backend", values, ids=loops)
 
 
 @pytest.fixture

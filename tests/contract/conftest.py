@@ -12,11 +12,6 @@ from tests.support.blank_store import lay
 from tests.support.store_builders import Opening, OpeningCopy
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(params=["sqlite"])
 def opening(request: pytest.FixtureRequest, memory: Path) -> Opening:
     def sqlite() -> Opening:

@@ -30,11 +30,6 @@ NOW = datetime(2026, 11, 22, 5, 14, 0, 123456, tzinfo=UTC)
 NEVER = 3_600.0
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 # ---- arriving -----------------------------------------------------------------------------------------------------
 async def test_files_that_are_renamed_in_are_taken_at_once(tmp_path: Path) -> None:
     """Renamed in is complete, whatever the kind: it does not wait to settle."""

@@ -23,11 +23,6 @@ from tests.support.raw_server import held_below
 NOW = datetime(2026, 11, 22, 5, 14, 0, 123456, tzinfo=UTC)
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def goes_on(box: Box) -> None:
     """A good file that comes now is taken."""
     count = len(box.door.ids)

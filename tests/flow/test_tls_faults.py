@@ -36,9 +36,8 @@ LOCAL = ip_address("127.0.0.1")
 NEVER_SHOWN = ("_ssl", "[SSL", "Errno", "Error", "None", "b'", "<", "certificate verify failed")
 
 
-@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"use_uvloop": request.param}
+#: Every test runs on each of these event loops.
+LOOPS = ("asyncio", "uvloop")
 
 
 class Stage:

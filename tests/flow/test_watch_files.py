@@ -11,7 +11,6 @@ from operator import itemgetter
 from pathlib import Path
 
 import anyio
-import pytest
 from structlog.testing import capture_logs
 
 from notifier.domain.errors import Fault, InvalidWatch, StoreUnavailable
@@ -20,11 +19,6 @@ from notifier.domain.model import Outcome, Registration, WatchRequest
 from notifier.intake.watch_files import WatchFiles
 from notifier.runtime.wakeup import Wakeup
 from tests.support.drop_rig import KNOWN
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 class Door:

@@ -52,11 +52,6 @@ CLAIM = Claim(
 )
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def policy(
     url: str = "http://hooks.example/a|b",
     *,

@@ -12,11 +12,6 @@ from notifier.net.aiohttp_hooks import Connector, Protocol, Request
 from tests.support.peers import OK, answering, exchange, post, serving, wired
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def missing(thing: object, names: Iterable[str]) -> list[str]:
     return [name for name in names if not hasattr(thing, name)]
 

@@ -4,7 +4,6 @@ import errno
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import anyio
 import httpx
@@ -16,10 +15,8 @@ from notifier.net.connection_attempt import Opening
 from notifier.net.transport import AiohttpTransport
 from notifier.net.transport_errors import DeadlinePassed
 
-
-@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"use_uvloop": request.param}
+#: Every test runs on each of these event loops.
+LOOPS = ("asyncio", "uvloop")
 
 
 class Resolver(AbstractResolver):

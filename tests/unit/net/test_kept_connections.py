@@ -24,10 +24,8 @@ from notifier.net.transport import LONGEST_AGE, AiohttpTransport
 from notifier.net.transport_errors import ConnectionLost, DeadlinePassed
 from tests.support.peers import BROKEN, OK, Peer, Resolver, answering, exchange, post, serving, wired
 
-
-@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"use_uvloop": request.param}
+#: Every test runs on each of these event loops.
+LOOPS = ("asyncio", "uvloop")
 
 
 def saying(status: int, body: bytes = b"", *headers: bytes) -> bytes:

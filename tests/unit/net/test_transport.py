@@ -28,10 +28,8 @@ from notifier.net.transport_errors import (
 )
 from tests.support.peers import OK, Peer, Resolver, answering, exchange, post, serving, wired
 
-
-@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"use_uvloop": request.param}
+#: Every test runs on each of these event loops.
+LOOPS = ("asyncio", "uvloop")
 
 
 def no_loopback(address: Address) -> str | None:

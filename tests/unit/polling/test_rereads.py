@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import anyio
-import pytest
 from anyio.lowlevel import checkpoint
 
 from notifier.domain.ids import GenerationId
@@ -13,11 +12,6 @@ from notifier.domain.model import Observation, RereadResult, State
 from notifier.polling.rereads import MISTRUST, PATIENCE, Rereads
 
 SEEN_AT = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 def some(*names: str) -> list[GenerationId]:

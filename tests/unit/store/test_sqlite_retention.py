@@ -37,11 +37,6 @@ NO_SLOTS = Slots(total=0, free={}, each=0, lease={}, lease_each=timedelta(0))
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def path(tmp_path: Path) -> str:
     return str(tmp_path / "notifier.db")
 

@@ -5,7 +5,6 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.from_thread
@@ -16,10 +15,8 @@ from notifier.domain.errors import StoreUnavailable
 from notifier.store.sqlite import connection
 from notifier.store.sqlite.writer import Writer
 
-
-@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    return "asyncio", {"use_uvloop": request.param}
+#: Every test runs on each of these event loops.
+LOOPS = ("asyncio", "uvloop")
 
 
 @pytest.fixture
