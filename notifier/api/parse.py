@@ -16,9 +16,10 @@ from notifier.domain.message import TYPES
 from notifier.domain.model import DeliveryStatus
 from notifier.net.urls import is_origin, normalise_url, origin
 from notifier.store.ports import Selection, WatchChoice
+from notifier.text.document import TextError
 from notifier.text.printable import did_you_mean, printable
 from notifier.text.quantity import parse_duration
-from notifier.text.reader import TextError, read_json
+from notifier.text.strict_json import read_json
 
 #: Characters of a text in a request, at most: callback URLs are the longest.
 _LONGEST: Final = 2_048

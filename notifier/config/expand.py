@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Self
 
 from notifier.domain.errors import Fault
+from notifier.text.document import Document
 from notifier.text.printable import Path, printable, show_path
-from notifier.text.reader import Document
 
 #: A brace that never closes takes the rest of the text with it: no other could close there, and it is not read again.
 _DOLLAR: Final = re.compile(r"\$\$|\$\{([^}]*)(\}?)")

@@ -17,8 +17,8 @@ from notifier.config.shapes import (
 )
 from notifier.config.values import Reading, shown
 from notifier.domain.errors import Fault
+from notifier.text.document import Document
 from notifier.text.printable import Path, closest, did_you_mean, printable, show_path
-from notifier.text.reader import Document
 
 #: Where each shape stands; "*" is any name.
 SECTIONS: Final[Mapping[Path, type[BaseModel]]] = {

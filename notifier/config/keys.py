@@ -15,8 +15,8 @@ from typing import Any, Final
 from notifier.config.expand import BROKEN, Expanded, uses_environment, variables
 from notifier.domain.errors import Fault
 from notifier.domain.settings import Secret
+from notifier.text.document import Document
 from notifier.text.printable import QUOTES, Path, did_you_mean, printable, show_path
-from notifier.text.reader import Document
 
 #: Where a secret may stand; "*" is any name or index.
 PLACES: Final[tuple[Path, ...]] = (

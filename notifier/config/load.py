@@ -23,9 +23,11 @@ from notifier.config.values import Reading
 from notifier.domain.errors import ConfigError, Fault, InvalidWatch
 from notifier.domain.model import WatchRequest
 from notifier.domain.settings import Settings
-from notifier.intake.parse import MAX_BYTES, Known, requests_from
+from notifier.intake.entry import Known
+from notifier.intake.parse import MAX_BYTES, requests_from
+from notifier.text.document import Document, TextError
 from notifier.text.printable import Path, show_path
-from notifier.text.reader import Document, TextError, read_yaml
+from notifier.text.strict_yaml import read_yaml
 
 #: How the reader's complaint about a repeated key ends; it quotes the key, not the secret.
 _TWICE: Final = " stands twice here; keep one."

@@ -34,12 +34,12 @@ from notifier.domain.settings import (
     TlsSettings,
     WatchDefaults,
 )
-from notifier.intake.parse import Known, KnownProvider
+from notifier.intake.entry import Known, KnownProvider
 from notifier.net import tls_files
 from notifier.providers.catalogue import KINDS, codec
 from notifier.providers.options import repeated_route, unusable
+from notifier.text.document import Document
 from notifier.text.printable import Path, closest, printable, show_path
-from notifier.text.reader import Document
 
 
 # ---- shapes into records ------------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from pydantic_core import PydanticCustomError, core_schema
 from notifier.config.expand import BROKEN, Expanded
 from notifier.domain.message import TYPES
 from notifier.domain.settings import Secret
-from notifier.intake.parse import parse_duration, parse_rate
 from notifier.text.printable import did_you_mean, printable
+from notifier.text.quantity import parse_duration, parse_rate
 
 _T = TypeVar("_T")
 

@@ -197,7 +197,7 @@ class Daemon:
             store,
             clock=self._clock,
             directory=self._directory,
-            welcome=self._poller.welcome,
+            add_open=self._poller.welcome,
             deliveries=owed,
             health=self.health,
         )

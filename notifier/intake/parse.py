@@ -9,27 +9,13 @@ from codecs import BOM_UTF8
 from io import BytesIO
 from typing import Any, Final
 
-from notifier.domain.errors import Fault, InvalidWatch
+from notifier.domain.errors import MAX_FAULTS, Fault, InvalidWatch
 from notifier.domain.model import WatchRequest
-from notifier.intake.entry import MAX_WATCHES, Known, KnownProvider, Reading
+from notifier.intake.entry import MAX_WATCHES, Known, Reading
+from notifier.text.document import Document, TextError, decode
 from notifier.text.printable import Path
-from notifier.text.quantity import parse_duration, parse_rate
-from notifier.text.reader import MAX_FAULTS, Document, TextError, decode, read_json, read_yaml
-
-__all__ = [
-    "MAX_BYTES",
-    "MAX_WATCHES",
-    "SUFFIXES",
-    "Known",
-    "KnownProvider",
-    "Unreadable",
-    "parse_document",
-    "parse_drop",
-    "parse_duration",
-    "parse_rate",
-    "requests_from",
-    "suffix_of",
-]
+from notifier.text.strict_json import read_json
+from notifier.text.strict_yaml import read_yaml
 
 #: Size of one file at most.
 MAX_BYTES: Final = 16 * 1024 * 1024

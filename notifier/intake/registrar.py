@@ -6,7 +6,7 @@ After the commit, and only then, the poller is told of what is watched now and t
 from collections import Counter
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Final, Protocol
 
 import anyio
 import anyio.lowlevel
@@ -30,8 +30,21 @@ _AT_ONCE: Final = 1_000
 _FIRST_STAYS: Final = "this watch is open already with other content; the first one stays"
 
 
+class RegistrarPort(Protocol):
+    """What the sources need of the registrar."""
+
+    async def register(
+        self, requests: Sequence[WatchRequest], *, source: str, keep_first: bool = False, origins: Sequence[str] = ()
+    ) -> list[Registration]:
+        """All of `requests`, durably, or none: raises `InvalidWatch` or `StoreUnavailable`.
+
+        `origins` says of each request where it was written, if `source` names several places.
+        """
+        ...
+
+
 class Registrar:
-    """Registers watches in `store`; `welcome` is told of generations that are watched from now on."""
+    """Registers watches in `store`; `add_open` is told of generations that are watched from now on."""
 
     def __init__(
         self,
@@ -39,14 +52,14 @@ class Registrar:
         *,
         clock: Clock,
         directory: Callable[[], EndpointDirectory],
-        welcome: Callable[[Sequence[OpenGeneration]], None],
+        add_open: Callable[[Sequence[OpenGeneration]], None],
         deliveries: Wakeup,
         health: Health,
     ) -> None:
         self._store = store
         self._clock = clock
         self._directory = directory
-        self._welcome = welcome
+        self._add_open = add_open
         self._deliveries = deliveries
         self._health = health
         self._declared: set[WatchId] = set()
@@ -82,7 +95,7 @@ class Registrar:
         if declared:
             self._declared.update([answer.watch_id for answer in answers])
         if watched := [each.open for each in answers if each.open is not None and each.outcome is not Outcome.EXISTING]:
-            self._welcome(watched)
+            self._add_open(watched)
 
     async def _add(self, requests: Sequence[WatchRequest], *, keep_first: bool) -> list[Registration]:
         """While the store cannot write, nothing is accepted from others, even if this write would work."""

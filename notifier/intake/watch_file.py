@@ -6,7 +6,8 @@ import stat
 from notifier.domain.errors import Fault, InvalidWatch
 from notifier.domain.model import WatchRequest
 from notifier.domain.os_errors import reason
-from notifier.intake.parse import MAX_BYTES, Known, parse_document, suffix_of
+from notifier.intake.entry import Known
+from notifier.intake.parse import MAX_BYTES, parse_document, suffix_of
 from notifier.text.printable import printable
 
 

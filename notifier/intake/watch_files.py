@@ -30,8 +30,8 @@ from notifier.domain.errors import Fault, InvalidWatch, StoreUnavailable
 from notifier.domain.ids import WatchId
 from notifier.domain.model import WatchRequest
 from notifier.intake.drop import inotify
-from notifier.intake.parse import Known
-from notifier.intake.registers import Registers
+from notifier.intake.entry import Known
+from notifier.intake.registrar import RegistrarPort
 from notifier.intake.watch_file import Unread, read_watch_file
 from notifier.intake.watch_listing import Listing, list_directories, list_files
 from notifier.runtime import log_events
@@ -100,7 +100,7 @@ class WatchFiles:
     """Reads `globs`. `known` gives what is configured now; `wakeup` calls for another look."""
 
     def __init__(
-        self, globs: Sequence[str], registrar: Registers, known: Callable[[], Known], *, wakeup: Wakeup
+        self, globs: Sequence[str], registrar: RegistrarPort, known: Callable[[], Known], *, wakeup: Wakeup
     ) -> None:
         self._globs = tuple(globs)
         self._registrar = registrar

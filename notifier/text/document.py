@@ -1,4 +1,9 @@
-"""A document that was read: its value, and where its parts stand in the text. Pure."""
+"""A YAML or JSON document that was read: its value, and where its parts are in the text. Pure.
+
+Drop files, watch files, API requests and the configuration are all read by `strict_yaml` and `strict_json`. These two
+decide what may be in a document at all; what it means is decided by their callers, who also bound its size in bytes. A
+refused document names every fault that could be found, each with its line and what to write instead.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Final

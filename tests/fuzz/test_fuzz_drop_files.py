@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from notifier.domain.errors import MAX_FAULTS, InvalidWatch
 from notifier.domain.model import State, WatchRequest
 from notifier.intake.drop.departure import reasons
-from notifier.intake.entry import MAX_WATCHES
+from notifier.intake.entry import MAX_WATCHES, Known, KnownProvider
 from notifier.intake.metadata import MAX_BYTES
-from notifier.intake.parse import Known, KnownProvider, parse_drop
+from notifier.intake.parse import parse_drop
 from notifier.providers.catalogue import KINDS
-from notifier.text.reader import read_json
+from notifier.text.strict_json import read_json
 from tests.support.bounds import PATIENCE, bounded, fuzzed, mutated
 
 pytestmark = PATIENCE

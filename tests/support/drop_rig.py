@@ -12,7 +12,7 @@ from notifier.domain.ids import GenerationId, WatchId
 from notifier.domain.model import Outcome, Registration, State, WatchRequest
 from notifier.domain.settings import DropSettings, WatchDefaults
 from notifier.intake.drop.directory import DropDirectory
-from notifier.intake.parse import Known, KnownProvider
+from notifier.intake.entry import Known, KnownProvider
 from notifier.runtime.clock import SystemClock
 from notifier.runtime.wakeup import Wakeup
 

@@ -369,7 +369,7 @@ async def watching(
             around(port, client, clock=clock, health=health, deliveries=deliveries, poor=poor),
         )
         registrar = Registrar(
-            store, clock=clock, directory=lambda: BOOK, welcome=lookout.welcome, deliveries=deliveries, health=health
+            store, clock=clock, directory=lambda: BOOK, add_open=lookout.welcome, deliveries=deliveries, health=health
         )
         async with anyio.create_task_group() as tasks:
             await tasks.start(lookout.run)

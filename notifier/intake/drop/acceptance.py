@@ -20,7 +20,7 @@ from notifier.intake.drop.departure import move_all
 from notifier.intake.drop.inspect_file import Taken
 from notifier.intake.drop.spool import Moved, Spool
 from notifier.intake.drop.subdirectories import DONE
-from notifier.intake.registers import Registers
+from notifier.intake.registrar import RegistrarPort
 from notifier.runtime import log_events
 from notifier.runtime.clock import Clock
 from notifier.text.printable import printable
@@ -34,7 +34,7 @@ _SMALL: Final = 10
 class Acceptance:
     """Registers files by `registrar`."""
 
-    def __init__(self, registrar: Registers, *, clock: Clock) -> None:
+    def __init__(self, registrar: RegistrarPort, *, clock: Clock) -> None:
         self._registrar = registrar
         self._clock = clock
         #: True while the store cannot write, as far as was logged.

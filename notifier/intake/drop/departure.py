@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from notifier.domain.errors import Fault
+from notifier.domain.errors import MAX_FAULTS, Fault
 from notifier.intake.drop.inspect_file import Taken
 from notifier.intake.drop.spool import Moved, Spool
 from notifier.text.printable import printable
-from notifier.text.reader import MAX_FAULTS
 
 #: Faults in one .error file, at most.
 _FAULTS: Final = 2 * MAX_FAULTS

@@ -29,9 +29,9 @@ from notifier.intake.drop.renames import Renames
 from notifier.intake.drop.spool import Spool
 from notifier.intake.drop.subdirectories import DONE, REJECTED
 from notifier.intake.drop.turns import LARGE, Turn, next_turn
+from notifier.intake.entry import Known
 from notifier.intake.file_names import ignored
-from notifier.intake.parse import Known
-from notifier.intake.registers import Registers
+from notifier.intake.registrar import RegistrarPort
 from notifier.runtime import log_events
 from notifier.runtime.clock import Clock
 from notifier.runtime.switch_interval import short_turns
@@ -68,7 +68,7 @@ class DropDirectory:
     def __init__(
         self,
         settings: DropSettings,
-        registrar: Registers,
+        registrar: RegistrarPort,
         known: Callable[[], Known],
         *,
         wakeup: Wakeup,

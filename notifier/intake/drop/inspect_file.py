@@ -34,7 +34,8 @@ from notifier.domain.os_errors import reason
 from notifier.domain.times import from_micros
 from notifier.intake.drop.spool import Key, Spool, key_of
 from notifier.intake.drop.writers import has_writer
-from notifier.intake.parse import MAX_BYTES, SUFFIXES, Known, Unreadable, parse_drop, suffix_of
+from notifier.intake.entry import Known
+from notifier.intake.parse import MAX_BYTES, SUFFIXES, Unreadable, parse_drop, suffix_of
 from notifier.text.printable import printable
 
 #: Seconds without change after which a file written in place, and closed, is taken for complete.

@@ -15,20 +15,11 @@ from notifier.domain.ids import GenerationId
 from notifier.domain.model import State, WatchRequest
 from notifier.domain.settings import WatchDefaults
 from notifier.intake import entry
-from notifier.intake.parse import (
-    MAX_BYTES,
-    MAX_WATCHES,
-    Known,
-    KnownProvider,
-    Unreadable,
-    parse_document,
-    parse_drop,
-    parse_duration,
-    parse_rate,
-    requests_from,
-)
+from notifier.intake.entry import MAX_WATCHES, Known, KnownProvider
+from notifier.intake.parse import MAX_BYTES, Unreadable, parse_document, parse_drop, requests_from
 from notifier.net.address_policy import Allow, parse_allow
-from notifier.text.reader import read_yaml
+from notifier.text.quantity import parse_duration, parse_rate
+from notifier.text.strict_yaml import read_yaml
 
 
 def normalise(text: str) -> GenerationId:

@@ -53,14 +53,14 @@ class Door:
     store: SqliteStore
     wakeup: Wakeup = field(default_factory=Wakeup)
     health: Health = field(default_factory=Health)
-    welcomed: list[OpenGeneration] = field(default_factory=list)
+    opened: list[OpenGeneration] = field(default_factory=list)
 
     async def register(self, *requests: WatchRequest, keep_first: bool = False) -> list[Outcome]:
         registrar = Registrar(
             self.store,
             clock=_Still(),
             directory=lambda: BOOK,
-            welcome=self.welcomed.extend,
+            add_open=self.opened.extend,
             deliveries=self.wakeup,
             health=self.health,
         )
@@ -96,17 +96,17 @@ async def test_a_new_watch_is_durable_and_the_poller_is_told(door: Door) -> None
     """By the time it is acknowledged the store has it, and the poller knows what to look at."""
     assert await door.register(request()) == [Outcome.CREATED]
     assert (await door.store.counts()).open_generations == 1
-    assert [(open_.id, open_.deadline) for open_ in door.welcomed] == [("g-1", NOW + timedelta(hours=1))]
+    assert [(open_.id, open_.deadline) for open_ in door.opened] == [("g-1", NOW + timedelta(hours=1))]
     assert not await door.wakeup.wait(0)
 
 
 async def test_the_same_watch_again_disturbs_nobody(door: Door) -> None:
     """A restart that declares its watches again makes nothing new and hurries no look."""
     await door.register(request())
-    door.welcomed.clear()
+    door.opened.clear()
     with structlog.testing.capture_logs() as said:
         assert await door.register(request()) == [Outcome.EXISTING]
-    assert door.welcomed == []
+    assert door.opened == []
     assert [line["log_level"] for line in said] == ["debug"]
 
 
@@ -114,9 +114,9 @@ async def test_a_finished_watch_is_not_asked_for_again(door: Door) -> None:
     """Registering it posts nothing and looks at nothing."""
     await door.register(request())
     await finish(door.store)
-    door.welcomed.clear()
+    door.opened.clear()
     assert await door.register(request()) == [Outcome.FINISHED]
-    assert door.welcomed == []
+    assert door.opened == []
     assert not await door.wakeup.wait(0)
 
 
@@ -124,10 +124,10 @@ async def test_a_watch_that_comes_late_is_owed_its_callback_at_once(door: Door) 
     """The generation is at its target already: the dispatcher is woken, and nobody looks again."""
     await door.register(request(target=State.RUNNING))
     await finish(door.store)
-    door.welcomed.clear()
+    door.opened.clear()
     assert await door.register(request()) == [Outcome.CREATED]
     assert await door.wakeup.wait(0)
-    assert door.welcomed == []
+    assert door.opened == []
 
 
 async def test_a_reopened_watch_is_looked_at_again(door: Door) -> None:
@@ -136,20 +136,20 @@ async def test_a_reopened_watch_is_looked_at_again(door: Door) -> None:
     await door.store.end_watches(
         [Ending(provider=LUMA, generation=G1, kind=Kind.EXPIRED, observed_at=NOW)], now=NOW, directory=BOOK
     )
-    door.welcomed.clear()
+    door.opened.clear()
     assert await door.register(request()) == [Outcome.REOPENED]
-    assert [open_.deadline for open_ in door.welcomed] == [NOW + timedelta(hours=1)]
+    assert [open_.deadline for open_ in door.opened] == [NOW + timedelta(hours=1)]
 
 
 async def test_other_content_is_refused_whole(door: Door) -> None:
     """One conflict in a list and nothing of the list is registered; nobody is told of it."""
     await door.register(request())
-    door.welcomed.clear()
+    door.opened.clear()
     with pytest.raises(InvalidWatch) as refused:
         await door.register(request("g-2"), request(metadata=b'{"a":1}'))
     assert [fault.path for fault in refused.value.faults] == ["[1]"]
     assert "metadata" in str(refused.value)
-    assert door.welcomed == []
+    assert door.opened == []
     assert (await door.store.counts()).open_generations == 1
 
 
@@ -169,7 +169,7 @@ async def test_a_store_that_cannot_write_accepts_nothing_and_is_told_of(door: Do
     with pytest.raises(StoreUnavailable):
         await door.register(request())
     assert STORE in door.health.troubles
-    assert door.welcomed == []
+    assert door.opened == []
     await door.store.writer.run(lambda conn: conn.execute("PRAGMA query_only = off").close())
     assert (await door.store.counts()).open_generations == 0
 
@@ -189,7 +189,7 @@ async def test_what_is_declared_is_remembered_for_the_run(door: Door) -> None:
         door.store,
         clock=_Still(),
         directory=lambda: BOOK,
-        welcome=door.welcomed.extend,
+        add_open=door.opened.extend,
         deliveries=door.wakeup,
         health=door.health,
     )
@@ -219,7 +219,7 @@ async def test_others_have_turns_while_the_poller_is_told_of_many(door: Door) ->
         door.store,
         clock=_Still(),
         directory=lambda: BOOK,
-        welcome=lambda watched: told.extend(each.id for each in watched),
+        add_open=lambda watched: told.extend(each.id for each in watched),
         deliveries=door.wakeup,
         health=door.health,
     )

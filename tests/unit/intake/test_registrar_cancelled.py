@@ -30,7 +30,7 @@ class _Slow:
 
 async def test_what_was_committed_is_told_to_the_poller(tmp_path: Any) -> None:
     """A reload that ends the caller at that moment costs no watch: what is durable is watched."""
-    welcomed: list[OpenGeneration] = []
+    opened: list[OpenGeneration] = []
     request = WatchRequest(
         provider=ProviderName("luma"),
         generation=GenerationId("g-1"),
@@ -45,7 +45,7 @@ async def test_what_was_committed_is_told_to_the_poller(tmp_path: Any) -> None:
             port,
             clock=SystemClock(),
             directory=lambda: EndpointDirectory(events={"studio": None}, callbacks=False),
-            welcome=welcomed.extend,
+            add_open=opened.extend,
             deliveries=Wakeup(),
             health=Health(),
         )
@@ -56,4 +56,4 @@ async def test_what_was_committed_is_told_to_the_poller(tmp_path: Any) -> None:
         tasks.start_soon(register)
         await port.begun.wait()
         tasks.cancel_scope.cancel()
-    assert [each.id for each in welcomed] == ["g-1"]
+    assert [each.id for each in opened] == ["g-1"]

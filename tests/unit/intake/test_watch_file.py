@@ -7,7 +7,8 @@ import pytest
 
 from notifier.domain.errors import InvalidWatch
 from notifier.domain.ids import GenerationId
-from notifier.intake.parse import MAX_BYTES, Known, KnownProvider
+from notifier.intake.entry import Known, KnownProvider
+from notifier.intake.parse import MAX_BYTES
 from notifier.intake.watch_file import read_watch_file
 
 KNOWN = Known(

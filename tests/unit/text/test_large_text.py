@@ -9,8 +9,11 @@ import pytest
 
 from notifier.domain.errors import InvalidWatch
 from notifier.domain.ids import GenerationId
-from notifier.intake.parse import Known, KnownProvider, parse_drop
-from notifier.text.reader import TextError, read_json, read_yaml
+from notifier.intake.entry import Known, KnownProvider
+from notifier.intake.parse import parse_drop
+from notifier.text.document import TextError
+from notifier.text.strict_json import read_json
+from notifier.text.strict_yaml import read_yaml
 
 ONE = Known(
     providers={"luma": KnownProvider(normalise_id=GenerationId, words={}, timeout=timedelta(hours=24))},

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from notifier.text.document import Document, TextError
 from notifier.text.printable import did_you_mean, printable, show_path
-from notifier.text.reader import Document, TextError, read_json, read_yaml
+from notifier.text.strict_json import read_json
+from notifier.text.strict_yaml import read_yaml
 
 
 def faults_of(read: Any, data: bytes) -> list[str]:
