@@ -4,7 +4,7 @@
 daemon runs, as a fork of a process that has loaded it (a start then costs a tenth of a second), and {"status"} when
 it ended. With a `point` the daemon kills itself when it passes it for the `passage`th time.
 
-Points are named by the step of the path they are in: 2 register, 8 owe, 9 claim, 10 sign, 11 POST, 12 judge, 13 record;
+Points are named by the step of the path they are in: 2 register, 8 enqueue, 9 claim, 10 sign, 11 POST, 12 judge, 13 record;
 0 is the start, 14 the stop, 15 upkeep and 16 what a person asked for.
 
 How: before `notifier run` begins, what the composition root builds with is replaced by wrappers of the same ports: the
@@ -53,10 +53,10 @@ POINTS: Final[dict[str, int]] = {
     "2 register: after COMMIT, nobody knows yet": 1,
     "2 drop file: before its move": 3,
     "2 drop file: after its move": 3,
-    "8 owe: in the middle of the transaction": 1,
-    "8 owe: before COMMIT": 1,
-    "8 owe: after COMMIT, nobody knows yet": 1,
-    "8 owe: known, the wakeup not rung": 1,
+    "8 enqueue: in the middle of the transaction": 1,
+    "8 enqueue: before COMMIT": 1,
+    "8 enqueue: after COMMIT, nobody knows yet": 1,
+    "8 enqueue: known, the dispatcher not notified": 1,
     "9 claim: before COMMIT": 3,
     "9 claim: after COMMIT, nobody knows yet": 3,
     "10 sign: claimed, not yet signed": 20,
@@ -107,7 +107,7 @@ _steps: ContextVar[Callable[[Any], set[str]]] = ContextVar("_steps")
 # ---- the database driver ------------------------------------------------------------------------------------------
 _MIDDLES: Final = {
     "INSERT INTO watches": "2 register: in the middle of the transaction",
-    "INSERT INTO bodies": "8 owe: in the middle of the transaction",
+    "INSERT INTO bodies": "8 enqueue: in the middle of the transaction",
     "INSERT INTO attempts": "13 record: in the middle of the transaction",
     "asked_by = 'person'": "16 redeliver: in the middle of the transaction",
     "due_at = NULL, resumes = 0": "16 park: in the middle of the transaction",
@@ -115,7 +115,7 @@ _MIDDLES: Final = {
 #: Step -> what stands before and after its COMMIT.
 _COMMITS: Final = {
     "register": ("2 register: before COMMIT", "2 register: after COMMIT, nobody knows yet"),
-    "owe": ("8 owe: before COMMIT", "8 owe: after COMMIT, nobody knows yet"),
+    "owe": ("8 enqueue: before COMMIT", "8 enqueue: after COMMIT, nobody knows yet"),
     "claim": ("9 claim: before COMMIT", "9 claim: after COMMIT, nobody knows yet"),
     "record": ("13 record: before COMMIT", "13 record: after COMMIT, nobody knows yet"),
     "redeliver": ("16 redeliver: before COMMIT", "16 redeliver: after COMMIT, not answered"),
@@ -297,7 +297,7 @@ class _Bell:
     wakeup: Any
 
     def notify(self) -> None:
-        _doom.passed("8 owe: known, the wakeup not rung")
+        _doom.passed("8 enqueue: known, the dispatcher not notified")
         self.wakeup.notify()
 
 
