@@ -4,8 +4,8 @@
 daemon runs, as a fork of a process that has loaded it (a start then costs a tenth of a second), and {"status"} when
 it ended. With a `point` the daemon kills itself when it passes it for the `passage`th time.
 
-Points are named by the step of the path they are in: 2 register, 8 enqueue, 9 claim, 10 sign, 11 POST, 12 judge, 13 record;
-0 is the start, 14 the stop, 15 upkeep and 16 what a person asked for.
+Points are named by the step of the path they are in: 2 register, 8 enqueue, 9 claim, 10 sign, 11 POST, 12 judge,
+13 record; 0 is the start, 14 the stop, 15 upkeep and 16 what a person asked for.
 
 How: before `notifier run` begins, what the composition root builds with is replaced by wrappers of the same ports: the
 store, the sender and its wires, the wakeup and the chance it hands out; the driver of SQLite is given a connection
