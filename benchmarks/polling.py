@@ -42,8 +42,8 @@ from notifier.domain.model import Observation, OpenGeneration, State
 from notifier.domain.settings import ProviderSettings, Secret
 from notifier.polling.batching.plan import plan
 from notifier.polling.provider_state import Conduct
-from notifier.polling.scheduling.open_generation import LookTimes, Watched, see
-from notifier.polling.scheduling.open_generations import Roster
+from notifier.polling.scheduling.open_generation import PollTimes, TrackedGeneration, see
+from notifier.polling.scheduling.open_generations import OpenGenerations
 from notifier.providers.base import Capabilities
 from notifier.runtime.health import Health
 from notifier.runtime.rate_limiter import TokenBucket
@@ -65,12 +65,12 @@ def lognormal(rng: random.Random, sigma: float, median: float = MEDIAN) -> float
 
 # ---- virtual time -------------------------------------------------------------------------------------------------
 class World:
-    """A provider in virtual time, and the daemon's roster, plan and budget in front of it. Replies take no time."""
+    """A provider in virtual time, and the daemon in front of it: the open generations, plan and budget."""
 
     BEGIN = 1_000.0
 
     def __init__(self, *, rate: float, batch: int, every: float) -> None:
-        self.roster = Roster(every)
+        self.generations = OpenGenerations(every)
         self.bucket = TokenBucket(rate)
         self.batch = batch
         self.now = self.BEGIN
@@ -83,7 +83,7 @@ class World:
         #: IDs whose lags and looks count.
         self.of_interest: set[GenerationId] = set()
         self.looks = 0
-        self.completed: Callable[[Watched], None] = lambda _: None
+        self.completed: Callable[[TrackedGeneration], None] = lambda _: None
 
     @property
     def open_of_interest(self) -> bool:
@@ -95,7 +95,7 @@ class World:
         self.done_at[id_] = self.now + duration
         if counts:
             self.of_interest.add(id_)
-        self.roster.welcome(
+        self.generations.add(
             OpenGeneration(
                 provider=SETTINGS.name,
                 id=id_,
@@ -113,50 +113,52 @@ class World:
         room = self.bucket.available(self.now)
         if not room:
             return
-        roster, now = self.roster, self.now
-        roster.budget(self.bucket.rate * self.batch, now, idle=self.bucket.full(now), apart=1 / self.bucket.rate)
-        taken = roster.take(now, room * self.batch)
+        generations, now = self.generations, self.now
+        generations.set_budget(
+            self.bucket.rate * self.batch, now, idle=self.bucket.full(now), apart=1 / self.bucket.rate
+        )
+        taken = generations.take(now, room * self.batch)
         if not taken:
             return
         multi = self.batch > 1
         planned = plan(taken, fit=len, batch_limit=self.batch, multi=multi, room=room, single_room=room)
         for entry in planned.rest:
-            roster.call(entry, now)
+            generations.poll_now(entry, now)
         for ask in planned.asks:
             looks = list(ask.looks)
             if multi and ask is planned.asks[-1] and len(looks) < self.batch:
-                looks += roster.fill(now, self.batch - len(looks))
+                looks += generations.fill_batch(now, self.batch - len(looks))
             self.bucket.take(now)
             self.requests += 1
             self.answer(looks)
 
-    def answer(self, looks: Sequence[Watched]) -> None:
+    def answer(self, looks: Sequence[TrackedGeneration]) -> None:
         now = self.now
         moment = START + timedelta(seconds=now)
-        times = LookTimes(asked_at=moment, answered_at=moment, sent=now, got=now)
+        times = PollTimes(asked_at=moment, answered_at=moment, sent=now, got=now)
         self.taken += len(looks)
         for entry in looks:
             counts = entry.id in self.of_interest
             self.looks += counts
             done = self.done_at[entry.id] <= now
             seen = COMPLETED if done else RUNNING
-            self.roster.learn(entry, seen, times)
+            self.generations.learn(entry, seen, times)
             transition = see(entry, seen, times, SETTINGS)
             if done:
                 at = self.done_at.pop(entry.id)
                 if counts:
                     self.lags.append(now - at)
                     self.of_interest.discard(entry.id)
-                self.roster.leave(entry)
+                self.generations.remove(entry)
                 self.completed(entry)
             else:
                 if transition is not None:
                     entry.state, entry.not_before = seen.state, transition.observed_at
-                self.roster.look_again(entry, looked=now, now=now, alone=self.batch == 1, wall=EPOCH + now)
+                self.generations.schedule_next(entry, looked=now, now=now, alone=self.batch == 1, wall=EPOCH + now)
 
     def wait(self) -> float:
         """When something can be done next."""
-        earliest = self.roster.earliest()
+        earliest = self.generations.earliest()
         return inf if earliest is None else max(self.now + 1e-4, earliest, self.now + self.bucket.wait(self.now))
 
 
@@ -438,7 +440,7 @@ class Storm(World):
         )
         self.sent: list[float] = []
         #: (when it ends, number, sent at, IDs, the error or None)
-        self.under_way: list[tuple[float, int, float, Sequence[Watched], str | None]] = []
+        self.under_way: list[tuple[float, int, float, Sequence[TrackedGeneration], str | None]] = []
         self.weather: Callable[[float], str | None] = lambda _: None
         self.accepted: deque[float] = deque()
 
@@ -448,7 +450,7 @@ class Storm(World):
         self._end()
         self._send()
         ends = self.under_way[0][0] if self.under_way else inf
-        earliest = self.roster.earliest()
+        earliest = self.generations.earliest()
         due = inf if earliest is None else max(earliest, self.now + self.conduct.wait(self.now))
         self.now = min(max(self.now + 0.01, min(ends, due)), self.now + 0.25)
 
@@ -458,13 +460,13 @@ class Storm(World):
 
     def _send(self) -> None:
         conduct, now = self.conduct, self.now
-        self.roster.budget(conduct.capacity(now), now, idle=conduct.idle(now), apart=conduct.apart)
+        self.generations.set_budget(conduct.capacity(now), now, idle=conduct.idle(now), apart=conduct.apart)
         room = conduct.room(now)
-        if room <= 0 or not (taken := self.roster.take(now, room * conduct.batch)):
+        if room <= 0 or not (taken := self.generations.take(now, room * conduct.batch)):
             return
         planned = plan(taken, fit=len, batch_limit=conduct.batch, multi=True, room=room, single_room=room)
         for entry in planned.rest:
-            self.roster.call(entry, now)
+            self.generations.poll_now(entry, now)
         for ask in planned.asks:
             conduct.begin(now, aside=False)
             self.sent.append(now)
@@ -486,7 +488,7 @@ class Storm(World):
             hint = 2.0 if error == "429" else None
             self.conduct.failed(ProviderBusy(error, retry_after=hint, overloaded=True), sent_at=sent)
             for entry in looks:
-                self.roster.call(entry, self.now)
+                self.generations.poll_now(entry, self.now)
 
 
 def busiest_second(sent: Sequence[float]) -> int:
@@ -510,7 +512,7 @@ def storm(*, quick: bool) -> None:
         numbers = iter(range(10**9))
 
         def follow(
-            _: Watched, world: Storm = world, rng: random.Random = rng, numbers: Iterator[int] = numbers
+            _: TrackedGeneration, world: Storm = world, rng: random.Random = rng, numbers: Iterator[int] = numbers
         ) -> None:
             world.register(next(numbers), lognormal(rng, 0.5))
 
@@ -521,7 +523,7 @@ def storm(*, quick: bool) -> None:
         end = begin + lasts
         world.weather = _weather(name, world.accepted, begin, end)
         world.until(end)
-        waiting = {entry.id for entry in world.roster}
+        waiting = {entry.id for entry in world.generations}
         before = len(world.lags)
         while waiting and world.now < end + 600.0:
             world.step()
@@ -534,8 +536,8 @@ def storm(*, quick: bool) -> None:
 
 
 def _unseen(world: World, id_: GenerationId, since: float) -> bool:
-    entry = world.roster.get(id_)
-    return entry is not None and (entry.looked is None or entry.looked < since)
+    entry = world.generations.get(id_)
+    return entry is not None and (entry.polled_at is None or entry.polled_at < since)
 
 
 def _weather(name: str, accepted: deque[float], begin: float, end: float) -> Callable[[float], str | None]:
@@ -565,7 +567,7 @@ def cost(*, quick: bool) -> None:
     for number in range(open_):
         age = rng.random() * 200
         begun = START - timedelta(seconds=age)
-        world.roster.load(
+        world.generations.load(
             OpenGeneration(
                 provider=SETTINGS.name,
                 id=GenerationId(f"{number:08x}-d99b-4880-992b-f05244ddba61"),
@@ -664,7 +666,10 @@ async def _hold_lags(upstream: str, count: int, at_once: int, **provider: Any) -
 
 def holds(*, quick: bool) -> None:
     count = 24 if quick else 80
-    title("Holds", f"{count} generations of 3 to 35 s, 8 open at a time, `in_flight: 9`, defaults otherwise; real time")
+    title(
+        "LongPolls",
+        f"{count} generations of 3 to 35 s, 8 open at a time, `in_flight: 9`, defaults otherwise; real time",
+    )
     print("From the moment it is there to the arrival of the callback, the delivery included; loopback.")
     row("", "p50 in ms", "p99 in ms", "wanted")
     for name, options in (("held", {"in_flight": 9}), ("long_poll: off", {"in_flight": 9, "long_poll": "off"})):

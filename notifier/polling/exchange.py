@@ -1,7 +1,7 @@
 """One request after the other of one provider, from the question to what follows from its answer. Steps 5 to 8.
 
-What comes back is handed on: what was seen to the recorder, refusals and failures to `refusals`, whatever speaks of the
-provider to `conduct`.
+What comes back is handed on: what was seen to the recorder, rejections and failures to `rejections`, whatever speaks of
+the provider to `conduct`.
 """
 
 from collections import deque
@@ -18,16 +18,16 @@ from notifier.domain.errors import BatchRejected, ProviderBusy, ProviderError, R
 from notifier.domain.ids import GenerationId
 from notifier.domain.model import Observation
 from notifier.domain.settings import ProviderSettings
-from notifier.polling.batching.bisect import Split
+from notifier.polling.batching.bisect import Bisection
 from notifier.polling.batching.route_trial import RouteTrial
-from notifier.polling.long_poll.in_flight import Hold, Holds
+from notifier.polling.long_poll.in_flight import LongPoll, LongPolls
 from notifier.polling.long_poll.support import QUICK
 from notifier.polling.provider_state import Conduct
 from notifier.polling.recorder import Look, Recorder
-from notifier.polling.rejections import Refusals
+from notifier.polling.rejections import Rejections
 from notifier.polling.rereads import Rereads
-from notifier.polling.scheduling.open_generation import LookTimes
-from notifier.polling.scheduling.open_generations import Roster
+from notifier.polling.scheduling.open_generation import PollTimes
+from notifier.polling.scheduling.open_generations import OpenGenerations
 from notifier.providers.base import Codec, Leave, PollRequest, Reply
 from notifier.providers.masked import decode
 from notifier.runtime.clock import Clock
@@ -47,8 +47,8 @@ class Sent:
     at: float
     asked_at: datetime
     #: What it is part of, if anything.
-    split: Split | None = None
-    hold: Hold | None = None
+    split: Bisection | None = None
+    hold: LongPoll | None = None
     #: Those of its IDs that nobody watches, asked for because somebody wants to see them once more.
     guests: frozenset[GenerationId] = frozenset()
     #: True once it was not answered for long, and its halves are asked for too.
@@ -71,11 +71,11 @@ class Exchanges:
         settings: ProviderSettings,
         codec: Codec,
         *,
-        roster: Roster,
+        generations: OpenGenerations,
         conduct: Conduct,
-        refusals: Refusals,
+        rejections: Rejections,
         recorder: Recorder,
-        holds: Holds,
+        long_polls: LongPolls,
         rereads: Rereads,
         ask: Callable[[PollRequest, ProviderSettings, Leave], Awaitable[Reply]],
         readers: anyio.CapacityLimiter,
@@ -85,11 +85,11 @@ class Exchanges:
     ) -> None:
         self.settings = settings
         self._codec = codec
-        self._roster = roster
+        self._generations = generations
         self._conduct = conduct
-        self._refusals = refusals
+        self._rejections = rejections
         self._recorder = recorder
-        self._holds = holds
+        self._long_polls = long_polls
         self._rereads = rereads
         self._ask_provider = ask
         self._readers = readers
@@ -115,7 +115,7 @@ class Exchanges:
             after = self._conduct.late_after if sent.split is None else self._conduct.part_late_after
             if sent.divisible and now - sent.at >= after:
                 part = sent.split is not None
-                split = self._refusals.late(sent.request.ids, sent.split, sent_at=sent.at)
+                split = self._rejections.late(sent.request.ids, sent.split, sent_at=sent.at)
                 sent.late, sent.split = split is not None, split or sent.split
                 if sent.late and part:  # others are answered, so one of its IDs is why: its place is for its halves
                     sent.scope.cancel()
@@ -132,13 +132,13 @@ class Exchanges:
                 self._trial.late(sent.request.ids, now, sent_at=sent.at)
         if self._trial.proved(now, conduct.late_after):
             self._trial.answered(now)
-            self._refusals.route_hangs()
+            self._rejections.route_hangs()
             self._give_up_batches()
         return self._trial.waits
 
     def next_of_trial(self, now: float) -> tuple[GenerationId, ...] | None:
-        roster = self._roster
-        return self._trial.next(now, fit=lambda id_: (entry := roster.get(id_)) is not None and not entry.failing)
+        generations = self._generations
+        return self._trial.next(now, fit=lambda id_: (entry := generations.get(id_)) is not None and not entry.failing)
 
     def _give_up_batches(self) -> None:
         """They are not answered, and keep places; their IDs are asked for one by one."""
@@ -185,7 +185,7 @@ class Exchanges:
             elif sent.late:
                 self._conduct.refused(error, sent_at=sent.at, size=len(sent.request.ids))
             else:
-                self._refusals.refused(sent.request.ids, sent.split, error, sent_at=sent.at)
+                self._rejections.refused(sent.request.ids, sent.split, error, sent_at=sent.at)
         except ProviderError as error:
             self._tried(sent, answered=False, held=False)
             await self._failed(sent, error)
@@ -200,19 +200,19 @@ class Exchanges:
         if sent.guests:
             self._part_from_guests(sent)
         elif not sent.late:
-            self._refusals.unanswered(sent.request.ids, sent.split)
+            self._rejections.unanswered(sent.request.ids, sent.split)
 
     async def _failed(self, sent: Sent, error: ProviderError) -> None:
-        """It was not answered: whose failure that is, `refusals` finds out."""
+        """It was not answered: whose failure that is, `rejections` finds out."""
         if sent.guests and not error.any_id and len(sent.request.ids) > 1:
             self._part_from_guests(sent)
             return
         self._rereads.failed(sent.request.ids)
         if sent.late:
-            self._refusals.failed_late(sent.request.ids, error, sent_at=sent.at)
+            self._rejections.failed_late(sent.request.ids, error, sent_at=sent.at)
             return
-        self._refusals.failed(sent.request, sent.split, error, sent_at=sent.at)
-        if len(sent.request.ids) == 1 and self._refusals.may_expire(sent.request.ids[0]):
+        self._rejections.failed(sent.request, sent.split, error, sent_at=sent.at)
+        if len(sent.request.ids) == 1 and self._rejections.may_expire(sent.request.ids[0]):
             await self._recorder.expire_failing(sent.request.ids[0], sent.asked_at)
 
     async def _observe(self, sent: Sent) -> Sequence[Observation]:
@@ -237,7 +237,7 @@ class Exchanges:
         while self._repeats and self._conduct.repeat(now):
             self._repeats.popleft().set()
 
-    async def _ask_and_wait(self, sent: Sent, hold: Hold) -> None:
+    async def _ask_and_wait(self, sent: Sent, hold: LongPoll) -> None:
         """A request that waits. It may be let go, and it may fail in ways that say nothing of the provider."""
         observations: Sequence[Observation] = ()
         failure: ProviderError | None = None
@@ -248,7 +248,7 @@ class Exchanges:
                 failure = error
         took = self._clock.monotonic() - sent.at
         kept = failure is None and bool(observations) and took >= QUICK
-        self._holds.ended(hold, sent.at + took, kept=kept)
+        self._long_polls.ended(hold, sent.at + took, kept=kept)
         if failure is not None and self._hold_failed(sent, failure, took):
             return
         if not observations:
@@ -257,7 +257,7 @@ class Exchanges:
         held = [seen for seen in observations if not seen.absent]
         reached = sum(seen.state is not None and seen.state.rank >= hold.target.rank for seen in held)
         absent = {seen.id for seen in observations if seen.absent}
-        if not self._holds.unfound(entry for entry in hold.entries if entry.id in absent and entry.state is None):
+        if not self._long_polls.unfound(entry for entry in hold.entries if entry.id in absent and entry.state is None):
             self._conduct.held(took=took, reached=reached, asked=len(observations))
         if not held:  # whether they are unknown, a look without a wish will tell
             if len(observations) == 1:
@@ -281,7 +281,7 @@ class Exchanges:
             if trial:
                 self._conduct.failed(error, sent_at=sent.at)
             else:
-                self._refusals.failed(sent.request, None, error, sent_at=sent.at)
+                self._rejections.failed(sent.request, None, error, sent_at=sent.at)
             return True
         return False
 
@@ -292,25 +292,25 @@ class Exchanges:
         ours = asked - sum(seen.absent and seen.id in sent.guests for seen in observations)
         if sent.split is None and self._conduct.knows_none(asked=ours, held=len(held)):
             what = f"none of the {ours} IDs asked, such as {sent.request.ids[0]}, is in the reply"
-            self._roster.met_in_vain(sent.request.ids)
-            self._conduct.knew_none(what, sent_at=sent.at, untried=self._roster.untried)
+            self._generations.exclude_all(sent.request.ids)
+            self._conduct.knew_none(what, sent_at=sent.at, untried=self._generations.untried)
             self._call(sent.request.ids)
             return
-        self._refusals.seen(sent.request, held)
+        self._rejections.seen(sent.request, held)
         self._conduct.answered(sent_at=sent.at, asked=asked, held=len(held), multi=sent.request.batch)
         self._conduct.trusted.extend(held)
-        self._refusals.weigh_multi(sent.request, held)
+        self._rejections.weigh_multi(sent.request, held)
         await self._recorder.take_in(self._seen_by(sent), observations)
         if ours == 1 and not held:
             self._missed_alone(sent.request.ids[0], sent)
         if sent.split is not None and sent.late:
-            self._refusals.answered_late(sent.request.ids, sent.split)
+            self._rejections.answered_late(sent.request.ids, sent.split)
         elif sent.split is not None:
-            self._refusals.answered(sent.split, sent.request.ids, held)
+            self._rejections.answered(sent.split, sent.request.ids, held)
 
     def _missed_alone(self, id_: GenerationId, sent: Sent) -> None:
-        roster = self._roster
-        self._conduct.missed_alone(id_, sent_at=sent.at, watched=len(roster), untried=roster.untried)
+        generations = self._generations
+        self._conduct.missed_alone(id_, sent_at=sent.at, watched=len(generations), untried=generations.untried)
 
     def _refused_with_guests(self, sent: Sent, error: BatchRejected) -> None:
         """They may be to blame: the others are asked for again without them."""
@@ -323,10 +323,10 @@ class Exchanges:
 
     def _seen_by(self, sent: Sent, *, kept: bool = False) -> Look:
         clock = self._clock
-        times = LookTimes(asked_at=sent.asked_at, answered_at=clock.now(), sent=sent.at, got=clock.monotonic())
+        times = PollTimes(asked_at=sent.asked_at, answered_at=clock.now(), sent=sent.at, got=clock.monotonic())
         return Look(times=times, multi=sent.request.batch, part=sent.split is not None, kept=kept)
 
-    def _put_back(self, hold: Hold) -> None:
+    def _put_back(self, hold: LongPoll) -> None:
         """Its IDs are due at once; those of a trial are on the agenda."""
         if not hold.trial:
             self._call(entry.id for entry in hold.entries)

@@ -13,8 +13,8 @@ from typing import Final
 from notifier.domain.errors import StoreUnavailable
 from notifier.domain.ids import GenerationId, ProviderName
 from notifier.polling.provider_state import Conduct
-from notifier.polling.rejections import Refusals
-from notifier.polling.scheduling.open_generations import Roster
+from notifier.polling.rejections import Rejections
+from notifier.polling.scheduling.open_generations import OpenGenerations
 from notifier.runtime.clock import Clock
 from notifier.runtime.health import Health
 from notifier.store.ports import PollStore, Trouble
@@ -40,18 +40,18 @@ class Notes:
     def __init__(
         self,
         provider: ProviderName,
-        roster: Roster,
+        generations: OpenGenerations,
         conduct: Conduct,
-        refusals: Refusals,
+        rejections: Rejections,
         *,
         store: PollStore,
         clock: Clock,
         health: Health,
     ) -> None:
         self._provider = provider
-        self._roster = roster
+        self._generations = generations
         self._conduct = conduct
-        self._refusals = refusals
+        self._rejections = rejections
         self._store = store
         self._clock = clock
         self._health = health
@@ -66,7 +66,7 @@ class Notes:
             if id_ is None:
                 self._conduct.remember(trouble)
             elif trouble.kind != ABSENT:
-                self._refusals.remember(id_, trouble)
+                self._rejections.remember(id_, trouble)
 
     async def keep(self) -> None:
         """Write down what has changed."""
@@ -97,7 +97,7 @@ class Notes:
             if id_ is None:
                 if self._conduct.answers:
                     changes[id_] = None
-            elif self._roster.get(id_) is not None:
+            elif self._generations.get(id_) is not None:
                 changes[id_] = None
             elif len(self._written) > _MOST:  # it keeps the last that was written of it
                 del self._written[id_]
@@ -105,7 +105,7 @@ class Notes:
 
     def _now(self) -> dict[GenerationId | None, Trouble]:
         now: dict[GenerationId | None, Trouble] = dict(self._absent())
-        now.update(self._refusals.troubles())
+        now.update(self._rejections.troubles())
         if (trouble := self._conduct.trouble) is not None:
             now[None] = trouble
         return now
@@ -113,7 +113,7 @@ class Notes:
     def _absent(self) -> Iterator[tuple[GenerationId, Trouble]]:
         """IDs that the provider does not know, more than once: a new one may not be readable yet."""
         wall, elapsed = self._clock.now(), self._clock.monotonic()
-        for entry in self._roster.missing():
+        for entry in self._generations.missing():
             misses, before = entry.misses, self._written.get(entry.id)
             if misses.count < _TOLD_FROM or misses.first_at is None or misses.last_at is None:
                 continue

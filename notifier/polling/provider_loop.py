@@ -1,7 +1,7 @@
 """One provider's loop: takes what is due and has it asked for. Steps 3 and 4 of the path; `exchange` does the rest.
 
-A lookout has its own roster, budget and troubles, so one provider's never slow another. No transaction is open while a
-request is under way. While the store cannot write nothing is asked.
+A lookout has its own generations, budget and troubles, so one provider's never slow another. No transaction is open
+while a request is under way. While the store cannot write nothing is asked.
 
 Parts of batches and IDs that stand alone get a fifth of the rate, and more only while the budget is not used up and
 nothing else is due: good IDs in a batch that failed would wait for nobody's sake otherwise.
@@ -22,17 +22,17 @@ from notifier.domain.ids import Destination, EndpointIdentity, GenerationId
 from notifier.domain.message import parked_because
 from notifier.domain.model import EndpointDirectory, OpenGeneration, RereadResult
 from notifier.domain.settings import ProviderSettings
-from notifier.polling.batching.bisect import Split
+from notifier.polling.batching.bisect import Bisection
 from notifier.polling.batching.plan import plan
 from notifier.polling.exchange import Exchanges, Sent
-from notifier.polling.long_poll.in_flight import Hold, Holds
+from notifier.polling.long_poll.in_flight import LongPoll, LongPolls
 from notifier.polling.notes import Notes
 from notifier.polling.provider_state import Conduct
 from notifier.polling.recorder import Recorder
-from notifier.polling.rejections import Refusals
+from notifier.polling.rejections import Rejections
 from notifier.polling.rereads import Rereads
-from notifier.polling.scheduling.open_generation import Watched
-from notifier.polling.scheduling.open_generations import Roster
+from notifier.polling.scheduling.open_generation import TrackedGeneration
+from notifier.polling.scheduling.open_generations import OpenGenerations
 from notifier.providers.base import Codec, Leave, PollRequest, Reply
 from notifier.runtime.clock import Clock
 from notifier.runtime.health import Health
@@ -74,7 +74,7 @@ class ProviderLoop:
         self._leave_until = float("-inf")
         self._codec = codec
         self._settings = settings
-        self._roster = Roster(settings.poll_every.total_seconds())
+        self._generations = OpenGenerations(settings.poll_every.total_seconds())
         self._conduct = Conduct(
             settings,
             capabilities=codec.capabilities,
@@ -82,12 +82,12 @@ class ProviderLoop:
             chance=around.chance,
             health=around.health,
         )
-        self._refusals = Refusals(self._roster, self._conduct, clock=around.clock, back=self._call)
-        self._conduct.outage_over = self._refusals.outage_over
-        self._conduct.knew_one = self._roster.forgive
+        self._rejections = Rejections(self._generations, self._conduct, clock=around.clock, back=self._call)
+        self._conduct.outage_over = self._rejections.outage_over
+        self._conduct.knew_one = self._generations.readmit
         self._recorder = Recorder(
             settings,
-            self._roster,
+            self._generations,
             self._conduct,
             store=around.store,
             clock=around.clock,
@@ -99,23 +99,23 @@ class ProviderLoop:
         )
         self._notes = Notes(
             settings.name,
-            self._roster,
+            self._generations,
             self._conduct,
-            self._refusals,
+            self._rejections,
             store=around.store,
             clock=around.clock,
             health=around.health,
         )
-        self._holds = Holds(self._roster, self._conduct, begin=self._hold, fit=self._fit_hold)
+        self._long_polls = LongPolls(self._generations, self._conduct, begin=self._hold, fit=self._fit_hold)
         self._rereads = Rereads()
         self._exchanges = Exchanges(
             settings,
             codec,
-            roster=self._roster,
+            generations=self._generations,
             conduct=self._conduct,
-            refusals=self._refusals,
+            rejections=self._rejections,
             recorder=self._recorder,
-            holds=self._holds,
+            long_polls=self._long_polls,
             rereads=self._rereads,
             ask=around.ask,
             readers=around.readers,
@@ -129,7 +129,7 @@ class ProviderLoop:
     # ---- for the poller ----
     @property
     def watched(self) -> int:
-        return len(self._roster)
+        return len(self._generations)
 
     @property
     def settings(self) -> ProviderSettings:
@@ -141,25 +141,25 @@ class ProviderLoop:
 
     def welcome(self, watched: Sequence[OpenGeneration]) -> None:
         """Watches were registered, each for one of these: look as soon as that is worth a look."""
-        now, before = self._around.clock.monotonic(), len(self._roster)
+        now, before = self._around.clock.monotonic(), len(self._generations)
         for open_ in watched:
-            if (entry := self._roster.get(open_.id)) is not None:
+            if (entry := self._generations.get(open_.id)) is not None:
                 self._join(entry, open_)
             else:
-                self._roster.welcome(open_, now=now)
-        if len(self._roster) > before:
+                self._generations.add(open_, now=now)
+        if len(self._generations) > before:
             self._conduct.welcome(now)
         self._wakeup.notify()
 
-    def _join(self, entry: Watched, open_: OpenGeneration) -> None:
+    def _join(self, entry: TrackedGeneration, open_: OpenGeneration) -> None:
         if entry.held and open_.target.rank < entry.target.rank:
-            self._holds.release(entry)  # it waits for what nobody wants first any more
+            self._long_polls.release(entry)  # it waits for what nobody wants first any more
         clock = self._around.clock
-        self._roster.join(entry, open_, now=clock.monotonic(), wall=clock.now().timestamp())
+        self._generations.join(entry, open_, now=clock.monotonic(), wall=clock.now().timestamp())
 
     def farewell(self, id_: GenerationId) -> None:
         """Nobody watches it any more."""
-        if (entry := self._roster.get(id_)) is not None:
+        if (entry := self._generations.get(id_)) is not None:
             self._forget(entry)
 
     def leave(self) -> None:
@@ -180,15 +180,15 @@ class ProviderLoop:
         """Use these from the next request on; a trouble of the old ones is forgotten."""
         self._settings = self._recorder.settings = self._exchanges.settings = settings
         self._conduct.settle(settings)
-        self._holds.let_go()
+        self._long_polls.let_go()
         # Those that are asked about now, or stand in a split, come back by themselves.
-        self._roster.settle(settings.poll_every.total_seconds(), now=self._around.clock.monotonic())
+        self._generations.set_poll_every(settings.poll_every.total_seconds(), now=self._around.clock.monotonic())
         self._wakeup.notify()
 
     # ---- the loop ----
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. Started once the store's open generations are on the agenda."""
-        self._roster.curves.load(dict(await self._around.store.learned(self._settings.name)))
+        self._generations.curves.load(dict(await self._around.store.learned(self._settings.name)))
         await self._load()
         await self._notes.load()
         async with anyio.create_task_group() as self._looks:
@@ -204,15 +204,15 @@ class ProviderLoop:
         async for chunk in self._around.store.open_generations(self._settings.name):
             now, wall = self._around.clock.monotonic(), self._around.clock.now()
             for open_ in chunk:
-                if (entry := self._roster.get(open_.id)) is not None:  # a watch of it was registered meanwhile
+                if (entry := self._generations.get(open_.id)) is not None:  # a watch of it was registered meanwhile
                     self._join(entry, open_)
                 else:
-                    self._roster.load(open_, now=now, age=(wall - open_.registered_at).total_seconds())
+                    self._generations.load(open_, now=now, age=(wall - open_.registered_at).total_seconds())
 
     def _pause(self) -> float:
         """Seconds until something can be done that no wakeup announces."""
         now = self._around.clock.monotonic()
-        due = [at for at in (self._roster.earliest(), self._roster.earliest_apart()) if at is not None]
+        due = [at for at in (self._generations.earliest(), self._generations.earliest_irregular()) if at is not None]
         if now >= self._leave_until or not self._around.health.store_up or not due:
             return LONGEST_WAIT
         wait = self._conduct.wait(now)
@@ -233,29 +233,29 @@ class ProviderLoop:
             self._send_probe(now)
         self._try_route(now)
         self._send_splits(now)
-        self._holds.make_way(now)
+        self._long_polls.make_way(now)
         self._send_rereads(now)
         wall = self._around.clock.now().timestamp()
-        if self._holds.first(now):
-            self._holds.plan(now, wall)
+        if self._long_polls.first(now):
+            self._long_polls.plan(now, wall)
             self._send_sweeps(now)
         else:
             self._send_sweeps(now)
-            self._holds.plan(now, wall)
+            self._long_polls.plan(now, wall)
         if probes:
             self._send_probe(now)
 
     def _set_budget(self, now: float) -> None:
         conduct = self._conduct
-        self._roster.budget(conduct.capacity(now), now, idle=conduct.idle(now), apart=conduct.apart)
+        self._generations.set_budget(conduct.capacity(now), now, idle=conduct.idle(now), apart=conduct.apart)
 
     def _send_probe(self, now: float) -> None:
         """Whether a provider that may be in trouble answers about one ID, asked for alone.
 
         Every second time; in between something that is due is asked for, for the single route may be what is wrong.
         """
-        if self._conduct.room(now) > 0 and (entry := self._refusals.to_probe(self._exchanges.asked_alone())):
-            self._roster.probe(entry)
+        if self._conduct.room(now) > 0 and (entry := self._rejections.to_probe(self._exchanges.asked_alone())):
+            self._generations.take_out(entry)
             self._send((entry.id,), now, multi=False)
 
     def _try_route(self, now: float) -> None:
@@ -263,7 +263,7 @@ class ProviderLoop:
         if not self._exchanges.doubts_route(now):
             return
         if self._conduct.room(now) <= 0:
-            self._holds.make_room(now)
+            self._long_polls.make_room(now)
         elif ids := self._exchanges.next_of_trial(now):
             self._send(ids, now, multi=len(ids) > 1, late=True)
 
@@ -271,7 +271,7 @@ class ProviderLoop:
         """Where nobody can be told it is looked rarely."""
         if directory != self._directory:
             self._directory = directory
-            self._roster.hear(
+            self._generations.apply_endpoint_health(
                 lambda destination: parked_because(EndpointIdentity(destination), destination, directory) is not None,
                 now=now,
             )
@@ -281,40 +281,40 @@ class ProviderLoop:
         multi = conduct.multi(now)
         self._send_apart(now, multi=multi)
         room = conduct.room_for_batches(now) if multi and conduct.batch > 1 else conduct.room(now)
-        if room <= 0 or not (taken := self._roster.take(now, room * (conduct.batch if multi else 1))):
+        if room <= 0 or not (taken := self._generations.take(now, room * (conduct.batch if multi else 1))):
             return
         planned = plan(
             taken, fit=self._fit, batch_limit=conduct.batch, multi=multi, room=room, single_room=conduct.room_aside(now)
         )
         for entry in planned.rest:
-            self._roster.again(entry, now)
+            self._generations.poll_now(entry, now)
         for ask in planned.asks:
             last = ask is planned.asks[-1]
             if multi and last and ask.multi:
                 self._send_filled(ask.ids, now)
             else:
-                self._send(ask.ids, now, multi=ask.multi, aside=multi and ask.alone)
+                self._send(ask.ids, now, multi=ask.multi, aside=multi and ask.poll_singly)
 
     def _send_apart(self, now: float, *, multi: bool) -> None:
         """What is missed or asked alone: within its share, or while the budget is not used up.
 
         A provider in trouble is asked about one that it answered about before, if there is any.
         """
-        if self._conduct.troubled and self._roster.earliest() is not None:
+        if self._conduct.troubled and self._generations.earliest() is not None:
             return
         batch = self._conduct.batch if multi else 1
-        for taken in self._roster.take_apart(now, self._room_aside(now), batch):
+        for taken in self._generations.take_irregular(now, self._room_aside(now), batch):
             planned = plan(taken, fit=self._fit, batch_limit=batch, multi=multi, room=1, single_room=1)
             for entry in planned.rest:
-                self._roster.again(entry, now)
+                self._generations.poll_now(entry, now)
             for ask in planned.asks:
-                by_multi = ask.multi or (multi and self._refusals.by_multi(ask.ids))
+                by_multi = ask.multi or (multi and self._rejections.by_multi(ask.ids))
                 self._send(ask.ids, now, multi=by_multi, aside=True)
 
     def _room_aside(self, now: float) -> int:
         """Requests for what stands apart: within its share, or one while the budget is not used up."""
         conduct = self._conduct
-        spare = 1 if conduct.idle(now) and not self._roster.is_due(now) else 0
+        spare = 1 if conduct.idle(now) and not self._generations.is_due(now) else 0
         return min(conduct.room(now), max(conduct.room_aside(now), spare), conduct.places_aside)
 
     def _send_filled(self, ids: tuple[GenerationId, ...], now: float) -> None:
@@ -323,14 +323,14 @@ class ProviderLoop:
         self._send(self._filled((*ids, *guests), now), now, multi=True, guests=self._unwatched(guests))
 
     def _unwatched(self, ids: Iterable[GenerationId]) -> frozenset[GenerationId]:
-        return frozenset([id_ for id_ in ids if self._roster.get(id_) is None])
+        return frozenset([id_ for id_ in ids if self._generations.get(id_) is None])
 
     def _filled(self, ids: tuple[GenerationId, ...], now: float) -> tuple[GenerationId, ...]:
         """With what falls due soonest in the free seats."""
         free = self._conduct.batch - len(ids)
         if free <= 0:
             return ids
-        more = self._roster.fill(
+        more = self._generations.fill_batch(
             now, free, fit=lambda some: max(0, self._fit((*ids, *[entry.id for entry in some])) - len(ids))
         )
         return tuple(dict.fromkeys((*ids, *[entry.id for entry in more])))  # one may be in it as a reread
@@ -343,7 +343,7 @@ class ProviderLoop:
 
     def _send_splits(self, now: float) -> None:
         """Parts of refused batches, within their share of the rate, or while the budget is not used up."""
-        parts = self._refusals.parts(batches=lambda: self._conduct.room_for_batches(now) > 0)
+        parts = self._rejections.parts(batches=lambda: self._conduct.room_for_batches(now) > 0)
         while self._room_aside(now) and (part := next(parts, None)):
             split, ids = part
             self._send(ids, now, multi=len(ids) > 1, aside=True, part_of=split)
@@ -353,9 +353,9 @@ class ProviderLoop:
         rereads, conduct = self._rereads, self._conduct
         if not conduct.well():
             rereads.give_up()
-        while rereads.due(now, sweep_at=self._roster.earliest() if conduct.multi(now) else None):
+        while rereads.due(now, sweep_at=self._generations.earliest() if conduct.multi(now) else None):
             if conduct.room(now) <= 0:
-                if self._holds.make_room(now):
+                if self._long_polls.make_room(now):
                     rereads.hurry()
                 return
             if not (conduct.room_aside(now) or conduct.idle(now)):
@@ -370,7 +370,7 @@ class ProviderLoop:
         *,
         multi: bool,
         aside: bool = False,
-        part_of: Split | None = None,
+        part_of: Bisection | None = None,
         guests: frozenset[GenerationId] = frozenset(),
         late: bool = False,
     ) -> None:
@@ -380,7 +380,7 @@ class ProviderLoop:
         asked_at = self._around.clock.now()
         self._go(Sent(request=request, split=part_of, at=now, asked_at=asked_at, guests=guests, aside=aside, late=late))
 
-    def _hold(self, hold: Hold) -> None:
+    def _hold(self, hold: LongPoll) -> None:
         ids = [entry.id for entry in hold.entries]
         request = self._codec.long_poll(ids, hold.target, self._settings)
         self._conduct.begin(hold.since, hold=True)
@@ -395,10 +395,10 @@ class ProviderLoop:
         """Due at once, if they are watched still."""
         now = self._around.clock.monotonic()
         for id_ in ids:
-            if (entry := self._roster.get(id_)) is not None and not entry.held:
-                self._roster.call(entry, now)
+            if (entry := self._generations.get(id_)) is not None and not entry.held:
+                self._generations.poll_now(entry, now)
 
-    def _forget(self, entry: Watched) -> None:
-        self._holds.release(entry)
-        self._roster.leave(entry)
-        self._refusals.forget(entry.id)
+    def _forget(self, entry: TrackedGeneration) -> None:
+        self._long_polls.release(entry)
+        self._generations.remove(entry)
+        self._rejections.forget(entry.id)

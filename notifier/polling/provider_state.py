@@ -16,10 +16,10 @@ from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.settings import ProviderSettings
 from notifier.polling.aimd import Allowance
 from notifier.polling.backoff import SHORT_PROBES, ProviderHealth, Trouble, knows_none
-from notifier.polling.batching.bisect import Lesson, Split
+from notifier.polling.batching.bisect import Bisection, Diagnosis
 from notifier.polling.batching.blame import MOST_DOUBLED, Evidence
 from notifier.polling.batching.plan import BatchLimit
-from notifier.polling.long_poll.support import QUICK, Holding, Mode, showed
+from notifier.polling.long_poll.support import QUICK, LongPollSupport, Mode, showed
 from notifier.providers.base import Capabilities
 from notifier.runtime import log_events
 from notifier.runtime.clock import Clock
@@ -98,7 +98,7 @@ class Conduct:
         self._settings = settings
         self._allowance = Allowance(settings.rate, settings.in_flight)
         self._pace()
-        self.holding = Holding(mode=Mode(settings.long_poll), patience=self._capabilities.long_poll)
+        self.long_poll_support = LongPollSupport(mode=Mode(settings.long_poll), patience=self._capabilities.long_poll)
         self._limit = BatchLimit.of(min(settings.max_ids, self._capabilities.batch or 1))
         #: IDs that were held by replies lately.
         self.trusted: deque[GenerationId] = deque(maxlen=_TRUSTED)
@@ -397,27 +397,27 @@ class Conduct:
         if self._standing.trouble in (Trouble.BUSY, Trouble.REFUSED):
             self._recover(sent_at)
 
-    def learn(self, split: Split, *, untried: bool) -> Lesson:
+    def learn(self, split: Bisection, *, untried: bool) -> Diagnosis:
         """What a refused batch taught, once all its parts were answered; `untried` as in `knew_none`."""
-        lesson = split.lesson()
-        if lesson is Lesson.PROVIDER_KNOWS_NONE and not self.knows_none(asked=len(split.ids), held=0):
-            lesson = Lesson.BAD_IDS  # it answered about others lately
+        lesson = split.diagnosis()
+        if lesson is Diagnosis.PROVIDER_KNOWS_NONE and not self.knows_none(asked=len(split.ids), held=0):
+            lesson = Diagnosis.BAD_IDS  # it answered about others lately
         match lesson:
-            case Lesson.TOO_LARGE:
+            case Diagnosis.TOO_LARGE:
                 self._too_large(split)
-            case Lesson.MULTI_UNUSABLE if split.failed and not self._halved:
+            case Diagnosis.MULTI_UNUSABLE if split.failed and not self._halved:
                 self._halved += 1  # by chance, perhaps: a batch that failed once may be taken the next time
-                lesson = Lesson.TOO_LARGE
-            case Lesson.MULTI_UNUSABLE:
+                lesson = Diagnosis.TOO_LARGE
+            case Diagnosis.MULTI_UNUSABLE:
                 self.do_without_multi(split.reason)
-            case Lesson.PROVIDER_KNOWS_NONE:
+            case Diagnosis.PROVIDER_KNOWS_NONE:
                 what = f"{split.reason} Nor does it hold any of these {len(split.ids)} IDs alone"
                 self.knew_none(what, sent_at=self._clock.monotonic(), untried=untried)
-            case Lesson.BAD_IDS:
+            case Diagnosis.BAD_IDS:
                 pass  # they stand alone by now
         return lesson
 
-    def _too_large(self, split: Split) -> None:
+    def _too_large(self, split: Bisection) -> None:
         """A batch that failed once, without a word about its size, may have failed by chance."""
         self._halved += 1
         if not split.failed or split.too_large or self._halved > 1:
@@ -437,25 +437,27 @@ class Conduct:
         """A hold of `asked` IDs was answered after `took` seconds, with so many of them at the target."""
         now = self._clock.monotonic()
         if asked == 1:
-            self._hold(self.holding.kept(took=took, reached=reached > 0).judged(now))
+            self._hold(self.long_poll_support.kept(took=took, reached=reached > 0).judged(now))
         else:
             patience = self._capabilities.long_poll or 0.0
-            self._hold(self.holding.learned(showed(took=took, patience=patience, reached=reached, asked=asked), now))
+            self._hold(
+                self.long_poll_support.learned(showed(took=took, patience=patience, reached=reached, asked=asked), now)
+            )
 
     def hold_none(self) -> None:
         """The single route fails for IDs about which the multi route answers."""
-        self._hold(self.holding.without(self._clock.monotonic()))
+        self._hold(self.long_poll_support.without(self._clock.monotonic()))
 
     def hold_broke(self, error: ProviderBusy, *, took: float, asked: int) -> bool:
         """A hold failed; True where that speaks against holding, and not against the provider."""
         if took < QUICK or error.retry_after is not None:
             return False
         now = self._clock.monotonic()
-        self._hold(self.holding.broke(asked=asked, since=now - took, now=now))
+        self._hold(self.long_poll_support.broke(asked=asked, since=now - took, now=now))
         return True
 
-    def _hold(self, holding: Holding) -> None:
-        before, self.holding = self.holding, holding
+    def _hold(self, holding: LongPollSupport) -> None:
+        before, self.long_poll_support = self.long_poll_support, holding
         now = self._clock.monotonic()
         if before.any(now) != holding.any(now):
             _log.info(log_events.HOLDS_LEARNED, provider=self._settings.name, many=holding.any(now))

@@ -20,8 +20,16 @@ from notifier.domain.settings import ProviderSettings
 from notifier.domain.slot_sharing import GIVE_WAY
 from notifier.polling.learning.lag_histogram import Lags
 from notifier.polling.provider_state import Conduct
-from notifier.polling.scheduling.open_generation import LookTimes, Watched, believes, miss, overdue, see, unknown
-from notifier.polling.scheduling.open_generations import Roster
+from notifier.polling.scheduling.open_generation import (
+    PollTimes,
+    TrackedGeneration,
+    believes,
+    miss,
+    overdue,
+    see,
+    unknown,
+)
+from notifier.polling.scheduling.open_generations import OpenGenerations
 from notifier.providers.state_words import NO_RESULT, how_to_teach
 from notifier.runtime import log_events
 from notifier.runtime.clock import Clock
@@ -47,7 +55,7 @@ TELL_EVERY: Final = 600.0
 class Look:
     """How a reply came to be."""
 
-    times: LookTimes
+    times: PollTimes
     #: True where it used the multi route.
     multi: bool
     #: True where it was part of a refused batch.
@@ -62,7 +70,7 @@ class _Round:
 
     look: Look
     #: Entry -> how often it was joined when the reply came.
-    entries: dict[Watched, int] = field(default_factory=dict)
+    entries: dict[TrackedGeneration, int] = field(default_factory=dict)
     transitions: list[Transition] = field(default_factory=list)
 
 
@@ -72,7 +80,7 @@ class Recorder:
     def __init__(
         self,
         settings: ProviderSettings,
-        roster: Roster,
+        generations: OpenGenerations,
         conduct: Conduct,
         *,
         store: PollStore,
@@ -80,11 +88,11 @@ class Recorder:
         directory: Callable[[], EndpointDirectory],
         deliveries: Wakeup,
         health: Health,
-        forget: Callable[[Watched], None],
+        forget: Callable[[TrackedGeneration], None],
         poor: Callable[[Destination], bool],
     ) -> None:
         self.settings = settings
-        self._roster = roster
+        self._generations = generations
         self._conduct = conduct
         self._store = store
         self._clock = clock
@@ -103,7 +111,7 @@ class Recorder:
         """What was seen, what to write, when to look again."""
         round_ = _Round(look=look)
         for seen in observations:
-            if (entry := self._roster.get(seen.id)) is not None:
+            if (entry := self._generations.get(seen.id)) is not None:
                 round_.entries[entry] = entry.joined
                 self._sight(entry, seen, round_)
         at_once, after = self._by_urgency(round_.transitions)
@@ -114,19 +122,19 @@ class Recorder:
         await self._end(round_)
         self._again(round_)
 
-    def _sight(self, entry: Watched, seen: Observation, round_: _Round) -> None:
+    def _sight(self, entry: TrackedGeneration, seen: Observation, round_: _Round) -> None:
         look = round_.look
         if seen.absent:
             miss(entry, look.times.got, single=not look.multi)
-            self._roster.missed(entry)
-            if look.part and not look.multi and not entry.alone:
+            self._generations.exclude(entry)
+            if look.part and not look.multi and not entry.poll_singly:
                 entry.isolate()  # now, not when the split is done: it would rejoin a batch meanwhile
             return
         if seen.unmapped:
             self._warn_unmapped(seen)
         if not believes(entry, seen, look.times):
             return
-        if self._roster.learn(entry, seen, look.times, held=look.kept):
+        if self._generations.learn(entry, seen, look.times, held=look.kept):
             self._warn_stalled(entry, look.times)
         if transition := see(entry, seen, look.times, self.settings):
             round_.transitions.append(transition)
@@ -136,17 +144,19 @@ class Recorder:
         look = round_.look
         now, wall = self._clock.monotonic(), self._clock.now().timestamp()
         for entry in round_.entries:
-            if not self._roster.here(entry) or entry.held:
+            if not self._generations.tracks(entry) or entry.held:
                 continue
-            looked = look.times.sent if entry.looked is None else max(entry.looked, look.times.sent)
-            self._roster.look_again(entry, looked=looked, now=now, alone=entry.alone or not look.multi, wall=wall)
+            looked = look.times.sent if entry.polled_at is None else max(entry.polled_at, look.times.sent)
+            self._generations.schedule_next(
+                entry, looked=looked, now=now, alone=entry.poll_singly or not look.multi, wall=wall
+            )
 
     def _by_urgency(self, transitions: Sequence[Transition]) -> tuple[list[Transition], list[Transition]]:
         """(what somebody well waits for, the rest)."""
         at_once: list[Transition] = []
         after: list[Transition] = []
         for transition in transitions:
-            entry = self._roster.get(transition.observation.id)
+            entry = self._generations.get(transition.observation.id)
             (after if entry and entry.destinations and all(map(self._poor, entry.destinations)) else at_once).append(
                 transition
             )
@@ -173,7 +183,7 @@ class Recorder:
                 owed=outcome.owed,
                 not_before=transition.not_before and transition.not_before.isoformat(),
             )
-            if (entry := self._roster.get(seen.id)) is not None:
+            if (entry := self._generations.get(seen.id)) is not None:
                 entry.state = seen.state
                 entry.not_before = transition.observed_at
         self._follow([transition.observation.id for transition in transitions], recorded, round_.entries)
@@ -186,14 +196,14 @@ class Recorder:
             Ending(provider=self.settings.name, generation=entry.id, kind=kind, observed_at=times.asked_at)
             for entry in round_.entries
             if (entry.misses.count or overdue(entry, asked_at))
-            and self._roster.here(entry)
+            and self._generations.tracks(entry)
             and (kind := self._ended(entry, asked_at)) is not None
         ]
         await self._end_watches(endings, round_.entries)
 
     async def expire_failing(self, id_: GenerationId, asked_at: datetime) -> None:
         """Requests about this ID fail, and only about it. Those of its watches expire whose deadline has passed."""
-        entry = self._roster.get(id_)
+        entry = self._generations.get(id_)
         if entry is None or not overdue(entry, asked_at.timestamp()):
             return
         ending = Ending(
@@ -205,7 +215,7 @@ class Recorder:
         )
         await self._end_watches([ending], {entry: entry.joined})
 
-    async def _end_watches(self, endings: Sequence[Ending], entries: Mapping[Watched, int]) -> None:
+    async def _end_watches(self, endings: Sequence[Ending], entries: Mapping[TrackedGeneration, int]) -> None:
         if not endings:
             return
         recorded = await self._insist(
@@ -221,19 +231,19 @@ class Recorder:
             )
         self._follow([ending.generation for ending in endings], recorded, entries)
 
-    def _ended(self, entry: Watched, asked_at: float) -> Kind | None:
+    def _ended(self, entry: TrackedGeneration, asked_at: float) -> Kind | None:
         if unknown(entry, self._conduct.answered_at):
             return Kind.UNKNOWN
         return Kind.EXPIRED if overdue(entry, asked_at) else None
 
     def _follow(
-        self, ids: Sequence[GenerationId], recorded: Sequence[Recorded], entries: Mapping[Watched, int]
+        self, ids: Sequence[GenerationId], recorded: Sequence[Recorded], entries: Mapping[TrackedGeneration, int]
     ) -> None:
         """Let go of what nobody waits for any more, unless a watch joined while the look was under way."""
         if any(outcome.owed for outcome in recorded):
             self._deliveries.notify()
         for id_, outcome in zip(ids, recorded, strict=True):
-            entry = self._roster.get(id_)
+            entry = self._generations.get(id_)
             if entry is None:
                 continue
             as_before = entries.get(entry) == entry.joined
@@ -241,8 +251,8 @@ class Recorder:
                 known = outcome.open.deadline.timestamp()
                 entry.deadline = known if as_before else min(known, entry.deadline)
                 if as_before:
-                    self._roster.aim(entry, outcome.open.target)
-                    self._roster.tell(entry, outcome.open.destinations)
+                    self._generations.retarget(entry, outcome.open.target)
+                    self._generations.set_destinations(entry, outcome.open.destinations)
             elif as_before or (entry.state is not None and entry.state.final):
                 self._forget(entry)
 
@@ -271,7 +281,7 @@ class Recorder:
             return
         self._save_at, self._unsaved = self._clock.monotonic() + SAVE_EVERY, False
         try:
-            learned = self._roster.curves.dump()
+            learned = self._generations.curves.dump()
             await self._store.save_learned(self.settings.name, learned, now=self._clock.now())
         except StoreUnavailable as error:
             self._unsaved = True
@@ -294,12 +304,12 @@ class Recorder:
                 within_s_99=lags.within(0.99),
             )
 
-    def _warn_stalled(self, entry: Watched, times: LookTimes) -> None:
+    def _warn_stalled(self, entry: TrackedGeneration, times: PollTimes) -> None:
         _log.warning(
             log_events.GENERATION_STALLED,
             provider=self.settings.name,
             generation=entry.id,
-            age_s=round(times.got - entry.begun),
+            age_s=round(times.got - entry.age_origin),
             usual_s=round(entry.curve.late),
             note="99 of 100 of its kind are there sooner: it may be stuck at the provider; its watches go on",
         )

@@ -14,11 +14,11 @@ import structlog
 
 from notifier.domain.errors import BatchRejected, ProviderError, ReplyTooLarge
 from notifier.domain.ids import GenerationId
-from notifier.polling.batching.bisect import Lesson, Split
+from notifier.polling.batching.bisect import Bisection, Diagnosis
 from notifier.polling.batching.blame import Setback, from_the_middle
 from notifier.polling.provider_state import Conduct
-from notifier.polling.scheduling.open_generation import Watched
-from notifier.polling.scheduling.open_generations import Roster
+from notifier.polling.scheduling.open_generation import TrackedGeneration
+from notifier.polling.scheduling.open_generations import OpenGenerations
 from notifier.providers.base import PollRequest
 from notifier.runtime import log_events
 from notifier.runtime.clock import Clock
@@ -34,19 +34,24 @@ _BEFORE: Final = float("-inf")
 _SURE: Final = 2
 
 
-class Refusals:
+class Rejections:
     """`back` puts IDs on the agenda, due at once."""
 
     def __init__(
-        self, roster: Roster, conduct: Conduct, *, clock: Clock, back: Callable[[Iterable[GenerationId]], None]
+        self,
+        generations: OpenGenerations,
+        conduct: Conduct,
+        *,
+        clock: Clock,
+        back: Callable[[Iterable[GenerationId]], None],
     ) -> None:
-        self._roster = roster
+        self._generations = generations
         self._conduct = conduct
         self._clock = clock
         self._back = back
         #: ID -> the failures in a row of requests about it alone.
         self.setbacks: dict[GenerationId, Setback] = {}
-        self._splits: deque[Split] = deque()
+        self._splits: deque[Bisection] = deque()
         #: ID -> what the multi route said when it refused that one ID.
         self._refused_alone: dict[GenerationId, str] = {}
         #: Those of them that the single route holds.
@@ -54,7 +59,7 @@ class Refusals:
         #: IDs that failed alone and that the multi route holds, since the single route last held any.
         self._held_by_multi: set[GenerationId] = set()
 
-    def parts(self, *, batches: Callable[[], bool]) -> Iterator[tuple[Split, tuple[GenerationId, ...]]]:
+    def parts(self, *, batches: Callable[[], bool]) -> Iterator[tuple[Bisection, tuple[GenerationId, ...]]]:
         """What to ask for next, part by part; of several IDs only while that may be asked.
 
         Take no more than can be asked: each is under way from then on.
@@ -63,7 +68,7 @@ class Refusals:
             while (not split.next_is_batch or batches()) and (ids := split.next()):
                 yield split, ids
 
-    def unanswered(self, ids: tuple[GenerationId, ...], split: Split | None) -> None:
+    def unanswered(self, ids: tuple[GenerationId, ...], split: Bisection | None) -> None:
         """These were not answered: they come again when the provider is asked again."""
         if split is not None and split in self._splits:
             split.unasked(ids)
@@ -76,12 +81,12 @@ class Refusals:
         self.setbacks.pop(id_, None)
 
     def refused(
-        self, ids: tuple[GenerationId, ...], split: Split | None, error: BatchRejected, *, sent_at: float
+        self, ids: tuple[GenerationId, ...], split: Bisection | None, error: BatchRejected, *, sent_at: float
     ) -> None:
         """A request for these, perhaps a part of `split`, was refused because of what is in it."""
         self._conduct.refused(error, sent_at=sent_at, size=len(ids))
         if len(ids) == 1:
-            if (entry := self._roster.get(ids[0])) is not None and not entry.alone:
+            if (entry := self._generations.get(ids[0])) is not None and not entry.poll_singly:
                 entry.isolate()  # the single route decides
             self._refused_alone[ids[0]] = str(error)
             self.unanswered(ids, split)
@@ -90,10 +95,10 @@ class Refusals:
         elif error.too_large or split is not None:
             self.unanswered(ids, split)
         else:
-            self._splits.append(Split(ids, str(error)))
+            self._splits.append(Bisection(ids, str(error)))
 
     # ---- requests that failed ----
-    def failed(self, request: PollRequest, split: Split | None, error: ProviderError, *, sent_at: float) -> None:
+    def failed(self, request: PollRequest, split: Bisection | None, error: ProviderError, *, sent_at: float) -> None:
         """A request, perhaps a part of `split`, was not answered: the provider's trouble, or that of one of its IDs."""
         ids, conduct = request.ids, self._conduct
         if error.any_id:
@@ -108,7 +113,7 @@ class Refusals:
         if not large and (probe or not self._is_bad(ids, began)):
             # Who asks us to wait is waited for, until others are answered and this goes on.
             waits = error.asks_to_wait and conduct.evidence.answered_at < began
-            conduct.doubt(ids, error, sent_at=sent_at, watched=len(self._roster) - self._bad, at_once=waits)
+            conduct.doubt(ids, error, sent_at=sent_at, watched=len(self._generations) - self._bad, at_once=waits)
         if probe:  # nothing is concluded of any ID while the provider answers nothing
             self._note(ids, error, sent_at)
             self.unanswered(ids, split)
@@ -117,20 +122,20 @@ class Refusals:
             if request.batch and not large:
                 self._refused_alone[ids[0]] = str(error)
         elif split is None:
-            self._splits.append(Split(ids, str(error), failed=True, too_large=large, sent_at=sent_at))
+            self._splits.append(Bisection(ids, str(error), failed=True, too_large=large, sent_at=sent_at))
         elif split in self._splits:
             split.refused(ids)
         else:
             self._back(ids)
 
     # ---- requests that are not answered for long ----
-    def late(self, ids: tuple[GenerationId, ...], split: Split | None, *, sent_at: float) -> Split | None:
+    def late(self, ids: tuple[GenerationId, ...], split: Bisection | None, *, sent_at: float) -> Bisection | None:
         """These are asked for in halves beside the request that waits. What that is part of; None where it may not be.
 
         In an outage nothing is answered: then no half is divided further before it has failed.
         """
         if split is None:
-            split = Split(ids, "No answer yet.", failed=True, sent_at=sent_at)
+            split = Bisection(ids, "No answer yet.", failed=True, sent_at=sent_at)
             self._splits.append(split)
         elif split in self._splits and self._conduct.evidence.answered_at > split.sent_at:
             split.refused(ids)
@@ -143,27 +148,27 @@ class Refusals:
         if error.any_id:
             self._conduct.failed(error, sent_at=sent_at)
         else:
-            watched = len(self._roster) - self._bad
+            watched = len(self._generations) - self._bad
             self._conduct.doubt(ids, error, sent_at=sent_at, watched=watched)
 
-    def answered_late(self, ids: tuple[GenerationId, ...], split: Split) -> None:
+    def answered_late(self, ids: tuple[GenerationId, ...], split: Bisection) -> None:
         """It was answered in the end: nothing more is asked for because of it."""
         if split.ids == ids and split in self._splits:
             self._splits.remove(split)
             split.abandon()
 
-    def _set_back(self, id_: GenerationId, split: Split | None, error: ProviderError, began: float) -> None:
+    def _set_back(self, id_: GenerationId, split: Bisection | None, error: ProviderError, began: float) -> None:
         """It failed alone: it is asked alone, later each time. The first request that failed with it began it."""
-        if (entry := self._roster.get(id_)) is not None:
+        if (entry := self._generations.get(id_)) is not None:
             now, reason = self._clock.now(), error.said
             before = self.setbacks.get(id_)
             begun = before or Setback(since=now, last=now, sent_at=began, reason=reason)
             setback = self.setbacks[id_] = begun.again(reason, last=now)
-            if setback.count == _SURE and not entry.alone:
+            if setback.count == _SURE and not entry.poll_singly:
                 entry.isolate()
-            entry.alone = entry.failing = True
+            entry.poll_singly = entry.failing = True
             wait = max(setback.wait, error.wait)
-            self._roster.set_back(entry, wait, now=self._clock.monotonic(), wall=now.timestamp())
+            self._generations.postpone(entry, wait, now=self._clock.monotonic(), wall=now.timestamp())
             self._tell(id_, setback, before)
         if split is not None and split in self._splits:
             split.lone_failed()
@@ -171,7 +176,7 @@ class Refusals:
 
     def _note(self, ids: Sequence[GenerationId], error: ProviderError, sent_at: float) -> None:
         """It failed alone while nobody was answered; if it does so again when others are, it was the ID all along."""
-        if len(ids) == 1 and ids[0] not in self.setbacks and self._roster.get(ids[0]) is not None:
+        if len(ids) == 1 and ids[0] not in self.setbacks and self._generations.get(ids[0]) is not None:
             now = self._clock.now()
             self.setbacks[ids[0]] = Setback(since=now, last=now, sent_at=sent_at, reason=error.said)
 
@@ -225,11 +230,11 @@ class Refusals:
 
     def remember(self, id_: GenerationId, trouble: Trouble) -> None:
         """The last run found this one to be bad."""
-        if (entry := self._roster.get(id_)) is not None:
+        if (entry := self._generations.get(id_)) is not None:
             self.setbacks[id_] = Setback(
                 count=trouble.times, since=trouble.since, last=trouble.last, sent_at=_BEFORE, reason=trouble.reason
             )
-            entry.alone = entry.failing = True
+            entry.poll_singly = entry.failing = True
 
     def seen(self, request: PollRequest, held: Sequence[GenerationId]) -> None:
         """A reply told of these, be it that they are not there."""
@@ -238,7 +243,7 @@ class Refusals:
         if not self.setbacks:
             return
         for id_ in request.ids:
-            if self.setbacks.pop(id_, None) is not None and (entry := self._roster.get(id_)) is not None:
+            if self.setbacks.pop(id_, None) is not None and (entry := self._generations.get(id_)) is not None:
                 entry.failing = False
                 if request.batch and id_ in held:
                     self._doubt_single(id_)
@@ -257,26 +262,28 @@ class Refusals:
         self._held_by_multi.clear()
         self._conduct.hold_none()
         suspected, self.setbacks = self.setbacks, {}
-        entries = [entry for entry in map(self._roster.get, suspected) if entry is not None]
+        entries = [entry for entry in map(self._generations.get, suspected) if entry is not None]
         for entry in entries:
             entry.failing = False
-        self._acquit(entries)
+        self._clear_isolation(entries)
         self._back(suspected)
 
-    def to_probe(self, asked: Collection[GenerationId]) -> Watched | None:
+    def to_probe(self, asked: Collection[GenerationId]) -> TrackedGeneration | None:
         """Whom to ask about where the provider may be in trouble; not one that is `asked` already.
 
         One that was answered lately, even if a request waits for it. Else one that did not fail yet, and of those
         rather one that was in no batch which failed. Else the one that failed longest ago.
         """
         failed = dict.fromkeys(id_ for id_ in self._conduct.evidence.ids() if id_ not in asked)
-        trusted = [self._roster.get(id_) for id_ in self._conduct.trusted if id_ not in failed and id_ not in asked]
+        trusted = [
+            self._generations.get(id_) for id_ in self._conduct.trusted if id_ not in failed and id_ not in asked
+        ]
         if (entry := next(filter(None, trusted), None)) is not None:
             return entry
         suspected = {id_ for split in self._splits if split.failed for id_ in split.ids}
-        fresh = [entry for entry in self._roster if not (entry.failing or entry.held or entry.id in asked)]
+        fresh = [entry for entry in self._generations if not (entry.failing or entry.held or entry.id in asked)]
         fresh = from_the_middle([entry for entry in fresh if entry.id not in failed])
-        known = (self._roster.get(id_) for id_ in failed)
+        known = (self._generations.get(id_) for id_ in failed)
         likely = chain((entry for entry in fresh if entry.id not in suspected), fresh, known)
         return next((entry for entry in likely if entry is not None and not entry.held), None)
 
@@ -307,35 +314,35 @@ class Refusals:
         if len(self._held_alone) >= PROOF:
             self._conduct.do_without_multi(said)
             self._held_alone.clear()
-            self._acquit(self._roster)
+            self._clear_isolation(self._generations)
 
     def route_hangs(self) -> None:
         """Batches are not answered, and their IDs are, alone."""
         self._conduct.do_without_multi("Requests about several IDs are not answered.")
-        self._end(self._splits, self._roster)
+        self._end(self._splits, self._generations)
 
-    def _end(self, splits: Iterable[Split], acquitted: Iterable[Watched]) -> None:
+    def _end(self, splits: Iterable[Bisection], acquitted: Iterable[TrackedGeneration]) -> None:
         """Nothing more is asked for because of these."""
         for each in list(splits):
             self._splits.remove(each)
             self._back(each.abandon())
-        self._acquit(acquitted)
+        self._clear_isolation(acquitted)
 
-    def _acquit(self, entries: Iterable[Watched]) -> None:
+    def _clear_isolation(self, entries: Iterable[TrackedGeneration]) -> None:
         for entry in entries:
-            entry.acquit()
+            entry.clear_isolation()
 
-    def answered(self, split: Split, ids: tuple[GenerationId, ...], held: Sequence[GenerationId]) -> None:
+    def answered(self, split: Bisection, ids: tuple[GenerationId, ...], held: Sequence[GenerationId]) -> None:
         """Learn from it once it has taught something; what it has not asked about goes back on the agenda."""
         split.answered(ids, held)
         self._conclude(split)
 
-    def _conclude(self, split: Split) -> None:
+    def _conclude(self, split: Bisection) -> None:
         if not split.done or split not in self._splits:
             return
-        lesson = self._conduct.learn(split, untried=self._roster.untried)
-        if lesson is Lesson.MULTI_UNUSABLE:
-            self._end(self._splits, self._roster)  # the others would only teach the same
+        lesson = self._conduct.learn(split, untried=self._generations.untried)
+        if lesson is Diagnosis.MULTI_UNUSABLE:
+            self._end(self._splits, self._generations)  # the others would only teach the same
         else:
-            named = [] if lesson is Lesson.BAD_IDS else map(self._roster.get, split.ids)
+            named = [] if lesson is Diagnosis.BAD_IDS else map(self._generations.get, split.ids)
             self._end([split], [entry for entry in named if entry is not None])

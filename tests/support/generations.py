@@ -7,8 +7,8 @@ from random import Random
 from notifier.domain.ids import Destination, GenerationId, ProviderName
 from notifier.domain.model import Observation, OpenGeneration, State
 from notifier.domain.settings import ProviderSettings, Secret
-from notifier.polling.learning.hazard import Curve
-from notifier.polling.scheduling.open_generation import LookTimes, Watched
+from notifier.polling.learning.hazard import HazardCurve
+from notifier.polling.scheduling.open_generation import PollTimes, TrackedGeneration
 
 #: Second 0 of the monotonic clock.
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
@@ -38,8 +38,8 @@ def opened(
     )
 
 
-def entry(id_: str = "g-1", *, curve: Curve | None = None, begun: float = 0.0) -> Watched:
-    return Watched(opened(id_), curve or Curve(), begun=begun, registered=begun)
+def entry(id_: str = "g-1", *, curve: HazardCurve | None = None, begun: float = 0.0) -> TrackedGeneration:
+    return TrackedGeneration(opened(id_), curve or HazardCurve(), age_origin=begun, registered=begun)
 
 
 def wall(now: float) -> float:
@@ -47,9 +47,9 @@ def wall(now: float) -> float:
     return NOW.timestamp() + now
 
 
-def times(sent: float, got: float | None = None) -> LookTimes:
+def times(sent: float, got: float | None = None) -> PollTimes:
     got = sent if got is None else got
-    return LookTimes(
+    return PollTimes(
         asked_at=NOW + timedelta(seconds=sent), answered_at=NOW + timedelta(seconds=got), sent=sent, got=got
     )
 
@@ -69,7 +69,7 @@ def lognormals(rng: Random, count: int, *, median: float = 100.0, spread: float 
     return [rng.lognormvariate(0.0, spread) * median for _ in range(count)]
 
 
-def teach(curve: Curve, durations: Iterable[float], *, every: float = 5.0) -> int:
+def teach(curve: HazardCurve, durations: Iterable[float], *, every: float = 5.0) -> int:
     """Looks every so many seconds at generations that take so long; how often the curve took it for a change."""
     changes = 0
     for took in durations:

@@ -18,14 +18,14 @@ from notifier.domain.ids import GenerationId
 from notifier.polling.batching.plan import split
 
 
-class Lesson(Enum):
+class Diagnosis(Enum):
     TOO_LARGE = auto()
     MULTI_UNUSABLE = auto()
     PROVIDER_KNOWS_NONE = auto()
     BAD_IDS = auto()
 
 
-class Split:
+class Bisection:
     """One refused batch."""
 
     def __init__(
@@ -129,14 +129,14 @@ class Split:
     def _route_unusable(self) -> bool:
         return any(self._held.issuperset(pair) for pair in self._pairs)
 
-    def lesson(self) -> Lesson:
+    def diagnosis(self) -> Diagnosis:
         """What it came to; once `done`."""
         if self._batches_taken and not self._halves_refused and not self._single_missed:
-            return Lesson.TOO_LARGE
+            return Diagnosis.TOO_LARGE
         if self.too_large and self._held and not self._single_missed:
-            return Lesson.TOO_LARGE
+            return Diagnosis.TOO_LARGE
         if self._route_unusable():
-            return Lesson.MULTI_UNUSABLE
+            return Diagnosis.MULTI_UNUSABLE
         if not self._held and not self._single_failed:
-            return Lesson.PROVIDER_KNOWS_NONE
-        return Lesson.BAD_IDS
+            return Diagnosis.PROVIDER_KNOWS_NONE
+        return Diagnosis.BAD_IDS

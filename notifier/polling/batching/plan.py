@@ -14,7 +14,7 @@ from typing import Final, Generic, Protocol, Self, TypeVar
 from notifier.domain.ids import GenerationId
 
 #: Good sweeps at the learned size before a larger one is tried.
-GOOD_SWEEPS: Final = 20
+GOOD_BATCHES: Final = 20
 #: However often it went wrong.
 _MOST_SWEEPS: Final = 2_000
 
@@ -24,7 +24,7 @@ class Look(Protocol):
 
     id: GenerationId
     #: True where it must be asked by itself: a batch was refused because of it, or it is to be confirmed as unknown.
-    alone: bool
+    poll_singly: bool
 
 
 L = TypeVar("L", bound=Look)
@@ -43,9 +43,9 @@ class Planned(Generic[L]):
         return tuple([look.id for look in self.looks])
 
     @property
-    def alone(self) -> bool:
+    def poll_singly(self) -> bool:
         """Whether it uses the room set apart."""
-        return self.looks[0].alone
+        return self.looks[0].poll_singly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ def plan(
     alone: list[L] = []
     together: list[L] = []
     for look in due:
-        (alone if look.alone else together).append(look)
+        (alone if look.poll_singly else together).append(look)
     # A batch goes where its first ID stands.
     batches, over = _batches(together, fit, batch_limit, room)
     ranks = {id(look): rank for rank, look in enumerate(due)} if alone else {}
@@ -127,7 +127,7 @@ class BatchLimit:
     answered: int = 0
     #: Good sweeps of the full limit since it last changed, and how many it takes to try more.
     good: int = 0
-    enough: int = GOOD_SWEEPS
+    enough: int = GOOD_BATCHES
 
     @classmethod
     def of(cls, max_ids: int) -> Self:

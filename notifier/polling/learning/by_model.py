@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from notifier.domain.model import State
-from notifier.polling.learning.hazard import MEMORY, Curve
+from notifier.polling.learning.hazard import MEMORY, HazardCurve
 
 #: Models told apart for one provider; what comes beyond goes by the unnamed one.
 _MOST: Final = 200
@@ -59,24 +59,24 @@ class Met:
         return cls(looks, done) if 0 <= done <= looks < 2 * MEMORY else cls()
 
 
-class Curves:
+class CurvesByModel:
     """All curves of one provider."""
 
     def __init__(self) -> None:
-        self._curves: dict[tuple[str, State], Curve] = {}
+        self._curves: dict[tuple[str, State], HazardCurve] = {}
         self._met: dict[State, Met] = {}
-        self._usual: dict[State, Curve] = {}
+        self._usual: dict[State, HazardCurve] = {}
 
-    def met(self, target: State) -> Met:
+    def already_done(self, target: State) -> Met:
         met = self._met.get(target)
         return self._met.setdefault(target, Met()) if met is None else met
 
-    def usual(self, target: State) -> Curve:
+    def usual(self, target: State) -> HazardCurve:
         """For a generation of which no record was seen."""
         best = self._usual.get(target)
         return self.of(None, target) if best is None else best
 
-    def of(self, model: str | None, target: State) -> Curve:
+    def of(self, model: str | None, target: State) -> HazardCurve:
         """For a generation of this model; None where its record does not tell."""
         name = (model or "")[:_NAME]
         if (curve := self._curves.get((name, target))) is not None:
@@ -86,15 +86,15 @@ class Curves:
             if (curve := self._curves.get((name, target))) is not None:
                 return curve
         best = self._usual.get(target)
-        curve = self._curves.setdefault((name, target), Curve() if best is None else best.seedling())
+        curve = self._curves.setdefault((name, target), HazardCurve() if best is None else best.seeded_copy())
         self._usual.setdefault(target, curve)
         return curve
 
-    def model_of(self, curve: Curve) -> str | None:
+    def model_of(self, curve: HazardCurve) -> str | None:
         """The model whose curve this is; None for the unnamed one."""
         return next((name or None for (name, _), each in self._curves.items() if each is curve), None)
 
-    def settle_usual(self, target: State, curve: Curve) -> None:
+    def settle_usual(self, target: State, curve: HazardCurve) -> None:
         """`curve` has learned something: it may be the one that has learned the most."""
         if curve.learned > self._usual[target].learned:
             self._usual[target] = curve
@@ -116,7 +116,7 @@ class Curves:
             if name == "met":
                 self._met = {State(word): Met.load(value) for word, value in _pairs(each) if word in set(State)}
             elif mark and target in set(State) and len(self._curves) < _MOST:
-                curve = self._curves[model, State(target)] = Curve.load(each)
+                curve = self._curves[model, State(target)] = HazardCurve.load(each)
                 self.settle_usual(State(target), self._usual.setdefault(State(target), curve))
                 self.settle_usual(State(target), curve)
 
@@ -132,6 +132,6 @@ def _pairs(value: Any) -> list[tuple[str, Any]]:
     return list(value.items()) if isinstance(value, dict) else []
 
 
-def since_told(curve: Curve, since: float, until: float) -> float:
+def since_told(curve: HazardCurve, since: float, until: float) -> float:
     """The chance that a generation which was not there at one age is there at the other; none where that is earlier."""
     return 1 - exp(min(0.0, curve.cumulative(max(0.0, since)) - curve.cumulative(max(0.0, until))))

@@ -1,18 +1,18 @@
 """How long generations take, learned, and how often it is worth looking. Pure: ages in seconds come as arguments.
 
-A `Curve` belongs to one kind of generation (provider, model, target). It keeps, for each step of age, how many reached
-the target there and how long others were watched there without: events over exposure is the hazard rate, the chance of
-getting there in the next second. Exposure is what lets generations that are still open count too. Both fade with every
-completion, to 1/e after `MEMORY` of them. Before anything is learned, and at ages that nobody reaches, a prior stands:
-11 s to 9 min, mostly 1 to 3 min.
+A `HazardCurve` belongs to one kind of generation (provider, model, target). It keeps, for each step of age, how many
+reached the target there and how long others were watched there without: events over exposure is the hazard rate, the
+chance of getting there in the next second. Exposure is what lets generations that are still open count too. Both fade
+with every completion, to 1/e after `MEMORY` of them. Before anything is learned, and at ages that nobody reaches, a
+prior stands: 11 s to 9 min, mostly 1 to 3 min.
 
 A change of regime is noticed where completions come that nobody expected, or fail to come (two cumulative sums of
 log-likelihood). Then nearly all that was known is dropped, and the new regime is learned in some tens of completions.
 
-The classic optimum for inspections puts looks with a density proportional to the square root of the hazard. `Curve`
-sums that root up over age (`effort`); looks that lie one `stride` of effort apart are optimal, whatever the stride.
-What the stride is, the budget says (`pace`). Until `ENOUGH` completions were seen the root is the same at every age:
-the prior is a guess, and if it is wrong it would keep looks away from the very ages at which they complete.
+The classic optimum for inspections puts looks with a density proportional to the square root of the hazard.
+`HazardCurve` sums that root up over age (`effort`); looks that lie one `stride` of effort apart are optimal, whatever
+the stride. What the stride is, the budget says (`pace`). Until `ENOUGH` completions were seen the root is the same at
+every age: the prior is a guess, and if it is wrong it would keep looks away from the very ages at which they complete.
 
 While the budget is ample looks may be rare only where it is known that few get there: at an age that so many were
 watched at without, that several would have got there if it were one of the common ages (`ample`).
@@ -26,7 +26,7 @@ from itertools import accumulate
 from math import erfc, exp, inf, log, pi, sqrt
 from typing import Any, Final
 
-from notifier.polling.learning.effort import EDGES, STEPS, WIDTHS, Effort
+from notifier.polling.learning.poll_density import EDGES, STEPS, WIDTHS, PollDensity
 
 #: Completions after which what was learned before counts 1/e.
 MEMORY: Final = 500.0
@@ -40,7 +40,7 @@ _SPREAD: Final = 0.9
 _PRIOR: Final = 2.0
 #: Completions between two reckonings.
 _REBUILD_EVERY: Final = 12
-#: Completions that a seedling is given.
+#: Completions that a seeded_copy is given.
 _SEED: Final = 3.0
 _SCALE_LIMIT: Final = 1e9
 #: What was kept and is above this was not learned: thirty years for each of a million generations.
@@ -85,7 +85,7 @@ def _with_next(numbers: Sequence[float]) -> list[float]:
     return [one + two + three for one, two, three in zip(before, numbers, after, strict=True)]
 
 
-class Curve:
+class HazardCurve:
     """What is known of one kind. `hazard` and the rest are as of the last few completions."""
 
     def __init__(self) -> None:
@@ -241,9 +241,9 @@ class Curve:
             self.root = [self.mean_root] * len(self.root)
             self.peak_root = self.common_root = self.mean_root
         common = self.common_root
-        self.effort = Effort(self.root)
+        self.effort = PollDensity(self.root)
         known = _KNOWN / common**2
-        self.ample = Effort(
+        self.ample = PollDensity(
             [root if time >= known else max(root, common) for root, time in zip(self.root, watched, strict=True)]
         )
 
@@ -273,7 +273,7 @@ class Curve:
         }
 
     @classmethod
-    def load(cls, dumped: Any) -> "Curve":
+    def load(cls, dumped: Any) -> "HazardCurve":
         """The inverse of `dump`; a form that is not known, or makes no sense, is learned anew."""
         curve = cls()
         try:
@@ -287,9 +287,9 @@ class Curve:
             curve._since_change = learned
         return curve
 
-    def seedling(self) -> "Curve":
+    def seeded_copy(self) -> "HazardCurve":
         """A curve for a kind that nothing is known of yet: much like this one, and quick to change its mind."""
-        young = Curve()
+        young = HazardCurve()
         young._take(*self._share(_SEED), 0)
         return young
 

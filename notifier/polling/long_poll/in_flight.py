@@ -13,10 +13,10 @@ import anyio
 
 from notifier.domain.ids import GenerationId
 from notifier.domain.model import State
-from notifier.polling.long_poll.slots import likeliest, likelihood, seats_for_holds, to_hand_over, worthwhile
+from notifier.polling.long_poll.slots import likeliest, likelihood, slots_for_long_polls, to_hand_over, worthwhile
 from notifier.polling.provider_state import Conduct
-from notifier.polling.scheduling.open_generation import Watched
-from notifier.polling.scheduling.open_generations import Roster
+from notifier.polling.scheduling.open_generation import TrackedGeneration
+from notifier.polling.scheduling.open_generations import OpenGenerations
 
 #: IDs of a trial at most.
 _TRIAL: Final = 20
@@ -27,10 +27,10 @@ _REVIEW_EVERY: Final = 1.0
 
 
 @dataclass(slots=True, eq=False)
-class Hold:
+class LongPoll:
     """One request that waits."""
 
-    entries: Sequence[Watched]
+    entries: Sequence[TrackedGeneration]
     target: State
     #: Monotonic seconds.
     since: float
@@ -39,29 +39,29 @@ class Hold:
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
 
-class Holds:
+class LongPolls:
     """Of one provider. `begin` sends a hold; `fit` says how many of some IDs one request takes."""
 
     def __init__(
         self,
-        roster: Roster,
+        generations: OpenGenerations,
         conduct: Conduct,
         *,
-        begin: Callable[[Hold], None],
+        begin: Callable[[LongPoll], None],
         fit: Callable[[Sequence[GenerationId]], int],
     ) -> None:
-        self._roster = roster
+        self._generations = generations
         self._conduct = conduct
         self._begin = begin
         self._fit = fit
-        self._under_way: list[Hold] = []
+        self._under_way: list[LongPoll] = []
         #: Not kept to the end, for they were let go or answered at once -> when that was. These wait a little.
-        self._over: dict[Watched, float] = {}
-        #: Held before anybody had seen them, and not found.
-        self._unfound: set[Watched] = set()
+        self._over: dict[TrackedGeneration, float] = {}
+        #: LongPollOutcome before anybody had seen them, and not found.
+        self._unfound: set[TrackedGeneration] = set()
         self._review_at = 0.0
 
-    def ended(self, hold: Hold, now: float, *, kept: bool) -> None:
+    def ended(self, hold: LongPoll, now: float, *, kept: bool) -> None:
         """It was answered, let go, or failed; `kept`: the provider did hold it."""
         self._under_way.remove(hold)
         for entry in hold.entries:
@@ -70,7 +70,7 @@ class Holds:
                 if not kept:
                     self._over[entry] = now
 
-    def unfound(self, entries: Iterable[Watched]) -> bool:
+    def unfound(self, entries: Iterable[TrackedGeneration]) -> bool:
         """These were never seen, and a hold did not find them either: look without a wish first. True where any is.
 
         They may not be readable yet; the answer came at once for that, and says nothing of holds.
@@ -81,7 +81,9 @@ class Holds:
 
     def first(self, now: float) -> bool:
         """Whether holds go before sweeps: all can be held, and nobody waits in vain for it."""
-        late = self._roster.late(now) or (self._roster.late_apart(now) and self._conduct.room_aside(now) > 0)
+        late = self._generations.late(now) or (
+            self._generations.late_irregular(now) and self._conduct.room_aside(now) > 0
+        )
         return self._all(now) and not late
 
     def make_way(self, now: float) -> None:
@@ -90,11 +92,11 @@ class Holds:
         What can be held in a moment is no reason; it becomes one when that does not come: its target is another, it
         stands alone, or it is missing.
         """
-        if not self._conduct.crowded_out(now) or not self._roster.waiting or self.first(now):
+        if not self._conduct.crowded_out(now) or not self._generations.waiting or self.first(now):
             return
         self.make_room(now)
 
-    def release(self, entry: Watched) -> None:
+    def release(self, entry: TrackedGeneration) -> None:
         """Let go of the request that waits for this one, if there is one."""
         if not entry.held:
             return
@@ -110,11 +112,14 @@ class Holds:
     def plan(self, now: float, wall: float) -> None:
         """Begin what is worth it and allowed now; `wall` is now in Unix seconds."""
         conduct, many = self._conduct, self._many(now)
-        if not conduct.well() or not (many or conduct.holding.single(now)):
+        if not conduct.well() or not (many or conduct.long_poll_support.single(now)):
             return
         per_hold = conduct.batch if many else 1
-        seats = seats_for_holds(
-            in_flight=conduct.in_flight, open_=len(self._roster), per_hold=per_hold, sweeps=conduct.places_for_sweeps
+        seats = slots_for_long_polls(
+            in_flight=conduct.in_flight,
+            open_=len(self._generations),
+            per_hold=per_hold,
+            sweeps=conduct.places_for_sweeps,
         )
         free = seats - len(self._under_way)
         room = min(free, conduct.room(now) - self._kept_for_sweeps(now))
@@ -128,9 +133,9 @@ class Holds:
         elif candidates:
             self._review_at = now + _REVIEW_EVERY
             self._review(candidates, per_hold, now)
-        fresh = now - self._roster.pace.every
+        fresh = now - self._generations.pace.every
         self._over = {entry: at for entry, at in self._over.items() if at > fresh}
-        self._unfound = {entry for entry in self._unfound if self._roster.here(entry) and entry.state is None}
+        self._unfound = {entry for entry in self._unfound if self._generations.tracks(entry) and entry.state is None}
 
     def make_room(self, now: float) -> bool:
         """Something must be asked now: if no place is free, the hold for the least likely is let go."""
@@ -144,82 +149,82 @@ class Holds:
     def _all(self, now: float) -> bool:
         """Whether there are places enough to hold everything."""
         per_hold = self._conduct.batch if self._many(now) else 1
-        return len(self._roster) <= self._conduct.in_flight * per_hold
+        return len(self._generations) <= self._conduct.in_flight * per_hold
 
     def _kept_for_sweeps(self, now: float) -> int:
         """Requests that holds leave for the next sweep of everybody, while the budget is ample."""
-        if self._all(now) or self._roster.pace.scarce:
+        if self._all(now) or self._generations.pace.scarce:
             return 0
         per_request = self._conduct.batch if self._conduct.multi(now) else 1
         rate = self._conduct.capacity(now) / per_request
-        return min(len(self._roster) // per_request, max(0, int(rate) - 1))
+        return min(len(self._generations) // per_request, max(0, int(rate) - 1))
 
     def _many(self, now: float) -> bool:
         """Whether one request holds many IDs."""
-        return self._conduct.multi(now) and self._conduct.holding.any(now)
+        return self._conduct.multi(now) and self._conduct.long_poll_support.any(now)
 
-    def _candidates(self, now: float, wall: float, count: int) -> list[Watched]:
+    def _candidates(self, now: float, wall: float, count: int) -> list[TrackedGeneration]:
         """What can be held, likeliest first. Not what has its deadline meanwhile: a look comes then."""
-        fresh = now - self._roster.pace.every
-        soon = wall + (self._conduct.holding.patience or 0.0)
+        fresh = now - self._generations.pace.every
+        soon = wall + (self._conduct.long_poll_support.patience or 0.0)
         found = {
             id(entry): entry
-            for entry in self._roster.soonest(count)
+            for entry in self._generations.soonest(count)
             if self._over.get(entry, fresh) <= fresh
             and not (entry.misses.count or entry.failing)
             and not (entry.state is None and entry in self._unfound)
             and entry.deadline >= soon
-            and not self._roster.unheard(entry)
+            and not self._generations.undeliverable(entry)
         }
         return likeliest(found.values(), count, now)
 
     # ---- beginning ----
-    def _start(self, candidates: Sequence[Watched], room: int, now: float) -> None:
-        pace, patience = self._roster.pace, self._conduct.holding.patience or 1.0
+    def _start(self, candidates: Sequence[TrackedGeneration], room: int, now: float) -> None:
+        pace, patience = self._generations.pace, self._conduct.long_poll_support.patience or 1.0
         per_request = self._conduct.batch if self._conduct.multi(now) else 1
         for entry in candidates[:room]:
             if pace.scarce and not worthwhile(
                 likelihood(entry, now), stride=pace.stride, per_request=per_request, patience=patience
             ):
                 break  # the others are less likely still
-            self._send(Hold([entry], entry.target, now))
+            self._send(LongPoll([entry], entry.target, now))
 
-    def _start_many(self, candidates: Sequence[Watched], room: int, per_hold: int, now: float) -> None:
-        left = [entry for entry in candidates if not entry.alone]
+    def _start_many(self, candidates: Sequence[TrackedGeneration], room: int, per_hold: int, now: float) -> None:
+        left = [entry for entry in candidates if not entry.poll_singly]
         while left and room > 0:
             target = left[0].target
             some = [entry for entry in left if entry.target is target][:per_hold]
             some = some[: self._fit([entry.id for entry in some])]
-            self._send(Hold(some, target, now))
+            self._send(LongPoll(some, target, now))
             taken = set(some)
             left = [entry for entry in left if entry not in taken]
             room -= 1
 
-    def _try(self, candidates: Sequence[Watched], now: float) -> bool:
+    def _try(self, candidates: Sequence[TrackedGeneration], now: float) -> bool:
         """See what a multi hold does, where more are open than can be held one by one; True where one began."""
         conduct = self._conduct
-        if self._all(now) or not (conduct.multi(now) and conduct.holding.trial(now)):
+        if self._all(now) or not (conduct.multi(now) and conduct.long_poll_support.trial(now)):
             return False
-        few = [entry for entry in candidates if not entry.alone and entry.target is candidates[0].target][:_TRIAL]
+        few = [entry for entry in candidates if not entry.poll_singly and entry.target is candidates[0].target][:_TRIAL]
         few = few[: self._fit([entry.id for entry in few])] if few else few
         if len(few) < 2:  # noqa: PLR2004  one ID shows nothing
             return False
-        conduct.holding = conduct.holding.tried(now)
-        self._send(Hold(few, few[0].target, now, trial=True))
+        conduct.long_poll_support = conduct.long_poll_support.tried(now)
+        self._send(LongPoll(few, few[0].target, now, trial=True))
         return True
 
-    def _send(self, hold: Hold) -> None:
+    def _send(self, hold: LongPoll) -> None:
         if not hold.trial:
             for entry in hold.entries:
-                self._roster.hold(entry)
+                self._generations.start_long_poll(entry)
         self._under_way.append(hold)
         self._begin(hold)
 
     # ---- handing over ----
-    def _review(self, candidates: Sequence[Watched], per_hold: int, now: float) -> None:
+    def _review(self, candidates: Sequence[TrackedGeneration], per_hold: int, now: float) -> None:
         mine = [hold for hold in self._under_way if not hold.trial]
         if per_hold > 1:
-            more = Counter(entry.target for entry in candidates if not entry.alone)
+            more = Counter(entry.target for entry in candidates if not entry.poll_singly)
             roomy = [
                 hold
                 for hold in mine

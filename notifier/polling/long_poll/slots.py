@@ -14,14 +14,14 @@ from heapq import nlargest
 from math import sqrt
 from typing import Final
 
-from notifier.polling.scheduling.open_generation import Watched
+from notifier.polling.scheduling.open_generation import TrackedGeneration
 
 BETTER: Final = 2.0
 #: Seconds that a hold is left alone.
 SETTLED: Final = 5.0
 
 
-def seats_for_holds(*, in_flight: int, open_: int, per_hold: int = 1, sweeps: int = 1) -> int:
+def slots_for_long_polls(*, in_flight: int, open_: int, per_hold: int = 1, sweeps: int = 1) -> int:
     """How many of `in_flight` connections may be holds of `per_hold` IDs each, where so many IDs are open.
 
     `sweeps` is how many connections the sweeps need to use up their budget.
@@ -29,12 +29,12 @@ def seats_for_holds(*, in_flight: int, open_: int, per_hold: int = 1, sweeps: in
     return in_flight if open_ <= in_flight * per_hold else max(0, in_flight - max(1, sweeps))
 
 
-def likelihood(entry: Watched, now: float) -> float:
+def likelihood(entry: TrackedGeneration, now: float) -> float:
     """Chance per second that it gets there now."""
-    return entry.curve.hazard_at(max(0.0, now - entry.begun))
+    return entry.curve.hazard_at(max(0.0, now - entry.age_origin))
 
 
-def likeliest(candidates: Iterable[Watched], count: int, now: float) -> list[Watched]:
+def likeliest(candidates: Iterable[TrackedGeneration], count: int, now: float) -> list[TrackedGeneration]:
     """The `count` candidates most likely to get there next."""
     return nlargest(count, candidates, key=lambda entry: likelihood(entry, now))
 
@@ -49,8 +49,8 @@ def worthwhile(rate: float, *, stride: float, per_request: float, patience: floa
 
 
 def to_hand_over(
-    holds: Sequence[tuple[Watched, float]], candidates: Sequence[Watched], now: float
-) -> tuple[Watched, Watched] | None:
+    holds: Sequence[tuple[TrackedGeneration, float]], candidates: Sequence[TrackedGeneration], now: float
+) -> tuple[TrackedGeneration, TrackedGeneration] | None:
     """A held ID and the one to hold in its place; None where that would not be better. `holds` tell since when."""
     settled = [entry for entry, since in holds if now - since >= SETTLED]
     if not settled or not candidates:

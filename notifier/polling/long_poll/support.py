@@ -33,7 +33,7 @@ class Mode(StrEnum):
     OFF = "off"
 
 
-class Held(StrEnum):
+class LongPollOutcome(StrEnum):
     """What one multi hold showed."""
 
     #: It was kept, and returned when some were there and others not.
@@ -45,25 +45,25 @@ class Held(StrEnum):
     NOTHING = "nothing"
 
 
-def showed(*, took: float, patience: float, reached: int, asked: int) -> Held:
+def showed(*, took: float, patience: float, reached: int, asked: int) -> LongPollOutcome:
     """What a hold that `took` so many seconds shows, with so many of the IDs asked at the target when it ended."""
     if took < QUICK:
-        return Held.IGNORED if reached == 0 else Held.NOTHING
+        return LongPollOutcome.IGNORED if reached == 0 else LongPollOutcome.NOTHING
     if reached == 0 or asked == 1:
-        return Held.NOTHING
+        return LongPollOutcome.NOTHING
     if took >= patience - _END:
-        return Held.ALL if reached < asked else Held.NOTHING
-    return Held.ANY if reached < asked else Held.NOTHING
+        return LongPollOutcome.ALL if reached < asked else LongPollOutcome.NOTHING
+    return LongPollOutcome.ANY if reached < asked else LongPollOutcome.NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Holding:
+class LongPollSupport:
     """Of one provider. Times are monotonic seconds."""
 
     mode: Mode
     #: Seconds that the provider keeps a request; None where it never does.
     patience: float | None
-    #: Holds for one ID in a row that were not held.
+    #: LongPolls for one ID in a row that were not held.
     fell_short: int = 0
     single_again_at: float = float("-inf")
     #: When one was last cut off.
@@ -104,7 +104,7 @@ class Holding:
             return self
         noted = replace(self, broke_at=now)
         if asked > 1:
-            return noted.learned(Held.IGNORED, now)
+            return noted.learned(LongPollOutcome.IGNORED, now)
         return replace(noted, fell_short=self.fell_short + 1).judged(now)
 
     def without(self, now: float) -> Self:
@@ -117,11 +117,11 @@ class Holding:
             return self
         return self.without(now)
 
-    def learned(self, held: Held, now: float) -> Self:
+    def learned(self, held: LongPollOutcome, now: float) -> Self:
         """A multi hold was answered, or cut off (`IGNORED`)."""
-        if held is Held.NOTHING:
+        if held is LongPollOutcome.NOTHING:
             return self
-        if held is Held.ANY:
+        if held is LongPollOutcome.ANY:
             return replace(
                 self, proofs=min(PROOF, self.proofs + 1), doubts=0, multi_again_at=min(now, self.multi_again_at)
             )

@@ -13,7 +13,7 @@ from notifier.domain.lifecycle import advance
 from notifier.domain.model import Observation, OpenGeneration, State, Transition
 from notifier.domain.settings import ProviderSettings
 from notifier.polling.backoff import Misses, is_unknown
-from notifier.polling.learning.hazard import Curve
+from notifier.polling.learning.hazard import HazardCurve
 
 if TYPE_CHECKING:
     from notifier.domain.ids import Destination, GenerationId
@@ -24,35 +24,37 @@ NO_MISSES: Final = Misses()
 TRUSTED_ISOLATIONS: Final = 1
 
 
-class Watched:
+class TrackedGeneration:
     """One open generation."""
 
     __slots__ = (
-        "alone",
-        "aside",
-        "begun",
+        "age_origin",
         "bucket",
         "counts",
         "curve",
         "deadline",
         "destinations",
         "doubts",
+        "excluded",
         "failing",
         "held",
         "id",
         "isolations",
         "joined",
-        "looked",
         "misses",
+        "model_known",
         "not_before",
+        "poll_singly",
+        "polled_at",
         "registered",
         "stalled",
         "state",
         "target",
-        "told",
     )
 
-    def __init__(self, open_: OpenGeneration, curve: Curve, *, begun: float, registered: float | None) -> None:
+    def __init__(
+        self, open_: OpenGeneration, curve: HazardCurve, *, age_origin: float, registered: float | None
+    ) -> None:
         self.id: GenerationId = open_.id
         self.state: State | None = open_.state
         #: The lowest target that one of its watches still waits for.
@@ -60,13 +62,13 @@ class Watched:
         #: Destinations of its watches; empty where these are too many to be told apart.
         self.destinations: tuple[Destination, ...] = open_.destinations
         #: When its age was 0, monotonic seconds: at registration, or before it as far as `lead` goes.
-        self.begun = begun
+        self.age_origin = age_origin
         #: When it was registered, monotonic seconds; None where that was before this run.
         self.registered = registered
         #: The earliest deadline of its watches, Unix seconds.
         self.deadline = open_.deadline.timestamp()
         #: When the last look was sent that found it short of its target, monotonic seconds; None where there was none.
-        self.looked: float | None = None
+        self.polled_at: float | None = None
         #: The same moment in wall time, for whatever state comes next.
         self.not_before: datetime | None = None
         self.curve = curve
@@ -76,12 +78,12 @@ class Watched:
         #: Looks in a row that showed what is not believed yet.
         self.doubts = 0
         #: True where it must be asked by itself.
-        self.alone = False
+        self.poll_singly = False
         self.isolations = 0
         #: True while requests about it alone fail.
         self.failing = False
         #: True while it is missed.
-        self.aside = False
+        self.excluded = False
         #: True while it has a part in how the budget is shared out: not before its first look, nor while it is missed.
         self.counts = False
         #: Counts registrations that joined; a look that began before the last one must not drop it.
@@ -89,7 +91,7 @@ class Watched:
         #: True while a request waits for it.
         self.held = False
         #: True once a record was seen, which told its model and when it was made.
-        self.told = False
+        self.model_known = False
         #: True once it was warned of.
         self.stalled = False
 
@@ -99,18 +101,18 @@ class Watched:
         self.joined += 1
 
     def isolate(self) -> None:
-        self.alone = True
+        self.poll_singly = True
         self.isolations += 1
 
-    def acquit(self) -> None:
+    def clear_isolation(self) -> None:
         """It was not the ID: it was the provider, its route or the batch's size."""
-        if self.alone:
-            self.alone = False
+        if self.poll_singly:
+            self.poll_singly = False
             self.isolations -= 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LookTimes:
+class PollTimes:
     """When one look was sent and when its reply was complete."""
 
     #: In wall time.
@@ -121,7 +123,7 @@ class LookTimes:
     got: float
 
 
-def believes(watched: Watched, seen: Observation, times: LookTimes) -> bool:
+def believes(watched: TrackedGeneration, seen: Observation, times: PollTimes) -> bool:
     """Take in a sight of it; whether it has been seen so often that it counts.
 
     What says less than it should (see `Observation.looks`) counts once so many looks in a row said the same. A look at
@@ -136,15 +138,17 @@ def believes(watched: Watched, seen: Observation, times: LookTimes) -> bool:
     return watched.doubts >= seen.looks
 
 
-def see(watched: Watched, seen: Observation, times: LookTimes, settings: ProviderSettings) -> Transition | None:
+def see(
+    watched: TrackedGeneration, seen: Observation, times: PollTimes, settings: ProviderSettings
+) -> Transition | None:
     """Take in a sight of it; the transition where it moved.
 
     It was "not there yet" when the look was *sent*: what the reply shows may be as old as that.
     """
     assert seen.state is not None, "an absent ID is a miss"
     watched.misses = NO_MISSES
-    if watched.alone and watched.isolations <= TRUSTED_ISOLATIONS:
-        watched.alone = False
+    if watched.poll_singly and watched.isolations <= TRUSTED_ISOLATIONS:
+        watched.poll_singly = False
     if seen.state is watched.state or advance(watched.state, seen.state) is None:
         before = watched.not_before
         # A kept request may be older than looks beside it; a bound in the future is of a clock that was set back.
@@ -159,18 +163,18 @@ def see(watched: Watched, seen: Observation, times: LookTimes, settings: Provide
     )
 
 
-def miss(watched: Watched, now: float, *, single: bool) -> None:
+def miss(watched: TrackedGeneration, now: float, *, single: bool) -> None:
     """Take in a reply without it. After some misses in batches it is asked alone: a multi route may leave IDs out."""
     watched.misses = watched.misses.missed(now, single=single)
-    if watched.misses.to_confirm and not watched.alone:
+    if watched.misses.to_confirm and not watched.poll_singly:
         watched.isolate()
 
 
-def unknown(watched: Watched, other_answered_at: float | None) -> bool:
+def unknown(watched: TrackedGeneration, other_answered_at: float | None) -> bool:
     """Whether the provider does not know it, or does not know it any more."""
     return is_unknown(watched.misses, other_answered_at=other_answered_at)
 
 
-def overdue(watched: Watched, asked_at: float) -> bool:
+def overdue(watched: TrackedGeneration, asked_at: float) -> bool:
     """Whether a look sent at this Unix second allows its watches to expire: at or after the deadline."""
     return asked_at >= watched.deadline

@@ -13,10 +13,10 @@ from typing import Final
 
 from notifier.domain.ids import Destination, GenerationId
 from notifier.domain.model import Observation, OpenGeneration, State
-from notifier.polling.learning.by_model import Curves, since_told
+from notifier.polling.learning.by_model import CurvesByModel, since_told
 from notifier.polling.learning.creation import lead
-from notifier.polling.learning.hazard import Curve
-from notifier.polling.scheduling.open_generation import LookTimes, Watched
+from notifier.polling.learning.hazard import HazardCurve
+from notifier.polling.scheduling.open_generation import PollTimes, TrackedGeneration
 from notifier.polling.scheduling.pace import Pace
 from notifier.polling.scheduling.queues import FIRST, Queues
 from notifier.polling.scheduling.review import Review
@@ -45,23 +45,23 @@ _JUST_NOW: Final = 0.5
 _HOLD_GRAIN: Final = 0.5
 
 
-class Roster:
+class OpenGenerations:
     """Of one provider. Times are monotonic seconds unless they say otherwise."""
 
     def __init__(self, every: float) -> None:
-        self.curves = Curves()
+        self.curves = CurvesByModel()
         self.pace = Pace(every)
         #: Whether nothing can be sent to a destination now, and the tuples of destinations that are all so.
         self._deaf: Callable[[Destination], bool] = lambda _: False
         self._unheard: set[tuple[Destination, ...]] = set()
-        self._entries: dict[GenerationId, Watched] = {}
-        self._crowds: Counter[Curve] = Counter()
+        self._entries: dict[GenerationId, TrackedGeneration] = {}
+        self._crowds: Counter[HazardCurve] = Counter()
         #: IDs that can be looked at per second; None before the first budget.
         self._capacity: float | None = None
-        self._review: Review[Watched] = Review()
+        self._review: Review[TrackedGeneration] = Review()
         self._queues = Queues(_width(every))
         #: Those that were missed since they were last seen; some are seen by now, or gone.
-        self._missing: dict[GenerationId, Watched] = {}
+        self._missing: dict[GenerationId, TrackedGeneration] = {}
         #: The same few tuples stand in many entries.
         self._destinations: dict[tuple[Destination, ...], tuple[Destination, ...]] = {}
 
@@ -69,19 +69,19 @@ class Roster:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __iter__(self) -> Iterator[Watched]:
+    def __iter__(self) -> Iterator[TrackedGeneration]:
         return iter(self._entries.values())
 
-    def get(self, id_: GenerationId) -> Watched | None:
+    def get(self, id_: GenerationId) -> TrackedGeneration | None:
         return self._entries.get(id_)
 
-    def here(self, entry: Watched) -> bool:
+    def tracks(self, entry: TrackedGeneration) -> bool:
         return self._entries.get(entry.id) is entry
 
-    def welcome(self, open_: OpenGeneration, *, now: float) -> Watched:
+    def add(self, open_: OpenGeneration, *, now: float) -> TrackedGeneration:
         """A generation that was registered just now."""
-        entry = self._enter(open_, begun=now, registered=now)
-        wait = self.pace.first_wait(entry.curve, self.curves.met(entry.target).share)
+        entry = self._enter(open_, age_origin=now, registered=now)
+        wait = self.pace.first_wait(entry.curve, self.curves.already_done(entry.target).share)
         if wait:
             at = self._by_deadline(entry, now + wait, now=now, wall=open_.registered_at.timestamp())
             self._queues.add(entry, at, now)
@@ -90,61 +90,63 @@ class Roster:
             self._queues.add(entry, FIRST, now)
         return entry
 
-    def join(self, entry: Watched, open_: OpenGeneration, *, now: float, wall: float) -> None:
+    def join(self, entry: TrackedGeneration, open_: OpenGeneration, *, now: float, wall: float) -> None:
         """Another watch waits for it (`open_` is what it asks): for less, for a shorter time, or told elsewhere."""
-        unheard = self.unheard(entry)
+        unheard = self.undeliverable(entry)
         entry.join(open_)
         if entry.destinations and not set(open_.destinations).issubset(entry.destinations):
-            self.tell(entry, tuple(sorted({*entry.destinations, *open_.destinations})))
+            self.set_destinations(entry, tuple(sorted({*entry.destinations, *open_.destinations})))
         if open_.target.rank < entry.target.rank:
-            self.aim(entry, open_.target)
-        if unheard and not self.unheard(entry) and entry.bucket is not None:
+            self.retarget(entry, open_.target)
+        if unheard and not self.undeliverable(entry) and entry.bucket is not None:
             self._queues.add(entry, now, now)
         if (due := self._queues.due(entry)) is not None and due > now:
             self._queues.add(entry, self._by_deadline(entry, due, now=now, wall=wall), now)
 
     def load(self, open_: OpenGeneration, *, now: float, age: float) -> None:
         """One that was open before this run: what happened meanwhile nobody knows, so it is due at once."""
-        entry = self._enter(open_, begun=now - max(0.0, age), registered=None)
+        entry = self._enter(open_, age_origin=now - max(0.0, age), registered=None)
         self._queues.add(entry, now, now)
 
-    def _enter(self, open_: OpenGeneration, *, begun: float, registered: float | None) -> Watched:
+    def _enter(self, open_: OpenGeneration, *, age_origin: float, registered: float | None) -> TrackedGeneration:
         curve = self.curves.usual(open_.target)
-        entry = self._entries[open_.id] = Watched(open_, curve, begun=begun, registered=registered)
-        self.tell(entry, open_.destinations)
+        entry = self._entries[open_.id] = TrackedGeneration(open_, curve, age_origin=age_origin, registered=registered)
+        self.set_destinations(entry, open_.destinations)
         self._crowds[curve] += 1
         entry.counts = True
         return entry
 
-    def leave(self, entry: Watched) -> None:
+    def remove(self, entry: TrackedGeneration) -> None:
         del self._entries[entry.id]
         self._leave_curve(entry)
         self._queues.drop(entry)
 
-    def missed(self, entry: Watched) -> None:
+    def exclude(self, entry: TrackedGeneration) -> None:
         """A look did not find it: until one does it is looked at by other rules, and does not count."""
-        if not entry.aside:
+        if not entry.excluded:
             self._leave_curve(entry)
-            entry.aside = True
+            entry.excluded = True
         self._missing[entry.id] = entry
 
-    def missing(self) -> Iterable[Watched]:
+    def missing(self) -> Iterable[TrackedGeneration]:
         """Those that the last look did not find."""
         if self._missing:
-            self._missing = {id_: entry for id_, entry in self._missing.items() if entry.aside and self.here(entry)}
+            self._missing = {
+                id_: entry for id_, entry in self._missing.items() if entry.excluded and self.tracks(entry)
+            }
         return self._missing.values()
 
-    def met_in_vain(self, ids: Iterable[GenerationId]) -> None:
+    def exclude_all(self, ids: Iterable[GenerationId]) -> None:
         """A reply that speaks against the provider held none of these: others are asked about first."""
         for id_ in ids:
             if (entry := self.get(id_)) is not None:
-                self.missed(entry)
+                self.exclude(entry)
 
-    def forgive(self) -> None:
+    def readmit(self) -> None:
         """It knows one: those that were asked about in vain, and are not to blame, are as good as new."""
         for entry in self:
-            if entry.aside and not entry.misses.count and not entry.failing:
-                entry.aside = False
+            if entry.excluded and not entry.misses.count and not entry.failing:
+                entry.excluded = False
                 if entry.bucket is not None:
                     self._queues.add(entry, FIRST, FIRST)
 
@@ -153,7 +155,7 @@ class Roster:
         """Whether there are some that were not asked about in vain."""
         return self._queues.earliest() is not None
 
-    def _leave_curve(self, entry: Watched) -> None:
+    def _leave_curve(self, entry: TrackedGeneration) -> None:
         """It has no part in how the budget is shared out."""
         if not entry.counts:
             return
@@ -162,25 +164,25 @@ class Roster:
         if not self._crowds[entry.curve]:
             del self._crowds[entry.curve]
 
-    def _join_curve(self, entry: Watched, curve: Curve) -> None:
+    def _join_curve(self, entry: TrackedGeneration, curve: HazardCurve) -> None:
         if curve is not entry.curve or not entry.counts:
             self._leave_curve(entry)
             self._crowds[curve] += 1
-            entry.curve, entry.aside, entry.counts = curve, False, True
+            entry.curve, entry.excluded, entry.counts = curve, False, True
 
     # ---- when each is looked at ----
-    def settle(self, every: float, *, now: float) -> None:
+    def set_poll_every(self, every: float, *, now: float) -> None:
         """Go by another `poll_every`: all that wait are due at once."""
         waiting = [entry for entry in self if entry.bucket is not None]
         for entry in waiting:
             self._queues.drop(entry)
         self._queues = Queues(_width(every))
         self.pace.every = every
-        self.forgive()  # under other settings they may be known
+        self.readmit()  # under other settings they may be known
         for entry in waiting:
             self._queues.add(entry, now, now)
 
-    def hear(self, deaf: Callable[[Destination], bool], *, now: float) -> None:
+    def apply_endpoint_health(self, deaf: Callable[[Destination], bool], *, now: float) -> None:
         """From now on this says to which destinations nothing can be sent. What can be told again is due at once."""
         before, self._deaf = self._unheard, deaf
         self._unheard = {
@@ -191,7 +193,7 @@ class Roster:
                 if entry.bucket is not None and entry.destinations in back:
                     self._queues.add(entry, now, now)
 
-    def tell(self, entry: Watched, destinations: tuple[Destination, ...]) -> None:
+    def set_destinations(self, entry: TrackedGeneration, destinations: tuple[Destination, ...]) -> None:
         """Its watches are told at these."""
         destinations = destinations if len(destinations) <= _MOST_LANES else ()
         if destinations and destinations not in self._destinations and all(map(self._deaf, destinations)):
@@ -201,7 +203,7 @@ class Roster:
             self._destinations = {each.destinations: each.destinations for each in self} | {destinations: destinations}
             self._unheard &= self._destinations.keys()
 
-    def budget(self, capacity: float, now: float, *, idle: bool, apart: float = 0.0) -> None:
+    def set_budget(self, capacity: float, now: float, *, idle: bool, apart: float = 0.0) -> None:
         """So many IDs can be looked at per second now; `idle`: of the budget for the last second nothing was used.
 
         `apart` is how many seconds lie between two requests: who falls due waits for the next one, and is not late.
@@ -221,7 +223,7 @@ class Roster:
         if self._capacity is not None:
             self.pace.set(self._crowds.items(), self._capacity)
 
-    def due(self, entry: Watched) -> float | None:
+    def due(self, entry: TrackedGeneration) -> float | None:
         """When it is looked at next; None while it is being asked about."""
         return self._queues.due(entry)
 
@@ -229,24 +231,26 @@ class Roster:
         """When something falls due that is neither missed nor asked alone; None where nothing does."""
         return self._queues.earliest()
 
-    def earliest_apart(self) -> float | None:
+    def earliest_irregular(self) -> float | None:
         """When something falls due that is missed or asked alone; None where nothing does."""
-        return self._queues.earliest_apart()
+        return self._queues.earliest_irregular()
 
     def is_due(self, now: float) -> bool:
         """Whether something that is neither missed nor asked alone is due."""
         earliest = self._queues.earliest()
         return earliest is not None and earliest <= now
 
-    def take(self, now: float, limit: int) -> list[Watched]:
+    def take(self, now: float, limit: int) -> list[TrackedGeneration]:
         """What is due, what is new first. It leaves the agenda, and must be put back."""
         return self._queues.take(now, limit)
 
-    def take_apart(self, now: float, requests: int, batch: int) -> list[list[Watched]]:
+    def take_irregular(self, now: float, requests: int, batch: int) -> list[list[TrackedGeneration]]:
         """The same of what is missed or asked alone, for so many requests, each of one of them or of many missed."""
-        return self._queues.take_apart(now, requests, batch)
+        return self._queues.take_irregular(now, requests, batch)
 
-    def fill(self, now: float, limit: int, *, fit: Callable[[Sequence[Watched]], int] = len) -> list[Watched]:
+    def fill_batch(
+        self, now: float, limit: int, *, fit: Callable[[Sequence[TrackedGeneration]], int] = len
+    ) -> list[TrackedGeneration]:
         """For free seats of a sweep: what falls due soonest and was not looked at just now; then what is missed.
 
         It leaves the agenda.
@@ -256,10 +260,12 @@ class Roster:
         found = [
             entry
             for entry in dict.fromkeys(self._queues.soonest_usual(limit))
-            if (entry.looked is None or entry.looked <= fresh) and not entry.alone and not self.unheard(entry)
+            if (entry.polled_at is None or entry.polled_at <= fresh)
+            and not entry.poll_singly
+            and not self.undeliverable(entry)
         ]
         if len(found) < limit:
-            found += [entry for entry in self._queues.overdue_missed(now, limit - len(found)) if not entry.alone]
+            found += [entry for entry in self._queues.overdue_missed(now, limit - len(found)) if not entry.poll_singly]
         taken = found[: fit(found)]
         for entry in taken:
             self._queues.drop(entry)
@@ -272,9 +278,9 @@ class Roster:
         begun = [at for at in waiting if at is not None]
         return self._is_late(min(begun, default=now), now)
 
-    def late_apart(self, now: float) -> bool:
+    def late_irregular(self, now: float) -> bool:
         """The same of what is missed or asked alone."""
-        earliest = self._queues.earliest_apart()
+        earliest = self._queues.earliest_irregular()
         return earliest is not None and self._is_late(earliest, now)
 
     def _is_late(self, due: float, now: float) -> bool:
@@ -283,112 +289,108 @@ class Roster:
     @property
     def waiting(self) -> bool:
         """Whether anything is on the agenda."""
-        return self._queues.earliest() is not None or self._queues.earliest_apart() is not None
+        return self._queues.earliest() is not None or self._queues.earliest_irregular() is not None
 
-    def soonest(self, limit: int) -> list[Watched]:
+    def soonest(self, limit: int) -> list[TrackedGeneration]:
         """What falls due next; it stays on the agenda."""
         return self._queues.soonest(limit)
 
-    def call(self, entry: Watched, now: float) -> None:
+    def poll_now(self, entry: TrackedGeneration, now: float) -> None:
         """Due at once."""
         self._queues.add(entry, now, now)
 
-    def again(self, entry: Watched, now: float) -> None:
-        """There was no room for it now."""
-        self._queues.add(entry, now, now)
-
-    def hold(self, entry: Watched) -> None:
+    def start_long_poll(self, entry: TrackedGeneration) -> None:
         """A request waits for it: it is off the agenda until that ends."""
         self._queues.drop(entry)
         entry.held = True
 
-    def look_again(self, entry: Watched, *, looked: float, now: float, alone: bool, wall: float) -> None:
+    def schedule_next(self, entry: TrackedGeneration, *, looked: float, now: float, alone: bool, wall: float) -> None:
         """It was looked at `looked`, and stays; `alone` where that costs a request. `wall` is now in Unix seconds."""
-        wait = self.pace.wait(entry.curve, looked - entry.begun)
+        wait = self.pace.wait(entry.curve, looked - entry.age_origin)
         if entry.doubts:  # whether it is there is known with the next look
             wait = min(wait, self.pace.every)
         if alone and entry.misses.count:
             doubled = max(self.pace.every, _MISSED) * 2.0 ** min(entry.misses.count - 1, _DOUBLINGS)
             wait = max(wait, min(ALONE_LIMIT, doubled))
-        if self.unheard(entry):
+        if self.undeliverable(entry):
             wait = max(wait, RARELY)
         self._queues.add(entry, self._by_deadline(entry, looked + wait, now=now, wall=wall), now)
 
-    def set_back(self, entry: Watched, wait: float, *, now: float, wall: float) -> None:
+    def postpone(self, entry: TrackedGeneration, wait: float, *, now: float, wall: float) -> None:
         """A request about it alone failed: it waits so long, and has no part in how the budget is shared out."""
-        self.missed(entry)
+        self.exclude(entry)
         overdue = entry.deadline <= wall
-        at = now + max(wait, RARELY if self.unheard(entry) else 0.0)
+        at = now + max(wait, RARELY if self.undeliverable(entry) else 0.0)
         self._queues.add(entry, at if overdue else self._by_deadline(entry, at, now=now, wall=wall), now)
 
-    def probe(self, entry: Watched) -> None:
+    def take_out(self, entry: TrackedGeneration) -> None:
         """It is asked about now, whenever it is due."""
         self._queues.drop(entry)
 
-    def _by_deadline(self, entry: Watched, at: float, *, now: float, wall: float) -> float:
+    def _by_deadline(self, entry: TrackedGeneration, at: float, *, now: float, wall: float) -> float:
         """`at`, or the first moment that is after its deadline however the agenda rounds, where that is earlier."""
         left = entry.deadline - wall
         return now + max(0.0, left) + _width(self.pace.every) if left < at - now else at
 
-    def unheard(self, entry: Watched) -> bool:
+    def undeliverable(self, entry: TrackedGeneration) -> bool:
         """Whether nothing can be sent to any destination of its watches."""
         return bool(self._unheard) and entry.destinations in self._unheard
 
     # ---- what looks teach ----
-    def learn(self, entry: Watched, seen: Observation, times: LookTimes, *, held: bool = False) -> bool:
+    def learn(self, entry: TrackedGeneration, seen: Observation, times: PollTimes, *, held: bool = False) -> bool:
         """Take in a sight of it. True where it has just become one to warn of: stalled.
 
         `held`: the provider kept the request until it was there, or its patience ended.
         """
         assert seen.state is not None, "an absent ID teaches nothing"
-        if not entry.told:
+        if not entry.model_known:
             self._tell(entry, seen, times)
         if not entry.counts:
             self._join_curve(entry, entry.curve)
         there = seen.state is not entry.state and seen.state.rank >= entry.target.rank
         short = times.got - _HOLD_GRAIN if held else times.sent
-        since = entry.looked
+        since = entry.polled_at
         if since is None:
             since = self._first_sight(entry, short, there=there and not held)  # it would not have been kept
-        curve, begun = entry.curve, entry.begun
+        curve, begun = entry.curve, entry.age_origin
         if since is not None and (held or not there) and short > since:
             curve.expose(since - begun, short - begun)
             since = short
         if there:
             self._reached(entry, since, times.got)
             return False
-        if entry.looked is None or short > entry.looked:
-            entry.looked = short
+        if entry.polled_at is None or short > entry.polled_at:
+            entry.polled_at = short
         return self._has_stalled(entry, short)
 
     @staticmethod
-    def _has_stalled(entry: Watched, at: float) -> bool:
+    def _has_stalled(entry: TrackedGeneration, at: float) -> bool:
         """Whether it is stalled just now. A `created_at` that was believed before anything was learned is no reason."""
         limit = _STALLED * entry.curve.late
-        if entry.stalled or at - entry.begun <= limit:
+        if entry.stalled or at - entry.age_origin <= limit:
             return False
         if entry.registered is not None and at - entry.registered <= limit:
-            entry.begun = entry.registered
+            entry.age_origin = entry.registered
             return False
         entry.stalled = True
         return True
 
-    def _first_sight(self, entry: Watched, at: float, *, there: bool) -> float | None:
+    def _first_sight(self, entry: TrackedGeneration, at: float, *, there: bool) -> float | None:
         """When it was not there for sure, by the first look at it; None where that is not known."""
         told = entry.registered
         if told is None:
             return None
-        chance = since_told(entry.curve, told - entry.begun, at - entry.begun)
-        since = self.curves.met(entry.target).first(done=there, chance=chance)
+        chance = since_told(entry.curve, told - entry.age_origin, at - entry.age_origin)
+        since = self.curves.already_done(entry.target).first(done=there, chance=chance)
         return told if since or not there else None
 
-    def _reached(self, entry: Watched, since: float | None, got: float) -> None:
-        entry.looked = got
+    def _reached(self, entry: TrackedGeneration, since: float | None, got: float) -> None:
+        entry.polled_at = got
         if since is None:
             return
         curve = entry.curve
         before = curve.effort
-        changed = curve.reached(max(0.0, since - entry.begun), got - entry.begun)
+        changed = curve.reached(max(0.0, since - entry.age_origin), got - entry.age_origin)
         self.curves.settle_usual(entry.target, curve)
         if curve.effort is not before:
             self._spread()
@@ -400,28 +402,28 @@ class Roster:
         for entry in self._review.some():
             self._bring_forward(entry, now)
 
-    def _bring_forward(self, entry: Watched, now: float) -> None:
+    def _bring_forward(self, entry: TrackedGeneration, now: float) -> None:
         """Look at it sooner, if that is what would be decided now."""
         due = self._queues.due(entry)
-        if due is None or due <= now or not self.here(entry):
+        if due is None or due <= now or not self.tracks(entry):
             return
-        if entry.misses.count or entry.failing or self.unheard(entry):
+        if entry.misses.count or entry.failing or self.undeliverable(entry):
             return
-        looked = entry.begun if entry.looked is None else entry.looked
-        at = looked + self.pace.wait(entry.curve, max(0.0, looked - entry.begun))
+        looked = entry.age_origin if entry.polled_at is None else entry.polled_at
+        at = looked + self.pace.wait(entry.curve, max(0.0, looked - entry.age_origin))
         if at < due:
             self._queues.add(entry, at, now)
 
-    def _tell(self, entry: Watched, seen: Observation, times: LookTimes) -> None:
+    def _tell(self, entry: TrackedGeneration, seen: Observation, times: PollTimes) -> None:
         """The first record of it tells its model, and when it was made."""
-        entry.told = True
+        entry.model_known = True
         self._join_curve(entry, self.curves.of(seen.model, entry.target))
         if seen.created_at is not None:
-            registered = times.answered_at.timestamp() - (times.got - entry.begun)
+            registered = times.answered_at.timestamp() - (times.got - entry.age_origin)
             patience, usual = entry.deadline - registered, _STALLED * entry.curve.late
-            entry.begun -= lead(seen.created_at, registered=registered, patience=patience, usual=usual)
+            entry.age_origin -= lead(seen.created_at, registered=registered, patience=patience, usual=usual)
 
-    def aim(self, entry: Watched, target: State) -> None:
+    def retarget(self, entry: TrackedGeneration, target: State) -> None:
         """Its watches wait for another target now."""
         if target is not entry.target:
             entry.target = target

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from math import exp
 from typing import Final
 
-from notifier.polling.learning.hazard import ENOUGH, Curve
+from notifier.polling.learning.hazard import ENOUGH, HazardCurve
 
 #: Longest wait over `poll_every`, while the budget is ample.
 _AMPLE_STRETCH: Final = 4.0
@@ -46,7 +46,7 @@ class Pace:
         self._correction = 1.0
         self._corrected_at = 0.0
 
-    def set(self, crowds: Iterable[tuple[Curve, int]], capacity: float) -> None:
+    def set(self, crowds: Iterable[tuple[HazardCurve, int]], capacity: float) -> None:
         """Reckon anew: so many generations go by each curve, so many IDs can be looked at per second."""
         roots, open_ = 0.0, 0
         for curve, count in crowds:
@@ -71,7 +71,7 @@ class Pace:
         low, high = _CORRECTION
         self._correction = max(low, min(high, self._correction * exp(_GAIN * drift * min(1.0, passed / self.even))))
 
-    def wait(self, curve: Curve, age: float) -> float:
+    def wait(self, curve: HazardCurve, age: float) -> float:
         """Seconds from a look at this age to the next."""
         every = self.every
         if self.scarce:
@@ -82,7 +82,7 @@ class Pace:
             return min(wait, max(self._longest, _OF_AGE * age))
         return max(wait, every)
 
-    def first_wait(self, curve: Curve, met: float) -> float:
+    def first_wait(self, curve: HazardCurve, met: float) -> float:
         """Seconds from registration to the first look: 0 where that is worth a look of its own.
 
         A share `met` of generations is there already when we are told of them, and would wait for nothing until the

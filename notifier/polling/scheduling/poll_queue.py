@@ -33,14 +33,14 @@ class Bucket:
 
     __slots__ = ("agenda", "live", "number", "places")
 
-    def __init__(self, agenda: "Agenda[Any]", number: int) -> None:
+    def __init__(self, agenda: "PollQueue[Any]", number: int) -> None:
         self.agenda = agenda
         self.number = number
         self.places: deque[Placed] = deque()
         self.live = 0
 
 
-class Agenda(Generic[K]):
+class PollQueue(Generic[K]):
     """Each entry at most once. `width` is the buckets' width in seconds, and that of agendas that share entries."""
 
     def __init__(self, width: float = 1.0) -> None:

@@ -17,8 +17,8 @@ An entry may change its nature while it waits: it stays where it is, and goes to
 
 from typing import Final
 
-from notifier.polling.scheduling.open_generation import Watched
-from notifier.polling.scheduling.poll_queue import Agenda
+from notifier.polling.scheduling.open_generation import TrackedGeneration
+from notifier.polling.scheduling.poll_queue import PollQueue
 
 #: When a new ID falls due that is worth a look at once: before all that is overdue, however much that is.
 FIRST: Final = 0.0
@@ -32,32 +32,32 @@ class Queues:
     """`width` is that of the agendas' buckets, seconds."""
 
     def __init__(self, width: float) -> None:
-        self._usual: Agenda[Watched] = Agenda(width)
-        self._new: Agenda[Watched] = Agenda(width)
-        self._missed: Agenda[Watched] = Agenda(width)
-        self._alone: Agenda[Watched] = Agenda(width)
+        self._usual: PollQueue[TrackedGeneration] = PollQueue(width)
+        self._new: PollQueue[TrackedGeneration] = PollQueue(width)
+        self._missed: PollQueue[TrackedGeneration] = PollQueue(width)
+        self._alone: PollQueue[TrackedGeneration] = PollQueue(width)
         #: Whose turn it is if there is one place for two: new ones, and of these the newest.
         self._new_next, self._newest_next = True, True
 
-    def add(self, entry: Watched, at: float, now: float) -> None:
+    def add(self, entry: TrackedGeneration, at: float, now: float) -> None:
         """Look at it next at `at`; one that waits already is moved."""
         self._agenda(entry, at).add(entry, at, now)
 
-    def _agenda(self, entry: Watched, at: float) -> Agenda[Watched]:
-        if entry.alone:
+    def _agenda(self, entry: TrackedGeneration, at: float) -> PollQueue[TrackedGeneration]:
+        if entry.poll_singly:
             return self._alone
-        if entry.aside:
+        if entry.excluded:
             return self._missed
         return self._new if at == FIRST else self._usual
 
-    def drop(self, entry: Watched) -> None:
+    def drop(self, entry: TrackedGeneration) -> None:
         self._usual.drop(entry)  # wherever it is
 
-    def due(self, entry: Watched) -> float | None:
+    def due(self, entry: TrackedGeneration) -> float | None:
         return self._usual.due(entry)
 
     # ---- those that are neither missed nor asked alone ----
-    def take(self, now: float, limit: int) -> list[Watched]:
+    def take(self, now: float, limit: int) -> list[TrackedGeneration]:
         """Those that are due, new ones first, and of the others the longest overdue."""
         others = self.earliest_known()
         half = limit
@@ -74,44 +74,44 @@ class Queues:
         """Of those that are not new."""
         return self._usual.earliest()
 
-    def first_new(self) -> Watched | None:
+    def first_new(self) -> TrackedGeneration | None:
         """The new one that was registered first."""
         return next(iter(self._new.soonest(1)), None)
 
-    def soonest_usual(self, limit: int) -> list[Watched]:
+    def soonest_usual(self, limit: int) -> list[TrackedGeneration]:
         """What falls due next; it stays."""
         found = self._new.soonest(limit)
         return found + self._usual.soonest(limit - len(found)) if len(found) < limit else found
 
-    def soonest(self, limit: int) -> list[Watched]:
+    def soonest(self, limit: int) -> list[TrackedGeneration]:
         """Of those that are not missed, what falls due next; it stays."""
         return self.soonest_usual(limit) + self._alone.soonest(min(limit, _SOME))
 
-    def _take_new(self, now: float, limit: int) -> list[Watched]:
+    def _take_new(self, now: float, limit: int) -> list[TrackedGeneration]:
         if self._new.live <= _FEW * limit:
             return self._new.take(now, limit)
         half, self._newest_next = _share(limit, first=self._newest_next)
         return self._new.take_newest(now, half) + self._new.take(now, limit - half)
 
     # ---- the others ----
-    def earliest_apart(self) -> float | None:
+    def earliest_irregular(self) -> float | None:
         """When the next one falls due that is missed or asked alone; None where there is none."""
         heads = (self._missed.earliest(), self._alone.earliest())
         return min((at for at in heads if at is not None), default=None)
 
-    def take_apart(self, now: float, requests: int, batch: int) -> list[list[Watched]]:
+    def take_irregular(self, now: float, requests: int, batch: int) -> list[list[TrackedGeneration]]:
         """Those that are due, longest overdue first, for so many requests at most: each for one, or for many missed."""
-        taken: list[list[Watched]] = []
+        taken: list[list[TrackedGeneration]] = []
         while len(taken) < requests and (agenda := self._longest_overdue(now)) is not None:
             taken.append(agenda.take(now, batch if agenda is self._missed else 1))
         return taken
 
-    def overdue_missed(self, now: float, limit: int) -> list[Watched]:
+    def overdue_missed(self, now: float, limit: int) -> list[TrackedGeneration]:
         """Missed ones that are due, for free seats; they stay."""
         found = dict.fromkeys(self._missed.soonest(limit))
         return [entry for entry in found if (at := self.due(entry)) is not None and at <= now]
 
-    def _longest_overdue(self, now: float) -> Agenda[Watched] | None:
+    def _longest_overdue(self, now: float) -> PollQueue[TrackedGeneration] | None:
         heads = [
             (at, agenda)
             for agenda in (self._missed, self._alone)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.domain.ids import GenerationId
-from notifier.polling.batching.bisect import Lesson, Split
+from notifier.polling.batching.bisect import Bisection, Diagnosis
 
 #: What a provider makes of one request: the IDs it holds, or None where it refuses the batch.
 Provider = Callable[[Sequence[GenerationId]], list[GenerationId] | None]
@@ -30,7 +30,7 @@ def refusing(bad: Collection[GenerationId]) -> Provider:
     return answer
 
 
-def play(split: Split, provider: Provider) -> list[tuple[GenerationId, ...]]:
+def play(split: Bisection, provider: Provider) -> list[tuple[GenerationId, ...]]:
     """Ask for every part until it is done; every request made."""
     asked = []
     while (ids := split.next()) is not None:
@@ -56,13 +56,13 @@ def spoiled(draw: st.DrawFn) -> tuple[list[GenerationId], set[GenerationId]]:
 def test_exactly_the_bad_ids_end_alone_and_missed(batch: tuple[list[GenerationId], set[GenerationId]]) -> None:
     """However many IDs are bad: each of them is asked by itself and missed, and every good one is seen."""
     ids, bad = batch
-    split = Split(ids, "404")
+    split = Bisection(ids, "404")
     provider = refusing(bad)
     answers = [(asked, provider(asked)) for asked in play(split, provider)]
     assert {asked[0] for asked, held in answers if held == []} == bad
     assert {id_ for _, held in answers for id_ in held or ()} == set(ids) - bad
     assert all(len(asked) == 1 for asked, held in answers if held == [])
-    assert split.lesson() is Lesson.BAD_IDS
+    assert split.diagnosis() is Diagnosis.BAD_IDS
 
 
 @given(spoiled())
@@ -70,7 +70,7 @@ def test_no_id_is_asked_about_twice_with_an_answer(batch: tuple[list[GenerationI
     """The parts that were answered cover the batch, once."""
     ids, bad = batch
     provider = refusing(bad)
-    answered = [id_ for asked in play(Split(ids, "404"), provider) if provider(asked) is not None for id_ in asked]
+    answered = [id_ for asked in play(Bisection(ids, "404"), provider) if provider(asked) is not None for id_ in asked]
     assert sorted(answered) == sorted(ids)
 
 
@@ -80,14 +80,14 @@ def test_splitting_costs_two_requests_a_level_for_each_bad_id(
 ) -> None:
     """The number of requests is bounded by the bad IDs, not by the batch."""
     ids, bad = batch
-    asked = play(Split(ids, "404"), refusing(bad))
+    asked = play(Bisection(ids, "404"), refusing(bad))
     assert len(asked) <= min(2 * len(bad) * math.ceil(math.log2(len(ids))), 2 * len(ids) - 2)
 
 
 def test_one_bad_id_of_a_hundred_costs_fourteen_requests_at_most() -> None:
     """The usual case: at one request a second, a fifth of the default rate, it is found in a quarter of a minute."""
     ids = some(100)
-    assert max(len(play(Split(ids, "404"), refusing({bad}))) for bad in ids) == 14
+    assert max(len(play(Bisection(ids, "404"), refusing({bad}))) for bad in ids) == 14
 
 
 @given(SIZES, st.data())
@@ -95,28 +95,28 @@ def test_a_batch_whose_halves_are_taken_was_too_large(size: int, data: st.DataOb
     """No ID is bad then, whichever of them were held: two batches went through, and nothing was asked alone."""
     ids = some(size + 2)
     held = data.draw(st.sets(st.sampled_from(ids)))
-    split = Split(ids, "400")
+    split = Bisection(ids, "400")
     assert len(play(split, lambda part: [id_ for id_ in part if id_ in held])) == 2
-    assert split.lesson() is Lesson.TOO_LARGE
+    assert split.diagnosis() is Diagnosis.TOO_LARGE
 
 
 def test_a_half_of_one_is_no_proof_of_size() -> None:
     """Three IDs: a pair that is taken and a single that is missed are one bad ID; with all three held it was size."""
     ids = some(3)
-    split = Split(ids, "404")
+    split = Bisection(ids, "404")
     play(split, refusing({ids[2]}))
-    assert split.lesson() is Lesson.BAD_IDS
-    split = Split(ids, "400")
+    assert split.diagnosis() is Diagnosis.BAD_IDS
+    split = Bisection(ids, "400")
     play(split, list)
-    assert split.lesson() is Lesson.TOO_LARGE
+    assert split.diagnosis() is Diagnosis.TOO_LARGE
 
 
 @given(SIZES)
 def test_a_provider_that_refuses_every_batch_has_no_multi_route(size: int) -> None:
     """Single requests hold IDs whose pair was refused: it is the route, not the IDs."""
-    split = Split(some(size), "404")
+    split = Bisection(some(size), "404")
     asked = play(split, lambda ids: list(ids) if len(ids) == 1 else None)
-    assert split.lesson() is Lesson.MULTI_UNUSABLE
+    assert split.diagnosis() is Diagnosis.MULTI_UNUSABLE
     assert len(asked) == 2 * size - 2
 
 
@@ -124,22 +124,22 @@ def test_a_provider_that_refuses_every_batch_has_no_multi_route(size: int) -> No
 def test_a_provider_that_holds_none_of_them_knows_none(size: int) -> None:
     """All halves refused down to single IDs, and none of those held: it is the provider, not the IDs."""
     ids = some(size)
-    split = Split(ids, "404")
+    split = Bisection(ids, "404")
     play(split, refusing(ids))
-    assert split.lesson() is Lesson.PROVIDER_KNOWS_NONE
+    assert split.diagnosis() is Diagnosis.PROVIDER_KNOWS_NONE
 
 
 def test_the_first_single_id_comes_after_few_requests() -> None:
     """The left half of the left half goes first."""
     ids = some(8)
-    asked = play(Split(ids, "404"), refusing({ids[0]}))
+    asked = play(Bisection(ids, "404"), refusing({ids[0]}))
     assert [len(each) for each in asked] == [4, 2, 1, 1, 2, 4]
 
 
 def test_what_could_not_be_asked_comes_again() -> None:
     """A provider that was busy with one part is asked for the same part later, and nothing is lost."""
     ids = some(2)
-    split = Split(ids, "404")
+    split = Bisection(ids, "404")
     first = split.next()
     assert first is not None
     split.unasked(first)
@@ -151,7 +151,7 @@ def test_what_could_not_be_asked_comes_again() -> None:
 
 def test_a_split_is_not_done_while_a_part_is_under_way() -> None:
     """Nothing left to ask is not yet nothing left to learn."""
-    split = Split(some(2), "404")
+    split = Bisection(some(2), "404")
     parts = [split.next(), split.next()]
     assert split.next() is None
     for part in parts:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.domain.ids import GenerationId
-from notifier.polling.batching.plan import GOOD_SWEEPS, BatchLimit, Plan, plan, split
+from notifier.polling.batching.plan import GOOD_BATCHES, BatchLimit, Plan, plan, split
 
 #: A busy machine is no failure.
 STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -19,12 +19,12 @@ class Look:
     """The least that can be planned."""
 
     id: GenerationId
-    alone: bool
+    poll_singly: bool
 
 
 def looks(*names: str) -> list[Look]:
     """A name that begins with "!" stands alone."""
-    return [Look(id=GenerationId(name.lstrip("!")), alone=name.startswith("!")) for name in names]
+    return [Look(id=GenerationId(name.lstrip("!")), poll_singly=name.startswith("!")) for name in names]
 
 
 def planned(
@@ -95,17 +95,17 @@ def test_nothing_is_lost_or_asked_twice(
     alone: list[bool], fit: int, batch_limit: int, *, multi: bool, room: int, single_room: int
 ) -> None:
     """Every due ID is in exactly one request or in the rest; all the limits hold; the longest overdue is served."""
-    due = [Look(id=GenerationId(str(n)), alone=flag) for n, flag in enumerate(alone)]
+    due = [Look(id=GenerationId(str(n)), poll_singly=flag) for n, flag in enumerate(alone)]
     result = planned(due, fit=fit, batch_limit=batch_limit, multi=multi, room=room, single_room=single_room)
     asked = [look for ask in result.asks for look in ask.looks]
     assert sorted(asked + list(result.rest), key=lambda look: int(look.id)) == due
     assert len(result.asks) <= room
-    assert not multi or sum(ask.alone for ask in result.asks) <= single_room
+    assert not multi or sum(ask.poll_singly for ask in result.asks) <= single_room
     for ask in result.asks:
         assert 1 <= len(ask.ids) <= min(fit, batch_limit)
         assert len(ask.ids) == 1 or ask.multi
-        assert not (ask.multi and any(look.alone for look in ask.looks))
-    first = [look for look in due if single_room or not multi or not look.alone][:1]
+        assert not (ask.multi and any(look.poll_singly for look in ask.looks))
+    first = [look for look in due if single_room or not multi or not look.poll_singly][:1]
     assert not (first and room) or first[0] in asked
 
 
@@ -131,7 +131,7 @@ def test_a_batch_that_was_too_large_halves_the_limit() -> None:
 def test_the_limit_grows_again_after_twenty_good_sweeps_at_it() -> None:
     """A quarter more, only for sweeps of the full limit, and never above `max_ids`."""
     limit = BatchLimit.of(100).refused(100)
-    for _ in range(GOOD_SWEEPS - 1):
+    for _ in range(GOOD_BATCHES - 1):
         limit = limit.proved(50).proved(49)
     assert limit.limit == 50
     limit = limit.proved(50)
@@ -156,7 +156,7 @@ def sweeps_at(limit: BatchLimit, most: int, count: int) -> tuple[BatchLimit, int
 def test_a_limit_that_went_too_far_goes_back_to_what_was_answered() -> None:
     """What was answered is known to fit: one step too far costs one request, not half of the batch."""
     limit = BatchLimit.of(100).refused(100)
-    for _ in range(GOOD_SWEEPS):
+    for _ in range(GOOD_BATCHES):
         limit = limit.proved(50)
     assert limit.refused(62).limit == 50
 
@@ -164,7 +164,7 @@ def test_a_limit_that_went_too_far_goes_back_to_what_was_answered() -> None:
 def test_what_was_answered_and_is_refused_now_is_halved() -> None:
     """The provider has become smaller: what it took once proves nothing any more."""
     limit = BatchLimit.of(100).refused(100)
-    for _ in range(GOOD_SWEEPS):
+    for _ in range(GOOD_BATCHES):
         limit = limit.proved(50)
     limit = limit.refused(62).refused(50)
     assert limit.limit == 25

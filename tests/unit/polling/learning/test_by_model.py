@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.domain.model import State
-from notifier.polling.learning.by_model import Curves, Met, since_told
-from notifier.polling.learning.hazard import Curve
+from notifier.polling.learning.by_model import CurvesByModel, Met, since_told
+from notifier.polling.learning.hazard import HazardCurve
 from tests.support.generations import lognormals, teach
 
 #: A busy machine is no failure.
@@ -21,7 +21,9 @@ STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.He
 DONE, BEGUN = State.COMPLETED, State.RUNNING
 
 
-def taught(curves: Curves, model: str | None, count: int, *, median: float = 100.0, target: State = DONE) -> Curve:
+def taught(
+    curves: CurvesByModel, model: str | None, count: int, *, median: float = 100.0, target: State = DONE
+) -> HazardCurve:
     curve = curves.of(model, target)
     teach(curve, lognormals(Random(count), count, median=median))
     curves.settle_usual(target, curve)
@@ -31,7 +33,7 @@ def taught(curves: Curves, model: str | None, count: int, *, median: float = 100
 # ---- one for each model and target ----
 def test_each_model_and_target_has_its_own_curve() -> None:
     """What one takes says nothing of another; the same model and target is the same curve."""
-    curves = Curves()
+    curves = CurvesByModel()
     found = {id(curves.of(model, target)) for model in ("ray-2", "ray-1", None) for target in (DONE, BEGUN)}
     assert len(found) == 6
     assert curves.of("ray-2", DONE) is curves.of("ray-2", DONE)
@@ -41,15 +43,15 @@ def test_each_model_and_target_has_its_own_curve() -> None:
 
 def test_a_curve_knows_its_model() -> None:
     """So that a generation keeps its model when its target changes."""
-    curves = Curves()
+    curves = CurvesByModel()
     assert curves.model_of(curves.of("ray-2", BEGUN)) == "ray-2"
     assert curves.model_of(curves.of(None, BEGUN)) is None
-    assert curves.model_of(Curve()) is None
+    assert curves.model_of(HazardCurve()) is None
 
 
 def test_before_its_record_is_seen_a_generation_goes_by_what_is_known_best() -> None:
     """Of its own target: of the model that has taught the most."""
-    curves = Curves()
+    curves = CurvesByModel()
     assert curves.usual(DONE) is curves.of(None, DONE)
     taught(curves, "ray-1", 10)
     best = taught(curves, "ray-2", 50)
@@ -60,7 +62,7 @@ def test_before_its_record_is_seen_a_generation_goes_by_what_is_known_best() -> 
 
 def test_a_new_model_begins_like_the_one_that_is_known_best() -> None:
     """It is much more like it than like a guess, and has learned nothing of its own."""
-    curves = Curves()
+    curves = CurvesByModel()
     taught(curves, "ray-2", 200, median=400.0)
     young = curves.of("ray-3", DONE)
     assert young.learned == 0
@@ -69,7 +71,7 @@ def test_a_new_model_begins_like_the_one_that_is_known_best() -> None:
 
 def test_there_are_never_too_many_curves() -> None:
     """A provider that names a model anew for each generation fills no memory: they share the unnamed one."""
-    curves = Curves()
+    curves = CurvesByModel()
     found = {id(curves.of(f"model-{number}", DONE)): number for number in range(1_000)}
     assert len(found) <= 202
     assert curves.of("yet another", DONE) is curves.of(None, DONE)
@@ -78,7 +80,7 @@ def test_there_are_never_too_many_curves() -> None:
 
 def test_a_long_name_is_cut() -> None:
     """What is behind the hundredth character tells no models apart."""
-    curves = Curves()
+    curves = CurvesByModel()
     assert curves.of("m" * 100, DONE) is curves.of("m" * 5_000, DONE)
 
 
@@ -86,32 +88,32 @@ def test_a_long_name_is_cut() -> None:
 @pytest.mark.parametrize("model", ["ray-2", None, "luma/ray-2/fast", "é…", ""])
 def test_what_was_learned_is_kept(model: str | None) -> None:
     """Under whatever name, of each target, with what first looks found."""
-    curves, again = Curves(), Curves()
+    curves, again = CurvesByModel(), CurvesByModel()
     taught(curves, model, 40, median=50.0)
     taught(curves, model, 30, median=5.0, target=BEGUN)
     for _ in range(100):
-        curves.met(DONE).first(done=True, chance=0.0)
+        curves.already_done(DONE).first(done=True, chance=0.0)
     again.load(curves.dump())
     assert (again.of(model, DONE).learned, again.of(model, BEGUN).learned) == (40, 30)
     assert again.usual(DONE) is again.of(model, DONE)
-    assert again.met(DONE).share == pytest.approx(curves.met(DONE).share, rel=0.01)
+    assert again.already_done(DONE).share == pytest.approx(curves.already_done(DONE).share, rel=0.01)
     assert again.dump().keys() == curves.dump().keys()
 
 
 def test_the_best_of_what_was_kept_is_the_usual_one() -> None:
     """As before the restart, in whatever order it is read."""
-    curves = Curves()
+    curves = CurvesByModel()
     for model, count in (("a", 30), ("b", 60), ("c", 40)):
         taught(curves, model, count)
     for names in (sorted(curves.dump()), sorted(curves.dump(), reverse=True)):
-        again = Curves()
+        again = CurvesByModel()
         again.load({name: curves.dump()[name] for name in names})
         assert again.usual(DONE) is again.of("b", DONE)
 
 
 def test_what_has_learned_nothing_is_not_kept() -> None:
     """A curve that was only looked up costs no row."""
-    curves = Curves()
+    curves = CurvesByModel()
     curves.of("ray-2", DONE)
     assert list(curves.dump()) == ["met"]
 
@@ -130,17 +132,17 @@ JSON = st.recursive(
 @given(st.dictionaries(NAMES, st.one_of(JSON, st.binary(max_size=30)), max_size=6))
 def test_whatever_was_kept_can_be_read(dumped: dict[str, bytes]) -> None:
     """What makes no sense is passed over, and all goes on as if it had never been there."""
-    curves = Curves()
+    curves = CurvesByModel()
     curves.load(dumped)
     for target in State:
-        assert 0 < curves.met(target).share <= 1
+        assert 0 < curves.already_done(target).share <= 1
         assert curves.of("ray-2", target).effort.next_age(10.0, 1.0) > 10.0
         assert curves.usual(target).effort.next_age(10.0, 1.0) > 10.0
 
 
 def test_too_many_that_were_kept_are_passed_over() -> None:
     """The bound holds for what is read, too."""
-    curves, again = Curves(), Curves()
+    curves, again = CurvesByModel(), CurvesByModel()
     body = orjson.dumps(taught(curves, "m", 5).dump())
     again.load({f"completed/{number}": body for number in range(1_000)})
     assert len(again.dump()) <= 201
@@ -210,7 +212,7 @@ def test_numbers_that_make_no_sense_are_forgotten(dumped: list[float]) -> None:
 
 def test_the_chance_since_we_were_told_is_that_between_two_ages() -> None:
     """Of those that were open at the first age, the share that is there at the other; ages before 0 are 0."""
-    curve = Curve()
+    curve = HazardCurve()
     median = curve.quantile(0.5)
     assert since_told(curve, 0.0, median) == pytest.approx(0.5)
     assert since_told(curve, median, curve.quantile(0.75)) == pytest.approx(0.5)
@@ -221,4 +223,4 @@ def test_the_chance_since_we_were_told_is_that_between_two_ages() -> None:
 
 def test_before_we_were_told_nothing_got_there_since() -> None:
     """A look that was sent for an earlier registration of the ID is older than this one: no chance, and never less."""
-    assert since_told(Curve(), 60.0, 40.0) == 0.0
+    assert since_told(HazardCurve(), 60.0, 40.0) == 0.0

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.polling.learning.effort import EDGES
-from notifier.polling.learning.hazard import ENOUGH, MEMORY, Curve
+from notifier.polling.learning.hazard import ENOUGH, MEMORY, HazardCurve
+from notifier.polling.learning.poll_density import EDGES
 from tests.support.generations import lognormals, teach
 
 #: A busy machine is no failure.
@@ -24,9 +24,9 @@ SECONDS = st.floats(0.5, 3_000)
 STORIES = st.lists(st.tuples(SECONDS, st.floats(0, 60), st.booleans()), max_size=25)
 
 
-def told(histories: list[tuple[float, float, bool]]) -> Curve:
+def told(histories: list[tuple[float, float, bool]]) -> HazardCurve:
     """A curve that has learned from them, and reckoned all of it."""
-    curve = Curve()
+    curve = HazardCurve()
     for without, more, there in histories:
         curve.expose(0.0, without)
         if there:
@@ -36,7 +36,7 @@ def told(histories: list[tuple[float, float, bool]]) -> Curve:
     return curve
 
 
-def untold(curve: Curve, stream: Callable[[], float], most: int, *, every: float = 5.0) -> int | None:
+def untold(curve: HazardCurve, stream: Callable[[], float], most: int, *, every: float = 5.0) -> int | None:
     """Completions of another stream until the curve notices; None where it does not within so many."""
     return next((count for count in range(1, most + 1) if teach(curve, [stream()], every=every)), None)
 
@@ -47,7 +47,7 @@ def untold(curve: Curve, stream: Callable[[], float], most: int, *, every: float
 @pytest.mark.parametrize("every", [0.02, 0.1])
 def test_what_is_learned_comes_near_the_truth(median: float, spread: float, every: float) -> None:
     """After some hundreds of completions its quantiles are those of the durations, though nobody saw the moment."""
-    curve = Curve()
+    curve = HazardCurve()
     teach(curve, lognormals(Random(7), 600, median=median, spread=spread), every=every * median)
     for share in (0.25, 0.5, 0.75, 0.9):
         truth = median * exp(spread * NormalDist().inv_cdf(share))
@@ -56,7 +56,7 @@ def test_what_is_learned_comes_near_the_truth(median: float, spread: float, ever
 
 def test_before_anything_is_learned_most_take_one_to_three_minutes() -> None:
     """The prior: one in a hundred sooner than 11 s, one in a hundred later than 12 min."""
-    curve = Curve()
+    curve = HazardCurve()
     assert curve.quantile(0.01) == pytest.approx(11, rel=0.15)
     assert 30 < curve.quantile(0.25) < curve.quantile(0.75) < 200
     assert curve.quantile(0.99) == pytest.approx(730, rel=0.15)
@@ -65,9 +65,9 @@ def test_before_anything_is_learned_most_take_one_to_three_minutes() -> None:
 
 @pytest.mark.parametrize("until", [50.0, 150.0, 400.0])
 def test_those_that_are_still_open_count_too(until: float) -> None:
-    """Watched without it lowers the chance at every age up to there, and at none far beyond."""
+    """TrackedGeneration without it lowers the chance at every age up to there, and at none far beyond."""
     durations = lognormals(Random(3), 240)
-    sure, unsure = Curve(), Curve()
+    sure, unsure = HazardCurve(), HazardCurve()
     for count, took in enumerate(durations):
         teach(sure, [took])
         if count % 2:
@@ -79,7 +79,7 @@ def test_those_that_are_still_open_count_too(until: float) -> None:
 
 def test_what_was_watched_in_parts_counts_once() -> None:
     """Ten looks at one generation teach what one look after the same time would have taught."""
-    often, once = Curve(), Curve()
+    often, once = HazardCurve(), HazardCurve()
     for part in range(10):
         often.expose(part * 7.0, (part + 1) * 7.0)
     once.expose(0.0, 70.0)
@@ -90,7 +90,7 @@ def test_what_was_watched_in_parts_counts_once() -> None:
 
 def test_what_was_learned_long_ago_counts_less() -> None:
     """After `MEMORY` completions it counts a third, so a slow drift is followed."""
-    curve = Curve()
+    curve = HazardCurve()
     rng = Random(5)
     for step in range(40):  # each time a little slower, never enough to be a change
         teach(curve, lognormals(rng, 100, median=100.0 * 1.03**step))
@@ -101,7 +101,7 @@ def test_what_was_learned_long_ago_counts_less() -> None:
 
 def test_numbers_stay_sound_for_ever() -> None:
     """The weight that makes old things count less grows, and is brought back before it overflows."""
-    curve = Curve()
+    curve = HazardCurve()
     for took in lognormals(Random(11), 12_000):
         teach(curve, [took])
     assert all(map(isfinite, curve.hazard))
@@ -110,7 +110,7 @@ def test_numbers_stay_sound_for_ever() -> None:
 
 def test_one_in_a_hundred_is_late_once_enough_is_known() -> None:
     """Not before: a few completions say nothing of the hundredth."""
-    curve = Curve()
+    curve = HazardCurve()
     durations = lognormals(Random(2), ENOUGH + 12)
     teach(curve, durations[: ENOUGH - 1])
     assert curve.late == inf
@@ -123,7 +123,7 @@ def test_one_in_a_hundred_is_late_once_enough_is_known() -> None:
 @pytest.mark.parametrize(("before", "after"), [(100.0, 20.0), (100.0, 500.0), (30.0, 300.0), (300.0, 30.0)])
 def test_a_change_of_regime_is_noticed_within_tens_of_completions(before: float, after: float, seed: int) -> None:
     """Both ways: when they become several times faster, and when they become several times slower."""
-    rng, curve = Random(seed), Curve()
+    rng, curve = Random(seed), HazardCurve()
     assert teach(curve, lognormals(rng, 300, median=before)) == 0
     noticed = untold(curve, lambda: rng.lognormvariate(0.0, 0.5) * after, 40)
     assert noticed is not None
@@ -136,7 +136,7 @@ def test_a_change_of_regime_is_noticed_within_tens_of_completions(before: float,
 @pytest.mark.parametrize(("median", "spread"), [(100.0, 0.1), (100.0, 0.5), (100.0, 1.0), (5.0, 0.4), (900.0, 0.4)])
 def test_a_steady_stream_is_no_change(median: float, spread: float, every: float, seed: int) -> None:
     """Whatever its shape, however often it is looked at: nothing that is known is forgotten."""
-    curve = Curve()
+    curve = HazardCurve()
     assert teach(curve, lognormals(Random(seed), 1_000, median=median, spread=spread), every=every) == 0
 
 
@@ -145,7 +145,7 @@ def test_generations_that_are_stuck_are_no_change(share: float) -> None:
     """Some never get there: what is known of the others is not forgotten over them, but once by chance."""
     changes = 0
     for seed in range(3):
-        rng, curve = Random(seed), Curve()
+        rng, curve = Random(seed), HazardCurve()
         for took in lognormals(rng, 600):
             while rng.random() < share:
                 for looks in range(100):
@@ -157,7 +157,7 @@ def test_generations_that_are_stuck_are_no_change(share: float) -> None:
 
 def test_after_a_change_it_is_not_taken_for_another_at_once() -> None:
     """Enough must be known again before anything can be a surprise."""
-    rng, curve = Random(1), Curve()
+    rng, curve = Random(1), HazardCurve()
     teach(curve, lognormals(rng, 300))
     assert untold(curve, lambda: rng.lognormvariate(0.0, 0.3) * 10.0, 60) is not None
     assert untold(curve, lambda: rng.lognormvariate(0.0, 0.3) * 1_000.0, ENOUGH - 1) is None
@@ -166,7 +166,7 @@ def test_after_a_change_it_is_not_taken_for_another_at_once() -> None:
 def test_a_curve_that_knows_little_is_not_surprised() -> None:
     """The prior is a guess: that it was wrong is no change."""
     for median in (2.0, 5_000.0):
-        assert teach(Curve(), lognormals(Random(4), ENOUGH - 1, median=median)) == 0
+        assert teach(HazardCurve(), lognormals(Random(4), ENOUGH - 1, median=median)) == 0
 
 
 # ---- planning ----
@@ -195,7 +195,7 @@ def test_who_is_older_is_looked_at_later(
 def test_two_strides_are_one_of_twice_the_length(
     histories: list[tuple[float, float, bool]], age: float, stride: float
 ) -> None:
-    """Effort adds up: nothing is lost or gained between two steps of age."""
+    """PollDensity adds up: nothing is lost or gained between two steps of age."""
     curve = told(histories)
     assert curve.effort.next_age(curve.effort.next_age(age, stride), stride) == pytest.approx(
         curve.effort.next_age(age, 2 * stride)
@@ -226,7 +226,7 @@ def test_the_share_that_is_there_only_grows(
 
 def test_looks_are_closest_where_most_get_there() -> None:
     """By the root of the chance: rare where few get there, before and after."""
-    curve = Curve()
+    curve = HazardCurve()
     teach(curve, lognormals(Random(8), 400, median=100.0, spread=0.2))
     early, ripe = (curve.effort.next_age(age, 0.5) - age for age in (10.0, 100.0))
     assert ripe < early / 2
@@ -240,27 +240,27 @@ def test_a_curve_that_was_kept_plans_as_before(
 ) -> None:
     """Through JSON and back, it looks when it would have looked."""
     curve = told(histories)
-    again = Curve.load(orjson.loads(orjson.dumps(curve.dump())))
+    again = HazardCurve.load(orjson.loads(orjson.dumps(curve.dump())))
     assert again.learned == curve.learned
     assert again.effort.next_age(age, stride) == pytest.approx(curve.effort.next_age(age, stride), rel=1e-3)
 
 
 def test_what_a_million_generations_taught_is_kept() -> None:
     """Together they were watched for thousands of millions of seconds: no reason to learn anew at a restart."""
-    curve = Curve()
+    curve = HazardCurve()
     teach(curve, [100.0] * 40)
     for _ in range(1_000):
         curve.expose(0.0, 3_000_000.0)
     assert max(curve.dump()["exposure"]) > 1e9
-    assert Curve.load(curve.dump()).learned == 40
+    assert HazardCurve.load(curve.dump()).learned == 40
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_curve_that_was_kept_is_surprised_as_before(seed: int) -> None:
     """A restart neither makes a change nor hides one."""
-    rng, curve = Random(seed), Curve()
+    rng, curve = Random(seed), HazardCurve()
     teach(curve, lognormals(rng, 300))
-    again = Curve.load(curve.dump())
+    again = HazardCurve.load(curve.dump())
     assert teach(again, lognormals(rng, 300)) == 0
     assert untold(again, lambda: rng.lognormvariate(0.0, 0.5) * 500.0, 40) is not None
 
@@ -281,7 +281,7 @@ DUMPS = st.one_of(
 @given(DUMPS, AGES)
 def test_whatever_was_kept_gives_a_curve(dumped: Any, age: float) -> None:
     """A form that is not known, or makes no sense, is learned anew; what is read plans, and learns on."""
-    curve = Curve.load(dumped)
+    curve = HazardCurve.load(dumped)
     assert curve.learned >= 0
     assert age < curve.effort.next_age(age, 1.0)
     for _ in range(3):
@@ -293,18 +293,18 @@ def test_whatever_was_kept_gives_a_curve(dumped: Any, age: float) -> None:
 
 def test_another_form_is_not_read() -> None:
     """What a later version writes is learned anew, and not taken for what it is not."""
-    curve = Curve()
+    curve = HazardCurve()
     teach(curve, lognormals(Random(1), 50))
-    assert Curve.load(curve.dump()).learned == 50
-    assert Curve.load(curve.dump() | {"form": 2}).learned == 0
+    assert HazardCurve.load(curve.dump()).learned == 50
+    assert HazardCurve.load(curve.dump() | {"form": 2}).learned == 0
 
 
 # ---- seedlings ----
 def test_a_seedling_is_like_its_parent_and_soon_itself() -> None:
     """It begins with what is known of another kind, has learned nothing of its own, and takes little to change."""
-    parent = Curve()
+    parent = HazardCurve()
     teach(parent, lognormals(Random(6), 400, median=300.0, spread=0.3))
-    young = parent.seedling()
+    young = parent.seeded_copy()
     assert young.learned == 0
     assert young.late == inf
     assert young.quantile(0.5) == pytest.approx(300.0, rel=0.25)
@@ -315,4 +315,4 @@ def test_a_seedling_is_like_its_parent_and_soon_itself() -> None:
 
 def test_a_seedling_of_one_that_knows_nothing_is_as_good_as_new() -> None:
     """There is nothing to inherit but the prior."""
-    assert Curve().seedling().hazard == pytest.approx(Curve().hazard)
+    assert HazardCurve().seeded_copy().hazard == pytest.approx(HazardCurve().hazard)

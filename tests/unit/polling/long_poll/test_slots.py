@@ -5,27 +5,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.polling.learning.hazard import Curve
+from notifier.polling.learning.hazard import HazardCurve
 from notifier.polling.long_poll.slots import (
     BETTER,
     SETTLED,
     likeliest,
     likelihood,
-    seats_for_holds,
+    slots_for_long_polls,
     to_hand_over,
     worthwhile,
 )
-from notifier.polling.scheduling.open_generation import Watched
+from notifier.polling.scheduling.open_generation import TrackedGeneration
 from tests.support.generations import entry
 
 #: A busy machine is no failure.
 STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-CURVE = Curve()
+CURVE = HazardCurve()
 #: Seconds; ages at which the prior's hazard is low, and many times higher.
 YOUNG, RIPE = 5.0, 90.0
 
 
-def aged(age: float, name: str = "g") -> Watched:
+def aged(age: float, name: str = "g") -> TrackedGeneration:
     """At second 1,000."""
     return entry(name, curve=CURVE, begun=1_000.0 - age)
 
@@ -34,13 +34,13 @@ def aged(age: float, name: str = "g") -> Watched:
 @given(st.integers(1, 40), st.integers(0, 500), st.integers(1, 50))
 def test_one_seat_is_for_sweeps_unless_everything_is_held(in_flight: int, open_: int, per_hold: int) -> None:
     """All connections may be holds where they hold all that is open; otherwise one never is."""
-    seats = seats_for_holds(in_flight=in_flight, open_=open_, per_hold=per_hold)
+    seats = slots_for_long_polls(in_flight=in_flight, open_=open_, per_hold=per_hold)
     assert seats == (in_flight if open_ <= in_flight * per_hold else in_flight - 1)
 
 
 def test_one_connection_sweeps_as_soon_as_there_are_two() -> None:
     """The only connection is never given to one ID while another is open."""
-    assert [seats_for_holds(in_flight=1, open_=count) for count in (0, 1, 2)] == [1, 1, 0]
+    assert [slots_for_long_polls(in_flight=1, open_=count) for count in (0, 1, 2)] == [1, 1, 0]
 
 
 def test_the_likeliest_go_first() -> None:

@@ -5,47 +5,56 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.polling.long_poll.support import AGAIN, PROOF, QUICK, TRIAL_EVERY, Held, Holding, Mode, showed
+from notifier.polling.long_poll.support import (
+    AGAIN,
+    PROOF,
+    QUICK,
+    TRIAL_EVERY,
+    LongPollOutcome,
+    LongPollSupport,
+    Mode,
+    showed,
+)
 
 #: A busy machine is no failure.
 STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 PATIENCE = 30.0
 
 
-def holding(mode: Mode = Mode.AUTO, patience: float | None = PATIENCE) -> Holding:
-    return Holding(mode=mode, patience=patience)
+def holding(mode: Mode = Mode.AUTO, patience: float | None = PATIENCE) -> LongPollSupport:
+    return LongPollSupport(mode=mode, patience=patience)
 
 
 @pytest.mark.parametrize(
     ("took", "reached", "asked", "expected"),
     [
         # answered at once
-        (0.1, 0, 5, Held.IGNORED),
-        (1.9, 0, 1, Held.IGNORED),
-        (0.1, 1, 5, Held.NOTHING),  # it was there already
-        (0.1, 5, 5, Held.NOTHING),
+        (0.1, 0, 5, LongPollOutcome.IGNORED),
+        (1.9, 0, 1, LongPollOutcome.IGNORED),
+        (0.1, 1, 5, LongPollOutcome.NOTHING),  # it was there already
+        (0.1, 5, 5, LongPollOutcome.NOTHING),
         # kept, and ended before its patience
-        (2.0, 0, 5, Held.NOTHING),
-        (12.0, 0, 5, Held.NOTHING),
-        (12.0, 1, 5, Held.ANY),
-        (12.0, 4, 5, Held.ANY),
-        (12.0, 5, 5, Held.NOTHING),  # any and all alike
+        (2.0, 0, 5, LongPollOutcome.NOTHING),
+        (12.0, 0, 5, LongPollOutcome.NOTHING),
+        (12.0, 1, 5, LongPollOutcome.ANY),
+        (12.0, 4, 5, LongPollOutcome.ANY),
+        (12.0, 5, 5, LongPollOutcome.NOTHING),  # any and all alike
         # kept to the end of its patience
-        (28.0, 0, 5, Held.NOTHING),
-        (28.0, 1, 5, Held.ALL),
-        (30.2, 4, 5, Held.ALL),
-        (30.2, 5, 5, Held.NOTHING),
+        (28.0, 0, 5, LongPollOutcome.NOTHING),
+        (28.0, 1, 5, LongPollOutcome.ALL),
+        (30.2, 4, 5, LongPollOutcome.ALL),
+        (30.2, 5, 5, LongPollOutcome.NOTHING),
         # one ID: any is all
-        (12.0, 1, 1, Held.NOTHING),
-        (30.0, 0, 1, Held.NOTHING),
+        (12.0, 1, 1, LongPollOutcome.NOTHING),
+        (30.0, 0, 1, LongPollOutcome.NOTHING),
     ],
 )
-def test_what_one_hold_shows(took: float, reached: int, asked: int, expected: Held) -> None:
+def test_what_one_hold_shows(took: float, reached: int, asked: int, expected: LongPollOutcome) -> None:
     """Only what fits nothing else is a sign."""
     assert showed(took=took, patience=PATIENCE, reached=reached, asked=asked) is expected
 
 
-def learned(begin: Holding, *signs: Held, now: float = 100.0) -> Holding:
+def learned(begin: LongPollSupport, *signs: LongPollOutcome, now: float = 100.0) -> LongPollSupport:
     for sign in signs:
         begin = begin.learned(sign, now)
     return begin
@@ -70,8 +79,8 @@ def test_what_each_mode_allows_at_the_start() -> None:
     }
 
 
-@pytest.mark.parametrize("sign", list(Held))
-def test_one_observation_is_never_believed(sign: Held) -> None:
+@pytest.mark.parametrize("sign", list(LongPollOutcome))
+def test_one_observation_is_never_believed(sign: LongPollOutcome) -> None:
     """One sign neither proves that many can be held nor ends the trials for ten minutes."""
     once = learned(holding(), sign)
     assert not once.any(100.0)
@@ -80,15 +89,15 @@ def test_one_observation_is_never_believed(sign: Held) -> None:
 
 def test_many_are_held_once_three_trials_agree() -> None:
     """Then there is no trial any more."""
-    known = learned(holding(), *[Held.ANY] * (PROOF - 1))
+    known = learned(holding(), *[LongPollOutcome.ANY] * (PROOF - 1))
     assert not known.any(100.0)
-    known = learned(known, Held.ANY)
+    known = learned(known, LongPollOutcome.ANY)
     assert known.any(100.0)
     assert not known.trial(1_000.0)
 
 
-@pytest.mark.parametrize("sign", [Held.ALL, Held.IGNORED])
-def test_a_provider_that_does_not_hold_many_is_tried_again_after_ten_minutes(sign: Held) -> None:
+@pytest.mark.parametrize("sign", [LongPollOutcome.ALL, LongPollOutcome.IGNORED])
+def test_a_provider_that_does_not_hold_many_is_tried_again_after_ten_minutes(sign: LongPollOutcome) -> None:
     """Three signs in a row, and no trial until then."""
     known = learned(holding(), *[sign] * PROOF)
     assert not known.trial(100.0 + AGAIN - 0.1)
@@ -97,16 +106,30 @@ def test_a_provider_that_does_not_hold_many_is_tried_again_after_ten_minutes(sig
 
 def test_a_sign_against_it_begins_the_proof_anew() -> None:
     """Proofs count in a row only, and so do doubts."""
-    known = learned(holding(), Held.ANY, Held.ANY, Held.IGNORED, Held.ANY, Held.ANY)
+    known = learned(
+        holding(),
+        LongPollOutcome.ANY,
+        LongPollOutcome.ANY,
+        LongPollOutcome.IGNORED,
+        LongPollOutcome.ANY,
+        LongPollOutcome.ANY,
+    )
     assert not known.any(1_000.0)
-    known = learned(holding(), Held.IGNORED, Held.IGNORED, Held.ANY, Held.IGNORED, Held.IGNORED)
+    known = learned(
+        holding(),
+        LongPollOutcome.IGNORED,
+        LongPollOutcome.IGNORED,
+        LongPollOutcome.ANY,
+        LongPollOutcome.IGNORED,
+        LongPollOutcome.IGNORED,
+    )
     assert known.trial(100.0 + TRIAL_EVERY)
 
 
-@pytest.mark.parametrize("sign", [Held.ALL, Held.IGNORED])
-def test_what_is_proved_takes_three_signs_to_unprove(sign: Held) -> None:
+@pytest.mark.parametrize("sign", [LongPollOutcome.ALL, LongPollOutcome.IGNORED])
+def test_what_is_proved_takes_three_signs_to_unprove(sign: LongPollOutcome) -> None:
     """Two may be chance; after the third nothing is held together for ten minutes, and all is to be proved again."""
-    known = learned(holding(), *[Held.ANY] * PROOF, sign, sign)
+    known = learned(holding(), *[LongPollOutcome.ANY] * PROOF, sign, sign)
     assert known.any(100.0)
     known = learned(known, sign)
     assert not known.any(100.0 + AGAIN)
@@ -115,18 +138,18 @@ def test_what_is_proved_takes_three_signs_to_unprove(sign: Held) -> None:
 
 def test_nothing_shown_changes_nothing() -> None:
     """Most holds end without a sign."""
-    known = learned(holding(), Held.ANY, Held.IGNORED)
-    assert learned(known, Held.NOTHING) == known
+    known = learned(holding(), LongPollOutcome.ANY, LongPollOutcome.IGNORED)
+    assert learned(known, LongPollOutcome.NOTHING) == known
 
 
 def test_trials_are_some_time_apart() -> None:
     """One that began keeps the next away, whatever comes of it, until it shows that it was held."""
     known = holding().tried(100.0)
     assert (known.trial(100.0 + TRIAL_EVERY - 0.1), known.trial(100.0 + TRIAL_EVERY)) == (False, True)
-    assert known.learned(Held.ANY, 110.0).trial(110.0)
+    assert known.learned(LongPollOutcome.ANY, 110.0).trial(110.0)
 
 
-def kept(*took: float) -> Holding:
+def kept(*took: float) -> LongPollSupport:
     known = holding()
     for each in took:
         known = known.kept(took=each, reached=False).judged(100.0)
@@ -166,12 +189,12 @@ def test_a_gateway_that_cuts_holds_off_counts_like_one_that_answers_at_once() ->
     assert known.single(100.0 + AGAIN)
 
 
-SIGNS = st.lists(st.tuples(st.sampled_from(Held), st.floats(0, 100)), max_size=60)
+SIGNS = st.lists(st.tuples(st.sampled_from(LongPollOutcome), st.floats(0, 100)), max_size=60)
 
 
 @STEADY
 @given(st.sampled_from(Mode), SIGNS)
-def test_what_did_not_work_is_always_tried_again(mode: Mode, signs: list[tuple[Held, float]]) -> None:
+def test_what_did_not_work_is_always_tried_again(mode: Mode, signs: list[tuple[LongPollOutcome, float]]) -> None:
     """After whatever signs: ten minutes later one ID may be held, and many are held or tried where the mode allows."""
     known, now = holding(mode), 0.0
     for sign, seconds in signs:
@@ -188,8 +211,8 @@ def test_one_doubt_does_not_overrule_the_operator() -> None:
     """With `long_poll: any` a single answer at once changes nothing; three in a row stop it for ten minutes."""
     known = holding(Mode.ANY)
     for _ in range(PROOF - 1):
-        known = known.learned(Held.IGNORED, 100.0)
+        known = known.learned(LongPollOutcome.IGNORED, 100.0)
         assert known.any(100.0)
-    known = known.learned(Held.IGNORED, 100.0)
+    known = known.learned(LongPollOutcome.IGNORED, 100.0)
     assert not known.any(100.0)
     assert known.any(100.0 + AGAIN)

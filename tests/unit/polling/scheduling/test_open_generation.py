@@ -6,8 +6,16 @@ from datetime import UTC, datetime, timedelta
 from notifier.domain.ids import Destination, GenerationId, ProviderName
 from notifier.domain.model import Observation, OpenGeneration, State
 from notifier.domain.settings import ProviderSettings, Secret
-from notifier.polling.learning.hazard import Curve
-from notifier.polling.scheduling.open_generation import LookTimes, Watched, believes, miss, overdue, see, unknown
+from notifier.polling.learning.hazard import HazardCurve
+from notifier.polling.scheduling.open_generation import (
+    PollTimes,
+    TrackedGeneration,
+    believes,
+    miss,
+    overdue,
+    see,
+    unknown,
+)
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -15,7 +23,7 @@ G1 = GenerationId("g-1")
 LUMA = ProviderSettings(name=ProviderName("luma"), kind="aimlapi-luma", base_url="http://x", api_key=Secret("k"))
 
 
-CURVE = Curve()
+CURVE = HazardCurve()
 
 
 def opened(state: State | None = None, *, deadline: datetime = NOW + timedelta(hours=1)) -> OpenGeneration:
@@ -30,14 +38,14 @@ def opened(state: State | None = None, *, deadline: datetime = NOW + timedelta(h
     )
 
 
-def known(state: State | None = None, *, deadline: datetime = NOW + timedelta(hours=1)) -> Watched:
+def known(state: State | None = None, *, deadline: datetime = NOW + timedelta(hours=1)) -> TrackedGeneration:
     """Registered at `NOW`, which is second 0 of the monotonic clock."""
-    return Watched(opened(state, deadline=deadline), CURVE, begun=0.0, registered=0.0)
+    return TrackedGeneration(opened(state, deadline=deadline), CURVE, age_origin=0.0, registered=0.0)
 
 
-def look(at: datetime, took: timedelta = SECOND) -> LookTimes:
+def look(at: datetime, took: timedelta = SECOND) -> PollTimes:
     sent = (at - NOW).total_seconds()
-    return LookTimes(asked_at=at, answered_at=at + took, sent=sent, got=sent + took.total_seconds())
+    return PollTimes(asked_at=at, answered_at=at + took, sent=sent, got=sent + took.total_seconds())
 
 
 def sight(state: State) -> Observation:
@@ -92,9 +100,9 @@ def test_an_id_that_two_batches_left_out_is_asked_alone() -> None:
     """A multi route may leave IDs out; only a single request can tell."""
     watched = known()
     miss(watched, 1.0, single=False)
-    assert not watched.alone
+    assert not watched.poll_singly
     miss(watched, 2.0, single=False)
-    assert watched.alone
+    assert watched.poll_singly
 
 
 def test_an_id_found_alone_rejoins_once() -> None:
@@ -103,7 +111,7 @@ def test_an_id_found_alone_rejoins_once() -> None:
     for alone_after_sight in (False, True):
         watched.isolate()
         see(watched, sight(State.QUEUED), look(NOW), LUMA)
-        assert watched.alone is alone_after_sight
+        assert watched.poll_singly is alone_after_sight
 
 
 def test_a_missed_id_does_not_rejoin() -> None:
@@ -112,7 +120,7 @@ def test_a_missed_id_does_not_rejoin() -> None:
     watched.isolate()
     for at in range(5):
         miss(watched, float(at), single=True)
-        assert watched.alone
+        assert watched.poll_singly
 
 
 def test_a_second_watch_can_only_bring_the_deadline_nearer() -> None:
@@ -161,11 +169,11 @@ def test_who_was_singled_out_for_nothing_rejoins() -> None:
     """It was the batch and not the ID: that suspicion is not held against it later."""
     watched = known()
     watched.isolate()
-    watched.acquit()
-    assert not watched.alone
+    watched.clear_isolation()
+    assert not watched.poll_singly
     watched.isolate()
     see(watched, sight(State.QUEUED), look(NOW), LUMA)
-    assert not watched.alone
+    assert not watched.poll_singly
 
 
 def test_to_acquit_whom_nobody_suspects_changes_nothing() -> None:
@@ -173,10 +181,10 @@ def test_to_acquit_whom_nobody_suspects_changes_nothing() -> None:
     watched = known()
     watched.isolate()
     see(watched, sight(State.QUEUED), look(NOW), LUMA)
-    watched.acquit()
+    watched.clear_isolation()
     watched.isolate()
     see(watched, sight(State.QUEUED), look(NOW), LUMA)
-    assert watched.alone
+    assert watched.poll_singly
 
 
 def test_a_doubtful_sight_counts_after_so_many_in_a_row() -> None:

@@ -1,4 +1,4 @@
-"""The roster in virtual time: who is looked at when, whatever happens."""
+"""The generations in virtual time: who is looked at when, whatever happens."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from notifier.domain.ids import Destination, GenerationId
 from notifier.domain.model import State
 from notifier.polling.batching.plan import plan
-from notifier.polling.scheduling.open_generation import Watched, miss, see
-from notifier.polling.scheduling.open_generations import ALONE_LIMIT, RARELY, Roster
+from notifier.polling.scheduling.open_generation import TrackedGeneration, miss, see
+from notifier.polling.scheduling.open_generations import ALONE_LIMIT, RARELY, OpenGenerations
 from notifier.polling.scheduling.queues import FIRST
 from notifier.runtime.rate_limiter import TokenBucket
 from tests.support.generations import AUDIT, LUMA, NOW, STUDIO, lognormals, opened, sight, teach, times, wall
@@ -28,10 +28,10 @@ FOR_EVER = 1e9
 
 
 class World:
-    """A provider in virtual time that answers at once, and the roster, plan and budget in front of it."""
+    """A provider in virtual time that answers at once, and the generations, plan and budget in front of it."""
 
     def __init__(self, *, rate: float, batch: int, every: float) -> None:
-        self.roster = Roster(every)
+        self.generations = OpenGenerations(every)
         self.bucket = TokenBucket(rate)
         self.batch = batch
         self.now = 1_000.0
@@ -40,14 +40,14 @@ class World:
         #: ID -> when it is done, and when it was registered and then looked at.
         self.done_at: dict[GenerationId, float] = {}
         self.looks: dict[GenerationId, list[float]] = {}
-        self.completed: Callable[[Watched], None] = lambda _: None
+        self.completed: Callable[[TrackedGeneration], None] = lambda _: None
 
     def register(
         self, name: str, took: float, *, deadline: float = FOR_EVER, destinations: tuple[Destination, ...] = STUDIO
     ) -> None:
         id_ = GenerationId(name)
         self.done_at[id_], self.looks[id_] = self.now + took, [self.now]
-        self.roster.welcome(
+        self.generations.add(
             opened(name, deadline=self.now + deadline, destinations=destinations, registered=self.now), now=self.now
         )
 
@@ -60,37 +60,37 @@ class World:
 
     def look(self) -> None:
         """Everything that may be asked now."""
-        roster, now, room = self.roster, self.now, self.bucket.available(self.now)
-        roster.budget(self.bucket.rate * self.batch, now, idle=self.bucket.full(now))
-        taken = roster.take(now, room * self.batch)
+        generations, now, room = self.generations, self.now, self.bucket.available(self.now)
+        generations.set_budget(self.bucket.rate * self.batch, now, idle=self.bucket.full(now))
+        taken = generations.take(now, room * self.batch)
         if not taken:
             return
         multi = self.batch > 1
         planned = plan(taken, fit=len, batch_limit=self.batch, multi=multi, room=room, single_room=room)
         for entry in planned.rest:
-            roster.call(entry, now)
+            generations.poll_now(entry, now)
         for ask in planned.asks:
             looks = list(ask.looks)
             if multi and ask is planned.asks[-1]:
-                looks += roster.fill(now, self.batch - len(looks))
+                looks += generations.fill_batch(now, self.batch - len(looks))
             assert len(set(looks)) == len(looks) <= self.batch
             assert self.bucket.take(now)
             self.requests.append(now)
             for entry in looks:
                 self.answer(entry)
 
-    def answer(self, entry: Watched) -> None:
+    def answer(self, entry: TrackedGeneration) -> None:
         now = self.now
         self.looks[entry.id].append(now)
         done = self.done_at[entry.id] <= now
         seen = sight(entry.id, State.COMPLETED if done else State.RUNNING)
-        self.roster.learn(entry, seen, times(now))
+        self.generations.learn(entry, seen, times(now))
         see(entry, seen, times(now), LUMA)
         if done:
-            self.roster.leave(entry)
+            self.generations.remove(entry)
             self.completed(entry)
         else:
-            self.roster.look_again(entry, looked=now, now=now, alone=self.batch == 1, wall=wall(now))
+            self.generations.schedule_next(entry, looked=now, now=now, alone=self.batch == 1, wall=wall(now))
 
     def gaps(self) -> list[float]:
         """Seconds from each look at each generation, or its registration, to the next look or to now."""
@@ -99,14 +99,14 @@ class World:
 
     @property
     def open(self) -> set[GenerationId]:
-        return {entry.id for entry in self.roster}
+        return {entry.id for entry in self.generations}
 
 
 def crowd(count: int, *, rate: float, batch: int, every: float = 1.0, seed: int = 1) -> World:
     """So many open at all times: each that is done is followed by a new one. Warmed up."""
     world, rng = World(rate=rate, batch=batch, every=every), Random(seed)
     durations = iter(lambda: lognormals(rng, 1, median=100.0, spread=0.4)[0], None)
-    teach(world.roster.curves.of("ray-2", State.COMPLETED), lognormals(rng, 100, spread=0.4))
+    teach(world.generations.curves.of("ray-2", State.COMPLETED), lognormals(rng, 100, spread=0.4))
     numbers = iter(range(10**9))
     for _ in range(count):
         world.register(f"g-{next(numbers)}", next(durations) * rng.random())
@@ -203,7 +203,7 @@ def test_a_look_comes_at_a_deadline_or_soon_after_it(
 ) -> None:
     """Wherever it falls between looks, also where nobody can be told: that look is what its watches expire by."""
     world = World(rate=50.0, batch=100, every=every)
-    world.roster.hear(lambda destination: destination in AUDIT, now=world.now)
+    world.generations.apply_endpoint_health(lambda destination: destination in AUDIT, now=world.now)
     for number, seconds in enumerate(deadlines):
         world.register(f"g-{number}", FOR_EVER, deadline=seconds, destinations=destinations)
     world.run(max(deadlines) + 3.0, 0.1)
@@ -269,7 +269,7 @@ def deaf_world(*, everybody: bool = False) -> World:
         world.register(f"unheard-{number}", FOR_EVER, destinations=AUDIT)
         world.register(f"both-{number}", FOR_EVER, destinations=(*AUDIT, *STUDIO))
     world.run(5.0, 0.25)
-    world.roster.hear(lambda destination: everybody or destination in AUDIT, now=world.now)
+    world.generations.apply_endpoint_health(lambda destination: everybody or destination in AUDIT, now=world.now)
     return world
 
 
@@ -288,7 +288,7 @@ def test_what_can_be_told_again_is_looked_at_at_once() -> None:
     """And from then on as usual; what could be told all the time is not looked at for that."""
     world = deaf_world()
     world.run(60.0, 0.25)
-    world.roster.hear(lambda _: False, now=world.now)
+    world.generations.apply_endpoint_health(lambda _: False, now=world.now)
     before = world.now
     world.run(1.0, 0.25)
     assert all(looks[-1] >= before for id_, looks in world.looks.items() if id_.startswith("unheard"))
@@ -299,7 +299,7 @@ def test_what_can_be_told_again_is_looked_at_at_once() -> None:
 def test_a_new_one_that_nobody_can_be_told_of_waits_after_its_first_look() -> None:
     """Destinations that are seen for the first time are judged like those that are known."""
     world = World(rate=20.0, batch=10, every=1.0)
-    world.roster.hear(lambda destination: destination in AUDIT, now=world.now)
+    world.generations.apply_endpoint_health(lambda destination: destination in AUDIT, now=world.now)
     world.register("g-1", FOR_EVER, destinations=AUDIT)
     world.run(RARELY - 10.0, 0.25)
     assert len(world.looks[GenerationId("g-1")]) == 2
@@ -309,9 +309,11 @@ def test_one_that_is_told_of_elsewhere_too_is_looked_at_at_once() -> None:
     """A watch that joins brings a destination that can be told at: it does not wait until ten minutes are over."""
     world = deaf_world()
     world.run(60.0, 0.25)
-    entry = world.roster.get(GenerationId("unheard-1"))
+    entry = world.generations.get(GenerationId("unheard-1"))
     assert entry is not None
-    world.roster.join(entry, opened("unheard-1", destinations=(*AUDIT, *STUDIO)), now=world.now, wall=wall(world.now))
+    world.generations.join(
+        entry, opened("unheard-1", destinations=(*AUDIT, *STUDIO)), now=world.now, wall=wall(world.now)
+    )
     before = world.now
     world.run(1.0, 0.25)
     assert world.looks[entry.id][-1] >= before
@@ -319,27 +321,27 @@ def test_one_that_is_told_of_elsewhere_too_is_looked_at_at_once() -> None:
 
 def test_thousands_of_watches_told_at_destinations_of_their_own_join_at_a_bounded_cost() -> None:
     """Few tuples of destinations are kept, none of them long; with so many somebody counts as one that can be told."""
-    roster = Roster(1.0)
-    roster.hear(lambda _: True, now=1_000.0)
-    entry = roster.welcome(opened("a", destinations=(Destination("https://first.example.com"),)), now=1_000.0)
-    assert roster.unheard(entry)
+    generations = OpenGenerations(1.0)
+    generations.apply_endpoint_health(lambda _: True, now=1_000.0)
+    entry = generations.add(opened("a", destinations=(Destination("https://first.example.com"),)), now=1_000.0)
+    assert generations.undeliverable(entry)
     for number in range(3_000):
-        roster.join(
+        generations.join(
             entry,
             opened("a", destinations=(Destination(f"https://{number}.example.com"),)),
             now=1_000.0,
             wall=wall(1_000.0),
         )
-    assert not roster.unheard(entry)
-    assert len(roster._destinations) < 100
-    assert sum(map(len, roster._destinations)) < 5_000
+    assert not generations.undeliverable(entry)
+    assert len(generations._destinations) < 100
+    assert sum(map(len, generations._destinations)) < 5_000
 
 
 def test_what_joins_never_takes_back_what_others_wait_for() -> None:
     """A watch that asks for more, longer and elsewhere leaves target, deadline and destinations as they were."""
-    roster = Roster(1.0)
-    entry = roster.welcome(opened("a", target=State.RUNNING, deadline=100.0), now=0.0)
-    roster.join(entry, opened("a", deadline=900.0, destinations=AUDIT), now=1.0, wall=wall(1.0))
+    generations = OpenGenerations(1.0)
+    entry = generations.add(opened("a", target=State.RUNNING, deadline=100.0), now=0.0)
+    generations.join(entry, opened("a", deadline=900.0, destinations=AUDIT), now=1.0, wall=wall(1.0))
     assert (entry.target, entry.deadline) == (State.RUNNING, wall(100.0))
     assert entry.destinations == tuple(sorted((*AUDIT, *STUDIO)))
 
@@ -350,21 +352,21 @@ LANES = st.sampled_from([STUDIO, AUDIT, (*AUDIT, *STUDIO)])
 PICKS = st.integers(0, 10**6)
 
 
-class RosterMachine(RuleBasedStateMachine):
-    """What the lookout does to a roster, in any order: every open generation always has a next look."""
+class OpenGenerationsMachine(RuleBasedStateMachine):
+    """What the lookout does to a generations, in any order: every open generation always has a next look."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.roster = Roster(1.0)
+        self.generations = OpenGenerations(1.0)
         self.now = 1_000.0
         self.numbers = iter(range(10**9))
         #: Requests that are answered at once, and those that wait, under way: since when, and about what.
-        self.asked: list[tuple[float, Watched]] = []
-        self.held: list[tuple[float, Watched]] = []
+        self.asked: list[tuple[float, TrackedGeneration]] = []
+        self.held: list[tuple[float, TrackedGeneration]] = []
         self.deaf: set[Destination] = set()
 
-    def pick(self, number: int) -> Watched | None:
-        entries = list(self.roster)
+    def pick(self, number: int) -> TrackedGeneration | None:
+        entries = list(self.generations)
         return entries[number % len(entries)] if entries else None
 
     # ---- who is there ----
@@ -374,26 +376,26 @@ class RosterMachine(RuleBasedStateMachine):
         generation = opened(
             name, target=wanted, destinations=destinations, deadline=self.now + deadline, registered=self.now
         )
-        self.roster.welcome(generation, now=self.now)
+        self.generations.add(generation, now=self.now)
 
     @rule(wanted=STATES, destinations=LANES, age=st.floats(-5, 30 * 86_400))
     def load(self, wanted: State, destinations: tuple[Destination, ...], age: float) -> None:
         generation = opened(
             f"g-{next(self.numbers)}", target=wanted, destinations=destinations, registered=self.now - age
         )
-        self.roster.load(generation, now=self.now, age=age)
+        self.generations.load(generation, now=self.now, age=age)
 
     @rule(number=PICKS, wanted=STATES, destinations=LANES, deadline=st.floats(1, 2_000))
     def join(self, number: int, wanted: State, destinations: tuple[Destination, ...], deadline: float) -> None:
         if (entry := self.pick(number)) is not None:
             lower = min(wanted, entry.target, key=lambda state: state.rank)
             generation = opened(entry.id, target=lower, destinations=destinations, deadline=self.now + deadline)
-            self.roster.join(entry, generation, now=self.now, wall=wall(self.now))
+            self.generations.join(entry, generation, now=self.now, wall=wall(self.now))
 
     @rule(number=PICKS)
     def leave(self, number: int) -> None:
         if (entry := self.pick(number)) is not None:
-            self.roster.leave(entry)
+            self.generations.remove(entry)
 
     @rule(seconds=st.floats(0, 300))
     def wait(self, seconds: float) -> None:
@@ -402,22 +404,22 @@ class RosterMachine(RuleBasedStateMachine):
     # ---- what is asked ----
     @rule(capacity=st.floats(0.1, 1_000), idle=st.booleans())
     def budget(self, capacity: float, *, idle: bool) -> None:
-        self.roster.budget(capacity, self.now, idle=idle)
+        self.generations.set_budget(capacity, self.now, idle=idle)
 
     @rule(limit=st.integers(1, 5), more=st.integers(0, 5))
     def ask(self, limit: int, more: int) -> None:
-        due = [entry for request in self.roster.take_apart(self.now, limit, 2) for entry in request]
-        assert all(entry.alone or entry.aside for entry in due)
-        usual = self.roster.take(self.now, limit)
+        due = [entry for request in self.generations.take_irregular(self.now, limit, 2) for entry in request]
+        assert all(entry.poll_singly or entry.excluded for entry in due)
+        usual = self.generations.take(self.now, limit)
         due += usual
         if usual:
-            due += self.roster.fill(self.now, more)
+            due += self.generations.fill_batch(self.now, more)
         self.asked += [(self.now, entry) for entry in due]
 
     @rule()
     def hold(self) -> None:
-        for entry in self.roster.soonest(1):
-            self.roster.hold(entry)
+        for entry in self.generations.soonest(1):
+            self.generations.start_long_poll(entry)
             self.held.append((self.now, entry))
 
     # ---- what comes back ----
@@ -441,24 +443,24 @@ class RosterMachine(RuleBasedStateMachine):
     ) -> None:
         sent, entry = self.asked.pop(number % len(self.asked))
         self.now += took
-        if not self.roster.here(entry):
+        if not self.generations.tracks(entry):
             return
         if state is None:
-            miss(entry, self.now, single=entry.alone)
-            self.roster.missed(entry)
+            miss(entry, self.now, single=entry.poll_singly)
+            self.generations.exclude(entry)
         else:
             self.take_in(sent, entry, state, model, age, kept=False)
-        if self.roster.here(entry):
+        if self.generations.tracks(entry):
             if destinations is not None:
-                self.roster.tell(entry, destinations)
+                self.generations.set_destinations(entry, destinations)
             self.again(sent, entry)
 
     @precondition(lambda self: self.asked)
     @rule(number=PICKS)
     def put_back(self, number: int) -> None:
         _, entry = self.asked.pop(number % len(self.asked))
-        if self.roster.here(entry) and not entry.held:
-            self.roster.call(entry, self.now)
+        if self.generations.tracks(entry) and not entry.held:
+            self.generations.poll_now(entry, self.now)
 
     @precondition(lambda self: self.held)
     @rule(number=PICKS, state=st.one_of(st.none(), STATES), took=st.floats(2, 31))
@@ -466,249 +468,258 @@ class RosterMachine(RuleBasedStateMachine):
         since, entry = self.held.pop(number % len(self.held))
         self.now = max(self.now, since + took)
         entry.held = False
-        if not self.roster.here(entry):
+        if not self.generations.tracks(entry):
             return
         if state is None:
-            self.roster.call(entry, self.now)
+            self.generations.poll_now(entry, self.now)
         else:
             self.take_in(since, entry, state, "ray-2", None, kept=True)
-            if self.roster.here(entry):
-                self.again(since if entry.looked is None else entry.looked, entry)
+            if self.generations.tracks(entry):
+                self.again(since if entry.polled_at is None else entry.polled_at, entry)
 
     def take_in(
-        self, sent: float, entry: Watched, state: State, model: str | None, age: float | None, *, kept: bool
+        self, sent: float, entry: TrackedGeneration, state: State, model: str | None, age: float | None, *, kept: bool
     ) -> None:
         made = None if age is None else NOW + timedelta(seconds=self.now - age)
         seen = sight(entry.id, state, model=model, created_at=made)
-        self.roster.learn(entry, seen, times(sent, self.now), held=kept)
+        self.generations.learn(entry, seen, times(sent, self.now), held=kept)
         if (transition := see(entry, seen, times(sent, self.now), LUMA)) is not None:
             entry.state = transition.observation.state
         if entry.state is not None and entry.state.rank >= entry.target.rank:
-            self.roster.leave(entry)
+            self.generations.remove(entry)
 
-    def again(self, looked: float, entry: Watched) -> None:
-        self.roster.look_again(entry, looked=looked, now=self.now, alone=entry.alone, wall=wall(self.now))
+    def again(self, looked: float, entry: TrackedGeneration) -> None:
+        self.generations.schedule_next(entry, looked=looked, now=self.now, alone=entry.poll_singly, wall=wall(self.now))
 
     # ---- what changes for all ----
     @rule(every=st.sampled_from([0.1, 1.0, 5.0, 60.0]))
     def settle(self, every: float) -> None:
-        self.roster.settle(every, now=self.now)
+        self.generations.set_poll_every(every, now=self.now)
 
     @rule(deaf=st.sets(st.sampled_from([*AUDIT, *STUDIO])))
     def hear(self, deaf: set[Destination]) -> None:
-        before = {entry: self.roster.unheard(entry) for entry in self.roster}
+        before = {entry: self.generations.undeliverable(entry) for entry in self.generations}
         self.deaf = deaf
-        self.roster.hear(lambda destination: destination in deaf, now=self.now)
-        for entry in self.roster:
-            if before[entry] and not self.roster.unheard(entry) and entry.bucket is not None:
+        self.generations.apply_endpoint_health(lambda destination: destination in deaf, now=self.now)
+        for entry in self.generations:
+            if before[entry] and not self.generations.undeliverable(entry) and entry.bucket is not None:
                 assert entry in self.due_now()
 
-    def due_now(self) -> Sequence[Watched]:
-        return [entry for entry in self.roster if (due := self.roster.due(entry)) is not None and due <= self.now]
+    def due_now(self) -> Sequence[TrackedGeneration]:
+        return [
+            entry for entry in self.generations if (due := self.generations.due(entry)) is not None and due <= self.now
+        ]
 
     # ---- what must hold ----
     @invariant()
     def every_open_generation_has_a_next_look(self) -> None:
         """It is on the agenda, or a request for it is under way: exactly one of the three, and none is there twice."""
         asked, held = [entry for _, entry in self.asked], [entry for _, entry in self.held]
-        for entry in self.roster:
+        for entry in self.generations:
             assert (entry.bucket is not None) + (entry in asked) + (entry in held) == 1
             assert entry.held is (entry in held)
-        waiting = [entry for entry in self.roster if entry.bucket is not None]
-        assert {entry for entry in waiting if not entry.aside} <= set(self.roster.soonest(10**6)) <= set(waiting)
-        nothing = self.roster.earliest() is None and self.roster.earliest_apart() is None
+        waiting = [entry for entry in self.generations if entry.bucket is not None]
+        assert (
+            {entry for entry in waiting if not entry.excluded} <= set(self.generations.soonest(10**6)) <= set(waiting)
+        )
+        nothing = self.generations.earliest() is None and self.generations.earliest_irregular() is None
         assert nothing is (not waiting)
 
     @invariant()
     def no_next_look_is_far_away(self) -> None:
         """Ten minutes, eight even spreads as they were when it was planned, or a fiftieth of a greatest age."""
-        for entry in self.roster:
-            if (due := self.roster.due(entry)) is not None:
-                age = max(0.0, self.now - entry.begun)
+        for entry in self.generations:
+            if (due := self.generations.due(entry)) is not None:
+                age = max(0.0, self.now - entry.age_origin)
                 assert due <= self.now + max(RARELY, ALONE_LIMIT, 8 * self.most_even(), 4 * 60.0, 0.02 * age) + 2.0
 
     def most_even(self) -> float:
-        return len(list(self.roster)) / 0.1 + 1_000.0
+        return len(list(self.generations)) / 0.1 + 1_000.0
 
     @invariant()
     def a_deadline_is_not_slept_over(self) -> None:
         """What waits falls due soon after the deadline that is to come, wherever its next look would have been."""
-        for entry in self.roster:
+        for entry in self.generations:
             left = entry.deadline - wall(self.now)
-            if (due := self.roster.due(entry)) is not None and left > 0:
-                assert due <= self.now + left + 3 * min(1.0, self.roster.pace.every / 5)
+            if (due := self.generations.due(entry)) is not None and left > 0:
+                assert due <= self.now + left + 3 * min(1.0, self.generations.pace.every / 5)
 
     @invariant()
     def who_can_be_told_nowhere_is_known(self) -> None:
         """By the destinations of its watches, and what is said of them now."""
-        for entry in self.roster:
-            assert self.roster.unheard(entry) is all(destination in self.deaf for destination in entry.destinations)
+        for entry in self.generations:
+            assert self.generations.undeliverable(entry) is all(
+                destination in self.deaf for destination in entry.destinations
+            )
 
     @invariant()
     def the_crowds_are_those_that_are_there(self) -> None:
         """Everybody counts once, in the curve that it goes by; those that are missed, or were never seen, do not."""
         crowds: dict[int, int] = {}
-        for entry in self.roster:
-            assert entry.counts + entry.aside <= 1
-            assert entry.counts or entry.aside or not entry.told
+        for entry in self.generations:
+            assert entry.counts + entry.excluded <= 1
+            assert entry.counts or entry.excluded or not entry.model_known
             if entry.counts:
                 crowds[id(entry.curve)] = crowds.get(id(entry.curve), 0) + 1
-        assert {id(curve): count for curve, count in self.roster._crowds.items()} == crowds
+        assert {id(curve): count for curve, count in self.generations._crowds.items()} == crowds
 
 
 def test_every_open_generation_always_has_a_next_look() -> None:
     """Whatever happens, in any order; and all that the machine says must hold, holds."""
     run_state_machine_as_test(
-        RosterMachine, settings=hypothesis.settings(STEADY, max_examples=60, stateful_step_count=50)
+        OpenGenerationsMachine, settings=hypothesis.settings(STEADY, max_examples=60, stateful_step_count=50)
     )
 
 
 # ---- one by one ----
-def scarce(every: float = 1.0, *, even: float = 100.0) -> Roster:
-    """A roster whose looks are far apart; the curve of those that it holds is known."""
-    roster = Roster(every)
-    teach(roster.curves.of("ray-2", State.COMPLETED), lognormals(Random(1), 200, spread=0.3))
+def scarce(every: float = 1.0, *, even: float = 100.0) -> OpenGenerations:
+    """A generations whose looks are far apart; the curve of those that it holds is known."""
+    generations = OpenGenerations(every)
+    teach(generations.curves.of("ray-2", State.COMPLETED), lognormals(Random(1), 200, spread=0.3))
     for _ in range(100):
-        roster.curves.met(State.COMPLETED).first(done=False, chance=0.0)
-    looked_at(roster, 1, now=1_000.0)
-    roster.budget(1 / even, 1_000.0, idle=False)
-    return roster
+        generations.curves.already_done(State.COMPLETED).first(done=False, chance=0.0)
+    looked_at(generations, 1, now=1_000.0)
+    generations.set_budget(1 / even, 1_000.0, idle=False)
+    return generations
 
 
 def test_a_new_one_goes_first_where_that_is_worth_a_look() -> None:
     """Before all that is overdue, for it may be there already; while looks are scarce it waits like the others."""
-    roster = Roster(1.0)
-    roster.load(opened("old"), now=900.0, age=0.0)
-    new = roster.welcome(opened("new", registered=1_000.0), now=1_000.0)
-    assert roster.due(new) == FIRST
-    assert roster.take(1_000.0, 1) == [new]
-    young = scarce().welcome(opened("young", registered=1_000.0), now=1_000.0)
+    generations = OpenGenerations(1.0)
+    generations.load(opened("old"), now=900.0, age=0.0)
+    new = generations.add(opened("new", registered=1_000.0), now=1_000.0)
+    assert generations.due(new) == FIRST
+    assert generations.take(1_000.0, 1) == [new]
+    young = scarce().add(opened("young", registered=1_000.0), now=1_000.0)
     assert young.bucket is not None
     assert young.bucket.number > 1_000
 
 
 def test_what_was_open_before_this_run_is_due_at_once() -> None:
     """Nobody knows what happened meanwhile; its age is that since its registration, and never below 0."""
-    roster = Roster(1.0)
-    roster.load(opened("a"), now=1_000.0, age=250.0)
-    roster.load(opened("b"), now=1_000.0, age=-3.0)
-    assert [(entry.begun, entry.registered) for entry in roster.take(1_000.0, 9)] == [(750.0, None), (1_000.0, None)]
+    generations = OpenGenerations(1.0)
+    generations.load(opened("a"), now=1_000.0, age=250.0)
+    generations.load(opened("b"), now=1_000.0, age=-3.0)
+    assert [(entry.age_origin, entry.registered) for entry in generations.take(1_000.0, 9)] == [
+        (750.0, None),
+        (1_000.0, None),
+    ]
 
 
 def test_a_new_one_is_looked_at_by_its_deadline_though_looks_are_scarce() -> None:
     """Its first regular look would be far beyond."""
-    roster = scarce()
-    entry = roster.welcome(opened("young", registered=1_000.0, deadline=1_020.0), now=1_000.0)
-    due = roster.due(entry)
+    generations = scarce()
+    entry = generations.add(opened("young", registered=1_000.0, deadline=1_020.0), now=1_000.0)
+    due = generations.due(entry)
     assert due is not None
     assert 1_020.0 < due <= 1_022.0
 
 
 def test_a_watch_that_joins_with_a_nearer_deadline_brings_the_look_forward() -> None:
     """To that deadline; one that joins with a later one leaves it where it is."""
-    roster = scarce()
-    entry = roster.welcome(opened("young", registered=1_000.0), now=1_000.0)
-    before = roster.due(entry)
-    roster.join(entry, opened("young", deadline=90_000.0), now=1_001.0, wall=wall(1_001.0))
-    assert roster.due(entry) == before
-    roster.join(entry, opened("young", deadline=1_020.0), now=1_001.0, wall=wall(1_001.0))
-    due = roster.due(entry)
+    generations = scarce()
+    entry = generations.add(opened("young", registered=1_000.0), now=1_000.0)
+    before = generations.due(entry)
+    generations.join(entry, opened("young", deadline=90_000.0), now=1_001.0, wall=wall(1_001.0))
+    assert generations.due(entry) == before
+    generations.join(entry, opened("young", deadline=1_020.0), now=1_001.0, wall=wall(1_001.0))
+    due = generations.due(entry)
     assert due is not None
     assert 1_020.0 < due <= 1_022.0
 
 
 def test_a_watch_that_joins_waits_for_its_own_target_by_its_own_curve() -> None:
     """The same model, and what is known of that target."""
-    roster = Roster(1.0)
-    entry = roster.welcome(opened("a"), now=1_000.0)
-    roster.learn(entry, sight("a", State.QUEUED), times(1_000.0))
-    roster.join(entry, opened("a", target=State.RUNNING), now=1_001.0, wall=wall(1_001.0))
+    generations = OpenGenerations(1.0)
+    entry = generations.add(opened("a"), now=1_000.0)
+    generations.learn(entry, sight("a", State.QUEUED), times(1_000.0))
+    generations.join(entry, opened("a", target=State.RUNNING), now=1_001.0, wall=wall(1_001.0))
     assert entry.target is State.RUNNING
-    assert entry.curve is roster.curves.of("ray-2", State.RUNNING)
+    assert entry.curve is generations.curves.of("ray-2", State.RUNNING)
 
 
 def test_who_stands_twice_in_its_bucket_fills_one_seat() -> None:
     """One that was moved and moved back leaves places behind; a sweep asks for it once."""
-    roster = Roster(1.0)
-    entry = roster.welcome(opened("a"), now=1_000.0)
-    roster.take(1_000.0, 1)
+    generations = OpenGenerations(1.0)
+    entry = generations.add(opened("a"), now=1_000.0)
+    generations.take(1_000.0, 1)
     for at in (1_050.0, 1_080.0, 1_050.0):
-        roster.look_again(entry, looked=at, now=1_000.0, alone=False, wall=wall(1_000.0))
-    assert roster.fill(1_040.0, 9) == [entry]
+        generations.schedule_next(entry, looked=at, now=1_000.0, alone=False, wall=wall(1_000.0))
+    assert generations.fill_batch(1_040.0, 9) == [entry]
 
 
 def test_what_is_done_within_its_first_hold_teaches() -> None:
     """A request that was kept found it short of its target: it was not done before we were told of it."""
-    roster = Roster(1.0)
+    generations = OpenGenerations(1.0)
     for number in range(60):
         sent = 1_000.0 + 100 * number
-        entry = roster.welcome(opened(f"g-{number}", registered=sent), now=sent)
-        roster.learn(entry, sight(entry.id, State.COMPLETED), times(sent, sent + 20.0), held=True)
-        roster.leave(entry)
-    curve = roster.curves.of("ray-2", State.COMPLETED)
+        entry = generations.add(opened(f"g-{number}", registered=sent), now=sent)
+        generations.learn(entry, sight(entry.id, State.COMPLETED), times(sent, sent + 20.0), held=True)
+        generations.remove(entry)
+    curve = generations.curves.of("ray-2", State.COMPLETED)
     assert curve.learned == 60
     assert 15.0 < curve.quantile(0.5) < 25.0
-    assert roster.curves.met(State.COMPLETED).share < 0.1
+    assert generations.curves.already_done(State.COMPLETED).share < 0.1
 
 
 def test_what_passed_its_deadline_during_a_look_is_looked_at_soon() -> None:
     """The look was sent before it, and lets nothing expire; nor does what is looked at rarely wait for ten minutes."""
-    roster = Roster(1.0)
-    roster.hear(lambda destination: destination in AUDIT, now=1_000.0)
-    entry = roster.welcome(opened(destinations=AUDIT, deadline=1_010.0, registered=1_000.0), now=1_000.0)
-    (taken,) = roster.take(1_005.0, 1)
-    roster.look_again(taken, looked=1_005.0, now=1_015.0, alone=False, wall=wall(1_015.0))
-    assert (due := roster.due(entry)) is not None
+    generations = OpenGenerations(1.0)
+    generations.apply_endpoint_health(lambda destination: destination in AUDIT, now=1_000.0)
+    entry = generations.add(opened(destinations=AUDIT, deadline=1_010.0, registered=1_000.0), now=1_000.0)
+    (taken,) = generations.take(1_005.0, 1)
+    generations.schedule_next(taken, looked=1_005.0, now=1_015.0, alone=False, wall=wall(1_015.0))
+    assert (due := generations.due(entry)) is not None
     assert due <= 1_017.0
 
 
 def test_a_free_seat_is_taken_by_what_fits_and_by_nothing_else() -> None:
     """What the request has no room for stays where it was."""
-    roster = Roster(1.0)
-    entries = [roster.welcome(opened(name), now=1_000.0) for name in "abc"]
-    roster.take(1_000.0, 3)
+    generations = OpenGenerations(1.0)
+    entries = [generations.add(opened(name), now=1_000.0) for name in "abc"]
+    generations.take(1_000.0, 3)
     for entry in entries:
-        roster.look_again(entry, looked=1_010.0, now=1_000.0, alone=False, wall=wall(1_000.0))
-    before = roster.due(entries[2])
-    assert roster.fill(1_005.0, 3, fit=lambda some: min(1, len(some))) == entries[:1]
-    assert [roster.due(entry) for entry in entries] == [None, before, before]
+        generations.schedule_next(entry, looked=1_010.0, now=1_000.0, alone=False, wall=wall(1_000.0))
+    before = generations.due(entries[2])
+    assert generations.fill_batch(1_005.0, 3, fit=lambda some: min(1, len(some))) == entries[:1]
+    assert [generations.due(entry) for entry in entries] == [None, before, before]
 
 
 def test_who_waits_behind_new_ones_is_late_all_the_same() -> None:
     """New ones are looked at before all that is overdue, and do not hide it."""
-    roster = Roster(1.0)
-    old = roster.welcome(opened("old", registered=1_000.0), now=1_000.0)
-    roster.take(1_000.0, 1)
-    roster.call(old, 1_000.0)
-    assert not roster.late(1_001.0)
-    roster.welcome(opened("new", registered=1_010.0), now=1_010.0)
-    assert roster.late(1_010.0)
+    generations = OpenGenerations(1.0)
+    old = generations.add(opened("old", registered=1_000.0), now=1_000.0)
+    generations.take(1_000.0, 1)
+    generations.poll_now(old, 1_000.0)
+    assert not generations.late(1_001.0)
+    generations.add(opened("new", registered=1_010.0), now=1_010.0)
+    assert generations.late(1_010.0)
 
 
 def test_a_free_seat_is_not_for_what_was_looked_at_just_now() -> None:
     """Nor for one that stands alone, nor for one that nobody can be told of."""
-    roster = Roster(5.0)
-    roster.hear(lambda destination: destination in AUDIT, now=1_000.0)
+    generations = OpenGenerations(5.0)
+    generations.apply_endpoint_health(lambda destination: destination in AUDIT, now=1_000.0)
     fresh, alone, unheard, old = (
-        roster.welcome(opened(name, destinations=AUDIT if name == "unheard" else STUDIO), now=1_000.0)
+        generations.add(opened(name, destinations=AUDIT if name == "unheard" else STUDIO), now=1_000.0)
         for name in ("fresh", "alone", "unheard", "old")
     )
     alone.isolate()
-    fresh.looked, old.looked, unheard.looked = 1_007.0, 1_001.0, 1_001.0
-    assert roster.fill(1_009.0, 9) == [old]
+    fresh.polled_at, old.polled_at, unheard.polled_at = 1_007.0, 1_001.0, 1_001.0
+    assert generations.fill_batch(1_009.0, 9) == [old]
     assert alone.bucket is not None
 
 
 @pytest.mark.parametrize(("every", "longest"), [(1.0, ALONE_LIMIT), (600.0, 2_400.0)])
 def test_an_id_that_stands_alone_is_looked_at_less_and_less_often(every: float, longest: float) -> None:
     """Each miss doubles the interval, up to two minutes; an interval that is longer than that is never shortened."""
-    roster = Roster(every)
-    entry = roster.welcome(opened("a"), now=1_000.0)
+    generations = OpenGenerations(every)
+    entry = generations.add(opened("a"), now=1_000.0)
     waits = []
     for _ in range(40):
         miss(entry, 1_000.0, single=True)
-        roster.look_again(entry, looked=1_000.0, now=1_000.0, alone=True, wall=wall(1_000.0))
-        due = roster.due(entry)
+        generations.schedule_next(entry, looked=1_000.0, now=1_000.0, alone=True, wall=wall(1_000.0))
+        due = generations.due(entry)
         assert due is not None
         waits.append(due - 1_000.0)
     assert waits == sorted(waits)
@@ -719,124 +730,124 @@ def test_an_id_that_stands_alone_is_looked_at_less_and_less_often(every: float, 
 
 def test_what_is_missed_has_no_part_in_the_budget_until_it_is_seen() -> None:
     """IDs that nobody knows do not make the looks at the others rarer."""
-    roster = Roster(1.0)
-    entries = looked_at(roster, 10, now=1_000.0)
+    generations = OpenGenerations(1.0)
+    entries = looked_at(generations, 10, now=1_000.0)
     for entry in entries[1:]:
-        roster.missed(entry)
-        roster.missed(entry)
-    roster.budget(1.0, 1_000.0, idle=False)
-    assert roster.pace.even == 1.0
+        generations.exclude(entry)
+        generations.exclude(entry)
+    generations.set_budget(1.0, 1_000.0, idle=False)
+    assert generations.pace.even == 1.0
     for entry in entries:
-        roster.learn(entry, sight(entry.id), times(1_001.0))
-    roster.budget(1.0, 1_001.0, idle=False)
-    assert roster.pace.even == 10.0
+        generations.learn(entry, sight(entry.id), times(1_001.0))
+    generations.set_budget(1.0, 1_001.0, idle=False)
+    assert generations.pace.even == 10.0
 
 
 def test_the_first_record_tells_the_model_and_the_age() -> None:
     """Its curve is its model's; it may be older than its registration, if that is believed, and is never younger."""
-    roster = Roster(1.0)
+    generations = OpenGenerations(1.0)
     for made, begun in ((900.0, 900.0), (1_500.0, 1_000.0), (-1e7, 1_000.0)):
         name = f"made-{made}"
-        entry = roster.welcome(opened(name), now=1_000.0)
+        entry = generations.add(opened(name), now=1_000.0)
         seen = sight(name, model="ray-3", created_at=NOW + timedelta(seconds=made))
-        roster.learn(entry, seen, times(1_001.0, 1_002.0))
-        assert entry.curve is roster.curves.of("ray-3", State.COMPLETED)
-        assert entry.begun == pytest.approx(begun)
+        generations.learn(entry, seen, times(1_001.0, 1_002.0))
+        assert entry.curve is generations.curves.of("ray-3", State.COMPLETED)
+        assert entry.age_origin == pytest.approx(begun)
         again = sight(name, model="ray-1", created_at=NOW)
-        roster.learn(entry, again, times(1_003.0))
-        assert entry.curve is roster.curves.of("ray-3", State.COMPLETED)
+        generations.learn(entry, again, times(1_003.0))
+        assert entry.curve is generations.curves.of("ray-3", State.COMPLETED)
 
 
 def test_one_that_takes_far_longer_than_its_kind_is_warned_of_once() -> None:
     """Three times as long as 99 of 100; not before enough is known."""
-    roster = Roster(1.0)
-    known = teach(roster.curves.of("ray-2", State.COMPLETED), lognormals(Random(1), 200, spread=0.3))
+    generations = OpenGenerations(1.0)
+    known = teach(generations.curves.of("ray-2", State.COMPLETED), lognormals(Random(1), 200, spread=0.3))
     assert known == 0
-    late = roster.curves.of("ray-2", State.COMPLETED).late
-    entry, other = roster.welcome(opened("a"), now=0.0), roster.welcome(opened("b"), now=0.0)
-    stalled = [roster.learn(entry, sight("a"), times(late * part)) for part in (1.0, 2.9, 3.1, 3.2, 9.0)]
+    late = generations.curves.of("ray-2", State.COMPLETED).late
+    entry, other = generations.add(opened("a"), now=0.0), generations.add(opened("b"), now=0.0)
+    stalled = [generations.learn(entry, sight("a"), times(late * part)) for part in (1.0, 2.9, 3.1, 3.2, 9.0)]
     assert stalled == [False, False, True, False, False]
-    assert not roster.learn(other, sight("b", model="unheard of"), times(late * 9.0))
+    assert not generations.learn(other, sight("b", model="unheard of"), times(late * 9.0))
 
 
 @pytest.mark.parametrize("older", [8 * 86_400.0, 3_605.0, 19_800.0, -7_200.0, 56 * 365 * 86_400.0, 40_000.0])
 def test_a_creation_that_does_not_agree_slows_no_look_and_warns_of_nobody(older: float) -> None:
     """Eight days, a time zone, the year 1970 or what no other takes: who is new is looked at like anyone who is."""
     world = World(rate=5.0, batch=100, every=1.0)
-    teach(world.roster.curves.of("ray-2", State.COMPLETED), lognormals(Random(1), 200, spread=0.3))
+    teach(world.generations.curves.of("ray-2", State.COMPLETED), lognormals(Random(1), 200, spread=0.3))
     for number in range(50):
         world.register(f"g-{number}", 100.0)
     created_at, stalled = NOW + timedelta(seconds=world.now - older), 0
-    for entry in world.roster:
-        stalled += world.roster.learn(entry, sight(entry.id, created_at=created_at), times(world.now))
+    for entry in world.generations:
+        stalled += world.generations.learn(entry, sight(entry.id, created_at=created_at), times(world.now))
     world.run(100.0, 0.25)
     assert not stalled
-    assert not any(entry.stalled for entry in world.roster)
+    assert not any(entry.stalled for entry in world.generations)
     ripe = [[look for look in looks if look >= 1_060.0] for looks in world.looks.values()]
     assert max(later - earlier for looks in ripe for earlier, later in pairwise(looks)) <= 1.5
 
 
 def test_a_creation_that_was_believed_before_anything_was_learned_is_no_reason_for_a_warning() -> None:
     """Hours old by the provider's time, when nothing was known: it is stalled once it is by our own."""
-    roster = Roster(1.0)
-    entry = roster.welcome(opened("a"), now=0.0)
-    assert not roster.learn(entry, sight("a", created_at=NOW - timedelta(hours=5, minutes=8)), times(1.0))
-    assert entry.begun < -18_000.0
+    generations = OpenGenerations(1.0)
+    entry = generations.add(opened("a"), now=0.0)
+    assert not generations.learn(entry, sight("a", created_at=NOW - timedelta(hours=5, minutes=8)), times(1.0))
+    assert entry.age_origin < -18_000.0
     teach(entry.curve, lognormals(Random(1), 200, spread=0.3))
     limit = 3 * entry.curve.late
-    assert [roster.learn(entry, sight("a"), times(at)) for at in (limit - 1.0, limit + 1.0)] == [False, True]
-    assert entry.begun == 0.0
+    assert [generations.learn(entry, sight("a"), times(at)) for at in (limit - 1.0, limit + 1.0)] == [False, True]
+    assert entry.age_origin == 0.0
 
 
 def test_what_was_there_before_we_were_told_teaches_no_duration() -> None:
     """A first look at once that finds it done says that such ones are there already, and not that they take no time."""
-    roster = Roster(1.0)
-    curve, met = roster.curves.of("ray-2", State.COMPLETED), roster.curves.met(State.COMPLETED)
+    generations = OpenGenerations(1.0)
+    curve, met = generations.curves.of("ray-2", State.COMPLETED), generations.curves.already_done(State.COMPLETED)
     for number in range(50):
-        entry = roster.welcome(opened(f"g-{number}"), now=1_000.0)
-        roster.learn(entry, sight(entry.id, State.COMPLETED), times(1_000.0, 1_000.2))
-        roster.leave(entry)
+        entry = generations.add(opened(f"g-{number}"), now=1_000.0)
+        generations.learn(entry, sight(entry.id, State.COMPLETED), times(1_000.0, 1_000.2))
+        generations.remove(entry)
     assert curve.learned == 0
     assert met.share > 0.8
 
 
 def test_what_was_open_before_this_run_teaches_only_from_its_first_look_on() -> None:
     """When it got there nobody knows, where the first look finds it there."""
-    roster = Roster(1.0)
+    generations = OpenGenerations(1.0)
     for name in ("a", "b"):
-        roster.load(opened(name), now=1_000.0, age=500.0)
-    done, going = roster.take(1_000.0, 2)
-    roster.learn(done, sight("a", State.COMPLETED), times(1_000.0))
-    roster.learn(going, sight("b"), times(1_000.0))
-    curve = roster.curves.of("ray-2", State.COMPLETED)
+        generations.load(opened(name), now=1_000.0, age=500.0)
+    done, going = generations.take(1_000.0, 2)
+    generations.learn(done, sight("a", State.COMPLETED), times(1_000.0))
+    generations.learn(going, sight("b"), times(1_000.0))
+    curve = generations.curves.of("ray-2", State.COMPLETED)
     assert curve.learned == 0
-    roster.learn(going, sight("b", State.COMPLETED), times(1_005.0))
+    generations.learn(going, sight("b", State.COMPLETED), times(1_005.0))
     assert curve.learned == 1
 
 
 def test_a_change_of_regime_brings_looks_forward_and_no_look_back() -> None:
     """What waits for an age that nobody reaches any more waits no longer; who is unheard of goes on waiting."""
-    roster = Roster(0.1)
+    generations = OpenGenerations(0.1)
     rng, now = Random(5), 1_000.0
-    roster.hear(lambda destination: destination in AUDIT, now=now)
-    waiting = [roster.welcome(opened(f"w-{number}"), now=now) for number in range(20)]
-    unheard = roster.welcome(opened("unheard", destinations=AUDIT), now=now)
-    teach(roster.curves.of("ray-2", State.COMPLETED), lognormals(rng, 300, median=600.0, spread=0.1))
-    roster.take(now, 99)
+    generations.apply_endpoint_health(lambda destination: destination in AUDIT, now=now)
+    waiting = [generations.add(opened(f"w-{number}"), now=now) for number in range(20)]
+    unheard = generations.add(opened("unheard", destinations=AUDIT), now=now)
+    teach(generations.curves.of("ray-2", State.COMPLETED), lognormals(rng, 300, median=600.0, spread=0.1))
+    generations.take(now, 99)
     for entry in (*waiting, unheard):
-        roster.learn(entry, sight(entry.id), times(now))
+        generations.learn(entry, sight(entry.id), times(now))
     for entry in (*waiting, unheard):
-        roster.budget(0.1, now, idle=False)
-        roster.look_again(entry, looked=now, now=now, alone=False, wall=wall(now))
-    before = {entry: roster.due(entry) or 0.0 for entry in (*waiting, unheard)}
+        generations.set_budget(0.1, now, idle=False)
+        generations.schedule_next(entry, looked=now, now=now, alone=False, wall=wall(now))
+    before = {entry: generations.due(entry) or 0.0 for entry in (*waiting, unheard)}
     for number in range(30):
-        entry = roster.welcome(opened(f"g-{number}"), now=now)
-        roster.take(now, 1)
-        roster.learn(entry, sight(entry.id), times(now + 0.1))
+        entry = generations.add(opened(f"g-{number}"), now=now)
+        generations.take(now, 1)
+        generations.learn(entry, sight(entry.id), times(now + 0.1))
         now += 1.0
-        roster.learn(entry, sight(entry.id, State.COMPLETED), times(now + 10.0))
-        roster.leave(entry)
-        after = {entry: roster.due(entry) or 0.0 for entry in before}
+        generations.learn(entry, sight(entry.id, State.COMPLETED), times(now + 10.0))
+        generations.remove(entry)
+        after = {entry: generations.due(entry) or 0.0 for entry in before}
         assert all(after[entry] <= due for entry, due in before.items())
     assert after[unheard] == before[unheard]
     assert all(after[entry] < before[entry] for entry in waiting)
@@ -844,171 +855,171 @@ def test_a_change_of_regime_brings_looks_forward_and_no_look_back() -> None:
 
 def test_a_change_of_regime_takes_nobody_past_a_deadline() -> None:
     """They have become slower, and looks go further apart: the look that is planned for a deadline stays."""
-    roster, rng, now = Roster(0.1), Random(5), 1_000.0
-    curve = roster.curves.of("ray-2", State.COMPLETED)
+    generations, rng, now = OpenGenerations(0.1), Random(5), 1_000.0
+    curve = generations.curves.of("ray-2", State.COMPLETED)
     teach(curve, lognormals(rng, 300, median=10.0, spread=0.1), every=0.5)
-    entry = roster.welcome(opened("a", deadline=1_003.0), now=now)
-    roster.take(now, 1)
-    roster.learn(entry, sight("a"), times(now))
-    roster.budget(0.01, now, idle=False)
-    roster.look_again(entry, looked=now, now=now, alone=False, wall=wall(now))
-    before = roster.due(entry)
+    entry = generations.add(opened("a", deadline=1_003.0), now=now)
+    generations.take(now, 1)
+    generations.learn(entry, sight("a"), times(now))
+    generations.set_budget(0.01, now, idle=False)
+    generations.schedule_next(entry, looked=now, now=now, alone=False, wall=wall(now))
+    before = generations.due(entry)
     learned = curve.quantile(0.5)
     for number in range(60):
-        slow = roster.welcome(opened(f"g-{number}"), now=now)
-        roster.take(now, 1)
+        slow = generations.add(opened(f"g-{number}"), now=now)
+        generations.take(now, 1)
         for later, state in ((0.0, State.RUNNING), (590.0, State.RUNNING), (610.0, State.COMPLETED)):
-            roster.learn(slow, sight(slow.id, state), times(now + later))
-        roster.leave(slow)
-        assert roster.due(entry) == before
+            generations.learn(slow, sight(slow.id, state), times(now + later))
+        generations.remove(slow)
+        assert generations.due(entry) == before
     assert curve.quantile(0.5) > 10 * learned
 
 
 def test_destinations_that_came_and_went_are_forgotten() -> None:
     """Each callback origin is a destination: those of generations that are over do not stay in memory."""
-    roster = Roster(1.0)
+    generations = OpenGenerations(1.0)
     for number in range(5_000):
-        entry = roster.welcome(
+        entry = generations.add(
             opened(f"g-{number}", destinations=(Destination(f"https://{number}.example.com"),)), now=1_000.0
         )
-        roster.leave(entry)
-    assert len(roster._destinations) < 1_100
+        generations.remove(entry)
+    assert len(generations._destinations) < 1_100
 
 
 def test_new_generations_say_nothing_of_how_late_looks_are() -> None:
     """While a flood of new IDs waits for its first looks the pace of all the others is left as it is."""
-    roster = Roster(1.0)
+    generations = OpenGenerations(1.0)
     for number in range(200):
-        roster.welcome(opened(f"g-{number}"), now=1_000.0)
-    roster.budget(1.0, 1_000.0, idle=False)
-    before = roster.pace.stride
+        generations.add(opened(f"g-{number}"), now=1_000.0)
+    generations.set_budget(1.0, 1_000.0, idle=False)
+    before = generations.pace.stride
     for second in range(1_001, 1_100):
-        roster.budget(1.0, float(second), idle=True)
-    assert roster.pace.stride == before
+        generations.set_budget(1.0, float(second), idle=True)
+    assert generations.pace.stride == before
 
 
 def test_who_waits_for_room_of_its_own_makes_nobody_late() -> None:
     """IDs that stand alone or are missed wait apart, and do not slow the looks at all others down."""
-    roster = Roster(1.0)
-    lonely, missed, other = (roster.welcome(opened(id_), now=1_000.0) for id_ in ("lonely", "missed", "other"))
-    roster.take(1_000.0, 3)
+    generations = OpenGenerations(1.0)
+    lonely, missed, other = (generations.add(opened(id_), now=1_000.0) for id_ in ("lonely", "missed", "other"))
+    generations.take(1_000.0, 3)
     lonely.isolate()
-    roster.missed(missed)
+    generations.exclude(missed)
     for entry in (lonely, missed, other):
-        roster.again(entry, 1_000.0)
-    assert roster.take(1_100.0, 9) == [other]
-    assert not roster.late(1_100.0)
-    assert roster.late_apart(1_100.0)
-    assert roster.take_apart(1_100.0, 9, 100) == [[missed], [lonely]]
-    assert roster.earliest_apart() is None
+        generations.poll_now(entry, 1_000.0)
+    assert generations.take(1_100.0, 9) == [other]
+    assert not generations.late(1_100.0)
+    assert generations.late_irregular(1_100.0)
+    assert generations.take_irregular(1_100.0, 9, 100) == [[missed], [lonely]]
+    assert generations.earliest_irregular() is None
 
 
 # ---- waits that agree with what is known, and with the budget ----
-def looked_at(roster: Roster, count: int, *, now: float) -> list[Watched]:
+def looked_at(generations: OpenGenerations, count: int, *, now: float) -> list[TrackedGeneration]:
     """So many that were looked at just now, and are short of their target."""
-    entries = [roster.welcome(opened(f"g-{number}"), now=now) for number in range(count)]
-    roster.take(now, count)
+    entries = [generations.add(opened(f"g-{number}"), now=now) for number in range(count)]
+    generations.take(now, count)
     for entry in entries:
-        roster.learn(entry, sight(entry.id), times(now))
+        generations.learn(entry, sight(entry.id), times(now))
     return entries
 
 
 @pytest.mark.parametrize("ends", [1, 29, 40])
 def test_completions_in_a_reply_leave_nobody_of_that_reply_behind(ends: int) -> None:
     """What one completion teaches of thousands that still run changes how far apart looks are at once, for all."""
-    roster, now = Roster(1.0), 1_000.0
-    entries = looked_at(roster, 1_000, now=now)
-    roster.budget(100.0, now, idle=False)
+    generations, now = OpenGenerations(1.0), 1_000.0
+    entries = looked_at(generations, 1_000, now=now)
+    generations.set_budget(100.0, now, idle=False)
     now += 30.0
     for entry in entries[:ends]:
-        roster.learn(entry, sight(entry.id, State.COMPLETED), times(now))
-        roster.leave(entry)
+        generations.learn(entry, sight(entry.id, State.COMPLETED), times(now))
+        generations.remove(entry)
     waits = []
     for entry in entries[ends:]:
-        roster.learn(entry, sight(entry.id), times(now))
-        roster.look_again(entry, looked=now, now=now, alone=False, wall=wall(now))
-        waits.append((roster.due(entry) or 0.0) - now)
+        generations.learn(entry, sight(entry.id), times(now))
+        generations.schedule_next(entry, looked=now, now=now, alone=False, wall=wall(now))
+        waits.append((generations.due(entry) or 0.0) - now)
     if ends < 30:  # nothing is known yet: all are looked at alike, in ten seconds
         assert max(waits) <= 12.0
-    roster.budget(100.0, now, idle=False)
-    assert max(waits) <= 1.5 * roster.pace.wait(entries[-1].curve, 30.0)
+    generations.set_budget(100.0, now, idle=False)
+    assert max(waits) <= 1.5 * generations.pace.wait(entries[-1].curve, 30.0)
 
 
 @pytest.mark.parametrize("count", [50, 5_000])
 def test_once_there_is_budget_again_nobody_waits_as_long_as_in_the_storm(count: int) -> None:
     """ClockShift that were fixed at a tenth of the budget are reckoned anew, some thousand at a time."""
-    roster, now = Roster(1.0), 1_000.0
-    entries = looked_at(roster, count, now=now)
-    roster.budget(count / 100, now, idle=False)
+    generations, now = OpenGenerations(1.0), 1_000.0
+    entries = looked_at(generations, count, now=now)
+    generations.set_budget(count / 100, now, idle=False)
     for entry in entries:
-        roster.look_again(entry, looked=now, now=now, alone=False, wall=wall(now))
-    before = [roster.due(entry) or 0.0 for entry in entries]
+        generations.schedule_next(entry, looked=now, now=now, alone=False, wall=wall(now))
+    before = [generations.due(entry) or 0.0 for entry in entries]
     assert min(before) >= now + 90.0
     for _ in range(3):
-        roster.budget(count / 10, now + 1.0, idle=False)
-    assert all((roster.due(entry) or 0.0) <= now + 12.0 for entry in entries)
+        generations.set_budget(count / 10, now + 1.0, idle=False)
+    assert all((generations.due(entry) or 0.0) <= now + 12.0 for entry in entries)
 
 
 def test_a_budget_that_eases_brings_nobody_forward_who_waits_for_other_reasons() -> None:
     """Who is unheard of, and who is missed, waits on."""
-    roster, now = Roster(1.0), 1_000.0
-    roster.hear(lambda destination: destination in AUDIT, now=now)
-    unheard = roster.welcome(opened("unheard", destinations=AUDIT), now=now)
-    missed, other = looked_at(roster, 2, now=now)
+    generations, now = OpenGenerations(1.0), 1_000.0
+    generations.apply_endpoint_health(lambda destination: destination in AUDIT, now=now)
+    unheard = generations.add(opened("unheard", destinations=AUDIT), now=now)
+    missed, other = looked_at(generations, 2, now=now)
     miss(missed, now, single=True)
-    roster.missed(missed)
-    roster.budget(0.01, now, idle=False)
+    generations.exclude(missed)
+    generations.set_budget(0.01, now, idle=False)
     for entry in (unheard, missed, other):
-        roster.look_again(entry, looked=now, now=now, alone=entry is missed, wall=wall(now))
-    before = [roster.due(entry) for entry in (unheard, missed)]
-    roster.budget(100.0, now + 1.0, idle=False)
-    assert [roster.due(entry) for entry in (unheard, missed)] == before
-    assert (roster.due(other) or 0.0) < now + 10.0
+        generations.schedule_next(entry, looked=now, now=now, alone=entry is missed, wall=wall(now))
+    before = [generations.due(entry) for entry in (unheard, missed)]
+    generations.set_budget(100.0, now + 1.0, idle=False)
+    assert [generations.due(entry) for entry in (unheard, missed)] == before
+    assert (generations.due(other) or 0.0) < now + 10.0
 
 
 @pytest.mark.parametrize(("rate", "batch"), [(5.0, 100), (0.5, 100), (1.0, 10)])
 def test_to_wait_for_the_next_request_is_not_to_be_late(rate: float, batch: int) -> None:
     """Who falls due between two requests waits for the second: that makes no stride longer, however few there are."""
-    roster, now, apart = Roster(1.0), 1_000.0, 1 / rate
-    for entry in looked_at(roster, 4 * batch, now=now):
-        roster.again(entry, now)
-    roster.budget(rate * batch, now, idle=False, apart=apart)
-    before = roster.pace.stride
+    generations, now, apart = OpenGenerations(1.0), 1_000.0, 1 / rate
+    for entry in looked_at(generations, 4 * batch, now=now):
+        generations.poll_now(entry, now)
+    generations.set_budget(rate * batch, now, idle=False, apart=apart)
+    before = generations.pace.stride
     for turn in range(200):
-        for entry in roster.take(now, 4 * batch):
-            roster.look_again(entry, looked=now, now=now, alone=False, wall=wall(now))
-        earliest = roster.earliest()
+        for entry in generations.take(now, 4 * batch):
+            generations.schedule_next(entry, looked=now, now=now, alone=False, wall=wall(now))
+        earliest = generations.earliest()
         assert earliest is not None
         now = earliest + apart
-        roster.budget(rate * batch, now, idle=False, apart=apart)
-        assert roster.pace.stride <= before, turn
+        generations.set_budget(rate * batch, now, idle=False, apart=apart)
+        assert generations.pace.stride <= before, turn
 
 
 def test_a_flood_of_new_ones_counts_only_as_far_as_it_was_looked_at() -> None:
     """Until then looks at the others stay as close together as before."""
-    roster, now = Roster(1.0), 1_000.0
-    entries = looked_at(roster, 10, now=now)
-    flood = [roster.welcome(opened(f"new-{number}"), now=now) for number in range(1_000)]
-    roster.budget(1.0, now, idle=False)
-    assert roster.pace.even == 10.0
+    generations, now = OpenGenerations(1.0), 1_000.0
+    entries = looked_at(generations, 10, now=now)
+    flood = [generations.add(opened(f"new-{number}"), now=now) for number in range(1_000)]
+    generations.set_budget(1.0, now, idle=False)
+    assert generations.pace.even == 10.0
     for entry in (entries[0], *flood[:90]):
-        roster.learn(entry, sight(entry.id), times(now))
-    roster.budget(1.0, now, idle=False)
-    assert roster.pace.even == 100.0
+        generations.learn(entry, sight(entry.id), times(now))
+    generations.set_budget(1.0, now, idle=False)
+    assert generations.pace.even == 100.0
 
 
 @pytest.mark.parametrize("limit", [1, 4, 100])
 def test_a_flood_of_new_ones_takes_half_and_lets_a_few_that_come_after_it_go_first(limit: int) -> None:
     """Those that are overdue have the other half; and the oldest of the flood are not forgotten."""
-    roster, now = Roster(1.0), 1_000.0
-    known = looked_at(roster, 10, now=now)
-    flood = [roster.welcome(opened(f"flood-{number}"), now=now) for number in range(1_000)]
-    late = [roster.welcome(opened(f"late-{number}"), now=now) for number in range(5)]
-    taken: list[Watched] = []
+    generations, now = OpenGenerations(1.0), 1_000.0
+    known = looked_at(generations, 10, now=now)
+    flood = [generations.add(opened(f"flood-{number}"), now=now) for number in range(1_000)]
+    late = [generations.add(opened(f"late-{number}"), now=now) for number in range(5)]
+    taken: list[TrackedGeneration] = []
     while len(taken) < 400:
         for entry in known:
-            roster.again(entry, now)
-        some = roster.take(now, limit)
+            generations.poll_now(entry, now)
+        some = generations.take(now, limit)
         assert len(some) == limit
         taken += some
     assert set(late) <= set(taken[: max(30, limit)])
@@ -1019,17 +1030,17 @@ def test_a_flood_of_new_ones_takes_half_and_lets_a_few_that_come_after_it_go_fir
 
 def test_what_was_asked_about_in_vain_waits_behind_what_was_not_until_the_provider_knows_one() -> None:
     """Then it is as good as new, but for what was missed for its own sake."""
-    roster, now = Roster(1.0), 1_000.0
-    first, second, missed = (roster.welcome(opened(id_), now=now) for id_ in ("a", "b", "c"))
-    assert len(roster.take(now, 3)) == 3
-    third = roster.welcome(opened("d"), now=now)
+    generations, now = OpenGenerations(1.0), 1_000.0
+    first, second, missed = (generations.add(opened(id_), now=now) for id_ in ("a", "b", "c"))
+    assert len(generations.take(now, 3)) == 3
+    third = generations.add(opened("d"), now=now)
     miss(missed, now, single=True)
-    roster.met_in_vain([first.id, second.id, missed.id, GenerationId("gone")])
+    generations.exclude_all([first.id, second.id, missed.id, GenerationId("gone")])
     for entry in (first, second, missed):
-        roster.call(entry, now)
-    assert roster.earliest() == FIRST
-    assert roster.take(now, 9) == [third]
-    assert roster.earliest() is None
-    roster.forgive()
-    assert roster.take(now, 9) == [first, second]
-    assert roster.take_apart(now, 9, 9) == [[missed]]
+        generations.poll_now(entry, now)
+    assert generations.earliest() == FIRST
+    assert generations.take(now, 9) == [third]
+    assert generations.earliest() is None
+    generations.readmit()
+    assert generations.take(now, 9) == [first, second]
+    assert generations.take_irregular(now, 9, 9) == [[missed]]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.polling.learning.hazard import Curve
+from notifier.polling.learning.hazard import HazardCurve
 from notifier.polling.scheduling.pace import Pace
 from tests.support.generations import lognormals, teach
 
@@ -15,20 +15,20 @@ from tests.support.generations import lognormals, teach
 STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 
 
-def learned(median: float, spread: float) -> Curve:
-    curve = Curve()
+def learned(median: float, spread: float) -> HazardCurve:
+    curve = HazardCurve()
     teach(curve, lognormals(Random(1), 120, median=median, spread=spread), every=median / 20)
     return curve
 
 
-CURVES = [Curve(), learned(5.0, 0.3), learned(100.0, 0.2), learned(100.0, 1.0), learned(2_000.0, 0.4)]
+CURVES = [HazardCurve(), learned(5.0, 0.3), learned(100.0, 0.2), learned(100.0, 1.0), learned(2_000.0, 0.4)]
 ANY_CURVE = st.sampled_from(CURVES)
 AGES = st.floats(0, 700_000)
 CROWDS = st.lists(st.tuples(ANY_CURVE, st.integers(1, 200_000)), max_size=4)
 CORRECTIONS = st.lists(st.tuples(st.floats(0, 1_000), st.floats(0, 100), st.booleans()), max_size=20)
 
 
-def paced(every: float, crowd: list[tuple[Curve, int]], capacity: float) -> Pace:
+def paced(every: float, crowd: list[tuple[HazardCurve, int]], capacity: float) -> Pace:
     pace = Pace(every)
     pace.set(crowd, capacity)
     return pace
@@ -38,9 +38,9 @@ def paced(every: float, crowd: list[tuple[Curve, int]], capacity: float) -> Pace
 @given(st.floats(0.05, 3_600), ANY_CURVE, AGES, CROWDS, st.floats(0.01, 10_000), CORRECTIONS)
 def test_a_wait_keeps_to_its_bounds(
     every: float,
-    curve: Curve,
+    curve: HazardCurve,
     age: float,
-    crowd: list[tuple[Curve, int]],
+    crowd: list[tuple[HazardCurve, int]],
     capacity: float,
     corrections: list[tuple[float, float, bool]],
 ) -> None:
@@ -57,7 +57,7 @@ def test_a_wait_keeps_to_its_bounds(
 @STEADY
 @given(st.floats(0.05, 60), ANY_CURVE, AGES, CROWDS, st.floats(0.01, 10_000))
 def test_a_larger_crowd_or_a_smaller_budget_never_shortens_a_wait(
-    every: float, curve: Curve, age: float, crowd: list[tuple[Curve, int]], capacity: float
+    every: float, curve: HazardCurve, age: float, crowd: list[tuple[HazardCurve, int]], capacity: float
 ) -> None:
     """Twice as many wait as long as at half of the budget, and not less than before."""
     before = paced(every, crowd, capacity)
@@ -73,17 +73,17 @@ def test_with_nobody_there_is_nothing_to_share_out() -> None:
     """The pace is that of an ample budget."""
     pace = paced(5.0, [], 100.0)
     assert (pace.even, pace.stride, pace.scarce) == (0.0, 0.0, False)
-    assert pace.first_wait(Curve(), 0.0) == 0.0
+    assert pace.first_wait(HazardCurve(), 0.0) == 0.0
 
 
 def test_the_budget_is_scarce_once_it_does_not_reach_for_a_look_at_each_every_time() -> None:
     """That is 500 of them at 100 IDs a second and five seconds."""
-    assert not paced(5.0, [(Curve(), 500)], 100.0).scarce
-    assert paced(5.0, [(Curve(), 501)], 100.0).scarce
+    assert not paced(5.0, [(HazardCurve(), 500)], 100.0).scarce
+    assert paced(5.0, [(HazardCurve(), 501)], 100.0).scarce
 
 
 @pytest.mark.parametrize("curve", CURVES)
-def test_while_the_budget_is_ample_looks_are_closest_where_most_get_there(curve: Curve) -> None:
+def test_while_the_budget_is_ample_looks_are_closest_where_most_get_there(curve: HazardCurve) -> None:
     """`poll_every` apart at such an age, and further, up to four times, where hardly any does."""
     pace = paced(1.0, [(curve, 10)], 1_000.0)
     # The likeliest age to get there in the next second.
@@ -110,7 +110,7 @@ def test_looks_of_everyone_together_cost_the_budget() -> None:
 
 
 # ---- correction ----
-def scarce() -> tuple[Pace, list[tuple[Curve, int]]]:
+def scarce() -> tuple[Pace, list[tuple[HazardCurve, int]]]:
     crowd = [(CURVES[2], 10_000)]
     return paced(1.0, crowd, 100.0), crowd
 
@@ -168,7 +168,7 @@ def test_when_there_is_enough_again_the_correction_is_forgotten() -> None:
 
 # ---- the first look ----
 @pytest.mark.parametrize("curve", CURVES)
-def test_while_the_budget_is_ample_a_new_one_is_looked_at_at_once(curve: Curve) -> None:
+def test_while_the_budget_is_ample_a_new_one_is_looked_at_at_once(curve: HazardCurve) -> None:
     """It may be there already, and the look costs nothing that anybody needs."""
     assert paced(5.0, [(curve, 10)], 500.0).first_wait(curve, 0.01) == 0.0
 

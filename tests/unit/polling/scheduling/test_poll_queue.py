@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.polling.scheduling.poll_queue import Agenda, Bucket
+from notifier.polling.scheduling.poll_queue import Bucket, PollQueue
 
 #: A busy machine is no failure.
 STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -48,7 +48,7 @@ def expected_bucket(at: float, now: float, width: float) -> int:
 @given(STEPS, st.sampled_from([0.25, 1.0, 3.0]))
 def test_the_agenda_does_what_a_dict_of_buckets_does(steps: list[tuple[str, int, float]], width: float) -> None:
     """After any steps the same keys are there, the same are due, in the same order of buckets."""
-    agenda: Agenda[Entry] = Agenda(width)
+    agenda: PollQueue[Entry] = PollQueue(width)
     entries = [Entry(str(number)) for number in range(9)]
     model: dict[Entry, int] = {}
     now = 1_000.0
@@ -81,7 +81,7 @@ def test_the_agenda_does_what_a_dict_of_buckets_does(steps: list[tuple[str, int,
 @pytest.mark.parametrize("period", [5.0, 7.0, 60.0])
 def test_a_period_is_kept_however_late_in_its_bucket_the_look_is(period: float, late: float) -> None:
     """A key that is added again within half a width of its edge falls due one period after that edge."""
-    agenda: Agenda[Entry] = Agenda()
+    agenda: PollQueue[Entry] = PollQueue()
     entry = Entry()
     agenda.add(entry, 100.0, 100.0)
     for turn in range(50):
@@ -95,7 +95,7 @@ def test_a_period_is_kept_however_late_in_its_bucket_the_look_is(period: float, 
 @given(st.floats(0, 1e6), st.floats(1e-3, 1e3), st.sampled_from([0.1, 0.25, 1.0]))
 def test_a_later_time_is_never_due_immediately(now: float, ahead: float, width: float) -> None:
     """What is added for later is not taken at the same moment, and is due at the latest a width and a half later."""
-    agenda: Agenda[Entry] = Agenda(width)
+    agenda: PollQueue[Entry] = PollQueue(width)
     entry = Entry()
     agenda.add(entry, now + ahead, now)
     assert agenda.take(now, 1) == []
@@ -104,7 +104,7 @@ def test_a_later_time_is_never_due_immediately(now: float, ahead: float, width: 
 
 def test_the_longest_overdue_come_first_and_the_rest_stays() -> None:
     """`take` gives the oldest buckets first, up to the limit, and keeps what it did not give."""
-    agenda: Agenda[Entry] = Agenda()
+    agenda: PollQueue[Entry] = PollQueue()
     for name, at in (("new", 99.0), ("old", 10.0), ("later", 105.0)):
         agenda.add(Entry(name), at, 100.0)
     assert names(agenda.take(100.0, 1)) == ["old"]
@@ -115,7 +115,7 @@ def test_the_longest_overdue_come_first_and_the_rest_stays() -> None:
 
 def test_an_entry_that_was_moved_or_dropped_is_not_taken_at_its_old_time() -> None:
     """What it left behind in its old bucket is passed over, also where it comes back to that very bucket."""
-    agenda: Agenda[Entry] = Agenda()
+    agenda: PollQueue[Entry] = PollQueue()
     moved, gone, back, stays = map(Entry, ("moved", "gone", "back", "stays"))
     for entry in (moved, gone, back, stays):
         agenda.add(entry, 5.0, 0.0)
@@ -129,7 +129,7 @@ def test_an_entry_that_was_moved_or_dropped_is_not_taken_at_its_old_time() -> No
 
 def test_an_entry_that_is_moved_often_does_not_fill_the_memory() -> None:
     """Places left behind by moves are swept out before they outnumber the entries by far."""
-    agenda: Agenda[Entry] = Agenda()
+    agenda: PollQueue[Entry] = PollQueue()
     entries = [Entry(str(number)) for number in range(10)]
     for turn in range(50_000):
         agenda.add(entries[turn % 10], 100.0 + turn % 97, 0.0)
@@ -140,7 +140,7 @@ def test_an_entry_that_is_moved_often_does_not_fill_the_memory() -> None:
 
 def test_to_see_what_is_soonest_takes_nothing() -> None:
     """It stays, in the order in which it falls due, however often one asks."""
-    agenda: Agenda[Entry] = Agenda()
+    agenda: PollQueue[Entry] = PollQueue()
     for name, at in (("c", 30.0), ("a", 10.0), ("b", 20.0)):
         agenda.add(Entry(name), at, 0.0)
     assert names(agenda.soonest(2)) == names(agenda.soonest(2)) == ["a", "b"]

@@ -1,7 +1,7 @@
 """Steps of age, and where looks lie that are equal efforts apart. Pure.
 
-Steps are a tenth wide (in logarithm), up to about a day; the last one has no end. `Effort` sums a root up over age, one
-value for each step: looks that lie one stride of that sum apart are close together where the root is high.
+Steps are a tenth wide (in logarithm), up to about a day; the last one has no end. `PollDensity` sums a root up over
+age, one value for each step: looks that lie one stride of that sum apart are close together where the root is high.
 """
 
 from bisect import bisect_right
@@ -20,7 +20,7 @@ EDGES: Final = [0.0, *(_FIRST * exp(_STEP * k) for k in range(STEPS))]
 WIDTHS: Final = [EDGES[k + 1] - EDGES[k] for k in range(STEPS)]
 
 
-class Effort:
+class PollDensity:
     """Of one root for each step, each above 0."""
 
     __slots__ = ("_roots", "_sums")
