@@ -46,7 +46,7 @@ STEP: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class RedeliveryResult:
     """What came of a redelivery."""
 
     #: Messages that are due now.
@@ -69,7 +69,7 @@ class Tested:
 
 
 class Operations:
-    """`farewell` is told of each generation that nobody watches any more."""
+    """`remove_open` is told of each generation that nobody watches any more."""
 
     def __init__(
         self,
@@ -80,8 +80,8 @@ class Operations:
         *,
         providers: Callable[[], Iterable[str]] = tuple,
         clock: Clock,
-        noise: Callable[[], bytes],
-        farewell: Callable[[ProviderName, GenerationId], None],
+        random_bytes: Callable[[], bytes],
+        remove_open: Callable[[ProviderName, GenerationId], None],
         deliveries: Wakeup,
         health: Health,
     ) -> None:
@@ -93,8 +93,8 @@ class Operations:
         self._providers = providers
         self._clock = clock
         #: Random bytes, for the ID of a test message.
-        self._noise = noise
-        self._farewell = farewell
+        self._noise = random_bytes
+        self._farewell = remove_open
         self._deliveries = deliveries
         self._health = health
 
@@ -108,7 +108,7 @@ class Operations:
             raise
 
     # ---- again ----
-    async def redeliver(self, selection: Selection) -> Tally:
+    async def redeliver(self, selection: Selection) -> RedeliveryResult:
         """Ask again for everything selected; a message may be named by the beginning of its ID.
 
         NotFound where a message, a generation or an endpoint leads to nothing; Conflict where one message may not be
@@ -126,14 +126,14 @@ class Operations:
         _log.info(log_events.DELIVERIES_REDELIVERED, count=tally.taken, refused=tally.refused, **_named(selection))
         return tally
 
-    async def _walk(self, selection: Selection) -> Tally:
+    async def _walk(self, selection: Selection) -> RedeliveryResult:
         taken, refused, mark = 0, Counter[str](), None
         while True:
             step = await self._step(selection, mark, taken)
             taken += step.taken
             refused.update(step.refused)
             if (mark := step.mark) is None:
-                return Tally(taken=taken, refused=dict(refused))
+                return RedeliveryResult(taken=taken, refused=dict(refused))
 
     async def _step(self, selection: Selection, mark: Mark | None, taken: int) -> Redelivered:
         try:

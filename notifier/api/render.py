@@ -12,6 +12,6 @@ from notifier.store.ports import EndpointSummary, GenerationSummary, History, Tr
 _AS: Final = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
 GENERATIONS: Final = TypeAdapter(Sequence[GenerationSummary], config=_AS)
-STORIES: Final = TypeAdapter(Sequence[History], config=_AS)
+HISTORIES: Final = TypeAdapter(Sequence[History], config=_AS)
 TROUBLES: Final = TypeAdapter(Mapping[ProviderName, Trouble], config=_AS)
-STANDINGS: Final = TypeAdapter(Sequence[EndpointSummary], config=_AS)
+ENDPOINTS: Final = TypeAdapter(Sequence[EndpointSummary], config=_AS)

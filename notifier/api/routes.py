@@ -19,7 +19,7 @@ from aiohttp import web
 from pydantic import TypeAdapter
 
 from notifier import __version__
-from notifier.admin.operations import Operations, Tally
+from notifier.admin.operations import Operations, RedeliveryResult
 from notifier.api import parse, render
 from notifier.api.socket_path import STORE_HEADER, mark_of
 from notifier.domain.endpoint_health import Change
@@ -97,13 +97,13 @@ class _Routes:
         return await _report(render.GENERATIONS, await self._reports.generations(open_only=open_only, limit=limit))
 
     async def histories(self, request: web.Request) -> web.Response:
-        return await _report(render.STORIES, await self._reports.histories(parse.history(request.query)))
+        return await _report(render.HISTORIES, await self._reports.histories(parse.history(request.query)))
 
     async def troubles(self, _: web.Request) -> web.Response:
         return await _report(render.TROUBLES, await self._reports.provider_troubles())
 
     async def endpoints(self, _: web.Request) -> web.Response:
-        return await _report(render.STANDINGS, await self._reports.standings())
+        return await _report(render.ENDPOINTS, await self._reports.standings())
 
     async def redeliver(self, request: web.Request) -> web.Response:
         selection = parse.redelivery(await _body(request), now=self._clock.now())
@@ -158,7 +158,7 @@ async def _report(form: TypeAdapter[T], report: T) -> web.Response:
     return web.Response(body=body, content_type="application/json")
 
 
-def _tally(tally: Tally) -> Mapping[str, Any]:
+def _tally(tally: RedeliveryResult) -> Mapping[str, Any]:
     return {"taken": tally.taken, "refused": tally.refused}
 
 
@@ -188,7 +188,9 @@ async def _noted(request: web.Request, handler: Handler) -> web.StreamResponse:
     uid = _uid(request)
     answer = await handler(request)
     if request.method == "POST":
-        _log.info(log_events.API_ASKED, path=printable(without_query(request.path), 200), status=answer.status, uid=uid)
+        _log.info(
+            log_events.API_REQUEST, path=printable(without_query(request.path), 200), status=answer.status, uid=uid
+        )
     return answer
 
 

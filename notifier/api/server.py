@@ -101,7 +101,7 @@ class _Refused(asyncio.Protocol):
         self._open.discard(self._transport)
 
 
-class _Doorkeeper:
+class _Connections:
     """Makes what speaks HTTP on a new connection."""
 
     def __init__(self, server: web.Server, working: Container[object], most: int) -> None:
@@ -124,7 +124,7 @@ class _Doorkeeper:
         return self._server()
 
 
-class Door:
+class Server:
     """Serves `app` at `path`."""
 
     def __init__(self, app: web.Application, path: str, *, most: int | None = None) -> None:
@@ -147,7 +147,7 @@ class Door:
             with _socket_at(self._path) as listening:
                 assert runner.server is not None, "it is set up"
                 working: set[object] = self._app[AT_WORK]
-                monitor = _Doorkeeper(runner.server, working, self._most)
+                monitor = _Connections(runner.server, working, self._most)
                 server = await asyncio.get_running_loop().create_unix_server(monitor, sock=listening, backlog=_BACKLOG)
                 task_status.started()
                 try:

@@ -24,7 +24,7 @@ def mark_of(store: str) -> str:
     return quote(store, errors="surrogateescape")
 
 
-def usual_place(store: str, environ: Mapping[str, str]) -> str:
+def usual_path(store: str, environ: Mapping[str, str]) -> str:
     """The daemon's: in $RUNTIME_DIRECTORY, which systemd sets, else beside the store."""
     directories = environ.get("RUNTIME_DIRECTORY", "").split(":")
     return f"{directories[0]}/{NAME}" if directories[0] else beside(store)
@@ -35,6 +35,6 @@ def beside(store: str) -> str:
     return store.rpartition("/")[0] + f"/{NAME}"
 
 
-def places_to_look(store: str, environ: Mapping[str, str]) -> list[str]:
+def socket_paths(store: str, environ: Mapping[str, str]) -> list[str]:
     """Where a command looks for the socket of the daemon that keeps `store`, the likeliest first."""
-    return list(dict.fromkeys([usual_place(store, environ), beside(store), f"{SERVICE_DIRECTORY}/{NAME}"]))
+    return list(dict.fromkeys([usual_path(store, environ), beside(store), f"{SERVICE_DIRECTORY}/{NAME}"]))

@@ -16,7 +16,7 @@ import httpx
 import orjson
 import typer
 
-from notifier.api.socket_path import STORE_HEADER, mark_of, places_to_look
+from notifier.api.socket_path import STORE_HEADER, mark_of, socket_paths
 from notifier.cli.exit_codes import EX_CONFIG, EX_FAILED, EX_TEMPFAIL
 from notifier.cli.options import to_print
 from notifier.config import read_listen_path, read_store_path
@@ -39,7 +39,7 @@ def ask(config: str, named: str | None, route: str, asked: Mapping[str, Any]) ->
     else:
         store = os.path.realpath(read_store_path(config, environ=os.environ))  # whatever it is called by
         listen = read_listen_path(config, environ=os.environ)
-        path = _answering([listen] if listen else places_to_look(store, os.environ), start)
+        path = _answering([listen] if listen else socket_paths(store, os.environ), start)
         headers = {STORE_HEADER: mark_of(store)}
     try:
         with _client(path) as client:

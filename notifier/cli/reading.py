@@ -14,7 +14,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from notifier.api import render
-from notifier.api.socket_path import STORE_HEADER, mark_of, places_to_look
+from notifier.api.socket_path import STORE_HEADER, mark_of, socket_paths
 from notifier.config import read_listen_path, read_store_path
 from notifier.domain.errors import ConfigError
 from notifier.domain.ids import GenerationId, ProviderName
@@ -50,13 +50,13 @@ class _Daemon:
         return await self._get(render.GENERATIONS, "generations", all=int(not open_only), limit=limit)
 
     async def histories(self, generation: GenerationId) -> Sequence[History]:
-        return await self._get(render.STORIES, "histories", id=generation)
+        return await self._get(render.HISTORIES, "histories", id=generation)
 
     async def provider_troubles(self) -> Mapping[ProviderName, Trouble]:
         return await self._get(render.TROUBLES, "troubles")
 
     async def standings(self) -> Sequence[EndpointSummary]:
-        return await self._get(render.STANDINGS, "endpoints")
+        return await self._get(render.ENDPOINTS, "endpoints")
 
     async def _get(self, answer: TypeAdapter[T], route: str, **asked: Any) -> T:
         try:
@@ -98,7 +98,7 @@ def _answering(config: str, store: str) -> str | None:
         listen = read_listen_path(config, environ=os.environ)
     except ConfigError:  # `store:` is right, and that is all that a reader needs
         return None
-    for place in [listen] if listen else places_to_look(os.path.realpath(store), os.environ):
+    for place in [listen] if listen else socket_paths(os.path.realpath(store), os.environ):
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
                 trial.settimeout(_CONNECT)

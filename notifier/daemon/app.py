@@ -25,8 +25,8 @@ from anyio.abc import TaskStatus
 
 from notifier.admin.operations import Operations
 from notifier.api.routes import application
-from notifier.api.server import Door
-from notifier.api.socket_path import usual_place
+from notifier.api.server import Server
+from notifier.api.socket_path import usual_path
 from notifier.config import known, known_to_drop, needs_restart
 from notifier.delivery.dispatcher import Dispatcher
 from notifier.delivery.endpoint_monitor import EndpointMonitor
@@ -208,8 +208,8 @@ class Daemon:
             self.monitor,
             providers=lambda: self._settings.providers,
             clock=self._clock,
-            noise=lambda: secrets.token_bytes(16),
-            farewell=self._poller.farewell,
+            random_bytes=lambda: secrets.token_bytes(16),
+            remove_open=self._poller.farewell,
             deliveries=owed,
             health=self.health,
         )
@@ -284,9 +284,9 @@ class Daemon:
     async def _open_api(self) -> None:
         """Where the configuration names its place, it must open; without it, what is owed goes out all the same."""
         named = self._settings.api.listen if self._settings.api else None
-        door = Door(
+        door = Server(
             application(self._operations, clock=self._clock, store=self._settings.store, reports=self._store),
-            named or self._usual_place(),
+            named or self._usual_path(),
         )
         try:
             await self._open("api", door.run)
@@ -294,7 +294,7 @@ class Daemon:
             if named is not None:
                 raise
             self.health.trouble("api", f"no command reaches the daemon: {error.faults[0].message}")
-            _log.error(log_events.API_CLOSED, note=error.faults[0].message)
+            _log.error(log_events.API_UNAVAILABLE, note=error.faults[0].message)
         else:
             self.health.well("api")
 
@@ -304,9 +304,9 @@ class Daemon:
         if self._drop is not None:
             self._drop.try_again()
 
-    def _usual_place(self) -> str:
+    def _usual_path(self) -> str:
         """A command finds it too, by whatever name its configuration calls the store."""
-        return usual_place(os.path.realpath(self._settings.store), os.environ)
+        return usual_path(os.path.realpath(self._settings.store), os.environ)
 
     async def _open(self, name: str, run: Callable[..., Awaitable[None]]) -> None:
         scope = self._doors[name] = anyio.CancelScope()

@@ -48,9 +48,9 @@ def message_id(*, provider: str, generation: str, target: str, endpoint: str, ki
     return MessageId("msg_" + _digest(provider, generation, target, endpoint, kind, str(round_)))
 
 
-def trial_message_id(noise: bytes) -> MessageId:
-    """The ID of a message that is owed to nobody; `noise` is random, so no two are the same."""
-    return MessageId("msg_" + _digest("test", noise.hex()))
+def trial_message_id(random_bytes: bytes) -> MessageId:
+    """The ID of a message that is owed to nobody; `random_bytes` is random, so no two are the same."""
+    return MessageId("msg_" + _digest("test", random_bytes.hex()))
 
 
 def watch_id(*, provider: str, generation: str, target: str, endpoint: str) -> WatchId:

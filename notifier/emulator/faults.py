@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from enum import StrEnum
 from typing import Any, Final, get_type_hints
 
-from notifier.emulator.chance import chance
+from notifier.emulator.random_draws import draw
 from notifier.emulator.settings import FaultSettings
 
 
@@ -21,9 +21,9 @@ class FaultKind(StrEnum):
     SLOW = "slow"
 
 
-def drawn_fault(settings: FaultSettings, seed: int, number: int) -> FaultKind | None:
+def draw_fault(settings: FaultSettings, seed: int, number: int) -> FaultKind | None:
     """What the `number`-th request meets; None for nothing."""
-    drawn = chance(seed, "fault", number)
+    drawn = draw(seed, "fault", number)
     for kind in FaultKind:
         drawn -= getattr(settings, kind.value)
         if drawn < 0:

@@ -9,7 +9,7 @@ from statistics import NormalDist
 from typing import Final
 
 from notifier.domain.model import State
-from notifier.emulator.chance import chance, drawn_uuid
+from notifier.emulator.random_draws import draw, draw_uuid
 from notifier.emulator.settings import EmulatorSettings, LongPoll
 
 #: The provider's words for the canonical states.
@@ -53,16 +53,16 @@ class Life:
         return self.created + self.ends_after if ends else math.inf
 
 
-def drawn_id(seed: int, number: int) -> str:
+def draw_id(seed: int, number: int) -> str:
     """ID of the `number`-th generation."""
-    return drawn_uuid(seed, "id", number)
+    return draw_uuid(seed, "id", number)
 
 
-def drawn_life(settings: EmulatorSettings, number: int, *, now: float) -> Life:
+def draw_life(settings: EmulatorSettings, number: int, *, now: float) -> Life:
     """The life of the `number`-th generation, made at `now`: log-normal, cut at both ends, divided by the speed."""
     span = settings.longest if (drawn := _log_normal(settings, number)) > settings.longest else drawn
     ends = max(span, settings.shortest) / settings.speed
-    fails = chance(settings.seed, "fails", number) < settings.failures
+    fails = draw(settings.seed, "fails", number) < settings.failures
     return Life(
         created=now,
         dreams_after=ends * _queue_share(settings.seed, number),
@@ -88,7 +88,7 @@ def moved_life(life: Life, state: State, *, now: float) -> Life:
 
 
 def failure_reason(seed: int, id_: str) -> str:
-    return _REASONS[int(chance(seed, "reason", id_) * len(_REASONS))]
+    return _REASONS[int(draw(seed, "reason", id_) * len(_REASONS))]
 
 
 def long_poll_ends(lives: list[Life], target: State, long_poll: LongPoll) -> float:
@@ -101,11 +101,11 @@ def long_poll_ends(lives: list[Life], target: State, long_poll: LongPoll) -> flo
 
 def _queue_share(seed: int, number: int) -> float:
     """The part of its life a generation waits before it dreams: 2 to 20 %."""
-    return 0.02 + 0.18 * chance(seed, "queue", number)
+    return 0.02 + 0.18 * draw(seed, "queue", number)
 
 
 def _log_normal(settings: EmulatorSettings, number: int) -> float:
     # inv_cdf refuses 0, so the draw is moved off it
-    place = min(max(chance(settings.seed, "duration", number), 1e-12), 1 - 1e-12)
+    place = min(max(draw(settings.seed, "duration", number), 1e-12), 1 - 1e-12)
     # beyond e**300 the cut decides anyway, and exp would overflow
     return settings.median * math.exp(min(settings.spread * _NORMAL.inv_cdf(place), 300.0))

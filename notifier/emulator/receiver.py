@@ -18,7 +18,7 @@ from typing import Any, Final
 import anyio
 from aiohttp import web
 
-from notifier.emulator.chance import chance
+from notifier.emulator.random_draws import draw
 from notifier.emulator.serving import serving
 from notifier.runtime.clock import Clock, SystemClock
 from notifier.verify import InvalidSignature, verify
@@ -183,7 +183,7 @@ class Receiver:
         )
 
     def _status(self, number: int) -> int:
-        fails = self.settings.fail and chance(self.settings.seed, "receiver", number) < self.settings.fail
+        fails = self.settings.fail and draw(self.settings.seed, "receiver", number) < self.settings.fail
         return 500 if fails else self.settings.status
 
     def _take(self, received: Received) -> None:

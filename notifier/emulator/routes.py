@@ -18,10 +18,10 @@ import orjson
 from aiohttp import web
 
 from notifier.domain.model import State
-from notifier.emulator.asked import INVALID, BadQuestion, multi_asked, single_asked
-from notifier.emulator.chance import drawn_uuid
-from notifier.emulator.faults import FaultKind, drawn_fault
+from notifier.emulator.faults import FaultKind, draw_fault
 from notifier.emulator.generations import WORDS
+from notifier.emulator.parse import INVALID, BadQuery, parse_multi, parse_single
+from notifier.emulator.random_draws import draw_uuid
 from notifier.emulator.settings import LongPoll, RecordForm, RetryAfter
 from notifier.emulator.shapes import BAD_GATEWAY, envelope, in_order, multi_reply
 from notifier.emulator.specs import Spec
@@ -81,7 +81,7 @@ class Routes:
         return handle
 
     async def _answer(self, request: web.Request, route: _Route, number: int) -> web.Response:
-        fault = drawn_fault(self._emulator.faults, self._emulator.settings.seed, number)
+        fault = draw_fault(self._emulator.faults, self._emulator.settings.seed, number)
         if fault is not None:
             self._emulator.stats.faults[fault.value] += 1
         if fault is FaultKind.DROPPED:
@@ -95,7 +95,7 @@ class Routes:
             status, value = await route(request, number)
         except _Refusal as refusal:
             return self._refused(request, refusal, number)
-        except BadQuestion as bad:
+        except BadQuery as bad:
             return self._refused(request, _Refusal(400, str(bad)), number)
         body = orjson.dumps(value)
         return _json(status, body[: len(body) // 2] if fault is FaultKind.TRUNCATED else body)
@@ -131,7 +131,7 @@ class Routes:
             refusal.status,
             str(refusal),
             path=request.raw_path,
-            request_id=drawn_uuid(self._emulator.settings.seed, "request", number),
+            request_id=draw_uuid(self._emulator.settings.seed, "request", number),
             at=self._emulator.clock.now(),
         )
         return _json(refusal.status, orjson.dumps(body), refusal.headers)
@@ -143,11 +143,11 @@ class Routes:
 
     async def _create_video(self, request: web.Request, number: int) -> tuple[int, Any]:
         sent = await _order(request, "model")
-        id_ = f"{drawn_uuid(self._emulator.settings.seed, 'video', number)}:{sent['model']}"
+        id_ = f"{draw_uuid(self._emulator.settings.seed, 'video', number)}:{sent['model']}"
         return 201, self._shown_video(self._emulator.add(Spec(id=id_), sent))
 
     async def _video(self, request: web.Request, number: int) -> tuple[int, Any]:  # noqa: ARG002  a route's shape
-        (id_,) = single_asked(request.rel_url.raw_query_string).ids
+        (id_,) = parse_single(request.rel_url.raw_query_string).ids
         self._emulator.stats.ids_asked += 1
         found = self._emulator.found(id_)
         if found is None or found.id != id_:  # case counts here
@@ -155,7 +155,7 @@ class Routes:
         return 200, self._shown_video(found)
 
     async def _single(self, request: web.Request, number: int) -> tuple[int, Any]:  # noqa: ARG002  a route's shape
-        asked = single_asked(request.rel_url.raw_query_string)
+        asked = parse_single(request.rel_url.raw_query_string)
         self._emulator.stats.ids_asked += 1
         found = self._emulator.found(asked.ids[0])
         if found is None:
@@ -168,7 +168,7 @@ class Routes:
         if not self._emulator.faults.batch:
             return await self._other(request, number)
         emulator, settings = self._emulator, self._emulator.settings
-        asked = multi_asked(request.rel_url.raw_query_string, settings.wait_name)
+        asked = parse_multi(request.rel_url.raw_query_string, settings.wait_name)
         emulator.stats.count_ids(len(asked.ids))
         if settings.max_ids and len(asked.ids) > settings.max_ids:
             raise _Refusal(settings.max_ids_status, f"generation_ids must contain at most {settings.max_ids} items")

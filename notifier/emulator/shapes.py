@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from notifier.domain.model import State
 from notifier.domain.times import iso
-from notifier.emulator.chance import chance
 from notifier.emulator.generations import WORDS, failure_reason
+from notifier.emulator.random_draws import draw
 from notifier.emulator.settings import Order, RecordForm, Shape, Unknown
 
 BAD_GATEWAY: Final = b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>cloudflare</center>\r\n</body>\r\n</html>\r\n"  # noqa: E501  one page as a gateway sends it
@@ -59,7 +59,7 @@ def in_order(ids: Sequence[str], order: Order, *, seed: int, number: int) -> Seq
     if order is Order.REVERSED:
         return ids[::-1]
     if order is Order.SHUFFLED:
-        return sorted(ids, key=lambda id_: chance(seed, "order", number, id_))
+        return sorted(ids, key=lambda id_: draw(seed, "order", number, id_))
     return ids
 
 

@@ -14,7 +14,7 @@ import anyio
 from notifier.domain.model import State
 from notifier.domain.times import iso
 from notifier.emulator.faults import Bucket, changed_faults
-from notifier.emulator.generations import Life, drawn_id, drawn_life, given_life, long_poll_ends, moved_life
+from notifier.emulator.generations import Life, draw_id, draw_life, given_life, long_poll_ends, moved_life
 from notifier.emulator.settings import EmulatorSettings, FaultSettings, LongPoll, RecordForm
 from notifier.emulator.shapes import record
 from notifier.emulator.specs import Spec
@@ -105,7 +105,7 @@ class Emulator:
         """Make one generation by `spec`, drawing what it leaves open."""
         self._made += 1
         now = self.clock.monotonic()
-        id_ = spec.id or drawn_id(self.settings.seed, self._made)
+        id_ = spec.id or draw_id(self.settings.seed, self._made)
         created_at = iso(self.clock.now())
         made = Generation(id=id_, life=self._life(spec, now), created_at=created_at, request=request)
         self._generations[id_.lower()] = made
@@ -166,7 +166,7 @@ class Emulator:
         self._changed = anyio.Event()
 
     def _life(self, spec: Spec, now: float) -> Life:
-        drawn = drawn_life(self.settings, self._made, now=now)
+        drawn = draw_life(self.settings, self._made, now=now)
         if spec.ends_after is None:
             return drawn if spec.outcome is None else replace(drawn, outcome=spec.outcome)
         outcome = spec.outcome or State.COMPLETED

@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator
 
 from notifier.admin.operations import STEP, Operations
 from notifier.api.routes import application
-from notifier.api.server import MOST, Door, most_connections
+from notifier.api.server import MOST, Server, most_connections
 from notifier.api.socket_path import STORE_HEADER, mark_of
 from notifier.cli.reports import _history
 from notifier.delivery.endpoint_monitor import EndpointMonitor
@@ -245,7 +245,7 @@ async def test_what_is_no_request_at_all_leaves_the_door_open(tmp_path: Path, ca
             "POST", "/v1/redeliver", content=b"0123456789", headers={"content-encoding": "gzip"}
         )
         assert (answer.status_code, "body broke off" in answer.json()["error"]) == (400, True)
-    assert {event["event"] for event in events} <= {"api.asked"}
+    assert {event["event"] for event in events} <= {"api.request"}
     assert caplog.records == []
 
 
@@ -254,7 +254,7 @@ async def test_who_asked_for_what_is_in_the_log(tmp_path: Path) -> None:
     async with up(tmp_path) as place, caller(place) as operations, heard() as events:
         await operations.done("endpoints/studio/disable")
         await operations.post("redeliver")
-        asked = [(event["path"], event["status"], event["uid"]) for event in events if event["event"] == "api.asked"]
+        asked = [(event["path"], event["status"], event["uid"]) for event in events if event["event"] == "api.request"]
     assert asked == [("/v1/endpoints/studio/disable", 200, os.geteuid()), ("/v1/redeliver", 400, os.geteuid())]
 
 
@@ -438,7 +438,7 @@ async def test_more_than_can_be_carried_out_are_told_to_come_again(store: Sqlite
     async with a_operations(store) as (operations, _, _), anyio.create_task_group() as tasks:
         app = application(operations, clock=HandClock(), store="notifier.db", reports=store)
         app.router.add_get("/slow", slow)
-        await tasks.start(Door(app, str(path), most=1).run)
+        await tasks.start(Server(app, str(path), most=1).run)
         tasks.start_soon(ask_slowly)
         await asked.wait()
         async with Caller(path) as other:
@@ -471,8 +471,8 @@ async def a_operations(store: SqliteStore, port: Any = None) -> AsyncIterator[tu
             lambda: named,
             EndpointMonitor(port or store, named, clock=clock, health=health, token=lambda: "t"),
             clock=clock,
-            noise=lambda: b"noise",
-            farewell=lambda *_: None,
+            random_bytes=lambda: b"random_bytes",
+            remove_open=lambda *_: None,
             deliveries=wakeup,
             health=health,
         ),
@@ -580,7 +580,9 @@ async def test_a_bug_behind_one_request_leaves_the_door_open(store: SqliteStore,
     port = Tripped(store)
     path = tmp_path / "a.sock"
     async with a_operations(store, port) as (operations, _, _), anyio.create_task_group() as tasks:
-        await tasks.start(Door(application(operations, clock=HandClock(), store="/n.db", reports=store), str(path)).run)
+        await tasks.start(
+            Server(application(operations, clock=HandClock(), store="/n.db", reports=store), str(path)).run
+        )
         async with Caller(path) as asking:
             port.instead["messages_like"] = lambda _: 1 / 0
             answer = await asking.post("redeliver", message="msg_a")
@@ -593,7 +595,7 @@ async def test_a_bug_behind_one_request_leaves_the_door_open(store: SqliteStore,
         tasks.cancel_scope.cancel()
 
 
-# ---- the poller's farewell ----------------------------------------------------------------------------------------
+# ---- what the poller lets go ----------------------------------------------------------------------------------------
 async def test_a_generation_that_nobody_watches_is_not_asked_about(store: SqliteStore) -> None:
     """Neither on the agenda nor in a look that was under way: its answer changes nothing."""
     async with watching(store, rate=50.0) as stage:

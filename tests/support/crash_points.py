@@ -73,7 +73,7 @@ POINTS: Final[dict[str, int]] = {
     **dict.fromkeys(CHECKPOINTS, 1),
 }
 #: The same where a person asks again and again for this and that.
-DESK: Final[dict[str, int]] = {
+OPERATIONS: Final[dict[str, int]] = {
     "16 redeliver: in the middle of the transaction": 3,
     "16 redeliver: before COMMIT": 3,
     "16 redeliver: after COMMIT, not answered": 3,

@@ -1,7 +1,7 @@
 """Kills a daemon while people ask it for things: messages again, endpoints out of use and back.
 
-Each run drops a fresh wave of watches, and asks at the socket, one thing after the other, until the daemon dies: at a
-named point (`crash_points.DESK`) or at a moment drawn by chance. One endpoint fails one callback in five, and in some
+Each run drops a fresh batch of watches, and asks at the socket, one thing after the other, until the daemon dies: at a
+named point (`crash_points.OPERATIONS`) or at a random moment. One endpoint fails one callback in five, and in some
 runs answers 410 once. What people ask for depends on how long a run lasts, so which runs those are is drawn apart.
 What was answered with 200 is noted, and must be on the disk after the kill.
 """
@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Final, Self
 
 from tests.support import ledger_check
-from tests.support.crash_points import DESK
+from tests.support.crash_points import OPERATIONS
 from tests.support.kills import Doomed
 from tests.support.process_rig import Receiver, Stage, Upstream, some_ids
 
@@ -30,7 +30,7 @@ _GONE: Final = 0.4
 _PATIENCE: Final = 20.0
 
 
-class DeskLedger:
+class OperationsLedger:
     """One store, two endpoints with a durable log each, and somebody at the operations."""
 
     def __init__(self, stage: Stage, upstream: Upstream, receiver: Receiver, *, seed: int) -> None:
@@ -67,8 +67,8 @@ class DeskLedger:
             log=str(self._logs[_FAILING]),
         )
         self._drop_wave()
-        named = point in DESK
-        pid = self._doomed.start(point if named else "", self._chance.randint(1, DESK.get(point, 1)))
+        named = point in OPERATIONS
+        pid = self._doomed.start(point if named else "", self._chance.randint(1, OPERATIONS.get(point, 1)))
         outside = _Killer(pid, _PATIENCE if named else self._chance.uniform(0.3, 1.5))
         promised = self._ask_until(outside)
         code = self._doomed.ended()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from notifier.domain.model import State
-from notifier.emulator.faults import Bucket, FaultKind, changed_faults, drawn_fault
+from notifier.emulator.faults import Bucket, FaultKind, changed_faults, draw_fault
 from notifier.emulator.settings import EmulatorSettings, FaultSettings, RetryAfter
 from notifier.emulator.specs import Spec, read_specs
 
@@ -15,14 +15,14 @@ _MIXED = FaultSettings(server_error=0.1, bad_gateway=0.1, truncated=0.1, slow=0.
 
 def test_faults_are_a_function_of_seed_and_number() -> None:
     """One seed gives one sequence of faults; another seed another one."""
-    sequence = [drawn_fault(_MIXED, 1, number) for number in range(200)]
-    assert sequence == [drawn_fault(_MIXED, 1, number) for number in range(200)]
-    assert sequence != [drawn_fault(_MIXED, 2, number) for number in range(200)]
+    sequence = [draw_fault(_MIXED, 1, number) for number in range(200)]
+    assert sequence == [draw_fault(_MIXED, 1, number) for number in range(200)]
+    assert sequence != [draw_fault(_MIXED, 2, number) for number in range(200)]
 
 
 def test_faults_come_as_often_as_they_were_set() -> None:
     """Each of five shares of a tenth is met about that often, and the rest meets nothing."""
-    drawn = [drawn_fault(_MIXED, 1, number) for number in range(5_000)]
+    drawn = [draw_fault(_MIXED, 1, number) for number in range(5_000)]
     for kind in FaultKind:
         assert 400 < drawn.count(kind) < 600
     assert 2_300 < drawn.count(None) < 2_700
@@ -32,8 +32,8 @@ def test_faults_come_as_often_as_they_were_set() -> None:
 def test_a_share_of_one_always_hits(kind: FaultKind) -> None:
     """With a share of 1 every request meets the fault, and without any none does."""
     settings = changed_faults(FaultSettings(), {kind.value: 1})
-    assert {drawn_fault(settings, 1, number) for number in range(100)} == {kind}
-    assert {drawn_fault(FaultSettings(), 1, number) for number in range(100)} == {None}
+    assert {draw_fault(settings, 1, number) for number in range(100)} == {kind}
+    assert {draw_fault(FaultSettings(), 1, number) for number in range(100)} == {None}
 
 
 def test_a_bucket_lets_a_second_s_worth_pass_and_then_the_rate() -> None:

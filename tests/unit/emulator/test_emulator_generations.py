@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.domain.model import State
-from notifier.emulator.chance import chance
-from notifier.emulator.generations import Life, drawn_id, drawn_life, given_life, long_poll_ends, moved_life
+from notifier.emulator.generations import Life, draw_id, draw_life, given_life, long_poll_ends, moved_life
+from notifier.emulator.random_draws import draw
 from notifier.emulator.settings import EmulatorSettings, LongPoll
 
 _seconds = st.floats(min_value=0, max_value=10_000, allow_nan=False)
@@ -51,7 +51,7 @@ def test_a_moved_life_stays_where_it_was_put(life: Life, state: State, at: float
 def test_drawn_durations_stay_within_their_bounds(seed: int, number: int, speed: float) -> None:
     """No drawn generation is shorter or longer than the settings say by its speed, and it dreams before it ends."""
     settings = EmulatorSettings(seed=seed, speed=speed)
-    life = drawn_life(settings, number, now=5.0)
+    life = draw_life(settings, number, now=5.0)
     assert settings.shortest <= life.ends_after * speed * (1 + 1e-9)
     assert life.ends_after * speed <= settings.longest * (1 + 1e-9)
     assert 0 < life.dreams_after < life.ends_after
@@ -59,7 +59,7 @@ def test_drawn_durations_stay_within_their_bounds(seed: int, number: int, speed:
 
 def test_durations_are_spread_as_the_provider_prints_them() -> None:
     """Half of the generations take less than 100 s, most one to three minutes, about one in ten fails."""
-    lives = [drawn_life(EmulatorSettings(), number, now=0.0) for number in range(2_000)]
+    lives = [draw_life(EmulatorSettings(), number, now=0.0) for number in range(2_000)]
     durations = [life.ends_after for life in lives]
     assert 90 < median(durations) < 110
     assert sum(60 <= seconds <= 180 for seconds in durations) > 1_000
@@ -69,17 +69,17 @@ def test_durations_are_spread_as_the_provider_prints_them() -> None:
 def test_a_spread_without_end_is_cut() -> None:
     """A spread so wide that the exponential would overflow gives the bounds, not an error."""
     settings = EmulatorSettings(spread=1e6)
-    ends = {drawn_life(settings, number, now=0.0).ends_after for number in range(50)}
+    ends = {draw_life(settings, number, now=0.0).ends_after for number in range(50)}
     assert ends == {settings.shortest, settings.longest}
 
 
 def test_the_same_seed_makes_the_same_generations() -> None:
     """IDs and lives are functions of seed and number: equal for one seed, different for another."""
     one, other = EmulatorSettings(seed=1), EmulatorSettings(seed=2)
-    assert drawn_life(one, 7, now=0.0) == drawn_life(one, 7, now=0.0)
-    assert drawn_life(one, 7, now=0.0) != drawn_life(other, 7, now=0.0)
-    assert drawn_id(1, 7) == drawn_id(1, 7) != drawn_id(2, 7)
-    assert uuid.UUID(drawn_id(1, 7)).version == 4
+    assert draw_life(one, 7, now=0.0) == draw_life(one, 7, now=0.0)
+    assert draw_life(one, 7, now=0.0) != draw_life(other, 7, now=0.0)
+    assert draw_id(1, 7) == draw_id(1, 7) != draw_id(2, 7)
+    assert uuid.UUID(draw_id(1, 7)).version == 4
 
 
 def test_a_given_end_is_kept_exactly() -> None:
@@ -101,6 +101,6 @@ def test_a_long_poll_ends_with_the_first_or_the_last() -> None:
 
 
 @given(st.integers(), st.text(), st.integers())
-def test_chance_is_a_share(seed: int, word: str, number: int) -> None:
+def test_a_draw_is_a_share(seed: int, word: str, number: int) -> None:
     """Chance is at least 0 and below 1, so that a share of 0 never hits and a share of 1 always does."""
-    assert 0 <= chance(seed, word, number) < 1
+    assert 0 <= draw(seed, word, number) < 1

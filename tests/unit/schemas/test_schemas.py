@@ -117,9 +117,9 @@ def told(change: Change, format_: Format) -> tuple[str, dict[str, Any]]:
     return message.type, orjson.loads(message.body)
 
 
-def trial(format_: Format, noise: bytes = b"noise") -> dict[str, Any]:
+def trial(format_: Format, random_bytes: bytes = b"random_bytes") -> dict[str, Any]:
     """What tries an endpoint out."""
-    body: dict[str, Any] = orjson.loads(trial_body(operator(format_), trial_message_id(noise), now=REGISTERED))
+    body: dict[str, Any] = orjson.loads(trial_body(operator(format_), trial_message_id(random_bytes), now=REGISTERED))
     return body
 
 
@@ -243,9 +243,9 @@ def test_what_the_operator_is_told_is_as_its_schema_says(
 
 
 @given(st.binary(max_size=16), st.sampled_from(Format))
-def test_what_tries_an_endpoint_out_is_as_its_schema_says(noise: bytes, format_: Format) -> None:
+def test_what_tries_an_endpoint_out_is_as_its_schema_says(random_bytes: bytes, format_: Format) -> None:
     """A receiver that checks what it gets takes the first message of all too."""
-    held_to_its_schema("endpoint.test", trial(format_, noise), format_)
+    held_to_its_schema("endpoint.test", trial(format_, random_bytes), format_)
 
 
 def held_to_its_schema(type_: str, body: dict[str, Any], format_: Format) -> None:

@@ -11,12 +11,12 @@ _BYTES = 8
 _SPAN = float(1 << (8 * _BYTES))
 
 
-def chance(seed: int, *facts: str | int) -> float:
+def draw(seed: int, *facts: str | int) -> float:
     """A number in [0, 1) that is always the same for the same seed and facts."""
     return int.from_bytes(_digest(seed, facts, _BYTES), "big") / _SPAN
 
 
-def drawn_uuid(seed: int, *facts: str | int) -> str:
+def draw_uuid(seed: int, *facts: str | int) -> str:
     """A random-looking UUID (version 4 in form), always the same for the same seed and facts."""
     return str(uuid.UUID(bytes=_digest(seed, facts, 16), version=4))
 

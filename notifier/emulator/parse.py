@@ -22,34 +22,34 @@ _SINGLE: Final = frozenset({"generation_id"})
 _MULTI: Final = frozenset({"generation_ids", "generation_ids[]"})
 
 
-class BadQuestion(ValueError):
+class BadQuery(ValueError):
     """A query that the API answers with 400 and this message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Query:
     #: Each once, in the order of asking; at least one.
     ids: tuple[str, ...]
     #: The state to wait for; None answers at once.
     wait: State | None
 
 
-def single_asked(query: str) -> Asked:
+def parse_single(query: str) -> Query:
     """Read `generation_id=…&state=…`. `status` is understood too, as the documents' Python examples have it."""
     pairs = list(_pairs(query))
     ids = _ids(pairs, _SINGLE, commas=False)
     if len(ids) != 1:
-        raise BadQuestion(INVALID)
-    return Asked(ids=ids, wait=_wait(pairs, WaitName.BOTH))
+        raise BadQuery(INVALID)
+    return Query(ids=ids, wait=_wait(pairs, WaitName.BOTH))
 
 
-def multi_asked(query: str, wait_name: WaitName) -> Asked:
+def parse_multi(query: str, wait_name: WaitName) -> Query:
     """Read `generation_ids[]=…` or `generation_ids=…`, repeated or with commas, and the wait parameter by its name."""
     pairs = list(_pairs(query))
     ids = _ids(pairs, _MULTI, commas=True)
     if not ids:
-        raise BadQuestion(INVALID)
-    return Asked(ids=ids, wait=_wait(pairs, wait_name))
+        raise BadQuery(INVALID)
+    return Query(ids=ids, wait=_wait(pairs, wait_name))
 
 
 def _pairs(query: str) -> Iterator[tuple[str, str]]:
@@ -84,7 +84,7 @@ def _wait(pairs: list[tuple[str, str]], accepted: WaitName) -> State | None:
     if word is None:
         return None
     if word not in STATES:
-        raise BadQuestion(INVALID)
+        raise BadQuery(INVALID)
     if STATES[word] is State.FAILED:
-        raise BadQuestion(CANNOT_WAIT)
+        raise BadQuery(CANNOT_WAIT)
     return STATES[word]

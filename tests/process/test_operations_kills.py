@@ -5,9 +5,9 @@ import random
 import pytest
 
 from tests.support import ledger_check
-from tests.support.crash_points import DESK
+from tests.support.crash_points import OPERATIONS
 from tests.support.kills import AT_RANDOM
-from tests.support.operation_kills import DeskLedger
+from tests.support.operation_kills import OperationsLedger
 from tests.support.process_rig import Receiver, Stage, Upstream
 
 SEED = 5
@@ -20,9 +20,9 @@ MORE = 6
 def test_killed_while_people_ask(stage: Stage, upstream: Upstream, receiver: Receiver) -> None:
     """What was promised is made again, a disabled endpoint is sent nothing, nothing is lost, ids and bytes stay."""
     chance = random.Random(SEED)
-    points = [*DESK, *[AT_RANDOM] * AT_RANDOM_TIMES]
+    points = [*OPERATIONS, *[AT_RANDOM] * AT_RANDOM_TIMES]
     chance.shuffle(points)
-    with DeskLedger(stage, upstream, receiver, seed=SEED) as ledger:
+    with OperationsLedger(stage, upstream, receiver, seed=SEED) as ledger:
         for point in points:
             ledger.kill(point)
             assert not ledger.faults, ledger.faults
