@@ -1,7 +1,7 @@
-"""Kills a daemon while people ask it for things: messages again, endpoints out of use and back.
+"""Kills a daemon while people ask it for things: messages again, endpoints disabled and enabled.
 
-Each run drops a fresh batch of watches, and asks at the socket, one thing after the other, until the daemon dies: at a
-named point (`crash_points.OPERATIONS`) or at a random moment. One endpoint fails one callback in five, and in some
+Each run drops a fresh batch of watches, and sends one request after the other to the socket, until the daemon dies: at
+a named point (`crash_points.OPERATIONS`) or at a random moment. One endpoint fails one callback in five, and in some
 runs answers 410 once. What people ask for depends on how long a run lasts, so which runs those are is drawn apart.
 What was answered with 200 is noted, and must be on the disk after the kill.
 """
