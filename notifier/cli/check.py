@@ -20,8 +20,7 @@ from notifier.intake.drop.subdirectories import examine
 from notifier.intake.entry import Known
 from notifier.intake.watch_file import read_watch_file
 from notifier.intake.watch_listing import list_files
-from notifier.net.certificate_expiry import files, lacking_trust
-from notifier.net.tls_files import terms
+from notifier.net.certificate_expiry import files, lacking_trust, terms
 from notifier.runtime.clock import SystemClock
 from notifier.store.sqlite import is_there, open_reader, unwritable
 from notifier.text.masking import without_query

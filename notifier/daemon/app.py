@@ -44,12 +44,12 @@ from notifier.intake.registrar import Registrar
 from notifier.intake.watch_files import WatchFiles
 from notifier.net.address_policy import refusal
 from notifier.net.certificate_expiry import Terms
-from notifier.net.tls import Contexts
+from notifier.net.tls_files import TlsContexts
 from notifier.net.transport import AiohttpTransport
 from notifier.net.urls import Address
 from notifier.polling.poller import Poller
 from notifier.polling.provider_loop import Dependencies
-from notifier.providers.base import Leave, PollRequest, Reply
+from notifier.providers.base import BeforeRepeat, PollRequest, Reply
 from notifier.providers.catalogue import codec
 from notifier.providers.client import ProviderClient
 from notifier.runtime import log_events
@@ -145,7 +145,7 @@ class Daemon:
     async def _build(self, opened: AsyncExitStack) -> None:
         """Every part; what holds a resource is closed in reverse, whatever happens."""
         store = self._store = await opened.enter_async_context(open_store(self._settings.store))
-        wire = partial(AiohttpTransport, contexts=Contexts())  # the machine's certificates are read once
+        wire = partial(AiohttpTransport, contexts=TlsContexts())  # the machine's certificates are read once
         asking = await opened.enter_async_context(wire(guard=self._guard_named))
         named = await opened.enter_async_context(wire(guard=self._guard_named))
         guarded = await opened.enter_async_context(wire(guard=self._guard_callbacks))
@@ -376,8 +376,8 @@ class Daemon:
             _log.warning(log_events.WATCH_UNDECLARED, count=len(gone), first=next(iter(gone)).generation, note=note)
 
     # ---- what the parts ask of others that are built later, and of the configuration, now ----
-    async def _ask(self, request: PollRequest, settings: ProviderSettings, leave: Leave) -> Reply:
-        reply = await self._client.ask(request, settings, leave)
+    async def _ask(self, request: PollRequest, settings: ProviderSettings, before_repeat: BeforeRepeat) -> Reply:
+        reply = await self._client.ask(request, settings, before_repeat)
         self._reach.answered(self._clock.elapsed())
         return reply
 

@@ -23,7 +23,7 @@ from notifier import __version__
 from notifier.delivery.signature import headers as signature_headers
 from notifier.domain.model import Answer, Claim, Verdict
 from notifier.domain.settings import EndpointSettings
-from notifier.net.connection_attempt import Opening
+from notifier.net.connection_attempt import ConnectionAttempt
 from notifier.net.resources import missing
 from notifier.net.retry_after import retry_after
 from notifier.net.secrets_sent import mask_of_endpoint
@@ -69,7 +69,7 @@ class _Seen:
     head: bytearray = field(default_factory=bytearray)
     #: Of what was sent: nothing of that is kept where it comes back.
     mask: Mask = field(default_factory=lambda: _NO_SECRETS)
-    opening: Opening | None = None
+    opening: ConnectionAttempt | None = None
 
     def answer(self, error: Verdict | None = None, detail: str = "") -> Answer:
         return Answer(
@@ -104,7 +104,7 @@ class Sender:
             said = _UNBUILT
             try:
                 request = build(claim, policy, now=now)
-                seen.opening = request.extensions["opening"]
+                seen.opening = request.extensions["connection_attempt"]
                 said = _FAULT
                 await _exchange(wire, request, seen, now)
             except httpx.TransportError as error:
@@ -141,7 +141,7 @@ def build(claim: Claim, policy: EndpointSettings, *, now: datetime) -> httpx.Req
 
 def _extensions(claim: Claim, policy: EndpointSettings) -> dict[str, object]:
     """What the transport is told beside; only an endpoint of the configuration may have a `tls:` setting."""
-    told: dict[str, object] = {"url": policy.url, "proxy": policy.proxy, "opening": Opening()}
+    told: dict[str, object] = {"url": policy.url, "proxy": policy.proxy, "connection_attempt": ConnectionAttempt()}
     told["fresh"] = claim.number > 1
     return told if "://" in policy.identity else {**told, "tls": policy.tls}
 

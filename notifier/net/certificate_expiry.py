@@ -6,20 +6,73 @@ its end, that ends, or that was renewed. What is of no use any more is a trouble
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import structlog
 
-from notifier.domain.settings import Settings
-from notifier.net.tls_context import no_trust
-from notifier.net.tls_files import Term, terms
+from notifier.domain.settings import Settings, TlsSettings
+from notifier.net.certificates import Certificate, from_pem
+from notifier.net.tls import no_trust
+from notifier.net.tls_files import paths, read_file
 from notifier.runtime import log_events
 from notifier.runtime.health import Health
 
 _log = structlog.get_logger()
 
 _TRUST: Final = "CA certificates"
+#: Days before its end from which a file is warned of.
+_SOON: Final = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """From when to when one file of a setting is of use."""
+
+    #: cert or ca.
+    key: str
+    path: str
+    starts: datetime
+    ends: datetime
+
+    def says(self, now: datetime) -> str:
+        """When it ends or ended, as the end of a sentence."""
+        if now < self.starts:
+            return f"not valid before {self.starts:%Y-%m-%d %H:%M} UTC"
+        if now >= self.ends:
+            return f"expired on {self.ends:%Y-%m-%d}: renew it"
+        days = (self.ends - now).days
+        return f"ends on {self.ends:%Y-%m-%d}" + (
+            f", in {days} day{'' if days == 1 else 's'}" if days < 2 * _SOON else ""
+        )
+
+    def usable(self, now: datetime) -> bool:
+        return self.starts <= now < self.ends
+
+    def ends_soon(self, now: datetime) -> bool:
+        return (self.ends - now).days < _SOON
+
+
+def terms(tls: TlsSettings) -> list[Term]:
+    """Of each file of `tls` that holds certificates. What cannot be read is left out: `problems` tells of it.
+
+    `cert` is of use while all of its chain is, `ca` while one of its certificates is.
+    """
+    found = []
+    for key, path in paths(tls).items():
+        if key != "key" and (held := _certificates(path)):
+            latest, earliest = (max, min) if key == "cert" else (min, max)
+            starts, ends = latest(each.starts for each in held), earliest(each.ends for each in held)
+            found.append(Term(key=key, path=path, starts=starts, ends=ends))
+    return found
+
+
+def _certificates(path: str) -> list[Certificate]:
+    with suppress(OSError, ValueError):
+        return from_pem(read_file(path))
+    return []
 
 
 def files(settings: Settings) -> Iterator[tuple[str, str, Term]]:

@@ -8,11 +8,11 @@ import errno
 import os
 import resource
 import socket
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from notifier.net.connect_errors import not_connected
 from notifier.net.tls_errors import Handshake
 
 #: Descriptors that connections leave to others; the lowest free one is always taken.
@@ -20,7 +20,7 @@ _KEPT_FREE: Final = 32
 
 
 @dataclass(slots=True)
-class Opening:
+class ConnectionAttempt:
     """Of one request; it may try many addresses."""
 
     #: What the system said of each, by `address:port`: an error's number, or None while it says nothing.
@@ -43,16 +43,16 @@ class Opening:
 
 
 _LATE: Final = "the TLS handshake did not end: does this port speak TLS?"
-opening: Final[ContextVar[Opening]] = ContextVar("opening")
+connection_attempt: Final[ContextVar[ConnectionAttempt]] = ContextVar("connection_attempt")
 
 
-def current() -> Opening:
+def current() -> ConnectionAttempt:
     """Of the request that this is done for; one that nobody asks where it is done for none."""
-    found = opening.get(None)
-    return Opening() if found is None else found
+    found = connection_attempt.get(None)
+    return ConnectionAttempt() if found is None else found
 
 
-class TellingSocket(socket.socket):
+class ReportingSocket(socket.socket):
     """Notes what comes of its connect: at once, or asked for by the event loop as SO_ERROR."""
 
     def __init__(self, family: int, kind: int, protocol: int, target: tuple[Any, ...]) -> None:
@@ -64,7 +64,7 @@ class TellingSocket(socket.socket):
             super().__init__(family, kind, protocol)
             self._leave_some()
         except OSError as error:
-            self._tell(error.errno)
+            self._report(error.errno)
             raise
 
     def _leave_some(self) -> None:
@@ -80,18 +80,60 @@ class TellingSocket(socket.socket):
         except BlockingIOError:
             raise
         except OSError as error:
-            self._tell(error.errno)
+            self._report(error.errno)
             raise
-        self._tell(0)
+        self._report(0)
 
     def getsockopt(self, level: int, option: int, length: int = 0) -> Any:  # its three forms in one
         found = super().getsockopt(level, option, length) if length else super().getsockopt(level, option)
         if (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR):
-            self._tell(int(found))
+            self._report(int(found))
         return found
 
-    def _tell(self, number: int | None) -> None:
+    def _report(self, number: int | None) -> None:
         if number:
             self._seen.tried[self._shown] = number
         else:
             self._seen.connected = True
+
+
+# ---- in words -----------------------------------------------------------------------------------------------------
+#: Addresses that are named.
+_SHOWN: Final = 8
+#: What a machine without IPv6 says of such an address.
+_NO_FAMILY: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH})
+_NO_IPV6: Final = "no IPv6 on this machine"
+_WORDS: Final = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.ECONNRESET: "connection reset",
+    errno.EHOSTUNREACH: "no route to the host",
+    errno.ENETUNREACH: "the network is unreachable",
+    errno.ETIMEDOUT: "no answer to the connect",
+    errno.EHOSTDOWN: "the host is down",
+    errno.EACCES: "this machine does not allow it",
+    errno.EPERM: "this machine does not allow it (a firewall of its own?)",
+    errno.EADDRNOTAVAIL: "no local address or port is left",
+    errno.EMFILE: "too many open files here",
+    errno.ENFILE: "too many open files here",
+}
+
+
+def not_connected(tried: Mapping[str, int | None]) -> str:
+    """E.g. `connection refused: 127.0.0.1:8787, [::1]:8787`. What this machine lacks stands last."""
+    told: dict[str, list[str]] = {}
+    for address, number in tried.items():
+        told.setdefault(_words(address, number), []).append(address)
+    return "; ".join(_listed(words, told[words]) for words in sorted(told, key=lambda words: words == _NO_IPV6))
+
+
+def _words(address: str, number: int | None) -> str:
+    if number is None:
+        return "no connection in time"
+    if number in _NO_FAMILY and address.startswith("["):
+        return _NO_IPV6
+    return _WORDS.get(number, "the connect failed")
+
+
+def _listed(words: str, addresses: list[str]) -> str:
+    more = f" and {len(addresses) - _SHOWN} more" if len(addresses) > _SHOWN else ""
+    return f"{words}: {', '.join(addresses[:_SHOWN])}{more}"

@@ -1,96 +1,127 @@
-"""TLS of one endpoint: its own certificate, and whose certificates are trusted. Reads the files and watches them.
+"""How TLS is spoken: whose certificates are trusted, how they are verified, and what is seen of a handshake that fails.
 
-Rules: one context for each setting, so that what is pooled under a context never serves another setting. A file that
-changed (its time, its size, another file in its place) makes a new context at the next attempt, at most once a second:
-a certificate may be renewed while the daemon runs, without a reload. While the files do not fit together, because one
-of them is written and the other one not yet, the last ones that did go on. `TlsSettings()` is the machine's own trust,
-for everybody who has no setting; it is watched likewise.
+Certificates are verified alike on every Python, so the flags are set here and not left to it:
+- not VERIFY_X509_STRICT, which Python 3.13 made a default: many a private CA leaves out what it asks for, and a
+  receiver that was well must not fail because of a newer Python.
+- VERIFY_X509_PARTIAL_CHAIN, likewise a default of 3.13: whatever stands in `ca` vouches, an intermediate certificate or
+  the server's own too. That is what an operator means who names it there, and what curl does.
+
+Nothing here writes TLS keys to a file, whatever SSLKEYLOGFILE says: who sets a variable must not learn what we send.
 """
 
 import os
+import re
 import ssl
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final
-
-import structlog
+from typing import Any, Final
 
 from notifier.domain.settings import TlsSettings
-from notifier.net.tls_context import context_for
-from notifier.net.tls_files import paths, problems
-from notifier.runtime import log_events
+from notifier.net.connection_attempt import current
+from notifier.text.printable import printable
 
-_log = structlog.get_logger()
-
-#: Seconds between two looks at the files of one setting.
-_LOOK_AGAIN: Final = 1.0
-
-#: What tells one version of the files from another.
-_Stamp = tuple[tuple[int, int, int] | None, ...]
+_FLAGS: Final = ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN
+#: How certificates are named in a directory of the system's.
+_HASHED: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 
 
-class TlsUnusable(Exception):
-    """The files of a setting cannot be used; the message says why."""
+def context_for(tls: TlsSettings) -> ssl.SSLContext:
+    """`OSError` or `ValueError` where the files do not do."""
+    context = trusting(tls.ca)
+    context.sslobject_class = _Observed
+    context.set_alpn_protocols(["http/1.1"])
+    if tls.cert is not None:
+        # Without any password OpenSSL would ask the terminal for one.
+        context.load_cert_chain(tls.cert, tls.key, password="")
+    return context
 
 
-@dataclass(slots=True)
-class _Kept:
-    context: ssl.SSLContext
-    stamp: _Stamp
-    looked_at: float
+def trusting(ca: str | None) -> ssl.SSLContext:
+    """Certificates in `ca` vouch, or those of this machine."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # certificates and names are checked, TLS is 1.2 at least
+    context.verify_flags = _FLAGS
+    if ca is None:
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(ca)
+    return context
 
 
-class Contexts:
-    """The context of each setting, as its files are now."""
+# ---- one handshake ------------------------------------------------------------------------------------------------
+class _Observed(ssl.SSLObject):
+    """The event loops lose some failures, uvloop those that come with the first read; and none keeps what was sent.
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._kept: dict[TlsSettings, _Kept] = {}
+    A server that refuses our certificate under TLS 1.3 says so and closes, while our request is under way: a loop that
+    fails to write reads no more, and so what the server said last is handed in when the request has failed.
+    """
 
-    def context(self, tls: TlsSettings) -> ssl.SSLContext:
-        """`TlsUnusable` where there never was a usable one."""
-        now = self._monotonic()
-        kept = self._kept.get(tls)
-        if kept is None:
-            stamp = _stamp(tls)
-            kept = self._kept[tls] = _Kept(_made(tls), stamp, now)
-        elif now - kept.looked_at >= _LOOK_AGAIN:
-            kept.looked_at = now
-            self._renew(tls, kept)
-        return kept.context
+    #: What broke this connection; None while nothing did.
+    failure: ssl.SSLError | None = None
+    _arriving: ssl.MemoryBIO
 
-    def _renew(self, tls: TlsSettings, kept: _Kept) -> None:
-        stamp = _stamp(tls)
-        if stamp == kept.stamp:
-            return
-        kept.stamp = stamp
+    @classmethod
+    def _create(cls, incoming: ssl.MemoryBIO, *rest: Any, **more: Any) -> "_Observed":
+        """How a context makes one; the class offers no other way to the buffer that it reads from."""
+        made: _Observed = super()._create(incoming, *rest, **more)  # type: ignore[misc]  # typeshed leaves it out
+        made._arriving = incoming
+        return made
+
+    def do_handshake(self) -> None:
+        seen = current().tls
+        seen.begun, seen.take_rest = True, self._take_rest
         try:
-            kept.context = _made(tls)
-        except TlsUnusable as error:
-            _log.warning(log_events.TLS_KEPT, error=str(error), note="what was read before goes on")
-        else:
-            _log.info(log_events.TLS_RENEWED, cert=tls.cert, ca=tls.ca)
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            seen.failure, seen.presented = error, _presented(self)
+            raise
+        seen.done = True
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002  its name is the base's
+        try:
+            return super().read(len, buffer)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            self.failure = current().tls.failure = error
+            raise
+
+    def _take_rest(self, rest: bytes) -> None:
+        """An alert in it breaks the connection; anything else is nobody's."""
+        with suppress(ssl.SSLError, ValueError):
+            self._arriving.write(rest)
+            self.read()
 
 
-def _stamp(tls: TlsSettings) -> _Stamp:
-    watched = list(paths(tls).values())
-    if tls.ca is None:
-        system = ssl.get_default_verify_paths()
-        watched += filter(None, (system.cafile, system.capath))
-    return tuple(map(_stamp_of, watched))
+def _presented(connection: ssl.SSLObject) -> tuple[bytes, ...]:
+    """The certificates that the server sent, in DER; from Python 3.13 on there is a public way to them."""
+    with suppress(AttributeError, ValueError, ssl.SSLError):
+        if hasattr(connection, "get_unverified_chain"):
+            return tuple(connection.get_unverified_chain())
+        chain = connection._sslobj.get_unverified_chain()  # type: ignore[attr-defined]  # noqa: SLF001  as above
+        return tuple(ssl.PEM_cert_to_DER_cert(each.public_bytes()) for each in chain or ())
+    return ()
 
 
-def _stamp_of(path: str) -> tuple[int, int, int] | None:
+# ---- whom this machine trusts -------------------------------------------------------------------------------------
+def no_trust(environ: Mapping[str, str]) -> str:
+    """Why this machine trusts nobody, as one line with the cure; empty where it has certificates of CAs."""
+    if trusting(None).cert_store_stats()["x509"]:
+        return ""
+    directories = (environ.get("SSL_CERT_DIR") or ssl.get_default_verify_paths().openssl_capath).split(os.pathsep)
+    if any(_HASHED.fullmatch(name) for directory in directories for name in _listed(directory)):
+        return ""
+    named = [
+        f"{name} names {printable(environ[name], 100)}"
+        for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")
+        if environ.get(name)
+    ]
+    correct = f" ({' and '.join(named)}, where there are none: correct it, or unset it)" if named else ""
+    return f"this machine has no CA certificates: install ca-certificates{correct}"
+
+
+def _listed(directory: str) -> list[str]:
     with suppress(OSError):
-        found = os.stat(path)  # noqa: PTH116  this is asked once a second for each setting
-        return found.st_mtime_ns, found.st_size, found.st_ino
-    return None
-
-
-def _made(tls: TlsSettings) -> ssl.SSLContext:
-    """`TlsUnusable` with the first thing that is wrong."""
-    for _, sentence in problems(tls):
-        raise TlsUnusable(sentence)
-    return context_for(tls)
+        return os.listdir(directory)  # noqa: PTH208  names are enough
+    return []

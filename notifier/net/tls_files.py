@@ -4,25 +4,33 @@
 """
 
 import os
+import ssl
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
+import structlog
+
 from notifier.domain.settings import TlsSettings
-from notifier.net.certificates import Certificate, from_pem
-from notifier.net.tls_context import context_for, trusting
+from notifier.net.tls import context_for, trusting
+from notifier.runtime import log_events
 from notifier.text.printable import printable
+
+_log = structlog.get_logger()
 
 #: Bytes of a file at most; the largest bundles have a quarter of it.
 _LIMIT: Final = 1024 * 1024
 _CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
 _KEY: Final = b"PRIVATE KEY-----"
 _LOCKED: Final = (b"ENCRYPTED",)
-#: Days before its end from which a file is warned of.
-_SOON: Final = 30
+#: Seconds between two looks at the files of one setting.
+_LOOK_AGAIN: Final = 1.0
+
+#: What tells one version of the files from another.
+_Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
 def paths(tls: TlsSettings) -> dict[str, str]:
@@ -48,7 +56,7 @@ def _wrong_files(tls: TlsSettings) -> Iterator[tuple[str, str]]:
     for name, path in paths(tls).items():
         shown = printable(path, 200)
         try:
-            content = _content(path)
+            content = read_file(path)
         except (OSError, ValueError) as error:
             yield name, f"{shown} cannot be read: {getattr(error, 'strerror', None) or error}."
             continue
@@ -59,7 +67,7 @@ def _wrong_files(tls: TlsSettings) -> Iterator[tuple[str, str]]:
             yield name, f"There is no {noun} in PEM form in {shown}. It begins with -----BEGIN."
 
 
-def _content(path: str) -> bytes:
+def read_file(path: str) -> bytes:
     """Only a regular file is read: a pipe could wait for ever."""
     if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  as above
         raise ValueError("it is not a regular file")
@@ -83,50 +91,67 @@ def _unfit(tls: TlsSettings, error: Exception) -> tuple[str, str]:
     return "cert", f"The certificate in {cert} or the key in {key} is damaged."
 
 
-# ---- when the files end -------------------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Term:
-    """From when to when one file of a setting is of use."""
-
-    #: cert or ca.
-    key: str
-    path: str
-    starts: datetime
-    ends: datetime
-
-    def says(self, now: datetime) -> str:
-        """When it ends or ended, as the end of a sentence."""
-        if now < self.starts:
-            return f"not valid before {self.starts:%Y-%m-%d %H:%M} UTC"
-        if now >= self.ends:
-            return f"expired on {self.ends:%Y-%m-%d}: renew it"
-        days = (self.ends - now).days
-        return f"ends on {self.ends:%Y-%m-%d}" + (
-            f", in {days} day{'' if days == 1 else 's'}" if days < 2 * _SOON else ""
-        )
-
-    def usable(self, now: datetime) -> bool:
-        return self.starts <= now < self.ends
-
-    def ends_soon(self, now: datetime) -> bool:
-        return (self.ends - now).days < _SOON
+# ---- contexts made of them ----------------------------------------------------------------------------------------
+class TlsUnusable(Exception):
+    """The files of a setting cannot be used; the message says why."""
 
 
-def terms(tls: TlsSettings) -> list[Term]:
-    """Of each file of `tls` that holds certificates. What cannot be read is left out: `problems` tells of it.
-
-    `cert` is of use while all of its chain is, `ca` while one of its certificates is.
-    """
-    found = []
-    for key, path in paths(tls).items():
-        if key != "key" and (held := _certificates(path)):
-            latest, earliest = (max, min) if key == "cert" else (min, max)
-            starts, ends = latest(each.starts for each in held), earliest(each.ends for each in held)
-            found.append(Term(key=key, path=path, starts=starts, ends=ends))
-    return found
+@dataclass(slots=True)
+class _Kept:
+    context: ssl.SSLContext
+    stamp: _Stamp
+    looked_at: float
 
 
-def _certificates(path: str) -> list[Certificate]:
-    with suppress(OSError, ValueError):
-        return from_pem(_content(path))
-    return []
+class TlsContexts:
+    """The context of each setting, as its files are now."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._kept: dict[TlsSettings, _Kept] = {}
+
+    def context(self, tls: TlsSettings) -> ssl.SSLContext:
+        """`TlsUnusable` where there never was a usable one."""
+        now = self._monotonic()
+        kept = self._kept.get(tls)
+        if kept is None:
+            stamp = _stamp(tls)
+            kept = self._kept[tls] = _Kept(_made(tls), stamp, now)
+        elif now - kept.looked_at >= _LOOK_AGAIN:
+            kept.looked_at = now
+            self._renew(tls, kept)
+        return kept.context
+
+    def _renew(self, tls: TlsSettings, kept: _Kept) -> None:
+        stamp = _stamp(tls)
+        if stamp == kept.stamp:
+            return
+        kept.stamp = stamp
+        try:
+            kept.context = _made(tls)
+        except TlsUnusable as error:
+            _log.warning(log_events.TLS_KEPT, error=str(error), note="what was read before goes on")
+        else:
+            _log.info(log_events.TLS_RENEWED, cert=tls.cert, ca=tls.ca)
+
+
+def _stamp(tls: TlsSettings) -> _Stamp:
+    watched = list(paths(tls).values())
+    if tls.ca is None:
+        system = ssl.get_default_verify_paths()
+        watched += filter(None, (system.cafile, system.capath))
+    return tuple(map(_stamp_of, watched))
+
+
+def _stamp_of(path: str) -> tuple[int, int, int] | None:
+    with suppress(OSError):
+        found = os.stat(path)  # noqa: PTH116  this is asked once a second for each setting
+        return found.st_mtime_ns, found.st_size, found.st_ino
+    return None
+
+
+def _made(tls: TlsSettings) -> ssl.SSLContext:
+    """`TlsUnusable` with the first thing that is wrong."""
+    for _, sentence in problems(tls):
+        raise TlsUnusable(sentence)
+    return context_for(tls)

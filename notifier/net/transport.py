@@ -21,8 +21,8 @@ at all says that the operator could write a `tls:` setting. Any failure of TLS, 
 opens (CONNECT). Then the proxy resolves the name, so the guard is asked about the proxy's own address and cannot be
 about the server's. Where the proxy itself says no, that is `ProxyRefused`, which names it and never its password.
 
-`extensions["opening"]`, an `Opening`, is told of the addresses while they are tried: a caller who ends the exchange
-because its own time runs out can name them.
+`extensions["connection_attempt"]`, a `ConnectionAttempt`, notes the addresses while they are tried: a caller who ends
+the exchange because its own time runs out can name them.
 
 What is kept, and what is repeated:
 - A connection serves for a minute at most: the name may lead elsewhere by then. `extensions["fresh"]` asks for a new
@@ -31,8 +31,9 @@ What is kept, and what is repeated:
   ones to that host are closed: what happened to one has most likely happened to all. (aiohttp would repeat a GET by
   itself, on the next kept one; that is off.) A request that got 408, 410 or 421 on a kept connection is repeated
   likewise: these may speak of the connection, or come from a server that the name has left. Should the server have read
-  the first one after all, it sees the same `webhook-id` twice, which at-least-once allows. `extensions["leave"]`, if
-  there is one, is awaited before: a repeat counts in the caller's budget as any request does.
+  the first one after all, it sees the same `webhook-id` twice, which at-least-once allows.
+  `extensions["before_repeat"]`, if there is one, is awaited before: a repeat counts in the caller's budget as any
+  request does.
 
 An answer counts only for a request that was there to be answered (see aiohttp_hooks): none that came before anything of
 it was sent, and no 2xx before the whole of it was handed over and the peer's machine has confirmed it.
@@ -51,15 +52,14 @@ from yarl import URL
 
 from notifier.domain.settings import TlsSettings
 from notifier.net.aiohttp_hooks import Connector, Request, repeat_nothing
-from notifier.net.connection_attempt import Opening, TellingSocket, opening
-from notifier.net.guard import CheckedResolver, Guard, ask
+from notifier.net.connection_attempt import ConnectionAttempt, ReportingSocket, connection_attempt
 from notifier.net.malformed import HEADERS_LIMIT, LINE_LIMIT
 from notifier.net.proxy import Proxy, read_proxy
-from notifier.net.resolver import Names
+from notifier.net.resolver import CheckedResolver, Guard, SystemResolver, check_address
 from notifier.net.socket_state import Exchange, Unconfirmed, exchange
-from notifier.net.tls import Contexts, TlsUnusable
-from notifier.net.tls_context import no_trust
+from notifier.net.tls import no_trust
 from notifier.net.tls_errors import Side
+from notifier.net.tls_files import TlsContexts, TlsUnusable
 from notifier.net.transport_errors import MAPPED, ProxyRefused, StrayError, TlsFailed, UnreadError, translate
 from notifier.runtime.clock import SystemClock
 
@@ -100,9 +100,9 @@ class _Body(httpx.AsyncByteStream):
             chunk = await self._answer.content.readany()
         except MAPPED as error:
             self._answer.close()
-            seen = Opening()
+            seen = ConnectionAttempt()
             seen.tls.failure = getattr(self._tls, "failure", None)
-            raise translate(error, self._request, opening=seen, side=_side(self._request)) from error
+            raise translate(error, self._request, attempt=seen, side=_side(self._request)) from error
         if not chunk:
             raise StopAsyncIteration
         return chunk
@@ -127,7 +127,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         guard: Guard | None = None,
         connections: int = 0,
         resolver: AbstractResolver | None = None,
-        contexts: Contexts | None = None,
+        contexts: TlsContexts | None = None,
         now: Callable[[], float] | None = None,
         unconfirmed: float = _UNCONFIRMED,
     ) -> None:
@@ -138,24 +138,26 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._unconfirmed = unconfirmed
         self._pool: Connector | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._contexts = contexts or Contexts()
+        self._contexts = contexts or TlsContexts()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         body = await request.aread()
         proxy = _proxy(request)
         mine = Exchange(fresh=bool(request.extensions.get("fresh")))
         exchange.set(mine)
-        seen = request.extensions.get("opening") or Opening()
-        opening.set(seen)
+        seen = request.extensions.get("connection_attempt") or ConnectionAttempt()
+        connection_attempt.set(seen)
         try:
-            answer = await self._exchange(mine, self._asked(request, body, proxy), request.extensions.get("leave"))
+            answer = await self._exchange(
+                mine, self._asked(request, body, proxy), request.extensions.get("before_repeat")
+            )
         except TlsUnusable as error:
             raise TlsFailed(str(error), request=request) from error
         except MAPPED as error:
             unheard = mine.opened and not mine.heard
             if seen.tls.done and seen.tls.failure is None and seen.tls.take_rest:
                 seen.tls.take_rest(mine.rest())
-            raise translate(error, request, proxy=proxy, opening=seen, side=_side(request), unheard=unheard) from error
+            raise translate(error, request, proxy=proxy, attempt=seen, side=_side(request), unheard=unheard) from error
         finally:
             mine.end()
         if proxy and request.url.scheme == "http" and answer.status == _PROXY_WANTS_PASSWORD:
@@ -205,14 +207,14 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         }
 
     async def _exchange(
-        self, mine: Exchange, asked: dict[str, Any], leave: Callable[[], Awaitable[None]] | None
+        self, mine: Exchange, asked: dict[str, Any], before_repeat: Callable[[], Awaitable[None]] | None
     ) -> aiohttp.ClientResponse:
         """The answer to the request; by a kept connection only where that leaves no doubt."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         answer = None
-        if not mine.fresh and (answer := await self._try_kept(mine, asked)) is None and leave:
-            await leave()
+        if not mine.fresh and (answer := await self._try_kept(mine, asked)) is None and before_repeat:
+            await before_repeat()
         if answer is None:
             mine.fresh = True
             if (total := asked["timeout"].total) is not None:
@@ -258,7 +260,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             now=self._now or asyncio.get_running_loop().time,
             longest_age=LONGEST_AGE,
             unconfirmed=self._unconfirmed,
-            resolver=CheckedResolver(self._resolver or Names(), self._guard),
+            resolver=CheckedResolver(self._resolver or SystemResolver(), self._guard),
             ttl_dns_cache=0,  # a look-up is shared by those who wait for it, and by no one after
             socket_factory=self._open_socket,
             limit=0,
@@ -283,9 +285,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """The true check: nothing else opens a socket, and it is for this address."""
         family, kind, protocol, _, target = address
         exchange.get().opened = True
-        ask(self._guard, target[0])
+        check_address(self._guard, target[0])
         try:
-            return TellingSocket(family, kind, protocol, target)
+            return ReportingSocket(family, kind, protocol, target)
         except OSError:
             if self._pool is not None:
                 self._pool.drop_idle()  # a second later there is something to go on with

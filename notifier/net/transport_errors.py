@@ -15,8 +15,7 @@ import aiohttp
 import httpx
 from aiohttp.http_exceptions import HttpProcessingError
 
-from notifier.net.connect_errors import not_connected
-from notifier.net.connection_attempt import Opening
+from notifier.net.connection_attempt import ConnectionAttempt, not_connected
 from notifier.net.proxy import Proxy
 from notifier.net.resources import missing
 from notifier.net.tls_errors import CUT_OFF, Side, failure_of, sentence
@@ -102,26 +101,26 @@ def translate(
     request: httpx.Request | None = None,
     *,
     proxy: Proxy | None = None,
-    opening: Opening | None = None,
+    attempt: ConnectionAttempt | None = None,
     side: Side | None = None,
     unheard: bool = False,
 ) -> httpx.TransportError:
     """The httpx exception for anything aiohttp raises; `request` is attached to it. `proxy` is what it went through.
 
-    `opening` is what was seen of its connection, `side` what we brought to its TLS. `unheard` is that nothing came on a
+    `attempt` is what was seen of its connection, `side` what we brought to its TLS. `unheard` is that nothing came on a
     new connection: a server that waits for TLS ends a plain request so.
     """
     cause = getattr(error, "os_error", error)
     if isinstance(cause, GuardRefusedError):
         return AddressRefused(_of_proxy(error, proxy) + (cause.strerror or ""), request=request)
-    tried = opening.tried if opening and opening.waits else {}
+    tried = attempt.tried if attempt and attempt.waits else {}
     if said := missing(error, tried):
         return OutOfResources(said, request=request)
     if tried and set(tried.values()) <= _FORBIDDEN:
         return AddressRefused(_of_proxy(error, proxy) + _FIREWALL, request=request)
     if isinstance(error, aiohttp.ClientHttpProxyError) and proxy:
         return ProxyRefused(proxy.refusal(error.status), request=request)
-    if opening and side and (found := _of_opening(error, opening, side)):
+    if attempt and side and (found := _of_attempt(error, attempt, side)):
         kind, said = found
         return kind(_of_proxy(error, proxy) + said + _through(error, proxy), request=request)
     kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), httpx.RemoteProtocolError)
@@ -133,16 +132,18 @@ def translate(
     return kind(_of_proxy(error, proxy) + said + _through(error, proxy), request=request)
 
 
-def _of_opening(error: BaseException, opening: Opening, side: Side) -> tuple[type[httpx.TransportError], str] | None:
+def _of_attempt(
+    error: BaseException, attempt: ConnectionAttempt, side: Side
+) -> tuple[type[httpx.TransportError], str] | None:
     """That no address could be connected to, or that TLS failed; None for everything else."""
     if isinstance(error, TimeoutError):
-        return (DeadlinePassed, opening.missing) if opening.missing else None
-    if opening.waits and isinstance(error, aiohttp.ClientConnectorError):
-        return httpx.ConnectError, not_connected(opening.tried)
-    if failure := failure_of(error, opening.tls):
-        established = opening.tls.done or not opening.tls.begun  # a kept connection, or the body of an answer
-        return TlsFailed, sentence(failure, side, opening.tls.presented, established=established)
-    if opening.tls.begun and not opening.tls.done and isinstance(error, OSError):
+        return (DeadlinePassed, attempt.missing) if attempt.missing else None
+    if attempt.waits and isinstance(error, aiohttp.ClientConnectorError):
+        return httpx.ConnectError, not_connected(attempt.tried)
+    if failure := failure_of(error, attempt.tls):
+        established = attempt.tls.done or not attempt.tls.begun  # a kept connection, or the body of an answer
+        return TlsFailed, sentence(failure, side, attempt.tls.presented, established=established)
+    if attempt.tls.begun and not attempt.tls.done and isinstance(error, OSError):
         return TlsFailed, CUT_OFF
     return None
 

@@ -28,7 +28,7 @@ from notifier.polling.rejections import Rejections
 from notifier.polling.rereads import Rereads
 from notifier.polling.scheduling.open_generation import PollTimes
 from notifier.polling.scheduling.open_generations import OpenGenerations
-from notifier.providers.base import Codec, Leave, PollRequest, Reply
+from notifier.providers.base import BeforeRepeat, Codec, PollRequest, Reply
 from notifier.providers.masked import decode
 from notifier.runtime.clock import Clock
 from notifier.runtime.wakeup import Wakeup
@@ -77,7 +77,7 @@ class Exchanges:
         recorder: Recorder,
         long_polls: LongPolls,
         rereads: Rereads,
-        ask: Callable[[PollRequest, ProviderSettings, Leave], Awaitable[Reply]],
+        ask: Callable[[PollRequest, ProviderSettings, BeforeRepeat], Awaitable[Reply]],
         readers: anyio.CapacityLimiter,
         clock: Clock,
         call: Callable[[Iterable[GenerationId]], None],
@@ -216,13 +216,13 @@ class Exchanges:
             await self._recorder.expire_failing(sent.request.ids[0], sent.asked_at)
 
     async def _observe(self, sent: Sent) -> Sequence[Observation]:
-        reply = await self._ask_provider(sent.request, self.settings, self._leave)
+        reply = await self._ask_provider(sent.request, self.settings, self._before_repeat)
         read = partial(decode, self._codec, sent.request, reply, self.settings)
         if len(reply.body) < LONG:
             return read()
         return await anyio.to_thread.run_sync(read, limiter=self._readers)
 
-    async def _leave(self) -> None:
+    async def _before_repeat(self) -> None:
         granted = anyio.Event()
         self._repeats.append(granted)
         self._wakeup.notify()

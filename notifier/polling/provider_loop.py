@@ -33,7 +33,7 @@ from notifier.polling.rejections import Rejections
 from notifier.polling.rereads import Rereads
 from notifier.polling.scheduling.open_generation import TrackedGeneration
 from notifier.polling.scheduling.open_generations import OpenGenerations
-from notifier.providers.base import Codec, Leave, PollRequest, Reply
+from notifier.providers.base import BeforeRepeat, Codec, PollRequest, Reply
 from notifier.runtime.clock import Clock
 from notifier.runtime.health import Health
 from notifier.runtime.heartbeat import Pulse
@@ -52,7 +52,7 @@ class Dependencies:
     """What every lookout works with."""
 
     store: PollStore
-    ask: Callable[[PollRequest, ProviderSettings, Leave], Awaitable[Reply]]
+    ask: Callable[[PollRequest, ProviderSettings, BeforeRepeat], Awaitable[Reply]]
     clock: Clock
     chance: Callable[[], float]
     directory: Callable[[], EndpointDirectory]

@@ -48,7 +48,7 @@ class Reply:
 
 
 #: Returns when one request more may be made: a request whose connection is lost is made again.
-Leave = Callable[[], Awaitable[None]]
+BeforeRepeat = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,12 +27,12 @@ from notifier import __version__
 from notifier.domain.errors import NotAsked, ProviderBusy, ProviderRefused
 from notifier.domain.ids import GenerationId
 from notifier.domain.settings import ProviderSettings
-from notifier.net.connection_attempt import Opening
+from notifier.net.connection_attempt import ConnectionAttempt
 from notifier.net.resources import missing
 from notifier.net.retry_after import retry_after
 from notifier.net.secrets_sent import mask_of_provider
 from notifier.net.transport_errors import OutOfResources
-from notifier.providers.base import Codec, Leave, PollRequest, Reply
+from notifier.providers.base import BeforeRepeat, Codec, PollRequest, Reply
 from notifier.providers.catalogue import KINDS
 from notifier.providers.reply_text import too_large
 from notifier.runtime.clock import Clock
@@ -80,13 +80,19 @@ class ProviderClient:
     ) -> None:
         await self._http.aclose()
 
-    async def ask(self, request: PollRequest, settings: ProviderSettings, leave: Leave | None = None) -> Reply:
+    async def ask(
+        self, request: PollRequest, settings: ProviderSettings, before_repeat: BeforeRepeat | None = None
+    ) -> Reply:
         """The complete answer, whatever its status but 3xx; `ProviderBusy` or `ProviderRefused` where there is none.
 
-        `leave` is waited for before the request is made a second time: see `transport`.
+        `before_repeat` is awaited before the request is made a second time: see `transport`.
         """
         headers = {**request.headers, **self._kinds[settings.kind].authenticate(settings)}
-        through = {"proxy": settings.proxy, "opening": (opening := Opening()), "leave": leave}
+        through = {
+            "proxy": settings.proxy,
+            "connection_attempt": (attempt := ConnectionAttempt()),
+            "before_repeat": before_repeat,
+        }
         try:
             with anyio.fail_after(_limit(request, settings)):
                 async with self._http.stream(
@@ -104,7 +110,7 @@ class ProviderClient:
             if isinstance(error, OutOfResources) or missing(error):
                 raise NotAsked(missing(error) or str(error)) from error
             late = isinstance(error, TimeoutError | httpx.TimeoutException)
-            said = f"Provider {settings.name}: {_what_failed(error, request, settings, opening)}"
+            said = f"Provider {settings.name}: {_what_failed(error, request, settings, attempt)}"
             unreachable = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
             raise ProviderBusy(said, overloaded=late, any_id=unreachable) from error
         mask = mask_of_provider(settings)
@@ -198,12 +204,14 @@ def _refuse_redirect(response: httpx.Response, request: PollRequest, settings: P
 
 
 # ---- what failed --------------------------------------------------------------------------------------------------
-def _what_failed(error: BaseException, request: PollRequest, settings: ProviderSettings, opening: Opening) -> str:
+def _what_failed(
+    error: BaseException, request: PollRequest, settings: ProviderSettings, attempt: ConnectionAttempt
+) -> str:
     """One line: what failed, at which host, and the transport's own words where they cannot hold the key."""
     host = _host(request.url)
     late = isinstance(error, TimeoutError | httpx.TimeoutException)
-    if late and opening.missing:
-        return f"could not connect to {host} within {_limit(request, settings):g} s: {opening.missing}"
+    if late and attempt.missing:
+        return f"could not connect to {host} within {_limit(request, settings):g} s: {attempt.missing}"
     if isinstance(error, httpx.ConnectError):
         what = f"could not connect to {host}"
     elif late:

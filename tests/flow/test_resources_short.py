@@ -12,7 +12,7 @@ import pytest
 
 from notifier.domain.model import DeliveryStatus, State, Verdict
 from notifier.domain.settings import CallbackSettings, Secret, TlsSettings
-from notifier.net.connection_attempt import Opening
+from notifier.net.connection_attempt import ConnectionAttempt
 from notifier.net.tls_errors import Side
 from notifier.net.transport_errors import AddressRefused, OutOfResources, translate
 from notifier.runtime.health import RESOURCES
@@ -122,13 +122,13 @@ async def test_a_process_without_descriptors_says_so(url: str) -> None:
 
 async def test_a_rule_of_this_machine_is_no_lack_and_no_refusal_of_the_server() -> None:
     """A firewall, or `IPAddressDeny=` of the unit: it does not pass by itself, and the sentence says where to look."""
-    opening = Opening(tried={"192.0.2.1:443": errno.EPERM, "[2001:db8::1]:443": errno.EACCES})
+    attempt = ConnectionAttempt(tried={"192.0.2.1:443": errno.EPERM, "[2001:db8::1]:443": errno.EACCES})
     side = Side(host="app.example.com", tls=TlsSettings(), configurable=False, no_trust=str, now=START)
-    said = translate(OSError("Multiple exceptions"), opening=opening, side=side)
+    said = translate(OSError("Multiple exceptions"), attempt=attempt, side=side)
     assert isinstance(said, AddressRefused)
     assert "IPAddressDeny=" in str(said)
-    opening.tried["192.0.2.2:443"] = errno.ECONNREFUSED
-    assert not isinstance(translate(OSError("Multiple exceptions"), opening=opening, side=side), AddressRefused)
+    attempt.tried["192.0.2.2:443"] = errno.ECONNREFUSED
+    assert not isinstance(translate(OSError("Multiple exceptions"), attempt=attempt, side=side), AddressRefused)
 
 
 async def test_a_look_up_without_a_thread_is_a_lack_too() -> None:

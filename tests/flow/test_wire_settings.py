@@ -22,7 +22,7 @@ from notifier.domain.ids import EndpointIdentity, GenerationId
 from notifier.domain.model import Answer, Verdict
 from notifier.domain.settings import CallbackSettings, EndpointSettings, Secret, Settings
 from notifier.net.address_policy import Allow, refusal
-from notifier.net.tls import Contexts
+from notifier.net.tls_files import TlsContexts
 from notifier.net.transport import AiohttpTransport
 from notifier.providers.base import PollRequest
 from notifier.providers.client import ProviderClient
@@ -178,7 +178,7 @@ async def test_connections_are_never_shared_between_two_certificates(
 async def test_a_renewed_certificate_is_shown_without_a_reload(tmp_path: Path, certificates: Certificates) -> None:
     """From the next look at the files on; a certificate whose key is not written yet changes nothing."""
     seconds = [0.0]
-    contexts = Contexts(lambda: seconds[0])
+    contexts = TlsContexts(lambda: seconds[0])
     async with receiver(tls=certificates.server(asks=True)) as app, wired(contexts=contexts) as wire:
         tls = {**certificates.client("old", "studio"), "ca": "ca.pem"}
         policy = configured(tmp_path, studio={"url": app.url(scheme="https"), "tls": tls}).endpoints["studio"]

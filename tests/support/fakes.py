@@ -214,7 +214,7 @@ class Upstream:
         try:
             if self.lost:
                 self.lost -= 1
-                await request.extensions["leave"]()
+                await request.extensions["before_repeat"]()
                 self.asked.append(replace(asked, at=self._clock.monotonic()))
             await checkpoint()  # so that requests of one moment are under way together
             if self.gate is not None:

@@ -19,7 +19,6 @@ from notifier.domain.model import Answer, Claim, Verdict
 from notifier.domain.settings import EndpointSettings, Secret
 from notifier.domain.verdict import judge
 from notifier.net.address_policy import Allow, refusal
-from notifier.net.guard import Address
 from notifier.net.transport import AiohttpTransport
 from notifier.net.transport_errors import (
     AddressRefused,
@@ -29,6 +28,7 @@ from notifier.net.transport_errors import (
     ProxyRefused,
     TlsFailed,
 )
+from notifier.net.urls import Address
 from notifier.verify import verify
 
 NOW = datetime(2026, 11, 22, 5, 14, 0, 900_000, tzinfo=UTC)

@@ -521,7 +521,9 @@ async def test_a_request_is_repeated_once_it_has_leave(method: str) -> None:
         await granted.wait()
 
     async def repeated() -> None:
-        answers.append(await exchange(transport, httpx.Request(method, server.url(), extensions={"leave": leave})))
+        answers.append(
+            await exchange(transport, httpx.Request(method, server.url(), extensions={"before_repeat": leave}))
+        )
 
     answers: list[Any] = []
     async with serving(talk) as server, wired() as transport:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from anyio.abc import ByteStream, SocketAttribute
 
-from notifier.net.resolver import Found, Names, look_up
+from notifier.net.resolver import Found, SystemResolver, look_up
 from notifier.net.transport import AiohttpTransport
 from notifier.net.transport_errors import NameNotResolved
 
@@ -68,7 +68,7 @@ async def status(wire: AiohttpTransport, url: str, found: list[Any] | None = Non
 async def test_names_that_hang_keep_no_other_waiting(servers: Servers) -> None:
     """A hundred of them are being looked up; another name is answered at once, and they are when they can be."""
     found: list[str] = []
-    async with listening() as port, AiohttpTransport(resolver=Names(servers.look_up)) as wire:
+    async with listening() as port, AiohttpTransport(resolver=SystemResolver(servers.look_up)) as wire:
         async with anyio.create_task_group() as tasks:
             for number in range(100):
                 tasks.start_soon(status, wire, f"http://stuck{number}.example.test:{port}/", found)
@@ -82,7 +82,7 @@ async def test_names_that_hang_keep_no_other_waiting(servers: Servers) -> None:
 
 async def test_a_name_that_leads_nowhere_says_so(servers: Servers) -> None:
     """The error of the system's resolver is the answer."""
-    async with AiohttpTransport(resolver=Names(servers.look_up)) as wire:
+    async with AiohttpTransport(resolver=SystemResolver(servers.look_up)) as wire:
         with pytest.raises(NameNotResolved, match="Name or service not known"):
             await status(wire, "http://none.example.test/")
 
@@ -91,10 +91,10 @@ async def test_a_look_up_that_nobody_waits_for_does_no_harm(servers: Servers) ->
     """Its attempt was given up; the late answer, or error, is thrown away."""
     for name in ("stuck.example.test", "stuck-none.example.test"):
         with anyio.move_on_after(0.01) as scope:
-            await Names(servers.look_up).resolve(name, 80)
+            await SystemResolver(servers.look_up).resolve(name, 80)
         assert scope.cancelled_caught
     servers.open.set()
-    assert await Names(servers.look_up).resolve("well.example.test", 80)
+    assert await SystemResolver(servers.look_up).resolve("well.example.test", 80)
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,6 @@ def test_every_address_is_asked_for(monkeypatch: pytest.MonkeyPatch, host: str, 
 
 async def test_the_systems_resolver_is_asked() -> None:
     """By default, for both kinds of addresses; what is answered is numeric."""
-    found = await Names().resolve("localhost", 80)
+    found = await SystemResolver().resolve("localhost", 80)
     assert {result["host"] for result in found} <= {"127.0.0.1", "::1"}
     assert all(result["port"] == 80 and result["hostname"] == "localhost" for result in found)

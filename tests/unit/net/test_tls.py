@@ -15,10 +15,9 @@ from structlog.testing import capture_logs
 
 from notifier.config import load
 from notifier.domain.settings import Settings, TlsSettings
-from notifier.net.certificate_expiry import Terms
-from notifier.net.tls import Contexts
-from notifier.net.tls_context import context_for, no_trust
-from notifier.net.tls_files import terms
+from notifier.net.certificate_expiry import Terms, terms
+from notifier.net.tls import context_for, no_trust
+from notifier.net.tls_files import TlsContexts
 from notifier.runtime import log_events
 from notifier.runtime.health import Health
 
@@ -129,7 +128,7 @@ def test_one_certificate_is_trust(nobody: Path, place: str) -> None:
 def test_the_machines_certificates_are_read_again_when_they_come(nobody: Path) -> None:
     """After `apt install ca-certificates` nothing has to be restarted."""
     seconds = [0.0]
-    contexts = Contexts(lambda: seconds[0])
+    contexts = TlsContexts(lambda: seconds[0])
     before = contexts.context(TlsSettings())
     assert contexts.context(TlsSettings()) is before
     trustme.CA().cert_pem.write_to_path(nobody / "ca.pem")

@@ -16,7 +16,6 @@ from aiohttp import client_exceptions, http_exceptions
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.http_exceptions import HttpProcessingError
 
-from notifier.net.guard import Address
 from notifier.net.transport import AiohttpTransport
 from notifier.net.transport_errors import (
     AddressRefused,
@@ -26,6 +25,7 @@ from notifier.net.transport_errors import (
     TlsFailed,
     translate,
 )
+from notifier.net.urls import Address
 from tests.support.peers import OK, Peer, Resolver, answering, exchange, post, serving, wired
 
 #: Every test runs on each of these event loops.

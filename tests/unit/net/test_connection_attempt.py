@@ -10,8 +10,7 @@ import httpx
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from notifier.net.connect_errors import not_connected
-from notifier.net.connection_attempt import Opening
+from notifier.net.connection_attempt import ConnectionAttempt, not_connected
 from notifier.net.transport import AiohttpTransport
 from notifier.net.transport_errors import DeadlinePassed
 
@@ -64,9 +63,9 @@ def hanging() -> Iterator[int]:
 
 
 def post(
-    port: int, *, host: str = "app.example.test", opening: Opening | None = None, total: float = 10.0
+    port: int, *, host: str = "app.example.test", attempt: ConnectionAttempt | None = None, total: float = 10.0
 ) -> httpx.Request:
-    extensions = {"timeout": {"total": total}, "opening": opening or Opening()}
+    extensions = {"timeout": {"total": total}, "connection_attempt": attempt or ConnectionAttempt()}
     return httpx.Request("POST", f"http://{host}:{port}/", content=b"{}", extensions=extensions)
 
 
@@ -143,9 +142,9 @@ async def test_an_address_that_hangs_is_named_when_time_runs_out() -> None:
             with pytest.raises(DeadlinePassed) as caught:
                 await wire.handle_async_request(post(port, total=0.05))
             assert str(caught.value) == f"no connection in time: 127.0.0.1:{port}"
-            seen = Opening()
+            seen = ConnectionAttempt()
             with anyio.move_on_after(0.05):
-                await wire.handle_async_request(post(port, opening=seen))
+                await wire.handle_async_request(post(port, attempt=seen))
             assert seen.waits
             assert seen.tried == {f"127.0.0.1:{port}": None}
 
