@@ -16,7 +16,7 @@ import anyio
 from notifier.admin.operations import STEP
 from notifier.domain.ids import EndpointIdentity
 from notifier.domain.model import DeliveryStatus, EndpointDirectory
-from notifier.store.ports import Selection
+from notifier.store.records import Selection
 from notifier.store.sqlite import SqliteStore, open_store
 
 NOW: Final = datetime(2026, 11, 22, tzinfo=UTC)

@@ -16,7 +16,7 @@ from _rows import NOW, completed, delivered, watched
 
 from notifier.domain.ids import WorkerId
 from notifier.domain.model import EndpointDirectory
-from notifier.store.ports import Slots
+from notifier.store.records import Slots
 from notifier.store.sqlite import SqliteStore, open_store
 
 COUNT: Final = 50_000

@@ -18,7 +18,7 @@ from _rows import LUMA, NOW, completed, delivered, watched
 
 from notifier.domain.ids import WorkerId
 from notifier.domain.model import AttemptResult, EndpointDirectory, WatchRequest
-from notifier.store.ports import Slots
+from notifier.store.records import Slots
 from notifier.store.sqlite import SqliteStore, open_store
 
 BOOK: Final = EndpointDirectory(events={}, callbacks=True)

@@ -9,7 +9,7 @@ from typing import Final
 from notifier.domain.errors import Conflict, NotFound, OperationError
 from notifier.domain.model import DeliveryStatus
 from notifier.domain.times import iso
-from notifier.store.ports import Cancelled, Kept, Selection, WatchChoice
+from notifier.store.records import Cancelled, Kept, Selection, WatchChoice
 from notifier.text.masking import without_query
 from notifier.text.printable import did_you_mean, printable
 

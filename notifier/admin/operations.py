@@ -34,7 +34,8 @@ from notifier.runtime import log_events
 from notifier.runtime.clock import Clock
 from notifier.runtime.health import Health
 from notifier.runtime.wakeup import Wakeup
-from notifier.store.ports import Cancelled, Mark, OperationStore, Redelivered, Selection, WatchChoice
+from notifier.store.ports import OperationStore
+from notifier.store.records import Cancelled, Mark, Redelivered, Selection, WatchChoice
 from notifier.text.masking import without_query
 from notifier.text.printable import printable
 

@@ -15,7 +15,7 @@ from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, Mes
 from notifier.domain.message import TYPES
 from notifier.domain.model import DeliveryStatus
 from notifier.net.urls import is_origin, normalise_url, origin
-from notifier.store.ports import Selection, WatchChoice
+from notifier.store.records import Selection, WatchChoice
 from notifier.text.document import TextError
 from notifier.text.printable import did_you_mean, printable
 from notifier.text.quantity import parse_duration

@@ -6,7 +6,7 @@ from typing import Final
 from pydantic import ConfigDict, TypeAdapter
 
 from notifier.domain.ids import ProviderName
-from notifier.store.ports import EndpointSummary, GenerationSummary, History, Trouble
+from notifier.store.records import EndpointSummary, GenerationSummary, History, Trouble
 
 #: Bytes from outside need not be text.
 _AS: Final = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")

@@ -103,7 +103,7 @@ class _Routes:
         return await _report(render.TROUBLES, await self._reports.provider_troubles())
 
     async def endpoints(self, _: web.Request) -> web.Response:
-        return await _report(render.ENDPOINTS, await self._reports.standings())
+        return await _report(render.ENDPOINTS, await self._reports.endpoint_summaries())
 
     async def redeliver(self, request: web.Request) -> web.Response:
         selection = parse.redelivery(await _body(request), now=self._clock.now())

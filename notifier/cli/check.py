@@ -22,7 +22,7 @@ from notifier.intake.watch_file import read_watch_file
 from notifier.intake.watch_listing import list_files
 from notifier.net.certificate_expiry import files, lacking_trust, terms
 from notifier.runtime.clock import SystemClock
-from notifier.store.sqlite import is_there, open_reader, unwritable
+from notifier.store.sqlite import open_reader, store_exists, write_obstacles
 from notifier.text.masking import without_query
 from notifier.text.printable import printable
 
@@ -173,13 +173,13 @@ def _check_api(settings: Settings) -> bool:
 # ---- store --------------------------------------------------------------------------------------------------------
 async def _check_store(path: str, deep: bool) -> bool:  # noqa: FBT001  anyio.run passes positions only
     try:
-        there = await anyio.to_thread.run_sync(is_there, path)
+        there = await anyio.to_thread.run_sync(store_exists, path)
         problems = [f"{path}: {problem}" for problem in await _problems(path, deep=deep)] if there else []
         counts = await _watched(path) if there else ""
     except StoreError as error:
         _say("store", error)
         return False
-    problems += unwritable(await anyio.to_thread.run_sync(os.path.realpath, path))
+    problems += write_obstacles(await anyio.to_thread.run_sync(os.path.realpath, path))
     for problem in problems:
         _say("store", problem)
     if not problems:

@@ -9,7 +9,7 @@ from notifier.cli.options import to_print
 from notifier.cli.reading import read_store
 from notifier.domain.endpoint_health import EndpointState
 from notifier.domain.times import iso
-from notifier.store.ports import EndpointSummary
+from notifier.store.records import EndpointSummary
 from notifier.text.command_line import enable_command, recover_command
 from notifier.text.printable import printable
 
@@ -18,7 +18,7 @@ _WIDTH: Final = 36
 
 def list_endpoints(config: str) -> None:
     """Print every endpoint and origin of which anything is known."""
-    lines = read_store(config, lambda store: store.standings())
+    lines = read_store(config, lambda store: store.endpoint_summaries())
     if not lines:
         typer.echo("Nothing was sent yet, and nothing is owed.", err=True)
         return
@@ -29,20 +29,20 @@ def list_endpoints(config: str) -> None:
 
 
 def _endpoint(line: EndpointSummary, config: str) -> Iterator[str]:
-    standing = line.standing
-    destination = printable(standing.destination, 300)
-    counts = f"{standing.failures:8}  {line.pending:8}  {line.parked:8}"
-    yield f"{destination:{_WIDTH}}  {standing.state:8}  {counts}"
-    if standing.disabled_at:
-        yield f"  disabled since {iso(standing.disabled_at)}: {printable(standing.reason, 300)}"
-    if standing.first_failure and standing.last_failure:
-        yield f"  failing since {iso(standing.first_failure)}, last at {iso(standing.last_failure)}"
-    if standing.state is EndpointState.FAILING:
-        yield f"  why it is failing: {printable(standing.reason, 300)}"
-    if standing.last_success:
-        yield f"  last success {iso(standing.last_success)}"
-    if standing.state is EndpointState.DISABLED:
-        yield f"  to use it again: {enable_command(standing.destination, config=config)}"
+    health = line.health
+    destination = printable(health.destination, 300)
+    counts = f"{health.failures:8}  {line.pending:8}  {line.parked:8}"
+    yield f"{destination:{_WIDTH}}  {health.state:8}  {counts}"
+    if health.disabled_at:
+        yield f"  disabled since {iso(health.disabled_at)}: {printable(health.reason, 300)}"
+    if health.first_failure and health.last_failure:
+        yield f"  failing since {iso(health.first_failure)}, last at {iso(health.last_failure)}"
+    if health.state is EndpointState.FAILING:
+        yield f"  why it is failing: {printable(health.reason, 300)}"
+    if health.last_success:
+        yield f"  last success {iso(health.last_success)}"
+    if health.state is EndpointState.DISABLED:
+        yield f"  to use it again: {enable_command(health.destination, config=config)}"
     if line.oldest:
         what = "is parked or was given up" if line.given_up else "is parked"
-        yield f"  to send what {what}: {recover_command(standing.destination, line.oldest, config=config)}"
+        yield f"  to send what {what}: {recover_command(health.destination, line.oldest, config=config)}"

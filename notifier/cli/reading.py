@@ -18,7 +18,7 @@ from notifier.api.socket_path import STORE_HEADER, mark_of, socket_paths
 from notifier.config import read_listen_path, read_store_path
 from notifier.domain.errors import ConfigError
 from notifier.domain.ids import GenerationId, ProviderName
-from notifier.store.ports import EndpointSummary, GenerationSummary, History, Trouble
+from notifier.store.records import EndpointSummary, GenerationSummary, History, Trouble
 from notifier.store.sqlite import open_reader
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class Reports(Protocol):
     async def generations(self, *, open_only: bool, limit: int) -> Sequence[GenerationSummary]: ...
     async def histories(self, generation: GenerationId) -> Sequence[History]: ...
     async def provider_troubles(self) -> Mapping[ProviderName, Trouble]: ...
-    async def standings(self) -> Sequence[EndpointSummary]: ...
+    async def endpoint_summaries(self) -> Sequence[EndpointSummary]: ...
 
 
 class _Unanswered(Exception):
@@ -55,7 +55,7 @@ class _Daemon:
     async def provider_troubles(self) -> Mapping[ProviderName, Trouble]:
         return await self._get(render.TROUBLES, "troubles")
 
-    async def standings(self) -> Sequence[EndpointSummary]:
+    async def endpoint_summaries(self) -> Sequence[EndpointSummary]:
         return await self._get(render.ENDPOINTS, "endpoints")
 
     async def _get(self, answer: TypeAdapter[T], route: str, **asked: Any) -> T:

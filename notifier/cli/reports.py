@@ -17,7 +17,7 @@ from notifier.config import read_store_path
 from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.model import DeliveryStatus, State, Trigger, Verdict, WatchStatus
 from notifier.domain.times import iso
-from notifier.store.ports import AttemptSummary, DeliverySummary, GenerationSummary, History, Trouble, WatchSummary
+from notifier.store.records import AttemptSummary, DeliverySummary, GenerationSummary, History, Trouble, WatchSummary
 from notifier.store.sqlite import open_reader
 from notifier.text.command_line import command
 from notifier.text.masking import without_query

@@ -58,7 +58,7 @@ from notifier.runtime.health import Health
 from notifier.runtime.heartbeat import Pulse
 from notifier.runtime.timer import Timer
 from notifier.runtime.wakeup import Wakeup
-from notifier.store.ports import Counts
+from notifier.store.records import Counts
 from notifier.store.sqlite import open_store
 from notifier.text.command_line import DEFAULT_CONFIG
 from notifier.upkeep.loop import Upkeep

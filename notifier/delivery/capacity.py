@@ -16,7 +16,7 @@ from notifier.domain.ids import Destination
 from notifier.domain.model import Claim, Verdict
 from notifier.domain.settings import EndpointSettings
 from notifier.runtime.resource_backoff import Backoff
-from notifier.store.ports import Freshness, Slots
+from notifier.store.records import Freshness, Slots
 
 #: A lease outlives the attempt it is for by this, so that no second worker sends beside the first.
 LEASE_MARGIN: Final = timedelta(seconds=15)

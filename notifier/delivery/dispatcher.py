@@ -36,7 +36,8 @@ from notifier.runtime.clock import JumpClock
 from notifier.runtime.health import Health
 from notifier.runtime.heartbeat import Pulse
 from notifier.runtime.wakeup import Wakeup
-from notifier.store.ports import DeliveryStore, Slots
+from notifier.store.ports import DeliveryStore
+from notifier.store.records import Slots
 
 _log = structlog.get_logger()
 

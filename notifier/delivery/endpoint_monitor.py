@@ -19,7 +19,8 @@ from notifier.domain.times import iso
 from notifier.runtime import log_events
 from notifier.runtime.clock import Clock
 from notifier.runtime.health import Health
-from notifier.store.ports import Announce, EndpointStore
+from notifier.store.ports import EndpointStore
+from notifier.store.records import Announce
 from notifier.text.command_line import enable_command, recover_command
 
 _log = structlog.get_logger()
@@ -57,8 +58,8 @@ class EndpointMonitor:
 
     async def begin(self) -> None:
         """Learn what the last run left disabled."""
-        for line in await self._store.standings():
-            self._remember(line.standing)
+        for line in await self._store.endpoint_summaries():
+            self._remember(line.health)
 
     def apply(self, endpoints: Endpoints) -> None:
         """Readiness speaks of these from now on."""

@@ -158,7 +158,7 @@ class Registration:
     #: ask for more, and the poller was told of them when they were registered.
     open: OpenGeneration | None
     #: True where a delivery was made at once, because the generation was at its target already.
-    owed: bool = False
+    enqueued: bool = False
     #: For KEPT: what differs, e.g. ("metadata", "timeout").
     differs: tuple[str, ...] = ()
 

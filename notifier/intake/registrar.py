@@ -82,7 +82,7 @@ class Registrar:
         """
         with anyio.CancelScope(shield=True):  # what is committed is told to all, whoever gave up waiting for it
             answers = await self._add(requests, keep_first=keep_first)
-            if any(answer.owed for answer in answers):
+            if any(answer.enqueued for answer in answers):
                 self._deliveries.notify()
             for begin in range(0, len(answers), _AT_ONCE):
                 if begin:

@@ -17,7 +17,8 @@ from notifier.polling.rejections import Rejections
 from notifier.polling.scheduling.open_generations import OpenGenerations
 from notifier.runtime.clock import Clock
 from notifier.runtime.health import Health
-from notifier.store.ports import PollStore, Trouble
+from notifier.store.ports import PollStore
+from notifier.store.records import Trouble
 
 #: Seconds between two comparisons.
 EVERY: Final = 1.0

@@ -26,7 +26,7 @@ from notifier.runtime.clock import Clock
 from notifier.runtime.health import Health
 from notifier.runtime.rate_limiter import TokenBucket
 from notifier.runtime.resource_backoff import Backoff
-from notifier.store.ports import Trouble as Noted
+from notifier.store.records import Trouble as Noted
 
 _log = structlog.get_logger()
 

@@ -35,7 +35,8 @@ from notifier.runtime import log_events
 from notifier.runtime.clock import Clock
 from notifier.runtime.health import Health
 from notifier.runtime.wakeup import Wakeup
-from notifier.store.ports import Ending, PollStore, Recorded
+from notifier.store.ports import PollStore
+from notifier.store.records import Ending, Recorded
 
 _log = structlog.get_logger()
 T = TypeVar("T")
@@ -180,7 +181,7 @@ class Recorder:
                 generation=seen.id,
                 state=seen.state,
                 provider_state=seen.provider_state,
-                owed=outcome.owed,
+                owed=outcome.enqueued,
                 not_before=transition.not_before and transition.not_before.isoformat(),
             )
             if (entry := self._generations.get(seen.id)) is not None:
@@ -227,7 +228,7 @@ class Recorder:
                 provider=ending.provider,
                 generation=ending.generation,
                 kind=ending.kind,
-                owed=outcome.owed,
+                owed=outcome.enqueued,
             )
         self._follow([ending.generation for ending in endings], recorded, entries)
 
@@ -240,7 +241,7 @@ class Recorder:
         self, ids: Sequence[GenerationId], recorded: Sequence[Recorded], entries: Mapping[TrackedGeneration, int]
     ) -> None:
         """Let go of what nobody waits for any more, unless a watch joined while the look was under way."""
-        if any(outcome.owed for outcome in recorded):
+        if any(outcome.enqueued for outcome in recorded):
             self._deliveries.notify()
         for id_, outcome in zip(ids, recorded, strict=True):
             entry = self._generations.get(id_)

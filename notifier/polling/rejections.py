@@ -22,7 +22,7 @@ from notifier.polling.scheduling.open_generations import OpenGenerations
 from notifier.providers.base import PollRequest
 from notifier.runtime import log_events
 from notifier.runtime.clock import Clock
-from notifier.store.ports import Trouble
+from notifier.store.records import Trouble
 
 _log = structlog.get_logger()
 

@@ -10,31 +10,45 @@ Rules for every store:
 """
 
 from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from notifier.domain.endpoint_health import Change, EndpointHealth
-from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId, WorkerId
+from notifier.domain.endpoint_health import Change
+from notifier.domain.ids import Destination, GenerationId, MessageId, ProviderName, WatchId, WorkerId
 from notifier.domain.model import (
     AttemptResult,
-    Claim,
-    DeliveryStatus,
     EndpointDirectory,
     Interruption,
-    Kind,
     OpenGeneration,
     Refresh,
     Registration,
-    Stale,
-    State,
     Transition,
-    Trigger,
-    Verdict,
     WatchRequest,
-    WatchStatus,
 )
-from notifier.domain.operator_notice import Notice
+from notifier.store.records import (
+    Announce,
+    Cancelled,
+    Counts,
+    Ending,
+    EndpointSummary,
+    Exchange,
+    GenerationSummary,
+    History,
+    Kept,
+    Mark,
+    Pruned,
+    Recorded,
+    Redelivered,
+    Selection,
+    Size,
+    Slots,
+    Trouble,
+    WatchChoice,
+    silent,
+)
+
+#: How far a `shift_waits` has come, for the store alone to read.
+Shifted = datetime | Destination
 
 
 class WatchStore(Protocol):
@@ -54,47 +68,9 @@ class WatchStore(Protocol):
         request, found again after a crash. Not where it was registered later than `now`, by a clock that was wrong. The
         same watch twice in one list follows the same rules.
         A watch that is made or reopened while the recorded state satisfies it is satisfied at once and its delivery
-        made, in this transaction; `Registration.owed` says so.
+        made, in this transaction; `Registration.enqueued` says so.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """What one transition or ending did."""
-
-    #: Messages made, those kept back included.
-    owed: int
-    #: The generation as it is still watched; None where no watch is open any more.
-    open: OpenGeneration | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """Open watches of one generation that end without their target."""
-
-    provider: ProviderName
-    generation: GenerationId
-    #: EXPIRED or UNKNOWN.
-    kind: Kind
-    #: When the look that allows it was answered.
-    observed_at: datetime
-    #: Why they expire, where it is not the deadline alone.
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
-    """Why a provider does not answer, about one generation or at all."""
-
-    #: One word or two for a provider's, e.g. `refused`; `failing` for a generation's.
-    kind: str
-    #: One sentence: what it said last, and what to do where that is known.
-    reason: str
-    since: datetime
-    #: When it was asked last, and how often since then.
-    last: datetime
-    times: int
 
 
 class PollStore(Protocol):
@@ -145,75 +121,6 @@ class PollStore(Protocol):
         What is not named stays as it is. One that nobody ever watched is passed over.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Freshness:
-    """Which results are too old to be sent before they were read again."""
-
-    #: Deliveries that may be held back for it now.
-    room: int
-    #: How long one is held back at most.
-    hold: timedelta
-    #: The age from which a result is too old, by destination; None: never.
-    after: Mapping[Destination, timedelta | None]
-    #: Any other destination's.
-    each: timedelta | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slots:
-    """How many attempts may begin now, and for how long each may take."""
-
-    #: In all.
-    total: int
-    #: Free slots of destinations that are limited otherwise than by `each`; 0 is "none now".
-    free: Mapping[Destination, int]
-    #: Slots of any other destination, those that it holds included.
-    each: int
-    #: Length of a lease, by destination.
-    lease: Mapping[Destination, timedelta]
-    #: Length of any other destination's.
-    lease_each: timedelta
-    #: Slots that destinations hold already; 0 for any other.
-    held: Mapping[Destination, int] = field(default_factory=dict)
-    #: Destinations that take their slots from a pool of `pools`; any other takes them from the pool "". It is only
-    #: asked with `get`, and may follow what happens meanwhile.
-    pool_of: Mapping[Destination, str] = field(default_factory=dict)
-    #: Free slots by pool, shared out by `delivery.shares`; empty is one pool of `total` that may be used up.
-    pools: Mapping[str, int] = field(default_factory=dict)
-    #: By pool: slots of which destinations that hold none may have one each, where the pool itself has none left.
-    firsts: Mapping[str, int] = field(default_factory=dict)
-    #: None: everything is sent as it is stored.
-    freshness: Freshness | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
-    """Answer of `DeliveryStore.exchange`."""
-
-    claims: Sequence[Claim]
-    #: The earliest time after `now` at which something more falls due; None where nothing will.
-    next_due: datetime | None
-    #: Results that were thrown away because their lease was lost.
-    lost: Sequence[MessageId] = ()
-    #: What was held back in place of being claimed.
-    stale: Sequence[Stale] = ()
-    #: Destinations that stand otherwise because of the results.
-    changed: Sequence[Change] = ()
-
-
-#: Says what the operator is owed because of a change, inside its transaction; None is nothing.
-Announce = Callable[[Change], Notice | None]
-
-
-def silent(_: Change) -> Notice | None:
-    """Nobody is told."""
-    return None
-
-
-#: How far a `shift_waits` has come, for the store alone to read.
-Shifted = datetime | Destination
 
 
 class DeliveryStore(Protocol):
@@ -293,28 +200,13 @@ class DeliveryStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointSummary:
-    """One destination, as a person asks for it."""
-
-    standing: EndpointHealth
-    #: Deliveries that wait or are in flight.
-    pending: int
-    #: Deliveries that are kept back.
-    parked: int
-    #: Deliveries of a disabled destination that were given up since it began to fail, the one answered by 410 too.
-    given_up: int = 0
-    #: When the first was made of those that do not go on by themselves; None where there are none.
-    oldest: datetime | None = None
-
-
 class EndpointStore(Protocol):
     """Theirs who take endpoints out of use and put them into use again.
 
     A destination need not be known: whether the configuration has it is for the caller to ask.
     """
 
-    async def standings(self) -> Sequence[EndpointSummary]:
+    async def endpoint_summaries(self) -> Sequence[EndpointSummary]:
         """Every destination of which anything is known or to which anything is owed, by name."""
         ...
 
@@ -335,38 +227,6 @@ class EndpointStore(Protocol):
         by redelivery alone. `Change.before` is what it was: a destination that was not disabled is left as it is.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pruned:
-    """Rows that were forgotten."""
-
-    deliveries: int = 0
-    watches: int = 0
-    generations: int = 0
-    #: True where the pass is not at its end yet.
-    more: bool = False
-
-    def __add__(self, other: "Pruned") -> "Pruned":
-        """Both; what comes later decides on `more`."""
-        return Pruned(
-            deliveries=self.deliveries + other.deliveries,
-            watches=self.watches + other.watches,
-            generations=self.generations + other.generations,
-            more=other.more,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
-    """What the store takes on the disk, in bytes but for `free_pages`."""
-
-    file: int
-    #: Changes that are not in the main file yet.
-    log: int
-    #: Pages of the file that hold nothing, and are used again.
-    free_pages: int
-    page: int
 
 
 class UpkeepStore(Protocol):
@@ -420,80 +280,6 @@ class UpkeepStore(Protocol):
     async def size(self) -> Size: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """Deliveries that a person means: those that every field which is set fits."""
-
-    message: MessageId | None = None
-    generation: GenerationId | None = None
-    provider: ProviderName | None = None
-    endpoint: EndpointIdentity | None = None
-    #: All that goes to one origin, or to one name.
-    destination: Destination | None = None
-    type: str | None = None
-    #: Any of these; empty is every status.
-    statuses: frozenset[DeliveryStatus] = frozenset()
-    #: NewDelivery at or after this time.
-    since: datetime | None = None
-    #: NewDelivery before this time.
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
-    """How far a walk through a selection has come. Only the store that made it can read it."""
-
-    after: int
-    #: Where the walk ends, whatever was added since it began.
-    last: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Redelivered:
-    """What one step through a selection did."""
-
-    #: Messages that are due now.
-    taken: int
-    #: Why others stay as they are -> how many.
-    refused: Mapping[str, int]
-    #: Where the next step goes on; None where this was the last one.
-    mark: Mark | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """What the store holds for a selection that asked for less."""
-
-    counts: Mapping[DeliveryStatus, int]
-    #: When the first and the last of them came to be owed; None where there is none.
-    oldest: datetime | None
-    newest: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchChoice:
-    """Watches that a person means: those that every field which is set fits."""
-
-    watch: WatchId | None = None
-    generation: GenerationId | None = None
-    provider: ProviderName | None = None
-    endpoint: EndpointIdentity | None = None
-    #: All that goes to one origin, or to one name.
-    destination: Destination | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancelled:
-    """What taking back watches did."""
-
-    #: Watches that were open and are cancelled.
-    cancelled: int
-    #: Statuses of those that had ended before -> how many.
-    ended: Mapping[WatchStatus, int]
-    #: Generations that nobody watches any more.
-    left: Sequence[tuple[ProviderName, GenerationId]]
-
-
 class OperationStore(Protocol):
     """The operations's: what a person asks for."""
 
@@ -527,90 +313,6 @@ class OperationStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptSummary:
-    number: int
-    started_at: datetime
-    took: timedelta | None
-    #: None while it is open.
-    verdict: Verdict | None
-    status_code: int | None
-    detail: str
-    head: bytes
-    trigger: Trigger = Trigger.SCHEDULE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliverySummary:
-    message_id: MessageId
-    type: str
-    status: DeliveryStatus
-    reason: str
-    created_at: datetime
-    due_at: datetime | None
-    attempts: Sequence[AttemptSummary]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchSummary:
-    id: WatchId
-    target: State
-    endpoint: EndpointIdentity
-    status: WatchStatus
-    round: int
-    metadata: bytes
-    registered_at: datetime
-    deadline: datetime
-    ended_at: datetime | None
-    deliveries: Sequence[DeliverySummary]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
-    """Everything that is recorded of one generation."""
-
-    provider: ProviderName
-    id: GenerationId
-    state: State | None
-    provider_state: str | None
-    failure: str | None
-    result_url: str | None
-    registered_at: datetime
-    observed_at: datetime | None
-    not_before: datetime | None
-    #: (state, observed_at) for every state recorded, oldest first.
-    states: Sequence[tuple[State, datetime]]
-    watches: Sequence[WatchSummary]
-    #: Why the provider does not answer about it, or did not when its watches ended.
-    trouble: Trouble | None = None
-    #: Why the provider does not answer at all.
-    provider_trouble: Trouble | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationSummary:
-    """One line of `notifier list`."""
-
-    provider: ProviderName
-    id: GenerationId
-    state: State | None
-    registered_at: datetime
-    watches: Mapping[WatchStatus, int]
-    deliveries: Mapping[DeliveryStatus, int]
-    #: As in `History`.
-    trouble: Trouble | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """Totals for status lines."""
-
-    #: Generations with an open watch.
-    open_generations: int
-    watches: Mapping[WatchStatus, int]
-    deliveries: Mapping[DeliveryStatus, int]
-
-
 class ReportStore(Protocol):
     """Readers: beside a running daemon too, without its lock."""
 
@@ -628,7 +330,7 @@ class ReportStore(Protocol):
         """Why providers do not answer; those that do are not in it."""
         ...
 
-    async def standings(self) -> Sequence[EndpointSummary]:
+    async def endpoint_summaries(self) -> Sequence[EndpointSummary]:
         """Every destination of which anything is known or to which anything is owed, by name."""
         ...
 

@@ -20,7 +20,8 @@ from notifier.domain.ids import WatchId
 from notifier.runtime import log_events
 from notifier.runtime.clock import JumpClock
 from notifier.runtime.clock_jumps import ClockJumps
-from notifier.store.ports import Pruned, UpkeepStore
+from notifier.store.ports import UpkeepStore
+from notifier.store.records import Pruned
 
 _log = structlog.get_logger()
 

@@ -7,7 +7,8 @@ import pytest
 
 from notifier.domain.ids import Destination
 from notifier.domain.model import DeliveryStatus, EndpointDirectory, State, Verdict
-from notifier.store.ports import Slots, Store
+from notifier.store.ports import Store
+from notifier.store.records import Slots
 from tests.support.store_builders import (
     BOOK,
     HOUR,
@@ -18,10 +19,10 @@ from tests.support.store_builders import (
     SECOND,
     add,
     deliveries,
+    enqueue,
     ids,
     messages,
     outcome,
-    owe,
     request,
     seen,
     slots,
@@ -31,7 +32,7 @@ from tests.support.store_builders import (
 
 async def test_a_claim_opens_and_numbers_the_attempt(store: Store) -> None:
     """It carries all that the sender needs; the open attempt shows in the history without an outcome."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     (claim,) = (await take(store, now=NOW + SECOND)).claims
     assert (claim.number, claim.failures, claim.interruptions) == (1, 0, 0)
     assert (claim.started_at, claim.leased_until) == (NOW + SECOND, NOW + 31 * SECOND)
@@ -44,7 +45,7 @@ async def test_a_claim_opens_and_numbers_the_attempt(store: Store) -> None:
 
 async def test_what_is_claimed_is_not_claimed_again(store: Store) -> None:
     """A lease keeps everybody off, a lapsed one too: only `free_leases` ends it."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     await take(store)
     assert (await take(store)).claims == []
     assert (await store.exchange(OTHER, [], slots(), now=NOW + HOUR)).claims == []
@@ -52,7 +53,7 @@ async def test_what_is_claimed_is_not_claimed_again(store: Store) -> None:
 
 async def test_nothing_is_claimed_before_it_is_due(store: Store) -> None:
     """`due_at` at `now` is due; a microsecond later is not."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     early = await take(store, now=NOW - timedelta(microseconds=1))
     assert (early.claims, early.next_due) == ([], NOW)
     assert ids(await take(store)) == ["g-1"]
@@ -60,7 +61,7 @@ async def test_nothing_is_claimed_before_it_is_due(store: Store) -> None:
 
 async def test_no_slots_no_claims(store: Store) -> None:
     """`total` of 0 claims nothing and still takes results."""
-    await owe(store, "g-1", "g-2")
+    await enqueue(store, "g-1", "g-2")
     (claim,) = (await store.exchange(ME, [], slots(1), now=NOW)).claims
     answer = await store.exchange(ME, [outcome(claim)], slots(0), now=NOW)
     assert (answer.claims, answer.lost) == ([], [])
@@ -69,7 +70,7 @@ async def test_no_slots_no_claims(store: Store) -> None:
 
 async def test_a_success_is_final(store: Store) -> None:
     """The attempt is a row, the delivery delivered, and it is never due again."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
     answer = await take(store, outcome(claim), now=NOW + HOUR)
     assert (answer.claims, answer.next_due, answer.lost) == ([], None, [])
@@ -82,7 +83,7 @@ async def test_a_success_is_final(store: Store) -> None:
 
 async def test_a_failure_is_due_again(store: Store) -> None:
     """At the time the result says, with the next number and the steps used up; not before."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
     answer = await take(store, outcome(claim, Verdict.SERVER_ERROR))
     assert (answer.claims, answer.next_due) == ([], NOW + HOUR)
@@ -93,7 +94,7 @@ async def test_a_failure_is_due_again(store: Store) -> None:
 
 async def test_a_failure_due_at_once_is_claimed_by_the_same_exchange(store: Store) -> None:
     """Results come first."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
     (again,) = (await take(store, outcome(claim, Verdict.RESET, due_at=NOW))).claims
     assert again.number == 2
@@ -102,7 +103,7 @@ async def test_a_failure_due_at_once_is_claimed_by_the_same_exchange(store: Stor
 @pytest.mark.parametrize("status", [DeliveryStatus.EXHAUSTED, DeliveryStatus.PARKED])
 async def test_an_attempt_may_end_its_delivery(store: Store, status: DeliveryStatus) -> None:
     """Exhausted or parked: not due any more."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
     answer = await take(store, outcome(claim, Verdict.GONE, status=status, due_at=None))
     assert answer.next_due is None
@@ -111,7 +112,7 @@ async def test_an_attempt_may_end_its_delivery(store: Store, status: DeliverySta
 
 async def test_a_move_that_the_table_does_not_allow_is_refused(store: Store) -> None:
     """No attempt makes a delivery FILTERED; the whole exchange is undone."""
-    await owe(store, "g-1", "g-2")
+    await enqueue(store, "g-1", "g-2")
     first, second = (await take(store)).claims
     with pytest.raises(ValueError, match="filtered"):
         await take(store, outcome(first), outcome(second, status=DeliveryStatus.FILTERED))
@@ -120,7 +121,7 @@ async def test_a_move_that_the_table_does_not_allow_is_refused(store: Store) -> 
 
 async def test_a_result_without_its_lease_is_lost(store: Store) -> None:
     """Another owner's, another attempt's, given twice or never claimed: it changes nothing; the others count."""
-    await owe(store, "g-1", "g-2")
+    await enqueue(store, "g-1", "g-2")
     first, second = (await take(store)).claims
     foreign = await store.exchange(OTHER, [outcome(first)], slots(0), now=NOW)
     assert foreign.lost == [first.message_id]
@@ -132,7 +133,7 @@ async def test_a_result_without_its_lease_is_lost(store: Store) -> None:
 
 async def test_many_results_in_one_call(store: Store) -> None:
     """Hundreds at once, some of them lost: each that stands closes its own attempt, each lost one changes nothing."""
-    await owe(store, *(f"g-{number}" for number in range(300)))
+    await enqueue(store, *(f"g-{number}" for number in range(300)))
     claims = (await store.exchange(ME, [], slots(300), now=NOW)).claims
     results = [
         outcome(claim, Verdict.RESET, detail=claim.generation, number=claim.number + (index % 7 == 0))
@@ -148,9 +149,9 @@ async def test_many_results_in_one_call(store: Store) -> None:
 
 async def test_destinations_take_turns(store: Store) -> None:
     """A backlog of one endpoint does not keep the others waiting, however old it is."""
-    await owe(store, *(f"s-{number}" for number in range(50)), endpoint="slow", now=NOW - HOUR)
-    await owe(store, "g-1", "g-2")
-    await owe(store, "a-1", endpoint="audit")
+    await enqueue(store, *(f"s-{number}" for number in range(50)), endpoint="slow", now=NOW - HOUR)
+    await enqueue(store, "g-1", "g-2")
+    await enqueue(store, "a-1", endpoint="audit")
     claimed = (await store.exchange(ME, [], slots(6), now=NOW)).claims
     assert sorted(claim.destination for claim in claimed) == ["audit", "slow", "slow", "slow", "studio", "studio"]
 
@@ -158,7 +159,7 @@ async def test_destinations_take_turns(store: Store) -> None:
 async def test_a_destination_gives_its_longest_overdue_first(store: Store) -> None:
     """Oldest first within one destination."""
     for number in (2, 0, 1):
-        await owe(store, f"g-{number}", now=NOW + number * SECOND)
+        await enqueue(store, f"g-{number}", now=NOW + number * SECOND)
     claimed = [
         claim.generation for _ in range(3) for claim in (await store.exchange(ME, [], slots(1), now=NOW + HOUR)).claims
     ]
@@ -169,7 +170,7 @@ async def test_a_destination_gives_its_longest_overdue_first(store: Store) -> No
 async def test_one_slot_at_a_time_goes_round_the_destinations(store: Store, backlog: int) -> None:
     """With fewer slots than destinations the turn goes on where the last call ended: no name starves."""
     for endpoint in ("audit", "slow", "studio"):
-        await owe(store, *(f"{endpoint}-{number}" for number in range(backlog)), endpoint=endpoint)
+        await enqueue(store, *(f"{endpoint}-{number}" for number in range(backlog)), endpoint=endpoint)
     destinations = [
         claim.destination for _ in range(9) for claim in (await store.exchange(ME, [], slots(1), now=NOW)).claims
     ]
@@ -179,7 +180,7 @@ async def test_one_slot_at_a_time_goes_round_the_destinations(store: Store, back
 async def test_a_destination_takes_no_more_than_its_free_slots(store: Store) -> None:
     """`free` by destination, `each` for the rest; what one destination leaves, the others get."""
     for endpoint in ("audit", "slow", "studio"):
-        await owe(store, *(f"{endpoint}-{number}" for number in range(10)), endpoint=endpoint)
+        await enqueue(store, *(f"{endpoint}-{number}" for number in range(10)), endpoint=endpoint)
     answer = await store.exchange(ME, [], slots(12, each=3, audit=0, studio=7), now=NOW)
     destinations = [claim.destination for claim in answer.claims]
     assert {destination: destinations.count(destination) for destination in set(destinations)} == {
@@ -190,8 +191,8 @@ async def test_a_destination_takes_no_more_than_its_free_slots(store: Store) -> 
 
 async def test_leases_are_as_long_as_the_destination_says(store: Store) -> None:
     """`lease` by destination, `lease_each` for the rest."""
-    await owe(store, "g-1")
-    await owe(store, "a-1", endpoint="audit")
+    await enqueue(store, "g-1")
+    await enqueue(store, "a-1", endpoint="audit")
     limits = slots(2)
     claims = (
         await store.exchange(
@@ -229,9 +230,9 @@ async def test_many_destinations_with_one_delivery_each(store: Store) -> None:
 
 async def test_turns_reach_every_destination_behind_a_long_backlog(store: Store) -> None:
     """A thousand overdue messages of one destination hide none of the others."""
-    await owe(store, *(f"s-{number}" for number in range(1_000)), endpoint="slow", now=NOW - HOUR)
-    await owe(store, "a-1", endpoint="audit")
-    await owe(store, "g-1", endpoint="studio")
+    await enqueue(store, *(f"s-{number}" for number in range(1_000)), endpoint="slow", now=NOW - HOUR)
+    await enqueue(store, "a-1", endpoint="audit")
+    await enqueue(store, "g-1", endpoint="studio")
     answer = await take(store, slow=2)
     assert sorted(claim.destination for claim in answer.claims) == ["audit", "slow", "slow", "studio"]
     assert (await take(store, slow=0)).claims == []
@@ -252,7 +253,7 @@ def pooled(destinations: str, *, held: int, named: int, others: int = 0) -> Slot
 async def test_a_pool_is_shared_out_by_its_rules(store: Store, backlog: int) -> None:
     """One leaves as many free as it takes, one that holds none is served first, and pools lend nothing."""
     for endpoint in ("audit", "slow"):
-        await owe(store, *(f"{endpoint}-{number}" for number in range(backlog)), endpoint=endpoint)
+        await enqueue(store, *(f"{endpoint}-{number}" for number in range(backlog)), endpoint=endpoint)
     first = await store.exchange(ME, [], pooled("slow", held=3, named=7), now=NOW)
     assert [claim.destination for claim in first.claims] == ["slow", "slow"]
     second = await store.exchange(ME, [], pooled("slow", held=3, named=2, others=2), now=NOW)
@@ -266,7 +267,7 @@ async def test_a_pool_is_shared_out_by_its_rules(store: Store, backlog: int) -> 
 async def test_first_slots_go_to_destinations_that_hold_none(store: Store, backlog: int) -> None:
     """One each, if the pool has none left, while so many are free in all; a destination that holds some gets none."""
     for endpoint in ("audit", "slow", "studio"):
-        await owe(store, *(f"{endpoint}-{number}" for number in range(backlog)), endpoint=endpoint)
+        await enqueue(store, *(f"{endpoint}-{number}" for number in range(backlog)), endpoint=endpoint)
     full = pooled("audit slow studio", held=0, named=0)
     busy = dataclasses.replace(full, held={Destination("slow"): 30}, firsts={"named": 9})
     claims = (await store.exchange(ME, [], busy, now=NOW)).claims
@@ -279,7 +280,7 @@ async def test_first_slots_go_to_destinations_that_hold_none(store: Store, backl
 async def test_a_crowd_of_strangers_hides_no_configured_destination(store: Store) -> None:
     """Thousands of origins are due since long ago and their pool is empty: the endpoint is found all the same."""
     await owe_each(store, *(f"https://{number}.example.com" for number in range(3_000)))
-    await owe(store, "late", endpoint="studio", now=NOW + SECOND)
+    await enqueue(store, "late", endpoint="studio", now=NOW + SECOND)
     answer = await store.exchange(ME, [], pooled("studio", held=0, named=64), now=NOW + SECOND)
     assert ids(answer) == ["late"]
 
@@ -310,7 +311,7 @@ async def test_a_newcomer_does_not_stand_behind_a_crowd(store: Store) -> None:
 
 async def test_an_unlisted_destination_has_what_it_does_not_hold(store: Store) -> None:
     """`each` is all that it may hold at a time."""
-    await owe(store, *(f"g-{number}" for number in range(9)))
+    await enqueue(store, *(f"g-{number}" for number in range(9)))
     holding = dataclasses.replace(slots(9, each=3), held={Destination("studio"): 2})
     assert len((await store.exchange(ME, [], holding, now=NOW)).claims) == 1
 
@@ -318,7 +319,7 @@ async def test_an_unlisted_destination_has_what_it_does_not_hold(store: Store) -
 async def test_next_due_is_the_earliest_time_after_now(store: Store) -> None:
     """What is due already but found no slot does not count; None where nothing will fall due."""
     assert (await take(store)).next_due is None
-    await owe(store, "g-1", "g-2")
+    await enqueue(store, "g-1", "g-2")
     answer = await store.exchange(ME, [], slots(1), now=NOW)
     assert (len(answer.claims), answer.next_due) == (1, None)
     (claim,) = answer.claims
@@ -328,7 +329,7 @@ async def test_next_due_is_the_earliest_time_after_now(store: Store) -> None:
 
 async def test_parking_and_resuming(store: Store) -> None:
     """What is owed to a removed endpoint is parked, and due at once when the name returns; a lease is left alone."""
-    await owe(store, "g-1", "g-2")
+    await enqueue(store, "g-1", "g-2")
     await add(store, request("g-3", endpoint="https://app.example.com/hook"))
     await store.record_transitions([seen("g-3")], now=NOW, directory=BOOK)
     (claim,) = (await store.exchange(ME, [], slots(1, studio=1, each=0), now=NOW)).claims
@@ -351,15 +352,15 @@ async def test_parking_and_resuming(store: Store) -> None:
 
 async def test_parked_at_creation_resumes_too(store: Store) -> None:
     """A message made while its endpoint was not configured flows when it is; a filtered one stays."""
-    await owe(store, "g-1", directory=NOBODY)
-    await owe(store, "g-2", directory=EndpointDirectory(events={"studio": frozenset()}, callbacks=True))
+    await enqueue(store, "g-1", directory=NOBODY)
+    await enqueue(store, "g-2", directory=EndpointDirectory(events={"studio": frozenset()}, callbacks=True))
     assert await store.park_deliveries(now=NOW, directory=BOOK) == (0, 1)
     assert ids(await take(store)) == ["g-1"]
 
 
 async def test_message_ids_are_stable(store: Store) -> None:
     """The same id on every attempt."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     first = await take(store)
     again = await take(store, outcome(first.claims[0], Verdict.TIMED_OUT, due_at=NOW))
     assert messages(first) == messages(again)
@@ -368,7 +369,7 @@ async def test_message_ids_are_stable(store: Store) -> None:
 async def test_the_first_step_of_the_schedule_precedes_the_first_attempt(store: Store) -> None:
     """A message for an endpoint whose schedule begins with a wait falls due after it, however it came to be owed."""
     directory = EndpointDirectory(events={"studio": None}, callbacks=False, first_wait={"studio": HOUR})
-    await owe(store, "g-1", directory=directory)
+    await enqueue(store, "g-1", directory=directory)
     assert (await take(store)).next_due == NOW + HOUR
     await add(store, request("g-1", endpoint="studio", target=State.RUNNING), now=NOW, directory=directory)
     assert ids(await take(store, now=NOW + HOUR)) == ["g-1", "g-1"]

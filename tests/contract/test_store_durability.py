@@ -11,10 +11,10 @@ from tests.support.store_builders import (
     add,
     again_at,
     deliveries,
+    enqueue,
     history,
     ids,
     outcome,
-    owe,
     request,
     seen,
     slots,
@@ -38,7 +38,7 @@ async def test_watches_and_states_survive(opening: Opening) -> None:
 async def test_deliveries_attempts_and_bodies_survive(opening: Opening) -> None:
     """Scheduled times, numbers and bytes are those of before."""
     async with opening() as store:
-        await owe(store, "g-1", "g-2")
+        await enqueue(store, "g-1", "g-2")
         first, second = (await take(store)).claims
         await store.exchange(ME, [outcome(first), outcome(second, Verdict.RESET)], slots(0), now=NOW)
     async with opening() as store:
@@ -52,7 +52,7 @@ async def test_deliveries_attempts_and_bodies_survive(opening: Opening) -> None:
 async def test_a_claim_survives_as_an_open_attempt(opening: Opening) -> None:
     """A worker that died between POST and record leaves its trace: the next run frees the lease and sends again."""
     async with opening() as store:
-        await owe(store, "g-1")
+        await enqueue(store, "g-1")
         (claim,) = (await take(store)).claims
     async with opening() as store:
         assert (await take(store)).claims == []
@@ -64,7 +64,7 @@ async def test_a_claim_survives_as_an_open_attempt(opening: Opening) -> None:
 async def test_a_probe_is_of_no_consequence(opening: Opening) -> None:
     """It may be made again and again, and nobody sees it."""
     async with opening() as store:
-        await owe(store, "g-1")
+        await enqueue(store, "g-1")
         before = await store.counts()
         for number in range(3):
             await store.probe(now=NOW + number * SECOND)

@@ -29,7 +29,7 @@ async def test_a_look_at_the_deadline_expires_the_watch(store: Store) -> None:
     await add(store, request(), request(endpoint="audit", timeout=HOUR + SECOND))
     late = NOW + HOUR
     (recorded,) = await store.end_watches([ending("g-1", Kind.EXPIRED, at=late)], now=late, directory=BOOK)
-    assert recorded.owed == 1
+    assert recorded.enqueued == 1
     assert recorded.open is not None
     assert recorded.open.deadline == late + SECOND
     first, second = (await history(store)).watches
@@ -41,7 +41,7 @@ async def test_a_look_before_the_deadline_ends_nothing(store: Store) -> None:
     await add(store, request())
     before = NOW + HOUR - timedelta(microseconds=1)
     (recorded,) = await store.end_watches([ending("g-1", Kind.EXPIRED, at=before)], now=NOW + 9 * HOUR, directory=BOOK)
-    assert recorded.owed == 0
+    assert recorded.enqueued == 0
     assert await still_open(store) == {"g-1"}
 
 
@@ -64,7 +64,7 @@ async def test_an_unknown_id_ends_all_its_watches(store: Store) -> None:
     """Whatever their deadlines; each is owed `generation.unknown`."""
     await add(store, request(), request(endpoint="audit", timeout=9 * HOUR))
     (recorded,) = await store.end_watches([ending("g-1", Kind.UNKNOWN)], now=NOW, directory=BOOK)
-    assert (recorded.owed, recorded.open) == (2, None)
+    assert (recorded.enqueued, recorded.open) == (2, None)
     assert {line.type for line in await deliveries(store)} == {"generation.unknown"}
     assert {watch.status for watch in (await history(store)).watches} == {WatchStatus.UNKNOWN}
 
@@ -74,7 +74,7 @@ async def test_an_id_once_seen_may_be_unknown_later(store: Store) -> None:
     await add(store, request())
     await store.record_transitions([seen(state=State.QUEUED)], now=NOW, directory=BOOK)
     (recorded,) = await store.end_watches([ending("g-1", Kind.UNKNOWN)], now=NOW, directory=BOOK)
-    assert (recorded.owed, recorded.open) == (1, None)
+    assert (recorded.enqueued, recorded.open) == (1, None)
     (claim,) = (await take(store, now=NOW)).claims
     content = json.loads(claim.body)
     assert (content["type"], content["data"]["state"]) == ("generation.unknown", "queued")
@@ -96,9 +96,9 @@ async def test_a_watch_ends_once(store: Store) -> None:
     late = NOW + HOUR
     again = [ending("g-1", kind, at=late) for kind in (Kind.EXPIRED, Kind.EXPIRED, Kind.UNKNOWN)]
     answers = await store.end_watches(again, now=late, directory=BOOK)
-    assert [answer.owed for answer in answers] == [1, 0, 0]
+    assert [answer.enqueued for answer in answers] == [1, 0, 0]
     (recorded,) = await store.record_transitions([seen(at=late)], now=late, directory=BOOK)
-    assert recorded.owed == 0
+    assert recorded.enqueued == 0
     assert len(await deliveries(store)) == 1
 
 

@@ -8,7 +8,8 @@ from notifier.domain.endpoint_health import Change, EndpointHealth, EndpointStat
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId
 from notifier.domain.model import DeliveryStatus, EndpointDirectory, State, Verdict
 from notifier.domain.operator_notice import Notice
-from notifier.store.ports import EndpointSummary, Exchange, Store
+from notifier.store.ports import Store
+from notifier.store.records import EndpointSummary, Exchange
 from tests.support.store_builders import (
     BOOK,
     HOUR,
@@ -19,10 +20,10 @@ from tests.support.store_builders import (
     add,
     again_at,
     deliveries,
+    enqueue,
     ids,
     messages,
     outcome,
-    owe,
     request,
     seen,
     slots,
@@ -40,12 +41,12 @@ def some(count: int, prefix: str = "g") -> list[str]:
 
 
 async def line(store: Store, destination: str = "studio") -> EndpointSummary:
-    (found,) = [each for each in await store.standings() if each.standing.destination == destination]
+    (found,) = [each for each in await store.endpoint_summaries() if each.health.destination == destination]
     return found
 
 
 async def standing(store: Store, destination: str = "studio") -> EndpointHealth:
-    return (await line(store, destination)).standing
+    return (await line(store, destination)).health
 
 
 async def status(store: Store, generation: str = "g-1") -> tuple[DeliveryStatus, str]:
@@ -73,27 +74,27 @@ async def fail(store: Store, times: int, *, at: datetime) -> list[Change]:
 # ---- what attempts make of an endpoint ----------------------------------------------------------------------------
 async def test_of_an_endpoint_that_was_sent_nothing_nothing_is_known(store: Store) -> None:
     """An empty store has no destinations; one that is owed something and nothing more counts as working."""
-    assert list(await store.standings()) == []
-    await owe(store, "g-1")
-    assert list(await store.standings()) == [
-        EndpointSummary(standing=EndpointHealth(destination=STUDIO), pending=1, parked=0)
+    assert list(await store.endpoint_summaries()) == []
+    await enqueue(store, "g-1")
+    assert list(await store.endpoint_summaries()) == [
+        EndpointSummary(health=EndpointHealth(destination=STUDIO), pending=1, parked=0)
     ]
 
 
 async def test_a_success_is_noted(store: Store) -> None:
     """With its time, which is what a person asks first; nothing changed by it."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
     answer = await take(store, outcome(claim), now=NOW + HOUR)
     assert list(answer.changed) == []
     assert await line(store) == EndpointSummary(
-        standing=EndpointHealth(destination=STUDIO, last_success=NOW + HOUR), pending=0, parked=0
+        health=EndpointHealth(destination=STUDIO, last_success=NOW + HOUR), pending=0, parked=0
     )
 
 
 async def test_failures_are_counted_and_a_success_ends_the_count(store: Store) -> None:
     """Since when, and how many: then it is as if there were none."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     await fail(store, 2, at=NOW)
     await fail(store, 1, at=NOW + HOUR)
     found = await standing(store)
@@ -105,7 +106,7 @@ async def test_failures_are_counted_and_a_success_ends_the_count(store: Store) -
 
 async def test_an_attempt_without_an_outcome_does_not_count(store: Store) -> None:
     """A worker that died, one that was stopped, and a result that came too late say nothing of the endpoint."""
-    await owe(store, "g-1", "g-2")
+    await enqueue(store, "g-1", "g-2")
     first, second = (await take(store)).claims
     await take(store, outcome(first, Verdict.INTERRUPTED, due_at=NOW + HOUR))
     await store.free_leases(again_at(NOW + HOUR), now=NOW, lapsed_only=False)
@@ -116,7 +117,7 @@ async def test_an_attempt_without_an_outcome_does_not_count(store: Store) -> Non
 
 async def test_a_failure_that_does_not_count_is_an_attempt_all_the_same(store: Store) -> None:
     """While nobody could be reached: it stands in the history and uses up its step, and the endpoint is not blamed."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
     await take(store, outcome(claim, Verdict.CONNECT_FAILED, counts=False))
     assert await standing(store) == EndpointHealth(destination=STUDIO)
@@ -127,7 +128,7 @@ async def test_a_failure_that_does_not_count_is_an_attempt_all_the_same(store: S
 
 async def test_an_endpoint_that_fails_for_five_days_is_warned_of_and_then_disabled(store: Store) -> None:
     """Each change is answered once, with what was before."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     assert await fail(store, 9, at=NOW) == []
     (warned,) = await fail(store, 1, at=NOW + DAY)
     assert (warned.event, warned.before.failures, warned.after.failures) == ("endpoint.failing", 9, 10)
@@ -140,7 +141,7 @@ async def test_an_endpoint_that_fails_for_five_days_is_warned_of_and_then_disabl
 
 async def test_a_failing_endpoint_that_succeeds_has_recovered(store: Store) -> None:
     """That is a change like any other, and is kept."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     await fail(store, 9, at=NOW)
     await fail(store, 1, at=NOW + DAY)
     (claim,) = (await take(store, now=NOW + DAY)).claims
@@ -151,20 +152,20 @@ async def test_a_failing_endpoint_that_succeeds_has_recovered(store: Store) -> N
 
 async def test_an_origin_is_kept_only_while_something_is_wrong_with_it(store: Store) -> None:
     """There may be millions of them."""
-    await owe(store, "g-1", endpoint=URL)
+    await enqueue(store, "g-1", endpoint=URL)
     await fail(store, 1, at=NOW)
     assert (await standing(store, ORIGIN)).failures == 1
     (claim,) = (await take(store)).claims
     await take(store, outcome(claim))
-    assert list(await store.standings()) == []
+    assert list(await store.endpoint_summaries()) == []
 
 
 async def test_origins_that_failed_long_ago_are_forgotten(store: Store) -> None:
     """Unless they are disabled; an endpoint of the configuration is never forgotten."""
     other = Destination("https://other.example.com")
     await store.disable_endpoint(other, now=NOW, reason="no more")
-    await owe(store, "g-1", endpoint=URL)
-    await owe(store, "g-2")
+    await enqueue(store, "g-1", endpoint=URL)
+    await enqueue(store, "g-2")
     await take(store, *[outcome(claim, Verdict.RESET) for claim in (await take(store)).claims])
     assert await store.forget_endpoints(before=NOW) == 0
     assert await store.forget_endpoints(before=NOW + timedelta(microseconds=1)) == 1
@@ -177,7 +178,7 @@ async def test_endpoints_of_one_call_stand_each_for_itself(store: Store) -> None
     """One is gone, one fails, one succeeds; what changed is answered in the order of the results."""
     names = ("slow", "studio", "audit", "ops")
     for name in names:
-        await owe(
+        await enqueue(
             store, f"to-{name}", endpoint=name, directory=EndpointDirectory(events=dict.fromkeys(names), callbacks=True)
         )
     claims = {claim.destination: claim for claim in (await take(store)).claims}
@@ -189,7 +190,7 @@ async def test_endpoints_of_one_call_stand_each_for_itself(store: Store) -> None
     ]
     answer = await take(store, *results)
     assert [change.after.destination for change in answer.changed] == ["studio", "audit"]
-    found = [each.standing for each in await store.standings()]
+    found = [each.health for each in await store.endpoint_summaries()]
     assert [(each.destination, each.state.value, each.failures) for each in found] == [
         ("audit", "disabled", 1),
         ("ops", "working", 0),
@@ -201,8 +202,8 @@ async def test_endpoints_of_one_call_stand_each_for_itself(store: Store) -> None
 # ---- 410 ----------------------------------------------------------------------------------------------------------
 async def test_gone_disables_a_configured_endpoint_and_parks_what_waits_for_it(store: Store) -> None:
     """The one that met it is ended; every other is kept, says why, and is due no more."""
-    await owe(store, "g-1", "g-2", "g-3")
-    await owe(store, "other", endpoint="audit", now=NOW + HOUR)
+    await enqueue(store, "g-1", "g-2", "g-3")
+    await enqueue(store, "other", endpoint="audit", now=NOW + HOUR)
     answer = await gone(store)
     (change,) = answer.changed
     assert (change.after.state, change.after.disabled_at) == (EndpointState.DISABLED, NOW)
@@ -215,7 +216,7 @@ async def test_gone_disables_a_configured_endpoint_and_parks_what_waits_for_it(s
 
 async def test_gone_ends_one_callback_and_never_an_origin(store: Store) -> None:
     """An origin serves other URLs too; 410 there counts as a failure and no more."""
-    await owe(store, "g-1", "g-2", endpoint=URL)
+    await enqueue(store, "g-1", "g-2", endpoint=URL)
     answer = await gone(store)
     assert list(answer.changed) == []
     assert (await standing(store, ORIGIN)).state is EndpointState.WORKING
@@ -225,7 +226,7 @@ async def test_gone_ends_one_callback_and_never_an_origin(store: Store) -> None:
 async def test_a_disabled_endpoint_is_disabled_after_a_restart(opening: Opening) -> None:
     """It stands in the store, not in a worker's memory."""
     async with opening() as store:
-        await owe(store, "g-1", "g-2")
+        await enqueue(store, "g-1", "g-2")
         await gone(store)
         before = await standing(store)
     async with opening() as store:
@@ -235,7 +236,7 @@ async def test_a_disabled_endpoint_is_disabled_after_a_restart(opening: Opening)
 
 async def test_attempts_under_way_when_it_is_disabled_end_as_they_may(store: Store) -> None:
     """One succeeds and is done, one fails and is parked, one is never heard of and is parked too."""
-    await owe(store, "g-1", "g-2", "g-3", "g-4")
+    await enqueue(store, "g-1", "g-2", "g-3", "g-4")
     first, *rest = (await take(store)).claims
     await take(store, outcome(first, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None))
     answer = await take(store, outcome(rest[0]), outcome(rest[1], Verdict.TIMED_OUT))
@@ -252,7 +253,7 @@ async def test_attempts_under_way_when_it_is_disabled_end_as_they_may(store: Sto
 
 async def test_what_is_parked_is_counted_whole(store: Store) -> None:
     """What waited, and what failed together with the attempt that disabled it."""
-    await owe(store, "g-1", "g-2", "g-3", "g-4")
+    await enqueue(store, "g-1", "g-2", "g-3", "g-4")
     first, second = (await store.exchange(ME, [], slots(2), now=NOW)).claims
     ended = outcome(first, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None)
     (change,) = (await take(store, outcome(second, Verdict.RESET), ended)).changed
@@ -262,8 +263,8 @@ async def test_what_is_parked_is_counted_whole(store: Store) -> None:
 # ---- nothing goes to a disabled endpoint --------------------------------------------------------------------------
 async def test_nothing_of_a_disabled_endpoint_is_claimed_while_it_waits_to_be_parked(store: Store) -> None:
     """A thousand waited: a bounded number is parked at once, none is claimed, and others are served meanwhile."""
-    await owe(store, *some(1000))
-    await owe(store, "other", endpoint="audit", now=NOW + HOUR)
+    await enqueue(store, *some(1000))
+    await enqueue(store, "other", endpoint="audit", now=NOW + HOUR)
     (change,) = (await gone(store)).changed
     found = await line(store)
     assert change.parked == found.pending + found.parked == 999
@@ -280,8 +281,8 @@ async def test_a_new_message_for_a_disabled_endpoint_is_parked(
 ) -> None:
     """Whoever makes it: a look that completes a generation, or a watch that joins a completed one."""
     await store.disable_endpoint(destination, now=NOW, reason="the app moves")
-    await owe(store, "g-1", endpoint=endpoint)
-    await owe(store, "g-2", endpoint="audit")
+    await enqueue(store, "g-1", endpoint=endpoint)
+    await enqueue(store, "g-2", endpoint="audit")
     await add(store, request("g-2", endpoint=endpoint))
     reason = f"endpoint {destination} is disabled: the app moves"
     assert await status(store, "g-1") == (DeliveryStatus.PARKED, reason)
@@ -293,14 +294,14 @@ async def test_a_message_that_events_leaves_out_is_parked_all_the_same(store: St
     """Disabled comes before filtered, as not configured does."""
     directory = EndpointDirectory(events={"studio": frozenset({"watch.expired"})}, callbacks=False)
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
-    await owe(store, "g-1", directory=directory)
+    await enqueue(store, "g-1", directory=directory)
     assert (await status(store))[0] is DeliveryStatus.PARKED
 
 
 # ---- by a person --------------------------------------------------------------------------------------------------
 async def test_a_person_disables_an_endpoint(store: Store) -> None:
     """The answer says what it was; what waits is parked, with the person's words."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     change = await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
     assert (change.before, change.parked) == (EndpointHealth(destination=STUDIO), 1)
     assert (change.after.state, change.after.reason) == (EndpointState.DISABLED, "the app moves")
@@ -309,7 +310,7 @@ async def test_a_person_disables_an_endpoint(store: Store) -> None:
 
 async def test_a_disabled_endpoint_keeps_its_first_reason(store: Store) -> None:
     """To disable it again changes nothing, and says so."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     await gone(store)
     change = await store.disable_endpoint(STUDIO, now=NOW + HOUR, reason="the app moves")
     assert (change.event, change.before) == ("", change.after)
@@ -318,29 +319,29 @@ async def test_a_disabled_endpoint_keeps_its_first_reason(store: Store) -> None:
 
 async def test_after_enabling_only_new_messages_flow(store: Store) -> None:
     """What was parked stays, is counted in the answer, and does not go on at the next start either."""
-    await owe(store, "g-1", "g-2")
+    await enqueue(store, "g-1", "g-2")
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
     change = await store.enable_endpoint(STUDIO, now=NOW + HOUR)
     assert (change.event, change.before.reason, change.parked) == ("endpoint.recovered", "the app moves", 2)
     assert await store.park_deliveries(now=NOW + HOUR, directory=BOOK) == (0, 0)
-    await owe(store, "g-3", now=NOW + HOUR)
+    await enqueue(store, "g-3", now=NOW + HOUR)
     assert ids(await take(store, now=NOW + HOUR)) == ["g-3"]
     assert await standing(store) == EndpointHealth(destination=STUDIO)
 
 
 async def test_what_was_given_up_is_counted_and_dated_with_what_is_parked(store: Store) -> None:
     """The message that got the 410 too, though it is no longer owed; not one that was given up long before."""
-    await owe(store, "old")
+    await enqueue(store, "old")
     old = (await store.exchange(ME, [], slots(1), now=NOW)).claims[0]
     ended = outcome(old, Verdict.SERVER_ERROR, status=DeliveryStatus.EXHAUSTED, due_at=None)
     await store.exchange(ME, [ended], slots(0), now=NOW)
-    await owe(store, "well", now=NOW + DAY)
+    await enqueue(store, "well", now=NOW + DAY)
     well = (await store.exchange(ME, [], slots(1), now=NOW + DAY)).claims[0]
     delivered = outcome(well, Verdict.DELIVERED, status=DeliveryStatus.DELIVERED, due_at=None)
     await store.exchange(ME, [delivered], slots(0), now=NOW + DAY)
-    await owe(store, "gone", now=NOW + 2 * DAY)
+    await enqueue(store, "gone", now=NOW + 2 * DAY)
     await gone(store, now=NOW + 2 * DAY)
-    await owe(store, "parked", now=NOW + 3 * DAY)
+    await enqueue(store, "parked", now=NOW + 3 * DAY)
     shown = await line(store)
     assert (shown.given_up, shown.parked, shown.oldest) == (1, 1, NOW + 2 * DAY)
     change = await store.enable_endpoint(STUDIO, now=NOW + 4 * DAY, announce=lambda _: None)
@@ -349,7 +350,7 @@ async def test_what_was_given_up_is_counted_and_dated_with_what_is_parked(store:
 
 async def test_enabling_parks_what_was_still_to_be_parked(store: Store) -> None:
     """An endpoint that is enabled at once is not flooded with what waited for it."""
-    await owe(store, *some(1200))
+    await enqueue(store, *some(1200))
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
     assert (await store.enable_endpoint(STUDIO, now=NOW)).parked == 1200
     assert (await take(store, now=NOW + HOUR)).claims == []
@@ -357,7 +358,7 @@ async def test_enabling_parks_what_was_still_to_be_parked(store: Store) -> None:
 
 async def test_enabling_what_is_not_disabled_changes_nothing(store: Store) -> None:
     """A failing one is failing still: only a success shows that it is well."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     await fail(store, 9, at=NOW)
     await fail(store, 1, at=NOW + DAY)
     change = await store.enable_endpoint(STUDIO, now=NOW + DAY)
@@ -368,7 +369,7 @@ async def test_enabling_what_is_not_disabled_changes_nothing(store: Store) -> No
 # ---- not configured, and disabled ---------------------------------------------------------------------------------
 async def test_what_is_parked_for_a_disabled_endpoint_does_not_resume_when_its_name_returns(store: Store) -> None:
     """Taken out of the configuration and put back, while disabled and after it was enabled."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
     for directory in (NOBODY, BOOK):
         assert await store.park_deliveries(now=NOW, directory=directory) == (0, 0)
@@ -380,7 +381,7 @@ async def test_what_is_parked_for_a_disabled_endpoint_does_not_resume_when_its_n
 
 async def test_what_was_parked_for_want_of_a_name_stays_when_that_is_disabled(store: Store) -> None:
     """The name returns while the endpoint is disabled: parked it is, for that reason from now on."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     assert await store.park_deliveries(now=NOW, directory=NOBODY) == (1, 0)
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
     assert await store.park_deliveries(now=NOW, directory=BOOK) == (0, 0)
@@ -391,10 +392,10 @@ async def test_what_was_parked_for_want_of_a_name_stays_when_that_is_disabled(st
 
 async def test_what_lost_its_endpoint_resumes_beside_what_was_disabled(store: Store) -> None:
     """The one goes on by itself, as ever; the other does not."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
     await store.enable_endpoint(STUDIO, now=NOW)
-    await owe(store, "g-2", directory=NOBODY)
+    await enqueue(store, "g-2", directory=NOBODY)
     (claim,) = (await _owed_to(store, "g-3")).claims
     await take(store, outcome(claim, Verdict.INTERRUPTED, status=DeliveryStatus.PARKED, due_at=None, detail="left out"))
     assert await store.park_deliveries(now=NOW, directory=BOOK) == (0, 2)
@@ -402,7 +403,7 @@ async def test_what_lost_its_endpoint_resumes_beside_what_was_disabled(store: St
 
 
 async def _owed_to(store: Store, generation: str) -> Exchange:
-    await owe(store, generation)
+    await enqueue(store, generation)
     return await take(store)
 
 
@@ -428,7 +429,7 @@ class Announcer:
 
 async def test_a_change_owes_the_operator_a_message(store: Store) -> None:
     """It is a delivery like any other that belongs to no watch: due after its wait, claimed, attempted, closed."""
-    await owe(store, "g-1", "g-2")
+    await enqueue(store, "g-1", "g-2")
     (claim,) = (await store.exchange(ME, [], slots(1), now=NOW)).claims
     result = outcome(claim, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None)
     told = Announcer()
@@ -463,7 +464,7 @@ async def test_what_cannot_be_told_does_not_happen(store: Store) -> None:
     def fails(_: Change) -> Notice:
         raise ZeroDivisionError
 
-    await owe(store, "g-1", "g-2")
+    await enqueue(store, "g-1", "g-2")
     (claim,) = (await store.exchange(ME, [], slots(1), now=NOW)).claims
     result = outcome(claim, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None)
     with pytest.raises(ZeroDivisionError):
@@ -482,7 +483,7 @@ async def test_a_message_for_an_operator_who_is_disabled_is_parked(store: Store)
 
 async def test_messages_of_no_watch_stand_in_no_history_and_in_the_counts(store: Store) -> None:
     """A list and a history are of generations; totals are of everything."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     await store.disable_endpoint(Destination("audit"), now=NOW, reason="the app moves", announce=Announcer())
     (found,) = await store.generations(open_only=False, limit=9)
     assert found.deliveries == {DeliveryStatus.PENDING: 1}
@@ -492,14 +493,14 @@ async def test_messages_of_no_watch_stand_in_no_history_and_in_the_counts(store:
 
 async def test_destinations_are_listed_by_name(store: Store) -> None:
     """Each once, whatever is known of it: how it stands, what waits or is under way, what is kept back."""
-    await owe(store, "g-1", "g-2", endpoint="slow")
+    await enqueue(store, "g-1", "g-2", endpoint="slow")
     await store.exchange(ME, [], slots(1), now=NOW)
-    await owe(store, "g-3", endpoint=URL)
+    await enqueue(store, "g-3", endpoint=URL)
     await store.disable_endpoint(ORIGIN, now=NOW, reason="no more")
     await store.disable_endpoint(Destination("audit"), now=NOW, reason="no more")
     await store.record_transitions([seen("g-9", State.COMPLETED)], now=NOW, directory=BOOK)
-    found = await store.standings()
-    assert [(each.standing.destination, each.pending, each.parked) for each in found] == [
+    found = await store.endpoint_summaries()
+    assert [(each.health.destination, each.pending, each.parked) for each in found] == [
         ("audit", 0, 0),
         (ORIGIN, 0, 1),
         ("slow", 2, 0),

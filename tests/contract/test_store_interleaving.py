@@ -5,8 +5,21 @@ import pytest
 
 from notifier.domain.errors import InvalidWatch
 from notifier.domain.model import DeliveryStatus, Kind, Outcome, Registration, State
-from notifier.store.ports import Ending, Recorded, Store
-from tests.support.store_builders import BOOK, NOW, add, deliveries, ids, outcome, owe, request, seen, still_open, take
+from notifier.store.ports import Store
+from notifier.store.records import Ending, Recorded
+from tests.support.store_builders import (
+    BOOK,
+    NOW,
+    add,
+    deliveries,
+    enqueue,
+    ids,
+    outcome,
+    request,
+    seen,
+    still_open,
+    take,
+)
 
 ROUNDS = 150
 
@@ -30,7 +43,7 @@ async def test_a_joining_watch_races_the_transition_that_satisfies_it(store: Sto
             for step in (join, complete) if watch_first else (complete, join):
                 racing.start_soon(step, name)
     for name in names:
-        assert recorded[name].owed + joined[name].owed == 2, name
+        assert recorded[name].enqueued + joined[name].enqueued == 2, name
         assert [line.status for line in await deliveries(store, name)] == [DeliveryStatus.PENDING] * 2
     assert await still_open(store) == set()
 
@@ -56,7 +69,7 @@ async def test_the_same_transition_recorded_many_times_at_once(store: Store) -> 
 
     async def complete(state: State) -> None:
         (recorded,) = await store.record_transitions([seen(state=state)], now=NOW, directory=BOOK)
-        owed.append(recorded.owed)
+        owed.append(recorded.enqueued)
 
     async with anyio.create_task_group() as racing:
         for number in range(50):
@@ -75,10 +88,12 @@ async def test_an_ending_races_a_transition(store: Store) -> None:
         entry = Ending(
             provider=request().provider, generation=request(name).generation, kind=Kind.UNKNOWN, observed_at=NOW
         )
-        owed.extend(recorded.owed for recorded in await store.end_watches([entry], now=NOW, directory=BOOK))
+        owed.extend(recorded.enqueued for recorded in await store.end_watches([entry], now=NOW, directory=BOOK))
 
     async def complete(name: str) -> None:
-        owed.extend(recorded.owed for recorded in await store.record_transitions([seen(name)], now=NOW, directory=BOOK))
+        owed.extend(
+            recorded.enqueued for recorded in await store.record_transitions([seen(name)], now=NOW, directory=BOOK)
+        )
 
     async with anyio.create_task_group() as racing:
         for number, name in enumerate(names):
@@ -92,7 +107,7 @@ async def test_an_ending_races_a_transition(store: Store) -> None:
 async def test_exchanges_at_once_claim_each_delivery_once(store: Store) -> None:
     """Whoever asks first gets it; the others get others."""
     names = [f"g-{number}" for number in range(300)]
-    await owe(store, *names)
+    await enqueue(store, *names)
     claimed: list[str] = []
 
     async def work() -> None:

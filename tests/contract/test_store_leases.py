@@ -13,10 +13,10 @@ from tests.support.store_builders import (
     SECOND,
     again_at,
     deliveries,
+    enqueue,
     ids,
     messages,
     outcome,
-    owe,
     slots,
     take,
 )
@@ -24,7 +24,7 @@ from tests.support.store_builders import (
 
 async def test_a_lapsed_lease_is_freed_and_not_a_moment_before(store: Store) -> None:
     """A delivery whose worker died is handed out again once its lease ran out."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
     at_the_end = claim.leased_until
     assert await store.free_leases(again_at(at_the_end), now=at_the_end, lapsed_only=True) == []
@@ -39,7 +39,7 @@ async def test_a_lapsed_lease_is_freed_and_not_a_moment_before(store: Store) -> 
 
 async def test_every_lease_is_freed_on_demand(store: Store) -> None:
     """At start no worker of the last run is left: not `lapsed_only` ends them all."""
-    await owe(store, "g-1", "g-2")
+    await enqueue(store, "g-1", "g-2")
     claimed = await take(store)
     freed = await store.free_leases(again_at(NOW), now=NOW, lapsed_only=False)
     assert sorted(entry.message_id for entry in freed) == sorted(messages(claimed))
@@ -49,7 +49,7 @@ async def test_every_lease_is_freed_on_demand(store: Store) -> None:
 
 async def test_nothing_leased_nothing_freed(store: Store) -> None:
     """Waiting and finished deliveries are left alone."""
-    await owe(store, "g-1", "g-2")
+    await enqueue(store, "g-1", "g-2")
     (claim,) = (await store.exchange(ME, [], slots(1), now=NOW)).claims
     await store.exchange(ME, [outcome(claim)], slots(0), now=NOW)
     assert await store.free_leases(again_at(NOW), now=NOW + HOUR, lapsed_only=False) == []
@@ -58,7 +58,7 @@ async def test_nothing_leased_nothing_freed(store: Store) -> None:
 @pytest.mark.parametrize(("after", "took"), [(5 * SECOND, 5 * SECOND), (HOUR, 30 * SECOND)])
 async def test_an_interrupted_attempt_becomes_a_row(store: Store, after: timedelta, took: timedelta) -> None:
     """The store knows when it started and that it lasted no longer than its lease, whatever the judge says of that."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     await take(store)
     await store.free_leases(again_at(NOW + after), now=NOW + after, lapsed_only=False)
     ((attempt,),) = [line.attempts for line in await deliveries(store)]
@@ -68,7 +68,7 @@ async def test_an_interrupted_attempt_becomes_a_row(store: Store, after: timedel
 
 async def test_the_judge_decides_what_becomes_of_the_delivery(store: Store) -> None:
     """Its status, its next time and the steps used up are as the judge says."""
-    await owe(store, "g-1", "g-2")
+    await enqueue(store, "g-1", "g-2")
     await take(store)
     give_up = again_at(NOW, status=DeliveryStatus.EXHAUSTED)
     wait = again_at(NOW + HOUR, failures=3)
@@ -88,7 +88,7 @@ async def test_the_judge_decides_what_becomes_of_the_delivery(store: Store) -> N
 
 async def test_a_judge_that_fails_changes_nothing(store: Store) -> None:
     """A call that raised changed nothing: the lease stands."""
-    await owe(store, "g-1", "g-2")
+    await enqueue(store, "g-1", "g-2")
     claims = (await take(store)).claims
 
     def judge(interruption: Interruption) -> AttemptResult:
@@ -104,7 +104,7 @@ async def test_a_judge_that_fails_changes_nothing(store: Store) -> None:
 
 async def test_a_result_after_its_lease_was_freed_is_lost(store: Store) -> None:
     """Even where the same owner took the delivery again: it is another attempt."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
     await store.free_leases(again_at(NOW), now=NOW, lapsed_only=False)
     assert (await store.exchange(ME, [outcome(claim)], slots(0), now=NOW)).lost == [claim.message_id]
@@ -117,7 +117,7 @@ async def test_a_result_after_its_lease_was_freed_is_lost(store: Store) -> None:
 
 async def test_a_result_whose_lease_lapsed_still_counts_until_it_is_freed(store: Store) -> None:
     """Late is not lost while nobody else has the delivery."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
     answer = await take(store, outcome(claim), now=claim.leased_until + HOUR)
     assert answer.lost == []
@@ -125,7 +125,7 @@ async def test_a_result_whose_lease_lapsed_still_counts_until_it_is_freed(store:
 
 async def test_interruptions_count_in_a_row(store: Store) -> None:
     """Each one more, until an attempt has an outcome; then the count starts again."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     counted = []
     for _ in range(3):
         (claim,) = (await take(store)).claims
@@ -141,7 +141,7 @@ async def test_interruptions_count_in_a_row(store: Store) -> None:
 
 async def test_an_interruption_that_its_own_worker_hands_in_counts_too(store: Store) -> None:
     """A result with verdict INTERRUPTED is one more in a row."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
     (again,) = (await take(store, outcome(claim, Verdict.INTERRUPTED, failures=0, due_at=NOW))).claims
     assert (again.number, again.interruptions) == (2, 1)
@@ -149,7 +149,7 @@ async def test_an_interruption_that_its_own_worker_hands_in_counts_too(store: St
 
 async def test_a_worker_can_spare_its_own_leases(store: Store) -> None:
     """However long ago they ran out: it knows of its attempts, and may still hand them in."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
     late = NOW + 24 * HOUR
     assert await store.free_leases(again_at(late), now=late, lapsed_only=True, sparing=ME) == []

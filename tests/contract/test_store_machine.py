@@ -31,7 +31,7 @@ from notifier.domain.model import (
     State,
     Verdict,
 )
-from notifier.store.ports import DeliverySummary, History, Recorded, Selection, Slots, Store, WatchChoice, WatchSummary
+from notifier.store.records import DeliverySummary, History, Recorded, Selection, Slots, WatchChoice, WatchSummary
 from tests.support.store_builders import (
     BOOK,
     HOUR,
@@ -163,7 +163,7 @@ class StoreMachine(RuleBasedStateMachine):
     def open(self) -> None:
         """Close the store, where it is open, and open it again: nothing in it changes by that."""
         self.opened.close()
-        self.store: Store = self.opened.enter_context(self.portal.wrap_async_context_manager(self.opening()))
+        self.store = self.opened.enter_context(self.portal.wrap_async_context_manager(self.opening()))
 
     def teardown(self) -> None:
         try:
@@ -195,7 +195,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert [fault.path for fault in caught.value.faults] == [*refused.args]
             return
         answers = self.ask(self.store.add_watches, wanted, **told)
-        found = [Registered(outcome=answer.outcome, owed=answer.owed, open=answer.open) for answer in answers]
+        found = [Registered(outcome=answer.outcome, enqueued=answer.enqueued, open=answer.open) for answer in answers]
         assert found == expected
 
     @rule(
@@ -373,7 +373,7 @@ class StoreMachine(RuleBasedStateMachine):
             for message, each in self.model.deliveries.items()
         }
         assert len(lines) == len(self.model.deliveries), "one message for each identity and round"
-        standings = {line.standing.destination: line.standing for line in self.ask(self.store.standings)}
+        standings = {line.health.destination: line.health for line in self.ask(self.store.endpoint_summaries)}
         assert {
             destination: each
             for destination, each in standings.items()
@@ -403,7 +403,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 # ---- what is compared ---------------------------------------------------------------------------------------------
 def _told(recorded: Sequence[Recorded]) -> list[Any]:
-    return [(each.owed, each.open) for each in recorded]
+    return [(each.enqueued, each.open) for each in recorded]
 
 
 def _name(interruption: Interruption) -> MessageId:

@@ -19,8 +19,8 @@ from tests.support.store_builders import (
     add,
     deliveries,
     ending,
+    enqueue,
     history,
-    owe,
     request,
     seen,
     slots,
@@ -38,7 +38,7 @@ async def test_a_transition_satisfies_its_watches(store: Store) -> None:
         request(timeout=2 * HOUR),
     )
     (recorded,) = await store.record_transitions([seen(state=State.RUNNING)], now=NOW, directory=BOOK)
-    assert recorded.owed == 2
+    assert recorded.enqueued == 2
     assert recorded.open is not None
     assert (recorded.open.state, recorded.open.deadline) == (State.RUNNING, NOW + 2 * HOUR)
     assert [watch.status for watch in (await history(store)).watches] == [
@@ -53,7 +53,7 @@ async def test_failed_answers_who_waits_for_completed(store: Store) -> None:
     """A watch is owed as soon as the rank is at or above its target's; the message names the state actually reached."""
     await add(store, request())
     (recorded,) = await store.record_transitions([seen(state=State.FAILED, failure="nsfw")], now=NOW, directory=BOOK)
-    assert (recorded.owed, recorded.open) == (1, None)
+    assert (recorded.enqueued, recorded.open) == (1, None)
     (claim,) = (await take(store)).claims
     content = json.loads(claim.body)
     assert (content["type"], content["data"]["failure"]) == ("generation.failed", "nsfw")
@@ -66,7 +66,7 @@ async def test_one_step_back_changes_nothing(store: Store) -> None:
     await store.record_transitions([seen(state=State.RUNNING)], now=NOW, directory=BOOK)
     later = NOW + SECOND
     (recorded,) = await store.record_transitions([seen(state=State.QUEUED, at=later)], now=later, directory=BOOK)
-    assert recorded.owed == 0
+    assert recorded.enqueued == 0
     assert recorded.open is not None
     assert recorded.open.state is State.RUNNING
     told = await history(store)
@@ -79,13 +79,13 @@ async def test_a_repeated_transition_changes_nothing(store: Store, state: State)
     await add(store, request(target=State.QUEUED))
     first, second = await store.record_transitions([seen(state=state), seen(state=state)], now=NOW, directory=BOOK)
     (third,) = await store.record_transitions([seen(state=state, at=NOW + SECOND)], now=NOW + SECOND, directory=BOOK)
-    assert [first.owed, second.owed, third.owed] == [1, 0, 0]
+    assert [first.enqueued, second.enqueued, third.enqueued] == [1, 0, 0]
     assert (await history(store)).observed_at == NOW
 
 
 async def test_a_final_state_stands(store: Store) -> None:
     """Completed does not become failed: nothing leaves a final state."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     await store.record_transitions([seen(state=State.FAILED)], now=NOW, directory=BOOK)
     assert (await history(store)).state is State.COMPLETED
 
@@ -106,7 +106,7 @@ async def test_an_id_nobody_watches_is_answered_all_the_same(store: Store) -> No
     await add(store, request("g-1"))
     answers = await store.record_transitions([seen("g-9"), seen("g-1", provider="other")], now=NOW, directory=BOOK)
     answers += await store.end_watches([ending("g-9", Kind.EXPIRED)], now=NOW, directory=BOOK)
-    assert [(answer.owed, answer.open) for answer in answers] == [(0, None)] * 3
+    assert [(answer.enqueued, answer.open) for answer in answers] == [(0, None)] * 3
     assert await still_open(store) == {"g-1"}
 
 
@@ -114,7 +114,7 @@ async def test_an_absent_observation_changes_nothing(store: Store) -> None:
     """Absent is no state."""
     await add(store, request())
     (recorded,) = await store.record_transitions([seen(state=None)], now=NOW, directory=BOOK)
-    assert recorded.owed == 0
+    assert recorded.enqueued == 0
     assert recorded.open is not None
     assert (await history(store)).state is None
 
@@ -127,7 +127,7 @@ async def test_many_transitions_are_one_transaction(store: Store) -> None:
         now=NOW,
         directory=BOOK,
     )
-    assert [answer.owed for answer in answers] == [0, 1, 0, 1, 0]
+    assert [answer.enqueued for answer in answers] == [0, 1, 0, 1, 0]
     assert await still_open(store) == {"g-0", "g-2", "g-4"}
 
 
@@ -137,7 +137,7 @@ async def test_one_call_may_raise_a_generation_twice(store: Store) -> None:
     answers = await store.record_transitions(
         [seen(state=State.RUNNING), seen("g-2"), seen(at=NOW + SECOND)], now=NOW, directory=BOOK
     )
-    assert [answer.owed for answer in answers] == [1, 1, 1]
+    assert [answer.enqueued for answer in answers] == [1, 1, 1]
     assert [answer.open and answer.open.state for answer in answers] == [State.RUNNING, None, None]
     assert list((await history(store)).states) == [(State.RUNNING, NOW), (State.COMPLETED, NOW + SECOND)]
     assert [line.type for line in await deliveries(store)] == ["generation.running", "generation.completed"]
@@ -148,7 +148,7 @@ async def test_one_call_may_raise_the_same_id_of_two_providers(store: Store) -> 
     await add(store, request(), request(provider="other", target=State.RUNNING))
     both = [seen(state=State.RUNNING), seen("g-9"), seen(provider="other", state=State.RUNNING)]
     answers = await store.record_transitions(both, now=NOW, directory=BOOK)
-    assert [answer.owed for answer in answers] == [0, 0, 1]
+    assert [answer.enqueued for answer in answers] == [0, 0, 1]
     assert [answer.open and answer.open.provider for answer in answers] == ["luma", None, None]
 
 
@@ -159,7 +159,7 @@ async def test_a_long_call_keeps_every_generation_apart(store: Store) -> None:
     answers = await store.record_transitions(
         [seen(name, failure="ü" * len(name)) for name in names], now=NOW, directory=BOOK
     )
-    assert [(answer.owed, answer.open) for answer in answers] == [(1, None)] * 700
+    assert [(answer.enqueued, answer.open) for answer in answers] == [(1, None)] * 700
     claims = [*(await take(store)).claims, *(await store.exchange(ME, [], slots(700), now=NOW)).claims]
     told = [json.loads(claim.body)["data"] for claim in claims]
     assert sorted(claim.generation for claim in claims) == sorted(names)
@@ -224,7 +224,7 @@ async def test_messages_are_filtered_or_parked_when_they_are_made(store: Store) 
     wanted = ("studio", "audit", "gone", "https://app.example.com/hook")
     await add(store, *(request(endpoint=endpoint) for endpoint in wanted), directory=directory)
     (recorded,) = await store.record_transitions([seen()], now=NOW, directory=directory)
-    assert recorded.owed == 4
+    assert recorded.enqueued == 4
     found = await deliveries(store)
     assert [line.status for line in found] == [
         DeliveryStatus.FILTERED,

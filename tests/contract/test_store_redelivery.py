@@ -8,7 +8,8 @@ import pytest
 
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId
 from notifier.domain.model import DeliveryStatus, EndpointDirectory, State, Trigger, Verdict, WatchStatus
-from notifier.store.ports import Mark, Redelivered, Selection, Store, WatchChoice
+from notifier.store.ports import Store
+from notifier.store.records import Mark, Redelivered, Selection, WatchChoice
 from tests.support.store_builders import (
     BOOK,
     HOUR,
@@ -18,11 +19,11 @@ from tests.support.store_builders import (
     SECOND,
     add,
     deliveries,
+    enqueue,
     history,
     id_of,
     ids,
     outcome,
-    owe,
     request,
     seen,
     still_open,
@@ -36,9 +37,9 @@ async def end(store: Store, status: DeliveryStatus, *generations: str, endpoint:
     """A delivery of each generation that came to `status`, with one attempt behind it where it had one."""
     directory = EndpointDirectory(events={"studio": frozenset({"watch.expired"})}, callbacks=True)
     if status is DeliveryStatus.FILTERED:
-        await owe(store, *generations, endpoint=endpoint, directory=directory)
+        await enqueue(store, *generations, endpoint=endpoint, directory=directory)
         return
-    await owe(store, *generations, endpoint=endpoint)
+    await enqueue(store, *generations, endpoint=endpoint)
     if status is DeliveryStatus.PENDING:
         return
     claims = (await take(store)).claims
@@ -83,7 +84,7 @@ async def test_what_has_ended_is_due_again(store: Store, status: DeliveryStatus)
 
 async def test_the_bytes_are_the_stored_ones(store: Store) -> None:
     """A second delivery of one message carries the very body of the first."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     (first,) = (await take(store)).claims
     await take(store, outcome(first))
     await one(store, Selection(message=first.message_id))
@@ -93,7 +94,7 @@ async def test_the_bytes_are_the_stored_ones(store: Store) -> None:
 
 async def test_what_waits_for_its_next_attempt_is_due_now(store: Store) -> None:
     """One attempt now instead of in five hours, and the whole schedule before it again; the attempt is a person's."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
     await take(store, outcome(claim, Verdict.SERVER_ERROR, failures=5, due_at=NOW + 5 * HOUR))
     assert (await take(store, now=LATER)).claims == []
@@ -109,7 +110,7 @@ async def test_what_waits_for_its_next_attempt_is_due_now(store: Store) -> None:
 
 async def test_what_waits_for_its_first_attempt_is_due_now(store: Store) -> None:
     """A schedule that begins with a wait is no reason to wait for a person."""
-    await owe(
+    await enqueue(
         store,
         "g-1",
         directory=EndpointDirectory(events={"studio": None}, callbacks=True, first_wait={"studio": 3 * HOUR}),
@@ -120,15 +121,15 @@ async def test_what_waits_for_its_first_attempt_is_due_now(store: Store) -> None
 
 async def test_what_is_due_already_keeps_its_turn(store: Store) -> None:
     """Asked for by a person or not, the longest overdue goes first."""
-    await owe(store, "g-1")
-    await owe(store, "g-2", now=NOW + SECOND)
+    await enqueue(store, "g-1")
+    await enqueue(store, "g-2", now=NOW + SECOND)
     await one(store, Selection(generation=GenerationId("g-1")))
     assert ids(await take(store, now=LATER)) == ["g-1", "g-2"]
 
 
 async def test_what_is_being_sent_is_refused(store: Store) -> None:
     """No second attempt beside the first."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
     answer = await one(store, Selection(message=claim.message_id))
     assert answer.refused == {"being sent now": 1}
@@ -138,7 +139,7 @@ async def test_what_is_being_sent_is_refused(store: Store) -> None:
 
 async def test_what_would_only_be_parked_again_is_refused(store: Store) -> None:
     """With the configuration's own reason; it stays parked and resumes when the name returns."""
-    await owe(store, "g-1", directory=NOBODY)
+    await enqueue(store, "g-1", directory=NOBODY)
     answer = await one(store, Selection(generation=GenerationId("g-1")), directory=NOBODY)
     assert answer.refused == {"endpoint studio is not in the configuration": 1}
     (line,) = await deliveries(store)
@@ -147,7 +148,7 @@ async def test_what_would_only_be_parked_again_is_refused(store: Store) -> None:
 
 async def test_what_a_disabled_endpoint_is_owed_comes_back_when_a_person_asks(store: Store) -> None:
     """Refused while it is disabled, with the reason; after it is enabled it flows, and may be parked anew later."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     await store.disable_endpoint(Destination("studio"), now=NOW, reason="too loud")
     refused = await one(store, Selection(generation=GenerationId("g-1")))
     assert refused.refused == {"endpoint studio is disabled: too loud": 1}
@@ -228,7 +229,7 @@ async def test_a_filter_takes_what_fits_all_of_it(store: Store, selection: Selec
     """Endpoint, type, status and time, each alone and together; `since` is inclusive and `until` is not."""
     for number, status in enumerate((DeliveryStatus.DELIVERED, DeliveryStatus.EXHAUSTED)):
         for endpoint in ("studio", "audit"):
-            await owe(store, f"{endpoint[0]}-{number}", endpoint=endpoint, now=NOW + number * SECOND)
+            await enqueue(store, f"{endpoint[0]}-{number}", endpoint=endpoint, now=NOW + number * SECOND)
         claims = (await take(store, now=NOW + number * SECOND)).claims
         await take(store, *(outcome(claim, status=status, due_at=None) for claim in claims))
     answer = await one(store, selection)
@@ -240,7 +241,7 @@ async def test_a_filter_takes_what_fits_all_of_it(store: Store, selection: Selec
 @pytest.mark.parametrize("selection", [Selection(), Selection(endpoint=EndpointIdentity("studio"))], ids=str)
 async def test_trap_11_a_walk_of_many_steps_skips_nothing(store: Store, selection: Selection) -> None:
     """All rows share one time, and there are more than two pages of them: each is taken, none twice."""
-    await owe(store, *(f"g-{number}" for number in range(57)))
+    await enqueue(store, *(f"g-{number}" for number in range(57)))
     for _ in range(2):
         await take(store, *(outcome(claim) for claim in (await take(store)).claims))
     assert await walk(store, selection, most=10) == (57, Counter(), 6)
@@ -265,7 +266,7 @@ async def test_a_walk_does_not_run_after_what_comes_meanwhile(store: Store) -> N
     """What is owed after it began is not part of it, however late it ends."""
     await end(store, DeliveryStatus.DELIVERED, *(f"g-{number}" for number in range(3)))
     step = await store.redeliver_some(Selection(), mark=None, most=2, now=LATER, directory=BOOK)
-    await owe(store, "g-new")
+    await enqueue(store, "g-new")
     assert isinstance(step.mark, Mark)
     last = await store.redeliver_some(Selection(), mark=step.mark, most=2, now=LATER, directory=BOOK)
     assert last == Redelivered(taken=1, refused={}, mark=None)
@@ -274,11 +275,11 @@ async def test_a_walk_does_not_run_after_what_comes_meanwhile(store: Store) -> N
 async def test_a_walk_counts_what_it_refuses_by_reason(store: Store) -> None:
     """Over all steps: being sent, and not configured."""
     await end(store, DeliveryStatus.DELIVERED, "g-1")
-    await owe(store, "g-2", directory=NOBODY)
-    await owe(store, "g-3", endpoint="audit")
+    await enqueue(store, "g-2", directory=NOBODY)
+    await enqueue(store, "g-3", endpoint="audit")
     await take(store)
-    await owe(store, "g-4")
-    await owe(store, "g-5", endpoint="audit")
+    await enqueue(store, "g-4")
+    await enqueue(store, "g-5", endpoint="audit")
     directory = EndpointDirectory(events={"audit": None}, callbacks=True)
     taken, refused, _ = await walk(store, Selection(), most=2, directory=directory)
     assert taken == 1
@@ -310,7 +311,7 @@ async def test_what_is_kept_is_counted_by_status(
     """Whose messages and of which type counts; their status and their time do not."""
     await end(store, DeliveryStatus.DELIVERED, "g-1", "g-2")
     await end(store, DeliveryStatus.EXHAUSTED, "g-3", endpoint="audit")
-    await owe(store, "g-4", now=NOW + HOUR)
+    await enqueue(store, "g-4", now=NOW + HOUR)
     kept = await store.kept(selection)
     assert kept.counts == counts
     assert (kept.oldest is None) == (not counts)
@@ -321,7 +322,7 @@ async def test_what_is_kept_is_counted_by_status(
 # ---- names --------------------------------------------------------------------------------------------------------
 async def test_a_message_is_found_by_its_beginning(store: Store) -> None:
     """The whole ID, and a beginning of one alone, lead to it; a beginning of several shows two."""
-    await owe(store, *(f"g-{number}" for number in range(40)))
+    await enqueue(store, *(f"g-{number}" for number in range(40)))
     whole = (await deliveries(store, "g-7"))[0].message_id
     assert await store.messages_like(whole) == [whole]
     assert await store.messages_like(whole[:20]) == [whole]
@@ -366,7 +367,7 @@ async def test_a_generation_is_left_when_its_last_watch_is(store: Store) -> None
 
 async def test_what_has_ended_is_not_cancelled(store: Store) -> None:
     """A satisfied watch stays satisfied, its delivery stays owed."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     answer = await store.cancel_watches(WatchChoice(generation=GenerationId("g-1")), now=NOW)
     assert (answer.cancelled, answer.ended, answer.left) == (0, {WatchStatus.SATISFIED: 1}, [])
     assert ids(await take(store)) == ["g-1"]

@@ -20,7 +20,8 @@ from notifier.domain.model import (
     State,
     Verdict,
 )
-from notifier.store.ports import Exchange, Freshness, Selection, Slots, Store
+from notifier.store.ports import Store
+from notifier.store.records import Exchange, Freshness, Selection, Slots
 from tests.support.store_builders import (
     BOOK,
     HOUR,
@@ -33,10 +34,10 @@ from tests.support.store_builders import (
     add,
     again_at,
     deliveries,
+    enqueue,
     ids,
     messages,
     outcome,
-    owe,
     request,
     seen,
     slots,
@@ -61,7 +62,7 @@ async def take(store: Store, *results: AttemptResult, now: datetime = NOW, wante
 
 async def failed_once(store: Store, *generations: str, due: datetime) -> list[Claim]:
     """One failed attempt of each at `NOW`, due again at `due`."""
-    await owe(store, *generations)
+    await enqueue(store, *generations)
     claims = list((await take(store)).claims)
     results = [outcome(claim, Verdict.SERVER_ERROR, due_at=due) for claim in claims]
     await take(store, *results, wanted=fresh(total=0))
@@ -110,7 +111,7 @@ async def test_a_younger_result_is_claimed(store: Store) -> None:
 
 async def test_a_first_attempt_may_be_late_too(store: Store) -> None:
     """A watch that joins a generation which was done long ago is owed what was seen then."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     await take(store)
     await add(store, request("g-1", endpoint="audit"), now=NOW + AGE)
     answer = await take(store, now=NOW + AGE)
@@ -119,7 +120,7 @@ async def test_a_first_attempt_may_be_late_too(store: Store) -> None:
 
 async def test_an_interrupted_attempt_is_late_as_well(store: Store) -> None:
     """A daemon that was down for long repeats what was under way, and that is old by then."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     await take(store)
     await store.free_leases(again_at(NOW + AGE), now=NOW + AGE, lapsed_only=False)
     assert [stale.number for stale in (await take(store, now=NOW + AGE)).stale] == [2]
@@ -149,22 +150,22 @@ async def test_only_completed_generations_have_something_to_be_read_again(store:
 
 async def test_each_destination_has_its_age(store: Store) -> None:
     """And where it is off, or nothing is asked for, nothing is held back."""
-    await owe(store, "g-1", endpoint="studio")
-    await owe(store, "g-2", endpoint="audit")
-    await owe(store, "g-3", endpoint="https://app.example.com/done")
+    await enqueue(store, "g-1", endpoint="studio")
+    await enqueue(store, "g-2", endpoint="audit")
+    await enqueue(store, "g-3", endpoint="https://app.example.com/done")
     wanted = fresh(studio=None, audit=HOUR)
     answer = await take(store, now=NOW + AGE, wanted=wanted)
     assert (sorted(ids(answer)), [stale.generation for stale in answer.stale]) == (["g-1", "g-2"], ["g-3"])
-    await owe(store, "g-4")
+    await enqueue(store, "g-4")
     assert sorted(ids(await take(store, now=NOW + HOUR, wanted=slots()))) == ["g-3", "g-4"]
 
 
 async def test_no_more_are_held_back_than_there_is_room_for(store: Store) -> None:
     """The others are claimed: nothing waits for room."""
-    await owe(store, "g-1", "g-2", "g-3")
+    await enqueue(store, "g-1", "g-2", "g-3")
     answer = await take(store, now=NOW + AGE, wanted=fresh(room=1))
     assert (len(answer.claims), len(answer.stale)) == (2, 1)
-    await owe(store, "g-4")
+    await enqueue(store, "g-4")
     assert "g-4" in ids(await take(store, now=NOW + AGE + MINUTE, wanted=fresh(room=0)))
 
 
@@ -253,8 +254,8 @@ async def test_nothing_is_lost_by_a_stop_while_something_is_held_back(opening: O
 
 async def test_a_refresh_of_many_is_one_for_each(store: Store) -> None:
     """Two messages about one generation have a body each, and what nobody knows is passed over."""
-    await owe(store, "g-1")
-    await owe(store, "g-2")
+    await enqueue(store, "g-1")
+    await enqueue(store, "g-2")
     await add(store, request("g-1", endpoint="audit"))
     held = (await take(store, now=NOW + AGE)).stale
     assert len(held) == 3

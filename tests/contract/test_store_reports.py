@@ -7,7 +7,8 @@ import pytest
 from notifier.domain.errors import StoreError
 from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.model import DeliveryStatus, Kind, State, Verdict, WatchStatus
-from notifier.store.ports import Store, Trouble
+from notifier.store.ports import Store
+from notifier.store.records import Trouble
 from tests.support.store_builders import (
     BOOK,
     HOUR,
@@ -18,10 +19,10 @@ from tests.support.store_builders import (
     add,
     deliveries,
     ending,
+    enqueue,
     history,
     id_of,
     outcome,
-    owe,
     request,
     seen,
     take,
@@ -111,16 +112,16 @@ async def test_a_history_is_found_without_case_where_no_exact_match_exists(store
 @pytest.mark.parametrize("deep", [False, True])
 async def test_a_healthy_store_has_no_problems(store: Store, *, deep: bool) -> None:
     """Empty when all is well."""
-    await owe(store, "g-1", "g-2")
+    await enqueue(store, "g-1", "g-2")
     assert await store.problems(deep=deep) == []
 
 
 async def test_a_backup_is_whole_and_consistent(store: Store, opening_copy: OpeningCopy, memory: Path) -> None:
     """It holds what was recorded when it was made, opens as a file of its own, and only its owner may read it."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     target = memory / "backup.db"
     await store.backup(str(target))
-    await owe(store, "g-2")
+    await enqueue(store, "g-2")
     assert target.stat().st_mode & 0o777 == 0o600
     async with opening_copy(str(target)) as copy:
         assert await deliveries(copy, "g-1") == await deliveries(store, "g-1")

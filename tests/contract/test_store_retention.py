@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from notifier.domain.ids import Destination, GenerationId, WatchId
 from notifier.domain.model import DeliveryStatus, EndpointDirectory, Kind, Outcome, State, Verdict, WatchStatus
-from notifier.store.ports import Pruned, Selection, Store
+from notifier.store.ports import Store
+from notifier.store.records import Pruned, Selection
 from tests.support.blank_store import lay
 from tests.support.store_builders import (
     BOOK,
@@ -27,10 +28,10 @@ from tests.support.store_builders import (
     again_at,
     deliveries,
     ending,
+    enqueue,
     history,
     id_of,
     outcome,
-    owe,
     request,
     seen,
     slots,
@@ -63,7 +64,7 @@ async def is_empty(store: Store) -> bool:
 # ---- what goes ----------------------------------------------------------------------------------------------------
 async def test_what_was_delivered_long_ago_goes_whole(store: Store) -> None:
     """Delivery, watch, history and generation; and what is left is sound."""
-    await owe(store, "g-1", "g-2")
+    await enqueue(store, "g-1", "g-2")
     await deliver(store)
     assert await prune(store) == Pruned(deliveries=2, watches=2, generations=2)
     assert await is_empty(store)
@@ -74,7 +75,7 @@ async def test_what_was_delivered_long_ago_goes_whole(store: Store) -> None:
 async def test_nothing_to_forget_is_nothing_done(store: Store) -> None:
     """An empty store, and one in which all is recent."""
     assert await prune(store) == Pruned()
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     await deliver(store)
     assert await prune(store, NOW) == Pruned()
     assert len(await deliveries(store)) == 1
@@ -82,8 +83,8 @@ async def test_nothing_to_forget_is_nothing_done(store: Store) -> None:
 
 async def test_what_was_given_up_and_what_was_filtered_go_too(store: Store) -> None:
     """Both are finished: nobody waits for them."""
-    await owe(store, "g-1")
-    await owe(store, "g-2", directory=FILTERS)
+    await enqueue(store, "g-1")
+    await enqueue(store, "g-2", directory=FILTERS)
     (claim,) = (await take(store)).claims
     given_up = outcome(claim, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None)
     await store.exchange(ME, [given_up], slots(0), now=NOW)
@@ -102,7 +103,7 @@ async def test_watches_that_ended_without_their_target_go_too(store: Store, kind
 
 async def test_the_time_counts_from_the_last_attempt(store: Store) -> None:
     """What was made long ago and arrived today is not old."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     await deliver(store, now=NOW + 40 * DAY)
     assert await prune(store, NOW + 39 * DAY) == Pruned()
     assert len(await deliveries(store)) == 1
@@ -123,9 +124,9 @@ async def test_an_open_watch_stays_however_old(store: Store) -> None:
 
 async def test_what_is_owed_stays_however_old(store: Store) -> None:
     """Pending, under a lease or parked: it may be sent still, with the bytes it was made with."""
-    await owe(store, "pending", endpoint="slow")
-    await owe(store, "leased")
-    await owe(store, "parked", directory=NOBODY)
+    await enqueue(store, "pending", endpoint="slow")
+    await enqueue(store, "leased")
+    await enqueue(store, "parked", directory=NOBODY)
     (claim,) = (await take(store, slow=0)).claims
     assert await prune(store) == Pruned()
     assert (await store.exchange(ME, [outcome(claim)], slots(0), now=NOW)).lost == []
@@ -137,7 +138,7 @@ async def test_what_is_owed_stays_however_old(store: Store) -> None:
 
 async def test_a_finished_delivery_goes_although_its_sibling_is_parked(store: Store) -> None:
     """The sibling keeps its own watch and the generation."""
-    await owe(store, "g-1", directory=EndpointDirectory(events={"audit": None}, callbacks=False))
+    await enqueue(store, "g-1", directory=EndpointDirectory(events={"audit": None}, callbacks=False))
     await add(store, request("g-1", endpoint="audit"))
     await deliver(store)
     assert await prune(store) == Pruned(deliveries=1, watches=1)
@@ -147,20 +148,20 @@ async def test_a_finished_delivery_goes_although_its_sibling_is_parked(store: St
 
 async def test_a_declared_watch_is_remembered(store: Store) -> None:
     """Its body and attempts go; a restart weeks later reads the same declaration and posts nothing."""
-    await owe(store, "g-1", "g-2")
+    await enqueue(store, "g-1", "g-2")
     await deliver(store)
     declared = {WatchId(id_of(request("g-1")))}
     assert await prune(store, declared=declared) == Pruned(deliveries=2, watches=1, generations=1)
     assert await prune(store, declared=declared) == Pruned()
     (again,) = await store.add_watches([request("g-1")], now=LATER, directory=BOOK, keep_first=True)
-    assert (again.outcome, again.owed) == (Outcome.FINISHED, False)
+    assert (again.outcome, again.enqueued) == (Outcome.FINISHED, False)
     assert (await history(store)).state is State.COMPLETED
     assert await store.problems(deep=True) == []
 
 
 async def test_without_knowledge_of_declarations_every_watch_stays(store: Store) -> None:
     """A watch file that cannot be read now may declare any of them; deliveries go all the same."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     await deliver(store)
     assert await prune(store, declared=None) == Pruned(deliveries=1)
     assert (await store.counts()).watches == {WatchStatus.SATISFIED: 1}
@@ -169,11 +170,11 @@ async def test_without_knowledge_of_declarations_every_watch_stays(store: Store)
 
 async def test_a_forgotten_watch_is_a_new_one(store: Store) -> None:
     """Registered again it posts again, under the webhook-id it had: a receiver that remembers IDs can tell."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     (before,) = (await take(store)).claims
     await store.exchange(ME, [outcome(before)], slots(0), now=NOW)
     await prune(store)
-    await owe(store, "g-1", now=LATER)
+    await enqueue(store, "g-1", now=LATER)
     (after,) = (await take(store, now=LATER)).claims
     assert after.message_id == before.message_id
 
@@ -242,7 +243,7 @@ async def test_what_is_kept_of_a_forgotten_watch_goes_after_a_year(store: Store)
 async def test_a_pass_goes_on_where_it_stopped(store: Store) -> None:
     """Each call looks at no more than it may, says that there is more, and in the end all is gone."""
     names = [f"g-{number}" for number in range(1_100)]
-    await owe(store, *names)
+    await enqueue(store, *names)
     await deliver(store)
     done, calls, more = Pruned(), 0, True
     while more:
@@ -257,8 +258,8 @@ async def test_a_pass_goes_on_where_it_stopped(store: Store) -> None:
 async def test_a_pass_gets_past_what_must_stay(store: Store) -> None:
     """Old watches that are declared, all of one moment, do not hide younger ones behind them."""
     kept = [f"kept-{number}" for number in range(700)]
-    await owe(store, *kept)
-    await owe(store, "g-1", now=NOW + HOUR)
+    await enqueue(store, *kept)
+    await enqueue(store, "g-1", now=NOW + HOUR)
     await deliver(store, now=NOW + HOUR)
     declared = {WatchId(id_of(request(name))) for name in kept}
     done = await prune(store, declared=declared)
@@ -270,7 +271,7 @@ async def test_a_pass_gets_past_what_must_stay(store: Store) -> None:
 
 async def test_others_write_while_much_is_forgotten(store: Store) -> None:
     """Whoever writes meanwhile waits for a small step at most, never for the whole."""
-    await owe(store, *(f"g-{number}" for number in range(3_000)))
+    await enqueue(store, *(f"g-{number}" for number in range(3_000)))
     await deliver(store)
     written = 0
 
@@ -289,7 +290,7 @@ async def test_others_write_while_much_is_forgotten(store: Store) -> None:
 
 async def test_the_size_is_told_and_space_given_back(store: Store) -> None:
     """What was freed shows as free; a little of it is kept, so a small store gives nothing back."""
-    await owe(store, *(f"g-{number}" for number in range(200)))
+    await enqueue(store, *(f"g-{number}" for number in range(200)))
     await deliver(store)
     await prune(store)
     size = await store.size()

@@ -17,9 +17,9 @@ from tests.support.store_builders import (
     SECOND,
     add,
     deliveries,
+    enqueue,
     ids,
     outcome,
-    owe,
     request,
     seen,
     slots,
@@ -40,7 +40,7 @@ async def shift(store: Store, by: timedelta, *, now: datetime) -> int:
 
 async def fail(store: Store, *generations: str, wait: timedelta) -> None:
     """Each is owed, and its first attempt failed: due again after `wait`."""
-    await owe(store, *generations)
+    await enqueue(store, *generations)
     claims = (await take(store)).claims
     results = [outcome(claim, Verdict.RESET, due_at=NOW + wait) for claim in claims]
     await store.exchange(ME, results, slots(0), now=NOW)
@@ -63,8 +63,8 @@ async def test_what_waits_waits_as_long_as_it_would_have(store: Store, by: timed
 
 async def test_what_was_due_is_due_still(store: Store) -> None:
     """Whichever way the clock was set, and before what fell due later."""
-    await owe(store, "g-1")
-    await owe(store, "g-2", now=NOW + 10 * SECOND)
+    await enqueue(store, "g-1")
+    await enqueue(store, "g-2", now=NOW + 10 * SECOND)
     for by in (HOUR, -2 * HOUR):
         await shift(store, by, now=NOW + 60 * SECOND + by)
     assert ids(await take(store, now=NOW - HOUR + 60 * SECOND)) == ["g-1", "g-2"]
@@ -73,7 +73,7 @@ async def test_what_was_due_is_due_still(store: Store) -> None:
 async def test_what_is_made_by_the_new_time_is_right_already(store: Store) -> None:
     """Between the moment the clock was set forward and the moment that is noticed: due at once stays due at once."""
     now = NOW + HOUR
-    await owe(store, "g-1", now=now)
+    await enqueue(store, "g-1", now=now)
     patient = EndpointDirectory(events=BOOK.events, callbacks=True, first_wait={"studio": 30 * SECOND})
     await add(store, request("g-2"), now=now, directory=patient)
     await store.record_transitions([seen("g-2", at=now)], now=now, directory=patient)
@@ -84,7 +84,7 @@ async def test_what_is_made_by_the_new_time_is_right_already(store: Store) -> No
 
 async def test_what_was_resumed_by_the_new_time_is_right_already(store: Store) -> None:
     """However long ago it was made: an endpoint that returned just before the jump was noticed gets it now."""
-    await owe(store, "g-1", directory=NOBODY)
+    await enqueue(store, "g-1", directory=NOBODY)
     assert await store.park_deliveries(now=NOW + HOUR, directory=BOOK) == (0, 1)
     await shift(store, HOUR, now=NOW + HOUR + 3 * SECOND)
     assert ids(await take(store, now=NOW + HOUR + 3 * SECOND)) == ["g-1"]
@@ -92,9 +92,9 @@ async def test_what_was_resumed_by_the_new_time_is_right_already(store: Store) -
 
 async def test_what_is_leased_or_parked_is_left_alone(store: Store) -> None:
     """An open attempt's outcome says when it is due again; what is parked is not due at all."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
-    await owe(store, "g-2", directory=NOBODY)
+    await enqueue(store, "g-2", directory=NOBODY)
     await shift(store, -HOUR, now=NOW - HOUR)
     assert await due_at(store, "g-2") is None
     assert (await store.exchange(ME, [outcome(claim)], slots(0), now=NOW)).lost == []
@@ -104,7 +104,7 @@ async def test_what_is_leased_or_parked_is_left_alone(store: Store) -> None:
 async def test_much_is_moved_in_steps_and_once(store: Store, by: timedelta) -> None:
     """More than a step's worth, spread over as long as the clock was set: each moved once, in its order."""
     names = [f"g-{number}" for number in range(900)]
-    await owe(store, *names)
+    await enqueue(store, *names)
     results = []
     while claims := (await take(store)).claims:
         results = [
@@ -124,14 +124,14 @@ async def test_nothing_that_waits_is_nothing_to_move(store: Store) -> None:
 # ---- how endpoints stand ------------------------------------------------------------------------------------------
 async def fail_at(store: Store, *times: datetime) -> None:
     """The one delivery of `g-1` is attempted at each, in vain."""
-    await owe(store, "g-1", now=times[0])
+    await enqueue(store, "g-1", now=times[0])
     for at in times:
         (claim,) = (await store.exchange(ME, [], slots(1), now=at)).claims
         await store.exchange(ME, [outcome(claim, Verdict.RESET, due_at=at)], slots(0), now=at)
 
 
 async def standing(store: Store, destination: str = "studio") -> EndpointHealth:
-    (found,) = [line.standing for line in await store.standings() if line.standing.destination == destination]
+    (found,) = [line.health for line in await store.endpoint_summaries() if line.health.destination == destination]
     return found
 
 
@@ -156,7 +156,7 @@ async def test_an_endpoint_stands_as_long_as_it_stood(store: Store, by: timedelt
 @pytest.mark.parametrize("by", [HOUR, -HOUR])
 async def test_when_an_endpoint_last_succeeded_follows_too(store: Store, by: timedelta) -> None:
     """A person who asks compares it with the clock as it goes now."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
     await take(store, outcome(claim))
     await shift(store, by, now=NOW + by)
@@ -165,7 +165,7 @@ async def test_when_an_endpoint_last_succeeded_follows_too(store: Store, by: tim
 
 async def test_a_disabled_endpoint_keeps_its_times(store: Store) -> None:
     """Nothing is reckoned from them any more, and what people were told of it stays true."""
-    await owe(store, "g-1")
+    await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
     await take(store, outcome(claim, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None))
     before = await standing(store)
@@ -187,5 +187,5 @@ async def test_many_destinations_are_moved_in_steps_and_once(store: Store, by: t
         results = [outcome(claim, Verdict.RESET, due_at=NOW + DAY) for claim in claims]
         await store.exchange(ME, results, slots(0), now=NOW)
     assert await shift(store, by, now=NOW + by) > 2
-    assert [line.standing.first_failure for line in await store.standings()] == [NOW + by] * 600
+    assert [line.health.first_failure for line in await store.endpoint_summaries()] == [NOW + by] * 600
     assert await due_at(store, "g-599") == NOW + by + DAY

@@ -30,7 +30,7 @@ from tests.support.store_builders import (
 async def test_a_new_watch_makes_its_generation(store: Store) -> None:
     """A watch nobody registered before is CREATED, open, and its generation is there to be looked at."""
     (answer,) = await add(store, request("g-1"))
-    assert (answer.outcome, answer.watch_id, answer.owed) == (Outcome.CREATED, id_of(request("g-1")), False)
+    assert (answer.outcome, answer.watch_id, answer.enqueued) == (Outcome.CREATED, id_of(request("g-1")), False)
     assert answer.open is not None
     assert (answer.open.id, answer.open.state) == ("g-1", None)
     assert (answer.open.registered_at, answer.open.deadline) == (NOW, NOW + HOUR)
@@ -158,7 +158,7 @@ async def test_a_satisfied_watch_is_finished(store: Store) -> None:
     await add(store, request())
     await store.record_transitions([seen()], now=NOW, directory=BOOK)
     (answer,) = await add(store, request(metadata=b'{"new":1}'))
-    assert (answer.outcome, answer.open, answer.owed) == (Outcome.FINISHED, None, False)
+    assert (answer.outcome, answer.open, answer.enqueued) == (Outcome.FINISHED, None, False)
     assert len(await deliveries(store)) == 1
 
 
@@ -168,7 +168,7 @@ async def test_a_watch_that_joins_at_its_target_is_owed_at_once(store: Store, st
     await add(store, request(endpoint="audit", target=State.FAILED))
     await store.record_transitions([seen(state=state)], now=NOW, directory=BOOK)
     (answer,) = await add(store, request(target=target), now=NOW + SECOND)
-    assert (answer.outcome, answer.open, answer.owed) == (Outcome.CREATED, None, True)
+    assert (answer.outcome, answer.open, answer.enqueued) == (Outcome.CREATED, None, True)
     exchange = await take(store, now=NOW + SECOND, audit=0)
     (claim,) = exchange.claims
     assert (claim.type, claim.endpoint, claim.watch_id) == (f"generation.{state}", "studio", answer.watch_id)
@@ -181,7 +181,7 @@ async def test_a_watch_that_joins_below_its_target_waits(store: Store) -> None:
     await store.record_transitions([seen(state=State.RUNNING)], now=NOW, directory=BOOK)
     (answer,) = await add(store, request())
     assert answer.open is not None
-    assert (answer.open.state, answer.owed) == (State.RUNNING, False)
+    assert (answer.open.state, answer.enqueued) == (State.RUNNING, False)
 
 
 async def test_an_expired_watch_is_reopened(store: Store) -> None:
@@ -245,7 +245,7 @@ async def test_a_watch_reopened_at_its_target_is_owed_at_once(store: Store) -> N
     await store.end_watches([ending("g-1", Kind.EXPIRED, at=late)], now=late, directory=BOOK)
     await store.record_transitions([seen(at=late)], now=late, directory=BOOK)
     (answer,) = await add(store, request(), now=late)
-    assert (answer.outcome, answer.open, answer.owed) == (Outcome.REOPENED, None, True)
+    assert (answer.outcome, answer.open, answer.enqueued) == (Outcome.REOPENED, None, True)
     assert [line.type for line in (await history(store)).watches[0].deliveries] == [
         "watch.expired",
         "generation.completed",

@@ -31,12 +31,12 @@ from notifier.emulator.receiver import ReceiverSettings, serve_receiver
 from notifier.runtime.health import STORE, Health
 from notifier.runtime.wakeup import Wakeup
 from notifier.schemas.build import schema
-from notifier.store.ports import DeliverySummary, Selection, WatchChoice
+from notifier.store.records import DeliverySummary, Selection, WatchChoice
 from notifier.store.sqlite import open_reader
 from notifier.store.sqlite.store import SqliteStore
 from tests.support.daemon_rig import Caller, Site, caller, site, up
 from tests.support.daemon_rig import endpoint as configured
-from tests.support.fakes import SECRET, HandClock, Tripped, endpoint, heard, owe, quiet, request, watching
+from tests.support.fakes import SECRET, HandClock, Tripped, endpoint, enqueue, heard, quiet, request, watching
 
 
 async def owed(place: Site, generation: str) -> list[DeliverySummary]:
@@ -483,7 +483,7 @@ async def a_operations(store: SqliteStore, port: Any = None) -> AsyncIterator[tu
 
 async def finished(store: SqliteStore, count: int) -> None:
     """So many messages that were given up, all owed at one moment."""
-    await owe(store, *(f"g-{number}" for number in range(count)), at=HandClock().now())
+    await enqueue(store, *(f"g-{number}" for number in range(count)), at=HandClock().now())
     await store.writer.run(
         lambda conn: conn.execute("UPDATE deliveries SET status = 'exhausted', due_at = NULL").rowcount
     )
@@ -514,7 +514,7 @@ async def test_a_large_recovery_goes_in_steps_and_holds_nobody_up(store: SqliteS
             DeliveryStatus.PENDING: STEP,
             DeliveryStatus.EXHAUSTED: count - STEP,
         }
-        await owe(store, "g-new", at=HandClock().now())
+        await enqueue(store, "g-new", at=HandClock().now())
         go_on.set()
     assert (await store.counts()).deliveries == {DeliveryStatus.PENDING: count + 1}
 

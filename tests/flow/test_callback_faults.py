@@ -18,7 +18,7 @@ from notifier.domain.verdict import judge
 from notifier.store.sqlite.store import SqliteStore
 from tests.support.claims import claim
 from tests.support.dispatcher_rig import aiohttp_wire, worker
-from tests.support.fakes import HandClock, deliveries, endpoint, owe, statuses, verdicts
+from tests.support.fakes import HandClock, deliveries, endpoint, enqueue, statuses, verdicts
 from tests.support.raw_server import (
     Names,
     Talk,
@@ -278,8 +278,8 @@ async def _post(sender: Sender, to: EndpointSettings) -> None:
 async def test_callbacks_wait_for_names_that_come_back(store: SqliteStore) -> None:
     """While names lead nowhere each attempt says so and is tried again; an endpoint at an address goes on."""
     names, clock = Names(), HandClock()
-    await owe(store, "g-1", at=clock.now())
-    await owe(store, "g-2", at=clock.now(), endpoint="audit")
+    await enqueue(store, "g-1", at=clock.now())
+    await enqueue(store, "g-2", at=clock.now(), endpoint="audit")
     names.gone = True
     async with (
         raw_server(saying(OK + b"Content-Length: 0\r\nConnection: close\r\n\r\n")) as server,

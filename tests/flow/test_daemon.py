@@ -18,7 +18,7 @@ from notifier.emulator.server import serve_emulator
 from notifier.emulator.settings import EmulatorSettings
 from notifier.intake.parse import parse_drop
 from notifier.runtime.clock import SystemClock
-from notifier.store.ports import Ending
+from notifier.store.records import Ending
 from notifier.store.sqlite import open_reader, open_store
 from tests.support.daemon_rig import KEY, Site, endpoint, provider, site, up
 from tests.support.fakes import SECRET, HandClock
@@ -131,7 +131,7 @@ async def test_a_provider_that_answers_shows_that_the_network_is_up(tmp_path: Pa
 
 async def _failed(place: Site) -> bool:
     async with open_reader(str(place.directory / "notifier.db")) as store:
-        return any(line.standing.failures for line in await store.standings())
+        return any(line.health.failures for line in await store.endpoint_summaries())
 
 
 async def test_watch_files_are_read(tmp_path: Path) -> None:

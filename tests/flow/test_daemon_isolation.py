@@ -10,7 +10,7 @@ from aiohttp import web
 
 from notifier.domain.ids import GenerationId
 from notifier.emulator.upstream import Emulator
-from notifier.store.ports import Trouble
+from notifier.store.records import Trouble
 from notifier.store.sqlite import open_reader
 from tests.support.daemon_rig import provider, up
 

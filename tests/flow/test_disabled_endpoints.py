@@ -14,10 +14,10 @@ from notifier.domain.ids import Destination
 from notifier.domain.model import DeliveryStatus
 from notifier.domain.settings import CallbackSettings, Secret
 from notifier.runtime.health import STORE
-from notifier.store.ports import EndpointSummary
+from notifier.store.records import EndpointSummary
 from notifier.store.sqlite.store import SqliteStore
 from notifier.verify import verify
-from tests.support.fakes import SECRET, START, deliveries, endpoint, heard, owe, quiet, statuses
+from tests.support.fakes import SECRET, START, deliveries, endpoint, enqueue, heard, quiet, statuses
 from tests.support.sending import Sending, policies, sending
 
 HOUR = 3600.0
@@ -29,7 +29,7 @@ CALLBACKS = CallbackSettings(secret=Secret(SECRET))
 
 
 async def line(store: SqliteStore, destination: str = "studio") -> EndpointSummary:
-    (found,) = [each for each in await store.standings() if each.standing.destination == destination]
+    (found,) = [each for each in await store.endpoint_summaries() if each.health.destination == destination]
     return found
 
 
@@ -46,7 +46,7 @@ def events(log: Sequence[Any], *, of: str = "endpoint.") -> list[str]:
 async def fail_for_days(stage: Sending, days: float) -> None:
     """A new message now and every four hours, and nothing arrives."""
     for number in range(round(days * 6)):
-        await stage.owe(f"late-{stage.clock.seconds:.0f}-{number}")
+        await stage.enqueue(f"late-{stage.clock.seconds:.0f}-{number}")
         await stage.turn()
         await stage.turn(4 * HOUR)
         await quiet(stage.store)
@@ -57,10 +57,10 @@ async def test_gone_disables_at_once_and_parks_the_rest(store: SqliteStore) -> N
     """One POST, and no other to that endpoint; what waited and what comes is kept, and the others go on."""
     async with sending(store, endpoint(concurrency=1), endpoint("audit")) as stage, heard() as log:
         stage.callbacks.answers["studio.example.com"] = [httpx.Response(410)]
-        await stage.owe("g-1", "g-2", "g-3")
+        await stage.enqueue("g-1", "g-2", "g-3")
         await stage.turn()
-        await stage.owe("g-4")
-        await stage.owe("other", to="audit")
+        await stage.enqueue("g-4")
+        await stage.enqueue("other", to="audit")
         await stage.turn(DAY)
         assert stage.callbacks.to("studio.example.com") == 1
         assert stage.callbacks.to("audit.example.com") == 1
@@ -93,7 +93,7 @@ async def test_gone_meets_attempts_that_are_under_way(store: SqliteStore) -> Non
             httpx.Response(204),
             httpx.Response(503),
         ]
-        await stage.owe(*(f"g-{number}" for number in range(5)))
+        await stage.enqueue(*(f"g-{number}" for number in range(5)))
         await stage.turn()
         gate.set()
         await stage.turn()
@@ -110,7 +110,7 @@ async def test_what_waits_to_be_parked_is_not_sent_meanwhile(store: SqliteStore)
     """Two thousand waited for an endpoint that is gone; upkeep parks those that the transaction left."""
     async with sending(store, endpoint(concurrency=1)) as stage:
         stage.callbacks.answers["studio.example.com"] = [httpx.Response(410)]
-        await stage.owe(*(f"g-{number}" for number in range(2000)))
+        await stage.enqueue(*(f"g-{number}" for number in range(2000)))
         await stage.turn()
         await stage.turn(DAY)
         assert len(stage.callbacks.posts) == 1
@@ -138,7 +138,7 @@ async def test_five_days_of_nothing_but_failure_disable(store: SqliteStore) -> N
         assert failing["data"]["reason"].startswith("no success since 2026-11-22T05:00:00.000Z, in ")
         assert (failing["data"]["state"], disabled["data"]["state"]) == ("failing", "disabled")
         assert events(log) == ["endpoint.failing", "endpoint.disabled"]
-        standing = (await line(store)).standing
+        standing = (await line(store)).health
         warned_at, disabled_at = standing.warned_at, standing.disabled_at
         assert warned_at is not None
         assert disabled_at is not None
@@ -160,7 +160,7 @@ async def test_an_endpoint_that_succeeds_now_and_then_is_never_disabled(store: S
             stage.callbacks.answers["studio.example.com"] = [httpx.Response(204)]
             await stage.turn(2 * HOUR)
             await stage.turn(2 * HOUR)
-            assert (await line(store)).standing.state is EndpointState.WORKING
+            assert (await line(store)).health.state is EndpointState.WORKING
         assert [event["type"] for event in told(stage)] == ["endpoint.failing", "endpoint.recovered"] * 4
         assert told(stage)[1]["data"]["failures"] >= 10
         assert len({post.headers["webhook-id"] for post in stage.callbacks.posts if "ops" in post.url.host}) == 8
@@ -171,13 +171,13 @@ async def test_an_origin_is_disabled_by_five_days_and_its_urls_with_it(store: Sq
     async with sending(store, callbacks=CALLBACKS) as stage:
         stage.callbacks.answers["app.example.com"] = [httpx.Response(410)]
         for number in range(24):
-            await stage.owe(f"g-{number}", to=f"https://app.example.com/{number}")
+            await stage.enqueue(f"g-{number}", to=f"https://app.example.com/{number}")
             await stage.turn(DAY / 4)
         sent = len(stage.callbacks.posts)
-        assert (await line(store, "https://app.example.com")).standing.state is EndpointState.DISABLED
+        assert (await line(store, "https://app.example.com")).health.state is EndpointState.DISABLED
         assert 20 <= sent < 24
         assert stage.health.troubles == {}
-        await stage.owe("more", to="https://app.example.com/another")
+        await stage.enqueue("more", to="https://app.example.com/another")
         await stage.turn(DAY)
         assert len(stage.callbacks.posts) == sent
 
@@ -186,7 +186,7 @@ async def test_the_operators_own_endpoint_is_told_of_in_the_log_alone(store: Sql
     """Nobody would read it there."""
     async with sending(store, endpoint("audit"), operator="audit") as stage, heard() as log:
         stage.callbacks.answers["audit.example.com"] = [httpx.Response(410)]
-        await stage.owe("g-1", to="audit")
+        await stage.enqueue("g-1", to="audit")
         await stage.turn()
         await stage.turn(DAY)
         assert len(stage.callbacks.posts) == 1
@@ -199,7 +199,7 @@ async def test_a_message_to_the_operator_is_tried_like_any_other(store: SqliteSt
     async with sending(store, endpoint(), endpoint("ops"), operator="ops") as stage, heard() as log:
         stage.callbacks.answers["studio.example.com"] = [httpx.Response(410)]
         stage.callbacks.answers["ops.example.com"] = [httpx.Response(500), httpx.Response(204)]
-        await stage.owe("g-1")
+        await stage.enqueue("g-1")
         await stage.turn()
         await stage.turn(6)
         first, second = (post for post in stage.callbacks.posts if post.url.host == "ops.example.com")
@@ -214,11 +214,11 @@ async def test_disabled_is_kept_over_a_restart(store: SqliteStore) -> None:
     """The next run sends nothing there, says so from the start, and parks what comes."""
     async with sending(store) as stage:
         stage.callbacks.answers["studio.example.com"] = [httpx.Response(410)]
-        await stage.owe("g-1", "g-2")
+        await stage.enqueue("g-1", "g-2")
         await stage.turn()
     sent = len(stage.callbacks.posts)
     assert sent <= 2
-    await owe(store, "g-3", at=START)
+    await enqueue(store, "g-3", at=START)
     async with sending(store) as stage:
         assert list(stage.health.troubles) == ["endpoint studio"]
         await stage.turn(DAY)
@@ -230,7 +230,7 @@ async def test_readiness_follows_the_configuration(store: SqliteStore) -> None:
     """A disabled endpoint that is taken out is no trouble any more; its name returns, and it is."""
     async with sending(store) as stage:
         stage.callbacks.answers["studio.example.com"] = [httpx.Response(410)]
-        await stage.owe("g-1")
+        await stage.enqueue("g-1")
         await stage.turn()
         stage.dispatcher.apply(policies(endpoint("audit")))
         assert stage.health.troubles == {}
@@ -243,7 +243,7 @@ async def test_an_outcome_that_waits_for_the_store_counts_when_it_is_written(sto
     async with sending(store, endpoint(concurrency=1)) as stage, heard() as log:
         gate = stage.callbacks.gates["studio.example.com"] = anyio.Event()
         stage.callbacks.answers["studio.example.com"] = [httpx.Response(410)]
-        await stage.owe("g-1", "g-2")
+        await stage.enqueue("g-1", "g-2")
         await stage.turn()
         stage.port.down = True
         gate.set()
@@ -261,7 +261,7 @@ async def test_the_last_write_of_a_stop_counts_too(store: SqliteStore) -> None:
     async with sending(store, endpoint(concurrency=1)) as stage:
         stage.callbacks.answers["studio.example.com"] = [httpx.Response(410)]
         gate = stage.callbacks.gates["studio.example.com"] = anyio.Event()
-        await stage.owe("g-1", "g-2")
+        await stage.enqueue("g-1", "g-2")
         await stage.turn()
         stage.port.down = True
         gate.set()
@@ -272,7 +272,7 @@ async def test_the_last_write_of_a_stop_counts_too(store: SqliteStore) -> None:
     async with heard() as with_log:
         await stage.dispatcher.hand_back()
     assert events(with_log) == ["endpoint.disabled"]
-    assert (await line(store)).standing.state is EndpointState.DISABLED
+    assert (await line(store)).health.state is EndpointState.DISABLED
 
 
 # ---- a network that is down ----------------------------------------------------------------------------------------
@@ -281,9 +281,9 @@ async def _unreachable_for_days(stage: Sending, days: float, *, others: str = ""
     stage.callbacks.answers["studio.example.com"] = [httpx.ConnectError("network is unreachable")]
     for number in range(round(days * 6)):
         if others:
-            await stage.owe(f"other-{number}", to=others)
+            await stage.enqueue(f"other-{number}", to=others)
             await stage.turn()
-        await stage.owe(f"late-{number}")
+        await stage.enqueue(f"late-{number}")
         await stage.turn()
         await stage.turn(4 * HOUR)
         await quiet(stage.store)
@@ -295,10 +295,10 @@ async def test_a_network_that_is_down_disables_nobody(store: SqliteStore) -> Non
         stage.callbacks.answers["audit.example.com"] = [httpx.ConnectError("network is unreachable")]
         await _unreachable_for_days(stage, 6, others="audit")
         assert events(log) == []
-        assert (await line(store)).standing.failures == 0
+        assert (await line(store)).health.failures == 0
         stage.callbacks.answers["studio.example.com"] = [httpx.Response(204)]
         await stage.turn(HOUR)
-        assert (await line(store)).standing.state is EndpointState.WORKING
+        assert (await line(store)).health.state is EndpointState.WORKING
         assert (await statuses(store))[DeliveryStatus.DELIVERED] > 30
 
 
@@ -314,13 +314,13 @@ async def test_a_clock_set_forward_disables_nothing(store: SqliteStore) -> None:
     """Nine failures this morning, and by the clock that is six days ago now: it is not even failing."""
     async with sending(store, endpoint(retry=HOURLY)) as stage, heard() as log:
         stage.callbacks.answers["studio.example.com"] = [httpx.Response(503)]
-        await stage.owe(*(f"g-{number}" for number in range(9)))
+        await stage.enqueue(*(f"g-{number}" for number in range(9)))
         await stage.turn()
         stage.clock.set_wall(6 * DAY)
         for _ in range(2):
             await stage.turn(2 * HOUR)
         assert events(log) == []
-        standing = (await line(store)).standing
+        standing = (await line(store)).health
         assert standing.failures >= 10
         assert standing.first_failure == START + timedelta(days=6)
 
@@ -342,17 +342,17 @@ async def test_a_person_disables_and_enables(store: SqliteStore) -> None:
     """Nothing goes while it is disabled; afterwards what comes goes, what is parked stays, and the command is named."""
     async with sending(store, endpoint(), endpoint("ops"), operator="ops") as stage, heard() as log:
         monitor = stage.dispatcher._monitor
-        await stage.owe("g-1")
+        await stage.enqueue("g-1")
         change = await monitor.disable(STUDIO, "the app moves")
         assert (change.before.state, change.parked) == (EndpointState.WORKING, 1)
         assert list(stage.health.troubles) == ["endpoint studio"]
-        await stage.owe("g-2")
+        await stage.enqueue("g-2")
         await stage.turn()
         assert stage.callbacks.to("studio.example.com") == 0
         change = await monitor.enable(STUDIO)
         assert (change.before.reason, change.parked) == ("the app moves", 2)
         assert stage.health.troubles == {}
-        await stage.owe("g-3")
+        await stage.enqueue("g-3")
         await stage.turn()
         assert stage.callbacks.to("studio.example.com") == 1
         assert orjson.loads(stage.callbacks.posts[-1].content)["data"]["generation_id"] == "g-3"

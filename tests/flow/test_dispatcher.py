@@ -14,7 +14,7 @@ from notifier.domain.ids import Destination, WorkerId
 from notifier.domain.model import DeliveryStatus, EndpointDirectory, Observation, State, Transition, Verdict
 from notifier.domain.settings import CallbackSettings, Secret
 from notifier.runtime.health import STORE
-from notifier.store.ports import Slots
+from notifier.store.records import Slots
 from notifier.store.sqlite.store import SqliteStore
 from notifier.verify import InvalidSignature, verify
 from tests.support.fakes import (
@@ -24,7 +24,7 @@ from tests.support.fakes import (
     START,
     deliveries,
     endpoint,
-    owe,
+    enqueue,
     quiet,
     request,
     some,
@@ -40,7 +40,7 @@ SECOND = timedelta(seconds=1)
 async def test_what_is_owed_is_posted_signed_and_closed(store: SqliteStore) -> None:
     """The stored body goes out under its webhook-id, the receiver can verify it, and the delivery is done."""
     async with sending(store) as stage:
-        await stage.owe("g-1")
+        await stage.enqueue("g-1")
         await stage.turn()
         (post,) = stage.callbacks.posts
         (line,) = await deliveries(store)
@@ -52,7 +52,7 @@ async def test_what_is_owed_is_posted_signed_and_closed(store: SqliteStore) -> N
 
 async def test_what_the_last_run_left_owing_goes_out_at_once(store: SqliteStore) -> None:
     """A start needs no wakeup for it."""
-    await owe(store, "g-1", at=START)
+    await enqueue(store, "g-1", at=START)
     async with sending(store) as stage:
         assert len(stage.callbacks.posts) == 1
 
@@ -60,7 +60,7 @@ async def test_what_the_last_run_left_owing_goes_out_at_once(store: SqliteStore)
 async def test_a_callback_url_is_signed_with_its_origins_key(store: SqliteStore) -> None:
     """It goes to the very URL, and the master secret does not sign it."""
     async with sending(store, callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:
-        await stage.owe("g-1", to="https://app.example.com/done?order=7")
+        await stage.enqueue("g-1", to="https://app.example.com/done?order=7")
         await stage.turn()
         (post,) = stage.callbacks.posts
         assert str(post.url) == "https://app.example.com/done?order=7"
@@ -76,7 +76,7 @@ async def test_no_more_than_concurrency_are_claimed(store: SqliteStore) -> None:
     """What has no slot is not leased, and each free slot is used at once."""
     async with sending(store, endpoint(concurrency=3)) as stage:
         gate = stage.callbacks.gates["studio.example.com"] = anyio.Event()
-        await stage.owe(*some(10))
+        await stage.enqueue(*some(10))
         await stage.turn()
         leased = "SELECT count(*) FROM deliveries WHERE leased_until IS NOT NULL"
         assert await store.writer.run(lambda conn: conn.execute(leased).fetchone()[0]) == 3
@@ -93,8 +93,8 @@ async def test_an_endpoint_that_hangs_does_not_hold_another(store: SqliteStore) 
     """Its slots are its own: a thousand messages for it, and the other endpoint's go out at once."""
     async with sending(store, endpoint("studio", concurrency=2), endpoint("audit")) as stage:
         stage.callbacks.gates["studio.example.com"] = anyio.Event()
-        await stage.owe(*some(1000, "stuck"))
-        await stage.owe(*some(50, "free"), to="audit")
+        await stage.enqueue(*some(1000, "stuck"))
+        await stage.enqueue(*some(50, "free"), to="audit")
         await stage.turn()
         await stage.callbacks.until(52)
         await quiet(store)
@@ -112,7 +112,7 @@ async def test_a_crowd_of_endpoints_that_hang_leaves_slots_for_another(
     async with sending(store, *crowd, endpoint("audit")) as stage:
         for each in crowd:
             stage.callbacks.gates[f"{each.destination}.example.com"] = anyio.Event()
-            await owe(
+            await enqueue(
                 store, *some(40, each.destination), at=stage.clock.now(), endpoint=each.identity, directory=directory
             )
             if one_by_one:
@@ -121,7 +121,7 @@ async def test_a_crowd_of_endpoints_that_hang_leaves_slots_for_another(
         held = stage.callbacks.under_way.total()
         assert held > slot_sharing.POOLS[slot_sharing.NAMED] * 0.9
         for turn in range(5):
-            await stage.owe(*some(20, f"free-{turn}"), to="audit")
+            await stage.enqueue(*some(20, f"free-{turn}"), to="audit")
             stage.wakeup.notify()
             await stage.callbacks.until(held + 20 * (turn + 1))
             await quiet(store)
@@ -135,7 +135,7 @@ async def test_what_hangs_gives_its_pool_back_when_it_is_known(store: SqliteStor
     async with sending(store, *crowd, endpoint("audit", concurrency=200)) as stage:
         for each in crowd:
             stage.callbacks.gates[f"{each.destination}.example.com"] = anyio.Event()
-            await owe(
+            await enqueue(
                 store, *some(60, each.destination), at=stage.clock.now(), endpoint=each.identity, directory=directory
             )
         await stage.turn()
@@ -144,7 +144,7 @@ async def test_what_hangs_gives_its_pool_back_when_it_is_known(store: SqliteStor
         await stage.turn(slot_sharing.PATIENCE + 0.1)
         assert stage.callbacks.under_way.total() == held
         gate = stage.callbacks.gates["audit.example.com"] = anyio.Event()
-        await stage.owe(*some(300, "free"), to="audit")
+        await stage.enqueue(*some(300, "free"), to="audit")
         await stage.turn()
         assert stage.callbacks.under_way["audit.example.com"] == 200
         gate.set()
@@ -158,13 +158,13 @@ async def test_origins_that_hang_take_nothing_from_the_configured(store: SqliteS
         stage.callbacks.gates |= {origin: anyio.Event() for origin in origins}
         async with anyio.create_task_group() as tasks:  # at once: they share their commits
             for origin in origins:
-                tasks.start_soon(lambda origin: stage.owe(*some(3, origin), to=f"https://{origin}/"), origin)
+                tasks.start_soon(lambda origin: stage.enqueue(*some(3, origin), to=f"https://{origin}/"), origin)
         await stage.turn()
         await stage.turn(slot_sharing.PATIENCE + 0.1)
         held = stage.callbacks.under_way.total()
         assert held <= slot_sharing.IN_FLIGHT - 2 * slot_sharing.KEPT
         stage.callbacks.gates["studio.example.com"] = anyio.Event()
-        await stage.owe(*some(100))
+        await stage.enqueue(*some(100))
         await stage.turn()
         assert stage.callbacks.under_way["studio.example.com"] == 32
 
@@ -204,7 +204,7 @@ async def test_origins_that_hang_by_the_thousand_delay_no_other(store: SqliteSto
         await stage.turn()
         assert await until_sent(stage, "after.example.com", steps=5) <= 4
         assert await until_sent(stage, "among.example.com", steps=20) <= 14
-        await owe(store, "again", at=stage.clock.now(), endpoint="https://known.example.com/again")
+        await enqueue(store, "again", at=stage.clock.now(), endpoint="https://known.example.com/again")
         await stage.turn()
         assert stage.callbacks.to("known.example.com") == 2
         for _ in range(4):
@@ -237,10 +237,10 @@ async def test_who_answers_well_is_sent_to_first(store: SqliteStore) -> None:
     """Of what is claimed together, messages for an endpoint that failed last go out after the others', though older."""
     async with sending(store, endpoint(), endpoint("audit")) as stage:
         stage.callbacks.answers["studio.example.com"] = [httpx.Response(500)]
-        await stage.owe("first")
+        await stage.enqueue("first")
         await stage.turn()
-        await stage.owe(*some(5))
-        await stage.owe(*some(5, "other"), to="audit")
+        await stage.enqueue(*some(5))
+        await stage.enqueue(*some(5, "other"), to="audit")
         await stage.turn()
         hosts = [post.url.host for post in stage.callbacks.posts]
         assert hosts == ["studio.example.com"] + 5 * ["audit.example.com"] + 5 * ["studio.example.com"]
@@ -251,7 +251,7 @@ async def test_callback_urls_of_one_origin_share_its_slots(store: SqliteStore) -
     async with sending(store, callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:
         stage.callbacks.gates["app.example.com"] = anyio.Event()
         for number in range(40):
-            await stage.owe(f"g-{number}", to=f"https://app.example.com/{number}")
+            await stage.enqueue(f"g-{number}", to=f"https://app.example.com/{number}")
         await stage.turn()
         assert stage.callbacks.under_way["app.example.com"] == 32
 
@@ -259,8 +259,8 @@ async def test_callback_urls_of_one_origin_share_its_slots(store: SqliteStore) -
 async def test_a_rate_is_kept_and_used(store: SqliteStore) -> None:
     """Two a second: two at once, then two for each second, and an unlimited endpoint is not slowed by it."""
     async with sending(store, endpoint(rate=2.0), endpoint("audit")) as stage:
-        await stage.owe(*some(9))
-        await stage.owe(*some(9, "other"), to="audit")
+        await stage.enqueue(*some(9))
+        await stage.enqueue(*some(9, "other"), to="audit")
         await stage.turn()
         assert stage.callbacks.to("audit.example.com") == 9
         for expected in (2, 4, 6, 8, 9):
@@ -271,7 +271,7 @@ async def test_a_rate_is_kept_and_used(store: SqliteStore) -> None:
 async def test_a_rate_that_changes_is_kept_too(store: SqliteStore) -> None:
     """Ten reloads within one second, each with another rate: no more than twenty leave in it, then it flows."""
     async with sending(store, endpoint(rate=20.0)) as stage:
-        await stage.owe(*some(100))
+        await stage.enqueue(*some(100))
         await stage.turn()
         for rate in (19.0, 20.0, 1.0, 20.0, 18.0) * 2:
             stage.dispatcher.apply(policies(endpoint(rate=rate)))
@@ -288,7 +288,7 @@ async def test_the_schedule_is_followed_to_its_end(store: SqliteStore) -> None:
     retry = (timedelta(0), 5 * SECOND, 60 * SECOND)
     async with sending(store, endpoint(retry=retry)) as stage:
         stage.callbacks.answers["studio.example.com"] = [httpx.Response(500, text="oh no")]
-        await stage.owe("g-1")
+        await stage.enqueue("g-1")
         for seconds in (0, 4.75, 0.25, 59.75, 0.25, 3600):
             await stage.turn(seconds)
         assert stage.callbacks.times == [0, 5, 65]
@@ -303,7 +303,7 @@ async def test_every_attempt_is_signed_anew(store: SqliteStore) -> None:
     """The signature's time is the attempt's, so that a late retry is not refused as old."""
     async with sending(store) as stage:
         stage.callbacks.answers["studio.example.com"] = [httpx.Response(503), httpx.Response(204)]
-        await stage.owe("g-1")
+        await stage.enqueue("g-1")
         await stage.turn()
         await stage.turn(6)
         for post, at in zip(stage.callbacks.posts, (0, 6), strict=True):
@@ -319,7 +319,7 @@ async def test_retry_after_makes_the_wait_longer_and_never_shorter(store: Sqlite
             httpx.Response(503, headers={"retry-after": "1"}),
             httpx.Response(204),
         ]
-        await stage.owe("g-1")
+        await stage.enqueue("g-1")
         for seconds in (0, 59, 1, 4, 1):
             await stage.turn(seconds)
         assert stage.callbacks.times == [0, 60, 65]
@@ -341,10 +341,10 @@ async def test_an_endpoint_that_wants_less_is_sent_nothing_else_for_a_while(
     """Its other messages wait as well, and go by themselves after it; another endpoint's do not wait."""
     async with sending(store, endpoint("studio", concurrency=1), endpoint("audit")) as stage:
         stage.callbacks.answers["studio.example.com"] = [answer, httpx.Response(204)]
-        await stage.owe("g-1", "g-2")
+        await stage.enqueue("g-1", "g-2")
         await stage.turn()
-        await stage.owe("g-3")
-        await stage.owe("g-4", to="audit")
+        await stage.enqueue("g-3")
+        await stage.enqueue("g-4", to="audit")
         for seconds in (0, rest - 0.5, 0.5):
             await stage.turn(seconds)
         seen = zip(stage.callbacks.posts, stage.callbacks.times, strict=True)
@@ -359,9 +359,9 @@ async def test_gone_is_final_for_a_callback_url(store: SqliteStore) -> None:
     url = "https://app.example.com/done"
     async with sending(store, callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:
         stage.callbacks.answers["app.example.com"] = [httpx.Response(410), httpx.Response(204)]
-        await stage.owe("g-1", to=url)
+        await stage.enqueue("g-1", to=url)
         await stage.turn()
-        await stage.owe("g-2", to=url)
+        await stage.enqueue("g-2", to=url)
         await stage.turn(3600)
         assert len(stage.callbacks.posts) == 2
         (line,) = await deliveries(store)
@@ -378,7 +378,7 @@ async def test_what_breaks_on_the_wire_is_retried(store: SqliteStore) -> None:
             httpx.RemoteProtocolError("nonsense"),
             httpx.Response(204),
         ]
-        await stage.owe("g-1")
+        await stage.enqueue("g-1")
         for _ in range(4):
             await stage.turn(1)
         (line,) = await deliveries(store)
@@ -393,7 +393,7 @@ async def test_what_breaks_on_the_wire_is_retried(store: SqliteStore) -> None:
 # ---- attempts that nobody closed ----------------------------------------------------------------------------------
 async def _left_open(store: SqliteStore, *generations: str) -> None:
     """A worker claimed these and died."""
-    await owe(store, *generations, at=START)
+    await enqueue(store, *generations, at=START)
     slots = Slots(total=9, free={}, each=9, lease={}, lease_each=30 * SECOND)
     exchange = await store.exchange(WorkerId("dead"), [], slots, now=START)
     assert len(exchange.claims) == len(generations)
@@ -425,7 +425,7 @@ async def test_a_lease_outlives_the_attempt(store: SqliteStore) -> None:
     """It is the endpoint's timeout and a margin, so no second worker sends beside the first."""
     async with sending(store, endpoint(timeout=20 * SECOND)) as stage:
         stage.callbacks.gates["studio.example.com"] = anyio.Event()
-        await stage.owe("g-1")
+        await stage.enqueue("g-1")
         await stage.turn()
         until = await store.writer.run(
             lambda conn: conn.execute("SELECT leased_until - claimed_at FROM deliveries").fetchone()[0]
@@ -437,8 +437,8 @@ async def test_hand_back_leaves_nothing_open(store: SqliteStore) -> None:
     """After a stop in the middle of attempts each is an interrupted row, due at once for the next run."""
     async with sending(store, endpoint(), endpoint("audit")) as stage:
         stage.callbacks.gates["studio.example.com"] = anyio.Event()
-        await stage.owe(*some(3))
-        await stage.owe("done", to="audit")
+        await stage.enqueue(*some(3))
+        await stage.enqueue("done", to="audit")
         await stage.turn()
         stage.tasks.cancel_scope.cancel()
     await stage.dispatcher.hand_back()
@@ -453,7 +453,7 @@ async def test_stopping_takes_no_more_and_waits_for_what_is_in_flight(store: Sql
     """Nothing new is claimed, what is under way is finished and written, and then it is idle."""
     async with sending(store, endpoint(concurrency=2)) as stage:
         gate = stage.callbacks.gates["studio.example.com"] = anyio.Event()
-        await stage.owe(*some(5))
+        await stage.enqueue(*some(5))
         await stage.turn()
         stage.dispatcher.stop_taking()
         await quiet(store)
@@ -477,7 +477,7 @@ async def test_a_new_policy_acts_from_the_next_attempt(store: SqliteStore) -> No
     other = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo="
     async with sending(store) as stage:
         stage.callbacks.answers["studio.example.com"] = [httpx.Response(404)]
-        await stage.owe("g-1")
+        await stage.enqueue("g-1")
         await stage.turn()
         stage.dispatcher.apply(policies(endpoint(url="https://new.example.com/x", secrets=(Secret(other),))))
         await stage.turn(6)
@@ -490,7 +490,7 @@ async def test_an_endpoint_removed_after_the_claim_parks_the_message(store: Sqli
     """Nothing is sent to a place that is not in the configuration any more, and nothing is lost."""
     async with sending(store, endpoint(), endpoint("audit")) as stage:
         stage.port.after["exchange"] = lambda: stage.dispatcher.apply(policies(endpoint("audit")))
-        await stage.owe("g-1")
+        await stage.enqueue("g-1")
         await stage.turn()
         await stage.turn()
         assert stage.callbacks.posts == []
@@ -504,7 +504,7 @@ async def test_nothing_is_sent_while_the_store_cannot_write(store: SqliteStore) 
     """No claim, no POST; when it can, everything goes out."""
     async with sending(store) as stage:
         stage.port.down = True
-        await stage.owe("g-1")
+        await stage.enqueue("g-1")
         await stage.turn()
         assert stage.health.troubles == {STORE: "store: the disk is full"}
         assert stage.callbacks.posts == []
@@ -518,7 +518,7 @@ async def test_outcomes_wait_for_the_store_and_come_before_new_claims(store: Sql
     """Attempts that finish while it is down are kept, written first, and not made again."""
     async with sending(store, endpoint(concurrency=2)) as stage:
         gate = stage.callbacks.gates["studio.example.com"] = anyio.Event()
-        await stage.owe(*some(4))
+        await stage.enqueue(*some(4))
         await stage.turn()
         stage.port.down = True
         gate.set()
@@ -539,7 +539,7 @@ async def test_outcomes_outlive_their_leases(store: SqliteStore) -> None:
     """A store that could not write for an hour, and upkeep first when it can: no callback is posted twice."""
     async with sending(store) as stage:
         gate = stage.callbacks.gates["studio.example.com"] = anyio.Event()
-        await stage.owe(*some(3))
+        await stage.enqueue(*some(3))
         await stage.turn()
         stage.port.down = True
         gate.set()
@@ -557,7 +557,7 @@ async def test_hand_back_writes_outcomes_that_waited(store: SqliteStore) -> None
     """A stop right after the store came back loses no outcome either."""
     async with sending(store) as stage:
         gate = stage.callbacks.gates["studio.example.com"] = anyio.Event()
-        await stage.owe("g-1")
+        await stage.enqueue("g-1")
         await stage.turn()
         stage.port.down = True
         gate.set()
@@ -572,7 +572,7 @@ async def test_a_destination_is_forgotten_when_it_is_empty(store: SqliteStore) -
     """A million callback origins do not stay in memory."""
     async with sending(store, callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:
         for number in range(5):
-            await stage.owe(f"g-{number}", to=f"https://app{number}.example.com/")
+            await stage.enqueue(f"g-{number}", to=f"https://app{number}.example.com/")
         await stage.turn()
         assert len(stage.callbacks.posts) == 5
         assert Destination("https://app.example.com") not in stage.dispatcher._capacity.in_flight
@@ -583,7 +583,7 @@ async def test_a_destination_is_forgotten_when_it_is_empty(store: SqliteStore) -
 async def _failed_once(stage: Sending, *generations: str, after: float) -> None:
     """Their first attempts failed; the next is due `after` seconds later, and will be answered well."""
     stage.callbacks.answers["studio.example.com"] = [*[httpx.Response(503)] * len(generations), httpx.Response(204)]
-    await stage.owe(*generations)
+    await stage.enqueue(*generations)
     await stage.turn()
     await stage.turn()
     assert len(stage.callbacks.posts) == len(generations)
@@ -620,7 +620,7 @@ async def test_attempts_in_flight_are_not_made_twice_by_a_clock(store: SqliteSto
     """An hour forward runs past every lease; the attempts are ours, and their outcomes count."""
     async with sending(store) as stage:
         gate = stage.callbacks.gates["studio.example.com"] = anyio.Event()
-        await stage.owe(*some(3))
+        await stage.enqueue(*some(3))
         await stage.turn()
         stage.clock.set_wall(3600)
         assert await stage.dispatcher.free_lapsed() == 0
@@ -637,7 +637,7 @@ async def test_outcomes_that_wait_in_memory_follow_the_clock_too(store: SqliteSt
     async with sending(store, endpoint(retry=(timedelta(0), 60 * SECOND))) as stage:
         gate = stage.callbacks.gates["studio.example.com"] = anyio.Event()
         stage.callbacks.answers["studio.example.com"] = [httpx.Response(503), httpx.Response(204)]
-        await stage.owe("g-1")
+        await stage.enqueue("g-1")
         await stage.turn()
         stage.port.down = True
         gate.set()

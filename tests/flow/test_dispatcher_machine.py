@@ -37,11 +37,11 @@ from notifier.domain.times import to_micros
 from notifier.runtime.health import Health
 from notifier.runtime.heartbeat import Pulse
 from notifier.runtime.wakeup import Wakeup
-from notifier.store.ports import Selection
+from notifier.store.records import Selection
 from notifier.store.sqlite import open_store
 from notifier.verify import verify
 from tests.support.blank_store import lay
-from tests.support.fakes import SECRET, HandClock, endpoint, owe, quiet
+from tests.support.fakes import SECRET, HandClock, endpoint, enqueue, quiet
 
 LONG = bool(os.environ.get("NOTIFIER_LONG"))
 STEADY = hypothesis.settings(
@@ -227,10 +227,10 @@ class Scene:
             await quiet(self.store)
             await quiet(self.store)
 
-    async def owe(self, name: str, count: int) -> None:
+    async def enqueue(self, name: str, count: int) -> None:
         made = [f"g-{len(self.generations) + number}" for number in range(count)]
         self.generations += [(generation, name) for generation in made]
-        await owe(self.store, *made, at=self.clock.now(), endpoint=name, directory=self._endpoints().directory())
+        await enqueue(self.store, *made, at=self.clock.now(), endpoint=name, directory=self._endpoints().directory())
         await self.turn()
 
     async def answer(self, name: str, habit: str) -> None:
@@ -325,8 +325,8 @@ class DispatcherMachine(RuleBasedStateMachine):
 
     # ---- rules ----
     @rule(name=st.sampled_from(NAMES), count=st.integers(1, 4))
-    def owe(self, name: str, count: int) -> None:
-        self.ask(self.scene.owe, name, count)
+    def enqueue(self, name: str, count: int) -> None:
+        self.ask(self.scene.enqueue, name, count)
 
     @rule(name=st.sampled_from(NAMES), habit=st.sampled_from([*ANSWERS, "hang", "hang"]))
     def receiver_changes(self, name: str, habit: str) -> None:
@@ -344,7 +344,7 @@ class DispatcherMachine(RuleBasedStateMachine):
     def a_message_meets(self, name: str, habit: str, seconds: float) -> None:
         """What happens most, in one step, so that there is always something under way."""
         self.receiver_changes(name, habit)
-        self.owe(name, 1)
+        self.enqueue(name, 1)
         self.time_passes(seconds)
 
     @rule()

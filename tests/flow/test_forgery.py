@@ -16,10 +16,10 @@ from notifier.domain.model import DeliveryStatus, Verdict
 from notifier.domain.settings import CallbackSettings, Secret
 from notifier.net.address_policy import parse_allow, refusal
 from notifier.net.urls import Address
-from notifier.store.ports import DeliverySummary
+from notifier.store.records import DeliverySummary
 from notifier.store.sqlite.store import SqliteStore
 from tests.support.dispatcher_rig import aiohttp_wire, worker
-from tests.support.fakes import SECRET, START, deliveries, owe, quiet
+from tests.support.fakes import SECRET, START, deliveries, enqueue, quiet
 from tests.support.wire import Peer, Server, listening
 
 GOOD, VICTIM = "127.0.0.2", "127.0.0.1"
@@ -87,7 +87,7 @@ async def sent(
         servers() as (good, victim),
         aiohttp_wire(guard=guard, resolver=resolver) as wire,
     ):
-        await owe(store, "g-1", at=START, endpoint=good.url(host=NAME))
+        await enqueue(store, "g-1", at=START, endpoint=good.url(host=NAME))
         async with worker(store, wire, callbacks=callbacks) as stage:
             await stage.posting.until(1)
             await quiet(store)

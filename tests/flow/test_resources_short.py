@@ -31,14 +31,14 @@ async def test_no_step_of_the_schedule_is_used_up(store: SqliteStore, error: htt
     """Far more often than the schedule has steps; then it is delivered, and no endpoint stands worse for it."""
     async with sending(store, endpoint(retry=())) as stage:
         stage.callbacks.answers["studio.example.com"] = [*[error] * 7, httpx.Response(204)]
-        await stage.owe("g-1")
+        await stage.enqueue("g-1")
         for seconds in (0, 1, 2, 4, 8, 16, 30):
             await stage.turn(seconds)
         (line,) = await deliveries(store)
         assert (line.status, verdicts(line)) == (DeliveryStatus.PENDING, [Verdict.OUT_OF_RESOURCES] * 7)
         assert "nothing is lost" in stage.health.troubles[RESOURCES]
         assert "Errno" not in line.attempts[0].detail
-        assert [each for each in await store.standings() if each.standing.failures] == []
+        assert [each for each in await store.endpoint_summaries() if each.health.failures] == []
         await stage.turn(30)
         assert await statuses(store) == {DeliveryStatus.DELIVERED: 1}
         assert stage.health.troubles == {}
@@ -50,9 +50,9 @@ async def test_many_that_fail_for_it_are_one_line_and_no_storm(store: SqliteStor
     async with heard() as events, sending(store, endpoint(), endpoint("audit"), callbacks=callbacks) as stage:
         for host in ("studio", "audit", "app"):
             stage.callbacks.answers[f"{host}.example.com"] = [NO_FILES]
-        await stage.owe(*some(90))
-        await stage.owe(*some(90, "a"), to="audit")
-        await stage.owe(*some(20, "u"), to="https://app.example.com/done")
+        await stage.enqueue(*some(90))
+        await stage.enqueue(*some(90, "a"), to="audit")
+        await stage.enqueue(*some(20, "u"), to="https://app.example.com/done")
         await stage.turn()
         first = len(stage.callbacks.posts)
         for _ in range(5):
@@ -73,7 +73,7 @@ async def test_a_destination_is_not_slow_or_failed_for_it(store: SqliteStore) ->
     """What others are owed does not go before what it is owed."""
     async with sending(store) as stage:
         stage.callbacks.answers["studio.example.com"] = [NO_FILES, httpx.Response(204)]
-        await stage.owe("g-1")
+        await stage.enqueue("g-1")
         await stage.turn()
         assert not stage.dispatcher.poor(endpoint().destination)
 

@@ -10,10 +10,10 @@ from notifier.domain.errors import StoreUnavailable
 from notifier.domain.ids import WatchId, WorkerId, watch_id
 from notifier.domain.model import AttemptResult, Claim, DeliveryStatus, Outcome, Verdict, WatchStatus
 from notifier.runtime import log_events
-from notifier.store.ports import Slots
+from notifier.store.records import Slots
 from notifier.store.sqlite.store import SqliteStore
 from notifier.upkeep.retention import PASS_EVERY, ROUND, SETTLING, Retention
-from tests.support.fakes import BOOK, START, HandClock, Tripped, heard, owe, request
+from tests.support.fakes import BOOK, START, HandClock, Tripped, enqueue, heard, request
 
 DAY = 24 * 3600.0
 
@@ -42,7 +42,7 @@ class _House:
 
 async def delivered(store: SqliteStore, *generations: str) -> None:
     """Watched, completed, and their callbacks delivered, at the start."""
-    await owe(store, *generations, at=START)
+    await enqueue(store, *generations, at=START)
     slots = Slots(total=len(generations), free={}, each=len(generations), lease={}, lease_each=timedelta(minutes=1))
     claims = (await store.exchange(WorkerId("me"), [], slots, now=START)).claims
     await store.exchange(WorkerId("me"), [_outcome(claim) for claim in claims], slots, now=START)
@@ -137,7 +137,7 @@ async def test_declared_watches_are_asked_for_each_time(store: SqliteStore) -> N
     await house.rounds()
     assert await house.kept() == (0, 1)
     (again,) = await store.add_watches([wanted], now=house.clock.now(), directory=BOOK, keep_first=True)
-    assert (again.outcome, again.owed) == (Outcome.FINISHED, False)
+    assert (again.outcome, again.enqueued) == (Outcome.FINISHED, False)
 
 
 async def test_a_run_leaves_every_watch_in_its_first_hour(store: SqliteStore) -> None:

@@ -13,7 +13,7 @@ from notifier.domain.ids import GenerationId
 from notifier.domain.settings import CallbackSettings, Secret
 from notifier.store.sqlite.store import SqliteStore
 from tests.support.dispatcher_rig import worker
-from tests.support.fakes import deliveries, endpoint, heard, owe, request, watching
+from tests.support.fakes import deliveries, endpoint, enqueue, heard, request, watching
 
 TOKEN = "tok/en-0123456789abcdef"
 LOGIN = "proxyuser:pr0xy-passw0rd"
@@ -51,7 +51,7 @@ async def test_what_an_endpoint_was_sent_is_not_kept(
     """Its headers, its URL's query and the login at the proxy; in `show`, in the store's file and in the log."""
     studio = endpoint(url="https://studio.example.com/hook?token=url-t0ken-123", headers=HEADERS, proxy=PROXY)
     async with heard() as events, worker(store, echoed(status, write), studio) as stage:
-        await owe(store, "g-1", at=stage.clock.now(), endpoint="studio")
+        await enqueue(store, "g-1", at=stage.clock.now(), endpoint="studio")
         await stage.turn()
         await stage.posting.until(1)
         await stage.turn()
@@ -72,7 +72,9 @@ async def test_the_query_of_a_callback_url_is_not_kept(store: SqliteStore) -> No
     wire = httpx.MockTransport(lambda asked: httpx.Response(404, text=f"Cannot POST {asked.url.raw_path.decode()}"))
     callbacks = CallbackSettings(secret=Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))
     async with worker(store, wire, endpoint(), callbacks=callbacks) as stage:
-        await owe(store, "g-1", at=stage.clock.now(), endpoint="https://app.example.com/done?token=url-t0ken-123&n=1")
+        await enqueue(
+            store, "g-1", at=stage.clock.now(), endpoint="https://app.example.com/done?token=url-t0ken-123&n=1"
+        )
         await stage.turn()
         await stage.posting.until(1)
         await stage.turn()

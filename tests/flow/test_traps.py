@@ -30,8 +30,8 @@ from tests.support.fakes import (
     HandClock,
     deliveries,
     endpoint,
+    enqueue,
     heard,
-    owe,
     quiet,
     request,
     statuses,
@@ -63,8 +63,8 @@ async def test_trap_01_a_receiver_that_drips_its_answer_costs_one_timeout_and_no
 
     async with listening(drip) as server, aiohttp_wire() as wire:
         slow = endpoint(url=server.url(), concurrency=1, timeout=0.3 * SECOND)
-        await owe(store, "first", at=START - SECOND)
-        await owe(store, "second", at=START)
+        await enqueue(store, "first", at=START - SECOND)
+        await enqueue(store, "second", at=START)
         async with worker(store, wire, slow) as stage:
             await stage.posting.until(2)
             await dropped.wait()
@@ -89,7 +89,7 @@ async def test_trap_01_a_receiver_that_answers_without_end_is_cut_off(store: Sql
             dropped.set()
 
     async with listening(flood) as server, aiohttp_wire() as wire:
-        await owe(store, "g-1", at=START)
+        await enqueue(store, "g-1", at=START)
         async with worker(store, wire, endpoint(url=server.url(), timeout=30 * SECOND)) as stage:
             await stage.posting.until(1)
             await dropped.wait()
@@ -110,7 +110,7 @@ async def test_trap_02_a_hint_is_kept_whole_and_chance_only_adds_to_it(
 ) -> None:
     """An hour where the step is five seconds is an hour at least; no hint shortens a step; a day is the most."""
     callbacks, wire = taking(httpx.Response(429, headers={"retry-after": hint}), httpx.Response(204))
-    await owe(store, "g-1", at=START)
+    await enqueue(store, "g-1", at=START)
     async with worker(store, wire, chance=chance) as stage:
         (line,) = await deliveries(store)
         assert line.due_at == START + wait * (1 + 0.1 * chance)
@@ -139,7 +139,7 @@ async def test_trap_03_a_throttle_that_is_written_is_kept(store: SqliteStore, tm
     """From the text of the configuration to the wire: so many at one time, and so many in a second."""
     callbacks, wire = taking()
     gate = callbacks.gates["studio.example.com"] = anyio.Event()
-    await owe(store, *(f"g-{number}" for number in range(12)), at=START)
+    await enqueue(store, *(f"g-{number}" for number in range(12)), at=START)
     async with worker(store, wire, configured(tmp_path, "concurrency: 2, rate: 3/s")) as stage:
         assert len(callbacks.posts) == 2
         await stage.turn(60)
@@ -158,7 +158,7 @@ async def test_trap_03_what_else_is_written_of_an_endpoint_acts(store: SqliteSto
     """Its schedule and its headers, from the text of the configuration to the wire."""
     callbacks, wire = taking(httpx.Response(500))
     written = configured(tmp_path, 'retry: [0s, 7s], headers: {X-Tenant: "7"}')
-    await owe(store, "g-1", at=START)
+    await enqueue(store, "g-1", at=START)
     async with worker(store, wire, written) as stage:
         for seconds in (6.5, 0.5, HOUR.total_seconds()):
             await stage.turn(seconds)
@@ -175,7 +175,7 @@ async def test_trap_03_a_timeout_that_is_written_is_kept(store: SqliteStore, tmp
         await peer.request()  # never comes
 
     async with listening(mute) as server, aiohttp_wire() as wire:
-        await owe(store, "g-1", at=START)
+        await enqueue(store, "g-1", at=START)
         written = configured(tmp_path, "timeout: 1s")
         local = endpoint(url=server.url(), timeout=written.timeout)
         async with worker(store, wire, local) as stage:
@@ -229,7 +229,7 @@ async def test_trap_05_no_second_worker_sends_while_the_first_may_still_be_sendi
         worker(store, wire, slow, clock=clock) as first,
         worker(store, wire, slow, clock=clock, owner="worker-2") as second,
     ):
-        await owe(store, "g-1", at=START)
+        await enqueue(store, "g-1", at=START)
         await first.turn()
         assert len(callbacks.posts) == 1
         for seconds in (1, 18.9, 0.2, 10):  # past the timeout by 10.1 s
@@ -246,7 +246,7 @@ async def test_trap_06_an_outcome_that_cannot_be_written_down_is_kept_and_not_se
     """The store fails a dozen times after the POST, for hours: it is one POST, and one delivered message."""
     callbacks, wire = taking()
     gate = callbacks.gates["studio.example.com"] = anyio.Event()
-    await owe(store, "g-1", at=START)
+    await enqueue(store, "g-1", at=START)
     async with worker(store, wire) as stage:
         stage.port.down = True
         gate.set()
@@ -273,7 +273,7 @@ async def test_trap_07_a_redirect_is_a_failure_and_is_not_followed(store: Sqlite
         await peer.answer_all(b"HTTP/1.1 %d Moved\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n" % status)
 
     async with listening(moved) as server, aiohttp_wire() as wire:
-        await owe(store, "g-1", at=START)
+        await enqueue(store, "g-1", at=START)
         async with worker(store, wire, endpoint(url=server.url())) as stage:
             await stage.posting.until(1)
             await quiet(store)
@@ -291,7 +291,7 @@ async def test_trap_09_an_endpoint_that_is_down_for_three_days_gets_its_message(
     """By the default schedule: ten attempts over 75 h 35 m, the last of them answered."""
     callbacks, wire = taking(*[httpx.ConnectError("refused")] * 9, httpx.Response(204))
     callbacks.clock = clock = HandClock()
-    await owe(store, "g-1", at=START)
+    await enqueue(store, "g-1", at=START)
     async with worker(store, wire, clock=clock) as stage:
         for delay in DEFAULT_RETRY[1:]:
             await stage.turn(delay.total_seconds())
@@ -304,7 +304,7 @@ async def test_trap_09_an_endpoint_that_is_down_for_three_days_gets_its_message(
 async def test_trap_10_an_endpoint_that_asks_for_less_gets_its_message_later(store: SqliteStore) -> None:
     """429 is retried like any failure, to the end of the schedule where it never stops."""
     _, wire = taking(*[httpx.Response(429)] * 9, httpx.Response(204))
-    await owe(store, "g-1", at=START)
+    await enqueue(store, "g-1", at=START)
     async with worker(store, wire) as stage:
         for delay in DEFAULT_RETRY[1:]:
             await stage.turn(delay.total_seconds())
@@ -318,7 +318,7 @@ async def test_trap_12_a_store_that_fails_is_neither_given_up_nor_asked_without_
     callbacks, wire = taking()
     async with worker(store, wire) as stage, heard() as events:
         stage.port.down = True
-        await owe(store, "g-1", at=START)
+        await enqueue(store, "g-1", at=START)
         for _ in range(20):
             await stage.turn()
         assert stage.port.refused["exchange"] == 1

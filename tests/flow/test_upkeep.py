@@ -16,7 +16,7 @@ from notifier.runtime.heartbeat import Pulse
 from notifier.runtime.wakeup import Wakeup
 from notifier.store.sqlite.store import SqliteStore
 from notifier.upkeep.loop import Upkeep
-from tests.support.fakes import BOOK, START, HandClock, Tripped, deliveries, heard, owe, quiet, request, statuses
+from tests.support.fakes import BOOK, START, HandClock, Tripped, deliveries, enqueue, heard, quiet, request, statuses
 
 
 class _Leases:
@@ -217,7 +217,7 @@ async def test_what_was_left_to_be_parked_is_parked(store: SqliteStore) -> None:
     """More waited for an endpoint that was disabled than one transaction parks; it is said once, with the number."""
     house = _House(store)
     names = [f"g-{number}" for number in range(1200)]
-    await owe(store, *names, at=START)
+    await enqueue(store, *names, at=START)
     change = await store.disable_endpoint(Destination("studio"), now=START, reason="the app moves")
     async with heard() as said:
         await house.upkeep.run_once()

@@ -259,7 +259,7 @@ def _registers(answers: Any) -> set[str]:
 
 
 def _owes(recorded: Any) -> set[str]:
-    return {"owe"} if any(each.owed for each in recorded) else set()
+    return {"owe"} if any(each.enqueued for each in recorded) else set()
 
 
 def _redelivers(asked: Any) -> set[str]:

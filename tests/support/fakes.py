@@ -41,7 +41,7 @@ from notifier.providers.kinds.aimlapi_luma import AimlapiLuma
 from notifier.runtime.health import Health
 from notifier.runtime.heartbeat import Pulse
 from notifier.runtime.wakeup import Wakeup
-from notifier.store.ports import DeliverySummary, History, WatchSummary
+from notifier.store.records import DeliverySummary, History, WatchSummary
 from notifier.store.sqlite.store import SqliteStore
 
 START = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
@@ -476,7 +476,7 @@ def endpoint(name: str = "studio", **more: Any) -> EndpointSettings:
     return EndpointSettings(identity=EndpointIdentity(name), destination=Destination(name), **fields)
 
 
-async def owe(
+async def enqueue(
     store: SqliteStore, *generations: str, at: datetime, endpoint: str = "studio", directory: EndpointDirectory = BOOK
 ) -> None:
     """One finished generation each, and so one delivery each, due at `at`."""

@@ -24,7 +24,7 @@ from tests.support.fakes import (
     HandClock,
     Tripped,
     endpoint,
-    owe,
+    enqueue,
     quiet,
 )
 
@@ -48,8 +48,8 @@ class Sending:
         self.wakeup.notify()
         await quiet(self.store)
 
-    async def owe(self, *generations: str, to: str = "studio") -> None:
-        await owe(self.store, *generations, at=self.clock.now(), endpoint=to)
+    async def enqueue(self, *generations: str, to: str = "studio") -> None:
+        await enqueue(self.store, *generations, at=self.clock.now(), endpoint=to)
 
 
 def policies(

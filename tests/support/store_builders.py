@@ -21,7 +21,8 @@ from notifier.domain.model import (
     Verdict,
     WatchRequest,
 )
-from notifier.store.ports import DeliverySummary, Ending, Exchange, History, Slots, Store
+from notifier.store.ports import Store
+from notifier.store.records import DeliverySummary, Ending, Exchange, History, Slots
 
 #: Opens the test's one store; after it was closed, opens the same one again.
 Opening = Callable[[], AbstractAsyncContextManager[Store]]
@@ -138,7 +139,7 @@ async def add(
     return await store.add_watches(requests, now=now, directory=directory)
 
 
-async def owe(
+async def enqueue(
     store: Store, *generations: str, endpoint: str = "studio", now: datetime = NOW, directory: EndpointDirectory = BOOK
 ) -> None:
     """Watch each generation at `endpoint` and complete it: one delivery each, due at `now`."""

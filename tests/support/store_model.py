@@ -43,7 +43,7 @@ from notifier.domain.model import (
     WatchRequest,
     WatchStatus,
 )
-from notifier.store.ports import Ending, Selection, Slots, WatchChoice
+from notifier.store.records import Ending, Selection, Slots, WatchChoice
 from tests.support.store_builders import id_of
 
 UNREACHABLE: Final = timedelta(hours=24)
@@ -131,7 +131,7 @@ class Registered:
     """What the contract fixes of a `Registration`."""
 
     outcome: Outcome
-    owed: bool
+    enqueued: bool
     open: OpenGeneration | None
 
 
@@ -173,10 +173,10 @@ class Model:
             mine, theirs = watch.request, request
             same = (mine.metadata, mine.timeout) == (theirs.metadata, theirs.timeout)
             return Registered(
-                outcome=Outcome.EXISTING if same else Outcome.KEPT, owed=False, open=self.open_of(key[:2], watch)
+                outcome=Outcome.EXISTING if same else Outcome.KEPT, enqueued=False, open=self.open_of(key[:2], watch)
             )
         if keep_first or WatchSignal.REOPEN not in WATCH[watch.status]:
-            return Registered(outcome=Outcome.FINISHED, owed=False, open=None)
+            return Registered(outcome=Outcome.FINISHED, enqueued=False, open=None)
         watch.status = WATCH[watch.status][WatchSignal.REOPEN]
         watch.round += 1
         watch.request, watch.registered_at, watch.ended_at = request, now, None
@@ -187,8 +187,8 @@ class Model:
     ) -> Registered:
         if satisfies(self.generations[key[:2]], watch.request.target):
             self._end(key, Kind.RESULT, now, directory)
-            return Registered(outcome=outcome, owed=True, open=None)
-        return Registered(outcome=outcome, owed=False, open=self.open_of(key[:2], watch))
+            return Registered(outcome=outcome, enqueued=True, open=None)
+        return Registered(outcome=outcome, enqueued=False, open=self.open_of(key[:2], watch))
 
     def open_of(self, generation: GenerationKey, *only: ModelWatch) -> OpenGeneration | None:
         """The generation as it is watched, or by these only; None where no watch is open."""

@@ -32,7 +32,7 @@ from notifier.domain.model import (
 )
 from notifier.domain.slot_sharing import Asking, allot
 from notifier.domain.times import from_micros, to_micros
-from notifier.store.ports import Announce, Exchange, Slots
+from notifier.store.records import Announce, Exchange, Slots
 from notifier.store.sqlite import bulk, endpoints, refresh
 from notifier.store.sqlite.rows import moment
 from notifier.store.sqlite.statements import statements

@@ -24,7 +24,7 @@ from notifier.domain.model import (
     Watch,
 )
 from notifier.domain.times import to_micros
-from notifier.store.ports import Recorded
+from notifier.store.records import Recorded
 from notifier.store.sqlite import bulk, endpoints, rows
 from notifier.store.sqlite.rows import SQL, WatchRow
 
@@ -94,7 +94,7 @@ def end_open(conn: sqlite3.Connection, cases: Sequence[Case], terms: Terms) -> l
         answers.append((len(ending) - begun, left))
     made = iter(end_many(conn, ending, terms))
     return [
-        Recorded(owed=sum(next(made) for _ in range(count)), open=_still_open(case, left))
+        Recorded(enqueued=sum(next(made) for _ in range(count)), open=_still_open(case, left))
         for case, (count, left) in zip(cases, answers, strict=True)
     ]
 

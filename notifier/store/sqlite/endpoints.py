@@ -18,7 +18,7 @@ from notifier.domain.lifecycle import DELIVERY, DeliverySignal
 from notifier.domain.model import DeliveryStatus, EndpointDirectory, Verdict
 from notifier.domain.operator_notice import Notice
 from notifier.domain.times import from_micros, to_micros
-from notifier.store.ports import Announce, EndpointSummary
+from notifier.store.records import Announce, EndpointSummary
 from notifier.store.sqlite import bulk, rows
 from notifier.store.sqlite.statements import statements
 
@@ -194,7 +194,7 @@ def report(conn: sqlite3.Connection) -> list[EndpointSummary]:
     given_up = {destination: _given_up(conn, standing) for destination, standing in standings.items()}
     return [
         EndpointSummary(
-            standing=standings[destination],
+            health=standings[destination],
             pending=owed.get((destination, DeliveryStatus.PENDING.value), 0),
             parked=owed.get((destination, DeliveryStatus.PARKED.value), 0),
             given_up=given_up[destination][0],

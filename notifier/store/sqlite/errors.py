@@ -118,11 +118,11 @@ def refused(path: str, error: OSError) -> StoreError:
 def not_opened(name: str, store: str, error: OSError) -> StoreError:
     """Why the daemon cannot open `name`, a file of the store at `store`."""
     if error.errno in (errno.EACCES, errno.EPERM) and _shut(name) is None:
-        return StoreRefused(next(unwritable(store), f"{name} {_OF_ANOTHER} the file"))
+        return StoreRefused(next(write_obstacles(store), f"{name} {_OF_ANOTHER} the file"))
     return refused(name, error)
 
 
-def unwritable(path: str) -> Iterator[str]:
+def write_obstacles(path: str) -> Iterator[str]:
     """Why this user could not make or change the store at `path`: other files are made beside it, too."""
     directory = Path(path).parent
     try:

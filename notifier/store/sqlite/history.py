@@ -8,7 +8,7 @@ from typing import Any, Final
 from notifier.domain.ids import EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId
 from notifier.domain.model import DeliveryStatus, State, Trigger, Verdict, WatchStatus
 from notifier.domain.times import from_micros
-from notifier.store.ports import AttemptSummary, DeliverySummary, History, Trouble, WatchSummary
+from notifier.store.records import AttemptSummary, DeliverySummary, History, Trouble, WatchSummary
 from notifier.store.sqlite import troubles
 from notifier.store.sqlite.rows import result_from
 from notifier.store.sqlite.statements import statements

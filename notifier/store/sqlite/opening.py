@@ -57,7 +57,7 @@ async def open_reader(path: str, *, older: bool = False) -> AsyncIterator[Report
     yield SqliteReports(path)
 
 
-def is_there(path: str) -> bool:
+def store_exists(path: str) -> bool:
     """Whether something stands at `path`. StoreRefused where nobody can say, and where only its log does."""
     try:
         Path(path).stat()
@@ -118,7 +118,7 @@ def _open_writer(path: str, held: int | None = None) -> sqlite3.Connection:
 
 def _check_readable(path: str, older: bool) -> None:  # noqa: FBT001  threads are passed positions only
     _refuse_log_alone(path)
-    if not is_there(path):
+    if not store_exists(path):
         raise StoreRefused(f"there is no store at {path}: check `store:` in the configuration, or start `notifier run`")
     if Path(path).is_dir():
         raise errors.directory_refused(path)

@@ -13,7 +13,7 @@ from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.lifecycle import advance, satisfies
 from notifier.domain.model import EndpointDirectory, Kind, OpenGeneration, SeenGeneration, State, Transition
 from notifier.domain.times import from_micros, to_micros
-from notifier.store.ports import Ending, Recorded
+from notifier.store.records import Ending, Recorded
 from notifier.store.sqlite import bulk, rows
 from notifier.store.sqlite.endings import Case, Cause, Terms, end_open, terms
 from notifier.store.sqlite.rows import GenerationRow, WatchRow
@@ -23,7 +23,7 @@ _SQL: Final = statements("polling")
 #: Generations handed out at a time.
 CHUNK: Final = 5_000
 #: The answer for a generation that nobody ever watched.
-_UNKNOWN: Final = Recorded(owed=0, open=None)
+_UNKNOWN: Final = Recorded(enqueued=0, open=None)
 #: State -> the targets, as they are stored, that it satisfies.
 _MET: Final = {state: {target.value for target in State if satisfies(state, target)} for state in State}
 
@@ -178,7 +178,7 @@ def expire_some(
         )
         for generation in _overdue(conn, before, most)
     ]
-    return sum(recorded.owed for recorded in end_open(conn, cases, terms(now, directory)))
+    return sum(recorded.enqueued for recorded in end_open(conn, cases, terms(now, directory)))
 
 
 def _overdue(conn: sqlite3.Connection, before: int, most: int) -> Iterator[GenerationRow]:

@@ -17,7 +17,7 @@ from notifier.domain.lifecycle import DELIVERY, WATCH, DeliverySignal, WatchSign
 from notifier.domain.message import parked_because
 from notifier.domain.model import DeliveryStatus, EndpointDirectory, WatchStatus
 from notifier.domain.times import from_micros, to_micros
-from notifier.store.ports import Cancelled, Kept, Mark, Redelivered, Selection, WatchChoice
+from notifier.store.records import Cancelled, Kept, Mark, Redelivered, Selection, WatchChoice
 from notifier.store.sqlite import bulk, endpoints, rows
 from notifier.store.sqlite.statements import statements
 

@@ -14,7 +14,7 @@ from notifier.domain.body_refresh import refreshed
 from notifier.domain.ids import Destination, GenerationId, MessageId, ProviderName
 from notifier.domain.model import Refresh, RereadResult, SeenGeneration, Stale
 from notifier.domain.times import to_micros
-from notifier.store.ports import Freshness
+from notifier.store.records import Freshness
 from notifier.store.sqlite import bulk, rows
 from notifier.store.sqlite.statements import statements
 

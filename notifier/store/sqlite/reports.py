@@ -18,7 +18,7 @@ from notifier.domain.errors import BackupRefused, StoreUnavailable
 from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.model import DeliveryStatus, State, WatchStatus
 from notifier.domain.times import from_micros
-from notifier.store.ports import Counts, EndpointSummary, GenerationSummary, History, Trouble
+from notifier.store.records import Counts, EndpointSummary, GenerationSummary, History, Trouble
 from notifier.store.sqlite import connection, endpoints, errors, history, troubles
 from notifier.store.sqlite.statements import statements
 
@@ -47,7 +47,7 @@ class SqliteReports:
     async def provider_troubles(self) -> Mapping[ProviderName, Trouble]:
         return await self._read(troubles.of_providers)
 
-    async def standings(self) -> Sequence[EndpointSummary]:
+    async def endpoint_summaries(self) -> Sequence[EndpointSummary]:
         return await self._read(endpoints.report)
 
     async def problems(self, *, deep: bool) -> Sequence[str]:

@@ -16,7 +16,7 @@ from collections.abc import Container
 from typing import Any, Final, NamedTuple
 
 from notifier.domain.ids import WatchId
-from notifier.store.ports import Pruned
+from notifier.store.records import Pruned
 from notifier.store.sqlite import bulk
 from notifier.store.sqlite.statements import statements
 

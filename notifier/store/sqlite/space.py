@@ -11,7 +11,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from notifier.store.ports import Size
+from notifier.store.records import Size
 
 #: Pages of one transaction.
 STEP: Final = 100

@@ -25,7 +25,8 @@ from notifier.domain.model import (
     WatchRequest,
 )
 from notifier.domain.times import to_micros
-from notifier.store.ports import (
+from notifier.store.ports import Shifted
+from notifier.store.records import (
     Announce,
     Cancelled,
     Ending,
@@ -36,7 +37,6 @@ from notifier.store.ports import (
     Recorded,
     Redelivered,
     Selection,
-    Shifted,
     Size,
     Slots,
     Trouble,

@@ -8,7 +8,7 @@ import orjson
 
 from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.times import from_micros, to_micros
-from notifier.store.ports import Trouble
+from notifier.store.records import Trouble
 from notifier.store.sqlite import bulk
 from notifier.store.sqlite.statements import statements
 

@@ -177,7 +177,7 @@ class _Together:
             return Registration(watch_id=row[1], outcome=outcome, open=asked)
         self._watches[generation, row[2], row[3]] = (*row[:5], _SATISFIED, *row[6:])
         self._ending.append((row[0], _watch(request, row, now), generation))
-        return Registration(watch_id=row[1], outcome=outcome, open=None, owed=True)
+        return Registration(watch_id=row[1], outcome=outcome, open=None, enqueued=True)
 
     # ---- all of them
     def write(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from notifier.admin.answers import nothing_fits, other_words, unknown_name
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
 from notifier.domain.model import DeliveryStatus
-from notifier.store.ports import Kept, Selection
+from notifier.store.records import Kept, Selection
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
 STUDIO = EndpointIdentity("studio")

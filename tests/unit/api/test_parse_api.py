@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from notifier.api import parse
 from notifier.domain.errors import InvalidRequest
 from notifier.domain.model import DeliveryStatus
-from notifier.store.ports import Selection, WatchChoice
+from notifier.store.records import Selection, WatchChoice
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -34,7 +34,7 @@ from notifier.domain.model import (
 from notifier.domain.settings import Secret
 from notifier.intake.drop.subdirectories import SUBDIRECTORIES, open_directory, open_subdirectory
 from notifier.runtime.clock import SystemClock
-from notifier.store.ports import Slots, Trouble
+from notifier.store.records import Slots, Trouble
 from notifier.store.sqlite import open_store
 from tests.support.fork_client import forge
 

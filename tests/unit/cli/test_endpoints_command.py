@@ -24,7 +24,7 @@ providers:
 """
 
 
-async def owe(store: SqliteStore, generation: str) -> None:
+async def enqueue(store: SqliteStore, generation: str) -> None:
     request = WatchRequest(
         provider=ProviderName("luma"),
         generation=GenerationId(generation),
@@ -87,7 +87,7 @@ def test_every_endpoint_is_listed_with_what_to_type(
 
     async def prepare() -> None:
         async with open_store(str(store)) as opened:
-            await owe(opened, "g-1")
+            await enqueue(opened, "g-1")
             await opened.disable_endpoint(Destination("studio"), now=NOW, reason="it answered \x1b[31m410")
             await opened.writer.run(lambda conn: save(conn, [(failing, failing)]))
 

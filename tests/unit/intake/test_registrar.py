@@ -27,7 +27,7 @@ from notifier.intake.registrar import Registrar
 from notifier.runtime import log_events
 from notifier.runtime.health import STORE, Health
 from notifier.runtime.wakeup import Wakeup
-from notifier.store.ports import Ending
+from notifier.store.records import Ending
 from notifier.store.sqlite import open_store
 from notifier.store.sqlite.store import SqliteStore
 from tests.support.blank_store import lay

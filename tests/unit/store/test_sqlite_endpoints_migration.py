@@ -7,7 +7,7 @@ from pathlib import Path
 
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId, WorkerId
 from notifier.domain.model import DeliveryStatus, EndpointDirectory
-from notifier.store.ports import Slots
+from notifier.store.records import Slots
 from notifier.store.sqlite import connection, open_store
 from notifier.store.sqlite.statements import migrations
 
@@ -58,7 +58,7 @@ async def test_what_was_parked_resumes_as_it_would_have(tmp_path: Path) -> None:
     path = str(tmp_path / "notifier.db")
     before_endpoints(path)
     async with open_store(path) as store:
-        (line,) = await store.standings()
-        assert (line.standing.destination, line.parked, line.oldest) == (Destination("studio"), 1, None)
+        (line,) = await store.endpoint_summaries()
+        assert (line.health.destination, line.parked, line.oldest) == (Destination("studio"), 1, None)
         assert await store.park_deliveries(now=NOW, directory=BOOK) == (0, 1)
         assert (await store.counts()).deliveries == {DeliveryStatus.PENDING: 2, DeliveryStatus.DELIVERED: 1}

@@ -16,7 +16,7 @@ import pytest
 from notifier.domain.errors import StoreError, StoreRefused, StoreUnavailable
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
 from notifier.domain.model import EndpointDirectory, State, WatchRequest
-from notifier.store.sqlite import SqliteStore, connection, is_there, lock, open_reader, open_store
+from notifier.store.sqlite import SqliteStore, connection, lock, open_reader, open_store, store_exists
 from notifier.store.sqlite.statements import migrations
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -288,7 +288,7 @@ async def test_a_log_without_its_file_is_left_alone(path: str, tmp_path: Path, l
             pass
     if "removed" in lost:
         with pytest.raises(StoreRefused, match="is not there, but its log"):
-            is_there(named)
+            store_exists(named)
     assert Path(f"{path}-wal").read_bytes() == log
     Path(path).write_bytes(kept)
     async with open_store(named) as store:
@@ -528,7 +528,7 @@ import os, sys, tempfile
 from pathlib import Path
 import anyio, anyio.to_thread
 from notifier.domain.errors import StoreRefused
-from notifier.store.sqlite import open_store, unwritable
+from notifier.store.sqlite import open_store, write_obstacles
 
 async def opened(path):
     try:
@@ -552,7 +552,7 @@ for shut in ("", "notifier.db", "notifier.db.lock"):
         else:
             harmed.chmod(0o555)
         store = Path(directory) / "notifier.db"
-        (checked,) = unwritable(str(store))
+        (checked,) = write_obstacles(str(store))
         told = anyio.run(opened, store)
         assert told == checked, (told, checked)
         assert f"{harmed} cannot be written by this user: be the user that runs notifier, or root" in told, told

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from notifier.domain.model import DeliveryStatus, EndpointDirectory
-from notifier.store.ports import Selection
+from notifier.store.records import Selection
 from notifier.store.sqlite import redelivery
 from notifier.store.sqlite.statements import migrations, statements
 

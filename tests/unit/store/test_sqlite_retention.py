@@ -23,7 +23,7 @@ from notifier.domain.model import (
 )
 from notifier.domain.model import WatchRequest as Request
 from notifier.domain.times import to_micros
-from notifier.store.ports import Slots
+from notifier.store.records import Slots
 from notifier.store.sqlite import SqliteStore, checkpoints, connection, open_store, retention, space
 from notifier.store.sqlite.statements import migrations, statements
 

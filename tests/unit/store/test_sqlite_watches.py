@@ -10,7 +10,7 @@ import pytest
 from notifier.domain.errors import InvalidWatch
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
 from notifier.domain.model import EndpointDirectory, Kind, Observation, Outcome, Result, State, Transition, WatchRequest
-from notifier.store.ports import Ending, WatchChoice
+from notifier.store.records import Ending, WatchChoice
 from notifier.store.sqlite import polling, redelivery, watches
 from notifier.store.sqlite.statements import migrations
 
