@@ -435,7 +435,7 @@ class Storm(World):
             settings,
             capabilities=Capabilities(batch=batch if batch > 1 else None),
             clock=self.clock,
-            chance=rng.random,
+            random=rng.random,
             health=Health(),
         )
         self.sent: list[float] = []

@@ -94,7 +94,7 @@ class Operations:
         self._providers = providers
         self._clock = clock
         #: Random bytes, for the ID of a test message.
-        self._noise = random_bytes
+        self._random_bytes = random_bytes
         self._farewell = remove_open
         self._deliveries = deliveries
         self._health = health
@@ -250,7 +250,7 @@ class Operations:
 
     def _test_message(self, policy: EndpointSettings) -> Claim:
         now = self._clock.now()
-        message = trial_message_id(self._noise())
+        message = trial_message_id(self._random_bytes())
         return Claim(
             message_id=message,
             endpoint=policy.identity,

@@ -43,10 +43,8 @@ def redeliver(  # noqa: PLR0917  typer calls it by name
             help="pending, delivered, exhausted, parked or filtered; repeat it. By default all.",
         ),
     ] = None,
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="NewDelivery since then. " + _TIMES)
-    ] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="NewDelivery before then.")] = None,
+    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Enqueued since then. " + _TIMES)] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Enqueued before then.")] = None,
 ) -> None:
     """Send messages again: one, or all that the options select.
 

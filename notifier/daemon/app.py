@@ -55,7 +55,7 @@ from notifier.providers.client import ProviderClient
 from notifier.runtime import log_events
 from notifier.runtime.clock import JumpClock, SystemClock
 from notifier.runtime.health import Health
-from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.heartbeat import Heartbeat
 from notifier.runtime.timer import Timer
 from notifier.runtime.wakeup import Wakeup
 from notifier.store.records import Counts
@@ -103,7 +103,7 @@ class Daemon:
         self._clock = clock or SystemClock()
         self._stopping = anyio.Event()
         self._up = False
-        self._pulses: list[Pulse] = []
+        self._heartbeats: list[Heartbeat] = []
         self._doors: dict[str, anyio.CancelScope] = {}
         self._reloading = anyio.CancelScope()
         self._reloaded = anyio.Event()
@@ -150,7 +150,7 @@ class Daemon:
         named = await opened.enter_async_context(wire(guard=self._guard_named))
         guarded = await opened.enter_async_context(wire(guard=self._guard_callbacks))
         self._client = await opened.enter_async_context(ProviderClient(asking, clock=self._clock))
-        self._reach = OutageDetector()
+        self._outage = OutageDetector()
         sender = Sender(open_wire=named, guarded_wire=guarded)
         owed, self._rescan = Wakeup(), Wakeup()
         self._reread = Wakeup()
@@ -171,12 +171,12 @@ class Daemon:
             monitor=self.monitor,
             owner=WorkerId(f"run_{secrets.token_hex(8)}"),
             clock=self._clock,
-            chance=random.random,
+            random=random.random,
             wakeup=owed,
             health=self.health,
-            pulse=self._pulse("dispatcher"),
+            heartbeat=self._heartbeat("dispatcher"),
             refresher=self._refresher,
-            reach=self._reach,
+            outage=self._outage,
             in_flight=_room_for_attempts(),
         )
         self._poller = Poller(
@@ -184,12 +184,12 @@ class Daemon:
                 store=store,
                 ask=self._ask,
                 clock=self._clock,
-                chance=random.random,
+                random=random.random,
                 directory=lambda: replace(self._directory(), disabled=self.monitor.disabled),
                 deliveries=owed,
-                poor=self._dispatcher.poor,
+                deprioritised=self._dispatcher.deprioritised,
                 health=self.health,
-                pulse=self._pulse("poller"),
+                heartbeat=self._heartbeat("poller"),
             ),
             codec,
         )
@@ -224,7 +224,7 @@ class Daemon:
             retain=retention.run_once,
             deliveries=owed,
             health=self.health,
-            pulse=self._pulse("upkeep", limit=CHORES_HANG_AFTER),
+            heartbeat=self._heartbeat("upkeep", limit=CHORES_HANG_AFTER),
         )
         self._timer = Timer()
         opened.callback(self._timer.stop)
@@ -237,7 +237,7 @@ class Daemon:
         await self._loops.start(self._dispatcher.run, name="dispatcher")
         await self._loops.start(self._upkeep.run, name="upkeep")
         await self._loops.start(self._poller.run, self._settings.providers, name="poller")
-        self._timer.every(1, self._pulse("timer").beat, name="pulse")
+        self._timer.every(1, self._heartbeat("timer").beat, name="heartbeat")
         self._timer.every(0.25, self._poller.tick, name="look")
         self._timer.every(5, self._rescan.notify, name="drop rescan")
         self._timer.every(5, self._reread.notify, name="watch files")
@@ -296,7 +296,7 @@ class Daemon:
             self.health.trouble("api", f"no command reaches the daemon: {error.faults[0].message}")
             _log.error(log_events.API_UNAVAILABLE, note=error.faults[0].message)
         else:
-            self.health.well("api")
+            self.health.clear("api")
 
     def _try_files_again(self) -> None:
         """They were left where they are while the store could not write."""
@@ -378,7 +378,7 @@ class Daemon:
     # ---- what the parts ask of others that are built later, and of the configuration, now ----
     async def _ask(self, request: PollRequest, settings: ProviderSettings, before_repeat: BeforeRepeat) -> Reply:
         reply = await self._client.ask(request, settings, before_repeat)
-        self._reach.answered(self._clock.elapsed())
+        self._outage.answered(self._clock.elapsed())
         return reply
 
     async def _read_again(self, provider: ProviderName, id_: GenerationId) -> RereadResult | None:
@@ -402,20 +402,20 @@ class Daemon:
         return refusal(address, guarded=True, allow=self._endpoints.allow)
 
     # ---- how it is ----
-    def _pulse(self, name: str, *, limit: float = HANGS_AFTER) -> Pulse:
-        pulse = Pulse(name, self._clock, limit=limit)
-        self._pulses.append(pulse)
-        return pulse
+    def _heartbeat(self, name: str, *, limit: float = HANGS_AFTER) -> Heartbeat:
+        heartbeat = Heartbeat(name, self._clock, limit=limit)
+        self._heartbeats.append(heartbeat)
+        return heartbeat
 
     @property
     def hanging(self) -> list[str]:
         """Loops that do not turn any more; the watchdog is fed only while there are none."""
-        return [pulse.name for pulse in self._pulses if not pulse.alive]
+        return [heartbeat.name for heartbeat in self._heartbeats if not heartbeat.alive]
 
     def excuse(self, seconds: float) -> None:
         """The process stood still for so long: no loop could turn."""
-        for pulse in self._pulses:
-            pulse.excuse(seconds)
+        for heartbeat in self._heartbeats:
+            heartbeat.excuse(seconds)
 
     @property
     def troubles(self) -> Mapping[str, str]:

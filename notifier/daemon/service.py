@@ -130,7 +130,7 @@ async def _reload(daemon: Daemon, reread: Callable[[], Settings]) -> None:
     systemd.notify(*systemd.reloading(SystemClock().monotonic()))
     try:
         await daemon.reload(await anyio.to_thread.run_sync(reread, abandon_on_cancel=True))
-        daemon.health.well(_CONFIGURATION)
+        daemon.health.clear(_CONFIGURATION)
     except ConfigError as error:
         daemon.health.trouble(_CONFIGURATION, _refused(error))
         _log.error(

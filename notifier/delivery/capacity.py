@@ -15,7 +15,7 @@ from notifier.domain import slot_sharing
 from notifier.domain.ids import Destination
 from notifier.domain.model import Claim, Verdict
 from notifier.domain.settings import EndpointSettings
-from notifier.runtime.resource_backoff import Backoff
+from notifier.runtime.resource_backoff import ResourceBackoff
 from notifier.store.records import Freshness, Slots
 
 #: A lease outlives the attempt it is for by this, so that no second worker sends beside the first.
@@ -59,7 +59,7 @@ class Capacity:
         self._rests: dict[Destination, float] = {}
         self._paces = slot_sharing.Paces()
         self._rates = Rates()
-        self.backoff = Backoff()
+        self.backoff = ResourceBackoff()
         self.apply(endpoints, now)
 
     def apply(self, endpoints: Endpoints, now: float) -> None:
@@ -68,9 +68,9 @@ class Capacity:
         self._named = {policy.destination: policy for policy in endpoints.named.values()}
         self._rates.apply(self._named, now)
 
-    def poor(self, destination: Destination, now: float) -> bool:
+    def deprioritised(self, destination: Destination, now: float) -> bool:
         """Whether what it is owed gives way to what others are owed."""
-        return self._paces.poor(destination, now)
+        return self._paces.deprioritised(destination, now)
 
     # ---- what begins and ends ----
     def begin(self, claim: Claim, now: float) -> None:
@@ -131,7 +131,7 @@ class Capacity:
             held=dict(self.in_flight),
             pool_of=pool_of,
             pools=slot_sharing.left_in_pools(held, self._most),
-            firsts=slot_sharing.firsts_in_pools(held, self._most, young=young),
+            first_slots=slot_sharing.first_slots_in_pools(held, self._most, young=young),
             freshness=None if room_to_refresh is None else self._freshness(room_to_refresh, each),
         )
 

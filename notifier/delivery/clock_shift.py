@@ -17,7 +17,7 @@ import structlog
 from notifier.runtime import log_events
 from notifier.runtime.clock import JumpClock
 from notifier.runtime.clock_jumps import ClockJumps
-from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.heartbeat import Heartbeat
 from notifier.store.ports import DeliveryStore, Shifted
 
 _log = structlog.get_logger()
@@ -26,10 +26,10 @@ _log = structlog.get_logger()
 class ClockShift:
     """One dispatcher's; `store` holds what waits."""
 
-    def __init__(self, store: DeliveryStore, clock: JumpClock, pulse: Pulse) -> None:
+    def __init__(self, store: DeliveryStore, clock: JumpClock, heartbeat: Heartbeat) -> None:
         self._store = store
         self._clock = clock
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self._jumps = ClockJumps(clock.now(), clock.elapsed())
         #: (how far, what the clock showed then), of jumps that the store does not know of yet.
         self._noted: deque[tuple[timedelta, datetime]] = deque()
@@ -50,6 +50,6 @@ class ClockShift:
         while self._noted:
             by, now = self._noted[0]
             self._done = await self._store.shift_waits(by, now=now, done=self._done)
-            self._pulse.beat()
+            self._heartbeat.beat()
             if self._done is None:
                 self._noted.popleft()

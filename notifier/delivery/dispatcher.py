@@ -34,7 +34,7 @@ from notifier.domain.verdict import judge
 from notifier.runtime import log_events
 from notifier.runtime.clock import JumpClock
 from notifier.runtime.health import Health
-from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.heartbeat import Heartbeat
 from notifier.runtime.wakeup import Wakeup
 from notifier.store.ports import DeliveryStore
 from notifier.store.records import Slots
@@ -72,12 +72,12 @@ class Dispatcher:
         monitor: EndpointMonitor,
         owner: WorkerId,
         clock: JumpClock,
-        chance: Callable[[], float],
+        random: Callable[[], float],
         wakeup: Wakeup,
         health: Health,
-        pulse: Pulse,
+        heartbeat: Heartbeat,
         refresher: Refreshes | None = None,
-        reach: OutageDetector | None = None,
+        outage: OutageDetector | None = None,
         in_flight: int = IN_FLIGHT,
     ) -> None:
         self._store = store
@@ -86,13 +86,13 @@ class Dispatcher:
         self._monitor = monitor
         self._owner = owner
         self._clock = clock
-        self._chance = chance
+        self._random = random
         self._wakeup = wakeup
         self._health = health
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self._refresher = refresher
-        self._reach = reach or OutageDetector()
-        self._waits = ClockShift(store, clock, pulse)
+        self._outage = outage or OutageDetector()
+        self._waits = ClockShift(store, clock, heartbeat)
         self._finished: list[AttemptResult] = []
         #: Claims whose attempt no task has taken up yet: there is one on its way for each.
         self._begun: deque[tuple[Claim, EndpointSettings | None]] = deque()
@@ -110,9 +110,9 @@ class Dispatcher:
         self._monitor.apply(endpoints)
         self._wakeup.notify()
 
-    def poor(self, destination: Destination) -> bool:
+    def deprioritised(self, destination: Destination) -> bool:
         """Whether what it is owed gives way to what others are owed."""
-        return self._capacity.poor(destination, self._clock.monotonic())
+        return self._capacity.deprioritised(destination, self._clock.monotonic())
 
     def stop_taking(self) -> None:
         """Claim nothing more; `idle` is reached when what is in flight has been written down."""
@@ -150,7 +150,7 @@ class Dispatcher:
         async with anyio.create_task_group() as posts:
             task_status.started()
             while True:
-                self._pulse.beat()
+                self._heartbeat.beat()
                 await self._wakeup.wait(await self._turn(posts))
 
     async def _turn(self, posts: TaskGroup) -> float:
@@ -171,7 +171,7 @@ class Dispatcher:
             await self._health.wait_for_store(LONGEST_WAIT)
             return 0
         self._monitor.tell(exchange.changed)
-        for claim in sorted(exchange.claims, key=lambda claim: self.poor(claim.destination)):
+        for claim in sorted(exchange.claims, key=lambda claim: self.deprioritised(claim.destination)):
             self._begin(posts, claim)
         if exchange.stale and self._refresher is not None:
             self._refresher.take(exchange.stale)
@@ -235,11 +235,11 @@ class Dispatcher:
             claim,
             answer,
             verdict,
-            counts=self._reach.counts(verdict, self._clock.elapsed()),
+            counts=self._outage.counts(verdict, self._clock.elapsed()),
             retry=policy.retry,
             took=timedelta(seconds=ended - began),
             now=self._clock.now(),
-            jitter=self._chance(),
+            jitter=self._random(),
             rest=timedelta(seconds=max(0.0, self._capacity.backoff.wait(ended))),
         )
         _tell(claim, result, len(policy.retry))
@@ -249,9 +249,9 @@ class Dispatcher:
         """Whether this machine has enough for another attempt, for readiness and for the next turns."""
         backoff = self._capacity.backoff
         if verdict is Verdict.OUT_OF_RESOURCES:
-            backoff.strike(began=began, now=ended, in_flight=self._capacity.in_flight.total())
+            backoff.failed(began=began, now=ended, in_flight=self._capacity.in_flight.total())
             self._health.resources_short(answer.detail, ended)
-        elif backoff.worked(began=began):
+        elif backoff.succeeded(began=began):
             self._health.resources_back()
 
     # ---- attempts that nobody closed ----
@@ -271,7 +271,7 @@ class Dispatcher:
     def _after_interruption(self, interruption: Interruption) -> AttemptResult:
         policy = self._endpoints.named.get(interruption.destination)
         schedule = DEFAULT_RETRY if policy is None else policy.retry
-        return retry.after_interruption(interruption, schedule, now=self._clock.now(), jitter=self._chance())
+        return retry.after_interruption(interruption, schedule, now=self._clock.now(), jitter=self._random())
 
 
 def _none() -> Slots:

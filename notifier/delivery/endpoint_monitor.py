@@ -1,6 +1,6 @@
 """Tells of endpoints that stand otherwise: the log, readiness, and the operator. Takes a person's word on them.
 
-How an endpoint stands is decided in `standing` and kept by the store, in the transaction of the attempts that show it;
+How an endpoint stands is decided in `health` and kept by the store, in the transaction of the attempts that show it;
 the operator's message is made inside that same transaction. So nothing here is needed for a disabled endpoint to stay
 untouched, after a restart either. Readiness knows configured endpoints alone: origins come from outside.
 """
@@ -54,7 +54,7 @@ class EndpointMonitor:
     @property
     def disabled(self) -> Mapping[Destination, str]:
         """Destinations that nothing goes to now, with why."""
-        return {destination: standing.reason for destination, standing in self._disabled.items()}
+        return {destination: health.reason for destination, health in self._disabled.items()}
 
     async def begin(self) -> None:
         """Learn what the last run left disabled."""
@@ -66,9 +66,9 @@ class EndpointMonitor:
         gone = self._endpoints.named.keys() - endpoints.named.keys()
         self._endpoints = endpoints
         for name in gone:
-            self._health.well(_part(name))
-        for standing in self._disabled.values():
-            self._show(standing)
+            self._health.clear(_part(name))
+        for health in self._disabled.values():
+            self._show(health)
 
     def announcing(self, now: datetime) -> Announce:
         """What the operator is owed because of a change, for the store to keep with it."""
@@ -98,18 +98,18 @@ class EndpointMonitor:
         return change
 
     # ---- readiness ----
-    def _remember(self, standing: EndpointHealth) -> None:
-        if standing.state is EndpointState.DISABLED:
-            self._disabled[standing.destination] = standing
-            self._show(standing)
-        elif self._disabled.pop(standing.destination, None) is not None and named(standing.destination):
-            self._health.well(_part(standing.destination))
+    def _remember(self, health: EndpointHealth) -> None:
+        if health.state is EndpointState.DISABLED:
+            self._disabled[health.destination] = health
+            self._show(health)
+        elif self._disabled.pop(health.destination, None) is not None and named(health.destination):
+            self._health.clear(_part(health.destination))
 
-    def _show(self, standing: EndpointHealth) -> None:
-        if standing.destination in self._endpoints.named and standing.disabled_at is not None:
-            sentence = f"disabled since {iso(standing.disabled_at)}: {standing.reason}"
-            again = enable_command(standing.destination, config=self._config)
-            self._health.trouble(_part(standing.destination), f"{sentence}; `{again}` ends that")
+    def _show(self, health: EndpointHealth) -> None:
+        if health.destination in self._endpoints.named and health.disabled_at is not None:
+            sentence = f"disabled since {iso(health.disabled_at)}: {health.reason}"
+            again = enable_command(health.destination, config=self._config)
+            self._health.trouble(_part(health.destination), f"{sentence}; `{again}` ends that")
 
 
 def _part(name: str) -> str:

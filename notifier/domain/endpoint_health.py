@@ -57,7 +57,7 @@ class EndpointSignal(StrEnum):
     ENABLE = "enable"
 
 
-STANDING: Final[Mapping[EndpointState, Mapping[EndpointSignal, EndpointState]]] = {
+TRANSITIONS: Final[Mapping[EndpointState, Mapping[EndpointSignal, EndpointState]]] = {
     EndpointState.WORKING: {
         EndpointSignal.SUCCEED: EndpointState.WORKING,
         EndpointSignal.FAIL: EndpointState.WORKING,
@@ -162,7 +162,7 @@ def enabled(before: EndpointHealth) -> EndpointHealth:
     """A person puts it into use again: it begins anew. `before` itself where it was not disabled."""
     if before.state is not EndpointState.DISABLED:
         return before
-    state = STANDING[before.state][EndpointSignal.ENABLE]
+    state = TRANSITIONS[before.state][EndpointSignal.ENABLE]
     return EndpointHealth(destination=before.destination, state=state, last_success=before.last_success)
 
 
@@ -176,7 +176,7 @@ def _succeeded(before: EndpointHealth, now: datetime) -> EndpointHealth:
     if not before.failures and last is not None and abs(now - last) < SUCCESS_EVERY:
         return before
     return EndpointHealth(
-        destination=before.destination, state=STANDING[before.state][EndpointSignal.SUCCEED], last_success=now
+        destination=before.destination, state=TRANSITIONS[before.state][EndpointSignal.SUCCEED], last_success=now
     )
 
 
@@ -202,7 +202,7 @@ def _signal(counted: EndpointHealth, now: datetime) -> EndpointSignal:
 
 def _move(before: EndpointHealth, signal: EndpointSignal, reason: str, now: datetime) -> EndpointHealth:
     """By the table; the time and the reason of a new state are noted."""
-    state = STANDING[before.state][signal]
+    state = TRANSITIONS[before.state][signal]
     if state is before.state:
         return before
     if state is EndpointState.DISABLED:

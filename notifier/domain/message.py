@@ -52,7 +52,7 @@ TYPES: Final = (
 )
 
 
-def owe(
+def new_delivery(
     watch: Watch,
     seen: SeenGeneration,
     kind: Kind,

@@ -14,7 +14,7 @@ So what keeps a way open is what is *not* given out. The rules:
 4. A destination that is not slow and holds none may have one, even where those before it have used its pool up one
    after the other. With fewer slots than destinations they take turns.
 5. Destinations that are poor give way: their last attempt was slow or failed, or one in flight makes them slow. Of what
-   one look has shown, what becomes owed to them is written down `GIVE_WAY` after the rest; of what is claimed together
+   one look has shown, what becomes owed to them is written down `YIELD` after the rest; of what is claimed together
    theirs is sent last. So what completes for all at once costs a healthy destination little more than its own part.
 6. The last slots of all are for endpoints of the configuration, and those before them for origins that did well: what
    goes to others ends before them.
@@ -53,7 +53,7 @@ YOUNG: Final = 0.5
 #: Seconds after which an attempt that has no answer makes its destination slow.
 PATIENCE: Final = 2.0
 #: Seconds by which poor destinations come after the others: a burst of dozens of messages is on its way by then.
-GIVE_WAY: Final = 0.02
+YIELD: Final = 0.02
 #: Slow destinations, failing ones, and those that did well, that are remembered while nothing of theirs is in flight.
 REMEMBERED: Final = 16_384
 
@@ -69,35 +69,35 @@ class Asking:
     room: int
 
 
-def allot(asking: Sequence[Asking], left: int, *, firsts: int = 0, spare: int = 1) -> dict[str, int]:
+def allot(asking: Sequence[Asking], left: int, *, first_slots: int = 0, reserve: int = 1) -> dict[str, int]:
     """Slots for each destination of one pool that has `left` free ones; who stands first has the turn.
 
-    `spare` times what a destination then holds is still free; 0 gives all of them out. Destinations that hold none may
-    have one beyond `left`, until `firsts` are given out in all.
+    `reserve` times what a destination then holds is still free; 0 gives all of them out. Destinations that hold none
+    may have one beyond `left`, until `first_slots` are given out in all.
     """
-    level = _level(asking, left, spare)
+    level = _fair_level(asking, left, reserve)
     given = {each.destination: _up_to(level, each) for each in asking}
     free = left - sum(given.values())
-    beyond = max(0, firsts - left)
+    beyond = max(0, first_slots - left)
     for each in sorted(asking, key=lambda each: each.held + given[each.destination]):
         holds = each.held + given[each.destination] + 1
         if given[each.destination] == each.room or (free <= 0 and (holds > 1 or beyond == 0)):
             continue
         if free <= 0:
             beyond -= 1
-        elif holds > 1 and holds * spare >= free:
+        elif holds > 1 and holds * reserve >= free:
             continue
         given[each.destination] += 1
         free -= 1
     return {destination: count for destination, count in given.items() if count}
 
 
-def _level(asking: Sequence[Asking], left: int, spare: int) -> int:
+def _fair_level(asking: Sequence[Asking], left: int, reserve: int) -> int:
     """The most that every destination may be brought up to alike, by rule 3."""
     low, high = 0, max((each.held + each.room for each in asking), default=0)
     while low < high:
         middle = (low + high + 1) // 2
-        if sum(_up_to(middle, each) for each in asking) + middle * spare <= left:
+        if sum(_up_to(middle, each) for each in asking) + middle * reserve <= left:
             low = middle
         else:
             high = middle - 1
@@ -114,7 +114,7 @@ def left_in_pools(held: Mapping[str, int], in_flight: int = IN_FLIGHT) -> dict[s
     return {pool: max(0, min(size - held.get(pool, 0), open_[pool])) for pool, size in POOLS.items()}
 
 
-def firsts_in_pools(held: Mapping[str, int], in_flight: int = IN_FLIGHT, *, young: int = 0) -> dict[str, int]:
+def first_slots_in_pools(held: Mapping[str, int], in_flight: int = IN_FLIGHT, *, young: int = 0) -> dict[str, int]:
     """How many slots destinations may have that hold none, by rules 4 and 7."""
     open_ = _open_to(held, in_flight)
     return open_ | {ORIGINS: max(0, min(open_[ORIGINS] // 4, AT_ONCE) - young), SLOW: 0}
@@ -179,7 +179,7 @@ class Paces:
         _note(self._failed, destination, not delivered)
         _note(self._well, destination, delivered and not slow)
 
-    def poor(self, destination: Destination, now: float) -> bool:
+    def deprioritised(self, destination: Destination, now: float) -> bool:
         """Whether it gives way to others, by rule 5."""
         self._age(now)
         return destination in self._known or destination in self._failed or destination in self._dragging

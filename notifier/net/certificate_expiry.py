@@ -101,13 +101,13 @@ class Terms:
     def tell_all(self, settings: Settings, now: datetime) -> None:
         """Every file, and whether anybody is trusted."""
         for part in self._told:
-            self._health.well(part)
+            self._health.clear(part)
         self._told.clear()
         if why := lacking_trust(settings):
             self._health.trouble(_TRUST, why)
             _log.error(log_events.TLS_NO_TRUST, error=why)
         else:
-            self._health.well(_TRUST)
+            self._health.clear(_TRUST)
         self.tell_changes(settings, now)
 
     def tell_changes(self, settings: Settings, now: datetime) -> None:
@@ -120,7 +120,7 @@ class Terms:
 
     def _tell(self, name: str, place: str, term: Term, now: datetime) -> None:
         if term.usable(now):
-            self._health.well(place)
+            self._health.clear(place)
             log = _log.warning if term.ends_soon(now) else _log.info
         else:
             self._health.trouble(place, f"{term.path} {term.says(now)}")

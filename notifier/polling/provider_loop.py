@@ -36,7 +36,7 @@ from notifier.polling.scheduling.open_generations import OpenGenerations
 from notifier.providers.base import BeforeRepeat, Codec, PollRequest, Reply
 from notifier.runtime.clock import Clock
 from notifier.runtime.health import Health
-from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.heartbeat import Heartbeat
 from notifier.runtime.wakeup import Wakeup
 from notifier.store.ports import PollStore
 
@@ -54,14 +54,14 @@ class Dependencies:
     store: PollStore
     ask: Callable[[PollRequest, ProviderSettings, BeforeRepeat], Awaitable[Reply]]
     clock: Clock
-    chance: Callable[[], float]
+    random: Callable[[], float]
     directory: Callable[[], EndpointDirectory]
     #: Rung when a delivery was made.
     deliveries: Wakeup
     #: Whether what a destination is owed gives way to what others are owed.
-    poor: Callable[[Destination], bool]
+    deprioritised: Callable[[Destination], bool]
     health: Health
-    pulse: Pulse
+    heartbeat: Heartbeat
     readers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
 
 
@@ -79,7 +79,7 @@ class ProviderLoop:
             settings,
             capabilities=codec.capabilities,
             clock=around.clock,
-            chance=around.chance,
+            random=around.random,
             health=around.health,
         )
         self._rejections = Rejections(self._generations, self._conduct, clock=around.clock, back=self._call)
@@ -95,7 +95,7 @@ class ProviderLoop:
             deliveries=around.deliveries,
             health=around.health,
             forget=self._forget,
-            poor=around.poor,
+            deprioritised=around.deprioritised,
         )
         self._notes = Notes(
             settings.name,
@@ -194,7 +194,7 @@ class ProviderLoop:
         async with anyio.create_task_group() as self._looks:
             task_status.started()
             while True:
-                self._around.pulse.beat()
+                self._around.heartbeat.beat()
                 self._send_due()
                 await self._recorder.keep()
                 await self._notes.keep()

@@ -25,7 +25,7 @@ from notifier.runtime import log_events
 from notifier.runtime.clock import Clock
 from notifier.runtime.health import Health
 from notifier.runtime.rate_limiter import TokenBucket
-from notifier.runtime.resource_backoff import Backoff
+from notifier.runtime.resource_backoff import ResourceBackoff
 from notifier.store.records import Trouble as Noted
 
 _log = structlog.get_logger()
@@ -63,11 +63,11 @@ class Conduct:
         *,
         capabilities: Capabilities,
         clock: Clock,
-        chance: Callable[[], float],
+        random: Callable[[], float],
         health: Health,
     ) -> None:
         self._clock = clock
-        self._chance = chance
+        self._random = random
         self._health = health
         self._capabilities = capabilities
         #: Requests under way that are answered at once, and those that wait.
@@ -89,7 +89,7 @@ class Conduct:
         #: Told when a provider that knew none of the IDs knew one.
         self.knew_one: Callable[[], None] = lambda: None
         #: Where this machine has too little to ask.
-        self._backoff = Backoff()
+        self._backoff = ResourceBackoff()
         self._bucket, self._aside = TokenBucket(settings.rate), TokenBucket(settings.rate * ASIDE)
         self.settle(settings)
 
@@ -119,8 +119,8 @@ class Conduct:
 
     def leave(self) -> None:
         """Take every trouble of this provider back."""
-        self._health.well(self._part)
-        self._health.well(self._route)
+        self._health.clear(self._part)
+        self._health.clear(self._route)
 
     @property
     def provider(self) -> ProviderName:
@@ -291,7 +291,7 @@ class Conduct:
             self._pace()
         if multi:
             self._answered_in += (self._clock.monotonic() - sent_at - self._answered_in) * _LATELY
-            self._health.well(self._route)
+            self._health.clear(self._route)
             self._limit = self._limit.proved(asked)
             if asked >= self.batch:
                 self._halved = 0
@@ -340,12 +340,12 @@ class Conduct:
         """Nobody can be asked about for a time, or until the operator acts. `since`, `doubted`: `ProviderHealth`."""
         now, reason = self._clock.monotonic(), _about(str(error), asked)
         if isinstance(error, NotAsked):
-            self._backoff.strike(began=sent_at, now=now, in_flight=self._in_flight + self._held)
+            self._backoff.failed(began=sent_at, now=now, in_flight=self._in_flight + self._held)
             self._health.resources_short(str(error), now)
             return
         self._was_asked(sent_at)
         if isinstance(error, ProviderBusy):
-            hint, jitter = error.retry_after, self._chance()
+            hint, jitter = error.retry_after, self._random()
             struck = self._standing.busy(
                 now, asked_at=sent_at, reason=reason, jitter=jitter, retry_after=hint, since=since, doubted=doubted
             )
@@ -471,7 +471,7 @@ class Conduct:
     # ---- how it stands ----
     def _was_asked(self, sent_at: float) -> None:
         """The machine had enough for a request that was sent then."""
-        if self._backoff.worked(began=sent_at):
+        if self._backoff.succeeded(began=sent_at):
             self._health.resources_back()
 
     def _pace(self) -> None:
@@ -508,7 +508,7 @@ class Conduct:
         standing = self._standing.answered(asked_at=sent_at)
         if standing.ok and not self._standing.ok:
             _log.info(log_events.PROVIDER_RESUMED, provider=self._settings.name, after=self._standing.trouble.value)
-            self._health.well(self._part)
+            self._health.clear(self._part)
         if standing.ok:
             self.trouble = self._remembered = None
         before, self._standing = self._standing, standing

@@ -17,7 +17,7 @@ from notifier.domain.errors import StoreUnavailable
 from notifier.domain.ids import Destination, GenerationId
 from notifier.domain.model import EndpointDirectory, Kind, Observation, State, Transition
 from notifier.domain.settings import ProviderSettings
-from notifier.domain.slot_sharing import GIVE_WAY
+from notifier.domain.slot_sharing import YIELD
 from notifier.polling.learning.lag_histogram import Lags
 from notifier.polling.provider_state import Conduct
 from notifier.polling.scheduling.open_generation import (
@@ -90,7 +90,7 @@ class Recorder:
         deliveries: Wakeup,
         health: Health,
         forget: Callable[[TrackedGeneration], None],
-        poor: Callable[[Destination], bool],
+        deprioritised: Callable[[Destination], bool],
     ) -> None:
         self.settings = settings
         self._generations = generations
@@ -101,7 +101,7 @@ class Recorder:
         self._deliveries = deliveries
         self._health = health
         self._forget = forget
-        self._poor = poor
+        self._deprioritised = deprioritised
         self._warned_of: set[str] = set()
         self._lags = Lags()
         #: Whether something was learned since the last save.
@@ -118,7 +118,7 @@ class Recorder:
         at_once, after = self._by_urgency(round_.transitions)
         await self._record(at_once, round_)
         if after:
-            await anyio.sleep(GIVE_WAY)
+            await anyio.sleep(YIELD)
             await self._record(after, round_)
         await self._end(round_)
         self._again(round_)
@@ -158,9 +158,9 @@ class Recorder:
         after: list[Transition] = []
         for transition in transitions:
             entry = self._generations.get(transition.observation.id)
-            (after if entry and entry.destinations and all(map(self._poor, entry.destinations)) else at_once).append(
-                transition
-            )
+            (
+                after if entry and entry.destinations and all(map(self._deprioritised, entry.destinations)) else at_once
+            ).append(transition)
         return at_once, after
 
     async def _record(self, transitions: Sequence[Transition], round_: _Round) -> None:
@@ -181,7 +181,7 @@ class Recorder:
                 generation=seen.id,
                 state=seen.state,
                 provider_state=seen.provider_state,
-                owed=outcome.enqueued,
+                enqueued=outcome.enqueued,
                 not_before=transition.not_before and transition.not_before.isoformat(),
             )
             if (entry := self._generations.get(seen.id)) is not None:
@@ -228,7 +228,7 @@ class Recorder:
                 provider=ending.provider,
                 generation=ending.generation,
                 kind=ending.kind,
-                owed=outcome.enqueued,
+                enqueued=outcome.enqueued,
             )
         self._follow([ending.generation for ending in endings], recorded, entries)
 

@@ -87,10 +87,10 @@ class Health:
 
     def resources_back(self) -> None:
         """A connection was made again."""
-        if self.well(RESOURCES):
+        if self.clear(RESOURCES):
             _log.info(log_events.RESOURCES_BACK)
 
-    def well(self, part: str) -> bool:
+    def clear(self, part: str) -> bool:
         """The part has no trouble any more; True where it had one."""
         had = self._troubles.pop(part, None) is not None
         if part == STORE:
@@ -110,7 +110,7 @@ class Health:
             await self._store_up.wait()
 
 
-class Backoff:
+class StoreBackoff:
     """Seconds until a store that failed is asked again: 1, 2, 4, … 30.
 
     They begin anew only when it was well for a while: one that fails again as soon as it is used is not asked every
@@ -124,15 +124,15 @@ class Backoff:
 
     def __init__(self) -> None:
         self._wait = 0.0
-        self._well_since: float | None = None
+        self._succeeded_at: float | None = None
 
     def next(self, now: float) -> float:
         """It failed, before or again; `now` is on a clock that is never set."""
-        if self._well_since is not None and now - self._well_since >= self._STEADY:
+        if self._succeeded_at is not None and now - self._succeeded_at >= self._STEADY:
             self._wait = 0.0
-        self._well_since = None
+        self._succeeded_at = None
         self._wait = min(max(self._FIRST, 2 * self._wait), self._LONGEST)
         return self._wait
 
-    def well(self, now: float) -> None:
-        self._well_since = now
+    def succeeded(self, now: float) -> None:
+        self._succeeded_at = now

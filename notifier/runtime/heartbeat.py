@@ -3,7 +3,7 @@
 from notifier.runtime.clock import Clock
 
 
-class Pulse:
+class Heartbeat:
     """One loop's sign of life. A loop that has not beaten for `limit` seconds does not turn any more."""
 
     def __init__(self, name: str, clock: Clock, *, limit: float) -> None:

@@ -17,43 +17,43 @@ CAREFUL: Final = 60.0
 _DOUBLINGS: Final = 10
 
 
-class Backoff:
+class ResourceBackoff:
     """Of all attempts together, or of all requests to one provider."""
 
     def __init__(self) -> None:
         #: Times in a row that there was too little.
-        self._strikes = 0
+        self._failures = 0
         #: When that was seen last, and until when nothing begins.
-        self._struck_at = float("-inf")
+        self._failed_at = float("-inf")
         self._until = float("-inf")
         self._most: int | None = None
 
     @property
     def met(self) -> bool:
         """Whether there was too little, and no attempt worked since."""
-        return self._strikes > 0
+        return self._failures > 0
 
-    def strike(self, *, began: float, now: float, in_flight: int) -> None:
+    def failed(self, *, began: float, now: float, in_flight: int) -> None:
         """An attempt that began then came to nothing for this; so many were under way, it included."""
         if began < self._until:
             return
-        self._strikes += 1
-        self._struck_at = now
-        self._until = now + min(LONGEST, FIRST * 2.0 ** min(self._strikes - 1, _DOUBLINGS))
+        self._failures += 1
+        self._failed_at = now
+        self._until = now + min(LONGEST, FIRST * 2.0 ** min(self._failures - 1, _DOUBLINGS))
         self._most = max(1, in_flight // 2)
 
-    def worked(self, *, began: float) -> bool:
+    def succeeded(self, *, began: float) -> bool:
         """An attempt got through; True where that shows that it is over."""
         if not self.met or began < self._until:
             return False
-        self._strikes = 0
+        self._failures = 0
         return True
 
     def room(self, *, now: float, in_flight: int) -> int | None:
         """Attempts that may begin now; None is no limit of ours."""
         if now < self._until:
             return 0
-        if not self.met and now - self._struck_at >= CAREFUL:
+        if not self.met and now - self._failed_at >= CAREFUL:
             self._most = None
         if self._most is None:
             return None

@@ -139,7 +139,7 @@ class DeliveryStore(Protocol):
 
         A result appends its attempt, moves its delivery and gives the lease back, if `owner` still has the lease on
         that very attempt; otherwise it is in `lost` and changes nothing. A result that counts also says how its
-        destination stands from now on, by `delivery.standing`; what `announce` makes of a destination that stands
+        destination stands from now on, by `delivery.health`; what `announce` makes of a destination that stands
         otherwise is owed to the operator. Where that disables the destination, what waits for it is parked and does not
         go on by itself: a bounded number here, the rest by `park_disabled`. A delivery may be claimed if all of these
         hold: it is PENDING; due_at <= now; not leased; its destination is not disabled. Destinations take turns, each

@@ -97,7 +97,7 @@ class Slots:
     #: Free slots by pool, shared out by `delivery.shares`; empty is one pool of `total` that may be used up.
     pools: Mapping[str, int] = field(default_factory=dict)
     #: By pool: slots of which destinations that hold none may have one each, where the pool itself has none left.
-    firsts: Mapping[str, int] = field(default_factory=dict)
+    first_slots: Mapping[str, int] = field(default_factory=dict)
     #: None: everything is sent as it is stored.
     freshness: Freshness | None = None
 
@@ -186,9 +186,9 @@ class Selection:
     type: str | None = None
     #: Any of these; empty is every status.
     statuses: frozenset[DeliveryStatus] = frozenset()
-    #: NewDelivery at or after this time.
+    #: Enqueued at or after this time.
     since: datetime | None = None
-    #: NewDelivery before this time.
+    #: Enqueued before this time.
     until: datetime | None = None
 
 

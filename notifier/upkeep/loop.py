@@ -17,8 +17,8 @@ from notifier.domain.model import EndpointDirectory
 from notifier.runtime import log_events
 from notifier.runtime.clock import JumpClock
 from notifier.runtime.clock_jumps import ClockJumps
-from notifier.runtime.health import STORE, Backoff, Health
-from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.health import STORE, Health, StoreBackoff
+from notifier.runtime.heartbeat import Heartbeat
 from notifier.runtime.wakeup import Wakeup
 from notifier.store.ports import UpkeepStore
 
@@ -59,12 +59,12 @@ class Upkeep:
         retain: Callable[[], Awaitable[None]],
         deliveries: Wakeup,
         health: Health,
-        pulse: Pulse,
+        heartbeat: Heartbeat,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._store = store
         self._sleep = sleep
-        self._backoff = Backoff()
+        self._backoff = StoreBackoff()
         self._leases = leases
         self._clock = clock
         self._directory = directory
@@ -76,12 +76,12 @@ class Upkeep:
         self._jumps = ClockJumps(clock.now(), clock.elapsed())
         self._deliveries = deliveries
         self._health = health
-        self._pulse = pulse
+        self._heartbeat = heartbeat
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
         while True:
-            self._pulse.beat()
+            self._heartbeat.beat()
             if self._health.store_up:
                 await self._wakeup.wait(INTERVAL)
             if not self._health.store_up:
@@ -95,8 +95,8 @@ class Upkeep:
         """Every chore once. `StoreUnavailable` where the store cannot write."""
         if not self._health.store_up:
             await self._store.probe(now=self._clock.now())
-            self._backoff.well(self._clock.monotonic())
-            self._health.well(STORE)
+            self._backoff.succeeded(self._clock.monotonic())
+            self._health.clear(STORE)
             _log.info(log_events.STORE_RECOVERED)
         await self._leases.free_lapsed()
         await self._park()
@@ -119,7 +119,7 @@ class Upkeep:
             if self._health.trouble(_CHECKPOINT, str(error)):
                 _log.error(log_events.STORE_UNAVAILABLE, error=str(error))
         else:
-            self._health.well(_CHECKPOINT)
+            self._health.clear(_CHECKPOINT)
 
     async def _clear_away(self) -> None:
         now = self._clock.monotonic()

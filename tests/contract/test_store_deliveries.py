@@ -269,10 +269,10 @@ async def test_first_slots_go_to_destinations_that_hold_none(store: Store, backl
     for endpoint in ("audit", "slow", "studio"):
         await enqueue(store, *(f"{endpoint}-{number}" for number in range(backlog)), endpoint=endpoint)
     full = pooled("audit slow studio", held=0, named=0)
-    busy = dataclasses.replace(full, held={Destination("slow"): 30}, firsts={"named": 9})
+    busy = dataclasses.replace(full, held={Destination("slow"): 30}, first_slots={"named": 9})
     claims = (await store.exchange(ME, [], busy, now=NOW)).claims
     assert sorted(claim.destination for claim in claims) == ["audit", "studio"]
-    one = dataclasses.replace(full, firsts={"named": 1})
+    one = dataclasses.replace(full, first_slots={"named": 1})
     assert len((await store.exchange(ME, [], one, now=NOW)).claims) == 1
     assert (await store.exchange(ME, [], full, now=NOW)).claims == []
 
@@ -299,7 +299,7 @@ async def test_a_newcomer_does_not_stand_behind_a_crowd(store: Store) -> None:
     crowd = [f"https://{number:04}.example.com" for number in range(1_200)]
     await owe_each(store, *crowd)
     await owe_each(store, "https://zz.example.com", now=NOW + SECOND)
-    few = dataclasses.replace(pooled("", held=0, named=0, others=0), firsts={"": 2})
+    few = dataclasses.replace(pooled("", held=0, named=0, others=0), first_slots={"": 2})
     later = NOW + 2 * SECOND
     first = (await store.exchange(ME, [], few, now=later)).claims
     assert sorted(claim.destination for claim in first) == ["https://0000.example.com", "https://zz.example.com"]

@@ -378,7 +378,7 @@ class StoreMachine(RuleBasedStateMachine):
             destination: each
             for destination, each in standings.items()
             if each != EndpointHealth(destination=destination)
-        } == self.model.standings
+        } == self.model.endpoint_health
         watches = {str(watch.id): watch.status for _, watch in found}
         self._moved_legally(watches | {str(line.message_id): line.status for _, line in lines})
 

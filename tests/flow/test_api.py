@@ -39,14 +39,14 @@ from tests.support.daemon_rig import endpoint as configured
 from tests.support.fakes import SECRET, HandClock, Tripped, endpoint, enqueue, heard, quiet, request, watching
 
 
-async def owed(place: Site, generation: str) -> list[DeliverySummary]:
+async def deliveries_of(place: Site, generation: str) -> list[DeliverySummary]:
     async with open_reader(str(place.directory / "notifier.db")) as store:
         histories = await store.histories(GenerationId(generation))
     return [line for history in histories for watch in history.watches for line in watch.deliveries]
 
 
 async def delivered(place: Site, generation: str) -> bool:
-    return {line.status for line in await owed(place, generation)} == {DeliveryStatus.DELIVERED}
+    return {line.status for line in await deliveries_of(place, generation)} == {DeliveryStatus.DELIVERED}
 
 
 # ---- the whole daemon ---------------------------------------------------------------------------------------------
@@ -57,12 +57,12 @@ async def test_a_message_is_sent_again(tmp_path: Path) -> None:
         place.drop("one.json", {"id": id_})
         (first,) = await place.receiver.wait_for(1)
         await place.until(lambda: delivered(place, id_))
-        (line,) = await owed(place, id_)
+        (line,) = await deliveries_of(place, id_)
         answer = await operations.done("redeliver", message=line.message_id[:20])
         assert answer == {"taken": 1, "refused": {}}
         await place.receiver.wait_for_posts(2)
         await place.until(lambda: delivered(place, id_))
-        (line,) = await owed(place, id_)
+        (line,) = await deliveries_of(place, id_)
         assert [attempt.trigger for attempt in line.attempts] == [Trigger.SCHEDULE, Trigger.PERSON]
         assert line.message_id == first.message_id
 
@@ -76,7 +76,7 @@ async def test_what_was_kept_back_is_recovered(tmp_path: Path) -> None:
         assert "endpoint studio" in place.running.troubles
         place.drop("one.json", {"id": first})
         await place.until(lambda: _only(place, DeliveryStatus.PARKED))
-        refused = await operations.post("redeliver", message=(await owed(place, first))[0].message_id)
+        refused = await operations.post("redeliver", message=(await deliveries_of(place, first))[0].message_id)
         assert (refused.status_code, "disabled: too loud" in refused.json()["error"]) == (409, True)
 
         on = await operations.done("endpoints/studio/enable")
@@ -296,7 +296,7 @@ async def test_the_query_of_a_callback_url_is_nowhere_to_be_read(tmp_path: Path)
 
 
 async def _any_callback(place: Site, id_: str) -> bool:
-    return bool(await owed(place, id_))
+    return bool(await deliveries_of(place, id_))
 
 
 # ---- the socket ---------------------------------------------------------------------------------------------------
@@ -559,7 +559,7 @@ async def test_a_store_that_cannot_write_is_told_to_everybody(store: SqliteStore
             lambda: operations.enable("studio"),
             lambda: operations.disable("studio", ""),
         ):
-            health.well(STORE)
+            health.clear(STORE)
             with pytest.raises(StoreUnavailable):
                 await ask()
             assert STORE in health.troubles
@@ -614,4 +614,4 @@ async def test_a_generation_that_nobody_watches_is_not_asked_about(store: Sqlite
         await stage.ticks(20)
         assert {id_ for asked in stage.upstream.since(before) for id_ in asked} == {"g-2"}
         assert stage.lookout.watched == 1
-        assert await stage.owed("g-1") == []
+        assert await stage.enqueued("g-1") == []

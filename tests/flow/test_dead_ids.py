@@ -81,4 +81,4 @@ async def test_an_id_that_is_not_readable_yet_is_looked_at_as_soon_as_others(sto
         assert any("new" in asked.ids for asked in stage.upstream.asked)
         stage.upstream.states["new"] = "completed"
         await stage.ticks(2.5)
-        assert await stage.owed("new")
+        assert await stage.enqueued("new")

@@ -138,8 +138,8 @@ async def test_five_days_of_nothing_but_failure_disable(store: SqliteStore) -> N
         assert failing["data"]["reason"].startswith("no success since 2026-11-22T05:00:00.000Z, in ")
         assert (failing["data"]["state"], disabled["data"]["state"]) == ("failing", "disabled")
         assert events(log) == ["endpoint.failing", "endpoint.disabled"]
-        standing = (await line(store)).health
-        warned_at, disabled_at = standing.warned_at, standing.disabled_at
+        health = (await line(store)).health
+        warned_at, disabled_at = health.warned_at, health.disabled_at
         assert warned_at is not None
         assert disabled_at is not None
         assert START + timedelta(days=1) <= warned_at < START + timedelta(days=1.5)
@@ -250,7 +250,7 @@ async def test_an_outcome_that_waits_for_the_store_counts_when_it_is_written(sto
         await quiet(store)
         assert events(log) == []
         stage.port.down = False
-        stage.health.well(STORE)
+        stage.health.clear(STORE)
         await quiet(store)
         assert events(log) == ["endpoint.disabled"]
         assert len(stage.callbacks.posts) == 1
@@ -320,9 +320,9 @@ async def test_a_clock_set_forward_disables_nothing(store: SqliteStore) -> None:
         for _ in range(2):
             await stage.turn(2 * HOUR)
         assert events(log) == []
-        standing = (await line(store)).health
-        assert standing.failures >= 10
-        assert standing.first_failure == START + timedelta(days=6)
+        health = (await line(store)).health
+        assert health.failures >= 10
+        assert health.first_failure == START + timedelta(days=6)
 
 
 async def test_a_clock_set_back_spares_nothing(store: SqliteStore) -> None:

@@ -189,7 +189,7 @@ async def until_sent(stage: Sending, host: str, *, steps: int) -> int:
 
 
 async def test_origins_that_hang_by_the_thousand_delay_no_other(store: SqliteStore) -> None:
-    """NewDelivery in one file: one among them is tried with them, one that comes later at once, one known well too."""
+    """Enqueued by one file: one among them is tried with them, one that comes later at once, one known well too."""
     callbacks = CallbackSettings(secret=Secret(SECRET))
     async with sending(store, callbacks=callbacks) as stage:
         await strangers(stage, "known.example.com")
@@ -509,7 +509,7 @@ async def test_nothing_is_sent_while_the_store_cannot_write(store: SqliteStore) 
         assert stage.health.troubles == {STORE: "store: the disk is full"}
         assert stage.callbacks.posts == []
         stage.port.down = False
-        stage.health.well(STORE)
+        stage.health.clear(STORE)
         await quiet(store)
         assert await statuses(store) == {DeliveryStatus.DELIVERED: 1}
 
@@ -527,7 +527,7 @@ async def test_outcomes_wait_for_the_store_and_come_before_new_claims(store: Sql
         assert await statuses(store) == {DeliveryStatus.PENDING: 4}
         assert len(stage.callbacks.posts) == 2
         stage.port.down = False
-        stage.health.well(STORE)
+        stage.health.clear(STORE)
         await stage.callbacks.until(4)
         await quiet(store)
         assert await statuses(store) == {DeliveryStatus.DELIVERED: 4}
@@ -547,7 +547,7 @@ async def test_outcomes_outlive_their_leases(store: SqliteStore) -> None:
         stage.clock.advance(3600)
         stage.port.down = False
         assert await stage.dispatcher.free_lapsed() == 0
-        stage.health.well(STORE)
+        stage.health.clear(STORE)
         await stage.turn()
         assert await statuses(store) == {DeliveryStatus.DELIVERED: 3}
         assert len(stage.callbacks.posts) == 3
@@ -645,7 +645,7 @@ async def test_outcomes_that_wait_in_memory_follow_the_clock_too(store: SqliteSt
         stage.clock.set_wall(hour)
         await stage.turn(1)
         stage.port.down = False
-        stage.health.well(STORE)
+        stage.health.clear(STORE)
         for seconds in (1, 57.75):
             await stage.turn(seconds)
             assert len(stage.callbacks.posts) == 1
@@ -662,7 +662,7 @@ async def test_a_store_that_cannot_write_follows_the_clock_when_it_can(store: Sq
             stage.clock.set_wall(hours * 3600)
             await stage.turn(1)
         stage.port.down = False
-        stage.health.well(STORE)
+        stage.health.clear(STORE)
         await stage.turn(2.75)
         assert len(stage.callbacks.posts) == 1
         await stage.turn(0.25)

@@ -35,7 +35,7 @@ from notifier.domain.ids import Destination, WorkerId
 from notifier.domain.model import DeliveryStatus, Verdict
 from notifier.domain.times import to_micros
 from notifier.runtime.health import Health
-from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.heartbeat import Heartbeat
 from notifier.runtime.wakeup import Wakeup
 from notifier.store.records import Selection
 from notifier.store.sqlite import open_store
@@ -196,10 +196,10 @@ class Scene:
                 ),
                 owner=WorkerId(f"run-{self._runs}"),
                 clock=self.clock,
-                chance=lambda: 0.0,
+                random=lambda: 0.0,
                 wakeup=self._wakeup,
                 health=health,
-                pulse=Pulse("dispatcher", self.clock, limit=25),
+                heartbeat=Heartbeat("dispatcher", self.clock, limit=25),
             )
             await self._settle_parked()
             await tasks.start(self._dispatch)

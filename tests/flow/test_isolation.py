@@ -141,7 +141,7 @@ async def test_ids_that_fail_one_by_one_slow_nobody(store: SqliteStore, by: Fail
             stage.upstream.states[late] = "completed"
             await register(stage, [late])
             await stage.ticks(4, step=0.5)
-            assert len(await stage.owed(late)) == 1
+            assert len(await stage.enqueued(late)) == 1
         assert not stage.health.troubles
 
 
@@ -164,7 +164,7 @@ async def test_a_bad_id_is_asked_less_and_less_and_rejoins_when_it_is_well(store
         before = len(stage.upstream.asked)
         stage.upstream.states["g-3"] = "completed"
         await stage.ticks(21, step=1)
-        assert len(await stage.owed("g-3")) == 1
+        assert len(await stage.enqueued("g-3")) == 1
         assert all(asked.multi for asked in stage.upstream.asked[before:])
 
 
@@ -220,7 +220,7 @@ async def test_one_id_that_asks_to_wait_makes_nobody_wait_twice(store: SqliteSto
         await stage.ticks(30, step=0.5)
         assert (await told(stage))[WatchStatus.SATISFIED] == 59
         await stage.ticks(2 * MINUTE, step=1)
-        assert [line.type for line in await stage.owed("g-1")] == ["watch.expired"]
+        assert [line.type for line in await stage.enqueued("g-1")] == ["watch.expired"]
 
 
 async def test_one_bad_id_in_each_of_two_batches(store: SqliteStore) -> None:
@@ -247,7 +247,7 @@ async def test_a_bad_id_of_a_hold_is_isolated_too(store: SqliteStore) -> None:
         assert sum("g-2" in asked.ids for asked in stage.upstream.asked) < 15
         stage.upstream.move("g-1", "completed")
         await stage.ticks(4, step=0.5)
-        assert len(await stage.owed("g-1")) == 1
+        assert len(await stage.enqueued("g-1")) == 1
         assert not stage.health.troubles
 
 
@@ -261,9 +261,9 @@ async def test_a_bad_id_expires_at_its_deadline(store: SqliteStore, by: Failure)
         await register(stage, some(3), timeout=timedelta(minutes=2))
         await stage.watch(request("g-2", endpoint="audit"))
         await stage.ticks(119, step=1)
-        assert await stage.owed("g-2") == []
+        assert await stage.enqueued("g-2") == []
         await stage.ticks(5, step=1)
-        (line,) = await stage.owed("g-2")
+        (line,) = await stage.enqueued("g-2")
         assert line.type == "watch.expired"
         assert timedelta(minutes=2) <= line.created_at - START <= timedelta(minutes=2, seconds=3)
         assert await reason(store) == "provider_error"
@@ -283,7 +283,7 @@ async def test_a_bad_id_expires_when_the_others_are_long_done(store: SqliteStore
         stage.upstream.judge = broken("g-2", by=FAILURES["500"])
         await register(stage, some(5), timeout=timedelta(minutes=30))
         await stage.ticks(30 * MINUTE + 2, step=2)
-        assert [line.type for line in await stage.owed("g-2")] == ["watch.expired"]
+        assert [line.type for line in await stage.enqueued("g-2")] == ["watch.expired"]
         assert not stage.health.troubles
 
 
@@ -297,10 +297,10 @@ async def test_one_failure_at_the_deadline_is_no_reason_to_expire(store: SqliteS
         stage.upstream.judge = broken("g-2", by=FAILURES["500"])
         stage.upstream.states["g-2"] = "completed"
         await stage.ticks(5, step=1)
-        assert await stage.owed("g-2") == []
+        assert await stage.enqueued("g-2") == []
         stage.upstream.judge = lambda _: None
         await stage.ticks(12, step=1)
-        assert [line.type for line in await stage.owed("g-2")] == ["generation.completed"]
+        assert [line.type for line in await stage.enqueued("g-2")] == ["generation.completed"]
 
 
 async def test_a_single_route_that_only_fails_is_done_without(store: SqliteStore) -> None:
@@ -505,7 +505,7 @@ async def test_the_only_id_fails_and_the_next_one_is_asked_at_once(store: Sqlite
         assert "g-1" in stage.health.troubles["provider luma"]
         await register(stage, ["g-2"])
         await stage.ticks(1)
-        assert len(await stage.owed("g-2")) == 1
+        assert len(await stage.enqueued("g-2")) == 1
         await stage.ticks(30, step=0.5)
         assert not stage.health.troubles
 
@@ -556,7 +556,7 @@ async def test_a_hold_that_is_made_again_counts_in_the_budget(store: SqliteStore
         await stage.ticks(20, step=0.5)
         stage.upstream.move("g-1", "completed")
         await stage.ticks(3, step=0.5)
-        assert len(await stage.owed("g-1")) == 1
+        assert len(await stage.enqueued("g-1")) == 1
         at = [asked.at for asked in stage.upstream.asked]
         assert max(sum(each <= other < each + 1 for other in at) for each in at) <= 2
         assert not stage.health.troubles
@@ -643,7 +643,7 @@ async def test_a_bad_id_is_known_over_a_restart(store: SqliteStore) -> None:
         stage.clock.advance(50 * MINUTE)
         stage.upstream.judge = broken("g-2", by=FAILURES["500"])
         await stage.ticks(10 * MINUTE + 2, step=2)
-        assert [line.type for line in await stage.owed("g-2")] == ["watch.expired"]
+        assert [line.type for line in await stage.enqueued("g-2")] == ["watch.expired"]
         assert not stage.health.troubles
 
 
@@ -656,7 +656,7 @@ async def test_a_trouble_is_told_once_the_store_can_write(store: SqliteStore) ->
         await stage.ticks(3, step=1)
         assert stage.health.troubles["store"] == "store: the disk is full"
         stage.port.instead.clear()
-        stage.health.well("store")
+        stage.health.clear("store")
         await stage.ticks(3, step=1)
         assert (await stage.history()).provider_trouble is not None
 

@@ -74,7 +74,7 @@ async def test_the_only_id_expires_at_its_deadline(store: SqliteStore, long_poll
         stage.upstream.judge = weighing({"g-1": 9_000})
         await stage.watch(request(timeout=timedelta(minutes=10)))
         await stage.ticks(900, step=5.0)
-        assert [line.type for line in await stage.owed()] == ["watch.expired"]
+        assert [line.type for line in await stage.enqueued()] == ["watch.expired"]
         assert not stage.health.troubles
         assert len(stage.upstream.asked) < 40
 

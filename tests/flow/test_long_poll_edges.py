@@ -19,7 +19,7 @@ async def test_one_more_than_there_are_places_is_looked_at_at_once(store: Sqlite
         stage.upstream.states["late"] = "completed"
         await stage.watch(request("late"))
         await stage.ticks(1)
-        assert len(await stage.owed("late")) == 1
+        assert len(await stage.enqueued("late")) == 1
         assert stage.upstream.most <= in_flight
 
 
@@ -60,10 +60,10 @@ async def test_one_place_serves_two_targets(store: SqliteStore) -> None:
         await stage.ticks(MINUTE)
         stage.upstream.move("b", "dreaming")
         await stage.ticks(15)
-        assert len(await stage.owed("b")) == 1
+        assert len(await stage.enqueued("b")) == 1
         stage.upstream.move("a", "completed")
         await stage.ticks(15)
-        assert len(await stage.owed("a")) == 1
+        assert len(await stage.enqueued("a")) == 1
         assert len(stage.upstream.asked) < 75
 
 
@@ -82,7 +82,7 @@ async def test_nobody_starves_where_holds_would_use_up_the_rate(store: SqliteSto
                 stage.upstream.move("old", "completed")
             if number > 10:
                 stage.upstream.move(f"young-{number - 10}", "completed")
-        assert len(await stage.owed("old")) == 1
+        assert len(await stage.enqueued("old")) == 1
 
 
 async def test_holds_that_break_together_are_one_sign(store: SqliteStore) -> None:
@@ -139,4 +139,4 @@ async def test_what_passes_its_deadline_within_a_look_expires_soon(store: Sqlite
         stage.upstream.gate.set()
         await quiet(store)
         await stage.ticks(3)
-        assert [line.type for line in await stage.owed()] == ["watch.expired"]
+        assert [line.type for line in await stage.enqueued()] == ["watch.expired"]

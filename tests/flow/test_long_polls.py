@@ -19,7 +19,7 @@ async def test_a_handful_is_held_and_known_at_the_moment_it_is_there(store: Sqli
         ]
         stage.upstream.move("g-3", "completed")
         await quiet(store)
-        assert [line.type for line in await stage.owed("g-3")] == ["generation.completed"]
+        assert [line.type for line in await stage.enqueued("g-3")] == ["generation.completed"]
         assert await stage.rung()
         assert len(stage.upstream.asked) == 8
 
@@ -33,7 +33,7 @@ async def test_a_hold_that_ends_without_news_is_followed_by_the_next(store: Sqli
         assert stage.upstream.asked == held(stage.upstream.asked)
         stage.upstream.move("g-1", "completed")
         await quiet(store)
-        assert len(await stage.owed()) == 1
+        assert len(await stage.enqueued()) == 1
 
 
 async def test_one_place_is_always_for_sweeps(store: SqliteStore) -> None:
@@ -76,7 +76,7 @@ async def test_a_gateway_that_cuts_holds_off_is_no_trouble_of_the_provider(store
         assert len(held(stage.upstream.asked)) == 3
         stage.upstream.move("g-1", "completed")
         await stage.ticks(5)
-        assert len(await stage.owed()) == 1
+        assert len(await stage.enqueued()) == 1
 
 
 async def test_a_hold_that_is_refused_at_once_pauses_the_provider(store: SqliteStore) -> None:
@@ -111,7 +111,7 @@ async def test_the_hold_waits_for_the_lowest_target_that_somebody_wants(store: S
         assert held(stage.upstream.asked)[-1].wait == "dreaming"
         stage.upstream.move("g-1", "dreaming")
         await quiet(store)
-        assert [line.type for line in await stage.owed()] == ["generation.running"]
+        assert [line.type for line in await stage.enqueued()] == ["generation.running"]
         await stage.ticks(2)
         assert held(stage.upstream.asked)[-1].wait == "completed"
 
@@ -149,7 +149,7 @@ async def test_a_multi_request_that_returns_for_any_holds_them_all(store: Sqlite
         before = len(stage.upstream.asked)
         stage.upstream.move(ids[20], "completed")
         await quiet(store)
-        assert len(await stage.owed(ids[20])) == 1
+        assert len(await stage.enqueued(ids[20])) == 1
         await stage.ticks(20)
         assert all(each.wait for each in stage.upstream.asked[before:])
 
@@ -176,7 +176,7 @@ async def test_any_is_used_at_once_where_the_operator_says_so(store: SqliteStore
         await stage.ticks(3)
         stage.upstream.move("g-7", "completed")
         await quiet(store)
-        assert len(await stage.owed("g-7")) == 1
+        assert len(await stage.enqueued("g-7")) == 1
         assert sorted(map(len, stage.upstream.since(1))) == [29]
 
 
@@ -197,7 +197,7 @@ async def test_a_deadline_is_kept_though_the_id_is_held(store: SqliteStore) -> N
         await stage.tick()
         await stage.watch(request(timeout=timedelta(seconds=100)))
         await stage.ticks(102)
-        assert [line.type for line in await stage.owed()] == ["watch.expired"]
+        assert [line.type for line in await stage.enqueued()] == ["watch.expired"]
 
 
 async def test_a_reload_lets_go_of_what_waits(store: SqliteStore) -> None:
@@ -209,7 +209,7 @@ async def test_a_reload_lets_go_of_what_waits(store: SqliteStore) -> None:
         assert len(held(stage.upstream.asked)) == 3
         stage.upstream.move("g-1", "completed")
         await stage.ticks(5)
-        assert len(await stage.owed("g-1")) == 1
+        assert len(await stage.enqueued("g-1")) == 1
 
 
 @pytest.mark.parametrize("rate", [1.0, 5.0])

@@ -59,7 +59,7 @@ class Storm:
     def store(self, *, down: bool) -> None:
         self.stage.port.down = down
         if not down:
-            self.stage.health.well("store")
+            self.stage.health.clear("store")
 
     def _settings(self) -> dict[str, Any]:
         settings = self.stage.lookout.settings

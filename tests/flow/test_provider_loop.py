@@ -155,13 +155,13 @@ async def test_a_transition_and_its_delivery_are_one(store: SqliteStore) -> None
         history = await stage.history()
         assert history.state is State.COMPLETED
         assert [watch.status for watch in history.watches] == [WatchStatus.SATISFIED]
-        assert [line.type for line in await stage.owed()] == ["generation.completed"]
+        assert [line.type for line in await stage.enqueued()] == ["generation.completed"]
         assert await stage.rung()
 
 
 async def test_what_is_owed_to_poor_endpoints_gives_way(store: SqliteStore) -> None:
     """Of one look, what somebody well waits for is written first, in whatever order it came; nothing is left out."""
-    async with watching(store, poor=lambda destination: destination == "audit") as stage:
+    async with watching(store, deprioritised=lambda destination: destination == "audit") as stage:
         ids = ("g-1", "g-2", "g-3")
         stage.upstream.states = dict.fromkeys(ids, "completed")
         await stage.watch(
@@ -200,10 +200,10 @@ async def test_a_watch_for_running_is_answered_on_the_way(store: SqliteStore) ->
         stage.upstream.states["g-1"] = "dreaming"
         await stage.watch(request(target=State.RUNNING), request())
         await stage.tick()
-        assert [line.type for line in await stage.owed()] == ["generation.running"]
+        assert [line.type for line in await stage.enqueued()] == ["generation.running"]
         stage.upstream.states["g-1"] = "failed"
         await stage.tick(5)
-        assert sorted(line.type for line in await stage.owed()) == ["generation.failed", "generation.running"]
+        assert sorted(line.type for line in await stage.enqueued()) == ["generation.failed", "generation.running"]
 
 
 async def test_not_before_is_when_the_look_before_was_sent(store: SqliteStore) -> None:
@@ -246,7 +246,7 @@ async def test_a_watch_that_joins_while_a_look_is_under_way_is_not_dropped(store
         assert stage.lookout.watched == 1
         stage.upstream.states["g-1"] = "completed"
         await stage.tick(5)
-        assert sorted(line.type for line in await stage.owed()) == ["generation.completed", "generation.running"]
+        assert sorted(line.type for line in await stage.enqueued()) == ["generation.completed", "generation.running"]
 
 
 async def test_a_watch_that_joins_while_its_sight_is_written_is_not_dropped(store: SqliteStore) -> None:
@@ -264,7 +264,7 @@ async def test_a_watch_that_joins_while_its_sight_is_written_is_not_dropped(stor
         assert stage.lookout.watched == 1
         stage.upstream.states["g-1"] = "completed"
         await stage.tick(5)
-        assert len(await stage.owed()) == 2
+        assert len(await stage.enqueued()) == 2
 
 
 # ---- a provider in trouble ----------------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ async def test_retry_after_is_obeyed(store: SqliteStore) -> None:
         assert len(stage.upstream.asked) == 1
         assert "429" in stage.health.troubles["provider luma"]
         await stage.ticks(1)
-        assert len(await stage.owed()) == 1
+        assert len(await stage.enqueued()) == 1
         assert not stage.health.troubles
 
 
@@ -340,7 +340,7 @@ async def test_a_refused_key_pauses_the_provider(store: SqliteStore, status: int
         stage.upstream.judge = lambda _: None
         await stage.ticks(61, step=1)
         assert not stage.health.troubles
-        assert len(await stage.owed()) == 1
+        assert len(await stage.enqueued()) == 1
 
 
 async def test_new_settings_end_a_pause(store: SqliteStore) -> None:
@@ -352,7 +352,7 @@ async def test_new_settings_end_a_pause(store: SqliteStore) -> None:
         await stage.tick()
         stage.lookout.apply(luma(rate=10.0))
         await stage.tick(0.25)
-        assert len(await stage.owed()) == 1
+        assert len(await stage.enqueued()) == 1
         assert not stage.health.troubles
 
 
@@ -410,7 +410,7 @@ async def test_a_refused_batch_of_one_speaks_of_its_id(store: SqliteStore) -> No
         stage.upstream.judge = lambda _: None
         stage.upstream.states["g-1"] = "completed"
         await stage.ticks(30)
-        assert len(await stage.owed()) == 1
+        assert len(await stage.enqueued()) == 1
 
 
 async def test_batches_shrink_to_what_the_provider_takes(store: SqliteStore) -> None:
@@ -479,7 +479,7 @@ async def test_a_new_watch_ends_that_pause(store: SqliteStore) -> None:
         stage.upstream.states["g-3"] = "completed"
         await stage.watch(request("g-3"))
         await stage.tick(0.25)
-        assert len(await stage.owed("g-3")) == 1
+        assert len(await stage.enqueued("g-3")) == 1
         assert not stage.health.troubles
 
 
@@ -494,7 +494,7 @@ async def test_an_id_nobody_knows_ends_as_unknown(store: SqliteStore) -> None:
         assert any(asked.ids == ("typo",) and not asked.multi for asked in stage.upstream.asked)
         await stage.ticks(3 * MINUTE, step=1)
         assert [watch.status for watch in await stage.watches("typo")] == [WatchStatus.UNKNOWN]
-        assert [line.type for line in await stage.owed("typo")] == ["generation.unknown"]
+        assert [line.type for line in await stage.enqueued("typo")] == ["generation.unknown"]
         assert [watch.status for watch in await stage.watches()] == [WatchStatus.OPEN]
         assert stage.lookout.watched == 1
 
@@ -506,7 +506,7 @@ async def test_the_only_id_is_never_called_unknown(store: SqliteStore) -> None:
         await stage.ticks(29 * MINUTE, step=5)
         assert [watch.status for watch in await stage.watches()] == [WatchStatus.OPEN]
         await stage.ticks(5 * MINUTE, step=5)
-        assert [line.type for line in await stage.owed()] == ["watch.expired"]
+        assert [line.type for line in await stage.enqueued()] == ["watch.expired"]
 
 
 async def test_a_watch_expires_by_a_look_at_its_deadline_or_later(store: SqliteStore) -> None:
@@ -517,7 +517,7 @@ async def test_a_watch_expires_by_a_look_at_its_deadline_or_later(store: SqliteS
         await stage.ticks(11.75)
         assert [watch.status for watch in await stage.watches()] == [WatchStatus.OPEN]
         await stage.ticks(4)
-        (line,) = await stage.owed()
+        (line,) = await stage.enqueued()
         assert line.type == "watch.expired"
         assert timedelta(seconds=12) <= line.created_at - START <= timedelta(seconds=12.5)
         assert await stage.rung()
@@ -534,7 +534,7 @@ async def test_nothing_expires_while_the_provider_cannot_be_asked(store: SqliteS
         assert [watch.status for watch in await stage.watches()] == [WatchStatus.OPEN]
         stage.upstream.judge = lambda _: None
         await stage.ticks(2 * MINUTE, step=1)
-        assert [line.type for line in await stage.owed()] == ["generation.completed"]
+        assert [line.type for line in await stage.enqueued()] == ["generation.completed"]
 
 
 async def test_only_the_watch_whose_time_is_up_expires(store: SqliteStore) -> None:
@@ -547,7 +547,7 @@ async def test_only_the_watch_whose_time_is_up_expires(store: SqliteStore) -> No
         assert statuses == {"studio": WatchStatus.EXPIRED, "audit": WatchStatus.OPEN}
         stage.upstream.states["g-1"] = "completed"
         await stage.ticks(5)
-        assert sorted(line.type for line in await stage.owed()) == ["generation.completed", "watch.expired"]
+        assert sorted(line.type for line in await stage.enqueued()) == ["generation.completed", "watch.expired"]
 
 
 async def test_a_nearer_deadline_that_joins_while_a_sight_is_written_counts(store: SqliteStore) -> None:
@@ -592,9 +592,9 @@ async def test_nothing_is_looked_at_while_the_store_cannot_write(store: SqliteSt
         stage.health.trouble("store", "the disk is full")
         await stage.ticks(10)
         assert stage.upstream.asked == []
-        stage.health.well("store")
+        stage.health.clear("store")
         await stage.tick()
-        assert len(await stage.owed()) == 1
+        assert len(await stage.enqueued()) == 1
 
 
 async def test_what_was_seen_is_kept_until_it_is_written(store: SqliteStore) -> None:
@@ -611,9 +611,9 @@ async def test_what_was_seen_is_kept_until_it_is_written(store: SqliteStore) -> 
         await stage.ticks(10)
         assert len(stage.upstream.asked) == 1
         stage.port.down = False
-        stage.health.well("store")
+        stage.health.clear("store")
         await quiet(store)
-        assert len(await stage.owed()) == 1
+        assert len(await stage.enqueued()) == 1
         assert await stage.rung()
         assert len(stage.upstream.asked) == 1
 
@@ -636,7 +636,7 @@ async def test_a_full_disk_is_met_as_trouble_and_survived(store: SqliteStore) ->
         assert "store" in stage.health.troubles
         assert (await store.counts()).deliveries == {}
         await store.writer.run(lambda conn: conn.execute("PRAGMA max_page_count = 1000000").fetchone())
-        stage.health.well("store")
+        stage.health.clear("store")
         await stage.ticks(2)
         assert (await store.counts()).deliveries == {DeliveryStatus.PENDING: 200}
 
@@ -670,7 +670,7 @@ async def test_new_settings_while_a_request_is_under_way_lose_nothing(store: Sql
         await quiet(store)
         stage.upstream.states["g-1"] = "completed"
         await stage.ticks(8)
-        assert len(await stage.owed()) == 1
+        assert len(await stage.enqueued()) == 1
 
 
 async def test_a_split_survives_new_settings(store: SqliteStore) -> None:

@@ -22,7 +22,7 @@ from notifier.polling.poller import Poller
 from notifier.providers.catalogue import codec
 from notifier.providers.client import ProviderClient
 from notifier.runtime.health import Health
-from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.heartbeat import Heartbeat
 from notifier.runtime.wakeup import Wakeup
 from notifier.store.sqlite.store import SqliteStore
 from notifier.verify import verify
@@ -155,10 +155,10 @@ async def at_work(
             monitor=EndpointMonitor(port, configured, clock=hand, health=health, token=lambda: "test"),
             owner=WorkerId("worker-1"),
             clock=hand,
-            chance=lambda: 0.0,
+            random=lambda: 0.0,
             wakeup=wakeup,
             health=health,
-            pulse=Pulse("dispatcher", hand, limit=25),
+            heartbeat=Heartbeat("dispatcher", hand, limit=25),
             refresher=refresher,
         )
         stage = Stage(
@@ -431,7 +431,7 @@ async def test_a_store_that_cannot_write_loses_nothing(store: SqliteStore) -> No
         await stage.turn(LATE)
         assert (len(stage.callbacks.posts), stage.health.store_up) == (1, False)
         stage.port.down = False
-        stage.health.well("store")
+        stage.health.clear("store")
         await stage.turn(10)
         assert (len(stage.callbacks.posts), stage.url(1)) == (2, stage.url(0))
 

@@ -19,7 +19,7 @@ def answering(**fields: Any) -> Callable[[Asked], httpx.Response]:
 
 
 async def types(stage: Any) -> list[str]:
-    return [line.type for line in await stage.owed()]
+    return [line.type for line in await stage.enqueued()]
 
 
 async def test_a_finished_record_without_a_word_counts_at_the_second_look(store: SqliteStore) -> None:

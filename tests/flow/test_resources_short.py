@@ -75,7 +75,7 @@ async def test_a_destination_is_not_slow_or_failed_for_it(store: SqliteStore) ->
         stage.callbacks.answers["studio.example.com"] = [NO_FILES, httpx.Response(204)]
         await stage.enqueue("g-1")
         await stage.turn()
-        assert not stage.dispatcher.poor(endpoint().destination)
+        assert not stage.dispatcher.deprioritised(endpoint().destination)
 
 
 # ---- looks --------------------------------------------------------------------------------------------------------

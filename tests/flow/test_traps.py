@@ -253,11 +253,11 @@ async def test_trap_06_an_outcome_that_cannot_be_written_down_is_kept_and_not_se
         await quiet(store)
         for _ in range(12):
             stage.clock.advance(600)
-            stage.health.well(STORE)
+            stage.health.clear(STORE)
             await quiet(store)
         assert stage.port.refused["exchange"] >= 12
         stage.port.down = False
-        stage.health.well(STORE)
+        stage.health.clear(STORE)
         await stage.turn(3600)
         assert len(callbacks.posts) == 1
         (line,) = await deliveries(store)
@@ -324,11 +324,11 @@ async def test_trap_12_a_store_that_fails_is_neither_given_up_nor_asked_without_
         assert stage.port.refused["exchange"] == 1
         assert [event["event"] for event in events] == [STORE_UNAVAILABLE]
         for number in range(2, 51):
-            stage.health.well(STORE)
+            stage.health.clear(STORE)
             await quiet(store)
             assert stage.port.refused["exchange"] == number
         assert callbacks.posts == []
         stage.port.down = False
-        stage.health.well(STORE)
+        stage.health.clear(STORE)
         await quiet(store)
         assert await statuses(store) == {DeliveryStatus.DELIVERED: 1}

@@ -81,7 +81,7 @@ async def test_one_that_is_seen_again_begins_anew(store: SqliteStore) -> None:
         assert await stands(stage, "blinks") is WatchStatus.OPEN
         stage.upstream.states["blinks"] = "completed"
         await stage.ticks(30, step=1)
-        assert [line.type for line in await stage.owed("blinks")] == ["generation.completed"]
+        assert [line.type for line in await stage.enqueued("blinks")] == ["generation.completed"]
 
 
 async def test_one_that_only_batches_leave_out_is_not_unknown(store: SqliteStore) -> None:
@@ -112,7 +112,7 @@ async def test_ten_minutes_since_registration_are_not_ten_minutes_of_being_asked
         assert await stands(stage, "new") is WatchStatus.OPEN
         stage.upstream.states["new"] = "completed"
         await stage.ticks(2 * MINUTE, step=2)
-        assert [line.type for line in await stage.owed("new")] == ["generation.completed"]
+        assert [line.type for line in await stage.enqueued("new")] == ["generation.completed"]
 
 
 async def test_an_outage_between_two_looks_is_no_time_of_being_asked(store: SqliteStore) -> None:
@@ -165,7 +165,7 @@ async def test_a_watch_that_is_reopened_has_its_ten_minutes(store: SqliteStore) 
         await stage.watch(request("new"))
         await stage.ticks(9 * MINUTE, step=2)
         assert await stands(stage, "new") is WatchStatus.OPEN
-        told = [line.created_at - START for line in await stage.owed("new")]
+        told = [line.created_at - START for line in await stage.enqueued("new")]
         assert len(told) == 1
         assert told[0] >= timedelta(minutes=10)
 
@@ -188,13 +188,13 @@ async def test_an_outage_and_a_restart_in_it_tell_nothing_twice(store: SqliteSto
         await stage.ticks(5 * MINUTE, step=10)
         stage.upstream.judge = lambda _: None
         await stage.ticks(9 * MINUTE, step=4)
-        assert await stage.owed("gone") == []
+        assert await stage.enqueued("gone") == []
         await stage.ticks(5 * MINUTE, step=4)
-        assert [line.type for line in await stage.owed("gone")] == ["generation.unknown"] * 2
+        assert [line.type for line in await stage.enqueued("gone")] == ["generation.unknown"] * 2
         assert (await stage.history("gone")).state is State.RUNNING
         ended = stage.clock.seconds
     async with watching(store, batch=batch) as stage:
         stage.clock.advance(ended)
         stage.upstream.states["other"] = "dreaming"
         await stage.ticks(SURE, step=10)
-        assert len(await stage.owed("gone")) == 2
+        assert len(await stage.enqueued("gone")) == 2

@@ -12,7 +12,7 @@ from notifier.domain.ids import Destination
 from notifier.domain.model import DeliveryStatus, WatchStatus
 from notifier.runtime import log_events
 from notifier.runtime.health import STORE, Health
-from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.heartbeat import Heartbeat
 from notifier.runtime.wakeup import Wakeup
 from notifier.store.sqlite.store import SqliteStore
 from notifier.upkeep.loop import Upkeep
@@ -52,7 +52,7 @@ class _House:
             retain=self.retain,
             deliveries=self.deliveries,
             health=self.health,
-            pulse=Pulse("upkeep", self.clock, limit=25),
+            heartbeat=Heartbeat("upkeep", self.clock, limit=25),
             sleep=self.sleep,
         )
 

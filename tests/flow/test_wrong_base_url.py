@@ -48,7 +48,7 @@ async def test_two_ids_that_nobody_knows_speak_against_the_provider(
         await stage.watch(request("g-new"))
         await stage.ticks(4, step=0.5)
         assert not stage.health.troubles
-        assert len(await stage.owed("g-new")) == 1
+        assert len(await stage.enqueued("g-new")) == 1
 
 
 async def test_new_ids_that_are_not_readable_yet_are_no_trouble(store: SqliteStore) -> None:
@@ -60,7 +60,7 @@ async def test_new_ids_that_are_not_readable_yet_are_no_trouble(store: SqliteSto
         stage.upstream.states |= dict.fromkeys(some(3), "completed")
         await stage.ticks(40, step=0.5)
         assert not stage.health.troubles
-        assert len(await stage.owed("g-3")) == 1
+        assert len(await stage.enqueued("g-3")) == 1
 
 
 async def test_ids_that_nobody_knows_expire_all_the_same(store: SqliteStore) -> None:
@@ -69,7 +69,7 @@ async def test_ids_that_nobody_knows_expire_all_the_same(store: SqliteStore) -> 
         await stage.watch(*[request(id_, timeout=timedelta(minutes=20)) for id_ in some(2)])
         await stage.ticks(30 * MINUTE, step=5)
         for id_ in some(2):
-            assert [line.type for line in await stage.owed(id_)] == ["watch.expired"]
+            assert [line.type for line in await stage.enqueued(id_)] == ["watch.expired"]
 
 
 async def test_dead_ids_beside_a_good_one_are_their_own_trouble(store: SqliteStore) -> None:

@@ -115,7 +115,7 @@ _MIDDLES: Final = {
 #: Step -> what stands before and after its COMMIT.
 _COMMITS: Final = {
     "register": ("2 register: before COMMIT", "2 register: after COMMIT, nobody knows yet"),
-    "owe": ("8 enqueue: before COMMIT", "8 enqueue: after COMMIT, nobody knows yet"),
+    "enqueue": ("8 enqueue: before COMMIT", "8 enqueue: after COMMIT, nobody knows yet"),
     "claim": ("9 claim: before COMMIT", "9 claim: after COMMIT, nobody knows yet"),
     "record": ("13 record: before COMMIT", "13 record: after COMMIT, nobody knows yet"),
     "redeliver": ("16 redeliver: before COMMIT", "16 redeliver: after COMMIT, not answered"),
@@ -259,7 +259,7 @@ def _registers(answers: Any) -> set[str]:
 
 
 def _owes(recorded: Any) -> set[str]:
-    return {"owe"} if any(each.enqueued for each in recorded) else set()
+    return {"enqueue"} if any(each.enqueued for each in recorded) else set()
 
 
 def _redelivers(asked: Any) -> set[str]:
@@ -345,12 +345,12 @@ def _watched_sender(real: Any) -> Any:
 
 
 def _watched_dispatcher(real: Any) -> Any:
-    def make(*args: Any, chance: Callable[[], float], **more: Any) -> Any:
+    def make(*args: Any, random: Callable[[], float], **more: Any) -> Any:
         def drawn() -> float:
             _doom.passed("12 judge: judged, the next attempt not yet set")
-            return chance()
+            return random()
 
-        return real(*args, chance=drawn, **more)
+        return real(*args, random=drawn, **more)
 
     return make
 

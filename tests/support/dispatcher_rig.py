@@ -19,7 +19,7 @@ from notifier.domain.model import Answer, Claim
 from notifier.domain.settings import CallbackSettings, EndpointSettings
 from notifier.net.transport import AiohttpTransport
 from notifier.runtime.health import Health
-from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.heartbeat import Heartbeat
 from notifier.runtime.wakeup import Wakeup
 from notifier.store.sqlite.store import SqliteStore
 from tests.support.fakes import Callbacks, HandClock, Tripped, endpoint, quiet
@@ -87,10 +87,10 @@ async def worker(
         monitor=EndpointMonitor(port, configured, clock=hand, health=health, token=lambda: next(tokens)),
         owner=WorkerId(owner),
         clock=hand,
-        chance=lambda: chance,
+        random=lambda: chance,
         wakeup=wakeup,
         health=health,
-        pulse=Pulse("dispatcher", hand, limit=25),
+        heartbeat=Heartbeat("dispatcher", hand, limit=25),
     )
     async with anyio.create_task_group() as tasks:
         await tasks.start(dispatcher.run)

@@ -39,7 +39,7 @@ from notifier.polling.provider_loop import Dependencies, ProviderLoop
 from notifier.providers.client import ProviderClient
 from notifier.providers.kinds.aimlapi_luma import AimlapiLuma
 from notifier.runtime.health import Health
-from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.heartbeat import Heartbeat
 from notifier.runtime.wakeup import Wakeup
 from notifier.store.records import DeliverySummary, History, WatchSummary
 from notifier.store.sqlite.store import SqliteStore
@@ -347,7 +347,7 @@ class Watching:
     async def watches(self, generation: str = "g-1") -> Sequence[WatchSummary]:
         return (await self.history(generation)).watches
 
-    async def owed(self, generation: str = "g-1") -> list[DeliverySummary]:
+    async def enqueued(self, generation: str = "g-1") -> list[DeliverySummary]:
         return [line for watch in await self.watches(generation) for line in watch.deliveries]
 
     async def rung(self) -> bool:
@@ -357,7 +357,7 @@ class Watching:
 
 @asynccontextmanager
 async def watching(
-    store: SqliteStore, *, poor: Callable[[Destination], bool] = lambda _: False, **settings: Any
+    store: SqliteStore, *, deprioritised: Callable[[Destination], bool] = lambda _: False, **settings: Any
 ) -> AsyncIterator[Watching]:
     """A lookout that runs; nothing is looked at before the first tick."""
     clock, health, deliveries, port = HandClock(), Health(), Wakeup(), Tripped(store)
@@ -366,7 +366,7 @@ async def watching(
         lookout = ProviderLoop(
             luma(**settings),
             AimlapiLuma(),
-            around(port, client, clock=clock, health=health, deliveries=deliveries, poor=poor),
+            around(port, client, clock=clock, health=health, deliveries=deliveries, deprioritised=deprioritised),
         )
         registrar = Registrar(
             store, clock=clock, directory=lambda: BOOK, add_open=lookout.welcome, deliveries=deliveries, health=health
@@ -393,7 +393,7 @@ def around(
     clock: HandClock,
     health: Health,
     deliveries: Wakeup,
-    poor: Callable[[Destination], bool] = lambda _: False,
+    deprioritised: Callable[[Destination], bool] = lambda _: False,
 ) -> Dependencies:
     """What lookouts work with in tests: no chance, everything configured, and every endpoint well unless said."""
     return Dependencies(
@@ -401,12 +401,12 @@ def around(
         ask=client.ask,
         readers=READERS,
         clock=clock,
-        chance=lambda: 0.0,
+        random=lambda: 0.0,
         directory=lambda: BOOK,
         deliveries=deliveries,
-        poor=poor,
+        deprioritised=deprioritised,
         health=health,
-        pulse=Pulse("poller", clock, limit=25),
+        heartbeat=Heartbeat("poller", clock, limit=25),
     )
 
 

@@ -16,7 +16,7 @@ from notifier.delivery.sender import Sender
 from notifier.domain.ids import WorkerId
 from notifier.domain.settings import CallbackSettings, EndpointSettings
 from notifier.runtime.health import Health
-from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.heartbeat import Heartbeat
 from notifier.runtime.wakeup import Wakeup
 from notifier.store.sqlite.store import SqliteStore
 from tests.support.fakes import (
@@ -63,10 +63,10 @@ def dispatcher_on(port: Any, callbacks: Callbacks, endpoints: Endpoints, **more:
     parts: dict[str, Any] = {
         "owner": WorkerId("worker-1"),
         "clock": callbacks.clock,
-        "chance": lambda: 0.0,
+        "random": lambda: 0.0,
         "wakeup": Wakeup(),
         "health": Health(),
-        "pulse": Pulse("dispatcher", callbacks.clock, limit=25),
+        "heartbeat": Heartbeat("dispatcher", callbacks.clock, limit=25),
     } | more
     tokens = (f"random{number}" for number in itertools.count(1))
     monitor = EndpointMonitor(

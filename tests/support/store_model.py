@@ -146,7 +146,7 @@ class Model:
         self.generations: dict[GenerationKey, State | None] = {}
         self.watches: dict[WatchKey, ModelWatch] = {}
         self.deliveries: dict[MessageId, ModelDelivery] = {}
-        self.standings: dict[Destination, EndpointHealth] = {}
+        self.endpoint_health: dict[Destination, EndpointHealth] = {}
 
     # ---- watches ----
     def add_watches(
@@ -464,13 +464,13 @@ class Model:
         return before, self._stands(destination)
 
     def _stands(self, destination: Destination) -> EndpointHealth:
-        return self.standings.get(destination) or EndpointHealth(destination=destination)
+        return self.endpoint_health.get(destination) or EndpointHealth(destination=destination)
 
     def _note(self, destination: Destination, after: EndpointHealth) -> None:
         """What is worth keeping is kept, so that what is not begins anew."""
-        self.standings.pop(destination, None)
+        self.endpoint_health.pop(destination, None)
         if after.worth_keeping and after != EndpointHealth(destination=destination):
-            self.standings[destination] = after
+            self.endpoint_health[destination] = after
 
     def _disabled(self, destination: Destination) -> bool:
         return self._stands(destination).state is EndpointState.DISABLED

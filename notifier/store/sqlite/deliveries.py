@@ -164,9 +164,9 @@ def _share(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> di
     taken: dict[str, list[int]] = {}
     pools, hurried = _destinations_with_room(conn, turns, slots, now)
     for pool, destinations in pools.items():
-        firsts = min(left, slots.firsts.get(pool, 0))
-        spare = 1 if slots.pools else 0
-        found = _share_pool(conn, destinations, min(left, _left(slots, pool)), firsts, spare=spare, now=now)
+        first_slots = min(left, slots.first_slots.get(pool, 0))
+        reserve = 1 if slots.pools else 0
+        found = _share_pool(conn, destinations, min(left, _left(slots, pool)), first_slots, reserve=reserve, now=now)
         left -= sum(map(len, found.values()))
         taken |= found
         turns.last[pool] = next(
@@ -176,11 +176,11 @@ def _share(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> di
 
 
 def _share_pool(
-    conn: sqlite3.Connection, destinations: Sequence[Asking], left: int, firsts: int, *, spare: int, now: int
+    conn: sqlite3.Connection, destinations: Sequence[Asking], left: int, first_slots: int, *, reserve: int, now: int
 ) -> dict[str, list[int]]:
     """What a destination does not use of its share, because it has less due, is shared again."""
     taken: dict[str, list[int]] = {}
-    while given := allot(destinations, left, firsts=firsts, spare=spare):
+    while given := allot(destinations, left, first_slots=first_slots, reserve=reserve):
         again = []
         for each in destinations:
             asked = given.get(each.destination, 0)
@@ -192,7 +192,7 @@ def _share_pool(
             if found:
                 taken.setdefault(each.destination, []).extend(found)
                 left = max(0, left - len(found))  # first slots may have gone beyond it
-                firsts -= len(found)
+                first_slots -= len(found)
             if len(found) == asked and each.room > asked:
                 again.append(replace(each, held=each.held + asked, room=each.room - asked))
         destinations = again
@@ -209,7 +209,7 @@ def _destinations_with_room(
         pool = _pool(slots, destination)
         held = slots.held.get(Destination(destination), 0)
         room = slots.free.get(Destination(destination), slots.each - held)
-        if room > 0 and (_left(slots, pool) > 0 or (held == 0 and slots.firsts.get(pool, 0) > 0)):
+        if room > 0 and (_left(slots, pool) > 0 or (held == 0 and slots.first_slots.get(pool, 0) > 0)):
             found.setdefault(pool, []).append(Asking(destination=destination, held=held, room=room))
     in_turn = {pool: _in_turn(destinations, turns.last[pool]) for pool, destinations in found.items()}
     hurried: set[str] = set()
@@ -278,7 +278,7 @@ def _due_others(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) 
 
     Whether these are all that may begin something.
     """
-    wanted = {pool: max(_left(slots, pool), slots.firsts.get(pool, 0)) for pool in slots.pools or ("",)}
+    wanted = {pool: max(_left(slots, pool), slots.first_slots.get(pool, 0)) for pool in slots.pools or ("",)}
     destinations: dict[str, None] = {}
     if max(wanted.values(), default=0) <= 0:
         return [], True

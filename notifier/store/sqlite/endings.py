@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from notifier.domain.ids import Destination, GenerationId, ProviderName
 from notifier.domain.lifecycle import WATCH, WatchSignal
-from notifier.domain.message import owe
+from notifier.domain.message import new_delivery
 from notifier.domain.model import (
     DeliveryStatus,
     EndpointDirectory,
@@ -121,7 +121,7 @@ def end_many(conn: sqlite3.Connection, ending: Sequence[Ended], terms: Terms) ->
     bulk.write(conn, SQL["end_watches"], [(key, _ended(watch, cause), terms.micros) for key, watch, cause in ending])
     directory = endpoints.informed(conn, terms.directory, {watch.destination for _, watch, _ in ending})
     owed = [
-        owe(watch, cause.seen, cause.kind, now=terms.now, directory=directory, reason=cause.reason)
+        new_delivery(watch, cause.seen, cause.kind, now=terms.now, directory=directory, reason=cause.reason)
         for _, watch, cause in ending
     ]
     there = set(bulk.read(conn, SQL["made_already"], {"messages": bulk.listed([each.message_id for each in owed])}))

@@ -1,6 +1,6 @@
 """How endpoints stand, inside a transaction, and what that does to what they are owed.
 
-What to make of an attempt is asked of `delivery.standing`. Rules: what an attempt makes of its destination is written
+What to make of an attempt is asked of `delivery.health`. Rules: what an attempt makes of its destination is written
 with the attempt; what waits for a disabled destination is parked, a bounded number in one transaction and the rest by
 and by, and is not claimed meanwhile; what was parked because of it does not go on by itself.
 """

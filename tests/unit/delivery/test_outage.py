@@ -12,33 +12,33 @@ ANSWERED = sorted(set(Verdict) - SILENT - OURS)
 @pytest.mark.parametrize("verdict", sorted(SILENT))
 def test_silence_counts_only_while_others_answer(verdict: Verdict) -> None:
     """Not before the first answer, for an hour after it, and not a moment longer."""
-    reach = OutageDetector()
-    assert not reach.counts(verdict, 0.0)
-    reach.answered(10.0)
-    assert reach.counts(verdict, 10.0 + PRESUMED)
-    assert not reach.counts(verdict, 10.0 + PRESUMED + 0.001)
+    outage = OutageDetector()
+    assert not outage.counts(verdict, 0.0)
+    outage.answered(10.0)
+    assert outage.counts(verdict, 10.0 + PRESUMED)
+    assert not outage.counts(verdict, 10.0 + PRESUMED + 0.001)
 
 
 @pytest.mark.parametrize("verdict", ANSWERED)
 def test_whatever_was_answered_counts_and_shows_that_somebody_answers(verdict: Verdict) -> None:
     """A refusal as well as a success, and a connection that broke off."""
-    reach = OutageDetector()
-    assert reach.counts(verdict, 10.0)
-    assert reach.counts(Verdict.TIMED_OUT, 11.0)
+    outage = OutageDetector()
+    assert outage.counts(verdict, 10.0)
+    assert outage.counts(Verdict.TIMED_OUT, 11.0)
 
 
 @pytest.mark.parametrize("verdict", [Verdict.ADDRESS_REFUSED, Verdict.INTERRUPTED])
 def test_what_nobody_was_asked_shows_nothing(verdict: Verdict) -> None:
     """What we refuse ourselves is no sign of a network, and is the endpoint's all the same."""
-    reach = OutageDetector()
-    assert reach.counts(verdict, 10.0)
-    assert not reach.counts(Verdict.TIMED_OUT, 11.0)
+    outage = OutageDetector()
+    assert outage.counts(verdict, 10.0)
+    assert not outage.counts(Verdict.TIMED_OUT, 11.0)
 
 
 def test_what_this_machine_could_not_try_counts_for_nobody() -> None:
     """Whoever answered just before: no endpoint is held to it, and it shows nothing of the network."""
-    reach = OutageDetector()
-    assert not reach.counts(Verdict.OUT_OF_RESOURCES, 10.0)
-    assert not reach.counts(Verdict.TIMED_OUT, 11.0)
-    reach.answered(12.0)
-    assert not reach.counts(Verdict.OUT_OF_RESOURCES, 13.0)
+    outage = OutageDetector()
+    assert not outage.counts(Verdict.OUT_OF_RESOURCES, 10.0)
+    assert not outage.counts(Verdict.TIMED_OUT, 11.0)
+    outage.answered(12.0)
+    assert not outage.counts(Verdict.OUT_OF_RESOURCES, 13.0)

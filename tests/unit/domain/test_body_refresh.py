@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from notifier.domain.body_refresh import refreshed
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName, WatchId
-from notifier.domain.message import CONTENT_TYPES, owe
+from notifier.domain.message import CONTENT_TYPES, new_delivery
 from notifier.domain.model import (
     EndpointDirectory,
     Format,
@@ -43,7 +43,7 @@ def seen(url: str = "https://cdn.example.com/old.mp4", **more: Any) -> SeenGener
     return SeenGeneration(provider=ProviderName("luma"), id=GenerationId("g-1"), **(fields | more))
 
 
-def owed(format_: Format, metadata: bytes = b"{}", kind: Kind = Kind.RESULT) -> NewDelivery:
+def delivery(format_: Format, metadata: bytes = b"{}", kind: Kind = Kind.RESULT) -> NewDelivery:
     watch = Watch(
         id=WatchId("wch_a"),
         provider=ProviderName("luma"),
@@ -58,13 +58,13 @@ def owed(format_: Format, metadata: bytes = b"{}", kind: Kind = Kind.RESULT) -> 
         deadline=REGISTERED + timedelta(hours=24),
     )
     directory = EndpointDirectory(events={"studio": None}, callbacks=False, formats={"studio": format_})
-    return owe(watch, seen(), kind, now=NOW, directory=directory)
+    return new_delivery(watch, seen(), kind, now=NOW, directory=directory)
 
 
 @pytest.mark.parametrize("format_", Format)
 def test_only_the_result_the_record_and_the_time_of_the_refresh_change(format_: Format) -> None:
     """Every other byte stays where it was, even digits that a parser would write otherwise."""
-    message = owed(format_, b'{"a":1.50,"b":"\\u00e9 \xc3\xa9 \\\\","c":[{"result":{}},"]}"],"refreshed_at":null}')
+    message = delivery(format_, b'{"a":1.50,"b":"\\u00e9 \xc3\xa9 \\\\","c":[{"result":{}},"]}"],"refreshed_at":null}')
     new = seen("https://cdn.example.com/new.mp4", record=b'{"id":"g-1","seed":2.00}')
     made = refreshed(message.body, message.content_type, new, refreshed_at=LATER)
     old_result = NEW_RESULT.replace(b"new.mp4", b"old.mp4")
@@ -81,7 +81,7 @@ def test_only_the_result_the_record_and_the_time_of_the_refresh_change(format_: 
 @pytest.mark.parametrize("format_", Format)
 def test_a_record_that_has_grown_too_large_is_said_to_be_left_out(format_: Format) -> None:
     """As in a body that is made anew."""
-    message = owed(format_)
+    message = delivery(format_)
     made = refreshed(message.body, message.content_type, seen(record=None, record_omitted=True), refreshed_at=LATER)
     content = orjson.loads(made)["data"]
     assert (content["generation"], content["generation_omitted"]) == (None, True)
@@ -89,7 +89,7 @@ def test_a_record_that_has_grown_too_large_is_said_to_be_left_out(format_: Forma
 
 def test_a_body_of_an_older_version_gets_the_field() -> None:
     """It was stored before there was a refresh."""
-    message = owed(Format.STANDARD)
+    message = delivery(Format.STANDARD)
     older = message.body.replace(b',"refreshed_at":null', b"")
     assert older != message.body
     made = refreshed(older, message.content_type, seen(), refreshed_at=LATER)
@@ -114,7 +114,7 @@ def test_a_refresh_is_the_body_that_would_be_made_and_no_other(
     format_: Format, kind: Kind, metadata: dict[str, Any], record: dict[str, Any]
 ) -> None:
     """Whatever is in it, it differs from the stored one in four fields, and a second refresh changes nothing more."""
-    message = owed(format_, orjson.dumps(metadata), kind)
+    message = delivery(format_, orjson.dumps(metadata), kind)
     new = seen("https://cdn.example.com/new.mp4", record=orjson.dumps(record))
     made = refreshed(message.body, message.content_type, new, refreshed_at=LATER)
     expected = orjson.loads(message.body)
@@ -137,7 +137,7 @@ def test_a_refresh_is_the_body_that_would_be_made_and_no_other(
         (b'{"data":{"result":{}}} ', CONTENT_TYPES[Format.STANDARD]),
         (b'{ "data":{"result":{}}}', CONTENT_TYPES[Format.STANDARD]),
         (b"", CONTENT_TYPES[Format.CLOUDEVENTS]),
-        (owed(Format.STANDARD).body, "text/plain"),
+        (delivery(Format.STANDARD).body, "text/plain"),
     ],
 )
 def test_what_is_no_message_about_a_generation_is_not_touched(body: bytes, content_type: str) -> None:

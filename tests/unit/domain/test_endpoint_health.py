@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from notifier.domain.endpoint_health import (
     DISABLE_AFTER,
     DISABLE_FAILURES,
-    STANDING,
     SUCCESS_EVERY,
+    TRANSITIONS,
     WARN_AFTER,
     WARN_FAILURES,
     WARNED_FOR,
@@ -42,31 +42,31 @@ ATTEMPTS = st.lists(
 
 
 def failed(
-    standing: EndpointHealth, times: int, *, at: datetime, verdict: Verdict = Verdict.SERVER_ERROR
+    health: EndpointHealth, times: int, *, at: datetime, verdict: Verdict = Verdict.SERVER_ERROR
 ) -> EndpointHealth:
     for _ in range(times):
-        standing = after_attempt(standing, verdict, now=at)
-    return standing
+        health = after_attempt(health, verdict, now=at)
+    return health
 
 
 # ---- the table ----------------------------------------------------------------------------------------------------
 def test_every_state_answers_every_signal() -> None:
     """The table is whole: no attempt and no person meets a state that has no answer."""
-    assert set(STANDING) == set(EndpointState)
-    for state, row in STANDING.items():
+    assert set(TRANSITIONS) == set(EndpointState)
+    for state, row in TRANSITIONS.items():
         assert set(row) == set(EndpointSignal), state
 
 
 def test_disabled_is_left_by_a_person_alone() -> None:
     """Not by a success either: it answers an attempt that was under way already."""
-    row = STANDING[EndpointState.DISABLED]
+    row = TRANSITIONS[EndpointState.DISABLED]
     assert {signal for signal, state in row.items() if state is not EndpointState.DISABLED} == {EndpointSignal.ENABLE}
 
 
 def test_a_warning_comes_before_giving_up() -> None:
     """A working endpoint is never given up: first it is failing."""
-    assert STANDING[EndpointState.WORKING][EndpointSignal.GIVE_UP] is EndpointState.FAILING
-    assert STANDING[EndpointState.FAILING][EndpointSignal.GIVE_UP] is EndpointState.DISABLED
+    assert TRANSITIONS[EndpointState.WORKING][EndpointSignal.GIVE_UP] is EndpointState.FAILING
+    assert TRANSITIONS[EndpointState.FAILING][EndpointSignal.GIVE_UP] is EndpointState.DISABLED
 
 
 # ---- the rules, at their edges ------------------------------------------------------------------------------------
@@ -145,32 +145,32 @@ def test_what_is_disabled_already_keeps_its_reason() -> None:
     assert disabled(found, "the app moves", now=NOW + DAY) is found
 
 
-@pytest.mark.parametrize("standing", [STUDIO, failed(failed(STUDIO, 9, at=NOW), 1, at=NOW + DAY)])
-def test_enabling_what_is_not_disabled_changes_nothing(standing: EndpointHealth) -> None:
+@pytest.mark.parametrize("health", [STUDIO, failed(failed(STUDIO, 9, at=NOW), 1, at=NOW + DAY)])
+def test_enabling_what_is_not_disabled_changes_nothing(health: EndpointHealth) -> None:
     """Only a success shows that a failing endpoint is well."""
-    assert enabled(standing) is standing
+    assert enabled(health) is health
 
 
 # ---- whatever happens ---------------------------------------------------------------------------------------------
 @given(st.sampled_from([STUDIO, ORIGIN]), ATTEMPTS)
 def test_whatever_the_attempts_it_is_disabled_by_the_rules_alone(
-    standing: EndpointHealth, attempts: list[tuple[timedelta, Verdict]]
+    health: EndpointHealth, attempts: list[tuple[timedelta, Verdict]]
 ) -> None:
     """Disabled by 410, or by five days, ten failures and a warning a day old; working again with each success."""
     now, failures = NOW, list[datetime]()
     for wait, verdict in attempts:
         now += wait
-        before, standing = standing, after_attempt(standing, verdict, now=now)
+        before, health = health, after_attempt(health, verdict, now=now)
         if before.state is EndpointState.DISABLED or verdict is Verdict.INTERRUPTED:
-            assert standing is before
+            assert health is before
             continue
         failures = [] if verdict is Verdict.DELIVERED else [*failures, now]
-        assert standing.failures == len(failures)
-        assert standing.first_failure == (failures[0] if failures else None)
+        assert health.failures == len(failures)
+        assert health.first_failure == (failures[0] if failures else None)
         if verdict is Verdict.DELIVERED:
-            assert (standing.state, standing.reason) == (EndpointState.WORKING, "")
-        if standing.state is EndpointState.DISABLED and not (
-            verdict is Verdict.GONE and standing.destination == STUDIO.destination
+            assert (health.state, health.reason) == (EndpointState.WORKING, "")
+        if health.state is EndpointState.DISABLED and not (
+            verdict is Verdict.GONE and health.destination == STUDIO.destination
         ):
             assert before.state is EndpointState.FAILING
             assert before.warned_at is not None
@@ -182,12 +182,12 @@ def test_whatever_the_attempts_it_is_disabled_by_the_rules_alone(
 @given(ATTEMPTS)
 def test_a_reason_stands_where_it_is_asked_for(attempts: list[tuple[timedelta, Verdict]]) -> None:
     """Failing and disabled say why and since when; working says nothing."""
-    now, standing = NOW, STUDIO
+    now, health = NOW, STUDIO
     for wait, verdict in attempts:
         now += wait
-        standing = after_attempt(standing, verdict, now=now)
-        assert bool(standing.reason) == (standing.state is not EndpointState.WORKING)
-        assert (standing.disabled_at is not None) == (standing.state is EndpointState.DISABLED)
+        health = after_attempt(health, verdict, now=now)
+        assert bool(health.reason) == (health.state is not EndpointState.WORKING)
+        assert (health.disabled_at is not None) == (health.state is EndpointState.DISABLED)
 
 
 def test_only_a_change_of_state_is_an_event() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName, message_id, watch_id
-from notifier.domain.message import RECORD_LIMIT, TEXT_LIMIT, TYPES, event_type, owe
+from notifier.domain.message import RECORD_LIMIT, TEXT_LIMIT, TYPES, event_type, new_delivery
 from notifier.domain.model import (
     DeliveryStatus,
     EndpointDirectory,
@@ -66,8 +66,8 @@ def seen(state: State | None = State.COMPLETED, **more: Any) -> SeenGeneration:
     return SeenGeneration(provider=ProviderName("luma"), id=GenerationId("g-1"), state=state, **(fields | more))
 
 
-def owed(kind: Kind = Kind.RESULT, state: State | None = State.COMPLETED, **more: Any) -> NewDelivery:
-    return owe(watch(**more), seen(state), kind, now=NOW, directory=BOOK)
+def delivery(kind: Kind = Kind.RESULT, state: State | None = State.COMPLETED, **more: Any) -> NewDelivery:
+    return new_delivery(watch(**more), seen(state), kind, now=NOW, directory=BOOK)
 
 
 HEAD = '"generation_id":"g-1","provider":"luma","target":"completed"'
@@ -152,14 +152,14 @@ def golden(type_: str, middle: str, sight: str, record: str, tail: str = "") -> 
 )
 def test_each_type_has_its_one_form(kind: Kind, state: State | None, body: bytes) -> None:
     """Byte for byte what receivers were promised; a field may be added at the end of `data`, and nothing else."""
-    assert owed(kind, state).body == body
+    assert delivery(kind, state).body == body
 
 
 def test_a_cloudevent_has_its_one_form_too() -> None:
     """The attributes stand in the body, and `data` is that of the standard form, byte for byte."""
     directory = EndpointDirectory(events={"studio": None}, callbacks=True, formats={"studio": Format.CLOUDEVENTS})
-    made = owe(watch(), seen(), Kind.RESULT, now=NOW, directory=directory)
-    data = owed().body.partition(b',"data":')[2].removesuffix(b"}")
+    made = new_delivery(watch(), seen(), Kind.RESULT, now=NOW, directory=directory)
+    data = delivery().body.partition(b',"data":')[2].removesuffix(b"}")
     assert made.content_type == "application/cloudevents+json; charset=utf-8"
     assert made.body == (
         b'{"specversion":"1.0","id":"%b","source":"notifier/luma","type":"generation.completed",'
@@ -179,7 +179,7 @@ def test_the_format_is_not_in_the_message_id(named: bool) -> None:  # noqa: FBT0
         callback_format=Format.STANDARD if named else Format.CLOUDEVENTS,
     )
     one, other = (
-        owe(watch(endpoint=endpoint), seen(), Kind.RESULT, now=NOW, directory=directory)
+        new_delivery(watch(endpoint=endpoint), seen(), Kind.RESULT, now=NOW, directory=directory)
         for directory in (BOOK, formats)
     )
     assert one.message_id == other.message_id
@@ -194,24 +194,24 @@ def test_each_kind_of_endpoint_has_the_format_of_its_own() -> None:
     urls = EndpointDirectory(events={"studio": None}, callbacks=True, callback_format=Format.CLOUDEVENTS)
     names = EndpointDirectory(events={"studio": None}, callbacks=True, formats={"studio": Format.CLOUDEVENTS})
     for endpoint, directory in (("studio", urls), ("https://app.example.com/x", names)):
-        made = owe(watch(endpoint=endpoint), seen(), Kind.RESULT, now=NOW, directory=directory)
+        made = new_delivery(watch(endpoint=endpoint), seen(), Kind.RESULT, now=NOW, directory=directory)
         assert made.content_type == "application/json"
 
 
 def test_the_types_are_those_that_can_be_made() -> None:
-    """What `events:` may name is what `owe` can say, no more and no less."""
+    """What `events:` may name is what `new_delivery` can say, no more and no less."""
     made = {event_type(Kind.RESULT, seen(state)) for state in State}
     assert made | {event_type(Kind.EXPIRED, seen()), event_type(Kind.UNKNOWN, seen(None))} == set(TYPES)
 
 
 def test_failure_names_the_state_reached() -> None:
     """Who waits for completed and meets failed is told so at once, under its own type."""
-    assert owed(Kind.RESULT, State.FAILED).type == "generation.failed"
+    assert delivery(Kind.RESULT, State.FAILED).type == "generation.failed"
 
 
 def test_an_expiry_nobody_could_look_for_says_so() -> None:
     """The reason tells a late generation from a provider that could not be asked."""
-    made = owe(watch(), seen(None), Kind.EXPIRED, now=NOW, directory=BOOK, reason="provider_unreachable")
+    made = new_delivery(watch(), seen(None), Kind.EXPIRED, now=NOW, directory=BOOK, reason="provider_unreachable")
     assert orjson.loads(made.body)["data"]["reason"] == "provider_unreachable"
     assert orjson.loads(made.body)["data"]["state"] is None
 
@@ -221,13 +221,13 @@ def test_an_expiry_nobody_could_look_for_says_so() -> None:
 )
 def test_metadata_comes_back_as_it_was_sent(metadata: bytes) -> None:
     """Neither sorted nor rewritten: numbers keep their digits and keys their order."""
-    assert b'"metadata":' + metadata + b"," in owed(metadata=metadata).body
+    assert b'"metadata":' + metadata + b"," in delivery(metadata=metadata).body
 
 
 def test_a_record_that_was_left_out_is_said_to_be() -> None:
     """A receiver can tell "too large" from "there was none"."""
     content = orjson.loads(
-        owe(watch(), seen(record=None, record_omitted=True), Kind.RESULT, now=NOW, directory=BOOK).body
+        new_delivery(watch(), seen(record=None, record_omitted=True), Kind.RESULT, now=NOW, directory=BOOK).body
     )
     assert content["data"]["generation"] is None
     assert content["data"]["generation_omitted"] is True
@@ -242,16 +242,16 @@ def test_the_message_id_is_of_its_facts() -> None:
         "endpoint": "studio",
         "round_": 0,
     }
-    assert owed().message_id == message_id(**facts, kind="result")
-    assert owed(Kind.RESULT, State.FAILED).message_id == owed().message_id
-    assert owed(Kind.EXPIRED).message_id == message_id(**facts, kind="expired")
-    assert owed(round=2).message_id == message_id(**(facts | {"round_": 2}), kind="result")
+    assert delivery().message_id == message_id(**facts, kind="result")
+    assert delivery(Kind.RESULT, State.FAILED).message_id == delivery().message_id
+    assert delivery(Kind.EXPIRED).message_id == message_id(**facts, kind="expired")
+    assert delivery(round=2).message_id == message_id(**(facts | {"round_": 2}), kind="result")
 
 
 def test_metadata_and_time_are_not_in_the_message_id() -> None:
     """A rebuilt store that makes the message later, with other metadata, repeats the same ID."""
-    later = owe(watch(metadata=b'{"b":2}'), seen(), Kind.RESULT, now=NOW + timedelta(days=1), directory=BOOK)
-    assert later.message_id == owed().message_id
+    later = new_delivery(watch(metadata=b'{"b":2}'), seen(), Kind.RESULT, now=NOW + timedelta(days=1), directory=BOOK)
+    assert later.message_id == delivery().message_id
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_a_message_that_may_not_leave_says_why(
     endpoint: str, directory: EndpointDirectory, status: DeliveryStatus, words: str
 ) -> None:
     """What `events` leaves out is filtered, what has no endpoint is parked, and all else goes."""
-    made = owe(watch(endpoint=endpoint), seen(), Kind.RESULT, now=NOW, directory=directory)
+    made = new_delivery(watch(endpoint=endpoint), seen(), Kind.RESULT, now=NOW, directory=directory)
     assert made.status is status
     assert words in made.reason
     assert bool(made.reason) == (status is not DeliveryStatus.PENDING)
@@ -322,7 +322,7 @@ def test_every_body_is_minified_json_that_says_what_was_seen(
 ) -> None:
     """Whatever comes from outside, the body parses, holds it untouched and wastes no byte."""
     facts = seen(state, record=orjson.dumps(record), failure=failure, provider_state=word)
-    made = owe(watch(metadata=orjson.dumps(metadata)), facts, kind, now=NOW, directory=BOOK)
+    made = new_delivery(watch(metadata=orjson.dumps(metadata)), facts, kind, now=NOW, directory=BOOK)
     body = orjson.loads(made.body)
     assert body["type"] == made.type
     assert made.type in TYPES
@@ -345,7 +345,7 @@ def test_every_body_is_minified_json_that_says_what_was_seen(
 def test_links_beyond_what_a_body_holds_are_left_out_and_that_is_said(urls: list[str], kept: int) -> None:
     """60 long links made a body of 246 kB, which web frameworks refuse: the first ones stay, in their order."""
     result = Result(url=urls[0] if urls else None, urls=tuple(urls))
-    body = orjson.loads(owe(watch(), seen(result=result), Kind.RESULT, now=NOW, directory=BOOK).body)
+    body = orjson.loads(new_delivery(watch(), seen(result=result), Kind.RESULT, now=NOW, directory=BOOK).body)
     told = body["data"]["result"]
     assert told == {"url": result.url, "urls": urls[:kept], "text": None, "truncated": kept < len(urls)}
 
@@ -360,7 +360,9 @@ def test_no_body_is_larger_than_web_frameworks_take(text: str, link: str, format
     record = orjson.dumps({"x": "y" * (RECORD_LIMIT - 10)})
     metadata = orjson.dumps({"m": "m" * 4_000})
     directory = replace(BOOK, formats={"studio": format_})
-    owed_ = owe(watch(metadata=metadata), seen(record=record, **made), Kind.RESULT, now=NOW, directory=directory)
+    owed_ = new_delivery(
+        watch(metadata=metadata), seen(record=record, **made), Kind.RESULT, now=NOW, directory=directory
+    )
     assert len(owed_.body) < 100_000
     assert orjson.loads(owed_.body)["data"]["result"]["truncated"]
 
@@ -380,6 +382,6 @@ def test_no_body_is_larger_than_web_frameworks_take(text: str, link: str, format
 )
 def test_a_long_text_is_cut_and_that_is_said(text: str, kept: int) -> None:
     """A text up to the limits is whole: 10,000 characters, and 32 kB as JSON has them."""
-    made = owe(watch(), seen(result=Result(text=text)), Kind.RESULT, now=NOW, directory=BOOK)
+    made = new_delivery(watch(), seen(result=Result(text=text)), Kind.RESULT, now=NOW, directory=BOOK)
     told = orjson.loads(made.body)["data"]["result"]
     assert (told["text"], told["truncated"]) == (text[:kept], kept < len(text))

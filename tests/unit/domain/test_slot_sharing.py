@@ -19,7 +19,7 @@ from notifier.domain.slot_sharing import (
     Asking,
     Paces,
     allot,
-    firsts_in_pools,
+    first_slots_in_pools,
     left_in_pools,
 )
 
@@ -34,10 +34,10 @@ def destinations(*rooms: tuple[int, int]) -> list[Asking]:
 
 # ---- what is given ------------------------------------------------------------------------------------------------
 @given(ROOMS, st.integers(0, 600), st.sampled_from([0, 1, 3]))
-def test_never_more_than_there_is(rooms: list[tuple[int, int]], left: int, spare: int) -> None:
+def test_never_more_than_there_is(rooms: list[tuple[int, int]], left: int, reserve: int) -> None:
     """Neither than the pool has left, nor than a destination may use."""
     asking = destinations(*rooms)
-    given_out = allot(asking, left, spare=spare)
+    given_out = allot(asking, left, reserve=reserve)
     assert sum(given_out.values()) <= left
     assert all(0 < given_out[each.destination] <= each.room for each in asking if each.destination in given_out)
 
@@ -91,20 +91,22 @@ def test_nothing_is_held_back_without_a_rule(rooms: list[tuple[int, int]], left:
 def test_without_a_spare_all_of_it_is_used(rooms: list[tuple[int, int]], left: int) -> None:
     """As long as somebody has room for it."""
     asking = destinations(*rooms)
-    assert sum(allot(asking, left, spare=0).values()) == min(left, sum(each.room for each in asking))
+    assert sum(allot(asking, left, reserve=0).values()) == min(left, sum(each.room for each in asking))
 
 
 @given(ROOMS, st.integers(0, 60), st.integers(0, 60))
-def test_first_slots_go_beyond_the_pool_and_no_further(rooms: list[tuple[int, int]], left: int, firsts: int) -> None:
+def test_first_slots_go_beyond_the_pool_and_no_further(
+    rooms: list[tuple[int, int]], left: int, first_slots: int
+) -> None:
     """Only to destinations that hold none, one each, and never above what there is in all."""
     asking = destinations(*rooms)
-    within, beyond = allot(asking, left), allot(asking, left, firsts=firsts)
-    assert sum(beyond.values()) <= max(left, firsts)
+    within, beyond = allot(asking, left), allot(asking, left, first_slots=first_slots)
+    assert sum(beyond.values()) <= max(left, first_slots)
     for each in asking:
         more = beyond.get(each.destination, 0) - within.get(each.destination, 0)
         assert more == 0 or (more == 1 and each.held == 0 and each.destination not in within)
     without = [each for each in asking if each.room and not each.held and each.destination not in beyond]
-    assert not without or sum(beyond.values()) >= max(left, firsts)
+    assert not without or sum(beyond.values()) >= max(left, first_slots)
 
 
 @given(st.lists(st.integers(1, 256), max_size=500))
@@ -115,7 +117,7 @@ def test_a_newcomer_finds_a_slot_whatever_hangs(hanging: list[int]) -> None:
     def give(name: str, room: int) -> int:
         pools = {NAMED: sum(held.values())}
         asking = [Asking(destination=name, held=held.get(name, 0), room=room)]
-        got = allot(asking, left_in_pools(pools)[NAMED], firsts=firsts_in_pools(pools)[NAMED]).get(name, 0)
+        got = allot(asking, left_in_pools(pools)[NAMED], first_slots=first_slots_in_pools(pools)[NAMED]).get(name, 0)
         held[name] = held.get(name, 0) + got
         return got
 
@@ -142,18 +144,18 @@ def test_pools_never_promise_what_is_not_there(held: dict[str, int]) -> None:
     assert left[NAMED] <= open_
     assert left[WELL] <= max(0, open_ - KEPT)
     assert max(left[ORIGINS], left[SLOW]) <= max(0, open_ - 2 * KEPT)
-    firsts = firsts_in_pools(held)
-    assert (firsts[NAMED], firsts[WELL], firsts[SLOW]) == (open_, max(0, open_ - KEPT), 0)
-    assert firsts[ORIGINS] == min(AT_ONCE, max(0, open_ - 2 * KEPT) // 4)
+    first_slots = first_slots_in_pools(held)
+    assert (first_slots[NAMED], first_slots[WELL], first_slots[SLOW]) == (open_, max(0, open_ - KEPT), 0)
+    assert first_slots[ORIGINS] == min(AT_ONCE, max(0, open_ - 2 * KEPT) // 4)
 
 
 @given(st.integers(0, 400), st.integers(4, IN_FLIGHT))
 def test_strangers_are_tried_so_many_at_once(young: int, in_flight: int) -> None:
     """And where few attempts may be made at all, each kind of destination has some of them all the same."""
-    firsts = firsts_in_pools({}, in_flight, young=young)
-    assert firsts[ORIGINS] <= max(0, AT_ONCE - young)
+    first_slots = first_slots_in_pools({}, in_flight, young=young)
+    assert first_slots[ORIGINS] <= max(0, AT_ONCE - young)
     assert left_in_pools({}, in_flight)[ORIGINS] >= min(POOLS[ORIGINS], in_flight // 2)
-    assert firsts[NAMED] == in_flight
+    assert first_slots[NAMED] == in_flight
 
 
 def test_what_hangs_for_others_costs_the_configured_nothing() -> None:
@@ -204,16 +206,16 @@ def test_who_failed_or_was_slow_comes_after_the_others() -> None:
     for took, delivered, poor in ((0.1, False, True), (15.0, True, True), (0.1, True, False)):
         paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
         paces.end(STUDIO, (MessageId("m-1"), 1), took, delivered=delivered)
-        assert paces.poor(STUDIO, took) is poor
-        assert not paces.poor(AUDIT, took)
+        assert paces.deprioritised(STUDIO, took) is poor
+        assert not paces.deprioritised(AUDIT, took)
 
 
 def test_who_keeps_an_attempt_waiting_comes_after_the_others() -> None:
     """From the moment its patience is over, though nothing of it has failed."""
     paces = Paces()
     paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
-    assert not paces.poor(STUDIO, PATIENCE)
-    assert paces.poor(STUDIO, PATIENCE + 0.1)
+    assert not paces.deprioritised(STUDIO, PATIENCE)
+    assert paces.deprioritised(STUDIO, PATIENCE + 0.1)
 
 
 def test_slow_destinations_are_not_remembered_without_end() -> None:

@@ -6,8 +6,8 @@ import anyio
 from structlog.testing import capture_logs
 
 from notifier.domain.errors import StoreUnavailable
-from notifier.runtime.health import STORE, Backoff, Health
-from notifier.runtime.heartbeat import Pulse
+from notifier.runtime.health import STORE, Health, StoreBackoff
+from notifier.runtime.heartbeat import Heartbeat
 from notifier.runtime.wakeup import Wakeup
 
 LONG = 30.0
@@ -46,8 +46,8 @@ def test_a_trouble_is_taken_back_once() -> None:
     health = Health()
     health.trouble("provider luma", "401")
     health.trouble("provider other", "busy")
-    assert health.well("provider luma")
-    assert not health.well("provider luma")
+    assert health.clear("provider luma")
+    assert not health.clear("provider luma")
     assert health.troubles == {"provider other": "busy"}
 
 
@@ -68,7 +68,7 @@ def test_each_cause_of_a_store_that_fails_is_logged_once() -> None:
             health.store_failed(StoreUnavailable(sentence))
             assert health.troubles == {STORE: sentence}
         assert [event["error"] for event in said] == ["disk failed", "read-only"]
-        health.well(STORE)
+        health.clear(STORE)
         health.store_failed(StoreUnavailable("read-only"))
     assert len(said) == 3
 
@@ -85,13 +85,13 @@ def test_what_could_not_be_read_stops_nobody() -> None:
 
 def test_a_store_that_fails_is_asked_ever_less_often() -> None:
     """Up to every 30 s, and from 1 s on again only when it was well for a minute."""
-    backoff = Backoff()
+    backoff = StoreBackoff()
     assert [backoff.next(0) for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
-    backoff.well(100)
+    backoff.succeeded(100)
     assert backoff.next(159) == 30
-    backoff.well(200)
+    backoff.succeeded(200)
     assert backoff.next(260) == 1
-    backoff.well(300)
+    backoff.succeeded(300)
     assert [backoff.next(301), backoff.next(302)] == [2, 4]
 
 
@@ -118,7 +118,7 @@ async def test_who_waits_for_the_store_is_woken_by_its_recovery() -> None:
                 tasks.start_soon(health.wait_for_store, LONG)
             await anyio.wait_all_tasks_blocked()
             health.trouble(STORE, "still full")
-            health.well(STORE)
+            health.clear(STORE)
 
 
 async def test_who_does_other_things_meanwhile_is_rung_at_the_recovery() -> None:
@@ -127,9 +127,9 @@ async def test_who_does_other_things_meanwhile_is_rung_at_the_recovery() -> None
     for wakeup in bells:
         health.at_recovery(wakeup.notify)
     health.store_failed(StoreUnavailable("full"))
-    health.well("checkpoint")
+    health.clear("checkpoint")
     assert not any([await wakeup.wait(0) for wakeup in bells])
-    health.well(STORE)
+    health.clear(STORE)
     assert all([await wakeup.wait(0) for wakeup in bells])
 
 
@@ -146,27 +146,27 @@ async def test_nobody_waits_for_a_store_that_works() -> None:
     await Health().wait_for_store(LONG)
 
 
-def test_a_pulse_ends_when_it_is_not_beaten() -> None:
+def test_a_heartbeat_ends_when_it_is_not_beaten() -> None:
     """A loop lives until its limit has passed since the last beat, and comes back with the next one."""
     clock = _Hand()
-    pulse = Pulse("poller", clock, limit=25)
+    heartbeat = Heartbeat("poller", clock, limit=25)
     signs = []
     for seconds in (0, 24.9, 0.1):
         clock.seconds += seconds
-        signs.append(pulse.alive)
-    pulse.beat()
-    signs.append(pulse.alive)
+        signs.append(heartbeat.alive)
+    heartbeat.beat()
+    signs.append(heartbeat.alive)
     assert signs == [True, True, False, True]
 
 
-def test_a_pulse_is_excused_for_what_stopped_the_whole_process() -> None:
+def test_a_heartbeat_is_excused_for_what_stopped_the_whole_process() -> None:
     """It has the time that it had left before, and no more."""
     clock = _Hand()
-    pulse = Pulse("poller", clock, limit=25)
+    heartbeat = Heartbeat("poller", clock, limit=25)
     clock.seconds += 10 + 3600
-    signs = [pulse.alive]
-    pulse.excuse(3600)
-    signs.append(pulse.alive)
+    signs = [heartbeat.alive]
+    heartbeat.excuse(3600)
+    signs.append(heartbeat.alive)
     clock.seconds += 15
-    signs.append(pulse.alive)
+    signs.append(heartbeat.alive)
     assert signs == [False, True, False]

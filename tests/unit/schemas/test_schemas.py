@@ -20,7 +20,7 @@ from notifier.domain import message, operator_notice
 from notifier.domain.body_refresh import refreshed
 from notifier.domain.endpoint_health import Change, EndpointHealth, EndpointState
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName, trial_message_id, watch_id
-from notifier.domain.message import event_type, owe, schema_of
+from notifier.domain.message import event_type, new_delivery, schema_of
 from notifier.domain.model import (
     EndpointDirectory,
     Format,
@@ -83,7 +83,7 @@ def watch(generation: GenerationId, **more: Any) -> Watch:
 
 def made(kind: Kind, of: Watch, seen: SeenGeneration, format_: Format, reason: str | None = None) -> NewDelivery:
     directory = EndpointDirectory(events={"studio": None}, callbacks=False, formats={"studio": format_})
-    return owe(of, seen, kind, now=REGISTERED + timedelta(minutes=4), directory=directory, reason=reason)
+    return new_delivery(of, seen, kind, now=REGISTERED + timedelta(minutes=4), directory=directory, reason=reason)
 
 
 def sight(state: State | None, **more: Any) -> SeenGeneration:
