@@ -41,7 +41,7 @@ from notifier.domain.ids import Destination, GenerationId, ProviderName
 from notifier.domain.model import Observation, OpenGeneration, State
 from notifier.domain.settings import ProviderSettings, Secret
 from notifier.polling.batching.plan import plan
-from notifier.polling.provider_state import Conduct
+from notifier.polling.provider_state import ProviderState
 from notifier.polling.scheduling.open_generation import PollTimes, TrackedGeneration, see
 from notifier.polling.scheduling.open_generations import OpenGenerations
 from notifier.providers.base import Capabilities
@@ -431,7 +431,7 @@ class Storm(World):
         )
         self.clock = HandClock()
         rng = random.Random(1)
-        self.conduct = Conduct(
+        self.provider = ProviderState(
             settings,
             capabilities=Capabilities(batch=batch if batch > 1 else None),
             clock=self.clock,
@@ -451,7 +451,7 @@ class Storm(World):
         self._send()
         ends = self.under_way[0][0] if self.under_way else inf
         earliest = self.generations.earliest()
-        due = inf if earliest is None else max(earliest, self.now + self.conduct.wait(self.now))
+        due = inf if earliest is None else max(earliest, self.now + self.provider.wait(self.now))
         self.now = min(max(self.now + 0.01, min(ends, due)), self.now + 0.25)
 
     def until(self, moment: float) -> None:
@@ -459,16 +459,16 @@ class Storm(World):
             self.step()
 
     def _send(self) -> None:
-        conduct, now = self.conduct, self.now
-        self.generations.set_budget(conduct.capacity(now), now, idle=conduct.idle(now), apart=conduct.apart)
-        room = conduct.room(now)
-        if room <= 0 or not (taken := self.generations.take(now, room * conduct.batch)):
+        provider, now = self.provider, self.now
+        self.generations.set_budget(provider.capacity(now), now, idle=provider.idle(now), apart=provider.apart)
+        room = provider.room(now)
+        if room <= 0 or not (taken := self.generations.take(now, room * provider.batch)):
             return
-        planned = plan(taken, fit=len, batch_limit=conduct.batch, multi=True, room=room, single_room=room)
+        planned = plan(taken, fit=len, batch_limit=provider.batch, multi=True, room=room, single_room=room)
         for entry in planned.rest:
             self.generations.poll_now(entry, now)
         for ask in planned.asks:
-            conduct.begin(now, aside=False)
+            provider.begin(now, irregular=False)
             self.sent.append(now)
             self.requests += 1
             error = self.weather(now)
@@ -480,13 +480,13 @@ class Storm(World):
     def _end(self) -> None:
         while self.under_way and self.under_way[0][0] <= self.now:
             _, _, sent, looks, error = heapq.heappop(self.under_way)
-            self.conduct.end(took=self.now - sent)
+            self.provider.end(took=self.now - sent)
             if error is None:
-                self.conduct.answered(sent_at=sent, asked=len(looks), held=len(looks), multi=True)
+                self.provider.answered(sent_at=sent, asked=len(looks), held=len(looks), multi=True)
                 self.answer(looks)
                 continue
             hint = 2.0 if error == "429" else None
-            self.conduct.failed(ProviderBusy(error, retry_after=hint, overloaded=True), sent_at=sent)
+            self.provider.failed(ProviderBusy(error, retry_after=hint, overloaded=True), sent_at=sent)
             for entry in looks:
                 self.generations.poll_now(entry, self.now)
 

@@ -95,7 +95,7 @@ class Operations:
         self._clock = clock
         #: Random bytes, for the ID of a test message.
         self._random_bytes = random_bytes
-        self._farewell = remove_open
+        self._remove_open = remove_open
         self._deliveries = deliveries
         self._health = health
 
@@ -185,7 +185,7 @@ class Operations:
             with anyio.CancelScope(shield=True):  # what is committed is told to the poller, whoever went away meanwhile
                 answer = await self._store.cancel_watches(choice, now=self._clock.now())
         for provider, generation in answer.left:
-            self._farewell(provider, generation)
+            self._remove_open(provider, generation)
         if not answer.cancelled:
             if not answer.ended:
                 self._know_names(choice)

@@ -197,7 +197,7 @@ class Daemon:
             store,
             clock=self._clock,
             directory=self._directory,
-            add_open=self._poller.welcome,
+            add_open=self._poller.add,
             deliveries=owed,
             health=self.health,
         )
@@ -209,7 +209,7 @@ class Daemon:
             providers=lambda: self._settings.providers,
             clock=self._clock,
             random_bytes=lambda: secrets.token_bytes(16),
-            remove_open=self._poller.farewell,
+            remove_open=self._poller.remove,
             deliveries=owed,
             health=self.health,
         )

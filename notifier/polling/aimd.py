@@ -13,7 +13,7 @@ _CUT: Final = 0.5
 _GAIN: Final = 0.05
 
 
-class Allowance:
+class AdaptiveLimit:
     """`rate` is the budget in requests per second, `in_flight` in requests at a time."""
 
     def __init__(self, rate: float, in_flight: int) -> None:

@@ -141,7 +141,7 @@ class ProviderHealth:
             return struck
         return replace(struck, strikes=0, until=now, untried=True)
 
-    def welcome(self, now: float) -> Self:
+    def registered(self, now: float) -> Self:
         """After a new registration: a provider that knew none of the IDs may know this one, and is asked at once.
 
         So is one that may have failed for the IDs there were: a second after the last failure at first, and later each

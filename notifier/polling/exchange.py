@@ -22,7 +22,7 @@ from notifier.polling.batching.bisect import Bisection
 from notifier.polling.batching.route_trial import RouteTrial
 from notifier.polling.long_poll.in_flight import LongPoll, LongPolls
 from notifier.polling.long_poll.support import QUICK
-from notifier.polling.provider_state import Conduct
+from notifier.polling.provider_state import ProviderState
 from notifier.polling.recorder import Look, Recorder
 from notifier.polling.rejections import Rejections
 from notifier.polling.rereads import Rereads
@@ -48,19 +48,19 @@ class Sent:
     asked_at: datetime
     #: What it is part of, if anything.
     split: Bisection | None = None
-    hold: LongPoll | None = None
+    long_poll: LongPoll | None = None
     #: Those of its IDs that nobody watches, asked for because somebody wants to see them once more.
-    guests: frozenset[GenerationId] = frozenset()
+    piggybacked: frozenset[GenerationId] = frozenset()
     #: True once it was not answered for long, and its halves are asked for too.
     late: bool = False
     #: It is paid from the share of what stands aside.
-    aside: bool = False
+    irregular: bool = False
     #: To give it up.
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     @property
     def divisible(self) -> bool:
-        return self.hold is None and len(self.request.ids) > 1 and not (self.late or self.guests)
+        return self.long_poll is None and len(self.request.ids) > 1 and not (self.late or self.piggybacked)
 
 
 class Exchanges:
@@ -72,7 +72,7 @@ class Exchanges:
         codec: Codec,
         *,
         generations: OpenGenerations,
-        conduct: Conduct,
+        provider: ProviderState,
         rejections: Rejections,
         recorder: Recorder,
         long_polls: LongPolls,
@@ -86,7 +86,7 @@ class Exchanges:
         self.settings = settings
         self._codec = codec
         self._generations = generations
-        self._conduct = conduct
+        self._provider = provider
         self._rejections = rejections
         self._recorder = recorder
         self._long_polls = long_polls
@@ -103,16 +103,18 @@ class Exchanges:
 
     def asked_alone(self) -> set[GenerationId]:
         """IDs that are asked about by themselves now."""
-        return {sent.request.ids[0] for sent in self._under_way if sent.hold is None and len(sent.request.ids) == 1}
+        return {
+            sent.request.ids[0] for sent in self._under_way if sent.long_poll is None and len(sent.request.ids) == 1
+        }
 
     def divide_late(self, now: float) -> None:
         """A sweep that hangs may do so for one ID: the others do not wait until it is given up."""
-        hangs = self._conduct.hangs_after
-        self._conduct.hanging = sum(sent.hold is None and now - sent.at >= hangs for sent in self._under_way)
-        if not self._conduct.well():
+        hangs = self._provider.hangs_after
+        self._provider.hanging = sum(sent.long_poll is None and now - sent.at >= hangs for sent in self._under_way)
+        if not self._provider.well():
             return
         for sent in self._under_way:
-            after = self._conduct.late_after if sent.split is None else self._conduct.part_late_after
+            after = self._provider.late_after if sent.split is None else self._provider.part_late_after
             if sent.divisible and now - sent.at >= after:
                 part = sent.split is not None
                 split = self._rejections.late(sent.request.ids, sent.split, sent_at=sent.at)
@@ -123,14 +125,14 @@ class Exchanges:
     # ---- whether the multi route hangs ----
     def doubts_route(self, now: float) -> bool:
         """Whether something is to be asked for now, to find out."""
-        conduct = self._conduct
-        if not (conduct.well() and conduct.multi(now)):
+        provider = self._provider
+        if not (provider.well() and provider.multi(now)):
             return False
-        hangs = conduct.late_after + conduct.part_late_after  # its halves would be answered by then
+        hangs = provider.late_after + provider.part_late_after  # its halves would be answered by then
         for sent in self._under_way:
-            if sent.hold is None and len(sent.request.ids) > 1 and now - sent.at >= hangs:
+            if sent.long_poll is None and len(sent.request.ids) > 1 and now - sent.at >= hangs:
                 self._trial.late(sent.request.ids, now, sent_at=sent.at)
-        if self._trial.proved(now, conduct.late_after):
+        if self._trial.proved(now, provider.late_after):
             self._trial.answered(now)
             self._rejections.route_hangs()
             self._give_up_batches()
@@ -144,16 +146,16 @@ class Exchanges:
         """They are not answered, and keep places; their IDs are asked for one by one."""
         for sent in self._under_way:
             if sent.request.batch:
-                (sent.scope if sent.hold is None else sent.hold.scope).cancel()
+                (sent.scope if sent.long_poll is None else sent.long_poll.scope).cancel()
 
     def _tried(self, sent: Sent, *, answered: bool, held: bool) -> None:
         """What a request that is over tells of the multi route."""
         now = self._clock.monotonic()
         if not sent.request.batch:
             self._trial.alone(sent.request.ids[0], held=held)
-        elif answered or now - sent.at < self._conduct.late_after:
+        elif answered or now - sent.at < self._provider.late_after:
             self._trial.answered(now)
-            self._conduct.multi_spoke()
+            self._provider.multi_spoke()
         elif len(sent.request.ids) > 1:
             self._trial.late(sent.request.ids, now, sent_at=sent.at)
 
@@ -162,15 +164,20 @@ class Exchanges:
         """Steps 5 to 8. Every ID asked is back on the agenda, in a split, or not watched any more, when this ends."""
         self._under_way.append(sent)
         try:
-            if sent.hold is None:
+            if sent.long_poll is None:
                 await self._ask(sent)
             else:
-                await self._ask_and_wait(sent, sent.hold)
+                await self._ask_and_wait(sent, sent.long_poll)
         finally:
             took = self._clock.monotonic() - sent.at
             self._under_way.remove(sent)
-            self._conduct.hanging = 0  # reckoned anew before anything is asked
-            self._conduct.end(took=took, aside=sent.aside, hold=sent.hold is not None, batch=len(sent.request.ids) > 1)
+            self._provider.hanging = 0  # reckoned anew before anything is asked
+            self._provider.end(
+                took=took,
+                irregular=sent.irregular,
+                long_poll=sent.long_poll is not None,
+                batch=len(sent.request.ids) > 1,
+            )
             self._wakeup.notify()
 
     async def _ask(self, sent: Sent) -> None:
@@ -180,10 +187,10 @@ class Exchanges:
                 observations = await self._observe(sent)
         except BatchRejected as error:
             self._tried(sent, answered=True, held=False)
-            if sent.guests:
-                self._refused_with_guests(sent, error)
+            if sent.piggybacked:
+                self._rejected_with_piggybacked(sent, error)
             elif sent.late:
-                self._conduct.refused(error, sent_at=sent.at, size=len(sent.request.ids))
+                self._provider.refused(error, sent_at=sent.at, size=len(sent.request.ids))
             else:
                 self._rejections.refused(sent.request.ids, sent.split, error, sent_at=sent.at)
         except ProviderError as error:
@@ -197,15 +204,15 @@ class Exchanges:
             await self._learn(sent, observations)
 
     def _given_up(self, sent: Sent) -> None:
-        if sent.guests:
-            self._part_from_guests(sent)
+        if sent.piggybacked:
+            self._without_piggybacked(sent)
         elif not sent.late:
             self._rejections.unanswered(sent.request.ids, sent.split)
 
     async def _failed(self, sent: Sent, error: ProviderError) -> None:
         """It was not answered: whose failure that is, `rejections` finds out."""
-        if sent.guests and not error.any_id and len(sent.request.ids) > 1:
-            self._part_from_guests(sent)
+        if sent.piggybacked and not error.any_id and len(sent.request.ids) > 1:
+            self._without_piggybacked(sent)
             return
         self._rereads.failed(sent.request.ids)
         if sent.late:
@@ -234,52 +241,54 @@ class Exchanges:
 
     def repeat(self, now: float) -> None:
         """Let requests that lost their connection be made once more, as far as the budget allows it now."""
-        while self._repeats and self._conduct.repeat(now):
+        while self._repeats and self._provider.repeat(now):
             self._repeats.popleft().set()
 
-    async def _ask_and_wait(self, sent: Sent, hold: LongPoll) -> None:
+    async def _ask_and_wait(self, sent: Sent, long_poll: LongPoll) -> None:
         """A request that waits. It may be let go, and it may fail in ways that say nothing of the provider."""
         observations: Sequence[Observation] = ()
         failure: ProviderError | None = None
-        with hold.scope:
+        with long_poll.scope:
             try:
                 observations = await self._observe(sent)
             except ProviderError as error:
                 failure = error
         took = self._clock.monotonic() - sent.at
         kept = failure is None and bool(observations) and took >= QUICK
-        self._long_polls.ended(hold, sent.at + took, kept=kept)
+        self._long_polls.ended(long_poll, sent.at + took, kept=kept)
         if failure is not None and self._hold_failed(sent, failure, took):
             return
         if not observations:
-            self._put_back(hold)
+            self._put_back(long_poll)
             return
         held = [seen for seen in observations if not seen.absent]
-        reached = sum(seen.state is not None and seen.state.rank >= hold.target.rank for seen in held)
+        reached = sum(seen.state is not None and seen.state.rank >= long_poll.target.rank for seen in held)
         absent = {seen.id for seen in observations if seen.absent}
-        if not self._long_polls.unfound(entry for entry in hold.entries if entry.id in absent and entry.state is None):
-            self._conduct.held(took=took, reached=reached, asked=len(observations))
+        if not self._long_polls.unfound(
+            entry for entry in long_poll.entries if entry.id in absent and entry.state is None
+        ):
+            self._provider.held(took=took, reached=reached, asked=len(observations))
         if not held:  # whether they are unknown, a look without a wish will tell
             if len(observations) == 1:
                 self._missed_alone(observations[0].id, sent)
-            self._put_back(hold)
+            self._put_back(long_poll)
             return
-        self._conduct.answered(sent_at=sent.at, asked=len(observations), held=len(held), multi=False)
-        self._conduct.trusted.extend(seen.id for seen in held)
-        await self._recorder.take_in(self._seen_by(sent, kept=kept and not hold.trial), held)
+        self._provider.answered(sent_at=sent.at, asked=len(observations), held=len(held), multi=False)
+        self._provider.trusted.extend(seen.id for seen in held)
+        await self._recorder.take_in(self._seen_by(sent, kept=kept and not long_poll.trial), held)
         self._call(seen.id for seen in observations if seen.absent)
 
     def _hold_failed(self, sent: Sent, error: ProviderError, took: float) -> bool:
         """True where its IDs are on the agenda, or in a split, again."""
         asked = len(sent.request.ids)
-        trial = sent.hold is not None and sent.hold.trial
+        trial = sent.long_poll is not None and sent.long_poll.trial
         if isinstance(error, BatchRejected) or (trial and not (error.any_id or error.asks_to_wait)):
-            self._conduct.held(took=0.0, reached=0, asked=asked)
+            self._provider.held(took=0.0, reached=0, asked=asked)
         elif isinstance(error, ReplyTooLarge) or not (
-            isinstance(error, ProviderBusy) and self._conduct.hold_broke(error, took=took, asked=asked)
+            isinstance(error, ProviderBusy) and self._provider.long_poll_broke(error, took=took, asked=asked)
         ):
             if trial:
-                self._conduct.failed(error, sent_at=sent.at)
+                self._provider.failed(error, sent_at=sent.at)
             else:
                 self._rejections.failed(sent.request, None, error, sent_at=sent.at)
             return True
@@ -289,16 +298,16 @@ class Exchanges:
         self._rereads.answered(observations, self._clock.now())
         asked, held = len(observations), [seen.id for seen in observations if not seen.absent]
         # A guest that is gone is an old one: that says nothing of the provider.
-        ours = asked - sum(seen.absent and seen.id in sent.guests for seen in observations)
-        if sent.split is None and self._conduct.knows_none(asked=ours, held=len(held)):
+        ours = asked - sum(seen.absent and seen.id in sent.piggybacked for seen in observations)
+        if sent.split is None and self._provider.knows_none(asked=ours, held=len(held)):
             what = f"none of the {ours} IDs asked, such as {sent.request.ids[0]}, is in the reply"
             self._generations.exclude_all(sent.request.ids)
-            self._conduct.knew_none(what, sent_at=sent.at, untried=self._generations.untried)
+            self._provider.knew_none(what, sent_at=sent.at, untried=self._generations.untried)
             self._call(sent.request.ids)
             return
         self._rejections.seen(sent.request, held)
-        self._conduct.answered(sent_at=sent.at, asked=asked, held=len(held), multi=sent.request.batch)
-        self._conduct.trusted.extend(held)
+        self._provider.answered(sent_at=sent.at, asked=asked, held=len(held), multi=sent.request.batch)
+        self._provider.trusted.extend(held)
         self._rejections.weigh_multi(sent.request, held)
         await self._recorder.take_in(self._seen_by(sent), observations)
         if ours == 1 and not held:
@@ -310,15 +319,15 @@ class Exchanges:
 
     def _missed_alone(self, id_: GenerationId, sent: Sent) -> None:
         generations = self._generations
-        self._conduct.missed_alone(id_, sent_at=sent.at, watched=len(generations), untried=generations.untried)
+        self._provider.missed_alone(id_, sent_at=sent.at, watched=len(generations), untried=generations.untried)
 
-    def _refused_with_guests(self, sent: Sent, error: BatchRejected) -> None:
+    def _rejected_with_piggybacked(self, sent: Sent, error: BatchRejected) -> None:
         """They may be to blame: the others are asked for again without them."""
-        self._conduct.refused(error, sent_at=sent.at, size=len(sent.request.ids))
-        self._part_from_guests(sent)
+        self._provider.refused(error, sent_at=sent.at, size=len(sent.request.ids))
+        self._without_piggybacked(sent)
 
-    def _part_from_guests(self, sent: Sent) -> None:
-        self._rereads.refused(sent.guests, self._clock.monotonic())
+    def _without_piggybacked(self, sent: Sent) -> None:
+        self._rereads.refused(sent.piggybacked, self._clock.monotonic())
         self._call(sent.request.ids)
 
     def _seen_by(self, sent: Sent, *, kept: bool = False) -> Look:
@@ -326,7 +335,7 @@ class Exchanges:
         times = PollTimes(asked_at=sent.asked_at, answered_at=clock.now(), sent=sent.at, got=clock.monotonic())
         return Look(times=times, multi=sent.request.batch, part=sent.split is not None, kept=kept)
 
-    def _put_back(self, hold: LongPoll) -> None:
+    def _put_back(self, long_poll: LongPoll) -> None:
         """Its IDs are due at once; those of a trial are on the agenda."""
-        if not hold.trial:
-            self._call(entry.id for entry in hold.entries)
+        if not long_poll.trial:
+            self._call(entry.id for entry in long_poll.entries)

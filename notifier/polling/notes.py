@@ -11,8 +11,8 @@ from datetime import timedelta
 from typing import Final
 
 from notifier.domain.errors import StoreUnavailable
-from notifier.domain.ids import GenerationId, ProviderName
-from notifier.polling.provider_state import Conduct
+from notifier.domain.ids import GenerationId
+from notifier.polling.provider_state import ProviderState
 from notifier.polling.rejections import Rejections
 from notifier.polling.scheduling.open_generations import OpenGenerations
 from notifier.runtime.clock import Clock
@@ -40,18 +40,16 @@ class Notes:
 
     def __init__(
         self,
-        provider: ProviderName,
         generations: OpenGenerations,
-        conduct: Conduct,
+        provider: ProviderState,
         rejections: Rejections,
         *,
         store: PollStore,
         clock: Clock,
         health: Health,
     ) -> None:
-        self._provider = provider
         self._generations = generations
-        self._conduct = conduct
+        self._provider = provider
         self._rejections = rejections
         self._store = store
         self._clock = clock
@@ -62,10 +60,10 @@ class Notes:
 
     async def load(self) -> None:
         """What the last run left; once the open generations are known."""
-        self._written = dict(await self._store.troubles(self._provider))
+        self._written = dict(await self._store.troubles(self._provider.name))
         for id_, trouble in self._written.items():
             if id_ is None:
-                self._conduct.remember(trouble)
+                self._provider.remember(trouble)
             elif trouble.kind != ABSENT:
                 self._rejections.remember(id_, trouble)
 
@@ -79,7 +77,7 @@ class Notes:
         if not changes:
             return
         try:
-            await self._store.save_troubles(self._provider, changes)
+            await self._store.save_troubles(self._provider.name, changes)
         except StoreUnavailable as error:
             self._health.store_failed(error)
             return
@@ -96,7 +94,7 @@ class Notes:
         }
         for id_ in self._written.keys() - now.keys():
             if id_ is None:
-                if self._conduct.answers:
+                if self._provider.answers:
                     changes[id_] = None
             elif self._generations.get(id_) is not None:
                 changes[id_] = None
@@ -107,7 +105,7 @@ class Notes:
     def _now(self) -> dict[GenerationId | None, Trouble]:
         now: dict[GenerationId | None, Trouble] = dict(self._absent())
         now.update(self._rejections.troubles())
-        if (trouble := self._conduct.trouble) is not None:
+        if (trouble := self._provider.trouble) is not None:
             now[None] = trouble
         return now
 

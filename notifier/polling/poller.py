@@ -1,4 +1,4 @@
-"""All lookouts: one for each provider of the configuration, started and ended as it changes.
+"""All provider loops: one for each provider of the configuration, started and ended as it changes.
 
 Generations of a provider that is not configured (any more) stay in the store and are watched again when its name
 returns.
@@ -17,12 +17,12 @@ from notifier.providers.base import Codec
 
 
 class Poller:
-    """Owns the lookouts. `codec` gives the codec of a kind."""
+    """Owns the provider loops. `codec` gives the codec of a kind."""
 
     def __init__(self, around: Dependencies, codec: Callable[[str], Codec]) -> None:
         self._around = around
         self._codec = codec
-        self._lookouts: dict[str, ProviderLoop] = {}
+        self._loops: dict[str, ProviderLoop] = {}
         self._scopes: dict[str, anyio.CancelScope] = {}
         self._group: TaskGroup | None = None
         self._started = anyio.Event()
@@ -38,11 +38,11 @@ class Poller:
             await anyio.sleep_forever()
 
     async def apply(self, providers: Mapping[str, ProviderSettings]) -> None:
-        """Make the lookouts those of `providers`; on return new ones have loaded what is open."""
-        for name in self._lookouts.keys() - providers.keys():
+        """Make the provider loops those of `providers`; on return new ones have loaded what is open."""
+        for name in self._loops.keys() - providers.keys():
             self._end(name)
         for name, settings in providers.items():
-            known = self._lookouts.get(name)
+            known = self._loops.get(name)
             if known is not None and known.settings.kind == settings.kind:
                 if known.settings != settings:
                     known.apply(settings)
@@ -52,39 +52,39 @@ class Poller:
 
     async def _begin(self, name: str, settings: ProviderSettings) -> None:
         assert self._group is not None, "run comes first"
-        lookout = self._lookouts[name] = ProviderLoop(settings, self._codec(settings.kind), self._around)
+        loop = self._loops[name] = ProviderLoop(settings, self._codec(settings.kind), self._around)
         scope = self._scopes[name] = anyio.CancelScope()
 
-        async def looking(*, task_status: TaskStatus[None]) -> None:
+        async def polling(*, task_status: TaskStatus[None]) -> None:
             with scope:
-                await lookout.run(task_status=task_status)
+                await loop.run(task_status=task_status)
 
         try:
-            await self._group.start(looking, name=f"lookout {name}")
+            await self._group.start(polling, name=f"provider loop {name}")
         except BaseException:
             self._end(name)
             raise
 
     def _end(self, name: str) -> None:
-        if (lookout := self._lookouts.pop(name, None)) is not None:
-            lookout.leave()
+        if (loop := self._loops.pop(name, None)) is not None:
+            loop.leave()
         if (scope := self._scopes.pop(name, None)) is not None:
             scope.cancel()
 
     def tick(self) -> None:
-        for lookout in self._lookouts.values():
-            lookout.tick()
+        for loop in self._loops.values():
+            loop.tick()
 
-    def welcome(self, watched: Sequence[OpenGeneration]) -> None:
+    def add(self, watched: Sequence[OpenGeneration]) -> None:
         """These generations are watched from now on, by one watch more each."""
-        for name, lookout in self._lookouts.items():
+        for name, loop in self._loops.items():
             if some := [each for each in watched if each.provider == name]:
-                lookout.welcome(some)
+                loop.add(some)
 
-    def farewell(self, provider: ProviderName, id_: GenerationId) -> None:
+    def remove(self, provider: ProviderName, id_: GenerationId) -> None:
         """A generation is watched by nobody any more, says the store."""
-        if (lookout := self._lookouts.get(provider)) is not None:
-            lookout.farewell(id_)
+        if (loop := self._loops.get(provider)) is not None:
+            loop.remove(id_)
 
     async def reread(self, provider: ProviderName, id_: GenerationId) -> RereadResult | None:
         """One more sight of `id_`, watched or not; those that are wanted at the same time share a request.
@@ -92,13 +92,13 @@ class Poller:
         None where the provider does not show it, is in trouble or is not configured. May be cancelled at any time.
         """
         await self._started.wait()
-        lookout = self._lookouts.get(provider)
-        return None if lookout is None else await lookout.reread(id_)
+        loop = self._loops.get(provider)
+        return None if loop is None else await loop.reread(id_)
 
     @property
     def watched(self) -> Mapping[str, int]:
         """Open generations by provider."""
-        return {name: lookout.watched for name, lookout in self._lookouts.items()}
+        return {name: loop.watched for name, loop in self._loops.items()}
 
     def stop(self) -> None:
         """No more looks, at once: a request under way is let go."""
@@ -107,5 +107,5 @@ class Poller:
 
     async def save(self) -> None:
         """The last write: what was learned is there for the next run, if the store can write."""
-        for lookout in self._lookouts.values():
-            await lookout.save()
+        for loop in self._loops.values():
+            await loop.save()

@@ -1,7 +1,7 @@
 """One provider's loop: takes what is due and has it asked for. Steps 3 and 4 of the path; `exchange` does the rest.
 
-A lookout has its own generations, budget and troubles, so one provider's never slow another. No transaction is open
-while a request is under way. While the store cannot write nothing is asked.
+Each provider has its own loop, budget and troubles, so one provider never slows another. No transaction is open while a
+request is under way. While the store cannot write nothing is polled.
 
 Parts of batches and IDs that stand alone get a fifth of the rate, and more only while the budget is not used up and
 nothing else is due: good IDs in a batch that failed would wait for nobody's sake otherwise.
@@ -27,7 +27,7 @@ from notifier.polling.batching.plan import plan
 from notifier.polling.exchange import Exchanges, Sent
 from notifier.polling.long_poll.in_flight import LongPoll, LongPolls
 from notifier.polling.notes import Notes
-from notifier.polling.provider_state import Conduct
+from notifier.polling.provider_state import ProviderState
 from notifier.polling.recorder import Recorder
 from notifier.polling.rejections import Rejections
 from notifier.polling.rereads import Rereads
@@ -49,7 +49,7 @@ LONGEST_WAIT: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependencies:
-    """What every lookout works with."""
+    """What every provider loop works with."""
 
     store: PollStore
     ask: Callable[[PollRequest, ProviderSettings, BeforeRepeat], Awaitable[Reply]]
@@ -75,20 +75,20 @@ class ProviderLoop:
         self._codec = codec
         self._settings = settings
         self._generations = OpenGenerations(settings.poll_every.total_seconds())
-        self._conduct = Conduct(
+        self._provider = ProviderState(
             settings,
             capabilities=codec.capabilities,
             clock=around.clock,
             random=around.random,
             health=around.health,
         )
-        self._rejections = Rejections(self._generations, self._conduct, clock=around.clock, back=self._call)
-        self._conduct.outage_over = self._rejections.outage_over
-        self._conduct.knew_one = self._generations.readmit
+        self._rejections = Rejections(self._generations, self._provider, clock=around.clock, back=self._call)
+        self._provider.outage_over = self._rejections.outage_over
+        self._provider.knew_one = self._generations.readmit
         self._recorder = Recorder(
             settings,
             self._generations,
-            self._conduct,
+            self._provider,
             store=around.store,
             clock=around.clock,
             directory=around.directory,
@@ -98,21 +98,20 @@ class ProviderLoop:
             deprioritised=around.deprioritised,
         )
         self._notes = Notes(
-            settings.name,
             self._generations,
-            self._conduct,
+            self._provider,
             self._rejections,
             store=around.store,
             clock=around.clock,
             health=around.health,
         )
-        self._long_polls = LongPolls(self._generations, self._conduct, begin=self._hold, fit=self._fit_hold)
+        self._long_polls = LongPolls(self._generations, self._provider, begin=self._long_poll, fit=self._fit_long_poll)
         self._rereads = Rereads()
         self._exchanges = Exchanges(
             settings,
             codec,
             generations=self._generations,
-            conduct=self._conduct,
+            provider=self._provider,
             rejections=self._rejections,
             recorder=self._recorder,
             long_polls=self._long_polls,
@@ -139,7 +138,7 @@ class ProviderLoop:
         self._leave_until = self._around.clock.monotonic() + LEAVE
         self._wakeup.notify()
 
-    def welcome(self, watched: Sequence[OpenGeneration]) -> None:
+    def add(self, watched: Sequence[OpenGeneration]) -> None:
         """Watches were registered, each for one of these: look as soon as that is worth a look."""
         now, before = self._around.clock.monotonic(), len(self._generations)
         for open_ in watched:
@@ -148,23 +147,23 @@ class ProviderLoop:
             else:
                 self._generations.add(open_, now=now)
         if len(self._generations) > before:
-            self._conduct.welcome(now)
+            self._provider.registered(now)
         self._wakeup.notify()
 
     def _join(self, entry: TrackedGeneration, open_: OpenGeneration) -> None:
-        if entry.held and open_.target.rank < entry.target.rank:
+        if entry.long_polled and open_.target.rank < entry.target.rank:
             self._long_polls.release(entry)  # it waits for what nobody wants first any more
         clock = self._around.clock
         self._generations.join(entry, open_, now=clock.monotonic(), wall=clock.now().timestamp())
 
-    def farewell(self, id_: GenerationId) -> None:
+    def remove(self, id_: GenerationId) -> None:
         """Nobody watches it any more."""
         if (entry := self._generations.get(id_)) is not None:
             self._forget(entry)
 
     def leave(self) -> None:
         """Its provider is not configured any more."""
-        self._conduct.leave()
+        self._provider.leave()
         self._rereads.give_up()
 
     async def save(self) -> None:
@@ -179,7 +178,7 @@ class ProviderLoop:
     def apply(self, settings: ProviderSettings) -> None:
         """Use these from the next request on; a trouble of the old ones is forgotten."""
         self._settings = self._recorder.settings = self._exchanges.settings = settings
-        self._conduct.settle(settings)
+        self._provider.settle(settings)
         self._long_polls.let_go()
         # Those that are asked about now, or stand in a split, come back by themselves.
         self._generations.set_poll_every(settings.poll_every.total_seconds(), now=self._around.clock.monotonic())
@@ -215,8 +214,8 @@ class ProviderLoop:
         due = [at for at in (self._generations.earliest(), self._generations.earliest_irregular()) if at is not None]
         if now >= self._leave_until or not self._around.health.store_up or not due:
             return LONGEST_WAIT
-        wait = self._conduct.wait(now)
-        waits = [wait] if self._conduct.probes else [max(at - now, wait) for at in due]
+        wait = self._provider.wait(now)
+        waits = [wait] if self._provider.probes else [max(at - now, wait) for at in due]
         # Due, budget there, and still not sent: all places are taken, and whoever frees one rings.
         return min((each for each in waits if 0 < each < LONGEST_WAIT), default=LONGEST_WAIT)
 
@@ -226,10 +225,10 @@ class ProviderLoop:
         self._exchanges.repeat(now)
         if now >= self._leave_until or not self._around.health.store_up:
             return
-        self._heed(self._around.directory(), now)
+        self._apply_endpoint_health(self._around.directory(), now)
         self._set_budget(now)
         self._exchanges.divide_late(now)
-        if (probes := self._conduct.probes) and probes % 2:
+        if (probes := self._provider.probes) and probes % 2:
             self._send_probe(now)
         self._try_route(now)
         self._send_splits(now)
@@ -238,23 +237,23 @@ class ProviderLoop:
         wall = self._around.clock.now().timestamp()
         if self._long_polls.first(now):
             self._long_polls.plan(now, wall)
-            self._send_sweeps(now)
+            self._send_polls(now)
         else:
-            self._send_sweeps(now)
+            self._send_polls(now)
             self._long_polls.plan(now, wall)
         if probes:
             self._send_probe(now)
 
     def _set_budget(self, now: float) -> None:
-        conduct = self._conduct
-        self._generations.set_budget(conduct.capacity(now), now, idle=conduct.idle(now), apart=conduct.apart)
+        provider = self._provider
+        self._generations.set_budget(provider.capacity(now), now, idle=provider.idle(now), apart=provider.apart)
 
     def _send_probe(self, now: float) -> None:
         """Whether a provider that may be in trouble answers about one ID, asked for alone.
 
         Every second time; in between something that is due is asked for, for the single route may be what is wrong.
         """
-        if self._conduct.room(now) > 0 and (entry := self._rejections.to_probe(self._exchanges.asked_alone())):
+        if self._provider.room(now) > 0 and (entry := self._rejections.to_probe(self._exchanges.asked_alone())):
             self._generations.take_out(entry)
             self._send((entry.id,), now, multi=False)
 
@@ -262,12 +261,12 @@ class ProviderLoop:
         """Whether batches hang because of the multi route; their IDs are looked after elsewhere."""
         if not self._exchanges.doubts_route(now):
             return
-        if self._conduct.room(now) <= 0:
+        if self._provider.room(now) <= 0:
             self._long_polls.make_room(now)
         elif ids := self._exchanges.next_of_trial(now):
             self._send(ids, now, multi=len(ids) > 1, late=True)
 
-    def _heed(self, directory: EndpointDirectory, now: float) -> None:
+    def _apply_endpoint_health(self, directory: EndpointDirectory, now: float) -> None:
         """Where nobody can be told it is looked rarely."""
         if directory != self._directory:
             self._directory = directory
@@ -276,15 +275,20 @@ class ProviderLoop:
                 now=now,
             )
 
-    def _send_sweeps(self, now: float) -> None:
-        conduct = self._conduct
-        multi = conduct.multi(now)
-        self._send_apart(now, multi=multi)
-        room = conduct.room_for_batches(now) if multi and conduct.batch > 1 else conduct.room(now)
-        if room <= 0 or not (taken := self._generations.take(now, room * (conduct.batch if multi else 1))):
+    def _send_polls(self, now: float) -> None:
+        provider = self._provider
+        multi = provider.multi(now)
+        self._send_irregular(now, multi=multi)
+        room = provider.room_for_batches(now) if multi and provider.batch > 1 else provider.room(now)
+        if room <= 0 or not (taken := self._generations.take(now, room * (provider.batch if multi else 1))):
             return
         planned = plan(
-            taken, fit=self._fit, batch_limit=conduct.batch, multi=multi, room=room, single_room=conduct.room_aside(now)
+            taken,
+            fit=self._fit,
+            batch_limit=provider.batch,
+            multi=multi,
+            room=room,
+            single_room=provider.room_for_irregular(now),
         )
         for entry in planned.rest:
             self._generations.poll_now(entry, now)
@@ -293,41 +297,41 @@ class ProviderLoop:
             if multi and last and ask.multi:
                 self._send_filled(ask.ids, now)
             else:
-                self._send(ask.ids, now, multi=ask.multi, aside=multi and ask.poll_singly)
+                self._send(ask.ids, now, multi=ask.multi, irregular=multi and ask.poll_singly)
 
-    def _send_apart(self, now: float, *, multi: bool) -> None:
+    def _send_irregular(self, now: float, *, multi: bool) -> None:
         """What is missed or asked alone: within its share, or while the budget is not used up.
 
         A provider in trouble is asked about one that it answered about before, if there is any.
         """
-        if self._conduct.troubled and self._generations.earliest() is not None:
+        if self._provider.troubled and self._generations.earliest() is not None:
             return
-        batch = self._conduct.batch if multi else 1
-        for taken in self._generations.take_irregular(now, self._room_aside(now), batch):
+        batch = self._provider.batch if multi else 1
+        for taken in self._generations.take_irregular(now, self._room_for_irregular(now), batch):
             planned = plan(taken, fit=self._fit, batch_limit=batch, multi=multi, room=1, single_room=1)
             for entry in planned.rest:
                 self._generations.poll_now(entry, now)
             for ask in planned.asks:
                 by_multi = ask.multi or (multi and self._rejections.by_multi(ask.ids))
-                self._send(ask.ids, now, multi=by_multi, aside=True)
+                self._send(ask.ids, now, multi=by_multi, irregular=True)
 
-    def _room_aside(self, now: float) -> int:
+    def _room_for_irregular(self, now: float) -> int:
         """Requests for what stands apart: within its share, or one while the budget is not used up."""
-        conduct = self._conduct
-        spare = 1 if conduct.idle(now) and not self._generations.is_due(now) else 0
-        return min(conduct.room(now), max(conduct.room_aside(now), spare), conduct.places_aside)
+        provider = self._provider
+        spare = 1 if provider.idle(now) and not self._generations.is_due(now) else 0
+        return min(provider.room(now), max(provider.room_for_irregular(now), spare), provider.places_for_irregular)
 
     def _send_filled(self, ids: tuple[GenerationId, ...], now: float) -> None:
         """A sweep with free seats takes rereads, then what falls due soonest: it costs no more."""
-        guests = self._rereads.riding(ids, self._conduct.batch - len(ids), now, fit=self._fit)
-        self._send(self._filled((*ids, *guests), now), now, multi=True, guests=self._unwatched(guests))
+        piggybacked = self._rereads.piggyback(ids, self._provider.batch - len(ids), now, fit=self._fit)
+        self._send(self._filled((*ids, *piggybacked), now), now, multi=True, piggybacked=self._unwatched(piggybacked))
 
     def _unwatched(self, ids: Iterable[GenerationId]) -> frozenset[GenerationId]:
         return frozenset([id_ for id_ in ids if self._generations.get(id_) is None])
 
     def _filled(self, ids: tuple[GenerationId, ...], now: float) -> tuple[GenerationId, ...]:
         """With what falls due soonest in the free seats."""
-        free = self._conduct.batch - len(ids)
+        free = self._provider.batch - len(ids)
         if free <= 0:
             return ids
         more = self._generations.fill_batch(
@@ -338,30 +342,30 @@ class ProviderLoop:
     def _fit(self, ids: Sequence[GenerationId]) -> int:
         return self._codec.fit(ids, self._settings)
 
-    def _fit_hold(self, ids: Sequence[GenerationId]) -> int:
+    def _fit_long_poll(self, ids: Sequence[GenerationId]) -> int:
         return self._codec.fit(ids, self._settings, long_poll=True)
 
     def _send_splits(self, now: float) -> None:
         """Parts of refused batches, within their share of the rate, or while the budget is not used up."""
-        parts = self._rejections.parts(batches=lambda: self._conduct.room_for_batches(now) > 0)
-        while self._room_aside(now) and (part := next(parts, None)):
+        parts = self._rejections.parts(batches=lambda: self._provider.room_for_batches(now) > 0)
+        while self._room_for_irregular(now) and (part := next(parts, None)):
             split, ids = part
-            self._send(ids, now, multi=len(ids) > 1, aside=True, part_of=split)
+            self._send(ids, now, multi=len(ids) > 1, irregular=True, part_of=split)
 
     def _send_rereads(self, now: float) -> None:
         """Requests of their own for those that found no seat."""
-        rereads, conduct = self._rereads, self._conduct
-        if not conduct.well():
+        rereads, provider = self._rereads, self._provider
+        if not provider.well():
             rereads.give_up()
-        while rereads.due(now, sweep_at=self._generations.earliest() if conduct.multi(now) else None):
-            if conduct.room(now) <= 0:
+        while rereads.due(now, poll_at=self._generations.earliest() if provider.multi(now) else None):
+            if provider.room(now) <= 0:
                 if self._long_polls.make_room(now):
                     rereads.hurry()
                 return
-            if not (conduct.room_aside(now) or conduct.idle(now)):
+            if not (provider.room_for_irregular(now) or provider.idle(now)):
                 return
-            ids = rereads.next(conduct.batch if conduct.multi(now) else 1, self._fit)
-            self._send(ids, now, multi=len(ids) > 1, aside=True, guests=self._unwatched(ids))
+            ids = rereads.next(provider.batch if provider.multi(now) else 1, self._fit)
+            self._send(ids, now, multi=len(ids) > 1, irregular=True, piggybacked=self._unwatched(ids))
 
     def _send(
         self,
@@ -369,22 +373,39 @@ class ProviderLoop:
         now: float,
         *,
         multi: bool,
-        aside: bool = False,
+        irregular: bool = False,
         part_of: Bisection | None = None,
-        guests: frozenset[GenerationId] = frozenset(),
+        piggybacked: frozenset[GenerationId] = frozenset(),
         late: bool = False,
     ) -> None:
-        self._conduct.begin(now, aside=aside, batch=len(ids) > 1)
+        self._provider.begin(now, irregular=irregular, batch=len(ids) > 1)
         codec, settings = self._codec, self._settings
         request = codec.batch_poll(ids, settings) if multi else codec.poll(ids[0], settings)
         asked_at = self._around.clock.now()
-        self._go(Sent(request=request, split=part_of, at=now, asked_at=asked_at, guests=guests, aside=aside, late=late))
+        self._go(
+            Sent(
+                request=request,
+                split=part_of,
+                at=now,
+                asked_at=asked_at,
+                piggybacked=piggybacked,
+                irregular=irregular,
+                late=late,
+            )
+        )
 
-    def _hold(self, hold: LongPoll) -> None:
-        ids = [entry.id for entry in hold.entries]
-        request = self._codec.long_poll(ids, hold.target, self._settings)
-        self._conduct.begin(hold.since, hold=True)
-        self._go(Sent(request=request, at=hold.since, asked_at=self._around.clock.now(), hold=hold))
+    def _long_poll(self, long_poll: LongPoll) -> None:
+        ids = [entry.id for entry in long_poll.entries]
+        request = self._codec.long_poll(ids, long_poll.target, self._settings)
+        self._provider.begin(long_poll.since, long_poll=True)
+        self._go(
+            Sent(
+                request=request,
+                at=long_poll.since,
+                asked_at=self._around.clock.now(),
+                long_poll=long_poll,
+            )
+        )
 
     def _go(self, sent: Sent) -> None:
         assert self._looks is not None, "it runs"
@@ -395,7 +416,7 @@ class ProviderLoop:
         """Due at once, if they are watched still."""
         now = self._around.clock.monotonic()
         for id_ in ids:
-            if (entry := self._generations.get(id_)) is not None and not entry.held:
+            if (entry := self._generations.get(id_)) is not None and not entry.long_polled:
                 self._generations.poll_now(entry, now)
 
     def _forget(self, entry: TrackedGeneration) -> None:

@@ -1,7 +1,7 @@
 """How one provider is dealt with now: its budget, its troubles, what it taught us of batches.
 
 The decisions are `trouble`'s, `plan`'s and `split`'s; here they are kept together, and told to log and readiness. What
-is known of generations is the lookout's.
+is known of generations is the provider loop's.
 """
 
 from collections import deque
@@ -14,7 +14,7 @@ import structlog
 from notifier.domain.errors import BatchRejected, NotAsked, ProviderBusy, ProviderError
 from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.settings import ProviderSettings
-from notifier.polling.aimd import Allowance
+from notifier.polling.aimd import AdaptiveLimit
 from notifier.polling.backoff import SHORT_PROBES, ProviderHealth, Trouble, knows_none
 from notifier.polling.batching.bisect import Bisection, Diagnosis
 from notifier.polling.batching.blame import MOST_DOUBLED, Evidence
@@ -31,7 +31,7 @@ from notifier.store.records import Trouble as Noted
 _log = structlog.get_logger()
 
 #: Splits and IDs that stand alone get this share of the rate.
-ASIDE: Final = 0.2
+IRREGULAR_SHARE: Final = 0.2
 #: An unusable multi route is tried again after this many seconds.
 MULTI_RETRY: Final = 600.0
 _NEVER: Final = float("-inf")
@@ -54,7 +54,7 @@ _TRUSTED: Final = 8
 _LATELY: Final = 0.2
 
 
-class Conduct:
+class ProviderState:
     """Of one provider. Times are monotonic seconds."""
 
     def __init__(
@@ -71,9 +71,9 @@ class Conduct:
         self._health = health
         self._capabilities = capabilities
         #: Requests under way that are answered at once, and those that wait.
-        self._in_flight, self._held = 0, 0
+        self._in_flight, self._long_polls_under_way = 0, 0
         #: Of the former, those about several IDs, and those that stand aside.
-        self._batches, self._apart = 0, 0
+        self._batches, self._irregular = 0, 0
         #: When the multi route last answered, whatever it said.
         self._multi_spoke_at = _NEVER
         #: Of the former, those that are under way for so long that they keep no other from being made.
@@ -90,16 +90,16 @@ class Conduct:
         self.knew_one: Callable[[], None] = lambda: None
         #: Where this machine has too little to ask.
         self._backoff = ResourceBackoff()
-        self._bucket, self._aside = TokenBucket(settings.rate), TokenBucket(settings.rate * ASIDE)
+        self._bucket, self._irregular_bucket = TokenBucket(settings.rate), TokenBucket(settings.rate * IRREGULAR_SHARE)
         self.settle(settings)
 
     def settle(self, settings: ProviderSettings) -> None:
         """Use these from now on; troubles under the old ones are forgotten."""
         self._settings = settings
-        self._allowance = Allowance(settings.rate, settings.in_flight)
+        self._adaptive_limit = AdaptiveLimit(settings.rate, settings.in_flight)
         self._pace()
         self.long_poll_support = LongPollSupport(mode=Mode(settings.long_poll), patience=self._capabilities.long_poll)
-        self._limit = BatchLimit.of(min(settings.max_ids, self._capabilities.batch or 1))
+        self._batch_limit = BatchLimit.of(min(settings.max_ids, self._capabilities.batch or 1))
         #: IDs that were held by replies lately.
         self.trusted: deque[GenerationId] = deque(maxlen=_TRUSTED)
         self._standing = ProviderHealth()
@@ -123,7 +123,7 @@ class Conduct:
         self._health.clear(self._route)
 
     @property
-    def provider(self) -> ProviderName:
+    def name(self) -> ProviderName:
         return self._settings.name
 
     @property
@@ -146,8 +146,8 @@ class Conduct:
     # ---- what may be asked ----
     def room(self, now: float) -> int:
         """Requests that may be made now."""
-        asked = self._in_flight + self._held
-        free = min(self._allowance.in_flight - asked, self._bucket.available(now))
+        asked = self._in_flight + self._long_polls_under_way
+        free = min(self._adaptive_limit.in_flight - asked, self._bucket.available(now))
         if (allowed := self._backoff.room(now=now, in_flight=asked)) is not None:
             free = min(free, allowed)
         return self._standing.room(now, free=free, in_flight=self._in_flight - self.hanging)
@@ -164,25 +164,27 @@ class Conduct:
     @property
     def in_flight(self) -> int:
         """Requests at a time."""
-        return self._allowance.in_flight
+        return self._adaptive_limit.in_flight
 
     def crowded_out(self, now: float) -> bool:
         """Whether a look that is answered at once could be made now, if requests that wait left a place for it."""
-        return self._held >= self._allowance.in_flight and not self._in_flight and self.wait(now) <= 0
+        return (
+            self._long_polls_under_way >= self._adaptive_limit.in_flight and not self._in_flight and self.wait(now) <= 0
+        )
 
     def capacity(self, now: float) -> float:
         """IDs that can be looked at per second."""
-        return self._allowance.rate * (self.batch if self.multi(now) else 1)
+        return self._adaptive_limit.rate * (self.batch if self.multi(now) else 1)
 
     @property
     def apart(self) -> float:
         """Seconds between two requests while the budget is used up."""
-        return 1 / self._allowance.rate
+        return 1 / self._adaptive_limit.rate
 
     @property
-    def places_for_sweeps(self) -> int:
+    def places_for_polls(self) -> int:
         """Requests at a time that sweeps need to use up the budget, as long as they take lately."""
-        return ceil(self._allowance.rate * self._took)
+        return ceil(self._adaptive_limit.rate * self._took)
 
     def idle(self, now: float) -> bool:
         """Whether the budget is not used up."""
@@ -220,19 +222,19 @@ class Conduct:
         """The same for a part of a batch that failed or is late: that one of its IDs is why is likely."""
         return max(_PART_LATE, _LATE_TIMES * self._answered_in)
 
-    def room_aside(self, now: float) -> int:
+    def room_for_irregular(self, now: float) -> int:
         """Requests that may be made now for parts of refused batches and for IDs that stand alone."""
-        return min(self._aside.available(now), self.places_aside)
+        return min(self._irregular_bucket.available(now), self.places_for_irregular)
 
     @property
-    def places_aside(self) -> int:
+    def places_for_irregular(self) -> int:
         """Of those at a time they get half, because what hangs is among them."""
-        return max(0, max(1, self.in_flight // 2) - self._apart)
+        return max(0, max(1, self.in_flight // 2) - self._irregular)
 
     @property
     def batch(self) -> int:
         """IDs in one sweep at most, as far as we know."""
-        return self._limit.limit
+        return self._batch_limit.limit
 
     def multi(self, now: float) -> bool:
         """Whether many IDs can be asked for at once."""
@@ -242,32 +244,32 @@ class Conduct:
         """Seconds until a request may be made, as far as time decides it; 0 or less where it may."""
         return max(self._bucket.wait(now), self._standing.until - now, self._backoff.wait(now))
 
-    def begin(self, now: float, *, aside: bool = False, hold: bool = False, batch: bool = False) -> None:
+    def begin(self, now: float, *, irregular: bool = False, long_poll: bool = False, batch: bool = False) -> None:
         """A request is made."""
         self._bucket.take(now)
-        if aside:
-            self._aside.take(now)
-        self._in_flight += not hold
-        self._held += hold
-        self._batches += batch and not hold
-        self._apart += aside
+        if irregular:
+            self._irregular_bucket.take(now)
+        self._in_flight += not long_poll
+        self._long_polls_under_way += long_poll
+        self._batches += batch and not long_poll
+        self._irregular += irregular
 
     def repeat(self, now: float) -> bool:
         """A request under way is made once more, if the budget allows it now."""
         return self._bucket.take(now)
 
-    def end(self, *, took: float, aside: bool = False, hold: bool = False, batch: bool = False) -> None:
+    def end(self, *, took: float, irregular: bool = False, long_poll: bool = False, batch: bool = False) -> None:
         """A request is over after so many seconds, whatever came of it."""
-        self._in_flight -= not hold
-        self._held -= hold
-        self._batches -= batch and not hold
-        self._apart -= aside
-        if not hold:
+        self._in_flight -= not long_poll
+        self._long_polls_under_way -= long_poll
+        self._batches -= batch and not long_poll
+        self._irregular -= irregular
+        if not long_poll:
             self._took += (took - self._took) * _LATELY
 
-    def welcome(self, now: float) -> None:
+    def registered(self, now: float) -> None:
         """An ID was registered: a provider that knew none, or failed for the only ID there was, may know this one."""
-        self._standing = self._standing.welcome(now)
+        self._standing = self._standing.registered(now)
 
     # ---- what came back ----
     def knows_none(self, *, asked: int, held: int) -> bool:
@@ -286,13 +288,13 @@ class Conduct:
         elif held:  # whenever it was asked: it knows one
             self._recover(self._clock.monotonic())
             self.knew_one()
-        if self._allowance.share < 1.0:
-            self._allowance.answered()
+        if self._adaptive_limit.share < 1.0:
+            self._adaptive_limit.answered()
             self._pace()
         if multi:
             self._answered_in += (self._clock.monotonic() - sent_at - self._answered_in) * _LATELY
             self._health.clear(self._route)
-            self._limit = self._limit.proved(asked)
+            self._batch_limit = self._batch_limit.proved(asked)
             if asked >= self.batch:
                 self._halved = 0
 
@@ -340,7 +342,7 @@ class Conduct:
         """Nobody can be asked about for a time, or until the operator acts. `since`, `doubted`: `ProviderHealth`."""
         now, reason = self._clock.monotonic(), _about(str(error), asked)
         if isinstance(error, NotAsked):
-            self._backoff.failed(began=sent_at, now=now, in_flight=self._in_flight + self._held)
+            self._backoff.failed(began=sent_at, now=now, in_flight=self._in_flight + self._long_polls_under_way)
             self._health.resources_short(str(error), now)
             return
         self._was_asked(sent_at)
@@ -350,7 +352,7 @@ class Conduct:
                 now, asked_at=sent_at, reason=reason, jitter=jitter, retry_after=hint, since=since, doubted=doubted
             )
             if error.overloaded and struck is not self._standing:  # many that fail together are one sign
-                self._allowance.cut()
+                self._adaptive_limit.cut()
                 self._pace()
             self._strike(struck)
         else:
@@ -387,8 +389,8 @@ class Conduct:
         if not error.foreign:
             self.replied(sent_at=sent_at)
         if error.too_large:
-            self._limit = self._limit.refused(size)
-        _log.info(log_events.LOOK_FAILED, provider=self._settings.name, error=str(error), ids=size, batch=self.batch)
+            self._batch_limit = self._batch_limit.refused(size)
+        _log.info(log_events.POLL_FAILED, provider=self._settings.name, error=str(error), ids=size, batch=self.batch)
 
     def replied(self, *, sent_at: float) -> None:
         """It answered, though not with what can be read of every ID: it is there."""
@@ -422,7 +424,7 @@ class Conduct:
         self._halved += 1
         if not split.failed or split.too_large or self._halved > 1:
             size = len(split.ids)
-            self._limit = self._limit.refused(min(size, 2 * split.taken) if split.too_large else size)
+            self._batch_limit = self._batch_limit.refused(min(size, 2 * split.taken) if split.too_large else size)
             self._halved = 0
 
     def do_without_multi(self, said: str) -> None:
@@ -430,43 +432,43 @@ class Conduct:
         self._multi_again_at = self._clock.monotonic() + MULTI_RETRY
         reason = f"{said} Single requests work, so IDs are asked one by one for 10 minutes: set `batch: off`"
         if self._health.trouble(self._route, reason):
-            _log.warning(log_events.LOOK_FAILED, provider=self._settings.name, error=reason)
+            _log.warning(log_events.POLL_FAILED, provider=self._settings.name, error=reason)
 
     # ---- holds ----
     def held(self, *, took: float, reached: int, asked: int) -> None:
         """A hold of `asked` IDs was answered after `took` seconds, with so many of them at the target."""
         now = self._clock.monotonic()
         if asked == 1:
-            self._hold(self.long_poll_support.kept(took=took, reached=reached > 0).judged(now))
+            self._long_poll(self.long_poll_support.kept(took=took, reached=reached > 0).judged(now))
         else:
             patience = self._capabilities.long_poll or 0.0
-            self._hold(
+            self._long_poll(
                 self.long_poll_support.learned(showed(took=took, patience=patience, reached=reached, asked=asked), now)
             )
 
-    def hold_none(self) -> None:
+    def forgo_single_long_polls(self) -> None:
         """The single route fails for IDs about which the multi route answers."""
-        self._hold(self.long_poll_support.without(self._clock.monotonic()))
+        self._long_poll(self.long_poll_support.without(self._clock.monotonic()))
 
-    def hold_broke(self, error: ProviderBusy, *, took: float, asked: int) -> bool:
+    def long_poll_broke(self, error: ProviderBusy, *, took: float, asked: int) -> bool:
         """A hold failed; True where that speaks against holding, and not against the provider."""
         if took < QUICK or error.retry_after is not None:
             return False
         now = self._clock.monotonic()
-        self._hold(self.long_poll_support.broke(asked=asked, since=now - took, now=now))
+        self._long_poll(self.long_poll_support.broke(asked=asked, since=now - took, now=now))
         return True
 
-    def _hold(self, holding: LongPollSupport) -> None:
+    def _long_poll(self, holding: LongPollSupport) -> None:
         before, self.long_poll_support = self.long_poll_support, holding
         now = self._clock.monotonic()
         if before.any(now) != holding.any(now):
-            _log.info(log_events.HOLDS_LEARNED, provider=self._settings.name, many=holding.any(now))
+            _log.info(log_events.LONG_POLL_LEARNED, provider=self._settings.name, many=holding.any(now))
         if before.single(now) and not holding.single(now):
             note = (
                 "it answers at once, or its gateway cuts long requests off: "
                 "tried again in 10 minutes, or set long_poll: off"
             )
-            _log.info(log_events.HOLDS_LEARNED, provider=self._settings.name, single=False, note=note)
+            _log.info(log_events.LONG_POLL_LEARNED, provider=self._settings.name, single=False, note=note)
 
     # ---- how it stands ----
     def _was_asked(self, sent_at: float) -> None:
@@ -476,8 +478,8 @@ class Conduct:
 
     def _pace(self) -> None:
         """Go by what is allowed now; the bucket stays, for a new one would be a second burst."""
-        self._bucket.pace(self._allowance.rate)
-        self._aside.pace(self._allowance.rate * ASIDE)
+        self._bucket.pace(self._adaptive_limit.rate)
+        self._irregular_bucket.pace(self._adaptive_limit.rate * IRREGULAR_SHARE)
 
     def _strike(self, standing: ProviderHealth) -> None:
         if standing is self._standing:  # of a request sent before the trouble began: nothing new

@@ -19,7 +19,7 @@ from notifier.domain.model import EndpointDirectory, Kind, Observation, State, T
 from notifier.domain.settings import ProviderSettings
 from notifier.domain.slot_sharing import YIELD
 from notifier.polling.learning.lag_histogram import Lags
-from notifier.polling.provider_state import Conduct
+from notifier.polling.provider_state import ProviderState
 from notifier.polling.scheduling.open_generation import (
     PollTimes,
     TrackedGeneration,
@@ -82,7 +82,7 @@ class Recorder:
         self,
         settings: ProviderSettings,
         generations: OpenGenerations,
-        conduct: Conduct,
+        provider: ProviderState,
         *,
         store: PollStore,
         clock: Clock,
@@ -94,7 +94,7 @@ class Recorder:
     ) -> None:
         self.settings = settings
         self._generations = generations
-        self._conduct = conduct
+        self._provider = provider
         self._store = store
         self._clock = clock
         self._directory = directory
@@ -145,7 +145,7 @@ class Recorder:
         look = round_.look
         now, wall = self._clock.monotonic(), self._clock.now().timestamp()
         for entry in round_.entries:
-            if not self._generations.tracks(entry) or entry.held:
+            if not self._generations.tracks(entry) or entry.long_polled:
                 continue
             looked = look.times.sent if entry.polled_at is None else max(entry.polled_at, look.times.sent)
             self._generations.schedule_next(
@@ -233,7 +233,7 @@ class Recorder:
         self._follow([ending.generation for ending in endings], recorded, entries)
 
     def _ended(self, entry: TrackedGeneration, asked_at: float) -> Kind | None:
-        if unknown(entry, self._conduct.answered_at):
+        if unknown(entry, self._provider.answered_at):
             return Kind.UNKNOWN
         return Kind.EXPIRED if overdue(entry, asked_at) else None
 

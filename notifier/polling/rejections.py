@@ -16,7 +16,7 @@ from notifier.domain.errors import BatchRejected, ProviderError, ReplyTooLarge
 from notifier.domain.ids import GenerationId
 from notifier.polling.batching.bisect import Bisection, Diagnosis
 from notifier.polling.batching.blame import Setback, from_the_middle
-from notifier.polling.provider_state import Conduct
+from notifier.polling.provider_state import ProviderState
 from notifier.polling.scheduling.open_generation import TrackedGeneration
 from notifier.polling.scheduling.open_generations import OpenGenerations
 from notifier.providers.base import PollRequest
@@ -40,13 +40,13 @@ class Rejections:
     def __init__(
         self,
         generations: OpenGenerations,
-        conduct: Conduct,
+        provider: ProviderState,
         *,
         clock: Clock,
         back: Callable[[Iterable[GenerationId]], None],
     ) -> None:
         self._generations = generations
-        self._conduct = conduct
+        self._provider = provider
         self._clock = clock
         self._back = back
         #: ID -> the failures in a row of requests about it alone.
@@ -84,7 +84,7 @@ class Rejections:
         self, ids: tuple[GenerationId, ...], split: Bisection | None, error: BatchRejected, *, sent_at: float
     ) -> None:
         """A request for these, perhaps a part of `split`, was refused because of what is in it."""
-        self._conduct.refused(error, sent_at=sent_at, size=len(ids))
+        self._provider.refused(error, sent_at=sent_at, size=len(ids))
         if len(ids) == 1:
             if (entry := self._generations.get(ids[0])) is not None and not entry.poll_singly:
                 entry.isolate()  # the single route decides
@@ -100,20 +100,20 @@ class Rejections:
     # ---- requests that failed ----
     def failed(self, request: PollRequest, split: Bisection | None, error: ProviderError, *, sent_at: float) -> None:
         """A request, perhaps a part of `split`, was not answered: the provider's trouble, or that of one of its IDs."""
-        ids, conduct = request.ids, self._conduct
+        ids, provider = request.ids, self._provider
         if error.any_id:
-            conduct.failed(error, sent_at=sent_at)
+            provider.failed(error, sent_at=sent_at)
             self.unanswered(ids, split)
             return
         large = isinstance(error, ReplyTooLarge)
         if large:
-            conduct.replied(sent_at=sent_at)
-        probe = conduct.probing(sent_at) and not large
+            provider.replied(sent_at=sent_at)
+        probe = provider.probing(sent_at) and not large
         began = split.sent_at if split is not None and split.failed else sent_at
         if not large and (probe or not self._is_bad(ids, began)):
             # Who asks us to wait is waited for, until others are answered and this goes on.
-            waits = error.asks_to_wait and conduct.evidence.answered_at < began
-            conduct.doubt(ids, error, sent_at=sent_at, watched=len(self._generations) - self._bad, at_once=waits)
+            waits = error.asks_to_wait and provider.evidence.answered_at < began
+            provider.doubt(ids, error, sent_at=sent_at, watched=len(self._generations) - self._bad, at_once=waits)
         if probe:  # nothing is concluded of any ID while the provider answers nothing
             self._note(ids, error, sent_at)
             self.unanswered(ids, split)
@@ -137,7 +137,7 @@ class Rejections:
         if split is None:
             split = Bisection(ids, "No answer yet.", failed=True, sent_at=sent_at)
             self._splits.append(split)
-        elif split in self._splits and self._conduct.evidence.answered_at > split.sent_at:
+        elif split in self._splits and self._provider.evidence.answered_at > split.sent_at:
             split.refused(ids)
         else:
             return None
@@ -146,10 +146,10 @@ class Rejections:
     def failed_late(self, ids: Sequence[GenerationId], error: ProviderError, *, sent_at: float) -> None:
         """It failed in the end; its IDs were asked for meanwhile."""
         if error.any_id:
-            self._conduct.failed(error, sent_at=sent_at)
+            self._provider.failed(error, sent_at=sent_at)
         else:
             watched = len(self._generations) - self._bad
-            self._conduct.doubt(ids, error, sent_at=sent_at, watched=watched)
+            self._provider.doubt(ids, error, sent_at=sent_at, watched=watched)
 
     def answered_late(self, ids: tuple[GenerationId, ...], split: Bisection) -> None:
         """It was answered in the end: nothing more is asked for because of it."""
@@ -185,8 +185,8 @@ class Rejections:
         if before is not None and before.reason == setback.reason and setback.count & (setback.count - 1):
             return
         _log.warning(
-            log_events.LOOK_FAILED,
-            provider=self._conduct.provider,
+            log_events.POLL_FAILED,
+            provider=self._provider.name,
             generation=id_,
             error=setback.reason,
             times=setback.count,
@@ -196,7 +196,7 @@ class Rejections:
     @property
     def _bad(self) -> int:
         """How many IDs are known to be bad."""
-        at = self._conduct.evidence.answered_at
+        at = self._provider.evidence.answered_at
         return sum(setback.proved(at) for setback in self.setbacks.values())
 
     def _is_bad(self, ids: Sequence[GenerationId], began: float) -> bool:
@@ -204,17 +204,17 @@ class Rejections:
         if len(ids) > 1:
             return False
         setback = self.setbacks.get(ids[0])
-        return self._conduct.evidence.answered_at >= (began if setback is None else setback.sent_at)
+        return self._provider.evidence.answered_at >= (began if setback is None else setback.sent_at)
 
     def may_expire(self, id_: GenerationId) -> bool:
         """Whether its deadline ends its watches although the provider does not answer about it, and only about it."""
         setback = self.setbacks.get(id_)
-        answered_at, now = self._conduct.evidence.answered_at, self._clock.monotonic()
-        return self._conduct.well() and setback is not None and setback.may_expire(answered_at, now)
+        answered_at, now = self._provider.evidence.answered_at, self._clock.monotonic()
+        return self._provider.well() and setback is not None and setback.may_expire(answered_at, now)
 
     def troubles(self) -> Iterator[tuple[GenerationId, Trouble]]:
         """IDs that are known to be bad, and what is said about each."""
-        at = self._conduct.evidence.answered_at
+        at = self._provider.evidence.answered_at
         for id_, setback in self.setbacks.items():
             if setback.count and setback.proved(at):
                 yield (
@@ -260,7 +260,7 @@ class Rejections:
         if len(self._held_by_multi) < PROOF:
             return
         self._held_by_multi.clear()
-        self._conduct.hold_none()
+        self._provider.forgo_single_long_polls()
         suspected, self.setbacks = self.setbacks, {}
         entries = [entry for entry in map(self._generations.get, suspected) if entry is not None]
         for entry in entries:
@@ -274,18 +274,18 @@ class Rejections:
         One that was answered lately, even if a request waits for it. Else one that did not fail yet, and of those
         rather one that was in no batch which failed. Else the one that failed longest ago.
         """
-        failed = dict.fromkeys(id_ for id_ in self._conduct.evidence.ids() if id_ not in asked)
+        failed = dict.fromkeys(id_ for id_ in self._provider.evidence.ids() if id_ not in asked)
         trusted = [
-            self._generations.get(id_) for id_ in self._conduct.trusted if id_ not in failed and id_ not in asked
+            self._generations.get(id_) for id_ in self._provider.trusted if id_ not in failed and id_ not in asked
         ]
         if (entry := next(filter(None, trusted), None)) is not None:
             return entry
         suspected = {id_ for split in self._splits if split.failed for id_ in split.ids}
-        fresh = [entry for entry in self._generations if not (entry.failing or entry.held or entry.id in asked)]
+        fresh = [entry for entry in self._generations if not (entry.failing or entry.long_polled or entry.id in asked)]
         fresh = from_the_middle([entry for entry in fresh if entry.id not in failed])
         known = (self._generations.get(id_) for id_ in failed)
         likely = chain((entry for entry in fresh if entry.id not in suspected), fresh, known)
-        return next((entry for entry in likely if entry is not None and not entry.held), None)
+        return next((entry for entry in likely if entry is not None and not entry.long_polled), None)
 
     def outage_over(self, since: float) -> None:
         """The provider was in trouble since then: what failed meanwhile says little of IDs, and is asked again."""
@@ -312,21 +312,21 @@ class Rejections:
             return
         self._held_alone.add(id_)
         if len(self._held_alone) >= PROOF:
-            self._conduct.do_without_multi(said)
+            self._provider.do_without_multi(said)
             self._held_alone.clear()
             self._clear_isolation(self._generations)
 
     def route_hangs(self) -> None:
         """Batches are not answered, and their IDs are, alone."""
-        self._conduct.do_without_multi("Requests about several IDs are not answered.")
+        self._provider.do_without_multi("Requests about several IDs are not answered.")
         self._end(self._splits, self._generations)
 
-    def _end(self, splits: Iterable[Bisection], acquitted: Iterable[TrackedGeneration]) -> None:
+    def _end(self, splits: Iterable[Bisection], cleared: Iterable[TrackedGeneration]) -> None:
         """Nothing more is asked for because of these."""
         for each in list(splits):
             self._splits.remove(each)
             self._back(each.abandon())
-        self._clear_isolation(acquitted)
+        self._clear_isolation(cleared)
 
     def _clear_isolation(self, entries: Iterable[TrackedGeneration]) -> None:
         for entry in entries:
@@ -340,7 +340,7 @@ class Rejections:
     def _conclude(self, split: Bisection) -> None:
         if not split.done or split not in self._splits:
             return
-        lesson = self._conduct.learn(split, untried=self._generations.untried)
+        lesson = self._provider.learn(split, untried=self._generations.untried)
         if lesson is Diagnosis.MULTI_UNUSABLE:
             self._end(self._splits, self._generations)  # the others would only teach the same
         else:

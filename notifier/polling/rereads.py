@@ -1,6 +1,6 @@
 """IDs that somebody wants to see once more, at one provider: which wait, which are asked for, what is answered to whom.
 
-They are on no agenda, teach no curve and make no transition. How a request is sent is the lookout's. Rules:
+They are on no agenda, teach no curve and make no transition. How a request is sent is the provider loop's. Rules:
 - A reread rides in a free seat of an ordinary sweep, for nothing, where one is expected within `PATIENCE` seconds.
   Otherwise it has a request of its own, out of the share of the budget that is set apart for exceptions.
 - Each is asked for once. Where a batch is refused that it rode in, it is asked for alone, and for `MISTRUST` seconds
@@ -21,7 +21,7 @@ PATIENCE: Final = 1.0
 MISTRUST: Final = 60.0
 
 
-class _Wish:
+class _Waiter:
     """One ID that is wanted, by one or several."""
 
     def __init__(self) -> None:
@@ -34,37 +34,37 @@ class Rereads:
     """Of one provider. Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self._wishes: dict[GenerationId, _Wish] = {}
+        self._waiters: dict[GenerationId, _Waiter] = {}
         #: Those that were not asked for yet -> since when.
         self._waiting: dict[GenerationId, float] = {}
         #: The same, and they must be asked for by themselves.
         self._alone: dict[GenerationId, float] = {}
-        self._ride_from = float("-inf")
+        self._piggyback_from = float("-inf")
 
     # ---- for those who want to see ----
     async def show(self, id_: GenerationId, now: float) -> RereadResult | None:
         """What the provider shows of `id_`; None where it does not answer about it. May be cancelled at any time."""
-        wish = self._wishes.get(id_)
-        if wish is None:
-            wish = self._wishes[id_] = _Wish()
+        waiter = self._waiters.get(id_)
+        if waiter is None:
+            waiter = self._waiters[id_] = _Waiter()
             self._waiting[id_] = now
-        wish.askers += 1
+        waiter.askers += 1
         try:
-            await wish.settled.wait()
+            await waiter.settled.wait()
         finally:
-            wish.askers -= 1
-            if not wish.askers and not wish.settled.is_set():
+            waiter.askers -= 1
+            if not waiter.askers and not waiter.settled.is_set():
                 self._settle(id_, None)
-        return wish.reread
+        return waiter.reread
 
     # ---- what to ask for ----
-    def due(self, now: float, *, sweep_at: float | None) -> bool:
+    def due(self, now: float, *, poll_at: float | None) -> bool:
         """Whether some are to be asked for by themselves now; `sweep_at` is when the next sweep is due, if ever."""
         if self._alone:
             return True
         if not self._waiting:
             return False
-        rides = sweep_at is not None and sweep_at <= now + PATIENCE and now >= self._ride_from
+        rides = poll_at is not None and poll_at <= now + PATIENCE and now >= self._piggyback_from
         return not rides or now >= next(iter(self._waiting.values())) + PATIENCE
 
     def hurry(self) -> None:
@@ -80,17 +80,17 @@ class Rereads:
         ids = list(self._waiting)[:most]
         return self._take(ids[: fit(ids)])
 
-    def riding(
+    def piggyback(
         self, ids: Sequence[GenerationId], free: int, now: float, *, fit: Callable[[Sequence[GenerationId]], int]
     ) -> tuple[GenerationId, ...]:
         """What rides along in a sweep of `ids` with so many free seats; what is in it anyway needs none."""
         if not self._waiting:
             return ()
         self._take([id_ for id_ in ids if id_ in self._waiting])
-        guests = list(self._waiting)[: max(0, free)]
-        if not guests or now < self._ride_from:
+        piggybacked = list(self._waiting)[: max(0, free)]
+        if not piggybacked or now < self._piggyback_from:
             return ()
-        return self._take(guests[: max(0, fit([*ids, *guests]) - len(ids))])
+        return self._take(piggybacked[: max(0, fit([*ids, *piggybacked]) - len(ids))])
 
     def _take(self, ids: Sequence[GenerationId]) -> tuple[GenerationId, ...]:
         for id_ in ids:
@@ -100,15 +100,15 @@ class Rereads:
     # ---- what came of it ----
     def answered(self, observations: Iterable[Observation], seen_at: datetime) -> None:
         """A reply held these, wanted or not."""
-        if not self._wishes:
+        if not self._waiters:
             return
         for seen in observations:
             self._settle(seen.id, None if seen.absent else RereadResult(observation=seen, seen_at=seen_at))
 
     def refused(self, ids: Iterable[GenerationId], now: float) -> None:
         """A request was refused that these were in by their own wish."""
-        self._ride_from = now + MISTRUST
-        self._alone |= {id_: now for id_ in ids if id_ in self._wishes}
+        self._piggyback_from = now + MISTRUST
+        self._alone |= {id_: now for id_ in ids if id_ in self._waiters}
 
     def failed(self, ids: Iterable[GenerationId]) -> None:
         """A request for these was not answered: nor are they."""
@@ -117,12 +117,12 @@ class Rereads:
 
     def give_up(self) -> None:
         """The provider cannot be asked."""
-        if self._wishes:
-            self.failed(list(self._wishes))
+        if self._waiters:
+            self.failed(list(self._waiters))
 
     def _settle(self, id_: GenerationId, reread: RereadResult | None) -> None:
         self._waiting.pop(id_, None)
         self._alone.pop(id_, None)
-        if (wish := self._wishes.pop(id_, None)) is not None:
-            wish.reread = reread
-            wish.settled.set()
+        if (waiter := self._waiters.pop(id_, None)) is not None:
+            waiter.reread = reread
+            waiter.settled.set()

@@ -602,16 +602,16 @@ async def test_a_generation_that_nobody_watches_is_not_asked_about(store: Sqlite
         stage.upstream.states |= {"g-1": "dreaming", "g-2": "dreaming"}
         await stage.watch(request("g-1"), request("g-2"))
         stage.upstream.gate = anyio.Event()
-        stage.lookout.tick()
+        stage.loop.tick()
         await stage.upstream.until(1)
         await store.cancel_watches(WatchChoice(generation=GenerationId("g-1")), now=stage.clock.now())
-        stage.lookout.farewell(GenerationId("g-1"))
-        stage.lookout.farewell(GenerationId("g-1"))  # once more does no harm
+        stage.loop.remove(GenerationId("g-1"))
+        stage.loop.remove(GenerationId("g-1"))  # once more does no harm
         stage.upstream.states["g-1"] = "completed"
         stage.upstream.gate.set()
         await quiet(store)
         before = len(stage.upstream.asked)
         await stage.ticks(20)
         assert {id_ for asked in stage.upstream.since(before) for id_ in asked} == {"g-2"}
-        assert stage.lookout.watched == 1
+        assert stage.loop.watched == 1
         assert await stage.enqueued("g-1") == []

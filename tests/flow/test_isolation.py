@@ -517,7 +517,7 @@ async def test_the_log_names_the_bad_id_and_not_every_time(store: SqliteStore) -
         stage.upstream.judge = broken("g-2", by=FAILURES["500"])
         await register(stage, some(3))
         await stage.ticks(15 * MINUTE, step=3)
-        lines = [event for event in events if event["event"] == "look.failed" and "generation" in event]
+        lines = [event for event in events if event["event"] == "poll.failed" and "generation" in event]
         assert [(event["generation"], event["times"]) for event in lines] == [
             ("g-2", 1),
             ("g-2", 2),

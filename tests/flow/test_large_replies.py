@@ -49,7 +49,7 @@ async def test_one_reply_that_is_too_large_is_its_ids_own_trouble(store: SqliteS
         assert await told(stage) == {WatchStatus.SATISFIED: 59, WatchStatus.OPEN: 1}
         assert not stage.health.troubles
         assert len(stage.upstream.asked) < 30
-    (named, *_) = [each for each in events if each["event"] == "look.failed" and "generation" in each]
+    (named, *_) = [each for each in events if each["event"] == "poll.failed" and "generation" in each]
     assert (named["generation"], named["log_level"]) == ("g-7", "warning")
     assert "The answer about g-7 is above 0 MiB: more than is read of one ID." in named["error"]
     assert not [each for each in events if "max_ids" in str(each)]
@@ -96,7 +96,7 @@ async def test_a_batch_of_long_records_is_made_smaller(store: SqliteStore) -> No
         await stage.watch(*map(request, some(40)))
         await stage.ticks(10, step=0.25)
         assert await told(stage) == {WatchStatus.SATISFIED: 40}
-        assert (stage.health.troubles, stage.lookout._conduct.batch) == ({}, 5)
+        assert (stage.health.troubles, stage.loop._provider.batch) == ({}, 5)
 
 
 async def test_pairs_that_are_too_long_say_nothing_of_the_multi_route(store: SqliteStore) -> None:

@@ -1,4 +1,4 @@
-"""What a lookout learns from completions: kept over a restart, and used to tell who is stuck."""
+"""What a provider loop learns from completions: kept over a restart, and used to tell who is stuck."""
 
 import structlog
 
@@ -19,14 +19,14 @@ async def complete(stage: Watching, count: int, *, after: float) -> None:
 
 
 async def test_what_was_learned_is_kept_over_a_restart(store: SqliteStore) -> None:
-    """A lookout that starts on the same store knows how long generations took before."""
+    """A provider loop that starts on the same store knows how long generations took before."""
     async with watching(store) as before:
         await complete(before, 12, after=30.0)
-        usual = before.lookout._generations.curves.usual(State.COMPLETED)
+        usual = before.loop._generations.curves.usual(State.COMPLETED)
         assert usual.learned == 12
         learned = usual.quantile(0.5)
     async with watching(store) as after:
-        usual = after.lookout._generations.curves.usual(State.COMPLETED)
+        usual = after.loop._generations.curves.usual(State.COMPLETED)
         assert usual.learned >= 10  # the last minute may be lost
         assert abs(usual.quantile(0.5) - learned) < 3
 
@@ -42,7 +42,7 @@ async def test_a_generation_far_beyond_its_kind_is_warned_of_once(store: SqliteS
         warned = [line for line in lines if line["event"] == "generation.stalled"]
         assert [line["generation"] for line in warned] == ["stuck"]
         assert warned[0]["age_s"] > 3 * warned[0]["usual_s"] - 5
-        assert stage.lookout.watched == 1
+        assert stage.loop.watched == 1
 
 
 async def test_how_late_we_knew_is_told_every_ten_minutes(store: SqliteStore) -> None:

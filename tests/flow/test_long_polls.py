@@ -1,4 +1,4 @@
-"""Requests that the provider keeps: a lookout on a real store, a provider that holds, a clock moved by hand."""
+"""Requests that the provider keeps: a provider loop on a real store, a provider that holds, a clock moved by hand."""
 
 from datetime import timedelta
 
@@ -204,7 +204,7 @@ async def test_a_reload_lets_go_of_what_waits(store: SqliteStore) -> None:
     """Requests under the old settings end, nothing is lost, and the new settings hold from the next request on."""
     async with watching(store, long_poll="auto") as stage:
         await begin(stage, some(3))
-        stage.lookout.apply(luma(long_poll="off"))
+        stage.loop.apply(luma(long_poll="off"))
         await stage.ticks(5)
         assert len(held(stage.upstream.asked)) == 3
         stage.upstream.move("g-1", "completed")

@@ -1,4 +1,4 @@
-"""All lookouts together: started and ended as the configuration changes, none in another's way."""
+"""All provider loops together: started and ended as the configuration changes, none in another's way."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -44,7 +44,7 @@ class Polling:
         requests = [request(name, provider=provider) for name in generations]
         for answer in await self.store.add_watches(requests, now=self.clock.now(), directory=BOOK):
             if answer.open is not None:
-                self.poller.welcome([answer.open])
+                self.poller.add([answer.open])
         await quiet(self.store)
 
     def asked(self, provider: str) -> int:

@@ -51,9 +51,7 @@ class Storm:
             upstream.holds = chance.choice(["any", "all", None])
             upstream.cut = chance.choice([None, None, (3.0, error(504)), (0.0, error(502))])
         if chance.random() < 0.02:
-            self.stage.lookout.apply(
-                luma(long_poll=chance.choice(["auto", "single", "any", "off"]), **self._settings())
-            )
+            self.stage.loop.apply(luma(long_poll=chance.choice(["auto", "single", "any", "off"]), **self._settings()))
         self.store(down=chance.random() < 0.1)
 
     def store(self, *, down: bool) -> None:
@@ -62,7 +60,7 @@ class Storm:
             self.stage.health.clear("store")
 
     def _settings(self) -> dict[str, Any]:
-        settings = self.stage.lookout.settings
+        settings = self.stage.loop.settings
         return {"rate": settings.rate, "in_flight": settings.in_flight, "max_ids": settings.max_ids}
 
     async def clear(self) -> None:
@@ -93,7 +91,7 @@ async def test_whatever_the_weather_everything_is_delivered_and_the_budget_kept(
             await storm.blow(chance.choice([0, 1, 10]))
         await storm.clear()
         assert (await store.counts()).watches == {WatchStatus.SATISFIED: GENERATIONS}
-        assert stage.lookout.watched == 0
+        assert stage.loop.watched == 0
         assert stage.upstream.most <= in_flight
         times = [each.at for each in stage.upstream.asked]
         assert all(sum(first <= at < first + 1 for at in times) <= max(1, rate) for first in times)

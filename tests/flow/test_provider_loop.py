@@ -90,12 +90,12 @@ async def test_two_watches_of_one_generation_cost_one_look(store: SqliteStore) -
 
 
 async def test_what_was_open_before_a_start_is_looked_at(store: SqliteStore) -> None:
-    """The store is the memory: a restarted lookout asks for everything that is open in it."""
+    """The store is the memory: a restarted provider loop asks for everything that is open in it."""
     ids = some(3)
     async with watching(store) as before:
         await before.watch(*map(request, ids))
     async with watching(store) as stage:
-        assert stage.lookout.watched == 3
+        assert stage.loop.watched == 3
         await stage.tick()
         assert stage.upstream.since(0) == [ids]
 
@@ -173,7 +173,7 @@ async def test_what_is_owed_to_poor_endpoints_gives_way(store: SqliteStore) -> N
         assert sorted(owed[:3]) == ["audit", "studio", "studio"]
         assert owed[3] == "audit"
         await blocked()
-        assert stage.lookout.watched == 0
+        assert stage.loop.watched == 0
 
 
 async def destinations_owed(store: SqliteStore) -> list[str]:
@@ -191,7 +191,7 @@ async def test_nobody_is_looked_at_once_nobody_waits(store: SqliteStore) -> None
         await stage.tick()
         await stage.ticks(30)
         assert len(stage.upstream.asked) == 1
-        assert stage.lookout.watched == 0
+        assert stage.loop.watched == 0
 
 
 async def test_a_watch_for_running_is_answered_on_the_way(store: SqliteStore) -> None:
@@ -243,7 +243,7 @@ async def test_a_watch_that_joins_while_a_look_is_under_way_is_not_dropped(store
         await stage.watch(request(endpoint="audit"))
         stage.upstream.gate.set()
         await quiet(store)
-        assert stage.lookout.watched == 1
+        assert stage.loop.watched == 1
         stage.upstream.states["g-1"] = "completed"
         await stage.tick(5)
         assert sorted(line.type for line in await stage.enqueued()) == ["generation.completed", "generation.running"]
@@ -261,7 +261,7 @@ async def test_a_watch_that_joins_while_its_sight_is_written_is_not_dropped(stor
             await stage.tick()
             stage.upstream.gate.set()
             await quiet(store)
-        assert stage.lookout.watched == 1
+        assert stage.loop.watched == 1
         stage.upstream.states["g-1"] = "completed"
         await stage.tick(5)
         assert len(await stage.enqueued()) == 2
@@ -350,7 +350,7 @@ async def test_new_settings_end_a_pause(store: SqliteStore) -> None:
         stage.upstream.states["g-1"] = "completed"
         await stage.watch(request())
         await stage.tick()
-        stage.lookout.apply(luma(rate=10.0))
+        stage.loop.apply(luma(rate=10.0))
         await stage.tick(0.25)
         assert len(await stage.enqueued()) == 1
         assert not stage.health.troubles
@@ -496,7 +496,7 @@ async def test_an_id_nobody_knows_ends_as_unknown(store: SqliteStore) -> None:
         assert [watch.status for watch in await stage.watches("typo")] == [WatchStatus.UNKNOWN]
         assert [line.type for line in await stage.enqueued("typo")] == ["generation.unknown"]
         assert [watch.status for watch in await stage.watches()] == [WatchStatus.OPEN]
-        assert stage.lookout.watched == 1
+        assert stage.loop.watched == 1
 
 
 async def test_the_only_id_is_never_called_unknown(store: SqliteStore) -> None:
@@ -521,7 +521,7 @@ async def test_a_watch_expires_by_a_look_at_its_deadline_or_later(store: SqliteS
         assert line.type == "watch.expired"
         assert timedelta(seconds=12) <= line.created_at - START <= timedelta(seconds=12.5)
         assert await stage.rung()
-        assert stage.lookout.watched == 0
+        assert stage.loop.watched == 0
 
 
 async def test_nothing_expires_while_the_provider_cannot_be_asked(store: SqliteStore) -> None:
@@ -556,13 +556,13 @@ async def test_a_nearer_deadline_that_joins_while_a_sight_is_written_counts(stor
         stage.upstream.states["g-1"] = "queued"
         await stage.watch(request())
         impatient = request(endpoint="audit", timeout=timedelta(seconds=7))
-        known = (await store.add_watches([request()], now=START, directory=stage.lookout._around.directory()))[0].open
+        known = (await store.add_watches([request()], now=START, directory=stage.loop._around.directory()))[0].open
         assert known is not None
 
         def join() -> None:
             (answer,) = registered
             assert answer.open is not None
-            stage.lookout.welcome([answer.open])
+            stage.loop.add([answer.open])
 
         registered: list[Any] = []
         real = stage.port._store.record_transitions
@@ -570,7 +570,7 @@ async def test_a_nearer_deadline_that_joins_while_a_sight_is_written_counts(stor
         async def write_then_register(*args: Any, **more: Any) -> Any:
             recorded = await real(*args, **more)
             registered.extend(
-                await store.add_watches([impatient], now=stage.clock.now(), directory=stage.lookout._around.directory())
+                await store.add_watches([impatient], now=stage.clock.now(), directory=stage.loop._around.directory())
             )
             join()
             return recorded
@@ -603,7 +603,7 @@ async def test_what_was_seen_is_kept_until_it_is_written(store: SqliteStore) -> 
         stage.upstream.states["g-1"] = "completed"
         await stage.watch(request())
         stage.port.down = True
-        stage.lookout.tick()
+        stage.loop.tick()
         await stage.upstream.until(1)
         await blocked()
         assert stage.health.troubles["store"] == "store: the disk is full"
@@ -630,7 +630,7 @@ async def test_a_full_disk_is_met_as_trouble_and_survived(store: SqliteStore) ->
             ).fetchone()[0]
         )
         assert limit > 0
-        stage.lookout.tick()
+        stage.loop.tick()
         await stage.upstream.until(2)
         await quiet(store)
         assert "store" in stage.health.troubles
@@ -649,7 +649,7 @@ async def test_new_settings_act_from_the_next_request_on(store: SqliteStore) -> 
         stage.upstream.states |= dict.fromkeys(ids, "queued")
         await stage.watch(*map(request, ids))
         await stage.tick()
-        stage.lookout.apply(luma(max_ids=2, poll_every=timedelta(seconds=20)))
+        stage.loop.apply(luma(max_ids=2, poll_every=timedelta(seconds=20)))
         await stage.tick(0.25)
         assert sorted(map(len, stage.upstream.since(1))) == [2, 2]
         await stage.ticks(18)
@@ -665,7 +665,7 @@ async def test_new_settings_while_a_request_is_under_way_lose_nothing(store: Sql
         stage.upstream.gate = anyio.Event()
         await stage.watch(request())
         await stage.tick()
-        stage.lookout.apply(luma(poll_every=timedelta(seconds=2)))
+        stage.loop.apply(luma(poll_every=timedelta(seconds=2)))
         stage.upstream.gate.set()
         await quiet(store)
         stage.upstream.states["g-1"] = "completed"
@@ -681,7 +681,7 @@ async def test_a_split_survives_new_settings(store: SqliteStore) -> None:
         stage.upstream.judge = refuse_batches_with([ids[0]])
         await stage.watch(*map(request, ids))
         await stage.ticks(2)
-        stage.lookout.apply(luma(rate=10.0))
+        stage.loop.apply(luma(rate=10.0))
         stage.upstream.states |= dict.fromkeys(ids[1:], "completed")
         await stage.ticks(40)
         assert (await store.counts()).watches == {WatchStatus.SATISFIED: 7, WatchStatus.OPEN: 1}
@@ -694,11 +694,11 @@ async def test_new_settings_while_what_was_asked_is_finished_trip_nobody(store: 
         stage.upstream.gate = anyio.Event()
         await stage.watch(request())
         await stage.tick()
-        stage.lookout.apply(luma(poll_every=timedelta(seconds=2)))
+        stage.loop.apply(luma(poll_every=timedelta(seconds=2)))
         stage.upstream.gate.set()
         await stage.ticks(5)
         assert len(stage.upstream.asked) == 1
-        assert stage.lookout.watched == 0
+        assert stage.loop.watched == 0
 
 
 async def test_one_split_that_proves_the_multi_route_gone_ends_them_all(store: SqliteStore) -> None:

@@ -89,7 +89,7 @@ class Stage:
             [request(name, endpoint=to) for name in generations], now=self.clock.now(), directory=BOOK
         ):
             if answer.open is not None:
-                self.poller.welcome([answer.open])
+                self.poller.add([answer.open])
         await quiet(self.store)
 
     async def complete(self, *generations: str, to: str = "studio") -> None:

@@ -129,7 +129,7 @@ async def test_a_taught_word_counts_from_the_next_look_on(store: SqliteStore, wo
         await stage.watch(request())
         await stage.tick()
         assert await types(stage) == []
-        stage.lookout.apply(luma(state_words={taught: State.FAILED}))
+        stage.loop.apply(luma(state_words={taught: State.FAILED}))
         await stage.tick(5)
         await quiet(store)
         assert await types(stage) == ["generation.failed"]

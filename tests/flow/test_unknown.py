@@ -43,7 +43,7 @@ async def test_an_id_that_was_seen_and_is_gone_for_ever_is_unknown(store: Sqlite
         data = body["data"]
         assert isinstance(data, dict)
         assert (data["generation_id"], data["state"], data["provider_state"]) == ("gone", "running", "dreaming")
-        assert stage.lookout.watched == 1
+        assert stage.loop.watched == 1
 
 
 async def test_it_is_unknown_where_each_id_is_asked_for_alone_too(store: SqliteStore) -> None:

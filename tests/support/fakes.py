@@ -285,7 +285,7 @@ def refuse_batches_with(bad: Iterable[str], status: int = 404) -> Callable[[Aske
     return lambda asked: error(status, "not found") if asked.multi and not known.isdisjoint(asked.ids) else None
 
 
-# ---- the lookout's stage ------------------------------------------------------------------------------------------
+# ---- the provider loop's stage ----------------------------------------------------------------------------------
 def luma(name: str = "luma", **more: Any) -> ProviderSettings:
     fields: dict[str, Any] = {
         "base_url": f"https://{name}.example.com",
@@ -310,12 +310,12 @@ def request(generation: str = "g-1", *, endpoint: str = "studio", provider: str 
 
 @dataclass(slots=True, kw_only=True)
 class Watching:
-    """One lookout at work, and all that a test moves or reads."""
+    """One provider loop at work, and all that a test moves or reads."""
 
     store: SqliteStore
     clock: HandClock
     upstream: Upstream
-    lookout: ProviderLoop
+    loop: ProviderLoop
     registrar: Registrar
     health: Health
     deliveries: Wakeup
@@ -332,7 +332,7 @@ class Watching:
         """Let so much time pass, give leave to look, and wait until all that follows has happened."""
         self.clock.advance(seconds)
         self.upstream.notify()
-        self.lookout.tick()
+        self.loop.tick()
         await quiet(self.store)
 
     async def ticks(self, seconds: float, step: float = 0.25) -> None:
@@ -359,25 +359,25 @@ class Watching:
 async def watching(
     store: SqliteStore, *, deprioritised: Callable[[Destination], bool] = lambda _: False, **settings: Any
 ) -> AsyncIterator[Watching]:
-    """A lookout that runs; nothing is looked at before the first tick."""
+    """A provider loop that runs; nothing is looked at before the first tick."""
     clock, health, deliveries, port = HandClock(), Health(), Wakeup(), Tripped(store)
     upstream = Upstream(clock)
     async with ProviderClient(httpx.MockTransport(upstream), clock=clock) as client:
-        lookout = ProviderLoop(
+        loop = ProviderLoop(
             luma(**settings),
             AimlapiLuma(),
             around(port, client, clock=clock, health=health, deliveries=deliveries, deprioritised=deprioritised),
         )
         registrar = Registrar(
-            store, clock=clock, directory=lambda: BOOK, add_open=lookout.welcome, deliveries=deliveries, health=health
+            store, clock=clock, directory=lambda: BOOK, add_open=loop.add, deliveries=deliveries, health=health
         )
         async with anyio.create_task_group() as tasks:
-            await tasks.start(lookout.run)
+            await tasks.start(loop.run)
             yield Watching(
                 store=store,
                 clock=clock,
                 upstream=upstream,
-                lookout=lookout,
+                loop=loop,
                 registrar=registrar,
                 health=health,
                 deliveries=deliveries,
@@ -395,7 +395,7 @@ def around(
     deliveries: Wakeup,
     deprioritised: Callable[[Destination], bool] = lambda _: False,
 ) -> Dependencies:
-    """What lookouts work with in tests: no chance, everything configured, and every endpoint well unless said."""
+    """What provider loops work with in tests: no chance, everything configured, and every endpoint well unless said."""
     return Dependencies(
         store=port,
         ask=client.ask,

@@ -1,4 +1,4 @@
-"""A refused batch on its way down to the one bad ID. Pure: the lookout asks for `next`, and tells what came of it.
+"""A refused batch on its way down to the one bad ID. Pure: `exchange` asks for `next` and reports the answers.
 
 The left half of the left half goes first, so that the first single IDs are reached after few requests. Of a batch that
 was not refused but `failed` (an error, no answer) the other half is asked for before a half is divided further: where

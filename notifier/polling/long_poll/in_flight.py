@@ -1,7 +1,7 @@
 """The requests of one provider that wait: which are under way, which begin now, which is let go for a better one.
 
 The decisions are `seats`' and `holding`'s; here they are kept together with what is under way. How a request is sent
-and what its answer means is the lookout's.
+and what its answer means is the provider loop's.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ import anyio
 from notifier.domain.ids import GenerationId
 from notifier.domain.model import State
 from notifier.polling.long_poll.slots import likeliest, likelihood, slots_for_long_polls, to_hand_over, worthwhile
-from notifier.polling.provider_state import Conduct
+from notifier.polling.provider_state import ProviderState
 from notifier.polling.scheduling.open_generation import TrackedGeneration
 from notifier.polling.scheduling.open_generations import OpenGenerations
 
@@ -45,13 +45,13 @@ class LongPolls:
     def __init__(
         self,
         generations: OpenGenerations,
-        conduct: Conduct,
+        provider: ProviderState,
         *,
         begin: Callable[[LongPoll], None],
         fit: Callable[[Sequence[GenerationId]], int],
     ) -> None:
         self._generations = generations
-        self._conduct = conduct
+        self._provider = provider
         self._begin = begin
         self._fit = fit
         self._under_way: list[LongPoll] = []
@@ -66,7 +66,7 @@ class LongPolls:
         self._under_way.remove(hold)
         for entry in hold.entries:
             if not hold.trial:
-                entry.held = False
+                entry.long_polled = False
                 if not kept:
                     self._over[entry] = now
 
@@ -82,7 +82,7 @@ class LongPolls:
     def first(self, now: float) -> bool:
         """Whether holds go before sweeps: all can be held, and nobody waits in vain for it."""
         late = self._generations.late(now) or (
-            self._generations.late_irregular(now) and self._conduct.room_aside(now) > 0
+            self._generations.late_irregular(now) and self._provider.room_for_irregular(now) > 0
         )
         return self._all(now) and not late
 
@@ -92,13 +92,13 @@ class LongPolls:
         What can be held in a moment is no reason; it becomes one when that does not come: its target is another, it
         stands alone, or it is missing.
         """
-        if not self._conduct.crowded_out(now) or not self._generations.waiting or self.first(now):
+        if not self._provider.crowded_out(now) or not self._generations.waiting or self.first(now):
             return
         self.make_room(now)
 
     def release(self, entry: TrackedGeneration) -> None:
         """Let go of the request that waits for this one, if there is one."""
-        if not entry.held:
+        if not entry.long_polled:
             return
         for hold in self._under_way:
             if not hold.trial and any(each is entry for each in hold.entries):
@@ -111,18 +111,18 @@ class LongPolls:
 
     def plan(self, now: float, wall: float) -> None:
         """Begin what is worth it and allowed now; `wall` is now in Unix seconds."""
-        conduct, many = self._conduct, self._many(now)
-        if not conduct.well() or not (many or conduct.long_poll_support.single(now)):
+        provider, many = self._provider, self._many(now)
+        if not provider.well() or not (many or provider.long_poll_support.single(now)):
             return
-        per_hold = conduct.batch if many else 1
+        per_hold = provider.batch if many else 1
         seats = slots_for_long_polls(
-            in_flight=conduct.in_flight,
+            in_flight=provider.in_flight,
             open_=len(self._generations),
             per_hold=per_hold,
-            sweeps=conduct.places_for_sweeps,
+            sweeps=provider.places_for_polls,
         )
         free = seats - len(self._under_way)
-        room = min(free, conduct.room(now) - self._kept_for_sweeps(now))
+        room = min(free, provider.room(now) - self._kept_for_sweeps(now))
         if room <= 0 and (free > 0 or now < self._review_at):
             return
         candidates = self._candidates(now, wall, max(_SOME, (max(free, 0) + 1) * per_hold))
@@ -139,7 +139,7 @@ class LongPolls:
 
     def make_room(self, now: float) -> bool:
         """Something must be asked now: if no place is free, the hold for the least likely is let go."""
-        full = len(self._under_way) + self._conduct.hanging >= self._conduct.in_flight
+        full = len(self._under_way) + self._provider.hanging >= self._provider.in_flight
         if not (self._under_way and full) or any(hold.scope.cancel_called for hold in self._under_way):
             return False
         min(self._under_way, key=lambda hold: sum(likelihood(entry, now) for entry in hold.entries)).scope.cancel()
@@ -148,25 +148,25 @@ class LongPolls:
     # ---- what there is ----
     def _all(self, now: float) -> bool:
         """Whether there are places enough to hold everything."""
-        per_hold = self._conduct.batch if self._many(now) else 1
-        return len(self._generations) <= self._conduct.in_flight * per_hold
+        per_hold = self._provider.batch if self._many(now) else 1
+        return len(self._generations) <= self._provider.in_flight * per_hold
 
     def _kept_for_sweeps(self, now: float) -> int:
         """Requests that holds leave for the next sweep of everybody, while the budget is ample."""
         if self._all(now) or self._generations.pace.scarce:
             return 0
-        per_request = self._conduct.batch if self._conduct.multi(now) else 1
-        rate = self._conduct.capacity(now) / per_request
+        per_request = self._provider.batch if self._provider.multi(now) else 1
+        rate = self._provider.capacity(now) / per_request
         return min(len(self._generations) // per_request, max(0, int(rate) - 1))
 
     def _many(self, now: float) -> bool:
         """Whether one request holds many IDs."""
-        return self._conduct.multi(now) and self._conduct.long_poll_support.any(now)
+        return self._provider.multi(now) and self._provider.long_poll_support.any(now)
 
     def _candidates(self, now: float, wall: float, count: int) -> list[TrackedGeneration]:
         """What can be held, likeliest first. Not what has its deadline meanwhile: a look comes then."""
         fresh = now - self._generations.pace.every
-        soon = wall + (self._conduct.long_poll_support.patience or 0.0)
+        soon = wall + (self._provider.long_poll_support.patience or 0.0)
         found = {
             id(entry): entry
             for entry in self._generations.soonest(count)
@@ -180,8 +180,8 @@ class LongPolls:
 
     # ---- beginning ----
     def _start(self, candidates: Sequence[TrackedGeneration], room: int, now: float) -> None:
-        pace, patience = self._generations.pace, self._conduct.long_poll_support.patience or 1.0
-        per_request = self._conduct.batch if self._conduct.multi(now) else 1
+        pace, patience = self._generations.pace, self._provider.long_poll_support.patience or 1.0
+        per_request = self._provider.batch if self._provider.multi(now) else 1
         for entry in candidates[:room]:
             if pace.scarce and not worthwhile(
                 likelihood(entry, now), stride=pace.stride, per_request=per_request, patience=patience
@@ -202,14 +202,14 @@ class LongPolls:
 
     def _try(self, candidates: Sequence[TrackedGeneration], now: float) -> bool:
         """See what a multi hold does, where more are open than can be held one by one; True where one began."""
-        conduct = self._conduct
-        if self._all(now) or not (conduct.multi(now) and conduct.long_poll_support.trial(now)):
+        provider = self._provider
+        if self._all(now) or not (provider.multi(now) and provider.long_poll_support.trial(now)):
             return False
         few = [entry for entry in candidates if not entry.poll_singly and entry.target is candidates[0].target][:_TRIAL]
         few = few[: self._fit([entry.id for entry in few])] if few else few
         if len(few) < 2:  # noqa: PLR2004  one ID shows nothing
             return False
-        conduct.long_poll_support = conduct.long_poll_support.tried(now)
+        provider.long_poll_support = provider.long_poll_support.tried(now)
         self._send(LongPoll(few, few[0].target, now, trial=True))
         return True
 

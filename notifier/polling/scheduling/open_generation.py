@@ -37,10 +37,10 @@ class TrackedGeneration:
         "doubts",
         "excluded",
         "failing",
-        "held",
         "id",
         "isolations",
         "joined",
+        "long_polled",
         "misses",
         "model_known",
         "not_before",
@@ -89,7 +89,7 @@ class TrackedGeneration:
         #: Counts registrations that joined; a look that began before the last one must not drop it.
         self.joined = 0
         #: True while a request waits for it.
-        self.held = False
+        self.long_polled = False
         #: True once a record was seen, which told its model and when it was made.
         self.model_known = False
         #: True once it was warned of.

@@ -302,7 +302,7 @@ class OpenGenerations:
     def start_long_poll(self, entry: TrackedGeneration) -> None:
         """A request waits for it: it is off the agenda until that ends."""
         self._queues.drop(entry)
-        entry.held = True
+        entry.long_polled = True
 
     def schedule_next(self, entry: TrackedGeneration, *, looked: float, now: float, alone: bool, wall: float) -> None:
         """It was looked at `looked`, and stays; `alone` where that costs a request. `wall` is now in Unix seconds."""

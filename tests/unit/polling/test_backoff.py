@@ -83,11 +83,11 @@ def test_a_new_registration_ends_the_pause_of_a_provider_that_knew_no_id() -> No
     """It may know the new one; a refused key is not helped by that."""
     absent = ProviderHealth().absent(0, asked_at=0, reason="none").absent(5, asked_at=5, reason="none")
     assert absent.until == 15
-    assert absent.welcome(7).until == 7
-    assert absent.welcome(7).strikes == 2
-    assert absent.welcome(20).until == 15
+    assert absent.registered(7).until == 7
+    assert absent.registered(7).strikes == 2
+    assert absent.registered(20).until == 15
     refused = ProviderHealth().refused(0, asked_at=0, reason="401")
-    assert refused.welcome(1) == refused
+    assert refused.registered(1) == refused
 
 
 def test_a_provider_that_knew_none_is_asked_as_usual_about_those_that_were_not_asked_about_yet() -> None:
@@ -198,7 +198,7 @@ def test_registrations_in_an_outage_ask_less_and_less_often() -> None:
     standing, early = ProviderHealth(), []
     for now in range(0, 100_000, 1_000):
         standing = standing.refused(now, asked_at=now, reason="410", since=0.0)
-        standing = standing.welcome(now + 0.5)
+        standing = standing.registered(now + 0.5)
         early.append(standing.until - now)
     assert early[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
     assert set(early[8:]) == {60}

@@ -58,30 +58,30 @@ def test_nothing_wanted_is_nothing_to_do() -> None:
     rereads = Rereads()
     rereads.answered([sight("a")], SEEN_AT)
     rereads.give_up()
-    assert not rereads.due(0.0, sweep_at=None)
-    assert rereads.riding(some("a"), 99, 0.0, fit=all_fit) == ()
+    assert not rereads.due(0.0, poll_at=None)
+    assert rereads.piggyback(some("a"), 99, 0.0, fit=all_fit) == ()
 
 
 async def test_they_ride_where_a_sweep_is_expected() -> None:
     """They wait for it, but no longer than their patience; without one they are due at once."""
     rereads = Rereads()
     async with wanted(rereads, "a", "b"):
-        assert not rereads.due(0.0, sweep_at=PATIENCE)
-        assert rereads.due(0.0, sweep_at=PATIENCE + 0.1)
-        assert rereads.due(0.0, sweep_at=None)
-        assert rereads.due(PATIENCE, sweep_at=PATIENCE)
-        assert sorted(rereads.riding(some("x"), 99, 0.0, fit=all_fit)) == ["a", "b"]
-        assert not rereads.due(PATIENCE, sweep_at=None)
+        assert not rereads.due(0.0, poll_at=PATIENCE)
+        assert rereads.due(0.0, poll_at=PATIENCE + 0.1)
+        assert rereads.due(0.0, poll_at=None)
+        assert rereads.due(PATIENCE, poll_at=PATIENCE)
+        assert sorted(rereads.piggyback(some("x"), 99, 0.0, fit=all_fit)) == ["a", "b"]
+        assert not rereads.due(PATIENCE, poll_at=None)
 
 
 async def test_no_more_ride_than_there_are_seats_and_room_in_the_url() -> None:
     """The others go on waiting."""
     rereads = Rereads()
     async with wanted(rereads, "a", "b", "c", "d"):
-        assert rereads.riding(some("x"), 0, 0.0, fit=all_fit) == ()
-        assert len(rereads.riding(some("x"), 1, 0.0, fit=all_fit)) == 1
-        assert len(rereads.riding(some("x", "y"), 99, 0.0, fit=lambda _: 4)) == 2
-        assert rereads.riding(some("x", "y"), 99, 0.0, fit=lambda _: 1) == ()
+        assert rereads.piggyback(some("x"), 0, 0.0, fit=all_fit) == ()
+        assert len(rereads.piggyback(some("x"), 1, 0.0, fit=all_fit)) == 1
+        assert len(rereads.piggyback(some("x", "y"), 99, 0.0, fit=lambda _: 4)) == 2
+        assert rereads.piggyback(some("x", "y"), 99, 0.0, fit=lambda _: 1) == ()
         assert len(rereads.next(99, all_fit)) == 1
 
 
@@ -89,8 +89,8 @@ async def test_one_that_is_in_the_sweep_anyway_needs_no_seat() -> None:
     """It is watched still: whoever looks answers both."""
     rereads = Rereads()
     async with wanted(rereads, "a") as answers:
-        assert rereads.riding(some("a"), 99, 0.0, fit=all_fit) == ()
-        assert not rereads.due(0.0, sweep_at=None)
+        assert rereads.piggyback(some("a"), 99, 0.0, fit=all_fit) == ()
+        assert not rereads.due(0.0, poll_at=None)
         rereads.answered([sight("a"), sight("other")], SEEN_AT)
         await settled(answers)
         assert answers == [("a", RereadResult(observation=sight("a"), seen_at=SEEN_AT))]
@@ -118,21 +118,21 @@ async def test_a_request_that_fails_answers_nothing() -> None:
         rereads.give_up()
         await settled(answers, 2)
         assert [reread for _, reread in answers] == [None, None]
-        assert not rereads.due(0.0, sweep_at=None)
+        assert not rereads.due(0.0, poll_at=None)
 
 
 async def test_after_a_refusal_each_is_asked_for_alone_and_none_rides() -> None:
     """For a while; then they ride again."""
     rereads = Rereads()
     async with wanted(rereads, "a", "b"):
-        rereads.refused(rereads.riding(some("x"), 99, 0.0, fit=all_fit), 0.0)
-        assert rereads.due(0.0, sweep_at=0.0)
+        rereads.refused(rereads.piggyback(some("x"), 99, 0.0, fit=all_fit), 0.0)
+        assert rereads.due(0.0, poll_at=0.0)
         assert sorted([*rereads.next(99, all_fit), *rereads.next(99, all_fit)]) == ["a", "b"]
-        assert not rereads.due(0.0, sweep_at=None)
+        assert not rereads.due(0.0, poll_at=None)
     async with wanted(rereads, "c", now=1.0):
-        assert rereads.due(1.0, sweep_at=1.0)
-        assert rereads.riding(some("x"), 99, MISTRUST - 0.1, fit=all_fit) == ()
-        assert rereads.riding(some("x"), 99, MISTRUST, fit=all_fit) == ("c",)
+        assert rereads.due(1.0, poll_at=1.0)
+        assert rereads.piggyback(some("x"), 99, MISTRUST - 0.1, fit=all_fit) == ()
+        assert rereads.piggyback(some("x"), 99, MISTRUST, fit=all_fit) == ("c",)
 
 
 async def test_who_was_hurried_waits_for_no_sweep() -> None:
@@ -140,7 +140,7 @@ async def test_who_was_hurried_waits_for_no_sweep() -> None:
     rereads = Rereads()
     async with wanted(rereads, "a"):
         rereads.hurry()
-        assert rereads.due(0.0, sweep_at=0.0)
+        assert rereads.due(0.0, poll_at=0.0)
 
 
 async def test_who_gives_up_leaves_nothing_behind() -> None:
@@ -151,7 +151,7 @@ async def test_who_gives_up_leaves_nothing_behind() -> None:
     async with wanted(rereads, "c") as answers, wanted(rereads, "c"):
         pass
     assert answers == []
-    assert not rereads.due(100.0, sweep_at=None)
+    assert not rereads.due(100.0, poll_at=None)
     rereads.answered([sight("a"), sight("b")], SEEN_AT)
     rereads.refused(some("a"), 0.0)
-    assert not rereads.due(100.0, sweep_at=None)
+    assert not rereads.due(100.0, poll_at=None)

@@ -353,7 +353,7 @@ PICKS = st.integers(0, 10**6)
 
 
 class OpenGenerationsMachine(RuleBasedStateMachine):
-    """What the lookout does to a generations, in any order: every open generation always has a next look."""
+    """What the provider loop does to a generations, in any order: every open generation always has a next look."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -459,7 +459,7 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
     @rule(number=PICKS)
     def put_back(self, number: int) -> None:
         _, entry = self.asked.pop(number % len(self.asked))
-        if self.generations.tracks(entry) and not entry.held:
+        if self.generations.tracks(entry) and not entry.long_polled:
             self.generations.poll_now(entry, self.now)
 
     @precondition(lambda self: self.held)
@@ -467,7 +467,7 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
     def answer_hold(self, number: int, state: State | None, took: float) -> None:
         since, entry = self.held.pop(number % len(self.held))
         self.now = max(self.now, since + took)
-        entry.held = False
+        entry.long_polled = False
         if not self.generations.tracks(entry):
             return
         if state is None:
@@ -517,7 +517,7 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
         asked, held = [entry for _, entry in self.asked], [entry for _, entry in self.held]
         for entry in self.generations:
             assert (entry.bucket is not None) + (entry in asked) + (entry in held) == 1
-            assert entry.held is (entry in held)
+            assert entry.long_polled is (entry in held)
         waiting = [entry for entry in self.generations if entry.bucket is not None]
         assert (
             {entry for entry in waiting if not entry.excluded} <= set(self.generations.soonest(10**6)) <= set(waiting)
