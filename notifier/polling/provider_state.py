@@ -71,7 +71,7 @@ class ProviderState:
         self._health = health
         self._capabilities = capabilities
         #: Requests under way that are answered at once, and those that wait.
-        self._in_flight, self._long_polls_under_way = 0, 0
+        self._in_flight, self._long_polls = 0, 0
         #: Of the former, those about several IDs, and those that stand aside.
         self._batches, self._irregular = 0, 0
         #: When the multi route last answered, whatever it said.
@@ -146,7 +146,7 @@ class ProviderState:
     # ---- what may be asked ----
     def room(self, now: float) -> int:
         """Requests that may be made now."""
-        asked = self._in_flight + self._long_polls_under_way
+        asked = self._in_flight + self._long_polls
         free = min(self._adaptive_limit.in_flight - asked, self._bucket.available(now))
         if (allowed := self._backoff.room(now=now, in_flight=asked)) is not None:
             free = min(free, allowed)
@@ -168,9 +168,7 @@ class ProviderState:
 
     def crowded_out(self, now: float) -> bool:
         """Whether a look that is answered at once could be made now, if requests that wait left a place for it."""
-        return (
-            self._long_polls_under_way >= self._adaptive_limit.in_flight and not self._in_flight and self.wait(now) <= 0
-        )
+        return self._long_polls >= self._adaptive_limit.in_flight and not self._in_flight and self.wait(now) <= 0
 
     def capacity(self, now: float) -> float:
         """IDs that can be looked at per second."""
@@ -250,7 +248,7 @@ class ProviderState:
         if irregular:
             self._irregular_bucket.take(now)
         self._in_flight += not long_poll
-        self._long_polls_under_way += long_poll
+        self._long_polls += long_poll
         self._batches += batch and not long_poll
         self._irregular += irregular
 
@@ -261,7 +259,7 @@ class ProviderState:
     def end(self, *, took: float, irregular: bool = False, long_poll: bool = False, batch: bool = False) -> None:
         """A request is over after so many seconds, whatever came of it."""
         self._in_flight -= not long_poll
-        self._long_polls_under_way -= long_poll
+        self._long_polls -= long_poll
         self._batches -= batch and not long_poll
         self._irregular -= irregular
         if not long_poll:
@@ -342,7 +340,7 @@ class ProviderState:
         """Nobody can be asked about for a time, or until the operator acts. `since`, `doubted`: `ProviderHealth`."""
         now, reason = self._clock.monotonic(), _about(str(error), asked)
         if isinstance(error, NotAsked):
-            self._backoff.failed(began=sent_at, now=now, in_flight=self._in_flight + self._long_polls_under_way)
+            self._backoff.failed(began=sent_at, now=now, in_flight=self._in_flight + self._long_polls)
             self._health.resources_short(str(error), now)
             return
         self._was_asked(sent_at)
