@@ -9,8 +9,8 @@ A file or a directory that cannot be looked at is not an empty one: readiness sa
 stays declared, and until everything can be seen again no file counts as taken away and nothing may be forgotten.
 
 Files are read in worker threads and registered many at a time, so that thousands of them cost the event loop a few
-milliseconds each time. watchfiles tells of changes in the directories that the globs name, where they exist; the
-wakeup's rescan finds the rest.
+milliseconds each time. inotify tells of changes in the directories that the globs name; the wakeup's rescan finds the
+rest.
 """
 
 import os
@@ -24,16 +24,15 @@ import anyio
 import structlog
 from anyio.abc import TaskStatus
 from anyio.to_thread import run_sync
-from watchfiles import awatch
 
 from notifier.domain.errors import Fault, InvalidWatch, StoreUnavailable
 from notifier.domain.ids import WatchId
 from notifier.domain.model import WatchRequest
-from notifier.intake.drop import inotify
 from notifier.intake.entry import Known
 from notifier.intake.registrar import RegistrarPort
+from notifier.intake.watch_changes import WatchChanges
 from notifier.intake.watch_file import Unread, read_watch_file
-from notifier.intake.watch_listing import Listing, list_directories, list_files
+from notifier.intake.watch_listing import Listing, list_files
 from notifier.runtime import log_events
 from notifier.runtime.switch_interval import short_turns
 from notifier.runtime.wakeup import Wakeup
@@ -106,6 +105,7 @@ class WatchFiles:
         self._registrar = registrar
         self._known = known
         self._wakeup = wakeup
+        self._changes = WatchChanges()
         self._files: dict[str, _File] = {}
         #: Files whose last reading was refused, and why.
         self._faulty: dict[str, Sequence[Fault]] = {}
@@ -135,30 +135,14 @@ class WatchFiles:
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. Started once every file was read, so that readiness can tell."""
-        async with anyio.create_task_group() as tasks:
-            stop = anyio.Event()
-            await tasks.start(self._listen, stop)
-            try:
+        with self._changes.opened():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._changes.run, self._wakeup.notify)
                 await self.read_all()
                 task_status.started()
                 while True:
                     await self._wakeup.wait(self._retry or _IDLE)
                     await self.read_all()
-            finally:
-                stop.set()  # awatch waits in a thread that a cancellation does not reach
-
-    async def _listen(self, stop: anyio.Event, *, task_status: TaskStatus[None]) -> None:
-        directories = await run_sync(list_directories, self._globs)
-        task_status.started()  # awatch begins to watch before it first awaits: no change is missed between
-        if not directories:
-            return
-        # Steps and debounce are milliseconds: an editor's few events are one, and a person does not wait.
-        try:
-            async for _ in awatch(*directories, recursive=False, step=20, debounce=200, stop_event=stop):
-                self._wakeup.notify()
-        except (OSError, RuntimeError) as error:  # RuntimeError is the base of its own errors
-            note = "changes are found by the rescan only, some seconds later"
-            _log.warning(log_events.WATCH_FILES_UNTOLD, why=inotify.why(error), note=note)
 
     # ---- one pass
     async def read_all(self) -> None:
@@ -183,7 +167,8 @@ class WatchFiles:
 
     def _look(self, known: Known) -> tuple[Listing, list[tuple[str, _Key | None]]]:
         """In a worker thread: what is there, and the files that are not as they were read last, the first one last."""
-        listing = list_files(self._globs)
+        with self._changes.renewed() as watch:
+            listing = list_files(self._globs, watch)
         due: list[tuple[str, _Key | None]] = []
         for path, found in listing.files.items():
             file, key = self._files.get(path), None if found is None else _key(found)

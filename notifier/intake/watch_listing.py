@@ -2,22 +2,21 @@
 
 `glob.glob` takes a directory that cannot be listed for an empty one; its files would count as taken away. Here that is
 an answer of its own. Patterns are absolute; `*`, `?`, `[…]` and `**` are wildcards that match no hidden name, and no
-name that editors and systems use for themselves: such a file is read only where a pattern names it whole.
+name that editors and systems use for themselves: such a file is read only if a pattern names it whole.
 """
 
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
 from notifier.domain.os_errors import reason
 from notifier.intake.file_names import ignored
-from notifier.runtime.file_status import CannotLook, is_directory, status_of
+from notifier.runtime.file_status import CannotLook, status_of
 from notifier.text.printable import printable
 
 _MAGIC: Final = re.compile(r"[*?[]")
@@ -28,16 +27,20 @@ _EVERY_LEVEL: Final = "**"
 class Listing:
     """What is there."""
 
-    #: Path -> its status, in the order of paths; None for a link that leads nowhere. Directories are none.
+    #: Path -> its status, in the order of paths; None for a link that leads nowhere. No directories.
     files: dict[str, os.stat_result | None] = field(default_factory=dict)
     #: File or directory -> why it cannot be looked at.
     unseen: dict[str, str] = field(default_factory=dict)
 
 
-def list_files(patterns: Iterable[str]) -> Listing:
-    """Every file that the patterns name, once."""
-    listing = Listing()
-    for path in sorted({path for pattern in patterns for path in _expanded(pattern, listing.unseen)}):
+def list_files(patterns: Iterable[str], enter: Callable[[str], object] = lambda _: None) -> Listing:
+    """Every file that the patterns name, once.
+
+    `enter` is called with each directory in which a name may match a pattern's last part, before it is looked into.
+    """
+    search = _Search(enter)
+    listing = Listing(unseen=search.unseen)
+    for path in sorted({path for pattern in patterns for path in search.expand(pattern)}):
         try:
             found = status_of(path)
         except CannotLook as error:
@@ -48,56 +51,67 @@ def list_files(patterns: Iterable[str]) -> Listing:
     return listing
 
 
-def list_directories(patterns: Iterable[str]) -> list[str]:
-    """The directories that hold what the patterns name, as far as they can be found."""
-    unseen: dict[str, str] = {}
-    found = {path for pattern in patterns for path in _expanded(str(Path(pattern).parent), unseen)}
-    return sorted(path for path in found if _may_be_watched(path))
+class _Search:
+    """Every path, of a file or a directory, that a pattern names; one that is found in two ways comes twice."""
 
+    def __init__(self, enter: Callable[[str], object]) -> None:
+        self.unseen: dict[str, str] = {}
+        self._enter = enter
 
-def _may_be_watched(path: str) -> bool:
-    try:
-        return is_directory(path)
-    except CannotLook:
-        return False
+    def expand(self, pattern: str) -> Iterator[str]:
+        return self._below("/", [part for part in pattern.split("/") if part])
 
+    def _below(self, base: str, parts: Sequence[str]) -> Iterator[str]:
+        if not parts:
+            yield base
+            return
+        part, rest = parts[0], parts[1:]
+        if part == _EVERY_LEVEL:
+            yield from self._every_level(base, rest, frozenset())
+            return
+        if not rest:
+            self._enter(base)
+        if _MAGIC.search(part):
+            matches = _pattern(part).match
+            for entry in self._entries(base):
+                if matches(entry.name) and (part.startswith(".") or not ignored(entry.name)):
+                    yield from self._below(_joined(base, entry.name), rest)
+        elif rest:
+            yield from self._below(_joined(base, part), rest)
+        elif self._is_there(path := _joined(base, part)):
+            yield path
 
-def _expanded(pattern: str, unseen: dict[str, str]) -> Iterator[str]:
-    """Every path, of a file or a directory, that the pattern names; those found in two ways come twice."""
-    return _below("/", [part for part in pattern.split("/") if part], unseen)
+    def _every_level(self, base: str, rest: Sequence[str], inside: frozenset[tuple[int, int]]) -> Iterator[str]:
+        """`**`: this directory and all below it. As the last part it names every file there."""
+        here = _identity(base)
+        if here is None or here in inside:  # a link that leads back up
+            return
+        yield from self._below(base, rest or ["*"])
+        for entry in self._entries(base):
+            if not entry.name.startswith(".") and _may_be_directory(entry):
+                yield from self._every_level(entry.path, rest, inside | {here})
 
+    def _entries(self, directory: str) -> list[os.DirEntry[str]]:
+        """What lies in it: nothing if it is no directory, or is not there."""
+        try:
+            with os.scandir(directory) as entries:
+                return list(entries)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            self.unseen[directory] = f"cannot be listed: {reason(error)}"
+            return []
 
-def _below(base: str, parts: Sequence[str], unseen: dict[str, str]) -> Iterator[str]:
-    if not parts:
-        yield base
-        return
-    part, rest = parts[0], parts[1:]
-    if part == _EVERY_LEVEL:
-        yield from _every_level(base, rest, unseen, frozenset())
-    elif _MAGIC.search(part):
-        for name in _names(base, part, unseen):
-            yield from _below(_joined(base, name), rest, unseen)
-    elif rest:
-        yield from _below(_joined(base, part), rest, unseen)
-    elif _is_there(path := _joined(base, part), unseen):
-        yield path
-
-
-def _every_level(
-    base: str, rest: Sequence[str], unseen: dict[str, str], inside: frozenset[tuple[int, int]]
-) -> Iterator[str]:
-    """`**`: this directory and all below it. As the last part it names every file there."""
-    here = _identity(base)
-    if here is None or here in inside:  # a link that leads back up
-        return
-    yield from _below(base, rest or ["*"], unseen)
-    for entry in _entries(base, unseen):
-        if not entry.name.startswith(".") and _may_be_directory(entry):
-            yield from _every_level(entry.path, rest, unseen, inside | {here})
+    def _is_there(self, path: str) -> bool:
+        try:
+            return status_of(path, follow=False) is not None
+        except CannotLook as error:
+            self.unseen[path] = printable(error.why, 600)
+            return False
 
 
 def _identity(directory: str) -> tuple[int, int] | None:
-    """None where it is not there; that it cannot be looked at is told by listing it."""
+    """None if it is not there; that it cannot be looked at is told by listing it."""
     try:
         found = status_of(directory)
     except CannotLook:
@@ -112,36 +126,9 @@ def _may_be_directory(entry: os.DirEntry[str]) -> bool:
         return True
 
 
-def _names(base: str, part: str, unseen: dict[str, str]) -> Iterator[str]:
-    matches = _pattern(part).match
-    for entry in _entries(base, unseen):
-        if matches(entry.name) and (part.startswith(".") or not ignored(entry.name)):
-            yield entry.name
-
-
 @lru_cache(maxsize=64)
 def _pattern(part: str) -> re.Pattern[str]:
     return re.compile(translate(part))
-
-
-def _entries(directory: str, unseen: dict[str, str]) -> list[os.DirEntry[str]]:
-    """What lies in it: nothing where it is no directory, or is not there."""
-    try:
-        with os.scandir(directory) as entries:
-            return list(entries)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        unseen[directory] = f"cannot be listed: {reason(error)}"
-        return []
-
-
-def _is_there(path: str, unseen: dict[str, str]) -> bool:
-    try:
-        return status_of(path, follow=False) is not None
-    except CannotLook as error:
-        unseen[path] = printable(error.why, 600)
-        return False
 
 
 def _joined(base: str, name: str) -> str:

@@ -1,6 +1,9 @@
 """Watch files on a real file system, with a registrar's port of the tests' own."""
 
+import ctypes
+import errno
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -11,6 +14,7 @@ from operator import itemgetter
 from pathlib import Path
 
 import anyio
+import pytest
 from structlog.testing import capture_logs
 
 from notifier.domain.errors import Fault, InvalidWatch, StoreUnavailable
@@ -110,6 +114,62 @@ async def test_a_changed_or_new_file_is_read_again_and_others_are_not(tmp_path: 
         it.write("c.json", '[{"id": "three"}]')
         await it.door.until(lambda: len(it.door.calls) >= 4)
         assert sorted(it.door.calls[2:]) == [("a.yaml", ["one", "more"], True), ("c.json", ["three"], True)]
+
+
+async def test_a_directory_that_comes_later_tells_of_its_changes(tmp_path: Path) -> None:
+    """Once a rescan found it; also one that took another's place, under its name or behind a link."""
+    async with operations(tmp_path / "d") as it:
+        for number in range(2):
+            it.path.mkdir()
+            it.wakeup.notify()
+            await it.files.read_all()
+            it.write("a.yaml", f"- id: made-{number}")
+            await it.door.until(lambda: len(it.door.calls) == number + 1)  # noqa: B023  awaited in this turn
+            shutil.rmtree(it.path)
+            await it.door.until(lambda: not it.files.declared())
+        for number in range(2):
+            (tmp_path / f"target-{number}").mkdir()
+            (tmp_path / "link").symlink_to(tmp_path / f"target-{number}")
+            (tmp_path / "link").rename(it.path)
+            await it.files.read_all()
+            it.write("a.yaml", f"- id: linked-{number}")
+            await it.door.until(lambda: len(it.door.calls) == number + 3)  # noqa: B023  awaited in this turn
+
+
+class NoneLeft:
+    """The C library of a user who has no inotify instance left, or no watch."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._libc = name, ctypes.CDLL(None, use_errno=True)
+
+    def __call__(self, name: None, *, use_errno: bool) -> "NoneLeft":
+        del name, use_errno
+        return self
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        return self._refuse if name == self._name else getattr(self._libc, name)
+
+    @staticmethod
+    def _refuse(*_: object) -> int:
+        ctypes.set_errno(errno.ENOSPC)
+        return -1
+
+
+@pytest.mark.parametrize("name", ["inotify_init1", "inotify_add_watch"])
+async def test_without_inotify_the_rescan_finds_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Its limit is named with its cure, once."""
+    monkeypatch.setattr("ctypes.CDLL", NoneLeft(name))
+    with capture_logs() as logs:
+        async with operations(tmp_path, a="- id: one") as it:
+            for number in range(3):
+                it.write("a.yaml", f"- id: next-{number}")
+                it.wakeup.notify()
+                await it.door.until(lambda: len(it.door.calls) == number + 2)  # noqa: B023  awaited in this turn
+    (told,) = (log for log in logs if log["event"] == "inotify.unavailable")
+    assert told["source"] == "watch_files"
+    assert "fs.inotify.max_user_watches" in told["why"]
 
 
 async def test_a_faulty_file_is_skipped_whole_and_said(tmp_path: Path) -> None:
@@ -254,6 +314,7 @@ SHUT = """
 import os, sys, tempfile
 from pathlib import Path
 import anyio
+import pytest
 from tests.flow.test_watch_files import operations
 
 async def main(root):

@@ -10,6 +10,7 @@ is found by itself. Directories that are missing below it are made.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -21,10 +22,9 @@ from anyio.to_thread import run_sync
 from notifier.domain.errors import ConfigError
 from notifier.domain.os_errors import reason
 from notifier.domain.settings import DropSettings
-from notifier.intake.drop import inotify
+from notifier.intake import inotify
 from notifier.intake.drop.acceptance import Acceptance
 from notifier.intake.drop.inspect_file import SETTLE, Closed, Large, NotYet, Short, Sighting, Taken, Waiting, look
-from notifier.intake.drop.late_writes import tell_late_writes
 from notifier.intake.drop.renames import Renames
 from notifier.intake.drop.spool import Spool
 from notifier.intake.drop.subdirectories import DONE, REJECTED
@@ -56,8 +56,14 @@ _IDLE: Final = 300.0
 _NAP: Final = 0.02
 #: Seconds until the same want is told of again.
 _TOLD_AGAIN: Final = 60.0
-#: What readiness calls this door.
+#: What readiness calls this source.
 _PART: Final = "drop"
+#: Names of files in done/ that were written to, remembered at most.
+_MOST_LATE: Final = 10_000
+_LATE: Final = (
+    "a program wrote to it after it was accepted, and what it wrote is not watched: close a file when it is whole, or "
+    "write it as x.tmp and rename it; what is new, drop again as another file"
+)
 
 _T = TypeVar("_T")
 
@@ -137,7 +143,6 @@ class DropDirectory:
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._listen, spool)
             tasks.start_soon(self._take_turns, spool)
-            tasks.start_soon(tell_late_writes, spool)
             task_status.started()
             while await run_sync(spool.current):
                 passes += 1
@@ -171,18 +176,23 @@ class DropDirectory:
                 return spool
 
     async def _listen(self, spool: Spool, *, task_status: TaskStatus[None]) -> None:
-        try:
-            source = inotify.Inotify(spool.fd)
-        except OSError as error:
-            note = "files are found by the rescan only, some seconds later"
-            _log.warning(log_events.DROP_UNTOLD, why=inotify.why(error), note=note)
+        with ExitStack() as opened:
+            try:
+                source = opened.enter_context(inotify.Inotify())
+                source.add(spool.fd)
+                done = source.add(spool.below(DONE), inotify.MODIFY)
+            except OSError as error:
+                inotify.log_unavailable("drop", error)
+                task_status.started()
+                return
             task_status.started()
-            return
-        with source:
-            task_status.started()
+            late: set[str] = set()
             while True:
                 for event in await source.events():
-                    self._hear(*event)
+                    if event.watch == done:
+                        _log_late_write(event.name, late)
+                    else:
+                        self._hear(event.mask, event.name, event.cookie)
                 if self._told or self._rescan_due:
                     self._notify()
 
@@ -329,6 +339,20 @@ class DropDirectory:
     async def counts(self) -> Mapping[str, int]:
         """Files in `done` and in `rejected`, and those `waiting` to be read; none where there is no directory."""
         return await run_sync(_with_spool, self._settings.directory, _counts, {})
+
+
+def _log_late_write(name: str, logged: set[str]) -> None:
+    """Of a file in done/. What is written to it there is not watched, though its writer expects it; each is told once.
+
+    A file is accepted when its writer closed it. But of another user's file nobody says whether it is open, and one
+    that is kept open is accepted after a minute without change.
+    """
+    if not name or name in logged:
+        return
+    if len(logged) == _MOST_LATE:
+        logged.clear()
+    logged.add(name)
+    _log.warning(log_events.DROP_CHANGED, file=printable(f"{DONE}/{name}", 300), note=_LATE)
 
 
 def _counts(spool: Spool) -> dict[str, int]:

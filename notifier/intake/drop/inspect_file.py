@@ -7,7 +7,7 @@ still has it open is asked of the kernel, for files of ours, and else told by th
 - Closed: JSON that parses at once; other kinds, of which most half ones can be read too, after `SETTLE` without change.
 - Nobody can say (another user's file that lay there at the start): after 10 times that; JSON that parses after once.
 - Kept open: after 60 times that without change, because a writer may keep it open for ever. Where its last line has no
-  end it is refused then. What is written to it later is not read, but told of (`late_writes`).
+  end it is refused then. What is written to it later is not read, but told of (`directory`).
 
 A writer that opens the file between two looks is found by the look after the move. JSON that does not parse, and
 anything that is to be refused for what it is, is judged once it stood still and was closed; an empty file after 10

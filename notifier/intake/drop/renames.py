@@ -6,7 +6,7 @@ events of both names tell, also of another user's file, of which the kernel tell
 
 from typing import Final
 
-from notifier.intake.drop import inotify
+from notifier.intake import inotify
 
 #: Names, and renames under way, that are remembered at most.
 _MOST: Final = 10_000

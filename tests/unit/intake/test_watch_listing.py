@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from notifier.intake.watch_listing import list_directories, list_files
+from notifier.intake.watch_listing import list_files
 from notifier.runtime.file_status import CannotLook, is_directory, status_of
 
 
@@ -68,7 +68,25 @@ def test_every_file_comes_once_and_a_loop_of_links_ends(tmp_path: Path) -> None:
         "d/other/c.yaml",
         "d/sub/b.yaml",
     ]
-    assert list_directories([f"{tmp_path}/d/*.yaml", f"{tmp_path}/none/*.yaml"]) == [f"{tmp_path}/d"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "entered"),
+    [
+        ("d/*.yaml", ["d"]),
+        ("d/a.yaml", ["d"]),
+        ("none/*.yaml", ["none"]),
+        ("d/*/c.yaml", ["d/a.yaml", "d/sub"]),
+        ("d/**/*.yaml", ["d", "d/sub", "d/sub/deep"]),
+        ("d/**", ["d", "d/sub", "d/sub/deep"]),
+    ],
+)
+def test_directories_are_named_before_they_are_looked_into(tmp_path: Path, pattern: str, entered: list[str]) -> None:
+    """Each in which a file may come that the pattern names, also one that is not there yet, or is none."""
+    laid(tmp_path, "d/a.yaml", "d/sub/c.yaml", "d/sub/deep/e.yaml")
+    told: list[str] = []
+    list_files([f"{tmp_path}/{pattern}"], told.append)
+    assert sorted({str(Path(path).relative_to(tmp_path)) for path in told}) == entered
 
 
 def test_what_cannot_be_looked_at_is_said_and_the_rest_is_found(tmp_path: Path) -> None:
