@@ -23,7 +23,7 @@ from notifier.admin.operations import Operations, RedeliveryResult
 from notifier.api import parse, render
 from notifier.api.socket_path import STORE_HEADER, mark_of
 from notifier.domain.endpoint_health import Change
-from notifier.domain.errors import Conflict, InvalidRequest, NotFound, NotifierError, OperationError, StoreUnavailable
+from notifier.domain.errors import DaemonRefused, InvalidRequest, NotifierError
 from notifier.domain.model import Verdict
 from notifier.domain.times import iso
 from notifier.runtime import log_events
@@ -42,13 +42,6 @@ LARGEST: Final = 64 * 1024
 WHOLE_WITHIN: Final = 10.0
 #: Connections whose request is all here and carried out now: the others may be closed to make room.
 AT_WORK: Final = web.AppKey("at_work", set[object])
-#: The first row that fits counts.
-_STATUSES: Final = (
-    (NotFound, HTTPStatus.NOT_FOUND),
-    (Conflict, HTTPStatus.CONFLICT),
-    (OperationError, HTTPStatus.BAD_REQUEST),
-    (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
-)
 
 
 def application(operations: Operations, *, clock: Clock, store: str, reports: ReportStore) -> web.Application:
@@ -86,7 +79,7 @@ class _Routes:
     async def meant_for_us(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.headers.get(STORE_HEADER) not in (None, self._mark):
             sentence = f"The daemon that answers here keeps another store, {self._store}: name yours with --socket."
-            return _failed(HTTPStatus.MISDIRECTED_REQUEST, sentence)
+            raise DaemonRefused(sentence)
         return await handler(request)
 
     async def about(self, _: web.Request) -> web.Response:
@@ -221,17 +214,12 @@ async def _in_json(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except NotifierError as error:
-        return _failed(_status(error), str(error))
+        return _failed(render.status_of(error), str(error))
     except web.HTTPException as error:
         return _failed(HTTPStatus(error.status), _words(error, printable(request.path, 200)))
     except Exception:  # noqa: BLE001  a bug behind one request may not shut the door for the next
         _log.exception(log_events.API_FAILED, path=printable(without_query(request.path), 200))
         return _failed(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong inside notifier: its log says what.")
-
-
-def _status(error: NotifierError) -> HTTPStatus:
-    found = (status for kind, status in _STATUSES if isinstance(error, kind))
-    return next(found, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def _words(error: web.HTTPException, path: str) -> str:

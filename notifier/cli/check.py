@@ -12,7 +12,7 @@ import anyio.to_thread
 import typer
 
 from notifier.api.server import obstacle
-from notifier.config import SecretSource, known, load, sources_of_secrets
+from notifier.config import ConfigFile, SecretSource, known
 from notifier.domain.errors import ConfigError, InvalidWatch, StoreError
 from notifier.domain.model import WatchRequest
 from notifier.domain.settings import Settings
@@ -34,8 +34,9 @@ _Placed = tuple[str, WatchRequest]
 
 def check_all(config: str, *, deep: bool, online: bool) -> int:
     """Print what was found; 0 where all is well. A bad configuration raises `ConfigError`."""
-    settings = load(config, environ=os.environ)
-    _summary(settings, sources_of_secrets(config))
+    opened = ConfigFile(config, environ=os.environ)
+    settings = opened.settings()
+    _summary(settings, opened.secret_sources())
     watches = [("watches:", request) for request in settings.watches]
     found = [
         _check_tls(settings),

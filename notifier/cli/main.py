@@ -11,9 +11,33 @@ import signal
 import sys
 from collections.abc import Iterator
 from types import FrameType
+from typing import Final
 
-from notifier.cli.exit_codes import EX_CONFIG, EX_FAILED, EX_INTERRUPTED, EX_TEMPFAIL
-from notifier.domain.errors import ConfigError, Fault, NotifierError, StoreRefused, StoreUnavailable
+from notifier.domain.errors import (
+    ConfigError,
+    DaemonRefused,
+    DaemonUnavailable,
+    Fault,
+    InvalidRequest,
+    NotifierError,
+    StoreRefused,
+    StoreUnavailable,
+)
+
+#: The shell's for a process that Ctrl-C ended.
+_INTERRUPTED: Final = 130
+#: What is raised, and the exit code for it; the first row that fits counts. Of several errors the one whose row stands
+#: first is the one to act on first.
+_EXIT_CODES: Final = (
+    (KeyboardInterrupt, _INTERRUPTED),
+    (ConfigError, os.EX_CONFIG),
+    (StoreRefused, os.EX_CONFIG),
+    (StoreUnavailable, os.EX_TEMPFAIL),
+    (DaemonRefused, os.EX_CONFIG),
+    (DaemonUnavailable, os.EX_TEMPFAIL),
+    (InvalidRequest, 2),
+    (NotifierError, 1),
+)
 
 
 def main() -> None:
@@ -28,20 +52,25 @@ def main() -> None:
     signal.signal(signal.SIGINT, usual)
     try:
         app()
-    except KeyboardInterrupt:
-        raise SystemExit(EX_INTERRUPTED) from None
-    except (NotifierError, BaseExceptionGroup) as error:
+    except (KeyboardInterrupt, NotifierError, BaseExceptionGroup) as error:
         cause = cause_of(error)
-        if isinstance(cause, KeyboardInterrupt):
-            raise SystemExit(EX_INTERRUPTED) from None
-        if not isinstance(cause, NotifierError):
+        if (code := code_of(cause)) is None:
             raise
-        _fail(*_told(cause))
+        if isinstance(cause, ConfigError):
+            sys.stderr.write(_listed("The configuration cannot be used", cause.faults))
+        elif isinstance(cause, NotifierError):
+            sys.stderr.write(f"{cause}\n")
+        raise SystemExit(code) from None
+
+
+def code_of(error: BaseException) -> int | None:
+    """The exit code for it; None if it is none of ours."""
+    return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), None)
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
     """At once: while modules load there is nothing to tidy up, and a KeyboardInterrupt may be swallowed or printed."""
-    os._exit(EX_INTERRUPTED)
+    os._exit(_INTERRUPTED)
 
 
 def cause_of(error: BaseException) -> BaseException:
@@ -65,30 +94,12 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 def _urgency(error: BaseException) -> int:
     """The lower, the sooner."""
-    kinds = (KeyboardInterrupt, ConfigError, StoreRefused, StoreUnavailable)
-    return next((place for place, kind in enumerate(kinds) if isinstance(error, kind)), len(kinds))
-
-
-def _told(error: NotifierError) -> tuple[str, int]:
-    match error:
-        case ConfigError():
-            return _listed("The configuration cannot be used", error.faults), EX_CONFIG
-        case StoreRefused():
-            return str(error), EX_CONFIG
-        case StoreUnavailable():
-            return str(error), EX_TEMPFAIL
-        case _:
-            return str(error), EX_FAILED
+    return next(place for place, (kind, _) in enumerate(_EXIT_CODES) if isinstance(error, kind))
 
 
 def _listed(title: str, faults: tuple[Fault, ...]) -> str:
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    return "\n".join([f"{title} ({count}):", *(f"  {fault}" for fault in faults)])
-
-
-def _fail(message: str, code: int) -> None:
-    sys.stderr.write(message + "\n")
-    raise SystemExit(code)
+    return "".join([f"{title} ({count}):\n", *(f"  {fault}\n" for fault in faults)])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from notifier.text.command_line import DEFAULT_CONFIG
+from notifier.text.command_line import DEFAULT_CONFIG, config_to_print
 
 __all__ = ["DEFAULT_CONFIG", "LISTEN_PORT", "Config", "to_print"]
 
@@ -23,6 +23,5 @@ LISTEN_PORT: Final = 8787
 
 
 def to_print(config: str) -> str:
-    """`config` as a printed command needs it: its whole path, or nothing where every shell would find it."""
-    usual = os.environ.get("NOTIFIER_CONFIG") in (None, "", DEFAULT_CONFIG)
-    return "" if usual and config == DEFAULT_CONFIG else os.path.abspath(config)  # noqa: PTH100  links are not followed
+    """`config` as a printed command needs it: its whole path, or nothing if every shell would find it."""
+    return config_to_print(os.path.abspath(config), os.environ)  # noqa: PTH100  links are not followed

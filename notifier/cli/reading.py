@@ -5,8 +5,8 @@ answer that cannot be used, as of an older daemon, counts as none.
 """
 
 import os
-import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar
 
 import anyio
@@ -14,16 +14,15 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from notifier.api import render
-from notifier.api.socket_path import STORE_HEADER, mark_of, socket_paths
-from notifier.config import read_listen_path, read_store_path
+from notifier.cli.daemon_client import CONNECT, answers, client, paths_of
+from notifier.config import ConfigFile
 from notifier.domain.errors import ConfigError
 from notifier.domain.ids import GenerationId, ProviderName
 from notifier.store.records import EndpointSummary, GenerationSummary, History, Trouble
 from notifier.store.sqlite import open_reader
 
 T = TypeVar("T")
-#: Seconds until a daemon that does not answer is left alone.
-_CONNECT: Final = 2.0
+#: Seconds until a daemon that does not answer a question is left alone.
 _ANSWER: Final = 10.0
 
 
@@ -60,7 +59,7 @@ class _Daemon:
 
     async def _get(self, answer: TypeAdapter[T], route: str, **asked: Any) -> T:
         try:
-            reply = await self._client.get(f"http://notifier/v1/{route}", params=asked)
+            reply = await self._client.get(route, params=asked)
             if reply.status_code != httpx.codes.OK:
                 raise _Unanswered
             return answer.validate_json(reply.content)
@@ -70,13 +69,14 @@ class _Daemon:
 
 def read_store(config: str, question: Callable[[Reports], Awaitable[T]]) -> T:
     """Ask about the store that `config` names; its secrets are not read."""
-    store = read_store_path(config, environ=os.environ)
+    opened = ConfigFile(config, environ=os.environ)
+    store = opened.store_path()
 
     async def ask() -> T:
-        if (place := _answering(config, store)) is not None:
+        if (path := _answering(opened, store)) is not None:
             try:
-                async with _client(place, store) as client:
-                    return await question(_Daemon(client))
+                async with client(path, store, timeout=httpx.Timeout(_ANSWER, connect=CONNECT)) as daemon:
+                    return await question(_Daemon(daemon))
             except _Unanswered:
                 pass
         async with open_reader(store) as reader:
@@ -85,25 +85,14 @@ def read_store(config: str, question: Callable[[Reports], Awaitable[T]]) -> T:
     return anyio.run(ask)
 
 
-def _client(place: str, store: str) -> httpx.AsyncClient:
-    transport = httpx.AsyncHTTPTransport(uds=place, verify=False, trust_env=False)
-    headers = {STORE_HEADER: mark_of(os.path.realpath(store))}
-    timeout = httpx.Timeout(_ANSWER, connect=_CONNECT)
-    return httpx.AsyncClient(transport=transport, headers=headers, timeout=timeout, trust_env=False)
-
-
-def _answering(config: str, store: str) -> str | None:
+def _answering(config: ConfigFile, store: str) -> str | None:
     """The socket at which somebody answers, of those that a daemon for this store may have."""
     try:
-        listen = read_listen_path(config, environ=os.environ)
+        paths = paths_of(config, store)
     except ConfigError:  # `store:` is right, and that is all that a reader needs
         return None
-    for place in [listen] if listen else socket_paths(os.path.realpath(store), os.environ):
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
-                trial.settimeout(_CONNECT)
-                trial.connect(place)
-        except OSError:
-            continue
-        return place
+    for path in paths:
+        with suppress(PermissionError):
+            if answers(path):
+                return path
     return None

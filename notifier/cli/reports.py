@@ -13,7 +13,7 @@ import typer
 
 from notifier.cli.options import to_print
 from notifier.cli.reading import Reports, read_store
-from notifier.config import read_store_path
+from notifier.config import ConfigFile
 from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.model import DeliveryStatus, State, Trigger, Verdict, WatchStatus
 from notifier.domain.times import iso
@@ -172,7 +172,7 @@ def _at(words: str, moment: datetime | None) -> str:
 def back_up(config: str, file: str) -> None:
     async def write() -> None:
         # before an upgrade the new program may be the one that makes it
-        async with open_reader(read_store_path(config, environ=os.environ), older=True) as store:
+        async with open_reader(ConfigFile(config, environ=os.environ).store_path(), older=True) as store:
             await store.backup(file)
 
     anyio.run(write)

@@ -7,19 +7,17 @@ Nothing is guessed: an unknown key, or a value that would not act, is refused.
 """
 
 from notifier.config.keys import Origin, SecretSource
-from notifier.config.load import load, read_listen_path, read_store_path, sources_of_secrets
+from notifier.config.load import ConfigFile, load
 from notifier.config.manual import reference
 from notifier.config.records import known, known_to_drop, needs_restart
 
 __all__ = [
+    "ConfigFile",
     "Origin",
     "SecretSource",
     "known",
     "known_to_drop",
     "load",
     "needs_restart",
-    "read_listen_path",
-    "read_store_path",
     "reference",
-    "sources_of_secrets",
 ]

@@ -4,7 +4,6 @@ A fault does not stop the search: what can still be judged is judged, and what a
 """
 
 import dataclasses
-import os
 import re
 from collections.abc import Container, Mapping
 from pathlib import Path as File
@@ -38,47 +37,55 @@ _WHOLE: Final = (
 
 def load(path: str, *, environ: Mapping[str, str]) -> Settings:
     """The configuration at `path`, its secrets read. `ConfigError` carries every fault, by line."""
-    document, faults = _document(path)
-    if not isinstance(document.value, dict):
-        raise _error(path, faults or [_not_a_mapping(document)])
-    return _Loading(path, document, environ).settings(faults)
+    return ConfigFile(path, environ=environ).settings()
 
 
-def read_store_path(path: str, *, environ: Mapping[str, str] | None = None) -> str:
-    """The store that the configuration at `path` names; nothing else of it is judged, and no secret is read.
+class ConfigFile:
+    """A configuration file that is read once, and whose parts can be used without the rest."""
 
-    `environ` is the process's own unless it is given.
-    """
-    document, faults = _document(path)
-    value = document.value.get("store") if isinstance(document.value, dict) else None
-    if value is None:
-        missing = Fault(message=f"store is missing. Write {Store.example}.", path="store")
-        raise _error(path, faults or [missing if isinstance(document.value, dict) else _not_a_mapping(document)])
-    return _path_at(document, ("store",), value, Store(), path, os.environ if environ is None else environ)
+    def __init__(self, path: str, *, environ: Mapping[str, str]) -> None:
+        self._path = path
+        self._environ = environ
+        self._document, self._faults = _document(path)
 
+    def settings(self) -> Settings:
+        """The whole of it, its secrets read. `ConfigError` carries every fault, by line."""
+        if not isinstance(self._document.value, dict):
+            raise _error(self._path, self._faults or [_not_a_mapping(self._document)])
+        return _Loading(self._path, self._document, self._environ).settings(self._faults)
 
-def read_listen_path(path: str, *, environ: Mapping[str, str]) -> str | None:
-    """The socket that the configuration at `path` names, None where it names none; nothing else of it is judged."""
-    document, _ = _document(path)
-    section = document.value.get("api") if isinstance(document.value, dict) else None
-    value = section.get("listen") if isinstance(section, dict) else None
-    return None if value is None else _path_at(document, ("api", "listen"), value, Listen(), path, environ)
+    def store_path(self) -> str:
+        """The store that it names; nothing else of it is judged, and no secret is read."""
+        value = self._at("store")
+        if value is None:
+            missing = Fault(message=f"store is missing. Write {Store.example}.", path="store")
+            whole = isinstance(self._document.value, dict)
+            raise _error(self._path, self._faults or [missing if whole else _not_a_mapping(self._document)])
+        return self._path_at(("store",), value, Store())
 
+    def listen_path(self) -> str | None:
+        """The socket that it names, None if it names none; nothing else of it is judged."""
+        value = self._at("api", "listen")
+        return None if value is None else self._path_at(("api", "listen"), value, Listen())
 
-def _path_at(
-    document: Document, at: Path, value: Any, reading: Reading, source: str, environ: Mapping[str, str]
-) -> str:
-    """One path of the configuration, read as `load` reads it."""
-    try:
-        expanded = expand_text(value, environ) if isinstance(value, str) else value
-        return absolute(reading.read(expanded), base_of(source))
-    except ValueError as error:
-        raise _error(source, [Fault(message=str(error), path=show_path(at), line=document.line(at))]) from None
+    def secret_sources(self) -> list[SecretSource]:
+        """Where each secret comes from, as it is written; none of them is read."""
+        return sources(self._document)
 
+    def _at(self, *keys: str) -> Any:
+        value = self._document.value
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
 
-def sources_of_secrets(path: str) -> list[SecretSource]:
-    """Where each secret of the configuration at `path` comes from, as it is written; nothing is read but that file."""
-    return sources(_document(path)[0])
+    def _path_at(self, at: Path, value: Any, reading: Reading) -> str:
+        """One path of the configuration, read as `settings` reads it."""
+        try:
+            expanded = expand_text(value, self._environ) if isinstance(value, str) else value
+            return absolute(reading.read(expanded), base_of(self._path))
+        except ValueError as error:
+            fault = Fault(message=str(error), path=show_path(at), line=self._document.line(at))
+            raise _error(self._path, [fault]) from None
 
 
 class _Loading:

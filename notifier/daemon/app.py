@@ -60,7 +60,7 @@ from notifier.runtime.timer import Timer
 from notifier.runtime.wakeup import Wakeup
 from notifier.store.records import Counts
 from notifier.store.sqlite import open_store
-from notifier.text.command_line import DEFAULT_CONFIG
+from notifier.text.command_line import config_to_print
 from notifier.upkeep.loop import Upkeep
 from notifier.upkeep.retention import Retention
 
@@ -91,16 +91,12 @@ def _room_for_attempts() -> int:
     return max(_LEAST_IN_FLIGHT, min(IN_FLIGHT, limit - _OTHER_FILES))
 
 
-def _to_print(source: str) -> str:
-    """The configuration's path in a command that is printed; empty where a command finds it by itself."""
-    return "" if source == DEFAULT_CONFIG else os.path.abspath(source)  # noqa: PTH100  links are not followed
-
-
 class Daemon:
     """All of notifier for one configuration: `run` it, once; `reload` and `stop` act on it while it runs."""
 
     def __init__(self, settings: Settings, *, clock: JumpClock | None = None) -> None:
         self._clock = clock or SystemClock()
+        self._config = config_to_print(os.path.abspath(settings.source), environ={})  # noqa: PTH100  links stay
         self._stopping = anyio.Event()
         self._up = False
         self._heartbeats: list[Heartbeat] = []
@@ -162,7 +158,7 @@ class Daemon:
             clock=self._clock,
             health=self.health,
             token=lambda: secrets.token_hex(26),
-            config=_to_print(self._settings.source),
+            config=self._config,
         )
         self._dispatcher = Dispatcher(
             store,

@@ -13,6 +13,9 @@ NotifierError
 │   ├── InvalidRequest      ask in other words
 │   ├── NotFound        it names nothing that there is
 │   └── Conflict          what it names does not stand as it must: still pending, not open any more
+├── DaemonError         whoever asked for it -> a command did not reach the daemon that is meant
+│   ├── DaemonUnavailable    time, or the operator -> nobody answers, or too many ask at once: exit 75
+│   └── DaemonRefused   the operator         -> this user may not, or something else answers: exit 78
 └── StoreError
     ├── StoreUnavailable the operator, time  -> it cannot write now: nothing is accepted, looked at or sent
     ├── StoreRefused    the operator         -> in use by another daemon, too new, not a store: exit 78
@@ -141,6 +144,18 @@ class NotFound(OperationError):
 
 class Conflict(OperationError):
     """What is meant is not in a state that allows it."""
+
+
+class DaemonError(NotifierError):
+    """The daemon that is meant could not be asked."""
+
+
+class DaemonUnavailable(DaemonError):
+    """Nobody answers now. It may later."""
+
+
+class DaemonRefused(DaemonError):
+    """It does not answer this user, or what answers is another daemon, or no daemon of ours."""
 
 
 class StoreError(NotifierError):

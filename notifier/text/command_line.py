@@ -4,6 +4,7 @@ The configuration that was given goes with them, because without it they would a
 """
 
 import shlex
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +18,12 @@ def command(*words: str, config: str) -> str:
     """`notifier` and `words`, quoted; `config` is left out where it is empty."""
     given = [] if not config else ["--config", config]
     return shlex.join(["notifier", *words, *given])
+
+
+def config_to_print(path: str, environ: Mapping[str, str]) -> str:
+    """`path`, which is absolute, or nothing if a command finds that configuration by itself."""
+    found = environ.get("NOTIFIER_CONFIG") or DEFAULT_CONFIG
+    return "" if path == found == DEFAULT_CONFIG else path
 
 
 def enable_command(destination: str, *, config: str) -> str:

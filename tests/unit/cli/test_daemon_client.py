@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
 
-from notifier.cli.daemon_client import _answering, ask
+from notifier.cli.daemon_client import ask, find
+from notifier.cli.main import code_of
+from notifier.domain.errors import DaemonRefused, DaemonUnavailable
 
 NOBODY = 65_534
 #: One that nobody is in.
@@ -38,36 +39,34 @@ def test_the_first_place_at_which_somebody_answers_is_taken(place: Path) -> None
     with socket.socket(socket.AF_UNIX) as dead, live(place / "live"):
         dead.bind(str(place / "dead"))
         places = [str(place / name) for name in ("none", "dead", "live")]
-        assert _answering(places, "notifier run") == places[-1]
+        assert find(places, "notifier run") == places[-1]
 
 
-def test_without_any_it_says_where_it_looked(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_any_it_says_where_it_looked(place: Path) -> None:
     """And what to do: 75, try again."""
-    with pytest.raises(typer.Exit) as ended:
-        _answering([str(place / "a"), str(place / ("b" * 200))], "notifier run --config c.yaml")
-    assert ended.value.exit_code == 75
-    told = capsys.readouterr().err
+    with pytest.raises(DaemonUnavailable) as ended:
+        find([str(place / "a"), str(place / ("b" * 200))], "notifier run --config c.yaml")
+    assert code_of(ended.value) == 75
+    told = str(ended.value)
     assert f"No daemon answers at {place}/a or {place}/bbb" in told
     assert "`notifier run --config c.yaml`" in told
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
 @pytest.mark.parametrize(("shut", "mode"), [("a.sock", 0o660), (".", 0o750)])
-def test_who_may_not_is_told_which_group_may(
-    place: Path, capsys: pytest.CaptureFixture[str], shut: str, mode: int
-) -> None:
+def test_who_may_not_is_told_which_group_may(place: Path, shut: str, mode: int) -> None:
     """Whether the socket or its directory keeps them out: 78, the operator must change something first."""
     with live(place / "a.sock"):
         os.chown(place / shut, 0, GROUP.gr_gid)
         (place / shut).chmod(mode)
         os.seteuid(NOBODY)
         try:
-            with pytest.raises(typer.Exit) as ended:
-                _answering([str(place / "a.sock")], "notifier run")
+            with pytest.raises(DaemonRefused) as ended:
+                find([str(place / "a.sock")], "notifier run")
         finally:
             os.seteuid(0)
-    assert ended.value.exit_code == 78
-    assert f"be in the group {GROUP.gr_name}, or use sudo" in capsys.readouterr().err
+    assert code_of(ended.value) == 78
+    assert f"be in the group {GROUP.gr_name}, or use sudo" in str(ended.value)
 
 
 @pytest.mark.parametrize(
@@ -109,9 +108,7 @@ def test_of_the_environments_certificates_and_proxies_nothing_is_read(
     ],
     ids=["no JSON", "no sentence", "no status"],
 )
-def test_another_server_at_the_socket_is_not_taken_for_the_daemon(
-    place: Path, capsys: pytest.CaptureFixture[str], answer: bytes
-) -> None:
+def test_another_server_at_the_socket_is_not_taken_for_the_daemon(place: Path, answer: bytes) -> None:
     """A sentence that says what to change, and 78."""
 
     def talk() -> None:
@@ -123,8 +120,8 @@ def test_another_server_at_the_socket_is_not_taken_for_the_daemon(
     with live(place / "a.sock") as listening:
         other = threading.Thread(target=talk)
         other.start()
-        with pytest.raises(typer.Exit) as ended:
+        with pytest.raises(DaemonRefused) as ended:
             ask("no.yaml", str(place / "a.sock"), "redeliver", {})
         other.join()
-    assert ended.value.exit_code == 78
-    assert f"What answers at {place}/a.sock is not notifier" in capsys.readouterr().err
+    assert code_of(ended.value) == 78
+    assert f"What answers at {place}/a.sock is not notifier" in str(ended.value)

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from notifier.config import load, read_store_path, sources_of_secrets
+from notifier.config import ConfigFile
 from notifier.config.faults import SECTIONS
 from notifier.domain.errors import ConfigError
 from notifier.domain.settings import Settings
@@ -58,15 +58,15 @@ def answer(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "c.yaml"
         file.write_bytes(content)
-        for read in (lambda path: load(path, environ={"KEY": "1"}), read_store_path, sources_of_secrets):
+        for read in (ConfigFile.settings, ConfigFile.store_path, ConfigFile.secret_sources):
             told, result = _asked(read, str(file))
             assert isinstance(result, Settings | str | list) if told is None else told.faults
             assert all(fault.message and fault.source for fault in (told.faults if told else ()))
 
 
-def _asked(read: Callable[[str], Any], path: str) -> tuple[ConfigError | None, Any]:
+def _asked(read: Callable[[ConfigFile], Any], path: str) -> tuple[ConfigError | None, Any]:
     try:
-        return None, read(path)
+        return None, read(ConfigFile(path, environ={"KEY": "1"}))
     except ConfigError as error:
         return error, None
 

@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 
 from notifier.config import (
+    ConfigFile,
     Origin,
     known,
     known_to_drop,
     load,
     needs_restart,
-    read_listen_path,
-    read_store_path,
-    sources_of_secrets,
 )
 from notifier.domain.errors import ConfigError
 from notifier.domain.model import State
@@ -180,7 +178,7 @@ endpoints:
   studio:
     secret: [{{file: nothere}}, {{credential: hook}}, {KEY}]
 """
-    found = sources_of_secrets(written(tmp_path, text))
+    found = ConfigFile(written(tmp_path, text), environ={}).secret_sources()
     assert [(each.path, each.line, each.kind, each.name, each.reread) for each in found] == [
         ("providers.luma.api_key", 2, Origin.ENVIRONMENT, "KEY", False),
         ("endpoints.studio.secret[0]", 5, Origin.FILE, "nothere", True),
@@ -195,7 +193,7 @@ def test_a_secret_by_credential_or_file_is_one_secret(tmp_path: Path) -> None:
     """`credential:` and `file:` say where the secret is; what stands behind them is no secret of its own."""
     text = SMALL.replace(f"secret: {KEY}", "secret: {credential: hook}")
     text += "  other: {url: 'https://b.example/', secret: {file: b.key}}\n"
-    found = sources_of_secrets(written(tmp_path, text))
+    found = ConfigFile(written(tmp_path, text), environ={}).secret_sources()
     assert [(each.path, each.kind) for each in found] == [
         ("providers.luma.api_key", Origin.LITERAL),
         ("endpoints.studio.secret", Origin.CREDENTIAL),
@@ -233,7 +231,7 @@ def test_no_fault_holds_a_secret(tmp_path: Path, way: str, text: str, secret: st
 def test_the_store_is_found_in_a_configuration_that_is_wrong_elsewhere(tmp_path: Path) -> None:
     """`list` and `show` work without the secrets' environment and beside a fault."""
     path = written(tmp_path, "store: sqlite:${DIR}/n.db\nproviders: {luma: {api_key: '${NOT_SET}'}}\nnonsense: 1\n")
-    assert read_store_path(path, environ={"DIR": "/srv"}) == "/srv/n.db"
+    assert ConfigFile(path, environ={"DIR": "/srv"}).store_path() == "/srv/n.db"
 
 
 @pytest.mark.parametrize(
@@ -249,7 +247,7 @@ def test_a_store_that_is_not_named_is_told(tmp_path: Path, text: str, sentence: 
     """The commands that need only the store say what is wrong with it."""
     path = written(tmp_path, text)
     with pytest.raises(ConfigError) as refused:
-        read_store_path(path, environ={})
+        ConfigFile(path, environ={}).store_path()
     assert str(refused.value).removeprefix(f"{path}:").strip().startswith(sentence)
 
 
@@ -292,11 +290,11 @@ def test_the_socket_for_commands_starts_at_the_configuration(tmp_path: Path) -> 
         settings = loaded(tmp_path, SMALL + f"api: {{listen: {written}}}\n")
         assert settings.api == ApiSettings(listen=meant)
         file.write_text(SMALL + "api: {listen: '${PLACE}'}\n")
-        assert read_listen_path(str(file), environ={"PLACE": written}) == meant
+        assert ConfigFile(str(file), environ={"PLACE": written}).listen_path() == meant
     for nothing in ("", "api:\n", "api: {}\n"):
         assert loaded(tmp_path, SMALL + nothing).api in (None, ApiSettings())
         file.write_text(SMALL + nothing)
-        assert read_listen_path(str(file), environ={}) is None
+        assert ConfigFile(str(file), environ={}).listen_path() is None
 
 
 def test_a_reload_refuses_another_store_drop_directory_or_socket(tmp_path: Path) -> None:
