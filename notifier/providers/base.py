@@ -31,7 +31,7 @@ class PollRequest:
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
-    #: True if it uses the request for several IDs; it may hold one ID all the same.
+    #: True if it uses the request for several IDs; it may be about one ID only.
     batch: bool
     #: Seconds that the provider may keep it until a state is reached; 0 if it is answered at once.
     patience: float = 0.0
@@ -62,7 +62,7 @@ class Capabilities:
 
 
 class Codec(Protocol):
-    """One kind of provider. A kind without a capability leaves the methods of it as they are here."""
+    """One kind of provider. A kind that lacks a capability leaves the methods of it as they are here."""
 
     #: As `kind:` names it.
     kind: str
@@ -80,8 +80,18 @@ class Codec(Protocol):
         ...
 
     def authenticate(self, settings: ProviderSettings) -> Mapping[str, str]:
-        """The headers that show the provider who asks. `ProviderRefused` if the api_key cannot be sent."""
-        ...
+        """The headers that show the provider who asks: by default the api_key as a bearer token (RFC 6750).
+
+        `ProviderRefused` if a header cannot carry the key: httpx would quote it in its own error.
+        """
+        key = settings.api_key.reveal()
+        if key and key.isascii() and key.isprintable() and key == key.strip():
+            return {"Authorization": f"Bearer {key}"}
+        raise ProviderRefused(
+            f"Provider {settings.name}: the api_key is empty or holds characters that a header cannot carry. "
+            "Look for a line break or a blank that was pasted with it.",
+            any_id=True,
+        )
 
     def poll(self, id_: GenerationId, settings: ProviderSettings) -> PollRequest:
         """The request about one ID, answered at once."""
@@ -113,18 +123,3 @@ class Codec(Protocol):
         the ID is absent; unless no API wrote that answer, which is `ProviderRefused`.
         """
         ...
-
-
-def bearer(settings: ProviderSettings) -> dict[str, str]:
-    """The api_key as a bearer token (RFC 6750), for kinds that authenticate so.
-
-    A key that a header cannot carry is `ProviderRefused`: httpx would quote it in its own error.
-    """
-    key = settings.api_key.reveal()
-    if key and key.isascii() and key.isprintable() and key == key.strip():
-        return {"Authorization": f"Bearer {key}"}
-    raise ProviderRefused(
-        f"Provider {settings.name}: the api_key is empty or holds characters that a header cannot carry. "
-        "Look for a line break or a blank that was pasted with it.",
-        any_id=True,
-    )

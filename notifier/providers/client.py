@@ -1,22 +1,20 @@
-"""Sends a provider one request: one deadline over all of it, one bounded body.
+"""Sends a provider one request and gives its reply: one deadline over all of it, one bounded body.
 
-The codec says what is sent, how it authenticates, and what the answer means.
-
-Owns the translation of everything that can go wrong on the wire into `ProviderBusy` (time may mend it) or
-`ProviderRefused` (the operator must). Each message is one printable line that names the provider, never the key.
-Refuses redirects (a key is not carried to another host), cookies and the environment's proxies.
+The codec says what is sent, how it authenticates, and what the reply means. Owned here is the translation of everything
+that can go wrong on the wire into `ProviderBusy` (it may pass with time) or `ProviderRefused` (the operator must act).
+Each message is one printable line that names the provider, and never holds the key. Redirects are refused, because a
+key is not carried to another host; so are cookies and the environment's proxies.
 
 What is read is bounded, because a reply is parsed while nothing else of this process runs (see `reply_text`):
-- 4 MiB of a reply about one ID, where a record takes 1 to 3 KiB, and a few hold an image or a log. 8 MiB of one about
-  several, so that such a record never costs those beside it. Beyond that fewer IDs are asked for at a time, and of one
-  ID it is that ID's own trouble. Counted both as it arrives and unpacked: a small reply cannot become a large one.
-- Of a reply that is not 2xx the first 64 KiB count: its status says what to do, however long its page is.
+- 4 MiB of a reply about one ID: a record takes 1 to 3 KiB, and a few hold an image or a log. 8 MiB of one about several
+  IDs, so that such a record never costs those beside it. Beyond that fewer IDs are asked for at a time, and of one ID
+  it is that ID's own trouble. Bytes count both as they arrive and unpacked: a small reply cannot become a large one.
+- The first 64 KiB of a reply that is not 2xx: its status says what to do, however long its page is.
 """
 
 import zlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from types import TracebackType
 from typing import Final, Self
 
 import anyio
@@ -41,13 +39,13 @@ from notifier.text.printable import printable
 #: Bytes of a body at most, about one ID and about several.
 BODY_ONE: Final = 4 * 1024 * 1024
 BODY_MANY: Final = 8 * 1024 * 1024
-#: Bytes of a body that are kept where the status is not 2xx.
+#: Bytes of a body that are kept if the status is not 2xx.
 ERROR_LIMIT: Final = 64 * 1024
-#: Bytes of a body that are masked within a millisecond or two, whatever they are.
+#: A body of so many bytes is masked within 2 ms, whatever it holds.
 _SHORT: Final = 2 * 1024
 _REDIRECTS: Final = 3
 _GZIP: Final = 16 + zlib.MAX_WBITS
-#: Everything else a transport may raise. `OSError` covers the time limit and what a transport forgot to translate.
+#: Whatever else a transport may raise. `OSError` covers the time limit and what a transport forgot to translate.
 _WIRE_ERRORS: Final = (httpx.HTTPError, httpx.StreamError, OSError)
 
 
@@ -75,15 +73,13 @@ class ProviderClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
     async def ask(
         self, request: PollRequest, settings: ProviderSettings, before_repeat: BeforeRepeat | None = None
     ) -> Reply:
-        """The complete answer, whatever its status but 3xx; `ProviderBusy` or `ProviderRefused` where there is none.
+        """The complete answer, whatever its status but 3xx; `ProviderBusy` or `ProviderRefused` if there is none.
 
         `before_repeat` is awaited before the request is made a second time: see `transport`.
         """
@@ -114,9 +110,11 @@ class ProviderClient:
             unreachable = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
             raise ProviderBusy(said, overloaded=late, any_id=unreachable) from error
         mask = mask_of_provider(settings)
+        masked = mask.plain if response.is_success else mask.head
+        # A long body is masked in a thread: it takes a tenth of a second, and the event loop goes on meanwhile.
         return Reply(
             status=response.status_code,
-            body=await _without_secrets(body, mask.plain if response.is_success else mask.head),
+            body=masked(body) if len(body) <= _SHORT else await anyio.to_thread.run_sync(masked, body),
             retry_after=retry_after(response.headers.get("retry-after"), self._clock.now()),
         )
 
@@ -143,48 +141,26 @@ async def _read(response: httpx.Response, limit: int, settings: ProviderSettings
     if response.is_stream_consumed:  # a transport that answers from memory has read and unpacked it already
         return response.content
     encoding = response.headers.get("content-encoding", "").strip().lower()
-    chunks = response.aiter_raw()
-    if encoding in ("", "identity"):
-        return await _plain(chunks, limit)
-    if encoding in ("gzip", "x-gzip"):
-        return await _unpacked(chunks, limit, settings)
-    packed = printable(mask_of_provider(settings).text(response.headers["content-encoding"].strip()), 40)
-    raise ProviderBusy(f"Provider {settings.name}: the reply is packed as {packed}, and only gzip was asked for.")
-
-
-async def _plain(chunks: AsyncIterator[bytes], limit: int) -> bytes:
-    body = bytearray()
-    async for chunk in chunks:
-        body += chunk
-        if len(body) > limit:
-            break
-    return bytes(body)
-
-
-async def _unpacked(chunks: AsyncIterator[bytes], limit: int, settings: ProviderSettings) -> bytes:
-    gunzip = zlib.decompressobj(_GZIP)
-    body = bytearray()
-    arrived = 0
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        packed = printable(mask_of_provider(settings).text(response.headers["content-encoding"].strip()), 40)
+        raise ProviderBusy(f"Provider {settings.name}: the reply is packed as {packed}, and only gzip was asked for.")
+    gunzip = zlib.decompressobj(_GZIP) if "gzip" in encoding else None
+    body, arrived = bytearray(), 0
     try:
-        async for chunk in chunks:
+        async for chunk in response.aiter_raw():
             arrived += len(chunk)
-            body += gunzip.decompress(chunk, limit + 1 - len(body))
+            body += gunzip.decompress(chunk, limit + 1 - len(body)) if gunzip else chunk
             if len(body) > limit:
                 return bytes(body)
-            if arrived > limit:
+            if gunzip and arrived > limit:
                 raise ProviderBusy(f"Provider {settings.name}: the packed reply is longer than what is in it may be.")
-            if gunzip.unused_data:  # zlib would gather it, and copy all of it at each chunk
+            if gunzip and gunzip.unused_data:  # zlib would gather it, and copy all of it at each chunk
                 raise ProviderBusy(f"Provider {settings.name}: the packed reply goes on after its end.")
     except zlib.error as error:
         raise ProviderBusy(f"Provider {settings.name}: the reply calls itself gzip and is not.") from error
-    if not gunzip.eof:
+    if gunzip and not gunzip.eof:
         raise ProviderBusy(f"Provider {settings.name}: the packed reply was cut off.")
     return bytes(body)
-
-
-async def _without_secrets(body: bytes, mask: Callable[[bytes], bytes]) -> bytes:
-    """Masked; a long body in a thread, because it takes a tenth of a second, and the loop turns meanwhile."""
-    return mask(body) if len(body) <= _SHORT else await anyio.to_thread.run_sync(mask, body)
 
 
 def _refuse_redirect(response: httpx.Response, request: PollRequest, settings: ProviderSettings) -> None:
@@ -193,7 +169,7 @@ def _refuse_redirect(response: httpx.Response, request: PollRequest, settings: P
     # A query may carry a token: only what leads to the right base_url is shown.
     address = mask_of_provider(settings).text(response.headers.get("location", "").partition("?")[0])
     location = printable(address, 200) or "nowhere"
-    # http:// where there is only https://, or another host: what stands before the route is the right base_url.
+    # If only the scheme or the host is wrong, what comes before the route in the new address is the right base_url.
     route = request.url.partition("?")[0].removeprefix(settings.base_url.rstrip("/"))
     right = address.removesuffix(route) if route and "://" in address else address
     now = printable(settings.base_url, 200)
@@ -207,7 +183,7 @@ def _refuse_redirect(response: httpx.Response, request: PollRequest, settings: P
 def _what_failed(
     error: BaseException, request: PollRequest, settings: ProviderSettings, attempt: ConnectionAttempt
 ) -> str:
-    """One line: what failed, at which host, and the transport's own words where they cannot hold the key."""
+    """One line: what failed, at which host, and the transport's own words if they cannot hold the key."""
     host = _host(request.url)
     late = isinstance(error, TimeoutError | httpx.TimeoutException)
     if late and attempt.missing:

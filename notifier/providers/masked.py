@@ -1,8 +1,8 @@
-"""What a reply says, without the secrets that the provider was sent: an API may repeat the key that it does not like.
+"""Decodes a reply without the secrets that the provider was sent: an API may quote the key that it refuses.
 
-A reply that succeeds is read as it came, because it may be large and is data. So what is taken out of it as text for
-people, escapes undone, is masked here. Records go into callbacks: where one was written with escapes, a secret that it
-holds can be seen only now.
+The body of a reply that succeeded is not masked whole, because it may be large and is data. So the texts for people
+that are taken out of it are masked here, when escapes are undone. Records go into callbacks too: if one was written
+with escapes, a secret in it can be seen only now.
 """
 
 from collections.abc import Sequence
@@ -25,27 +25,23 @@ def decode(codec: Codec, request: PollRequest, reply: Reply, settings: ProviderS
     except ProviderError as error:
         error.args, error.said = (mask.text(str(error)),), mask.text(error.said)
         raise
-    if any(escape in reply.body for escape in _ESCAPES):
-        seen = [_without(each, mask) for each in seen]
-    return [_masked(each, mask) if each.failure or each.unmapped else each for each in seen]
+    escaped = any(escape in reply.body for escape in _ESCAPES)
+    return [_masked(each, mask, escaped=escaped) for each in seen]
 
 
-#: Signs that a reply may hold a secret in other bytes: escapes, and UTF-16. A key has no quotes and no line ends.
+#: Signs that a secret may be in the reply in other bytes: escapes, and UTF-16. A key has no quotes and no line ends.
 _ESCAPES: Final = (b"\\u", b"\\/", b"\0")
 
 
-def _without(seen: Observation, mask: Mask) -> Observation:
-    result = seen.result
-    return replace(
-        seen,
-        record=mask.data(seen.record),
-        result=replace(result, url=mask.data(result.url), urls=mask.data(result.urls), text=mask.data(result.text)),
-    )
-
-
-def _masked(seen: Observation, mask: Mask) -> Observation:
-    return replace(
-        seen,
-        failure=seen.failure and mask.text(seen.failure),
-        provider_state=seen.provider_state and mask.text(seen.provider_state),
-    )
+def _masked(seen: Observation, mask: Mask, *, escaped: bool) -> Observation:
+    if escaped:
+        old = seen.result
+        result = replace(old, url=mask.data(old.url), urls=mask.data(old.urls), text=mask.data(old.text))
+        seen = replace(seen, record=mask.data(seen.record), result=result)
+    if seen.failure or seen.unmapped:
+        failure, state = (
+            seen.failure and mask.text(seen.failure),
+            seen.provider_state and mask.text(seen.provider_state),
+        )
+        seen = replace(seen, failure=failure, provider_state=state)
+    return seen

@@ -1,20 +1,20 @@
-"""The bytes of a reply as JSON, whatever is wrong with fields that nobody needs. Pure.
+"""Parses the bytes of a reply as JSON, whatever is wrong in fields that nobody needs. Pure.
 
-orjson reads what is right, which is nearly all. What it refuses is read once more with more patience, because half an
-emoji in one echoed prompt would otherwise hide a hundred generations. Half surrogate pairs and bytes that are no UTF-8
-become U+FFFD; NaN, Infinity and numbers too large for a double become null; control characters stand in texts; a byte
-order mark, UTF-16 and UTF-32 are understood; what is nested deeper than a record ever is becomes null; several JSON
-texts one after another are a list; what follows the JSON and is none is left out. A reply that was cut off stays
-unreadable: half a list could hide that an ID is there.
+orjson reads what is right, which is nearly everything. A tolerant parser reads what orjson refuses, because half an
+emoji in one echoed prompt would otherwise hide a hundred generations:
+- Half surrogate pairs and bytes that are not UTF-8 become U+FFFD.
+- NaN, Infinity, numbers too large for a double, and what is nested deeper than `DEEPEST` become null.
+- Control characters in texts are kept. A byte order mark, UTF-16 and UTF-32 are understood.
+- Several JSON texts one after another are a list. What follows the JSON and is not JSON is left out.
+- A reply that was cut off is an error: half a list could hide that an ID is there.
 
 What comes out can be written again as JSON in UTF-8, unless it is nested too deep for that (see `can_be_written`).
 
-What is read is bounded before it is parsed, because no other thread runs while orjson parses, so a thread alone would
-not keep the loop turning. Text costs 1 ms a MiB, and `client` bounds the length of a reply. Values cost up to 0.17 µs
-each, a list or an object 0.18 µs, so one reply may hold 100,000 values (a log of 25,000 lines has that many) and 30,000
-lists and objects, one about several IDs half as much again. Nine replies at a time, each the worst that fits, stopped
-the loop for 26 ms at the longest. Commas and opening brackets are counted, those in texts too: nothing is parsed
-before.
+The size is bounded before anything is parsed: no other thread runs while orjson parses, so a thread alone would not
+keep the event loop going. Text costs 1 ms a MiB, and `client` bounds the length of a reply. A value costs up to
+0.17 µs, a list or an object 0.18 µs. So one reply may hold 100,000 values (a log of 25,000 lines has that many) and
+30,000 lists and objects, and one about several IDs half as many more. Nine replies at a time, each the worst that fits,
+stopped the loop for 26 ms at the longest. Commas and opening brackets are counted, those in texts too.
 """
 
 import json
@@ -32,14 +32,14 @@ from notifier.text.printable import printable
 VALUES_ONE, CONTAINERS_ONE = 100_000, 30_000
 VALUES_MANY, CONTAINERS_MANY = 150_000, 50_000
 
-#: Lists and objects inside one another at most, where the patient parser reads.
+#: Lists and objects inside one another at most, in what the tolerant parser reads.
 DEEPEST: Final = 200
 _LEAST_INT, _MOST_INT = -(2**63), 2**64 - 1
 #: Digits that a 64-bit number has at most.
 _DIGITS: Final = 20
 _BOMS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _PAIR: Final = r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-#: In JSON text: whole pairs and all other escapes, so many at a time, because no other thread runs meanwhile.
+#: In JSON text: whole pairs and all other escapes. So many at a time: no other thread runs during a match.
 _WHOLE: Final = re.compile(rf"(?:[^\\]++|{_PAIR}|\\(?!u[dD][89a-fA-F][0-9a-fA-F]{{2}}).){{0,20000}}+", re.DOTALL)
 _HALF: Final = re.compile(rf"(?!{_PAIR})\\u[dD][89a-fA-F][0-9a-fA-F]{{2}}")
 _TOKEN: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
@@ -54,24 +54,19 @@ def read_json(body: bytes, ids: Sequence[GenerationId] = ()) -> Any:
     """
     if not body.strip():
         raise ProviderBusy("The provider answered with an empty body.")
-    _refuse_too_many(body, ids)
+    containers = body.count(b"{") + body.count(b"[")
+    values = containers + body.count(b",")
+    if values > (most := VALUES_MANY if len(ids) > 1 else VALUES_ONE):
+        raise too_large(f"holds {values:,} values, above {most:,}", ids)
+    if containers > (most := CONTAINERS_MANY if len(ids) > 1 else CONTAINERS_ONE):
+        raise too_large(f"holds {containers:,} lists and objects, above {most:,}", ids)
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
-        value = _patient(body)
+        value = _tolerant(body)
     if not (value is None or isinstance(value, dict | list)):
         raise ProviderBusy("The provider's reply is JSON, but neither an object nor a list.")
     return value
-
-
-def _refuse_too_many(body: bytes, ids: Sequence[GenerationId]) -> None:
-    many = len(ids) > 1
-    containers = body.count(b"{") + body.count(b"[")
-    values = containers + body.count(b",")
-    if values > (most := VALUES_MANY if many else VALUES_ONE):
-        raise too_large(f"holds {values:,} values, above {most:,}", ids)
-    if containers > (most := CONTAINERS_MANY if many else CONTAINERS_ONE):
-        raise too_large(f"holds {containers:,} lists and objects, above {most:,}", ids)
 
 
 def too_large(how: str, ids: Sequence[GenerationId], *, who: str = "") -> ReplyTooLarge:
@@ -85,7 +80,7 @@ def too_large(how: str, ids: Sequence[GenerationId], *, who: str = "") -> ReplyT
 
 
 def try_json(body: bytes) -> Any:
-    """The same of a body that may be anything: None where it is no JSON."""
+    """The same of a body that may be anything: None if it is not JSON."""
     try:
         return read_json(body)
     except ProviderBusy:
@@ -93,7 +88,7 @@ def try_json(body: bytes) -> Any:
 
 
 def can_be_written(value: Any) -> bool:
-    """Whether `value` can be written as JSON again: what nests very deep can be read, but not written."""
+    """Whether `value` can be written as JSON again: what is nested very deep can be read, but not written."""
     try:
         orjson.dumps(value)
     except orjson.JSONEncodeError:
@@ -122,41 +117,39 @@ def what_else(body: bytes) -> str:
     if is_page(body):
         return "with a page for people"
     value = try_json(body)
-    if not isinstance(value, dict | list) and not decoded(body[:64]).lstrip().startswith(("{", "[")):  # one cut off
+    if not isinstance(value, dict | list) and not decoded(body[:64]).lstrip().startswith(
+        ("{", "[")
+    ):  # or JSON that was cut off
         return f"with the text {beginning(body)}"
     found = _NO_ROUTE.search(decoded(body[:4_096]))
     return f"saying that it has no such route ({printable(found[0], 80)}…)" if found else ""
 
 
 def beginning(body: bytes) -> str:
-    """How it begins, for a sentence."""
+    """Its first characters, for a sentence."""
     return printable(decoded(body[:200]), 80)
 
 
-# ---- the patient parser -------------------------------------------------------------------------------------------
-def _patient(body: bytes) -> Any:
+# ---- the tolerant parser ------------------------------------------------------------------------------------------
+def _tolerant(body: bytes) -> Any:
     text = _with_whole_pairs(decoded(body))
     if text.count("[") + text.count("{") > DEEPEST:
         text = _without_the_deepest(text)
     try:
         return _values(text)
     except ValueError:
-        raise ProviderBusy(_no_json(body)) from None
-
-
-def _no_json(body: bytes) -> str:
-    what = "is a page for people, not the JSON of an API" if is_page(body) else "is not the JSON of its API"
-    return f"The provider's reply {what}. It begins: {beginning(body)}"
+        what = "a page for people, not the JSON of an API" if is_page(body) else "not the JSON of its API"
+        raise ProviderBusy(f"The provider's reply is {what}. It begins: {beginning(body)}") from None
 
 
 def decoded(body: bytes) -> str:
-    """As text; what is none becomes U+FFFD."""
+    """As text; bytes that are not text become U+FFFD."""
     encoding = json.detect_encoding(body) if body.startswith(_BOMS) or b"\0" in body[:4] else "utf-8"
     return body.decode(encoding, "replace").removeprefix("\ufeff")
 
 
 def _with_whole_pairs(text: str) -> str:
-    """Half surrogate pairs, which only escapes can write, replaced."""
+    """The text with half surrogate pairs, which only escapes can write, replaced."""
     if "\\ud" not in text and "\\uD" not in text:
         return text
     parts: list[str] = []
@@ -173,7 +166,7 @@ def _with_whole_pairs(text: str) -> str:
 
 
 def _without_the_deepest(text: str) -> str:
-    """What is nested deeper than `DEEPEST` replaced by null."""
+    """The text with null in place of what is nested deeper than `DEEPEST`."""
     parts: list[str] = []
     depth = kept = 0
     for token in _TOKEN.finditer(text):
@@ -191,7 +184,7 @@ def _without_the_deepest(text: str) -> str:
 
 
 def _values(text: str) -> Any:
-    """The first JSON text, or a list of all where several stand one after another; `ValueError` where there is none."""
+    """The only JSON text, or a list of all if there are several, one after another; `ValueError` if there is none."""
     read = _DECODER.raw_decode
     value, end = read(text, _blanks(text, 0))
     values = [value]

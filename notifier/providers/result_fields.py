@@ -1,14 +1,14 @@
-"""Where a record has what it made, and why it failed: the places that APIs of this field use. Pure.
+"""Finds in a record the results that were made, and why it failed, in the fields that APIs of this field use. Pure.
 
 Rules for results:
-- A video before audio, a file before an image, what the record itself says before what stands inside something in it;
-  all that is found is passed on, each URL once.
-- What was put in, and what only helps to look at it, is no result: previews, covers, thumbnails, `request`, `input`.
-- A URL stands alone in its text but for blanks around it: http(s), at most 4,096 characters. It is never fetched.
+- A video before audio, a file before an image, the record's own fields before those of something inside it. All that is
+  found is passed on, each URL once.
+- Inputs are no results, and neither are previews, covers and thumbnails: `request`, `input` and the like are not read.
+- A URL is the whole of its text but for blanks around it: http(s), at most 4,096 characters. It is never fetched.
 
 Rules for reasons: `failure_reason` and `error` are believed in any record. `message` and the like may say anything, so
-they count only in one that failed, and so does what has a name that speaks of an error. What has no text in it is given
-as compact JSON: more than nothing.
+they count only in a record that failed, and so does any field whose name speaks of an error. A value that has no text
+in it is given as compact JSON, which is more than nothing.
 """
 
 import re
@@ -44,12 +44,13 @@ class _Names(NamedTuple):
         return found if len(found) < 2 else sorted(found, key=self.ordered.index)  # noqa: PLR2004  nothing to sort
 
 
-def _names(text: str) -> tuple[str, ...]:
+def names(text: str) -> tuple[str, ...]:
+    """Names of fields, written as one text, the best first."""
     return tuple(text.split())
 
 
 def _fields(text: str) -> _Names:
-    return _Names(_names(text), frozenset(_names(text)))
+    return _Names(names(text), frozenset(names(text)))
 
 
 #: What a record, or an object in it, calls a video or a sound.
@@ -57,17 +58,17 @@ _MEDIA: Final = _fields("""
     video videos video_url video_urls videoUrl videoUrls videoURL video_file videoFile final_video_url
     generated_video generated_videos generateVideoResponse download_url downloadUrl audio_file audio audio_url audioUrl
 """)
-#: What may be anything, so it counts only where there is nothing better.
+#: What may be anything, so it counts only if there is nothing better.
 _FILES: Final = _fields("""
     url urls uri result_url resultUrl output_url outputUrl file_url fileUrl file_urls media_url mediaUrl media_urls
     link links href src sample results files artifacts media creations
 """)
 _IMAGES: Final = _fields("image images image_url image_urls imageUrl generated_images")
-#: What holds results in a record.
+#: What contains results in a record.
 _WITHIN: Final = _fields("assets data content output outputs result results response task_result file")
 _ANYWHERE: Final = _MEDIA.any | _FILES.any | _WITHIN.any
 #: What one entry of a list, or an object in a field, calls its URL.
-_LINK: Final = _names("""
+_LINK: Final = names("""
     url uri video_url videoUrl videoURL video download_url downloadUrl download href src sample generatedSamples
 """)
 #: What may lead to the record itself.
@@ -86,7 +87,7 @@ def results_of(record: Record) -> tuple[str, ...]:
         return ()
     within = [value for name in _WITHIN.in_(record) if (value := record[name])]
     holders = [value for value in within if isinstance(value, dict)]
-    # What stands in `assets`, where the API that this began with has it, comes before the record's own.
+    # `assets`, where the first API that was supported has its results, comes before the record's own fields.
     first = holders[:1] if holders and holders[0] is record.get("assets") else []
     best = urls_of(_under(_MEDIA, [*first, record, *holders[len(first) :]]))
     rest = [link for value in within if not isinstance(value, dict) for link in _links(value, _DEPTH)]
@@ -97,7 +98,7 @@ def results_of(record: Record) -> tuple[str, ...]:
 
 
 def leads_to_a_file(record: Record) -> bool:
-    """Whether a URL in it is a result for sure. A bare `url` may be where the record itself is."""
+    """Whether a URL in it is certainly a result. A bare `url` may be where the record itself is."""
     own = urls_of(_under(_OWN, [record]))
     return any(url not in own or _FILE.search(url.partition("?")[0]) for url in results_of(record))
 
@@ -133,7 +134,7 @@ def _is_url(text: str) -> bool:
 
 
 def says_unfinished(record: Record) -> bool:
-    """Whether it says, by something else than a word for its state, that it goes on."""
+    """Whether it says, other than by a word for its state, that it goes on."""
     progress = record.get("progress")
     if isinstance(progress, int | float) and not isinstance(progress, bool) and progress < 100 and progress != 1:  # noqa: PLR2004  per cent, or a share of one
         return True
@@ -144,7 +145,7 @@ def says_unfinished(record: Record) -> bool:
 #: Believed in any record.
 STRONG: Final = ("failure_reason", "error")
 #: Believed in one that failed.
-_WEAK: Final = _names("""
+_WEAK: Final = names("""
     failure failure_message failureReason fail_reason failReason failed_reason error_message errorMessage error_msg
     errorMsg status_message statusMessage status_msg task_status_msg status_reason reason message msg detail details
     errors base_resp status_details failure_code failureCode error_code errorCode code
@@ -154,22 +155,22 @@ _ALL: Final = (*STRONG, *_WEAK)
 _SPEAKING: Final = re.compile(
     r"err(?!and)|fail|reason|exception|traceback|moderation|violation|(?:^|_)cause(?:_|$)", re.IGNORECASE
 )
-#: Of these any value but nothing says that something went wrong.
-_WRONG: Final = _names("""
+#: Any value of these but an empty one says that something went wrong.
+_WRONG: Final = names("""
     failure_reason error errors failure failure_message failureReason fail_reason failReason failed_reason error_message
     errorMessage error_msg errorMsg failure_code failureCode error_code errorCode
 """)
-#: Where an object of a reason has its text.
-_TEXT: Final = _names("""
+#: Where an object that gives a reason has its text.
+_TEXT: Final = names("""
     message msg error detail details reason description errors data status_msg text code name type title
 """)
-#: Objects in a failed record that may hold the reason.
-_INNER: Final = _names("result output response task_result data content status state task job metadata meta moderation")
+#: Objects in a failed record that may have the reason.
+_INNER: Final = names("result output response task_result data content status state task job metadata meta moderation")
 _REASON_DEPTH: Final = 5
 
 
 def failure_of(record: Record, *, failed: bool = True) -> str | None:
-    """Why it failed, printable and cut; None if it does not say, and of one that did not fail only what is sure."""
+    """Why it failed, printable and cut; None if it does not say. If it did not fail, only what is certain."""
     places = [value for name in (_ALL if failed else STRONG) if (value := record.get(name)) not in _NO_REASON]
     if not (places or failed):
         return None
@@ -187,12 +188,12 @@ def says_wrong(record: Record) -> bool:
 
 
 def _spoken(record: Record) -> str | None:
-    """What stands under a name that speaks of an error."""
+    """The value of a field whose name speaks of an error."""
     named = [value for name, value in record.items() if _SPEAKING.search(name) and value not in _NO_REASON]
     return next((text for value in named if (text := _reason(value, _REASON_DEPTH) or _compact(value))), None)
 
 
-#: What says nothing, and is not shown as JSON.
+#: Values that give no reason, and are not shown as JSON.
 _NO_REASON: Final[tuple[Any, ...]] = (None, "", 0, False, [], {})
 
 
@@ -205,7 +206,7 @@ def _inner_reason(record: Record) -> str | None:
 
 
 def _reason(value: Any, depth: int) -> str:
-    """The text in what an API gives as a reason; empty if there is none, or none but a success's."""
+    """The text in what an API gives as a reason; empty if there is none, or only one that says all is well."""
     if isinstance(value, str):
         return "" if value.strip().lower() in _NO_TROUBLE else value.strip()
     if not depth:
@@ -218,7 +219,7 @@ def _reason(value: Any, depth: int) -> str:
     return ""
 
 
-#: Texts that stand where a reason would, and say that there is none.
+#: Texts in a reason's place that say that there is none.
 _NO_TROUBLE: Final = frozenset({"", "success", "succeed", "ok", "none", "null", "no error", "0"})
 
 

@@ -1,10 +1,10 @@
 """Words for states: one vocabulary for every kind, and what `state_words:` of a provider adds to it. Pure.
 
 A word is compared without case, and blanks, dashes, dots, underscores and the humps of camelCase are all one separator:
-`Timed Out`, `timed-out`, `TIMED_OUT` and `timedOut` are one word. What only says of what it is the state does not count
-at its beginning: `TASK_STATUS_SUCCEED` and `Request Moderated` are read as `succeed` and `moderated`.
+`Timed Out`, `timed-out`, `TIMED_OUT` and `timedOut` are one word. Beginnings that only say what the state is of do not
+count: `TASK_STATUS_SUCCEED` and `Request Moderated` are read as `succeed` and `moderated`.
 
-A word that stands nowhere means nothing: never success and never failure. What is taught counts before the vocabulary.
+A word that is in neither means nothing: never success and never failure. The settings count before the vocabulary.
 """
 
 import json
@@ -16,11 +16,11 @@ from typing import Any, Final
 
 from notifier.domain.model import State
 
-#: Looks in a row that must show *completed* without a result, until it is believed.
+#: Polls in a row that must show *completed* without a result, until it is believed.
 NO_RESULT: Final = 3
 #: The same for a record with a result that has no word for its state.
 NO_WORD: Final = 2
-#: A word of this length at most is read, characters.
+#: Characters of a word that are read, at most.
 LONGEST: Final = 100
 
 _QUEUED: Final = """
@@ -55,22 +55,22 @@ VOCABULARY: Final[Mapping[str, State]] = MappingProxyType(
         for word in words.split()
     }
 )
-#: Words that say it is over, and not how: what the record holds beside them does.
+#: Words that say that it is over, and not how: the rest of the record does.
 OVER: Final = frozenset({"ended", "closed", "concluded", "over", "final", "finalized", "exited"})
-#: Words that an envelope uses of the request, and a record of the job: `{"status": "success", "data": …}`.
+#: Words that an envelope says of the request and a record of the job: `{"status": "success", "data": …}`.
 OF_A_REQUEST: Final = frozenset({"ok", "okay", "success", "successful", "successfully"})
 #: The same for a request that went wrong.
 OF_AN_ERROR: Final = frozenset({"error", "err", "errors", "errored", "fail", "failure", "invalid", "denied", "refused"})
 #: Words that say the ID is not known there.
 NOT_THERE: Final = frozenset({"not_found", "notfound", "not_exist", "does_not_exist", "no_such_generation"})
 
-#: What says of what the rest is the state.
+#: Beginnings that say what the state is of.
 _OF_WHAT: Final = frozenset(
     {"batch", "content", "generation", "job", "operation", "prediction", "process", "request", "run", "state"}
     | {"status", "task", "video"}
 )
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-#: What YAML reads as this text without quotes, as far as words go.
+#: Words that YAML reads as this text without quotes.
 _BARE: Final = re.compile(
     r"(?!(?i:null|true|false|yes|no|on|off)\Z)[A-Za-z][A-Za-z0-9_-]*(?: [A-Za-z0-9_-]+)*|[0-9]{1,18}"
 )
@@ -97,7 +97,7 @@ def key_of(text: str) -> str:
 
 
 def meaning(text: str, taught: Taught) -> tuple[str, State | None]:
-    """(the word that counted, its state), None where nobody said what it means; `not_found` means no state either."""
+    """(the word that counted, its state); None if nobody said what it means, and for `not_found` and the like."""
     readings = _known(text) if len(text) <= LONGEST else _readings(key_of(text))
     for word in readings:
         if (state := taught.get(word) or VOCABULARY.get(word)) is not None:
@@ -109,7 +109,7 @@ def meaning(text: str, taught: Taught) -> tuple[str, State | None]:
 
 @lru_cache(maxsize=1_024)
 def _known(text: str) -> tuple[str, ...]:
-    """The same few words stand in every record."""
+    """Kept, because the same few words are in every record."""
     return _readings(key_of(text))
 
 
@@ -122,7 +122,7 @@ def how_to_teach(word: str) -> str:
 
 
 def _readings(key: str) -> tuple[str, ...]:
-    """The word whole, and without each beginning that only says of what it is the state."""
+    """The whole word, and the word without each beginning that only says what the state is of."""
     readings, parts = [key], key.split("_")
     while len(parts) > 1 and parts[0] in _OF_WHAT:
         parts = parts[1:]

@@ -1,13 +1,13 @@
 """Codec of AIMLAPI's Luma API: one route for one ID, one for many. Pure.
 
 Owns the routes, and the words that are sent. What the documentation leaves open is accepted in every form: shapes,
-words, places and status codes are read by `providers.reply`. Only a long-poll sends `state`, because with it the server
+words, fields and status codes are read by `providers.reply`. Only a long-poll sends `state`, because with it the server
 keeps the request for up to 30 seconds. It is sent under each name that `long_poll_single_as` and `long_poll_multi_as`
 list: sources disagree on what the multi route calls it.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
@@ -15,9 +15,9 @@ from urllib.parse import quote
 from notifier.domain.ids import GenerationId
 from notifier.domain.model import Observation, Result, State
 from notifier.domain.settings import ProviderSettings
-from notifier.providers.base import Capabilities, Codec, PollRequest, Reply, bearer
-from notifier.providers.reply import fold_uuid, is_refused, observe
-from notifier.providers.reply_text import read_json
+from notifier.providers.base import Capabilities, Codec, PollRequest, Reply
+from notifier.providers.records import fold_uuid
+from notifier.providers.reply import observe
 from notifier.providers.result_fields import Record, results_of
 from notifier.providers.state_words import NONE_TAUGHT, Taught
 
@@ -58,9 +58,6 @@ class AimlapiLuma(Codec):
             raise ValueError("An ID of this provider cannot hold a comma. Write one ID for each generation.")
         return GenerationId(fold_uuid(text))
 
-    def authenticate(self, settings: ProviderSettings) -> Mapping[str, str]:
-        return bearer(settings)
-
     def poll(self, id_: GenerationId, settings: ProviderSettings) -> PollRequest:
         return PollRequest(ids=(id_,), url=_base(settings) + SINGLE_ROUTE + quote(id_, safe=""), batch=False)
 
@@ -79,32 +76,27 @@ class AimlapiLuma(Codec):
         comma = settings.ids_as == "comma"
         length = len(_base(settings).encode()) + len(MULTI_ROUTE) + (len(_COMMA) if comma else 0)
         length += sum(len(name) + _LONGEST_WAIT for name in settings.long_poll_multi_as) if long_poll else 0
-        # What joins two IDs is counted with each; the first has none.
+        # The separator is counted with each ID; the first has none.
         each = 1 if comma else len(_ARRAY) + 1
         room = settings.max_url - length + 1
         most = min(len(ids), settings.max_ids)
         joined = "".join(ids[:most])
-        if _PLAIN.fullmatch(joined) and len(joined) + most * each <= room:  # mostly: uuids, and they fit
+        if _PLAIN.fullmatch(joined) and len(joined) + most * each <= room:  # the usual case: uuids, and they fit
             return max(1, most)
-        for count, id_ in enumerate(ids[: settings.max_ids]):
+        for count, id_ in enumerate(ids[:most]):
             room -= each + len(quote(id_, safe=""))
             if room < 0:
                 return max(1, count)
-        return max(1, min(len(ids), settings.max_ids))
+        return max(1, most)
 
     def decode(self, request: PollRequest, reply: Reply, taught: Taught = NONE_TAUGHT) -> list[Observation]:
-        missing = is_refused(reply, asked=len(request.ids), batch=request.batch)
-        value = None if missing else read_json(reply.body, request.ids)
-        return observe(value, request.ids, lone=not request.batch, taught=taught, result_of=_result)
+        return observe(request, reply, taught, result_of=_result)
 
 
 def _base(settings: ProviderSettings) -> str:
     return settings.base_url.rstrip("/")
 
 
-_NOTHING: Final = Result()
-
-
 def _result(record: Record) -> Result:
     urls = results_of(record)
-    return Result(url=urls[0], urls=urls) if urls else _NOTHING
+    return Result(url=urls[0] if urls else None, urls=urls)

@@ -1,30 +1,30 @@
 """Codec of AIMLAPI's universal video endpoint: one route, one ID a request, an answer at once. Pure.
 
-Owns the route, the words that users may write and what an ID is here. Shapes, words, places and status codes are read
+Owns the route, the words that users may write and what an ID is here. Shapes, words, fields and status codes are read
 by `providers.reply`. The documentation has four words; samples show more, and failure is `error`, not `failed`: whoever
 waits for `failed` alone waits for ever. Audio and speech-to-text share the envelope; the spoken words are the result's
 text.
 
-An ID is opaque, and never a uuid by rule: `60ac7c34-…:luma/ray-2`, `349872201343396:minimax/hailuo-2.3-fast`,
-`-G3b3vVKdoC42fMNeK1T5`. What follows from it:
+An ID is opaque, and need not be a uuid: `60ac7c34-…:luma/ray-2`, `349872201343396:minimax/hailuo-2.3-fast`,
+`-G3b3vVKdoC42fMNeK1T5`. So:
 - It is sent percent-encoded as a whole, a comma included: there is no list here that a comma could divide.
-- Its case counts, because IDs as random as the last one differ by it alone. Only a text that is a uuid from end to end
-  is folded: a uuid has no case, and two spellings would be two generations to us, each with its callback.
-- A reply may leave the `:model` out, or add it, where the request did otherwise: the request was about one ID, and the
-  same text up to the colon is that ID. A record that names anything else is a stranger's, though it stands alone: a
-  wrong result that was called back could not be taken back, and who misses one hears `generation.unknown` or expiry.
+- Its case counts, because IDs as random as the last one may differ by case alone. Only a text that is a whole uuid is
+  folded: a uuid has no case, and two spellings would be two generations to us, each with its callback.
+- A reply may leave out the `:model` that the request had, or add one that it had not: the request was about one ID, and
+  the same text up to the colon is that ID. A record that names anything else is another's, even if it is the only one:
+  a wrong result that was sent could not be taken back. Whoever misses a result is told by `generation.unknown` or by
+  the watch's expiry.
 """
 
-from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
 from notifier.domain.ids import GenerationId
 from notifier.domain.model import Observation, Result, State
 from notifier.domain.settings import ProviderSettings
-from notifier.providers.base import Capabilities, Codec, PollRequest, Reply, bearer
-from notifier.providers.reply import Naming, fold_uuid, is_refused, observe
-from notifier.providers.reply_text import read_json
+from notifier.providers.base import Capabilities, Codec, PollRequest, Reply
+from notifier.providers.records import Naming, fold_uuid
+from notifier.providers.reply import observe
 from notifier.providers.result_fields import Record, results_of
 from notifier.providers.state_words import NONE_TAUGHT, Taught
 
@@ -53,18 +53,12 @@ class AimlapiVideo(Codec):
     def normalise_id(self, text: str) -> GenerationId:
         return GenerationId(fold_uuid(text))
 
-    def authenticate(self, settings: ProviderSettings) -> Mapping[str, str]:
-        return bearer(settings)
-
     def poll(self, id_: GenerationId, settings: ProviderSettings) -> PollRequest:
         url = settings.base_url.rstrip("/") + ROUTE + quote(id_, safe="")
         return PollRequest(ids=(id_,), url=url, batch=False)
 
     def decode(self, request: PollRequest, reply: Reply, taught: Taught = NONE_TAUGHT) -> list[Observation]:
-        (id_,) = request.ids
-        missing = is_refused(reply, asked=1, batch=False)
-        value = None if missing else read_json(reply.body, request.ids)
-        return observe(value, request.ids, lone=True, taught=taught, result_of=_result, naming=_naming(id_))
+        return observe(request, reply, taught, result_of=_result, naming=_naming(request.ids[0]))
 
 
 def _naming(asked: GenerationId) -> Naming:

@@ -11,7 +11,8 @@ from notifier.domain.model import Observation, State
 from notifier.domain.settings import ProviderSettings, Secret
 from notifier.providers.base import Reply
 from notifier.providers.kinds.aimlapi_luma import AimlapiLuma
-from notifier.providers.reply import find_records, fold_uuid, message_of
+from notifier.providers.records import find_records, fold_uuid
+from notifier.providers.reply import message_of
 from notifier.providers.reply_text import read_json
 from notifier.providers.result_fields import failure_of
 
