@@ -18,16 +18,14 @@ import anyio
 import structlog
 
 from notifier.admin.answers import nothing_fits, nothing_open, other_words, unknown_name, unknown_names
-from notifier.delivery.dispatcher import Posts
+from notifier.delivery.dispatcher import MessageSender
 from notifier.delivery.endpoint_monitor import EndpointMonitor
 from notifier.delivery.policies import Endpoints
 from notifier.domain.endpoint_health import Change
 from notifier.domain.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
-from notifier.domain.ids import Destination, GenerationId, MessageId, ProviderName, WatchId, trial_message_id
-from notifier.domain.message import CONTENT_TYPES
-from notifier.domain.model import Claim, Verdict
-from notifier.domain.operator_notice import ENDPOINT_TEST, trial_body
-from notifier.domain.settings import EndpointSettings
+from notifier.domain.ids import Destination, GenerationId, MessageId, ProviderName
+from notifier.domain.model import Verdict
+from notifier.domain.operator_notice import trial_message
 from notifier.domain.verdict import explain, judge
 from notifier.net.urls import normalise_url, origin
 from notifier.runtime import log_events
@@ -75,7 +73,7 @@ class Operations:
     def __init__(
         self,
         store: OperationStore,
-        sender: Posts,
+        sender: MessageSender,
         endpoints: Callable[[], Endpoints],
         monitor: EndpointMonitor,
         *,
@@ -233,12 +231,12 @@ class Operations:
         policy = self._endpoints().named.get(name)
         if policy is None:
             raise unknown_name("Endpoint", name, self._endpoints().named)
-        claim = self._test_message(policy)
-        began = self._clock.monotonic()
-        answer = await self._sender.post(claim, policy, now=self._clock.now())
+        now, began = self._clock.now(), self._clock.monotonic()
+        message = trial_message(policy, self._random_bytes(), now=now)
+        answer = await self._sender.post(message, policy, now=now)
         verdict = judge(answer)
         tested = Tested(
-            message_id=claim.message_id,
+            message_id=message.id,
             verdict=verdict,
             status_code=answer.status_code,
             took=timedelta(seconds=self._clock.monotonic() - began),
@@ -247,26 +245,6 @@ class Operations:
         )
         _log.info(log_events.ENDPOINT_TESTED, endpoint=name, verdict=verdict.value, status=answer.status_code)
         return tested
-
-    def _test_message(self, policy: EndpointSettings) -> Claim:
-        now = self._clock.now()
-        message = trial_message_id(self._random_bytes())
-        return Claim(
-            message_id=message,
-            endpoint=policy.identity,
-            destination=policy.destination,
-            type=ENDPOINT_TEST,
-            content_type=CONTENT_TYPES[policy.format],
-            body=trial_body(policy, message, now=now),
-            number=1,
-            failures=0,
-            interruptions=0,
-            started_at=now,
-            leased_until=now + policy.timeout,
-            provider=ProviderName(""),
-            generation=GenerationId(""),
-            watch_id=WatchId(""),
-        )
 
 
 def _only(found: Sequence[T], beginning: str, noun: str) -> T:

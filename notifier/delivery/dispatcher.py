@@ -27,7 +27,7 @@ from notifier.delivery.policies import Endpoints
 from notifier.domain import retry
 from notifier.domain.errors import StoreUnavailable
 from notifier.domain.ids import Destination, WorkerId
-from notifier.domain.model import Answer, AttemptResult, Claim, DeliveryStatus, Interruption, Stale, Verdict
+from notifier.domain.model import Answer, AttemptResult, Claim, DeliveryStatus, Interruption, Message, Stale, Verdict
 from notifier.domain.settings import DEFAULT_RETRY, EndpointSettings
 from notifier.domain.slot_sharing import IN_FLIGHT
 from notifier.domain.verdict import judge
@@ -45,14 +45,16 @@ _log = structlog.get_logger()
 LONGEST_WAIT: Final = 5.0
 
 
-class Posts(Protocol):
-    """The sender."""
+class MessageSender(Protocol):
+    """`delivery.sender`, as its users know it."""
 
-    async def post(self, claim: Claim, policy: EndpointSettings, *, now: datetime) -> Answer: ...
+    async def post(
+        self, message: Message, policy: EndpointSettings, *, now: datetime, fresh: bool = False
+    ) -> Answer: ...
 
 
-class Refreshes(Protocol):
-    """The refresher."""
+class ResultRefresher(Protocol):
+    """`delivery.refresher`, as the dispatcher knows it."""
 
     @property
     def room(self) -> int: ...
@@ -66,7 +68,7 @@ class Dispatcher:
     def __init__(
         self,
         store: DeliveryStore,
-        sender: Posts,
+        sender: MessageSender,
         endpoints: Endpoints,
         *,
         monitor: EndpointMonitor,
@@ -76,7 +78,7 @@ class Dispatcher:
         wakeup: Wakeup,
         health: Health,
         heartbeat: Heartbeat,
-        refresher: Refreshes | None = None,
+        refresher: ResultRefresher | None = None,
         outage: OutageDetector | None = None,
         in_flight: int = IN_FLIGHT,
     ) -> None:
@@ -225,7 +227,8 @@ class Dispatcher:
 
     async def _post(self, claim: Claim, policy: EndpointSettings) -> AttemptResult:
         began = self._clock.monotonic()
-        answer = await self._sender.post(claim, policy, now=self._clock.now())
+        message = Message(id=claim.message_id, content_type=claim.content_type, body=claim.body)
+        answer = await self._sender.post(message, policy, now=self._clock.now(), fresh=claim.number > 1)
         ended = self._clock.monotonic()
         self._follow_clock()
         verdict = judge(answer)

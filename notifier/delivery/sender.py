@@ -21,7 +21,7 @@ import structlog
 
 from notifier import __version__
 from notifier.delivery.signature import headers as signature_headers
-from notifier.domain.model import Answer, Claim, Verdict
+from notifier.domain.model import Answer, Message, Verdict
 from notifier.domain.settings import EndpointSettings
 from notifier.net.connection_attempt import ConnectionAttempt
 from notifier.net.resources import missing
@@ -96,14 +96,14 @@ class Sender:
         self._open = open_wire
         self._guarded = guarded_wire
 
-    async def post(self, claim: Claim, policy: EndpointSettings, *, now: datetime) -> Answer:
-        """Make one attempt of `claim`, signed for `now`. Never raises but for cancellation."""
+    async def post(self, message: Message, policy: EndpointSettings, *, now: datetime, fresh: bool = False) -> Answer:
+        """Make one attempt, signed for `now`, over a new connection if `fresh`. Only cancellation is raised."""
         seen = _Seen(mask=mask_of_endpoint(policy))
         wire = self._guarded if policy.guarded else self._open
         with anyio.move_on_after(policy.timeout.total_seconds()):
             said = _UNBUILT
             try:
-                request = build(claim, policy, now=now)
+                request = build(message, policy, now=now, fresh=fresh)
                 seen.opening = request.extensions["connection_attempt"]
                 said = _FAULT
                 await _exchange(wire, request, seen, now)
@@ -112,38 +112,37 @@ class Sender:
             except MemoryError as error:
                 return seen.answer(Verdict.OUT_OF_RESOURCES, missing(error) or "")
             except Exception:  # noqa: BLE001  a bug on this path may cost one attempt, never the daemon
-                _log.warning(
-                    log_events.ATTEMPT_FAILED, message=claim.message_id, endpoint=claim.destination, exc_info=True
-                )
+                _log.warning(log_events.ATTEMPT_FAILED, message=message.id, endpoint=policy.destination, exc_info=True)
                 return seen.answer(Verdict.PROTOCOL_ERROR, said)
             return seen.answer()
         return seen.answer(Verdict.TIMED_OUT, seen.in_vain(policy.timeout.total_seconds()))
 
 
-def build(claim: Claim, policy: EndpointSettings, *, now: datetime) -> httpx.Request:
+def build(message: Message, policy: EndpointSettings, *, now: datetime, fresh: bool = False) -> httpx.Request:
     """The request of one attempt. The body is the stored bytes, untouched."""
     url = _parsed(policy.url)
-    lines = {"host": url.netloc.decode(), "content-type": claim.content_type, "user-agent": _USER_AGENT}
+    lines = {"host": url.netloc.decode(), "content-type": message.content_type, "user-agent": _USER_AGENT}
     lines |= {name.lower(): value.reveal() for name, value in policy.headers.items()}
-    lines |= signature_headers(claim.message_id, int(now.timestamp()), claim.body, policy.secrets)
-    lines["content-length"] = str(len(claim.body))
+    lines |= signature_headers(message.id, int(now.timestamp()), message.body, policy.secrets)
+    lines["content-length"] = str(len(message.body))
+    extensions: dict[str, object] = {
+        "url": policy.url,
+        "proxy": policy.proxy,
+        "connection_attempt": ConnectionAttempt(),
+        "fresh": fresh,
+    }
+    if "://" not in policy.identity:  # only an endpoint of the configuration may have a `tls:` setting
+        extensions["tls"] = policy.tls
     # Ready headers and a ready stream: httpx then works nothing out for itself, which is most of a request's cost.
     request = httpx.Request(
         "POST",
         url,
         headers=httpx.Headers(list(lines.items())),
-        stream=httpx.ByteStream(claim.body),
-        extensions=_extensions(claim, policy),
+        stream=httpx.ByteStream(message.body),
+        extensions=extensions,
     )
     request.read()
     return request
-
-
-def _extensions(claim: Claim, policy: EndpointSettings) -> dict[str, object]:
-    """What the transport is told beside; only an endpoint of the configuration may have a `tls:` setting."""
-    told: dict[str, object] = {"url": policy.url, "proxy": policy.proxy, "connection_attempt": ConnectionAttempt()}
-    told["fresh"] = claim.number > 1
-    return told if "://" in policy.identity else {**told, "tls": policy.tls}
 
 
 @lru_cache(maxsize=4096)

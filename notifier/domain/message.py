@@ -11,6 +11,7 @@ ever: fields may be added at the end of `data`, never renamed or taken away.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import accumulate
@@ -20,7 +21,16 @@ import orjson
 
 from notifier.domain.endpoint_health import parked_reason
 from notifier.domain.ids import Destination, EndpointIdentity, MessageId, message_id
-from notifier.domain.model import DeliveryStatus, EndpointDirectory, Format, Kind, NewDelivery, SeenGeneration, Watch
+from notifier.domain.model import (
+    DeliveryStatus,
+    EndpointDirectory,
+    Format,
+    Kind,
+    Message,
+    NewDelivery,
+    SeenGeneration,
+    Watch,
+)
 from notifier.domain.times import iso
 
 #: A parser of npm's `cloudevents` compares the charset letter by letter; lower case is read by all.
@@ -73,29 +83,29 @@ def new_delivery(
         kind=kind,
         round_=watch.round,
     )
-    body = written(
-        format_,
-        message,
-        type_,
-        _iso(now),
-        _content(type_, watch, seen, reason),
-        source=f"notifier/{watch.provider}",
-        subject=watch.generation,
-    )
+    source = f"notifier/{watch.provider}"
+    content = _content(type_, watch, seen, reason)
+    made = written(format_, message, type_, _iso(now), content, source=source, subject=watch.generation)
     return NewDelivery(
         message_id=message,
-        watch_id=watch.id,
         endpoint=watch.endpoint,
         destination=watch.destination,
         kind=kind,
         type=type_,
-        content_type=CONTENT_TYPES[format_],
-        body=body,
+        content_type=made.content_type,
+        body=made.body,
         status=status,
         reason=why,
         resumes=status is DeliveryStatus.PARKED and watch.destination not in directory.disabled,
         wait=directory.first_wait.get(watch.endpoint, _NO_WAIT),
     )
+
+
+def parked_if_disabled(delivery: NewDelivery, disabled: Mapping[Destination, str]) -> NewDelivery:
+    """`delivery`, kept back if its destination is among those that are disabled (destination -> why)."""
+    if (why := disabled.get(delivery.destination)) is None:
+        return delivery
+    return replace(delivery, status=DeliveryStatus.PARKED, reason=parked_reason(delivery.destination, why))
 
 
 def parked_because(endpoint: EndpointIdentity, destination: Destination, directory: EndpointDirectory) -> str | None:
@@ -117,14 +127,10 @@ def schema_of(type_: str) -> str:
 
 def event_type(kind: Kind, seen: SeenGeneration) -> str:
     """The state actually reached names a result."""
-    match kind:
-        case Kind.EXPIRED:
-            return "watch.expired"
-        case Kind.UNKNOWN:
-            return "generation.unknown"
-        case Kind.RESULT:
-            assert seen.state is not None, "a result is owed only for a state that was seen"
-            return f"generation.{seen.state}"
+    if kind is Kind.RESULT:
+        assert seen.state is not None, "a message about a result is made only for a state that was seen"
+        return f"generation.{seen.state}"
+    return {Kind.EXPIRED: "watch.expired", Kind.UNKNOWN: "generation.unknown"}[kind]
 
 
 def written(
@@ -136,10 +142,11 @@ def written(
     *,
     source: str,
     subject: str,
-) -> bytes:
-    """The body of any message. `source` and `subject` are for CloudEvents alone."""
+) -> Message:
+    """Any message, in its format. `source` and `subject` are for CloudEvents alone."""
+    standard = {"type": type_, "timestamp": time, "data": content}
     if format_ is Format.STANDARD:
-        return orjson.dumps({"type": type_, "timestamp": time, "data": content})
+        return Message(id=message, content_type=CONTENT_TYPES[format_], body=orjson.dumps(standard))
     event = {
         "specversion": "1.0",
         "id": message,
@@ -151,7 +158,7 @@ def written(
         "dataschema": schema_of(type_),
         "data": content,
     }
-    return orjson.dumps(event)
+    return Message(id=message, content_type=CONTENT_TYPES[format_], body=orjson.dumps(event))
 
 
 def _standing(watch: Watch, type_: str, directory: EndpointDirectory) -> tuple[DeliveryStatus, str]:

@@ -60,6 +60,8 @@ class Kind(StrEnum):
     RESULT = "result"
     EXPIRED = "expired"
     UNKNOWN = "unknown"
+    #: A message to the operator about an endpoint: it belongs to no watch.
+    OPERATOR = "operator"
 
 
 class Format(StrEnum):
@@ -259,11 +261,20 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What is signed and sent: the same bytes at every attempt, but for what a refresh may change."""
+
+    #: The `webhook-id`.
+    id: MessageId
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewDelivery:
-    """One message owed to one endpoint, before it is stored. Only a refresh changes `body` after."""
+    """One message to one endpoint, before it is stored. Only a refresh changes `body` after."""
 
     message_id: MessageId
-    watch_id: WatchId
     endpoint: EndpointIdentity
     destination: Destination
     kind: Kind

@@ -7,14 +7,13 @@ endpoint by a message to that endpoint: that stands in the log alone. A test is 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from notifier.domain.endpoint_health import Change
-from notifier.domain.ids import Destination, EndpointIdentity, MessageId
-from notifier.domain.message import CONTENT_TYPES, written
-from notifier.domain.model import Format
+from notifier.domain.ids import MessageId, trial_message_id
+from notifier.domain.message import written
+from notifier.domain.model import DeliveryStatus, Format, Kind, Message, NewDelivery
 from notifier.domain.settings import EndpointSettings
 from notifier.domain.times import iso
 
@@ -24,40 +23,28 @@ ENDPOINT_TEST: Final = "endpoint.test"
 TYPES: Final = ("endpoint.failing", "endpoint.disabled", "endpoint.recovered", ENDPOINT_TEST)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
-    """One message owed to the operator, before it is stored."""
-
-    message_id: MessageId
-    endpoint: EndpointIdentity
-    destination: Destination
-    #: `endpoint.failing`, `endpoint.disabled` or `endpoint.recovered`.
-    type: str
-    content_type: str
-    body: bytes
-    #: From now to the first attempt.
-    wait: timedelta
-
-
-def notice(change: Change, operator: EndpointSettings | None, *, now: datetime, token: str) -> Notice | None:
-    """What `operator` is told of `change`; None where that is nothing. `token`, random, makes the ID."""
+def notice(change: Change, operator: EndpointSettings | None, *, now: datetime, token: str) -> NewDelivery | None:
+    """What `operator` is told of `change`; None if that is nothing. `token`, random, makes the ID."""
     if operator is None or not change.event or change.after.destination == operator.destination:
         return None
-    message = MessageId(f"msg_{token}")
-    return Notice(
-        message_id=message,
+    message = _message(change.event, operator.format, MessageId(f"msg_{token}"), _facts(change), now=now)
+    return NewDelivery(
+        message_id=message.id,
         endpoint=operator.identity,
         destination=operator.destination,
+        kind=Kind.OPERATOR,
         type=change.event,
-        content_type=CONTENT_TYPES[operator.format],
-        body=_body(change.event, operator.format, message, _facts(change), now=now),
+        content_type=message.content_type,
+        body=message.body,
+        status=DeliveryStatus.PENDING,
         wait=operator.retry[0],
     )
 
 
-def trial_body(endpoint: EndpointSettings, message: MessageId, *, now: datetime) -> bytes:
-    """What tries `endpoint` out, in its format."""
-    return _body(ENDPOINT_TEST, endpoint.format, message, {"endpoint": endpoint.identity}, now=now)
+def trial_message(endpoint: EndpointSettings, random_bytes: bytes, *, now: datetime) -> Message:
+    """What tries `endpoint` out, in its format; `random_bytes` make its ID."""
+    facts = {"endpoint": endpoint.identity}
+    return _message(ENDPOINT_TEST, endpoint.format, trial_message_id(random_bytes), facts, now=now)
 
 
 def _facts(change: Change) -> dict[str, Any]:
@@ -72,5 +59,5 @@ def _facts(change: Change) -> dict[str, Any]:
     }
 
 
-def _body(type_: str, format_: Format, message: MessageId, facts: Mapping[str, Any], *, now: datetime) -> bytes:
-    return written(format_, message, type_, iso(now), facts, source="notifier", subject=facts["endpoint"])
+def _message(type_: str, format_: Format, id_: MessageId, facts: Mapping[str, Any], *, now: datetime) -> Message:
+    return written(format_, id_, type_, iso(now), facts, source="notifier", subject=facts["endpoint"])

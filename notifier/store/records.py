@@ -13,6 +13,7 @@ from notifier.domain.model import (
     Claim,
     DeliveryStatus,
     Kind,
+    NewDelivery,
     OpenGeneration,
     Stale,
     State,
@@ -20,7 +21,6 @@ from notifier.domain.model import (
     Verdict,
     WatchStatus,
 )
-from notifier.domain.operator_notice import Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,10 +118,10 @@ class Exchange:
 
 
 #: Says what the operator is owed because of a change, inside its transaction; None is nothing.
-Announce = Callable[[Change], Notice | None]
+Announce = Callable[[Change], NewDelivery | None]
 
 
-def silent(_: Change) -> Notice | None:
+def silent(_: Change) -> NewDelivery | None:
     """Nobody is told."""
     return None
 

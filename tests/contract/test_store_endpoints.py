@@ -6,8 +6,7 @@ import pytest
 
 from notifier.domain.endpoint_health import Change, EndpointHealth, EndpointState
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId
-from notifier.domain.model import DeliveryStatus, EndpointDirectory, State, Verdict
-from notifier.domain.operator_notice import Notice
+from notifier.domain.model import DeliveryStatus, EndpointDirectory, Kind, NewDelivery, State, Verdict
 from notifier.store.ports import Store
 from notifier.store.records import EndpointSummary, Exchange
 from tests.support.store_builders import (
@@ -414,13 +413,15 @@ class Announcer:
     def __init__(self) -> None:
         self.changes: list[Change] = []
 
-    def __call__(self, change: Change) -> Notice:
+    def __call__(self, change: Change) -> NewDelivery:
         self.changes.append(change)
-        return Notice(
+        return NewDelivery(
             message_id=MessageId(f"msg_{len(self.changes)}"),
             endpoint=EndpointIdentity("ops"),
             destination=Destination("ops"),
+            kind=Kind.OPERATOR,
             type=change.event,
+            status=DeliveryStatus.PENDING,
             content_type="application/json",
             body=b'{"type":"%s"}' % change.event.encode(),
             wait=timedelta(seconds=7),
@@ -461,7 +462,7 @@ async def test_a_person_is_told_of_too(store: Store) -> None:
 async def test_what_cannot_be_told_does_not_happen(store: Store) -> None:
     """The message and the change are one transaction."""
 
-    def fails(_: Change) -> Notice:
+    def fails(_: Change) -> NewDelivery:
         raise ZeroDivisionError
 
     await enqueue(store, "g-1", "g-2")

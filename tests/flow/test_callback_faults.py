@@ -3,7 +3,6 @@
 import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -16,9 +15,9 @@ from notifier.domain.model import Answer, DeliveryStatus, Verdict
 from notifier.domain.settings import EndpointSettings, Secret
 from notifier.domain.verdict import judge
 from notifier.store.sqlite.store import SqliteStore
-from tests.support.claims import claim
 from tests.support.dispatcher_rig import aiohttp_wire, worker
 from tests.support.fakes import HandClock, deliveries, endpoint, enqueue, statuses, verdicts
+from tests.support.messages import MESSAGE
 from tests.support.raw_server import (
     Names,
     Talk,
@@ -38,7 +37,6 @@ DEADLINE = 0.3
 FAR = 20.0
 #: Bytes that one attempt may hold, whatever comes: a few buffers of the socket's and of the parser's.
 MOST = 2 * 2**20
-CLAIM = claim()
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 SIZED = OK + b"Content-Length: 10\r\n\r\n"
@@ -67,7 +65,7 @@ async def answer_of(talk: Talk, *, within: float = DEADLINE) -> Answer:
     async with raw_server(talk) as server:
         async with real_sender() as sender:
             with anyio.fail_after(FAR):
-                answer = await sender.post(CLAIM, policy(server.url, within), now=NOW)
+                answer = await sender.post(MESSAGE, policy(server.url, within), now=NOW)
         with anyio.fail_after(FAR):
             await server.over.wait()
     assert answer.detail.isprintable()
@@ -198,7 +196,7 @@ async def test_what_follows_an_answer_is_not_taken_for_the_next_one() -> None:
     twice = hanging_after(OK + b"Content-Length: 2\r\n\r\nok" + gone)
     async with raw_server(twice) as server, real_sender() as sender:
         for _ in range(2):
-            answer = await sender.post(CLAIM, policy(server.url, FAR), now=NOW)
+            answer = await sender.post(MESSAGE, policy(server.url, FAR), now=NOW)
             assert judge(answer) is Verdict.DELIVERED
     assert server.connections == 2
 
@@ -219,7 +217,7 @@ async def test_a_stray_410_disables_nothing() -> None:
 
     async with raw_server(talk) as server, real_sender() as sender:
         for _ in range(2):
-            answer = await sender.post(CLAIM, policy(server.url, FAR), now=NOW)
+            answer = await sender.post(MESSAGE, policy(server.url, FAR), now=NOW)
             assert judge(answer) is Verdict.DELIVERED
             told.set()
             with anyio.fail_after(FAR):
@@ -237,8 +235,8 @@ async def test_an_attempt_after_the_first_opens_a_connection_of_its_own() -> Non
 
     async with raw_server(talk) as server, real_sender() as sender:
         for number, connections in ((1, 1), (1, 1), (2, 2), (3, 3), (1, 3)):
-            claim = replace(CLAIM, number=number)
-            assert judge(await sender.post(claim, policy(server.url, FAR), now=NOW)) is Verdict.DELIVERED
+            answer = await sender.post(MESSAGE, policy(server.url, FAR), now=NOW, fresh=number > 1)
+            assert judge(answer) is Verdict.DELIVERED
             assert server.connections == connections
 
 
@@ -266,12 +264,12 @@ async def test_hanging_endpoints_do_not_hold_up_a_healthy_one() -> None:
         with anyio.fail_after(FAR):
             await all_hang.wait()
             for _ in range(20):
-                assert judge(await sender.post(CLAIM, policy(good.url, FAR), now=NOW)) is Verdict.DELIVERED
+                assert judge(await sender.post(MESSAGE, policy(good.url, FAR), now=NOW)) is Verdict.DELIVERED
         waiting.cancel_scope.cancel()
 
 
 async def _post(sender: Sender, to: EndpointSettings) -> None:
-    await sender.post(CLAIM, to, now=NOW)
+    await sender.post(MESSAGE, to, now=NOW)
 
 
 # ---- names that lead nowhere --------------------------------------------------------------------------------------

@@ -57,6 +57,16 @@ async def test_what_the_last_run_left_owing_goes_out_at_once(store: SqliteStore)
         assert len(stage.callbacks.posts) == 1
 
 
+async def test_only_the_first_attempt_may_go_by_a_kept_connection(store: SqliteStore) -> None:
+    """What went wrong may have been the old connection, or the server that it leads to."""
+    async with sending(store, endpoint(retry=(timedelta(0), timedelta(seconds=5), timedelta(seconds=5)))) as stage:
+        stage.callbacks.answers["studio.example.com"] = [httpx.Response(500)]
+        await stage.enqueue("g-1")
+        for _ in range(3):
+            await stage.turn(seconds=6)
+        assert [post.extensions["fresh"] for post in stage.callbacks.posts] == [False, True, True]
+
+
 async def test_a_callback_url_is_signed_with_its_origins_key(store: SqliteStore) -> None:
     """It goes to the very URL, and the master secret does not sign it."""
     async with sending(store, callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:

@@ -20,8 +20,8 @@ from notifier.net.transport import AiohttpTransport
 from notifier.providers.base import PollRequest
 from notifier.providers.client import ProviderClient
 from notifier.runtime.clock import SystemClock
-from tests.support.claims import claim
 from tests.support.loopback import proxy, receiver
+from tests.support.messages import MESSAGE
 
 SECRET = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 NOW = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
@@ -49,7 +49,7 @@ async def wired() -> AsyncIterator[tuple[AiohttpTransport, Resolver]]:
 
 
 async def post(wire: AiohttpTransport, policy: EndpointSettings) -> int:
-    response = await wire.handle_async_request(build(claim(policy.identity), policy, now=NOW))
+    response = await wire.handle_async_request(build(MESSAGE, policy, now=NOW))
     await response.aclose()
     return response.status_code
 

@@ -26,8 +26,8 @@ from notifier.domain.model import Answer, Verdict
 from notifier.domain.settings import EndpointSettings, Secret, TlsSettings
 from notifier.net.aiohttp_hooks import Protocol, Request
 from notifier.net.transport import AiohttpTransport
-from tests.support.claims import claim
 from tests.support.loopback import proxy, receiver
+from tests.support.messages import MESSAGE
 
 NOW = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
 PAST = (datetime(2020, 1, 1), datetime(2021, 6, 1))  # noqa: DTZ001  as trustme wants them
@@ -92,7 +92,7 @@ async def sent(url: str, *, name: str = "studio", **settings: Any) -> Answer:
         **settings,
     )
     async with AiohttpTransport() as wire:
-        answer = await Sender(open_wire=wire, guarded_wire=wire).post(claim(policy.identity), policy, now=NOW)
+        answer = await Sender(open_wire=wire, guarded_wire=wire).post(MESSAGE, policy, now=NOW)
     assert not [word for word in NEVER_SHOWN if word in answer.detail], answer.detail
     return answer
 

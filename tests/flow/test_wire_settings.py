@@ -27,8 +27,8 @@ from notifier.net.transport import AiohttpTransport
 from notifier.providers.base import PollRequest
 from notifier.providers.client import ProviderClient
 from notifier.runtime.clock import SystemClock
-from tests.support.claims import claim
 from tests.support.loopback import Station, proxy, receiver
+from tests.support.messages import MESSAGE
 from tests.support.peers import Peer, serving
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -64,7 +64,7 @@ class Wired:
 
     async def post(self, policy: EndpointSettings | None) -> Answer:
         assert policy is not None
-        return await self._sender.post(claim(policy.identity), policy, now=NOW)
+        return await self._sender.post(MESSAGE, policy, now=NOW)
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ from notifier.providers.base import PollRequest
 from notifier.providers.client import ProviderClient
 from notifier.runtime.clock import SystemClock
 from tests.support.bounds import PATIENCE, fuzzed, mutated
-from tests.support.claims import claim
+from tests.support.messages import MESSAGE
 
 pytestmark = PATIENCE
 
@@ -147,7 +147,7 @@ class Line:
 
         async def ask() -> Answer:
             with anyio.fail_after(FAR):
-                return await self._sender.post(CLAIM, policy, now=NOW)
+                return await self._sender.post(MESSAGE, policy, now=NOW)
 
         return self._portal.call(ask)
 
@@ -173,7 +173,6 @@ class Line:
 #: Seconds of one exchange, and what only a deadline that does not hold would reach.
 DEADLINE = 0.3
 FAR = 20.0
-CLAIM = claim()
 
 
 @contextmanager

@@ -10,12 +10,12 @@ from typing import Any
 import anyio
 import httpx
 
-from notifier.delivery.dispatcher import Dispatcher, Posts
+from notifier.delivery.dispatcher import Dispatcher, MessageSender
 from notifier.delivery.endpoint_monitor import EndpointMonitor
 from notifier.delivery.policies import Endpoints
 from notifier.delivery.sender import Sender
 from notifier.domain.ids import WorkerId
-from notifier.domain.model import Answer, Claim
+from notifier.domain.model import Answer, Message
 from notifier.domain.settings import CallbackSettings, EndpointSettings
 from notifier.net.transport import AiohttpTransport
 from notifier.runtime.health import Health
@@ -28,13 +28,13 @@ from tests.support.fakes import Callbacks, HandClock, Tripped, endpoint, quiet
 class Posting:
     """A sender whose answers can be waited for."""
 
-    def __init__(self, sender: Posts) -> None:
+    def __init__(self, sender: MessageSender) -> None:
         self._sender = sender
         self.answers: list[Answer] = []
         self._answered = anyio.Event()
 
-    async def post(self, claim: Claim, policy: EndpointSettings, *, now: datetime) -> Answer:
-        answer = await self._sender.post(claim, policy, now=now)
+    async def post(self, message: Message, policy: EndpointSettings, *, now: datetime, fresh: bool = False) -> Answer:
+        answer = await self._sender.post(message, policy, now=now, fresh=fresh)
         self.answers.append(answer)
         self._answered.set()
         self._answered = anyio.Event()

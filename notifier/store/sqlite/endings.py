@@ -8,16 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
 from notifier.domain.ids import Destination, GenerationId, ProviderName
 from notifier.domain.lifecycle import WATCH, WatchSignal
 from notifier.domain.message import new_delivery
 from notifier.domain.model import (
-    DeliveryStatus,
     EndpointDirectory,
     Kind,
-    NewDelivery,
     OpenGeneration,
     SeenGeneration,
     State,
@@ -127,27 +125,9 @@ def end_many(conn: sqlite3.Connection, ending: Sequence[Ended], terms: Terms) ->
     there = set(bulk.read(conn, SQL["made_already"], {"messages": bulk.listed([each.message_id for each in owed])}))
     new = [each.message_id not in there for each in owed]
     made = [(key, each) for (key, _, _), each, is_new in zip(ending, owed, new, strict=True) if is_new]
-    bulk.write(conn, SQL["add_deliveries"], [_delivery(key, each, terms) for key, each in made])
-    bulk.write(conn, SQL["add_bodies"], [(each.message_id, each.content_type, each.body) for _, each in made])
+    rows.add_deliveries(conn, made, terms.now)
     return new
 
 
 def _ended(watch: Watch, cause: Cause) -> str:
     return WATCH[watch.status][_SIGNALS[cause.kind]].value
-
-
-def _delivery(key: int, owed: NewDelivery, terms: Terms) -> tuple[Any, ...]:
-    pending = owed.status is DeliveryStatus.PENDING
-    return (
-        owed.message_id,
-        key,
-        owed.kind.value,
-        owed.type,
-        owed.endpoint,
-        owed.destination,
-        owed.status.value,
-        owed.reason,
-        terms.micros,
-        to_micros(terms.now + owed.wait) if pending else None,
-        owed.resumes,
-    )

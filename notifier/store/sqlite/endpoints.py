@@ -15,8 +15,8 @@ from notifier.domain import endpoint_health
 from notifier.domain.endpoint_health import Change, EndpointHealth, EndpointState, parked_reason
 from notifier.domain.ids import Destination
 from notifier.domain.lifecycle import DELIVERY, DeliverySignal
+from notifier.domain.message import parked_if_disabled
 from notifier.domain.model import DeliveryStatus, EndpointDirectory, Verdict
-from notifier.domain.operator_notice import Notice
 from notifier.domain.times import from_micros, to_micros
 from notifier.store.records import Announce, EndpointSummary
 from notifier.store.sqlite import bulk, rows
@@ -25,8 +25,6 @@ from notifier.store.sqlite.statements import statements
 _SQL: Final = statements("endpoints")
 #: Deliveries parked in one transaction, so that nobody waits for long. Measured: 500 take 4-10 ms.
 SOME: Final = 500
-#: What a notice is to the table of deliveries, beside the kinds of what a watch is owed.
-_KIND: Final = "operator"
 #: An attempt began at most so long before its answer.
 _LONGEST_ATTEMPT: Final = timedelta(minutes=15)
 _PARKED: Final = DELIVERY[DeliveryStatus.PENDING][DeliverySignal.PARK].value
@@ -79,7 +77,7 @@ def act(
         before=before, after=after, parked=parked, given_up=given_up, oldest=_moment(_earlier(oldest, first))
     )
     if (told := announce(change)) is not None:
-        _owe(conn, told, now)
+        rows.add_deliveries(conn, [(None, parked_if_disabled(told, disabled_among(conn, [told.destination])))], now)
     return change
 
 
@@ -96,18 +94,6 @@ def _given_up(conn: sqlite3.Connection, disabled: EndpointHealth) -> tuple[int, 
 
 def _earlier(one: int | None, other: int | None) -> int | None:
     return min((each for each in (one, other) if each is not None), default=None)
-
-
-def _owe(conn: sqlite3.Connection, told: Notice, now: datetime) -> None:
-    """Store a message that belongs to no watch; parked where its own endpoint is disabled."""
-    why = disabled_among(conn, [told.destination]).get(told.destination)
-    status, reason, due_at = DeliveryStatus.PENDING.value, "", to_micros(now + told.wait)
-    row: tuple[Any, ...] = (status, reason, to_micros(now), due_at)
-    if why is not None:
-        row = (_PARKED, parked_reason(told.destination, why), to_micros(now), None)
-    identity = (told.message_id, None, _KIND, told.type, told.endpoint, told.destination)
-    conn.execute(rows.SQL["add_deliveries"], (*identity, *row, False))
-    conn.execute(rows.SQL["add_bodies"], (told.message_id, told.content_type, told.body))
 
 
 # ---- by a person --------------------------------------------------------------------------------------------------

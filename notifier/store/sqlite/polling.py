@@ -154,7 +154,7 @@ def _end(conn: sqlite3.Connection, ending: Ending, held: Terms) -> Recorded:
                 return bool(row[10] <= observed_at)
             case Kind.UNKNOWN:
                 return True
-            case Kind.RESULT:
+            case _:
                 raise ValueError("a result is recorded as a transition, not as an ending")
 
     cause = Cause(ending.kind, rows.seen(generation), reason=ending.reason)

@@ -5,6 +5,7 @@ Times are stored as whole microseconds, words as text, and a result as JSON.
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final
@@ -13,8 +14,17 @@ import orjson
 
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName, WatchId
 from notifier.domain.message import RECORD_LIMIT
-from notifier.domain.model import Observation, Result, SeenGeneration, State, Watch, WatchStatus
-from notifier.domain.times import from_micros
+from notifier.domain.model import (
+    DeliveryStatus,
+    NewDelivery,
+    Observation,
+    Result,
+    SeenGeneration,
+    State,
+    Watch,
+    WatchStatus,
+)
+from notifier.domain.times import from_micros, to_micros
 from notifier.store.sqlite import bulk
 from notifier.store.sqlite.statements import statements
 
@@ -110,6 +120,29 @@ def watch(row: WatchRow, provider: ProviderName, generation: GenerationId) -> Wa
         registered_at=moment(row[9]),
         deadline=moment(row[10]),
     )
+
+
+def add_deliveries(conn: sqlite3.Connection, made: Iterable[tuple[int | None, NewDelivery]], now: datetime) -> None:
+    """Insert messages, each with the key of its watch (None: it belongs to none). No other code inserts any."""
+    created_at, made = to_micros(now), list(made)
+    deliveries = [
+        (
+            each.message_id,
+            watch,
+            each.kind.value,
+            each.type,
+            each.endpoint,
+            each.destination,
+            each.status.value,
+            each.reason,
+            created_at,
+            to_micros(now + each.wait) if each.status is DeliveryStatus.PENDING else None,
+            each.resumes,
+        )
+        for watch, each in made
+    ]
+    bulk.write(conn, SQL["add_deliveries"], deliveries)
+    bulk.write(conn, SQL["add_bodies"], [(each.message_id, each.content_type, each.body) for _, each in made])
 
 
 def result_from(text: str | None) -> Result:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
@@ -14,8 +13,8 @@ from anyio.abc import SocketAttribute, SocketStream
 
 from notifier import __version__
 from notifier.delivery.sender import KEPT, READ_LIMIT, Sender, build
-from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId
-from notifier.domain.model import Answer, Claim, Verdict
+from notifier.domain.ids import Destination, EndpointIdentity, MessageId
+from notifier.domain.model import Answer, Message, Verdict
 from notifier.domain.settings import EndpointSettings, Secret
 from notifier.domain.verdict import judge
 from notifier.net.address_policy import Allow, refusal
@@ -34,22 +33,7 @@ from notifier.verify import verify
 NOW = datetime(2026, 11, 22, 5, 14, 0, 900_000, tzinfo=UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
-CLAIM = Claim(
-    message_id=MessageId("msg_a"),
-    endpoint=EndpointIdentity("studio"),
-    destination=Destination("studio"),
-    type="generation.completed",
-    content_type="application/json",
-    body='{"a":"é"}'.encode(),
-    number=1,
-    failures=0,
-    interruptions=0,
-    started_at=NOW,
-    leased_until=NOW + timedelta(seconds=30),
-    provider=ProviderName("luma"),
-    generation=GenerationId("g"),
-    watch_id=WatchId("wch_a"),
-)
+MESSAGE = Message(id=MessageId("msg_a"), content_type="application/json", body='{"a":"é"}'.encode())
 
 
 def policy(
@@ -83,17 +67,17 @@ def sender(answer: Callable[[httpx.Request], object], *, guarded: bool = False) 
 
 
 async def answer_to(reply: Callable[[httpx.Request], object]) -> Answer:
-    return await sender(reply).post(CLAIM, policy(), now=NOW)
+    return await sender(reply).post(MESSAGE, policy(), now=NOW)
 
 
 # ---- the request --------------------------------------------------------------------------------------------------
 def test_the_request_is_signed_for_this_attempt_over_the_stored_bytes() -> None:
     """A receiver that knows any of the keys accepts it."""
-    request = build(CLAIM, policy(secrets=(OTHER, SECRET)), now=NOW)
+    request = build(MESSAGE, policy(secrets=(OTHER, SECRET)), now=NOW)
     assert request.method == "POST"
-    assert request.content == CLAIM.body
+    assert request.content == MESSAGE.body
     assert request.headers["content-type"] == "application/json"
-    assert request.headers["content-length"] == str(len(CLAIM.body))
+    assert request.headers["content-length"] == str(len(MESSAGE.body))
     assert request.headers["host"] == "hooks.example"
     assert request.headers["user-agent"] == f"notifier/{__version__}"
     assert request.headers["webhook-id"] == "msg_a"
@@ -104,12 +88,12 @@ def test_the_request_is_signed_for_this_attempt_over_the_stored_bytes() -> None:
 
 def test_the_url_is_passed_on_letter_by_letter() -> None:
     """Beside the parsed one, for the wire."""
-    assert build(CLAIM, policy(), now=NOW).extensions["url"] == "http://hooks.example/a|b"
+    assert build(MESSAGE, policy(), now=NOW).extensions["url"] == "http://hooks.example/a|b"
 
 
 def test_headers_of_the_endpoint_are_sent_and_may_replace_ours() -> None:
     """Trap 3: a setting that is accepted acts."""
-    request = build(CLAIM, policy(headers={"Authorization": "Bearer x", "User-Agent": "mine"}), now=NOW)
+    request = build(MESSAGE, policy(headers={"Authorization": "Bearer x", "User-Agent": "mine"}), now=NOW)
     assert request.headers["authorization"] == "Bearer x"
     assert request.headers.get_list("user-agent") == ["mine"]
 
@@ -118,7 +102,7 @@ def test_headers_of_the_endpoint_are_sent_and_may_replace_ours() -> None:
 async def test_callback_urls_go_over_the_guarded_wire(guarded: bool) -> None:  # noqa: FBT001  a parameter
     """And the operator's endpoints over the open one."""
     wire = sender(lambda _: httpx.Response(200), guarded=guarded)
-    assert (await wire.post(CLAIM, policy(guarded=guarded), now=NOW)).status_code == 200
+    assert (await wire.post(MESSAGE, policy(guarded=guarded), now=NOW)).status_code == 200
 
 
 # ---- the answer ---------------------------------------------------------------------------------------------------
@@ -218,16 +202,15 @@ async def test_a_policy_that_cannot_be_used_is_an_answer_too() -> None:
     """A bad key or URL costs the attempt, and not the daemon."""
     wire = sender(unreachable)
     for bad in (policy(secrets=("whpk_x",)), policy("http://h/\n")):
-        answer = await wire.post(CLAIM, bad, now=NOW)
+        answer = await wire.post(MESSAGE, bad, now=NOW)
         assert answer.error is Verdict.PROTOCOL_ERROR
         assert answer.detail.startswith("nothing was sent: the endpoint's url, headers or secret make no request")
 
 
-def test_only_the_first_attempt_may_go_by_a_kept_connection() -> None:
-    """What went wrong may have been the old connection, or the server that it leads to."""
-    assert build(CLAIM, policy(), now=NOW).extensions["fresh"] is False
-    for number in (2, 10):
-        assert build(replace(CLAIM, number=number), policy(), now=NOW).extensions["fresh"] is True
+def test_a_fresh_attempt_asks_the_wire_for_a_connection_of_its_own() -> None:
+    """Any other may go by a kept one."""
+    assert build(MESSAGE, policy(), now=NOW).extensions["fresh"] is False
+    assert build(MESSAGE, policy(), now=NOW, fresh=True).extensions["fresh"] is True
 
 
 # ---- the deadline -------------------------------------------------------------------------------------------------
@@ -238,7 +221,7 @@ async def test_the_deadline_holds_before_the_head() -> None:
         await anyio.sleep_forever()
         raise AssertionError
 
-    answer = await sender(hang).post(CLAIM, policy(timeout=0.02), now=NOW)
+    answer = await sender(hang).post(MESSAGE, policy(timeout=0.02), now=NOW)
     assert (answer.status_code, answer.error) == (None, Verdict.TIMED_OUT)
     assert answer.detail == "no answer within 0.02 s"
 
@@ -252,7 +235,7 @@ async def test_the_deadline_holds_inside_the_body_and_keeps_what_came() -> None:
             await anyio.sleep_forever()
 
     wire = sender(lambda _: httpx.Response(200, stream=Hanging()))
-    answer = await wire.post(CLAIM, policy(timeout=0.02), now=NOW)
+    answer = await wire.post(MESSAGE, policy(timeout=0.02), now=NOW)
     assert (answer.status_code, answer.error, answer.head) == (200, Verdict.TIMED_OUT, b"part")
     assert judge(answer) is Verdict.TIMED_OUT
 
@@ -267,7 +250,7 @@ async def test_cancellation_passes_through() -> None:
         raise AssertionError
 
     async def attempt() -> None:
-        answers.append(await sender(hang).post(CLAIM, policy(), now=NOW))
+        answers.append(await sender(hang).post(MESSAGE, policy(), now=NOW))
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(attempt)
@@ -317,7 +300,7 @@ async def test_a_receiver_that_drips_its_body_does_not_keep_the_slot() -> None:
             gone.set()
 
     async with receiver(talk) as url, real_sender() as wire:
-        answer = await wire.post(CLAIM, policy(url, timeout=0.1), now=NOW)
+        answer = await wire.post(MESSAGE, policy(url, timeout=0.1), now=NOW)
         with anyio.fail_after(10):
             await gone.wait()
     assert (answer.status_code, answer.error) == (200, Verdict.TIMED_OUT)
@@ -336,7 +319,7 @@ async def test_an_answer_without_end_is_cut_at_16_kib() -> None:
             gone.set()
 
     async with receiver(talk) as url, real_sender() as wire:
-        answer = await wire.post(CLAIM, policy(url), now=NOW)
+        answer = await wire.post(MESSAGE, policy(url), now=NOW)
         with anyio.fail_after(10):
             await gone.wait()
     assert (answer.status_code, answer.error, len(answer.head)) == (200, None, KEPT)
@@ -352,7 +335,7 @@ async def test_a_redirect_is_an_answer_and_nothing_follows_it() -> None:
         await stream.send(b"HTTP/1.1 302 Found\r\nLocation: /other\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
     async with receiver(talk) as url, real_sender() as wire:
-        answer = await wire.post(CLAIM, policy(url), now=NOW)
+        answer = await wire.post(MESSAGE, policy(url), now=NOW)
     assert (answer.status_code, answer.location, judge(answer)) == (302, "/other", Verdict.REDIRECTED)
     assert connections == 1
 
@@ -364,7 +347,7 @@ async def test_a_guarded_url_that_names_this_machine_is_refused_with_the_reason(
         await stream.send(b"HTTP/1.1 204 No Content\r\n\r\n")
 
     async with receiver(talk) as url, real_sender() as wire:
-        refused = await wire.post(CLAIM, policy(url, guarded=True), now=NOW)
-        served = await wire.post(CLAIM, policy(url), now=NOW)
+        refused = await wire.post(MESSAGE, policy(url, guarded=True), now=NOW)
+        served = await wire.post(MESSAGE, policy(url), now=NOW)
     assert (refused.error, refused.detail) == (Verdict.ADDRESS_REFUSED, f"{ip_address('127.0.0.1')} is this machine")
     assert (served.status_code, served.error) == (204, None)

@@ -106,7 +106,7 @@ JSON = st.recursive(
 
 @given(
     format_=st.sampled_from(Format),
-    kind=st.sampled_from(Kind),
+    kind=st.sampled_from([Kind.RESULT, Kind.EXPIRED, Kind.UNKNOWN]),
     metadata=st.dictionaries(TEXT, JSON, max_size=3),
     record=st.dictionaries(TEXT, JSON, max_size=3),
 )

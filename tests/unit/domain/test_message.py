@@ -310,7 +310,7 @@ JSON = st.recursive(
 
 
 @given(
-    kind=st.sampled_from(Kind),
+    kind=st.sampled_from([Kind.RESULT, Kind.EXPIRED, Kind.UNKNOWN]),
     state=st.sampled_from(State),
     metadata=st.dictionaries(TEXT, JSON, max_size=3),
     record=st.dictionaries(TEXT, JSON, max_size=3),

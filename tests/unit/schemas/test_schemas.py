@@ -19,7 +19,7 @@ import notifier.schemas
 from notifier.domain import message, operator_notice
 from notifier.domain.body_refresh import refreshed
 from notifier.domain.endpoint_health import Change, EndpointHealth, EndpointState
-from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName, trial_message_id, watch_id
+from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName, watch_id
 from notifier.domain.message import event_type, new_delivery, schema_of
 from notifier.domain.model import (
     EndpointDirectory,
@@ -32,7 +32,7 @@ from notifier.domain.model import (
     Watch,
     WatchStatus,
 )
-from notifier.domain.operator_notice import notice, trial_body
+from notifier.domain.operator_notice import notice, trial_message
 from notifier.domain.settings import EndpointSettings
 from notifier.schemas.build import TYPES, any_schema, file_name, schema
 
@@ -119,7 +119,7 @@ def told(change: Change, format_: Format) -> tuple[str, dict[str, Any]]:
 
 def trial(format_: Format, random_bytes: bytes = b"random_bytes") -> dict[str, Any]:
     """What tries an endpoint out."""
-    body: dict[str, Any] = orjson.loads(trial_body(operator(format_), trial_message_id(random_bytes), now=REGISTERED))
+    body: dict[str, Any] = orjson.loads(trial_message(operator(format_), random_bytes, now=REGISTERED).body)
     return body
 
 
