@@ -35,9 +35,9 @@ from notifier.delivery.policies import Endpoints
 from notifier.delivery.refresher import Refresher
 from notifier.delivery.sender import Sender
 from notifier.domain.errors import ConfigError, Fault, StoreUnavailable
-from notifier.domain.ids import GenerationId, ProviderName, WatchId, WorkerId
-from notifier.domain.model import EndpointDirectory, RereadResult, WatchRequest
-from notifier.domain.settings import ProviderSettings, Settings
+from notifier.domain.ids import WatchId, WorkerId
+from notifier.domain.model import EndpointDirectory, WatchRequest
+from notifier.domain.settings import Settings
 from notifier.domain.slot_sharing import IN_FLIGHT
 from notifier.intake.drop.directory import DropDirectory
 from notifier.intake.registrar import Registrar
@@ -49,7 +49,6 @@ from notifier.net.transport import AiohttpTransport
 from notifier.net.urls import Address
 from notifier.polling.poller import Poller
 from notifier.polling.provider_loop import Dependencies
-from notifier.providers.base import BeforeRepeat, PollRequest, Reply
 from notifier.providers.catalogue import codec
 from notifier.providers.client import ProviderClient
 from notifier.runtime import log_events
@@ -145,13 +144,15 @@ class Daemon:
         asking = await opened.enter_async_context(wire(guard=self._guard_named))
         named = await opened.enter_async_context(wire(guard=self._guard_named))
         guarded = await opened.enter_async_context(wire(guard=self._guard_callbacks))
-        self._client = await opened.enter_async_context(ProviderClient(asking, clock=self._clock))
-        self._outage = OutageDetector()
+        outage = OutageDetector()
+        client = await opened.enter_async_context(
+            ProviderClient(asking, clock=self._clock, answered=lambda: outage.answered(self._clock.elapsed()))
+        )
         sender = Sender(open_wire=named, guarded_wire=guarded)
-        owed, self._rescan = Wakeup(), Wakeup()
+        deliveries, self._rescan = Wakeup(), Wakeup()
         self._reread = Wakeup()
         self.health.at_recovery(self._try_files_again)
-        self._refresher = Refresher(store, self._read_again, clock=self._clock, deliveries=owed, health=self.health)
+        self._refresher = Refresher(store, clock=self._clock, deliveries=deliveries, health=self.health)
         self.monitor = EndpointMonitor(
             store,
             self._endpoints,
@@ -168,21 +169,21 @@ class Daemon:
             owner=WorkerId(f"run_{secrets.token_hex(8)}"),
             clock=self._clock,
             random=random.random,
-            wakeup=owed,
+            wakeup=deliveries,
             health=self.health,
             heartbeat=self._heartbeat("dispatcher"),
             refresher=self._refresher,
-            outage=self._outage,
+            outage=outage,
             in_flight=_room_for_attempts(),
         )
         self._poller = Poller(
             Dependencies(
                 store=store,
-                ask=self._ask,
+                ask=client.ask,
                 clock=self._clock,
                 random=random.random,
                 directory=lambda: replace(self._directory(), disabled=self.monitor.disabled),
-                deliveries=owed,
+                deliveries=deliveries,
                 deprioritised=self._dispatcher.deprioritised,
                 health=self.health,
                 heartbeat=self._heartbeat("poller"),
@@ -194,7 +195,7 @@ class Daemon:
             clock=self._clock,
             directory=self._directory,
             add_open=self._poller.add,
-            deliveries=owed,
+            deliveries=deliveries,
             health=self.health,
         )
         self._operations = Operations(
@@ -206,7 +207,7 @@ class Daemon:
             clock=self._clock,
             random_bytes=lambda: secrets.token_bytes(16),
             remove_open=self._poller.remove,
-            deliveries=owed,
+            deliveries=deliveries,
             health=self.health,
         )
         retention = Retention(store, clock=self._clock, keep=lambda: self._settings.retention, declared=self._declared)
@@ -218,7 +219,7 @@ class Daemon:
             wakeup=self._housekeeping,
             prune=self._prune,
             retain=retention.run_once,
-            deliveries=owed,
+            deliveries=deliveries,
             health=self.health,
             heartbeat=self._heartbeat("upkeep", limit=CHORES_HANG_AFTER),
         )
@@ -229,7 +230,7 @@ class Daemon:
         """From the drain to the tap."""
         self._terms.tell_all(self._settings, self._clock.now())
         await self._settle_parked()
-        await self._loops.start(self._refresher.run, name="refresher")
+        await self._loops.start(self._refresher.run, self._poller.reread, name="refresher")
         await self._loops.start(self._dispatcher.run, name="dispatcher")
         await self._loops.start(self._upkeep.run, name="upkeep")
         await self._loops.start(self._poller.run, self._settings.providers, name="poller")
@@ -372,14 +373,6 @@ class Daemon:
             _log.warning(log_events.WATCH_UNDECLARED, count=len(gone), first=next(iter(gone)).generation, note=note)
 
     # ---- what the parts ask of others that are built later, and of the configuration, now ----
-    async def _ask(self, request: PollRequest, settings: ProviderSettings, before_repeat: BeforeRepeat) -> Reply:
-        reply = await self._client.ask(request, settings, before_repeat)
-        self._outage.answered(self._clock.elapsed())
-        return reply
-
-    async def _read_again(self, provider: ProviderName, id_: GenerationId) -> RereadResult | None:
-        return await self._poller.reread(provider, id_)
-
     def _look_at_terms(self) -> None:
         self._terms.tell_changes(self._settings, self._clock.now())
 

@@ -38,11 +38,8 @@ Reread = Callable[[ProviderName, GenerationId], Awaitable[RereadResult | None]]
 class Refresher:
     """Owns the tasks; `deliveries` is rung when something may go."""
 
-    def __init__(
-        self, store: DeliveryStore, reread: Reread, *, clock: Clock, deliveries: Wakeup, health: Health
-    ) -> None:
+    def __init__(self, store: DeliveryStore, *, clock: Clock, deliveries: Wakeup, health: Health) -> None:
         self._store = store
-        self._reread = reread
         self._clock = clock
         self._deliveries = deliveries
         self._health = health
@@ -64,8 +61,9 @@ class Refresher:
         for name, some in by_generation.items():
             self._tasks.start_soon(self._refresh, *name, some)
 
-    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, reread: Reread, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled."""
+        self._reread = reread
         async with anyio.create_task_group() as self._tasks:
             task_status.started()
             await anyio.sleep_forever()

@@ -50,12 +50,21 @@ _WIRE_ERRORS: Final = (httpx.HTTPError, httpx.StreamError, OSError)
 
 
 class ProviderClient:
-    """Any number of requests at a time, to any number of providers. Closing it closes the transport."""
+    """Any number of requests at a time, to any number of providers. Closing it closes the transport.
+
+    `answered` is called at each complete answer: somebody can be reached.
+    """
 
     def __init__(
-        self, transport: httpx.AsyncBaseTransport, *, clock: Clock, kinds: Mapping[str, Codec] = KINDS
+        self,
+        transport: httpx.AsyncBaseTransport,
+        *,
+        clock: Clock,
+        kinds: Mapping[str, Codec] = KINDS,
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
         self._kinds = kinds
+        self._answered = answered
         self._clock = clock
         self._http = httpx.AsyncClient(
             transport=transport,
@@ -110,6 +119,7 @@ class ProviderClient:
             unreachable = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
             raise ProviderBusy(said, overloaded=late, any_id=unreachable) from error
         mask = mask_of_provider(settings)
+        self._answered()
         masked = mask.plain if response.is_success else mask.head
         # A long body is masked in a thread: it takes a tenth of a second, and the event loop goes on meanwhile.
         return Reply(

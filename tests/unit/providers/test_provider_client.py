@@ -110,6 +110,19 @@ async def serving(answer: Callable[[SocketStream], Awaitable[None]]) -> AsyncIte
         group.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize(("status", "times"), [(200, 1), (503, 1), (302, 0), (None, 0)])
+async def test_who_waits_for_a_sign_of_life_is_told_of_each_complete_answer(status: int | None, times: int) -> None:
+    """Whatever its status but a redirect's; an error of the wire shows nothing."""
+    seen: list[None] = []
+    wire, _ = api(httpx.ConnectError("no route") if status is None else lambda _: httpx.Response(status))
+    async with ProviderClient(wire, clock=StillClock(), answered=lambda: seen.append(None)) as client:
+        with suppress(ProviderBusy, ProviderRefused):
+            await client.ask(
+                PollRequest(ids=(GenerationId("a"),), url=settings().base_url + "/x", batch=False), settings()
+            )
+    assert len(seen) == times
+
+
 # ---- what is sent -------------------------------------------------------------------------------------------------
 async def test_a_look_carries_the_key_and_says_what_it_takes() -> None:
     """One GET of exactly the URL given, with the key, our name and version, gzip only, no cookies."""
