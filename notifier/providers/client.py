@@ -13,7 +13,7 @@ What is read is bounded, because a reply is parsed while nothing else of this pr
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final, Self
 
