@@ -117,7 +117,7 @@ class World:
         generations.set_budget(
             self.bucket.rate * self.batch, now, idle=self.bucket.full(now), apart=1 / self.bucket.rate
         )
-        taken = generations.take(now, room * self.batch)
+        taken = generations.queues.take(now, room * self.batch)
         if not taken:
             return
         multi = self.batch > 1
@@ -158,7 +158,7 @@ class World:
 
     def wait(self) -> float:
         """When something can be done next."""
-        earliest = self.generations.earliest()
+        earliest = self.generations.queues.earliest()
         return inf if earliest is None else max(self.now + 1e-4, earliest, self.now + self.bucket.wait(self.now))
 
 
@@ -450,7 +450,7 @@ class Storm(World):
         self._end()
         self._send()
         ends = self.under_way[0][0] if self.under_way else inf
-        earliest = self.generations.earliest()
+        earliest = self.generations.queues.earliest()
         due = inf if earliest is None else max(earliest, self.now + self.provider.wait(self.now))
         self.now = min(max(self.now + 0.01, min(ends, due)), self.now + 0.25)
 
@@ -462,7 +462,7 @@ class Storm(World):
         provider, now = self.provider, self.now
         self.generations.set_budget(provider.capacity(now), now, idle=provider.idle(now), apart=provider.apart)
         room = provider.room(now)
-        if room <= 0 or not (taken := self.generations.take(now, room * provider.batch)):
+        if room <= 0 or not (taken := self.generations.queues.take(now, room * provider.batch)):
             return
         planned = plan(taken, fit=len, batch_limit=provider.batch, multi=True, room=room, single_room=room)
         for entry in planned.rest:

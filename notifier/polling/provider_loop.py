@@ -211,7 +211,11 @@ class ProviderLoop:
     def _pause(self) -> float:
         """Seconds until something can be done that no wakeup announces."""
         now = self._around.clock.monotonic()
-        due = [at for at in (self._generations.earliest(), self._generations.earliest_irregular()) if at is not None]
+        due = [
+            at
+            for at in (self._generations.queues.earliest(), self._generations.queues.earliest_irregular())
+            if at is not None
+        ]
         if now >= self._leave_until or not self._around.health.store_up or not due:
             return LONGEST_WAIT
         wait = self._provider.wait(now)
@@ -280,7 +284,7 @@ class ProviderLoop:
         multi = provider.multi(now)
         self._send_irregular(now, multi=multi)
         room = provider.room_for_batches(now) if multi and provider.batch > 1 else provider.room(now)
-        if room <= 0 or not (taken := self._generations.take(now, room * (provider.batch if multi else 1))):
+        if room <= 0 or not (taken := self._generations.queues.take(now, room * (provider.batch if multi else 1))):
             return
         planned = plan(
             taken,
@@ -304,10 +308,10 @@ class ProviderLoop:
 
         A provider in trouble is asked about one that it answered about before, if there is any.
         """
-        if self._provider.troubled and self._generations.earliest() is not None:
+        if self._provider.troubled and self._generations.queues.earliest() is not None:
             return
         batch = self._provider.batch if multi else 1
-        for taken in self._generations.take_irregular(now, self._room_for_irregular(now), batch):
+        for taken in self._generations.queues.take_irregular(now, self._room_for_irregular(now), batch):
             planned = plan(taken, fit=self._fit, batch_limit=batch, multi=multi, room=1, single_room=1)
             for entry in planned.rest:
                 self._generations.poll_now(entry, now)
@@ -318,7 +322,7 @@ class ProviderLoop:
     def _room_for_irregular(self, now: float) -> int:
         """Requests for what stands apart: within its share, or one while the budget is not used up."""
         provider = self._provider
-        spare = 1 if provider.idle(now) and not self._generations.is_due(now) else 0
+        spare = 1 if provider.idle(now) and not self._generations.queues.is_due(now) else 0
         return min(provider.room(now), max(provider.room_for_irregular(now), spare), provider.places_for_irregular)
 
     def _send_filled(self, ids: tuple[GenerationId, ...], now: float) -> None:
@@ -357,7 +361,7 @@ class ProviderLoop:
         rereads, provider = self._rereads, self._provider
         if not provider.well():
             rereads.give_up()
-        while rereads.due(now, poll_at=self._generations.earliest() if provider.multi(now) else None):
+        while rereads.due(now, poll_at=self._generations.queues.earliest() if provider.multi(now) else None):
             if provider.room(now) <= 0:
                 if self._long_polls.make_room(now):
                     rereads.hurry()

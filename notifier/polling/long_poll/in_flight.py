@@ -92,7 +92,7 @@ class LongPolls:
         What can be held in a moment is no reason; it becomes one when that does not come: its target is another, it
         stands alone, or it is missing.
         """
-        if not self._provider.crowded_out(now) or not self._generations.waiting or self.first(now):
+        if not self._provider.crowded_out(now) or not self._generations.queues.waiting or self.first(now):
             return
         self.make_room(now)
 
@@ -169,7 +169,7 @@ class LongPolls:
         soon = wall + (self._provider.long_poll_support.patience or 0.0)
         found = {
             id(entry): entry
-            for entry in self._generations.soonest(count)
+            for entry in self._generations.queues.soonest(count)
             if self._over.get(entry, fresh) <= fresh
             and not (entry.misses.count or entry.failing)
             and not (entry.state is None and entry in self._unfound)

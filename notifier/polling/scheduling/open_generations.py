@@ -59,7 +59,7 @@ class OpenGenerations:
         #: IDs that can be looked at per second; None before the first budget.
         self._capacity: float | None = None
         self._review: Review[TrackedGeneration] = Review()
-        self._queues = Queues(_width(every))
+        self.queues = Queues(_width(every))
         #: Those that were missed since they were last seen; some are seen by now, or gone.
         self._missing: dict[GenerationId, TrackedGeneration] = {}
         #: The same few tuples stand in many entries.
@@ -84,10 +84,10 @@ class OpenGenerations:
         wait = self.pace.first_wait(entry.curve, self.curves.already_done(entry.target).share)
         if wait:
             at = self._by_deadline(entry, now + wait, now=now, wall=open_.registered_at.timestamp())
-            self._queues.add(entry, at, now)
+            self.queues.add(entry, at, now)
         else:
             self._leave_curve(entry)
-            self._queues.add(entry, FIRST, now)
+            self.queues.add(entry, FIRST, now)
         return entry
 
     def join(self, entry: TrackedGeneration, open_: OpenGeneration, *, now: float, wall: float) -> None:
@@ -99,14 +99,14 @@ class OpenGenerations:
         if open_.target.rank < entry.target.rank:
             self.retarget(entry, open_.target)
         if unheard and not self.undeliverable(entry) and entry.bucket is not None:
-            self._queues.add(entry, now, now)
-        if (due := self._queues.due(entry)) is not None and due > now:
-            self._queues.add(entry, self._by_deadline(entry, due, now=now, wall=wall), now)
+            self.queues.add(entry, now, now)
+        if (due := self.queues.due(entry)) is not None and due > now:
+            self.queues.add(entry, self._by_deadline(entry, due, now=now, wall=wall), now)
 
     def load(self, open_: OpenGeneration, *, now: float, age: float) -> None:
         """One that was open before this run: what happened meanwhile nobody knows, so it is due at once."""
         entry = self._enter(open_, age_origin=now - max(0.0, age), registered=None)
-        self._queues.add(entry, now, now)
+        self.queues.add(entry, now, now)
 
     def _enter(self, open_: OpenGeneration, *, age_origin: float, registered: float | None) -> TrackedGeneration:
         curve = self.curves.usual(open_.target)
@@ -119,7 +119,7 @@ class OpenGenerations:
     def remove(self, entry: TrackedGeneration) -> None:
         del self._entries[entry.id]
         self._leave_curve(entry)
-        self._queues.drop(entry)
+        self.queues.drop(entry)
 
     def exclude(self, entry: TrackedGeneration) -> None:
         """A look did not find it: until one does it is looked at by other rules, and does not count."""
@@ -148,12 +148,12 @@ class OpenGenerations:
             if entry.excluded and not entry.misses.count and not entry.failing:
                 entry.excluded = False
                 if entry.bucket is not None:
-                    self._queues.add(entry, FIRST, FIRST)
+                    self.queues.add(entry, FIRST, FIRST)
 
     @property
     def untried(self) -> bool:
         """Whether there are some that were not asked about in vain."""
-        return self._queues.earliest() is not None
+        return self.queues.earliest() is not None
 
     def _leave_curve(self, entry: TrackedGeneration) -> None:
         """It has no part in how the budget is shared out."""
@@ -175,12 +175,12 @@ class OpenGenerations:
         """Go by another `poll_every`: all that wait are due at once."""
         waiting = [entry for entry in self if entry.bucket is not None]
         for entry in waiting:
-            self._queues.drop(entry)
-        self._queues = Queues(_width(every))
+            self.queues.drop(entry)
+        self.queues = Queues(_width(every))
         self.pace.every = every
         self.readmit()  # under other settings they may be known
         for entry in waiting:
-            self._queues.add(entry, now, now)
+            self.queues.add(entry, now, now)
 
     def apply_endpoint_health(self, deaf: Callable[[Destination], bool], *, now: float) -> None:
         """From now on this says to which destinations nothing can be sent. What can be told again is due at once."""
@@ -191,7 +191,7 @@ class OpenGenerations:
         if back := before - self._unheard:
             for entry in self:
                 if entry.bucket is not None and entry.destinations in back:
-                    self._queues.add(entry, now, now)
+                    self.queues.add(entry, now, now)
 
     def set_destinations(self, entry: TrackedGeneration, destinations: tuple[Destination, ...]) -> None:
         """Its watches are told at these."""
@@ -208,7 +208,7 @@ class OpenGenerations:
 
         `apart` is how many seconds lie between two requests: who falls due waits for the next one, and is not late.
         """
-        earliest = self._queues.earliest()
+        earliest = self.queues.earliest()
         if earliest != FIRST:  # what is new says nothing of how late the others are
             late = 0.0 if earliest is None else max(0.0, now - earliest - apart)
             self.pace.correct(late, now, idle=idle)
@@ -223,31 +223,6 @@ class OpenGenerations:
         if self._capacity is not None:
             self.pace.set(self._crowds.items(), self._capacity)
 
-    def due(self, entry: TrackedGeneration) -> float | None:
-        """When it is looked at next; None while it is being asked about."""
-        return self._queues.due(entry)
-
-    def earliest(self) -> float | None:
-        """When something falls due that is neither missed nor asked alone; None where nothing does."""
-        return self._queues.earliest()
-
-    def earliest_irregular(self) -> float | None:
-        """When something falls due that is missed or asked alone; None where nothing does."""
-        return self._queues.earliest_irregular()
-
-    def is_due(self, now: float) -> bool:
-        """Whether something that is neither missed nor asked alone is due."""
-        earliest = self._queues.earliest()
-        return earliest is not None and earliest <= now
-
-    def take(self, now: float, limit: int) -> list[TrackedGeneration]:
-        """What is due, what is new first. It leaves the agenda, and must be put back."""
-        return self._queues.take(now, limit)
-
-    def take_irregular(self, now: float, requests: int, batch: int) -> list[list[TrackedGeneration]]:
-        """The same of what is missed or asked alone, for so many requests, each of one of them or of many missed."""
-        return self._queues.take_irregular(now, requests, batch)
-
     def fill_batch(
         self, now: float, limit: int, *, fit: Callable[[Sequence[TrackedGeneration]], int] = len
     ) -> list[TrackedGeneration]:
@@ -259,49 +234,40 @@ class OpenGenerations:
         fresh = now - _JUST_NOW * self.pace.every
         found = [
             entry
-            for entry in dict.fromkeys(self._queues.soonest_usual(limit))
+            for entry in dict.fromkeys(self.queues.soonest_usual(limit))
             if (entry.polled_at is None or entry.polled_at <= fresh)
             and not entry.poll_singly
             and not self.undeliverable(entry)
         ]
         if len(found) < limit:
-            found += [entry for entry in self._queues.overdue_missed(now, limit - len(found)) if not entry.poll_singly]
+            found += [entry for entry in self.queues.overdue_missed(now, limit - len(found)) if not entry.poll_singly]
         taken = found[: fit(found)]
         for entry in taken:
-            self._queues.drop(entry)
+            self.queues.drop(entry)
         return taken
 
     def late(self, now: float) -> bool:
         """Whether something waits for longer than looks that are only queued up do."""
-        new = self._queues.first_new()
-        waiting = (self._queues.earliest_known(), new.registered if new else None)
+        new = self.queues.first_new()
+        waiting = (self.queues.earliest_known(), new.registered if new else None)
         begun = [at for at in waiting if at is not None]
         return self._is_late(min(begun, default=now), now)
 
     def late_irregular(self, now: float) -> bool:
         """The same of what is missed or asked alone."""
-        earliest = self._queues.earliest_irregular()
+        earliest = self.queues.earliest_irregular()
         return earliest is not None and self._is_late(earliest, now)
 
     def _is_late(self, due: float, now: float) -> bool:
         return now - due > _LATE * max(self.pace.every, self.pace.even)
 
-    @property
-    def waiting(self) -> bool:
-        """Whether anything is on the agenda."""
-        return self._queues.earliest() is not None or self._queues.earliest_irregular() is not None
-
-    def soonest(self, limit: int) -> list[TrackedGeneration]:
-        """What falls due next; it stays on the agenda."""
-        return self._queues.soonest(limit)
-
     def poll_now(self, entry: TrackedGeneration, now: float) -> None:
         """Due at once."""
-        self._queues.add(entry, now, now)
+        self.queues.add(entry, now, now)
 
     def start_long_poll(self, entry: TrackedGeneration) -> None:
         """A request waits for it: it is off the agenda until that ends."""
-        self._queues.drop(entry)
+        self.queues.drop(entry)
         entry.long_polled = True
 
     def schedule_next(self, entry: TrackedGeneration, *, looked: float, now: float, alone: bool, wall: float) -> None:
@@ -314,18 +280,18 @@ class OpenGenerations:
             wait = max(wait, min(ALONE_LIMIT, doubled))
         if self.undeliverable(entry):
             wait = max(wait, RARELY)
-        self._queues.add(entry, self._by_deadline(entry, looked + wait, now=now, wall=wall), now)
+        self.queues.add(entry, self._by_deadline(entry, looked + wait, now=now, wall=wall), now)
 
     def postpone(self, entry: TrackedGeneration, wait: float, *, now: float, wall: float) -> None:
         """A request about it alone failed: it waits so long, and has no part in how the budget is shared out."""
         self.exclude(entry)
         overdue = entry.deadline <= wall
         at = now + max(wait, RARELY if self.undeliverable(entry) else 0.0)
-        self._queues.add(entry, at if overdue else self._by_deadline(entry, at, now=now, wall=wall), now)
+        self.queues.add(entry, at if overdue else self._by_deadline(entry, at, now=now, wall=wall), now)
 
     def take_out(self, entry: TrackedGeneration) -> None:
         """It is asked about now, whenever it is due."""
-        self._queues.drop(entry)
+        self.queues.drop(entry)
 
     def _by_deadline(self, entry: TrackedGeneration, at: float, *, now: float, wall: float) -> float:
         """`at`, or the first moment that is after its deadline however the agenda rounds, where that is earlier."""
@@ -404,7 +370,7 @@ class OpenGenerations:
 
     def _bring_forward(self, entry: TrackedGeneration, now: float) -> None:
         """Look at it sooner, if that is what would be decided now."""
-        due = self._queues.due(entry)
+        due = self.queues.due(entry)
         if due is None or due <= now or not self.tracks(entry):
             return
         if entry.misses.count or entry.failing or self.undeliverable(entry):
@@ -412,7 +378,7 @@ class OpenGenerations:
         looked = entry.age_origin if entry.polled_at is None else entry.polled_at
         at = looked + self.pace.wait(entry.curve, max(0.0, looked - entry.age_origin))
         if at < due:
-            self._queues.add(entry, at, now)
+            self.queues.add(entry, at, now)
 
     def _tell(self, entry: TrackedGeneration, seen: Observation, times: PollTimes) -> None:
         """The first record of it tells its model, and when it was made."""

@@ -70,6 +70,16 @@ class Queues:
     def earliest(self) -> float | None:
         return FIRST if self._new.live else self._usual.earliest()
 
+    def is_due(self, now: float) -> bool:
+        """Whether something that is neither missed nor polled singly is due."""
+        earliest = self.earliest()
+        return earliest is not None and earliest <= now
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything is queued."""
+        return self.earliest() is not None or self.earliest_irregular() is not None
+
     def earliest_known(self) -> float | None:
         """Of those that are not new."""
         return self._usual.earliest()

@@ -62,7 +62,7 @@ class World:
         """Everything that may be asked now."""
         generations, now, room = self.generations, self.now, self.bucket.available(self.now)
         generations.set_budget(self.bucket.rate * self.batch, now, idle=self.bucket.full(now))
-        taken = generations.take(now, room * self.batch)
+        taken = generations.queues.take(now, room * self.batch)
         if not taken:
             return
         multi = self.batch > 1
@@ -408,9 +408,9 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 5), more=st.integers(0, 5))
     def ask(self, limit: int, more: int) -> None:
-        due = [entry for request in self.generations.take_irregular(self.now, limit, 2) for entry in request]
+        due = [entry for request in self.generations.queues.take_irregular(self.now, limit, 2) for entry in request]
         assert all(entry.poll_singly or entry.excluded for entry in due)
-        usual = self.generations.take(self.now, limit)
+        usual = self.generations.queues.take(self.now, limit)
         due += usual
         if usual:
             due += self.generations.fill_batch(self.now, more)
@@ -418,7 +418,7 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
 
     @rule()
     def hold(self) -> None:
-        for entry in self.generations.soonest(1):
+        for entry in self.generations.queues.soonest(1):
             self.generations.start_long_poll(entry)
             self.held.append((self.now, entry))
 
@@ -507,7 +507,9 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
 
     def due_now(self) -> Sequence[TrackedGeneration]:
         return [
-            entry for entry in self.generations if (due := self.generations.due(entry)) is not None and due <= self.now
+            entry
+            for entry in self.generations
+            if (due := self.generations.queues.due(entry)) is not None and due <= self.now
         ]
 
     # ---- what must hold ----
@@ -520,16 +522,18 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
             assert entry.long_polled is (entry in held)
         waiting = [entry for entry in self.generations if entry.bucket is not None]
         assert (
-            {entry for entry in waiting if not entry.excluded} <= set(self.generations.soonest(10**6)) <= set(waiting)
+            {entry for entry in waiting if not entry.excluded}
+            <= set(self.generations.queues.soonest(10**6))
+            <= set(waiting)
         )
-        nothing = self.generations.earliest() is None and self.generations.earliest_irregular() is None
+        nothing = self.generations.queues.earliest() is None and self.generations.queues.earliest_irregular() is None
         assert nothing is (not waiting)
 
     @invariant()
     def no_next_look_is_far_away(self) -> None:
         """Ten minutes, eight even spreads as they were when it was planned, or a fiftieth of a greatest age."""
         for entry in self.generations:
-            if (due := self.generations.due(entry)) is not None:
+            if (due := self.generations.queues.due(entry)) is not None:
                 age = max(0.0, self.now - entry.age_origin)
                 assert due <= self.now + max(RARELY, ALONE_LIMIT, 8 * self.most_even(), 4 * 60.0, 0.02 * age) + 2.0
 
@@ -541,7 +545,7 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
         """What waits falls due soon after the deadline that is to come, wherever its next look would have been."""
         for entry in self.generations:
             left = entry.deadline - wall(self.now)
-            if (due := self.generations.due(entry)) is not None and left > 0:
+            if (due := self.generations.queues.due(entry)) is not None and left > 0:
                 assert due <= self.now + left + 3 * min(1.0, self.generations.pace.every / 5)
 
     @invariant()
@@ -588,8 +592,8 @@ def test_a_new_one_goes_first_where_that_is_worth_a_look() -> None:
     generations = OpenGenerations(1.0)
     generations.load(opened("old"), now=900.0, age=0.0)
     new = generations.add(opened("new", registered=1_000.0), now=1_000.0)
-    assert generations.due(new) == FIRST
-    assert generations.take(1_000.0, 1) == [new]
+    assert generations.queues.due(new) == FIRST
+    assert generations.queues.take(1_000.0, 1) == [new]
     young = scarce().add(opened("young", registered=1_000.0), now=1_000.0)
     assert young.bucket is not None
     assert young.bucket.number > 1_000
@@ -600,7 +604,7 @@ def test_what_was_open_before_this_run_is_due_at_once() -> None:
     generations = OpenGenerations(1.0)
     generations.load(opened("a"), now=1_000.0, age=250.0)
     generations.load(opened("b"), now=1_000.0, age=-3.0)
-    assert [(entry.age_origin, entry.registered) for entry in generations.take(1_000.0, 9)] == [
+    assert [(entry.age_origin, entry.registered) for entry in generations.queues.take(1_000.0, 9)] == [
         (750.0, None),
         (1_000.0, None),
     ]
@@ -610,7 +614,7 @@ def test_a_new_one_is_looked_at_by_its_deadline_though_looks_are_scarce() -> Non
     """Its first regular look would be far beyond."""
     generations = scarce()
     entry = generations.add(opened("young", registered=1_000.0, deadline=1_020.0), now=1_000.0)
-    due = generations.due(entry)
+    due = generations.queues.due(entry)
     assert due is not None
     assert 1_020.0 < due <= 1_022.0
 
@@ -619,11 +623,11 @@ def test_a_watch_that_joins_with_a_nearer_deadline_brings_the_look_forward() -> 
     """To that deadline; one that joins with a later one leaves it where it is."""
     generations = scarce()
     entry = generations.add(opened("young", registered=1_000.0), now=1_000.0)
-    before = generations.due(entry)
+    before = generations.queues.due(entry)
     generations.join(entry, opened("young", deadline=90_000.0), now=1_001.0, wall=wall(1_001.0))
-    assert generations.due(entry) == before
+    assert generations.queues.due(entry) == before
     generations.join(entry, opened("young", deadline=1_020.0), now=1_001.0, wall=wall(1_001.0))
-    due = generations.due(entry)
+    due = generations.queues.due(entry)
     assert due is not None
     assert 1_020.0 < due <= 1_022.0
 
@@ -642,7 +646,7 @@ def test_who_stands_twice_in_its_bucket_fills_one_seat() -> None:
     """One that was moved and moved back leaves places behind; a sweep asks for it once."""
     generations = OpenGenerations(1.0)
     entry = generations.add(opened("a"), now=1_000.0)
-    generations.take(1_000.0, 1)
+    generations.queues.take(1_000.0, 1)
     for at in (1_050.0, 1_080.0, 1_050.0):
         generations.schedule_next(entry, looked=at, now=1_000.0, alone=False, wall=wall(1_000.0))
     assert generations.fill_batch(1_040.0, 9) == [entry]
@@ -667,9 +671,9 @@ def test_what_passed_its_deadline_during_a_look_is_looked_at_soon() -> None:
     generations = OpenGenerations(1.0)
     generations.apply_endpoint_health(lambda destination: destination in AUDIT, now=1_000.0)
     entry = generations.add(opened(destinations=AUDIT, deadline=1_010.0, registered=1_000.0), now=1_000.0)
-    (taken,) = generations.take(1_005.0, 1)
+    (taken,) = generations.queues.take(1_005.0, 1)
     generations.schedule_next(taken, looked=1_005.0, now=1_015.0, alone=False, wall=wall(1_015.0))
-    assert (due := generations.due(entry)) is not None
+    assert (due := generations.queues.due(entry)) is not None
     assert due <= 1_017.0
 
 
@@ -677,19 +681,19 @@ def test_a_free_seat_is_taken_by_what_fits_and_by_nothing_else() -> None:
     """What the request has no room for stays where it was."""
     generations = OpenGenerations(1.0)
     entries = [generations.add(opened(name), now=1_000.0) for name in "abc"]
-    generations.take(1_000.0, 3)
+    generations.queues.take(1_000.0, 3)
     for entry in entries:
         generations.schedule_next(entry, looked=1_010.0, now=1_000.0, alone=False, wall=wall(1_000.0))
-    before = generations.due(entries[2])
+    before = generations.queues.due(entries[2])
     assert generations.fill_batch(1_005.0, 3, fit=lambda some: min(1, len(some))) == entries[:1]
-    assert [generations.due(entry) for entry in entries] == [None, before, before]
+    assert [generations.queues.due(entry) for entry in entries] == [None, before, before]
 
 
 def test_who_waits_behind_new_ones_is_late_all_the_same() -> None:
     """New ones are looked at before all that is overdue, and do not hide it."""
     generations = OpenGenerations(1.0)
     old = generations.add(opened("old", registered=1_000.0), now=1_000.0)
-    generations.take(1_000.0, 1)
+    generations.queues.take(1_000.0, 1)
     generations.poll_now(old, 1_000.0)
     assert not generations.late(1_001.0)
     generations.add(opened("new", registered=1_010.0), now=1_010.0)
@@ -719,7 +723,7 @@ def test_an_id_that_stands_alone_is_looked_at_less_and_less_often(every: float, 
     for _ in range(40):
         miss(entry, 1_000.0, single=True)
         generations.schedule_next(entry, looked=1_000.0, now=1_000.0, alone=True, wall=wall(1_000.0))
-        due = generations.due(entry)
+        due = generations.queues.due(entry)
         assert due is not None
         waits.append(due - 1_000.0)
     assert waits == sorted(waits)
@@ -816,7 +820,7 @@ def test_what_was_open_before_this_run_teaches_only_from_its_first_look_on() -> 
     generations = OpenGenerations(1.0)
     for name in ("a", "b"):
         generations.load(opened(name), now=1_000.0, age=500.0)
-    done, going = generations.take(1_000.0, 2)
+    done, going = generations.queues.take(1_000.0, 2)
     generations.learn(done, sight("a", State.COMPLETED), times(1_000.0))
     generations.learn(going, sight("b"), times(1_000.0))
     curve = generations.curves.of("ray-2", State.COMPLETED)
@@ -833,21 +837,21 @@ def test_a_change_of_regime_brings_looks_forward_and_no_look_back() -> None:
     waiting = [generations.add(opened(f"w-{number}"), now=now) for number in range(20)]
     unheard = generations.add(opened("unheard", destinations=AUDIT), now=now)
     teach(generations.curves.of("ray-2", State.COMPLETED), lognormals(rng, 300, median=600.0, spread=0.1))
-    generations.take(now, 99)
+    generations.queues.take(now, 99)
     for entry in (*waiting, unheard):
         generations.learn(entry, sight(entry.id), times(now))
     for entry in (*waiting, unheard):
         generations.set_budget(0.1, now, idle=False)
         generations.schedule_next(entry, looked=now, now=now, alone=False, wall=wall(now))
-    before = {entry: generations.due(entry) or 0.0 for entry in (*waiting, unheard)}
+    before = {entry: generations.queues.due(entry) or 0.0 for entry in (*waiting, unheard)}
     for number in range(30):
         entry = generations.add(opened(f"g-{number}"), now=now)
-        generations.take(now, 1)
+        generations.queues.take(now, 1)
         generations.learn(entry, sight(entry.id), times(now + 0.1))
         now += 1.0
         generations.learn(entry, sight(entry.id, State.COMPLETED), times(now + 10.0))
         generations.remove(entry)
-        after = {entry: generations.due(entry) or 0.0 for entry in before}
+        after = {entry: generations.queues.due(entry) or 0.0 for entry in before}
         assert all(after[entry] <= due for entry, due in before.items())
     assert after[unheard] == before[unheard]
     assert all(after[entry] < before[entry] for entry in waiting)
@@ -859,19 +863,19 @@ def test_a_change_of_regime_takes_nobody_past_a_deadline() -> None:
     curve = generations.curves.of("ray-2", State.COMPLETED)
     teach(curve, lognormals(rng, 300, median=10.0, spread=0.1), every=0.5)
     entry = generations.add(opened("a", deadline=1_003.0), now=now)
-    generations.take(now, 1)
+    generations.queues.take(now, 1)
     generations.learn(entry, sight("a"), times(now))
     generations.set_budget(0.01, now, idle=False)
     generations.schedule_next(entry, looked=now, now=now, alone=False, wall=wall(now))
-    before = generations.due(entry)
+    before = generations.queues.due(entry)
     learned = curve.quantile(0.5)
     for number in range(60):
         slow = generations.add(opened(f"g-{number}"), now=now)
-        generations.take(now, 1)
+        generations.queues.take(now, 1)
         for later, state in ((0.0, State.RUNNING), (590.0, State.RUNNING), (610.0, State.COMPLETED)):
             generations.learn(slow, sight(slow.id, state), times(now + later))
         generations.remove(slow)
-        assert generations.due(entry) == before
+        assert generations.queues.due(entry) == before
     assert curve.quantile(0.5) > 10 * learned
 
 
@@ -902,23 +906,23 @@ def test_who_waits_for_room_of_its_own_makes_nobody_late() -> None:
     """IDs that stand alone or are missed wait apart, and do not slow the looks at all others down."""
     generations = OpenGenerations(1.0)
     lonely, missed, other = (generations.add(opened(id_), now=1_000.0) for id_ in ("lonely", "missed", "other"))
-    generations.take(1_000.0, 3)
+    generations.queues.take(1_000.0, 3)
     lonely.isolate()
     generations.exclude(missed)
     for entry in (lonely, missed, other):
         generations.poll_now(entry, 1_000.0)
-    assert generations.take(1_100.0, 9) == [other]
+    assert generations.queues.take(1_100.0, 9) == [other]
     assert not generations.late(1_100.0)
     assert generations.late_irregular(1_100.0)
-    assert generations.take_irregular(1_100.0, 9, 100) == [[missed], [lonely]]
-    assert generations.earliest_irregular() is None
+    assert generations.queues.take_irregular(1_100.0, 9, 100) == [[missed], [lonely]]
+    assert generations.queues.earliest_irregular() is None
 
 
 # ---- waits that agree with what is known, and with the budget ----
 def looked_at(generations: OpenGenerations, count: int, *, now: float) -> list[TrackedGeneration]:
     """So many that were looked at just now, and are short of their target."""
     entries = [generations.add(opened(f"g-{number}"), now=now) for number in range(count)]
-    generations.take(now, count)
+    generations.queues.take(now, count)
     for entry in entries:
         generations.learn(entry, sight(entry.id), times(now))
     return entries
@@ -938,7 +942,7 @@ def test_completions_in_a_reply_leave_nobody_of_that_reply_behind(ends: int) -> 
     for entry in entries[ends:]:
         generations.learn(entry, sight(entry.id), times(now))
         generations.schedule_next(entry, looked=now, now=now, alone=False, wall=wall(now))
-        waits.append((generations.due(entry) or 0.0) - now)
+        waits.append((generations.queues.due(entry) or 0.0) - now)
     if ends < 30:  # nothing is known yet: all are looked at alike, in ten seconds
         assert max(waits) <= 12.0
     generations.set_budget(100.0, now, idle=False)
@@ -953,11 +957,11 @@ def test_once_there_is_budget_again_nobody_waits_as_long_as_in_the_storm(count: 
     generations.set_budget(count / 100, now, idle=False)
     for entry in entries:
         generations.schedule_next(entry, looked=now, now=now, alone=False, wall=wall(now))
-    before = [generations.due(entry) or 0.0 for entry in entries]
+    before = [generations.queues.due(entry) or 0.0 for entry in entries]
     assert min(before) >= now + 90.0
     for _ in range(3):
         generations.set_budget(count / 10, now + 1.0, idle=False)
-    assert all((generations.due(entry) or 0.0) <= now + 12.0 for entry in entries)
+    assert all((generations.queues.due(entry) or 0.0) <= now + 12.0 for entry in entries)
 
 
 def test_a_budget_that_eases_brings_nobody_forward_who_waits_for_other_reasons() -> None:
@@ -971,10 +975,10 @@ def test_a_budget_that_eases_brings_nobody_forward_who_waits_for_other_reasons()
     generations.set_budget(0.01, now, idle=False)
     for entry in (unheard, missed, other):
         generations.schedule_next(entry, looked=now, now=now, alone=entry is missed, wall=wall(now))
-    before = [generations.due(entry) for entry in (unheard, missed)]
+    before = [generations.queues.due(entry) for entry in (unheard, missed)]
     generations.set_budget(100.0, now + 1.0, idle=False)
-    assert [generations.due(entry) for entry in (unheard, missed)] == before
-    assert (generations.due(other) or 0.0) < now + 10.0
+    assert [generations.queues.due(entry) for entry in (unheard, missed)] == before
+    assert (generations.queues.due(other) or 0.0) < now + 10.0
 
 
 @pytest.mark.parametrize(("rate", "batch"), [(5.0, 100), (0.5, 100), (1.0, 10)])
@@ -986,9 +990,9 @@ def test_to_wait_for_the_next_request_is_not_to_be_late(rate: float, batch: int)
     generations.set_budget(rate * batch, now, idle=False, apart=apart)
     before = generations.pace.stride
     for turn in range(200):
-        for entry in generations.take(now, 4 * batch):
+        for entry in generations.queues.take(now, 4 * batch):
             generations.schedule_next(entry, looked=now, now=now, alone=False, wall=wall(now))
-        earliest = generations.earliest()
+        earliest = generations.queues.earliest()
         assert earliest is not None
         now = earliest + apart
         generations.set_budget(rate * batch, now, idle=False, apart=apart)
@@ -1019,7 +1023,7 @@ def test_a_flood_of_new_ones_takes_half_and_lets_a_few_that_come_after_it_go_fir
     while len(taken) < 400:
         for entry in known:
             generations.poll_now(entry, now)
-        some = generations.take(now, limit)
+        some = generations.queues.take(now, limit)
         assert len(some) == limit
         taken += some
     assert set(late) <= set(taken[: max(30, limit)])
@@ -1032,15 +1036,15 @@ def test_what_was_asked_about_in_vain_waits_behind_what_was_not_until_the_provid
     """Then it is as good as new, but for what was missed for its own sake."""
     generations, now = OpenGenerations(1.0), 1_000.0
     first, second, missed = (generations.add(opened(id_), now=now) for id_ in ("a", "b", "c"))
-    assert len(generations.take(now, 3)) == 3
+    assert len(generations.queues.take(now, 3)) == 3
     third = generations.add(opened("d"), now=now)
     miss(missed, now, single=True)
     generations.exclude_all([first.id, second.id, missed.id, GenerationId("gone")])
     for entry in (first, second, missed):
         generations.poll_now(entry, now)
-    assert generations.earliest() == FIRST
-    assert generations.take(now, 9) == [third]
-    assert generations.earliest() is None
+    assert generations.queues.earliest() == FIRST
+    assert generations.queues.take(now, 9) == [third]
+    assert generations.queues.earliest() is None
     generations.readmit()
-    assert generations.take(now, 9) == [first, second]
-    assert generations.take_irregular(now, 9, 9) == [[missed]]
+    assert generations.queues.take(now, 9) == [first, second]
+    assert generations.queues.take_irregular(now, 9, 9) == [[missed]]
