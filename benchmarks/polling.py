@@ -40,7 +40,7 @@ from notifier.domain.errors import ProviderBusy
 from notifier.domain.ids import Destination, GenerationId, ProviderName
 from notifier.domain.model import Observation, OpenGeneration, State
 from notifier.domain.settings import ProviderSettings, Secret
-from notifier.polling.batching.plan import plan
+from notifier.polling.batching.batch_plan import plan
 from notifier.polling.provider_state import ProviderState
 from notifier.polling.scheduling.open_generation import PollTimes, TrackedGeneration, see
 from notifier.polling.scheduling.open_generations import OpenGenerations
@@ -124,9 +124,9 @@ class World:
         planned = plan(taken, fit=len, batch_limit=self.batch, multi=multi, room=room, single_room=room)
         for entry in planned.rest:
             generations.poll_now(entry, now)
-        for ask in planned.asks:
-            looks = list(ask.looks)
-            if multi and ask is planned.asks[-1] and len(looks) < self.batch:
+        for request in planned.requests:
+            looks = list(request.entries)
+            if multi and request is planned.requests[-1] and len(looks) < self.batch:
                 looks += generations.fill_batch(now, self.batch - len(looks))
             self.bucket.take(now)
             self.requests += 1
@@ -467,14 +467,14 @@ class Storm(World):
         planned = plan(taken, fit=len, batch_limit=provider.batch, multi=True, room=room, single_room=room)
         for entry in planned.rest:
             self.generations.poll_now(entry, now)
-        for ask in planned.asks:
+        for request in planned.requests:
             provider.begin(now, irregular=False)
             self.sent.append(now)
             self.requests += 1
             error = self.weather(now)
             heapq.heappush(
                 self.under_way,
-                (now + (10.0 if error == "timeout" else 0.2), self.requests, now, list(ask.looks), error),
+                (now + (10.0 if error == "timeout" else 0.2), self.requests, now, list(request.entries), error),
             )
 
     def _end(self) -> None:

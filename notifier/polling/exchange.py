@@ -136,7 +136,7 @@ class Exchanges:
             self._trial.answered(now)
             self._rejections.route_hangs()
             self._give_up_batches()
-        return self._trial.waits
+        return self._trial.pending
 
     def next_of_trial(self, now: float) -> tuple[GenerationId, ...] | None:
         generations = self._generations
@@ -152,7 +152,7 @@ class Exchanges:
         """What a request that is over tells of the multi route."""
         now = self._clock.monotonic()
         if not sent.request.batch:
-            self._trial.alone(sent.request.ids[0], held=held)
+            self._trial.single_answered(sent.request.ids[0], found=held)
         elif answered or now - sent.at < self._provider.late_after:
             self._trial.answered(now)
             self._provider.multi_spoke()

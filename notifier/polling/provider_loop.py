@@ -22,8 +22,8 @@ from notifier.domain.ids import Destination, EndpointIdentity, GenerationId
 from notifier.domain.message import parked_because
 from notifier.domain.model import EndpointDirectory, OpenGeneration, RereadResult
 from notifier.domain.settings import ProviderSettings
+from notifier.polling.batching.batch_plan import plan
 from notifier.polling.batching.bisect import Bisection
-from notifier.polling.batching.plan import plan
 from notifier.polling.exchange import Exchanges, Sent
 from notifier.polling.long_poll.in_flight import LongPoll, LongPolls
 from notifier.polling.notes import Notes
@@ -152,7 +152,7 @@ class ProviderLoop:
 
     def _join(self, entry: TrackedGeneration, open_: OpenGeneration) -> None:
         if entry.long_polled and open_.target.rank < entry.target.rank:
-            self._long_polls.release(entry)  # it waits for what nobody wants first any more
+            self._long_polls.cancel(entry)  # it waits for what nobody wants first any more
         clock = self._around.clock
         self._generations.join(entry, open_, now=clock.monotonic(), wall=clock.now().timestamp())
 
@@ -179,7 +179,7 @@ class ProviderLoop:
         """Use these from the next request on; a trouble of the old ones is forgotten."""
         self._settings = self._recorder.settings = self._exchanges.settings = settings
         self._provider.settle(settings)
-        self._long_polls.let_go()
+        self._long_polls.cancel_all()
         # Those that are asked about now, or stand in a split, come back by themselves.
         self._generations.set_poll_every(settings.poll_every.total_seconds(), now=self._around.clock.monotonic())
         self._wakeup.notify()
@@ -236,15 +236,15 @@ class ProviderLoop:
             self._send_probe(now)
         self._try_route(now)
         self._send_splits(now)
-        self._long_polls.make_way(now)
+        self._long_polls.yield_slot(now)
         self._send_rereads(now)
         wall = self._around.clock.now().timestamp()
-        if self._long_polls.first(now):
-            self._long_polls.plan(now, wall)
+        if self._long_polls.come_first(now):
+            self._long_polls.start_worthwhile(now, wall)
             self._send_polls(now)
         else:
             self._send_polls(now)
-            self._long_polls.plan(now, wall)
+            self._long_polls.start_worthwhile(now, wall)
         if probes:
             self._send_probe(now)
 
@@ -266,7 +266,7 @@ class ProviderLoop:
         if not self._exchanges.doubts_route(now):
             return
         if self._provider.room(now) <= 0:
-            self._long_polls.make_room(now)
+            self._long_polls.free_slot(now)
         elif ids := self._exchanges.next_of_trial(now):
             self._send(ids, now, multi=len(ids) > 1, late=True)
 
@@ -296,8 +296,8 @@ class ProviderLoop:
         )
         for entry in planned.rest:
             self._generations.poll_now(entry, now)
-        for ask in planned.asks:
-            last = ask is planned.asks[-1]
+        for ask in planned.requests:
+            last = ask is planned.requests[-1]
             if multi and last and ask.multi:
                 self._send_filled(ask.ids, now)
             else:
@@ -315,7 +315,7 @@ class ProviderLoop:
             planned = plan(taken, fit=self._fit, batch_limit=batch, multi=multi, room=1, single_room=1)
             for entry in planned.rest:
                 self._generations.poll_now(entry, now)
-            for ask in planned.asks:
+            for ask in planned.requests:
                 by_multi = ask.multi or (multi and self._rejections.by_multi(ask.ids))
                 self._send(ask.ids, now, multi=by_multi, irregular=True)
 
@@ -363,7 +363,7 @@ class ProviderLoop:
             rereads.give_up()
         while rereads.due(now, poll_at=self._generations.queues.earliest() if provider.multi(now) else None):
             if provider.room(now) <= 0:
-                if self._long_polls.make_room(now):
+                if self._long_polls.free_slot(now):
                     rereads.hurry()
                 return
             if not (provider.room_for_irregular(now) or provider.idle(now)):
@@ -424,6 +424,6 @@ class ProviderLoop:
                 self._generations.poll_now(entry, now)
 
     def _forget(self, entry: TrackedGeneration) -> None:
-        self._long_polls.release(entry)
+        self._long_polls.cancel(entry)
         self._generations.remove(entry)
         self._rejections.forget(entry.id)

@@ -16,9 +16,9 @@ from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.settings import ProviderSettings
 from notifier.polling.aimd import AdaptiveLimit
 from notifier.polling.backoff import SHORT_PROBES, ProviderHealth, Trouble, knows_none
+from notifier.polling.batching.batch_limit import BatchLimit
 from notifier.polling.batching.bisect import Bisection, Diagnosis
 from notifier.polling.batching.blame import MOST_DOUBLED, Evidence
-from notifier.polling.batching.plan import BatchLimit
 from notifier.polling.long_poll.support import QUICK, LongPollSupport, Mode, showed
 from notifier.providers.base import Capabilities
 from notifier.runtime import log_events
@@ -422,7 +422,9 @@ class ProviderState:
         self._halved += 1
         if not split.failed or split.too_large or self._halved > 1:
             size = len(split.ids)
-            self._batch_limit = self._batch_limit.refused(min(size, 2 * split.taken) if split.too_large else size)
+            self._batch_limit = self._batch_limit.refused(
+                min(size, 2 * split.largest_answered) if split.too_large else size
+            )
             self._halved = 0
 
     def do_without_multi(self, said: str) -> None:

@@ -18,7 +18,7 @@ from notifier.domain.ids import Destination, GenerationId
 from notifier.domain.model import EndpointDirectory, Kind, Observation, State, Transition
 from notifier.domain.settings import ProviderSettings
 from notifier.domain.slot_sharing import YIELD
-from notifier.polling.learning.lag_histogram import Lags
+from notifier.polling.learning.lag_histogram import LagHistogram
 from notifier.polling.provider_state import ProviderState
 from notifier.polling.scheduling.open_generation import (
     PollTimes,
@@ -103,7 +103,7 @@ class Recorder:
         self._forget = forget
         self._deprioritised = deprioritised
         self._warned_of: set[str] = set()
-        self._lags = Lags()
+        self._lags = LagHistogram()
         #: Whether something was learned since the last save.
         self._unsaved = False
         self._save_at = self._tell_at = clock.monotonic() + SAVE_EVERY
@@ -294,7 +294,7 @@ class Recorder:
 
     def _tell_lags(self) -> None:
         """How late we knew, lately: bounds that evidence gives."""
-        lags, self._lags = self._lags, Lags()
+        lags, self._lags = self._lags, LagHistogram()
         if lags.count:
             _log.info(
                 log_events.OBSERVED,
@@ -311,7 +311,7 @@ class Recorder:
             provider=self.settings.name,
             generation=entry.id,
             age_s=round(times.got - entry.age_origin),
-            usual_s=round(entry.curve.late),
+            usual_s=round(entry.curve.p99),
             note="99 of 100 of its kind are there sooner: it may be stuck at the provider; its watches go on",
         )
 

@@ -71,7 +71,7 @@ class Rejections:
     def unanswered(self, ids: tuple[GenerationId, ...], split: Bisection | None) -> None:
         """These were not answered: they come again when the provider is asked again."""
         if split is not None and split in self._splits:
-            split.unasked(ids)
+            split.not_asked(ids)
         else:
             self._back(ids)
 
@@ -171,7 +171,7 @@ class Rejections:
             self._generations.postpone(entry, wait, now=self._clock.monotonic(), wall=now.timestamp())
             self._tell(id_, setback, before)
         if split is not None and split in self._splits:
-            split.lone_failed()
+            split.single_failed()
             self._conclude(split)
 
     def _note(self, ids: Sequence[GenerationId], error: ProviderError, sent_at: float) -> None:

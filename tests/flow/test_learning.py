@@ -22,11 +22,11 @@ async def test_what_was_learned_is_kept_over_a_restart(store: SqliteStore) -> No
     """A provider loop that starts on the same store knows how long generations took before."""
     async with watching(store) as before:
         await complete(before, 12, after=30.0)
-        usual = before.loop._generations.curves.usual(State.COMPLETED)
+        usual = before.loop._generations.curves.most_learned(State.COMPLETED)
         assert usual.learned == 12
         learned = usual.quantile(0.5)
     async with watching(store) as after:
-        usual = after.loop._generations.curves.usual(State.COMPLETED)
+        usual = after.loop._generations.curves.most_learned(State.COMPLETED)
         assert usual.learned >= 10  # the last minute may be lost
         assert abs(usual.quantile(0.5) - learned) < 3
 

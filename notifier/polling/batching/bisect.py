@@ -1,21 +1,27 @@
-"""A refused batch on its way down to the one bad ID. Pure: `exchange` asks for `next` and reports the answers.
+"""The bisection of a batch that was refused or that failed, down to its bad IDs. Pure.
 
-The left half of the left half goes first, so that the first single IDs are reached after few requests. Of a batch that
-was not refused but `failed` (an error, no answer) the other half is asked for before a half is divided further: where
-both fail it may be the provider, and that is to be known after few requests.
-What the whole of it teaches is read at the end:
-- both halves were taken: the batch was too large, no ID is bad. So it was if the reply was too large and no ID alone
-  has such a reply, however small the parts had to be; and then pairs say nothing of the multi route;
-- single IDs are held by the provider while even pairs of them are refused: the multi route is unusable;
-- nothing at all was held: it is not the IDs, it is the provider (its key, its address, its kind);
-- otherwise the IDs that were missed, or failed, as singles are the bad ones.
+The caller asks for the part that `next` gives, and reports the result. The left half of the left half goes first, so
+that the first single IDs are reached after few requests. If the batch was not refused but `failed` (an error, or no
+answer), the other half is asked for before a half is divided further: if both fail, it may be the provider, and that
+must be known after few requests.
+
+The diagnosis is made when every part was answered:
+- Both halves were answered: the batch was too large, and no ID is bad. The same if the reply was too large and no ID
+  alone has such a reply, however small the parts had to be; pairs then say nothing about the multi route.
+- Single IDs are found while even pairs of them are refused: the multi route is unusable.
+- No ID was found at all: it is not the IDs, it is the provider (its key, its address or its kind).
+- Otherwise the IDs that were missed, or failed, when they were asked for alone are the bad ones.
 """
 
 from collections.abc import Sequence
 from enum import Enum, auto
+from typing import Final
 
 from notifier.domain.ids import GenerationId
-from notifier.polling.batching.plan import split
+
+_PAIR: Final = 2
+
+Part = tuple[GenerationId, ...]
 
 
 class Diagnosis(Enum):
@@ -26,7 +32,7 @@ class Diagnosis(Enum):
 
 
 class Bisection:
-    """One refused batch."""
+    """Of one batch."""
 
     def __init__(
         self,
@@ -38,105 +44,106 @@ class Bisection:
         sent_at: float = 0.0,
     ) -> None:
         self.ids = tuple(ids)
-        #: The provider's words when it refused the batch, or what failed.
+        #: What the provider said when it refused the batch, or what failed.
         self.reason = reason
-        #: True where it was no refusal.
+        #: True if the batch was not refused.
         self.failed = failed
-        #: True where it spoke of the size: of a request that failed otherwise that may be chance.
+        #: True if the provider spoke of the size. If it did not, and the batch failed, answered halves may be chance.
         self.too_large = too_large
         #: When the batch was sent.
         self.sent_at = sent_at
-        self._todo: list[tuple[GenerationId, ...]] = []
-        self._out = 0
-        self._halves_refused = False
-        self._batches_taken = 0
-        #: IDs in the largest part that was taken.
-        self.taken = 0
-        self._held: set[GenerationId] = set()
-        self._single_missed = False
-        self._single_failed = False
-        self._pairs: list[tuple[GenerationId, ...]] = []
-        #: Parts that were made together, the left one first.
-        self._halves: set[tuple[tuple[GenerationId, ...], tuple[GenerationId, ...]]] = set()
-        self._push(tuple(ids))
+        #: IDs in the largest part that was answered.
+        self.largest_answered = 0
+        self._todo: list[Part] = []
+        #: How many parts are being asked for.
+        self._under_way = 0
+        self._parts_refused = False
+        self._batches_answered = 0
+        self._found: set[GenerationId] = set()
+        self._single_missed = self._single_failed = False
+        self._refused_pairs: list[Part] = []
+        #: Left half -> right half.
+        self._right_of: dict[Part, Part] = {}
+        self._divide(self.ids)
 
-    def _push(self, ids: tuple[GenerationId, ...]) -> None:
-        left, right = split(ids)
+    def _divide(self, ids: Part) -> None:
+        left, right = halves(ids)
         self._todo += [right, left]
-        if self.failed:
-            self._halves.add((left, right))
-        if len(ids) == 2 and not self.too_large:  # noqa: PLR2004  a pair is two
-            self._pairs.append(ids)
+        self._right_of[left] = right
+        if len(ids) == _PAIR and not self.too_large:
+            self._refused_pairs.append(ids)
 
     @property
     def next_is_batch(self) -> bool:
         return bool(self._todo) and len(self._todo[-1]) > 1
 
-    def next(self) -> tuple[GenerationId, ...] | None:
-        """The IDs to ask for next, in one request; None where nothing is left or all of it is under way."""
+    def next(self) -> Part | None:
+        """The IDs to ask for next, in one request; None if nothing is left or all of it is under way."""
         if not self._todo:
             return None
-        self._out += 1
+        self._under_way += 1
         return self._todo.pop()
 
-    def refused(self, ids: tuple[GenerationId, ...]) -> None:
-        """Take note that this part was refused, or failed, too."""
-        self._out -= 1
-        self._halves_refused = True
-        other = self._other_half(ids) if self.failed else None
-        if other is not None:
-            self._todo.remove(other)
-        self._push(ids)
-        if other is not None:
-            self._todo.append(other)
+    def refused(self, ids: Part) -> None:
+        """Note that this part was refused, or failed, too."""
+        self._under_way -= 1
+        self._parts_refused = True
+        right = self._right_of.get(ids)
+        if self.failed and right in self._todo:
+            self._todo.remove(right)
+            self._divide(ids)
+            self._todo.append(right)  # it comes next
+        else:
+            self._divide(ids)
 
-    def _other_half(self, ids: tuple[GenerationId, ...]) -> tuple[GenerationId, ...] | None:
-        """The part that was made together with this one, where it was not asked about yet."""
-        return next((part for part in self._todo if (ids, part) in self._halves), None)
+    def single_failed(self) -> None:
+        """Note that a part of one ID failed: that ID is bad."""
+        self._under_way -= 1
+        self._parts_refused = self._single_missed = self._single_failed = True
 
-    def lone_failed(self) -> None:
-        """Take note that a part of one ID failed, which names it."""
-        self._out -= 1
-        self._halves_refused = True
-        self._single_missed = self._single_failed = True
-
-    def answered(self, ids: tuple[GenerationId, ...], held: Sequence[GenerationId]) -> None:
-        """Take note that this part was answered, and the answer held these of its IDs."""
-        self._out -= 1
-        self.taken = max(self.taken, len(ids))
+    def answered(self, ids: Part, found: Sequence[GenerationId]) -> None:
+        """Note that this part was answered, and that these of its IDs were found."""
+        self._under_way -= 1
+        self.largest_answered = max(self.largest_answered, len(ids))
         if len(ids) > 1:
-            self._batches_taken += 1
-        elif not held:
+            self._batches_answered += 1
+        elif not found:
             self._single_missed = True
-        self._held.update(held)
+        self._found.update(found)
 
-    def unasked(self, ids: tuple[GenerationId, ...]) -> None:
-        """Take note that this part could not be asked; it comes again."""
-        self._out -= 1
+    def not_asked(self, ids: Part) -> None:
+        """Note that this part could not be asked for; it comes again."""
+        self._under_way -= 1
         self._todo.append(ids)
 
     @property
     def done(self) -> bool:
-        """Whether it has taught what it can: every part was answered, or the route is known to be unusable."""
-        return (not self._todo and not self._out) or self._route_unusable()
+        """Whether the diagnosis can be made: every part was answered, or the route is known to be unusable."""
+        return (not self._todo and not self._under_way) or self._route_unusable()
 
     def abandon(self) -> list[GenerationId]:
-        """Ask no further; the IDs that were not asked about yet."""
+        """Ask for nothing more; returns the IDs that were not asked for yet."""
         left = [id_ for ids in self._todo for id_ in ids]
         self._todo.clear()
         return left
 
     def _route_unusable(self) -> bool:
-        return any(self._held.issuperset(pair) for pair in self._pairs)
+        return any(self._found.issuperset(pair) for pair in self._refused_pairs)
 
     def diagnosis(self) -> Diagnosis:
-        """What it came to; once `done`."""
-        if self._batches_taken and not self._halves_refused and not self._single_missed:
+        """What was wrong; once `done`."""
+        if self._batches_answered and not self._parts_refused and not self._single_missed:
             return Diagnosis.TOO_LARGE
-        if self.too_large and self._held and not self._single_missed:
+        if self.too_large and self._found and not self._single_missed:
             return Diagnosis.TOO_LARGE
         if self._route_unusable():
             return Diagnosis.MULTI_UNUSABLE
-        if not self._held and not self._single_failed:
+        if not self._found and not self._single_failed:
             return Diagnosis.PROVIDER_KNOWS_NONE
         return Diagnosis.BAD_IDS
+
+
+def halves(ids: Sequence[GenerationId]) -> tuple[Part, Part]:
+    """The two halves of a refused batch, neither of them empty; `ids` has two or more."""
+    middle = (len(ids) + 1) // 2
+    return tuple(ids[:middle]), tuple(ids[middle:])

@@ -1,9 +1,10 @@
-"""Whether requests about several IDs hang because of the multi route, and not because of one of the IDs. Pure.
+"""Whether requests for several IDs hang because of the multi route, and not because of one of the IDs. Pure.
 
-The halves of a batch that is not answered tell which ID is why. If the route is why, each of them hangs too, down to
-the pairs, half a minute a step. So once a batch is late, and the route answered nothing since that was sent, two of its
-IDs are asked about alone, one after the other. If both are there, they are asked for together: no answer to that, for
-as long as makes a batch late, is the proof. In an outage the first question is not answered, and is the only one.
+If a batch is not answered, its halves show which ID is the reason. If the route is the reason, each half hangs too,
+down to the pairs, for half a minute at each step. So once a batch is late, and the route has answered nothing since the
+batch was sent, two of its IDs are asked for alone, one after the other. If both are found, they are asked for together:
+if that is not answered either, for as long as makes a batch late, the route is the reason. In an outage the first of
+these requests is not answered, and no other follows.
 
 Times are monotonic seconds.
 """
@@ -14,7 +15,7 @@ from typing import Final
 from notifier.domain.ids import GenerationId
 from notifier.polling.batching.blame import from_the_middle
 
-#: IDs that are asked about alone in one trial, at most.
+#: IDs that are asked for alone in one trial, at most.
 _MOST: Final = 8
 _TOGETHER: Final = 2
 _NEVER: Final = float("-inf")
@@ -27,43 +28,46 @@ class RouteTrial:
         #: When the route last answered, whatever it said.
         self._answered_at = _NEVER
         self._began_at = _NEVER
+        self._reset()
+
+    def _reset(self) -> None:
         self._candidates: list[GenerationId] = []
-        #: The one that is asked about alone now.
+        #: The ID that is being asked for alone.
         self._asked: GenerationId | None = None
-        self._held: list[GenerationId] = []
+        self._found: list[GenerationId] = []
         self._together_at: float | None = None
 
     def late(self, ids: Sequence[GenerationId], now: float, *, sent_at: float) -> None:
-        """A batch that was sent then is not answered for long, or was not at all: try the route, if that may be why."""
+        """A batch sent then has no answer for long, or never got one: begin a trial, if the route may be the reason."""
         if sent_at <= max(self._answered_at, self._began_at):
             return
-        self._end()
+        self._reset()
         self._began_at = now
         self._candidates = from_the_middle(ids)[:_MOST]
 
     def answered(self, now: float) -> None:
         """The multi route answered: it does not hang."""
         self._answered_at = now
-        self._end()
+        self._reset()
 
-    def alone(self, id_: GenerationId, *, held: bool) -> None:
-        """A request about this one alone is over."""
+    def single_answered(self, id_: GenerationId, *, found: bool) -> None:
+        """A request for this ID alone is over."""
         if id_ == self._asked:
             self._asked = None
-            if held:
-                self._held.append(id_)
+            if found:
+                self._found.append(id_)
 
     @property
-    def waits(self) -> bool:
+    def pending(self) -> bool:
         """Whether there may be something to ask for now."""
         under_way = self._asked is not None or self._together_at is not None
-        return not under_way and bool(self._candidates or len(self._held) == _TOGETHER)
+        return not under_way and bool(self._candidates or len(self._found) == _TOGETHER)
 
     def next(self, now: float, *, fit: Callable[[GenerationId], bool]) -> tuple[GenerationId, ...] | None:
-        """What to ask for now if it `waits`, one ID by the single route or two by the other."""
-        if len(self._held) == _TOGETHER:
+        """The IDs to ask for now if a trial is `pending`: one by the single route, or two by the multi route."""
+        if len(self._found) == _TOGETHER:
             self._together_at = now
-            return tuple(self._held)
+            return tuple(self._found)
         while self._candidates:
             if fit(id_ := self._candidates.pop(0)):
                 self._asked = id_
@@ -71,8 +75,5 @@ class RouteTrial:
         return None
 
     def proved(self, now: float, late_after: float) -> bool:
-        """Whether the two are not answered together for so long."""
+        """Whether the two have had no answer together for so long."""
         return self._together_at is not None and now - self._together_at >= late_after
-
-    def _end(self) -> None:
-        self._candidates, self._asked, self._held, self._together_at = [], None, [], None

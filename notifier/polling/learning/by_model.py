@@ -71,7 +71,7 @@ class CurvesByModel:
         met = self._met.get(target)
         return self._met.setdefault(target, Met()) if met is None else met
 
-    def usual(self, target: State) -> HazardCurve:
+    def most_learned(self, target: State) -> HazardCurve:
         """For a generation of which no record was seen."""
         best = self._usual.get(target)
         return self.of(None, target) if best is None else best
@@ -94,7 +94,7 @@ class CurvesByModel:
         """The model whose curve this is; None for the unnamed one."""
         return next((name or None for (name, _), each in self._curves.items() if each is curve), None)
 
-    def settle_usual(self, target: State, curve: HazardCurve) -> None:
+    def update_most_learned(self, target: State, curve: HazardCurve) -> None:
         """`curve` has learned something: it may be the one that has learned the most."""
         if curve.learned > self._usual[target].learned:
             self._usual[target] = curve
@@ -117,8 +117,8 @@ class CurvesByModel:
                 self._met = {State(word): Met.load(value) for word, value in _pairs(each) if word in set(State)}
             elif mark and target in set(State) and len(self._curves) < _MOST:
                 curve = self._curves[model, State(target)] = HazardCurve.load(each)
-                self.settle_usual(State(target), self._usual.setdefault(State(target), curve))
-                self.settle_usual(State(target), curve)
+                self.update_most_learned(State(target), self._usual.setdefault(State(target), curve))
+                self.update_most_learned(State(target), curve)
 
 
 def _read(text: bytes) -> Any:

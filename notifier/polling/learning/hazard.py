@@ -208,7 +208,7 @@ class HazardCurve:
         self._weigh(exposure)
         self._space(watched)
         #: The age that one in a hundred exceeds, seconds; infinite until enough is known.
-        self.late = self.quantile(0.99) if self.learned >= ENOUGH else inf
+        self.p99 = self.quantile(0.99) if self.learned >= ENOUGH else inf
 
     def _exposure(self) -> list[float]:
         """Seconds watched in each step, faded."""
@@ -241,9 +241,9 @@ class HazardCurve:
             self.root = [self.mean_root] * len(self.root)
             self.peak_root = self.common_root = self.mean_root
         common = self.common_root
-        self.effort = PollDensity(self.root)
+        self.density = PollDensity(self.root)
         known = _KNOWN / common**2
-        self.ample = PollDensity(
+        self.ample_density = PollDensity(
             [root if time >= known else max(root, common) for root, time in zip(self.root, watched, strict=True)]
         )
 

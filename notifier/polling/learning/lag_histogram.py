@@ -13,7 +13,7 @@ EDGES: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 30
 _BEYOND: Final = float("inf")
 
 
-class Lags:
+class LagHistogram:
     def __init__(self) -> None:
         self._counts = [0] * (len(EDGES) + 1)
         #: Told by a request that was held.

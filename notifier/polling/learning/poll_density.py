@@ -29,9 +29,9 @@ class PollDensity:
         self._roots = roots
         self._sums = [0.0, *accumulate(root * width for root, width in zip(roots, WIDTHS, strict=False))]
 
-    def next_age(self, age: float, stride: float) -> float:
+    def next_age(self, age: float, spacing: float) -> float:
         """The age that lies one `stride` of effort after `age`."""
         step = bisect_right(EDGES, age) - 1
-        effort = self._sums[step] + self._roots[step] * (age - EDGES[step]) + stride
+        effort = self._sums[step] + self._roots[step] * (age - EDGES[step]) + spacing
         step = bisect_right(self._sums, effort) - 1
         return EDGES[step] + (effort - self._sums[step]) / self._roots[step]

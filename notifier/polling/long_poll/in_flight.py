@@ -79,24 +79,24 @@ class LongPolls:
         self._unfound.update(entries)
         return len(self._unfound) > before
 
-    def first(self, now: float) -> bool:
+    def come_first(self, now: float) -> bool:
         """Whether holds go before sweeps: all can be held, and nobody waits in vain for it."""
         late = self._generations.late(now) or (
             self._generations.late_irregular(now) and self._provider.room_for_irregular(now) > 0
         )
         return self._all(now) and not late
 
-    def make_way(self, now: float) -> None:
+    def yield_slot(self, now: float) -> None:
         """Where all places wait, and something else is to be looked at, the hold least likely to end gives its place.
 
         What can be held in a moment is no reason; it becomes one when that does not come: its target is another, it
         stands alone, or it is missing.
         """
-        if not self._provider.crowded_out(now) or not self._generations.queues.waiting or self.first(now):
+        if not self._provider.crowded_out(now) or not self._generations.queues.waiting or self.come_first(now):
             return
-        self.make_room(now)
+        self.free_slot(now)
 
-    def release(self, entry: TrackedGeneration) -> None:
+    def cancel(self, entry: TrackedGeneration) -> None:
         """Let go of the request that waits for this one, if there is one."""
         if not entry.long_polled:
             return
@@ -104,12 +104,12 @@ class LongPolls:
             if not hold.trial and any(each is entry for each in hold.entries):
                 hold.scope.cancel()
 
-    def let_go(self) -> None:
+    def cancel_all(self) -> None:
         """Of all of them."""
         for hold in self._under_way:
             hold.scope.cancel()
 
-    def plan(self, now: float, wall: float) -> None:
+    def start_worthwhile(self, now: float, wall: float) -> None:
         """Begin what is worth it and allowed now; `wall` is now in Unix seconds."""
         provider, many = self._provider, self._many(now)
         if not provider.well() or not (many or provider.long_poll_support.single(now)):
@@ -137,7 +137,7 @@ class LongPolls:
         self._over = {entry: at for entry, at in self._over.items() if at > fresh}
         self._unfound = {entry for entry in self._unfound if self._generations.tracks(entry) and entry.state is None}
 
-    def make_room(self, now: float) -> bool:
+    def free_slot(self, now: float) -> bool:
         """Something must be asked now: if no place is free, the hold for the least likely is let go."""
         full = len(self._under_way) + self._provider.hanging >= self._provider.in_flight
         if not (self._under_way and full) or any(hold.scope.cancel_called for hold in self._under_way):
@@ -184,7 +184,7 @@ class LongPolls:
         per_request = self._provider.batch if self._provider.multi(now) else 1
         for entry in candidates[:room]:
             if pace.scarce and not worthwhile(
-                likelihood(entry, now), stride=pace.stride, per_request=per_request, patience=patience
+                likelihood(entry, now), stride=pace.spacing, per_request=per_request, patience=patience
             ):
                 break  # the others are less likely still
             self._send(LongPoll([entry], entry.target, now))

@@ -30,7 +30,7 @@ class TrackedGeneration:
     __slots__ = (
         "age_origin",
         "bucket",
-        "counts",
+        "counted",
         "curve",
         "deadline",
         "destinations",
@@ -85,7 +85,7 @@ class TrackedGeneration:
         #: True while it is missed.
         self.excluded = False
         #: True while it has a part in how the budget is shared out: not before its first look, nor while it is missed.
-        self.counts = False
+        self.counted = False
         #: Counts registrations that joined; a look that began before the last one must not drop it.
         self.joined = 0
         #: True while a request waits for it.

@@ -109,11 +109,11 @@ class OpenGenerations:
         self.queues.add(entry, now, now)
 
     def _enter(self, open_: OpenGeneration, *, age_origin: float, registered: float | None) -> TrackedGeneration:
-        curve = self.curves.usual(open_.target)
+        curve = self.curves.most_learned(open_.target)
         entry = self._entries[open_.id] = TrackedGeneration(open_, curve, age_origin=age_origin, registered=registered)
         self.set_destinations(entry, open_.destinations)
         self._crowds[curve] += 1
-        entry.counts = True
+        entry.counted = True
         return entry
 
     def remove(self, entry: TrackedGeneration) -> None:
@@ -157,18 +157,18 @@ class OpenGenerations:
 
     def _leave_curve(self, entry: TrackedGeneration) -> None:
         """It has no part in how the budget is shared out."""
-        if not entry.counts:
+        if not entry.counted:
             return
-        entry.counts = False
+        entry.counted = False
         self._crowds[entry.curve] -= 1
         if not self._crowds[entry.curve]:
             del self._crowds[entry.curve]
 
     def _join_curve(self, entry: TrackedGeneration, curve: HazardCurve) -> None:
-        if curve is not entry.curve or not entry.counts:
+        if curve is not entry.curve or not entry.counted:
             self._leave_curve(entry)
             self._crowds[curve] += 1
-            entry.curve, entry.excluded, entry.counts = curve, False, True
+            entry.curve, entry.excluded, entry.counted = curve, False, True
 
     # ---- when each is looked at ----
     def set_poll_every(self, every: float, *, now: float) -> None:
@@ -214,8 +214,8 @@ class OpenGenerations:
             self.pace.correct(late, now, idle=idle)
         self._capacity = capacity
         self._spread()
-        if self._review.due(self.pace.even, self.pace.every):
-            self._review.begin(self, self.pace.even)
+        if self._review.due(self.pace.even_interval, self.pace.every):
+            self._review.begin(self, self.pace.even_interval)
         self._go_on(now)
 
     def _spread(self) -> None:
@@ -259,7 +259,7 @@ class OpenGenerations:
         return earliest is not None and self._is_late(earliest, now)
 
     def _is_late(self, due: float, now: float) -> bool:
-        return now - due > _LATE * max(self.pace.every, self.pace.even)
+        return now - due > _LATE * max(self.pace.every, self.pace.even_interval)
 
     def poll_now(self, entry: TrackedGeneration, now: float) -> None:
         """Due at once."""
@@ -311,7 +311,7 @@ class OpenGenerations:
         assert seen.state is not None, "an absent ID teaches nothing"
         if not entry.model_known:
             self._tell(entry, seen, times)
-        if not entry.counts:
+        if not entry.counted:
             self._join_curve(entry, entry.curve)
         there = seen.state is not entry.state and seen.state.rank >= entry.target.rank
         short = times.got - _HOLD_GRAIN if held else times.sent
@@ -332,7 +332,7 @@ class OpenGenerations:
     @staticmethod
     def _has_stalled(entry: TrackedGeneration, at: float) -> bool:
         """Whether it is stalled just now. A `created_at` that was believed before anything was learned is no reason."""
-        limit = _STALLED * entry.curve.late
+        limit = _STALLED * entry.curve.p99
         if entry.stalled or at - entry.age_origin <= limit:
             return False
         if entry.registered is not None and at - entry.registered <= limit:
@@ -355,13 +355,13 @@ class OpenGenerations:
         if since is None:
             return
         curve = entry.curve
-        before = curve.effort
+        before = curve.density
         changed = curve.reached(max(0.0, since - entry.age_origin), got - entry.age_origin)
-        self.curves.settle_usual(entry.target, curve)
-        if curve.effort is not before:
+        self.curves.update_most_learned(entry.target, curve)
+        if curve.density is not before:
             self._spread()
         if changed:  # what waits for an age at which nothing is expected any more waits no longer
-            self._review.begin(self, self.pace.even)
+            self._review.begin(self, self.pace.even_interval)
             self._go_on(got)
 
     def _go_on(self, now: float) -> None:
@@ -386,7 +386,7 @@ class OpenGenerations:
         self._join_curve(entry, self.curves.of(seen.model, entry.target))
         if seen.created_at is not None:
             registered = times.answered_at.timestamp() - (times.got - entry.age_origin)
-            patience, usual = entry.deadline - registered, _STALLED * entry.curve.late
+            patience, usual = entry.deadline - registered, _STALLED * entry.curve.p99
             entry.age_origin -= lead(seen.created_at, registered=registered, patience=patience, usual=usual)
 
     def retarget(self, entry: TrackedGeneration, target: State) -> None:
@@ -394,7 +394,7 @@ class OpenGenerations:
         if target is not entry.target:
             entry.target = target
             curve = self.curves.of(self.curves.model_of(entry.curve), target)
-            if entry.counts:
+            if entry.counted:
                 self._join_curve(entry, curve)
             else:  # what waits for it says nothing of whether it is there
                 entry.curve = curve

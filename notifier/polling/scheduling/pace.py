@@ -38,9 +38,9 @@ class Pace:
     def __init__(self, every: float) -> None:
         self.every = every
         #: Seconds between two looks at a generation if all looks were evenly spread.
-        self.even = 0.0
+        self.even_interval = 0.0
         #: Of effort; what the budget allows.
-        self.stride = 0.0
+        self.spacing = 0.0
         #: Longest wait, at any age but a great one.
         self._longest = _AMPLE_STRETCH * every
         self._correction = 1.0
@@ -52,14 +52,14 @@ class Pace:
         for curve, count in crowds:
             roots += curve.mean_root * count
             open_ += count
-        self.even = open_ / capacity
-        self.stride = roots / capacity * self._correction
-        self._longest = max(_AMPLE_STRETCH * self.every, _SCARCE_STRETCH * self.even)
+        self.even_interval = open_ / capacity
+        self.spacing = roots / capacity * self._correction
+        self._longest = max(_AMPLE_STRETCH * self.every, _SCARCE_STRETCH * self.even_interval)
 
     @property
     def scarce(self) -> bool:
         """Whether the budget, and not `poll_every`, decides."""
-        return self.even > self.every
+        return self.even_interval > self.every
 
     def correct(self, late: float, now: float, *, idle: bool) -> None:
         """The longest overdue look is `late` seconds late, 0 where none is; `idle`: the budget is not used up."""
@@ -67,17 +67,19 @@ class Pace:
         if not self.scarce:
             self._correction = 1.0
             return
-        drift = -1.0 if idle and not late else min(1.0, late / self.even / _LATE - 1) * _LATE_GAIN
+        drift = -1.0 if idle and not late else min(1.0, late / self.even_interval / _LATE - 1) * _LATE_GAIN
         low, high = _CORRECTION
-        self._correction = max(low, min(high, self._correction * exp(_GAIN * drift * min(1.0, passed / self.even))))
+        self._correction = max(
+            low, min(high, self._correction * exp(_GAIN * drift * min(1.0, passed / self.even_interval)))
+        )
 
     def wait(self, curve: HazardCurve, age: float) -> float:
         """Seconds from a look at this age to the next."""
         every = self.every
         if self.scarce:
-            wait = curve.effort.next_age(age, max(every * curve.peak_root, self.stride)) - age
+            wait = curve.density.next_age(age, max(every * curve.peak_root, self.spacing)) - age
         else:
-            wait = curve.ample.next_age(age, every * curve.common_root) - age
+            wait = curve.ample_density.next_age(age, every * curve.common_root) - age
         if wait > self._longest:
             return min(wait, max(self._longest, _OF_AGE * age))
         return max(wait, every)
@@ -92,4 +94,4 @@ class Pace:
         if curve.learned < ENOUGH:
             return 0.0
         wait = self.wait(curve, 0.0)
-        return 0.0 if met * wait >= self.stride**2 / 2 else wait
+        return 0.0 if met * wait >= self.spacing**2 / 2 else wait

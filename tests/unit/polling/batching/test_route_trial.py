@@ -11,7 +11,7 @@ def yes(_: GenerationId) -> bool:
 
 
 def waits(trial: RouteTrial) -> bool:
-    return trial.waits
+    return trial.pending
 
 
 def test_two_that_are_there_alone_are_asked_for_together() -> None:
@@ -20,9 +20,9 @@ def test_two_that_are_there_alone_are_asked_for_together() -> None:
     trial.late(IDS, 6.0, sent_at=0.0)
     assert trial.next(6.0, fit=yes) == (IDS[10],)
     assert not waits(trial)
-    trial.alone(IDS[10], held=True)
+    trial.single_answered(IDS[10], found=True)
     assert trial.next(6.5, fit=yes) == (IDS[11],)
-    trial.alone(IDS[11], held=True)
+    trial.single_answered(IDS[11], found=True)
     assert waits(trial)
     assert trial.next(7.0, fit=yes) == (IDS[10], IDS[11])
     assert not trial.proved(11.9, 5.0)
@@ -48,7 +48,7 @@ def test_ids_that_are_not_there_prove_nothing() -> None:
     asked = 0
     while waits(trial):
         (id_,) = trial.next(6.0, fit=yes) or ()
-        trial.alone(id_, held=False)
+        trial.single_answered(id_, found=False)
         asked += 1
     assert asked == 8
     trial.late(IDS, 9.0, sent_at=3.0)
@@ -61,6 +61,6 @@ def test_ids_that_nobody_watches_are_passed_over() -> None:
     trial = RouteTrial()
     trial.late(IDS[:4], 6.0, sent_at=0.0)
     assert trial.next(6.0, fit=lambda id_: id_ == IDS[1]) == (IDS[1],)
-    trial.alone(IDS[1], held=True)
+    trial.single_answered(IDS[1], found=True)
     assert trial.next(6.0, fit=lambda _: False) is None
     assert not waits(trial)

@@ -26,7 +26,7 @@ def taught(
 ) -> HazardCurve:
     curve = curves.of(model, target)
     teach(curve, lognormals(Random(count), count, median=median))
-    curves.settle_usual(target, curve)
+    curves.update_most_learned(target, curve)
     return curve
 
 
@@ -52,12 +52,12 @@ def test_a_curve_knows_its_model() -> None:
 def test_before_its_record_is_seen_a_generation_goes_by_what_is_known_best() -> None:
     """Of its own target: of the model that has taught the most."""
     curves = CurvesByModel()
-    assert curves.usual(DONE) is curves.of(None, DONE)
+    assert curves.most_learned(DONE) is curves.of(None, DONE)
     taught(curves, "ray-1", 10)
     best = taught(curves, "ray-2", 50)
     taught(curves, "ray-3", 20)
-    assert curves.usual(DONE) is best
-    assert curves.usual(BEGUN).learned == 0
+    assert curves.most_learned(DONE) is best
+    assert curves.most_learned(BEGUN).learned == 0
 
 
 def test_a_new_model_begins_like_the_one_that_is_known_best() -> None:
@@ -95,7 +95,7 @@ def test_what_was_learned_is_kept(model: str | None) -> None:
         curves.already_done(DONE).first(done=True, chance=0.0)
     again.load(curves.dump())
     assert (again.of(model, DONE).learned, again.of(model, BEGUN).learned) == (40, 30)
-    assert again.usual(DONE) is again.of(model, DONE)
+    assert again.most_learned(DONE) is again.of(model, DONE)
     assert again.already_done(DONE).share == pytest.approx(curves.already_done(DONE).share, rel=0.01)
     assert again.dump().keys() == curves.dump().keys()
 
@@ -108,7 +108,7 @@ def test_the_best_of_what_was_kept_is_the_usual_one() -> None:
     for names in (sorted(curves.dump()), sorted(curves.dump(), reverse=True)):
         again = CurvesByModel()
         again.load({name: curves.dump()[name] for name in names})
-        assert again.usual(DONE) is again.of("b", DONE)
+        assert again.most_learned(DONE) is again.of("b", DONE)
 
 
 def test_what_has_learned_nothing_is_not_kept() -> None:
@@ -136,8 +136,8 @@ def test_whatever_was_kept_can_be_read(dumped: dict[str, bytes]) -> None:
     curves.load(dumped)
     for target in State:
         assert 0 < curves.already_done(target).share <= 1
-        assert curves.of("ray-2", target).effort.next_age(10.0, 1.0) > 10.0
-        assert curves.usual(target).effort.next_age(10.0, 1.0) > 10.0
+        assert curves.of("ray-2", target).density.next_age(10.0, 1.0) > 10.0
+        assert curves.most_learned(target).density.next_age(10.0, 1.0) > 10.0
 
 
 def test_too_many_that_were_kept_are_passed_over() -> None:

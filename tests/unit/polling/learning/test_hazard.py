@@ -60,7 +60,7 @@ def test_before_anything_is_learned_most_take_one_to_three_minutes() -> None:
     assert curve.quantile(0.01) == pytest.approx(11, rel=0.15)
     assert 30 < curve.quantile(0.25) < curve.quantile(0.75) < 200
     assert curve.quantile(0.99) == pytest.approx(730, rel=0.15)
-    assert curve.late == inf
+    assert curve.p99 == inf
 
 
 @pytest.mark.parametrize("until", [50.0, 150.0, 400.0])
@@ -113,9 +113,9 @@ def test_one_in_a_hundred_is_late_once_enough_is_known() -> None:
     curve = HazardCurve()
     durations = lognormals(Random(2), ENOUGH + 12)
     teach(curve, durations[: ENOUGH - 1])
-    assert curve.late == inf
+    assert curve.p99 == inf
     teach(curve, durations[ENOUGH - 1 :])
-    assert max(durations) < curve.late < inf
+    assert max(durations) < curve.p99 < inf
 
 
 # ---- changes of regime ----
@@ -177,7 +177,7 @@ def test_looks_go_forward_and_further_apart_for_a_longer_stride(
 ) -> None:
     """The next look is later than this one; a longer stride makes it later still."""
     curve = told(histories)
-    assert age < curve.effort.next_age(age, stride) < curve.effort.next_age(age, stride * longer)
+    assert age < curve.density.next_age(age, stride) < curve.density.next_age(age, stride * longer)
 
 
 @STEADY
@@ -187,7 +187,7 @@ def test_who_is_older_is_looked_at_later(
 ) -> None:
     """The next look is at a later age for one that is older now."""
     curve = told(histories)
-    assert curve.effort.next_age(age, stride) < curve.effort.next_age(age + more, stride)
+    assert curve.density.next_age(age, stride) < curve.density.next_age(age + more, stride)
 
 
 @STEADY
@@ -197,8 +197,8 @@ def test_two_strides_are_one_of_twice_the_length(
 ) -> None:
     """PollDensity adds up: nothing is lost or gained between two steps of age."""
     curve = told(histories)
-    assert curve.effort.next_age(curve.effort.next_age(age, stride), stride) == pytest.approx(
-        curve.effort.next_age(age, 2 * stride)
+    assert curve.density.next_age(curve.density.next_age(age, stride), stride) == pytest.approx(
+        curve.density.next_age(age, 2 * stride)
     )
 
 
@@ -228,7 +228,7 @@ def test_looks_are_closest_where_most_get_there() -> None:
     """By the root of the chance: rare where few get there, before and after."""
     curve = HazardCurve()
     teach(curve, lognormals(Random(8), 400, median=100.0, spread=0.2))
-    early, ripe = (curve.effort.next_age(age, 0.5) - age for age in (10.0, 100.0))
+    early, ripe = (curve.density.next_age(age, 0.5) - age for age in (10.0, 100.0))
     assert ripe < early / 2
 
 
@@ -242,7 +242,7 @@ def test_a_curve_that_was_kept_plans_as_before(
     curve = told(histories)
     again = HazardCurve.load(orjson.loads(orjson.dumps(curve.dump())))
     assert again.learned == curve.learned
-    assert again.effort.next_age(age, stride) == pytest.approx(curve.effort.next_age(age, stride), rel=1e-3)
+    assert again.density.next_age(age, stride) == pytest.approx(curve.density.next_age(age, stride), rel=1e-3)
 
 
 def test_what_a_million_generations_taught_is_kept() -> None:
@@ -283,12 +283,12 @@ def test_whatever_was_kept_gives_a_curve(dumped: Any, age: float) -> None:
     """A form that is not known, or makes no sense, is learned anew; what is read plans, and learns on."""
     curve = HazardCurve.load(dumped)
     assert curve.learned >= 0
-    assert age < curve.effort.next_age(age, 1.0)
+    assert age < curve.density.next_age(age, 1.0)
     for _ in range(3):
         curve.expose(0.0, 50.0)
         curve.reached(50.0, 60.0)
     assert all(rate > 0 for rate in curve.hazard)
-    assert age < curve.effort.next_age(age, 1.0)
+    assert age < curve.density.next_age(age, 1.0)
 
 
 def test_another_form_is_not_read() -> None:
@@ -306,7 +306,7 @@ def test_a_seedling_is_like_its_parent_and_soon_itself() -> None:
     teach(parent, lognormals(Random(6), 400, median=300.0, spread=0.3))
     young = parent.seeded_copy()
     assert young.learned == 0
-    assert young.late == inf
+    assert young.p99 == inf
     assert young.quantile(0.5) == pytest.approx(300.0, rel=0.25)
     teach(young, lognormals(Random(7), 29, median=60.0, spread=0.3))
     assert young.quantile(0.5) == pytest.approx(60.0, rel=0.35)

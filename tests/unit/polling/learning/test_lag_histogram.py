@@ -4,14 +4,14 @@ import hypothesis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.polling.learning.lag_histogram import EDGES, Lags
+from notifier.polling.learning.lag_histogram import EDGES, LagHistogram
 
 #: A busy machine is no failure.
 STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 
 
-def lags(*seconds: float | None) -> Lags:
-    found = Lags()
+def lags(*seconds: float | None) -> LagHistogram:
+    found = LagHistogram()
     for each in seconds:
         found.add(each, held=False)
     return found

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from notifier.domain.ids import Destination, GenerationId
 from notifier.domain.model import State
-from notifier.polling.batching.plan import plan
+from notifier.polling.batching.batch_plan import plan
 from notifier.polling.scheduling.open_generation import TrackedGeneration, miss, see
 from notifier.polling.scheduling.open_generations import ALONE_LIMIT, RARELY, OpenGenerations
 from notifier.polling.scheduling.queues import FIRST
@@ -69,9 +69,9 @@ class World:
         planned = plan(taken, fit=len, batch_limit=self.batch, multi=multi, room=room, single_room=room)
         for entry in planned.rest:
             generations.poll_now(entry, now)
-        for ask in planned.asks:
-            looks = list(ask.looks)
-            if multi and ask is planned.asks[-1]:
+        for request in planned.requests:
+            looks = list(request.entries)
+            if multi and request is planned.requests[-1]:
                 looks += generations.fill_batch(now, self.batch - len(looks))
             assert len(set(looks)) == len(looks) <= self.batch
             assert self.bucket.take(now)
@@ -561,9 +561,9 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
         """Everybody counts once, in the curve that it goes by; those that are missed, or were never seen, do not."""
         crowds: dict[int, int] = {}
         for entry in self.generations:
-            assert entry.counts + entry.excluded <= 1
-            assert entry.counts or entry.excluded or not entry.model_known
-            if entry.counts:
+            assert entry.counted + entry.excluded <= 1
+            assert entry.counted or entry.excluded or not entry.model_known
+            if entry.counted:
                 crowds[id(entry.curve)] = crowds.get(id(entry.curve), 0) + 1
         assert {id(curve): count for curve, count in self.generations._crowds.items()} == crowds
 
@@ -740,11 +740,11 @@ def test_what_is_missed_has_no_part_in_the_budget_until_it_is_seen() -> None:
         generations.exclude(entry)
         generations.exclude(entry)
     generations.set_budget(1.0, 1_000.0, idle=False)
-    assert generations.pace.even == 1.0
+    assert generations.pace.even_interval == 1.0
     for entry in entries:
         generations.learn(entry, sight(entry.id), times(1_001.0))
     generations.set_budget(1.0, 1_001.0, idle=False)
-    assert generations.pace.even == 10.0
+    assert generations.pace.even_interval == 10.0
 
 
 def test_the_first_record_tells_the_model_and_the_age() -> None:
@@ -767,7 +767,7 @@ def test_one_that_takes_far_longer_than_its_kind_is_warned_of_once() -> None:
     generations = OpenGenerations(1.0)
     known = teach(generations.curves.of("ray-2", State.COMPLETED), lognormals(Random(1), 200, spread=0.3))
     assert known == 0
-    late = generations.curves.of("ray-2", State.COMPLETED).late
+    late = generations.curves.of("ray-2", State.COMPLETED).p99
     entry, other = generations.add(opened("a"), now=0.0), generations.add(opened("b"), now=0.0)
     stalled = [generations.learn(entry, sight("a"), times(late * part)) for part in (1.0, 2.9, 3.1, 3.2, 9.0)]
     assert stalled == [False, False, True, False, False]
@@ -798,7 +798,7 @@ def test_a_creation_that_was_believed_before_anything_was_learned_is_no_reason_f
     assert not generations.learn(entry, sight("a", created_at=NOW - timedelta(hours=5, minutes=8)), times(1.0))
     assert entry.age_origin < -18_000.0
     teach(entry.curve, lognormals(Random(1), 200, spread=0.3))
-    limit = 3 * entry.curve.late
+    limit = 3 * entry.curve.p99
     assert [generations.learn(entry, sight("a"), times(at)) for at in (limit - 1.0, limit + 1.0)] == [False, True]
     assert entry.age_origin == 0.0
 
@@ -896,10 +896,10 @@ def test_new_generations_say_nothing_of_how_late_looks_are() -> None:
     for number in range(200):
         generations.add(opened(f"g-{number}"), now=1_000.0)
     generations.set_budget(1.0, 1_000.0, idle=False)
-    before = generations.pace.stride
+    before = generations.pace.spacing
     for second in range(1_001, 1_100):
         generations.set_budget(1.0, float(second), idle=True)
-    assert generations.pace.stride == before
+    assert generations.pace.spacing == before
 
 
 def test_who_waits_for_room_of_its_own_makes_nobody_late() -> None:
@@ -988,7 +988,7 @@ def test_to_wait_for_the_next_request_is_not_to_be_late(rate: float, batch: int)
     for entry in looked_at(generations, 4 * batch, now=now):
         generations.poll_now(entry, now)
     generations.set_budget(rate * batch, now, idle=False, apart=apart)
-    before = generations.pace.stride
+    before = generations.pace.spacing
     for turn in range(200):
         for entry in generations.queues.take(now, 4 * batch):
             generations.schedule_next(entry, looked=now, now=now, alone=False, wall=wall(now))
@@ -996,7 +996,7 @@ def test_to_wait_for_the_next_request_is_not_to_be_late(rate: float, batch: int)
         assert earliest is not None
         now = earliest + apart
         generations.set_budget(rate * batch, now, idle=False, apart=apart)
-        assert generations.pace.stride <= before, turn
+        assert generations.pace.spacing <= before, turn
 
 
 def test_a_flood_of_new_ones_counts_only_as_far_as_it_was_looked_at() -> None:
@@ -1005,11 +1005,11 @@ def test_a_flood_of_new_ones_counts_only_as_far_as_it_was_looked_at() -> None:
     entries = looked_at(generations, 10, now=now)
     flood = [generations.add(opened(f"new-{number}"), now=now) for number in range(1_000)]
     generations.set_budget(1.0, now, idle=False)
-    assert generations.pace.even == 10.0
+    assert generations.pace.even_interval == 10.0
     for entry in (entries[0], *flood[:90]):
         generations.learn(entry, sight(entry.id), times(now))
     generations.set_budget(1.0, now, idle=False)
-    assert generations.pace.even == 100.0
+    assert generations.pace.even_interval == 100.0
 
 
 @pytest.mark.parametrize("limit", [1, 4, 100])

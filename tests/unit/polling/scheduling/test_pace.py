@@ -50,7 +50,7 @@ def test_a_wait_keeps_to_its_bounds(
         now += passed
         pace.correct(late, now, idle=idle)
         pace.set(crowd, capacity)
-    assert every <= pace.wait(curve, age) <= max(4 * every, 8 * pace.even, 0.02 * age) + 1e-6
+    assert every <= pace.wait(curve, age) <= max(4 * every, 8 * pace.even_interval, 0.02 * age) + 1e-6
     assert pace.first_wait(curve, 0.2) in (0.0, pace.wait(curve, 0.0))
 
 
@@ -63,8 +63,8 @@ def test_a_larger_crowd_or_a_smaller_budget_never_shortens_a_wait(
     before = paced(every, crowd, capacity)
     doubled = paced(every, [(each, 2 * count) for each, count in crowd], capacity)
     halved = paced(every, crowd, capacity / 2)
-    assert doubled.stride == pytest.approx(halved.stride) == pytest.approx(2 * before.stride)
-    assert doubled.even == pytest.approx(halved.even) == pytest.approx(2 * before.even)
+    assert doubled.spacing == pytest.approx(halved.spacing) == pytest.approx(2 * before.spacing)
+    assert doubled.even_interval == pytest.approx(halved.even_interval) == pytest.approx(2 * before.even_interval)
     assert doubled.wait(curve, age) >= before.wait(curve, age) - 1e-6
     assert doubled.wait(curve, age) == pytest.approx(halved.wait(curve, age))
 
@@ -72,7 +72,7 @@ def test_a_larger_crowd_or_a_smaller_budget_never_shortens_a_wait(
 def test_with_nobody_there_is_nothing_to_share_out() -> None:
     """The pace is that of an ample budget."""
     pace = paced(5.0, [], 100.0)
-    assert (pace.even, pace.stride, pace.scarce) == (0.0, 0.0, False)
+    assert (pace.even_interval, pace.spacing, pace.scarce) == (0.0, 0.0, False)
     assert pace.first_wait(HazardCurve(), 0.0) == 0.0
 
 
@@ -118,28 +118,28 @@ def scarce() -> tuple[Pace, list[tuple[HazardCurve, int]]]:
 def test_who_is_late_makes_the_stride_longer_and_who_is_idle_shorter() -> None:
     """Both within bounds: four times as long, and a twentieth."""
     pace, crowd = scarce()
-    begun = pace.stride
+    begun = pace.spacing
     strides = []
     for turn in range(100):
-        pace.correct(10 * pace.even, 1_000.0 * (turn + 1), idle=False)
+        pace.correct(10 * pace.even_interval, 1_000.0 * (turn + 1), idle=False)
         pace.set(crowd, 100.0)
-        strides.append(pace.stride)
+        strides.append(pace.spacing)
     assert strides == sorted(strides)
     assert strides[-1] == pytest.approx(4 * begun)
     for turn in range(100):
         pace.correct(0.0, 1e6 + 1_000.0 * turn, idle=True)
         pace.set(crowd, 100.0)
-    assert pace.stride == pytest.approx(begun / 20)
+    assert pace.spacing == pytest.approx(begun / 20)
 
 
 def test_a_little_late_is_as_it_should_be() -> None:
     """A twentieth of an even spread: no look is wasted, and none waits for long."""
     pace, crowd = scarce()
-    begun = pace.stride
+    begun = pace.spacing
     for turn in range(50):
-        pace.correct(0.05 * pace.even, 1_000.0 * turn, idle=False)
+        pace.correct(0.05 * pace.even_interval, 1_000.0 * turn, idle=False)
         pace.set(crowd, 100.0)
-    assert pace.stride == pytest.approx(begun)
+    assert pace.spacing == pytest.approx(begun)
 
 
 def test_to_correct_often_is_not_to_correct_more() -> None:
@@ -147,23 +147,23 @@ def test_to_correct_often_is_not_to_correct_more() -> None:
     strides = []
     for steps in (1, 50):
         pace, crowd = scarce()
-        pace.correct(0.05 * pace.even, 1_000.0, idle=False)
+        pace.correct(0.05 * pace.even_interval, 1_000.0, idle=False)
         for step in range(steps):
             pace.correct(100.0, 1_000.0 + 50.0 * (step + 1) / steps, idle=False)
         pace.set(crowd, 100.0)
-        strides.append(pace.stride)
+        strides.append(pace.spacing)
     assert strides[0] == pytest.approx(strides[1])
 
 
 def test_when_there_is_enough_again_the_correction_is_forgotten() -> None:
     """It spoke of a crowd that is gone."""
     pace, crowd = scarce()
-    begun = pace.stride
+    begun = pace.spacing
     pace.correct(1_000.0, 1_000.0, idle=False)
     pace.set([(CURVES[2], 1)], 100.0)
     pace.correct(0.0, 1_001.0, idle=False)
     pace.set(crowd, 100.0)
-    assert pace.stride == pytest.approx(begun)
+    assert pace.spacing == pytest.approx(begun)
 
 
 # ---- the first look ----
