@@ -18,7 +18,7 @@ from notifier.domain.model import WatchRequest
 from notifier.domain.settings import Settings
 from notifier.intake.drop.subdirectories import examine
 from notifier.intake.entry import Known
-from notifier.intake.watch_file import read_watch_file
+from notifier.intake.watch_files import read_watch_file
 from notifier.intake.watch_listing import list_files
 from notifier.net.certificate_expiry import files, lacking_trust, terms
 from notifier.runtime.clock import SystemClock

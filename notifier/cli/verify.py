@@ -9,7 +9,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -17,6 +16,7 @@ import typer
 from notifier.domain.errors import NotifierError
 from notifier.runtime.clock import SystemClock
 from notifier.text.printable import printable
+from notifier.text.reader import FileRefused, read_regular_file
 from notifier.verify import TOLERANCE, InvalidSignature, verify
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ _SECRETS: Final = "NOTIFIER_SECRET"
 _FIRST_LINE: Final = re.compile(r"[A-Z]+ \S+ HTTP/[0-9.]+|HTTP/[0-9.]+ .*")
 #: Characters of one field that are shown.
 _SHOWN: Final = 100
+#: Bytes of a file at most; a callback has a small part of it.
+_MOST: Final = 16 * 1024 * 1024
 
 _Body = Annotated[str, typer.Argument(metavar="FILE", help="The raw body; - is standard input.", show_default=False)]
 _Header = Annotated[list[str], typer.Option(metavar="'NAME: VALUE'", help="A header; one option for each.")]
@@ -120,7 +122,6 @@ def _secrets(files: Sequence[str], variables: Sequence[str]) -> list[str]:
 
 def _read(path: str, option: str) -> bytes:
     try:
-        return Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise typer.BadParameter(f"{printable(path, 300)} cannot be read: {reason}.", param_hint=option) from None
+        return read_regular_file(path, _MOST, pipe=True)
+    except FileRefused as error:
+        raise typer.BadParameter(f"{printable(path, 300)} {error}.", param_hint=option) from None

@@ -5,7 +5,6 @@ A placeholder out of an example is refused: callbacks signed with it would be an
 """
 
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +16,7 @@ from notifier.domain.errors import Fault
 from notifier.domain.settings import Secret
 from notifier.text.document import Document
 from notifier.text.printable import QUOTES, Path, did_you_mean, printable, show_path
+from notifier.text.reader import FileRefused, FileTooLarge, read_regular_file
 
 #: Where a secret may stand; "*" is any name or index.
 PLACES: Final[tuple[Path, ...]] = (
@@ -188,9 +188,12 @@ def _read(file: File, name: str) -> str:
     Anything else around it is told: whether a blank belongs to the secret, only its owner knows.
     """
     shown = printable(name, 200)
-    content = _content(file, shown)
-    if len(content) > _LIMIT:
-        raise ValueError(f"{shown} is larger than {_LIMIT // 1024} KiB; that is no secret.")
+    try:
+        content = read_regular_file(file, _LIMIT)
+    except FileTooLarge as error:
+        raise ValueError(f"{shown} {error}; that is no secret.") from None
+    except FileRefused as error:
+        raise ValueError(f"{shown} {error}.") from None
     try:
         text = content.decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
@@ -216,20 +219,6 @@ def beside(secret: str) -> str:
     if secret[:1] in QUOTES or secret[-1:] in QUOTES:
         return "has quotes around it, which would be a part of it: take them away"
     return ""
-
-
-def _content(file: File, shown: str) -> bytes:
-    """Only a regular file is read: a pipe could wait for ever."""
-    try:
-        regular = stat.S_ISREG(file.stat().st_mode)
-        if regular:
-            with file.open("rb") as opened:
-                return opened.read(_LIMIT + 1)
-    except OSError as error:
-        raise ValueError(f"{shown} cannot be read: {error.strerror or error}.") from None
-    except ValueError:
-        raise ValueError(f"{shown} is not the path of a file.") from None
-    raise ValueError(f"{shown} is not a regular file.")
 
 
 def refuse_placeholder(text: str) -> None:

@@ -6,7 +6,6 @@ A fault does not stop the search: what can still be judged is judged, and what a
 import dataclasses
 import re
 from collections.abc import Container, Mapping
-from pathlib import Path as File
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -26,6 +25,7 @@ from notifier.intake.entry import Known
 from notifier.intake.parse import MAX_BYTES, requests_from
 from notifier.text.document import Document, TextError
 from notifier.text.printable import Path, show_path
+from notifier.text.reader import FileRefused, FileTooLarge, FileUnreadable, read_regular_file
 from notifier.text.strict_yaml import read_yaml
 
 #: How the reader's complaint about a repeated key ends; it quotes the key, not the secret.
@@ -163,29 +163,27 @@ def _document(path: str) -> tuple[Document, list[Fault]]:
 
 def _bytes(path: str) -> bytes:
     try:
-        with File(path).open("rb") as opened:
-            content = opened.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        message = f"The configuration cannot be read: {reason}. {_remedy(error)}"
-        raise _error(path, [Fault(message=message)]) from None
+        content = read_regular_file(path, MAX_BYTES, pipe=True)
+    except FileTooLarge as error:
+        _refuse_database(error.beginning, path)
+        raise _error(path, [Fault(message=f"The file {error}.")]) from None
+    except FileRefused as error:
+        raise _error(path, [Fault(message=f"The configuration {error}. {_remedy(error)}")]) from None
     _refuse_database(content, path)
-    if len(content) > MAX_BYTES:
-        raise _error(path, [Fault(message=f"The file is larger than {MAX_BYTES // 2**20} MiB.")])
     return content
 
 
 def _refuse_database(content: bytes, path: str) -> None:
-    """The store stands beside the configuration, and its name is as quickly written."""
+    """The store is often beside the configuration, and its name is as quickly written."""
     if content.startswith(b"SQLite format 3"):
         raise _error(path, [Fault(message="This is a database and no configuration. Name that with --config FILE.")])
 
 
-def _remedy(error: OSError | ValueError) -> str:
+def _remedy(error: FileRefused) -> str:
     match error:
-        case FileNotFoundError():
+        case FileUnreadable(error=FileNotFoundError()):
             return "Copy config.example.yaml there, or name another with --config FILE."
-        case PermissionError():
+        case FileUnreadable(error=PermissionError()):
             return "Run this as root or as the user that runs notifier."
         case _:
             return "Name another with --config FILE."

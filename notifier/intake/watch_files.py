@@ -29,14 +29,15 @@ from notifier.domain.errors import Fault, InvalidWatch, StoreUnavailable
 from notifier.domain.ids import WatchId
 from notifier.domain.model import WatchRequest
 from notifier.intake.entry import Known
+from notifier.intake.parse import MAX_BYTES, parse_document, suffix_of
 from notifier.intake.registrar import RegistrarPort
 from notifier.intake.watch_changes import WatchChanges
-from notifier.intake.watch_file import Unread, read_watch_file
 from notifier.intake.watch_listing import Listing, list_files
 from notifier.runtime import log_events
 from notifier.runtime.switch_interval import short_turns
 from notifier.runtime.wakeup import Wakeup
 from notifier.text.printable import printable
+from notifier.text.reader import FileRefused, FileTooLarge, FileUnreadable, read_regular_file
 
 _log = structlog.get_logger()
 
@@ -312,3 +313,19 @@ def _read(path: str, key: _Key | None, known: Known) -> _Read:
         return _Read(path=path, key=key, requests=read_watch_file(path, known))
     except InvalidWatch as error:
         return _Read(path=path, key=None if isinstance(error, Unread) else key, faults=error.faults)
+
+
+class Unread(InvalidWatch):
+    """The system did not let us read it. That may pass while the file stays as it is."""
+
+
+def read_watch_file(path: str, known: Known) -> list[WatchRequest]:
+    """The watches in one file. Raises `InvalidWatch` with every fault, `Unread` among them."""
+    source = printable(path, 300)
+    try:
+        data = read_regular_file(path, MAX_BYTES)
+    except FileRefused as error:
+        refusal = Unread if isinstance(error, FileUnreadable) else InvalidWatch
+        more = "; split it" if isinstance(error, FileTooLarge) else ""
+        raise refusal([Fault(message=f"It {error}{more}.", source=source)]) from None
+    return parse_document(data, known, json=suffix_of(path) == ".json", source=source)

@@ -16,9 +16,10 @@ import structlog
 from notifier.domain.settings import Settings, TlsSettings
 from notifier.net.certificates import Certificate, from_pem
 from notifier.net.tls import no_trust
-from notifier.net.tls_files import paths, read_file
+from notifier.net.tls_files import MAX_BYTES, paths
 from notifier.runtime import log_events
 from notifier.runtime.health import Health
+from notifier.text.reader import FileRefused, read_regular_file
 
 _log = structlog.get_logger()
 
@@ -70,8 +71,8 @@ def terms(tls: TlsSettings) -> list[Term]:
 
 
 def _certificates(path: str) -> list[Certificate]:
-    with suppress(OSError, ValueError):
-        return from_pem(read_file(path))
+    with suppress(FileRefused, ValueError):
+        return from_pem(read_regular_file(path, MAX_BYTES))
     return []
 
 

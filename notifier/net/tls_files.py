@@ -5,7 +5,6 @@
 
 import os
 import ssl
-import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,11 +17,12 @@ from notifier.domain.settings import TlsSettings
 from notifier.net.tls import context_for, trusting
 from notifier.runtime import log_events
 from notifier.text.printable import printable
+from notifier.text.reader import FileRefused, read_regular_file
 
 _log = structlog.get_logger()
 
 #: Bytes of a file at most; the largest bundles have a quarter of it.
-_LIMIT: Final = 1024 * 1024
+MAX_BYTES: Final = 1024 * 1024
 _CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
 _KEY: Final = b"PRIVATE KEY-----"
 _LOCKED: Final = (b"ENCRYPTED",)
@@ -56,26 +56,15 @@ def _wrong_files(tls: TlsSettings) -> Iterator[tuple[str, str]]:
     for name, path in paths(tls).items():
         shown = printable(path, 200)
         try:
-            content = read_file(path)
-        except (OSError, ValueError) as error:
-            yield name, f"{shown} cannot be read: {getattr(error, 'strerror', None) or error}."
+            content = read_regular_file(path, MAX_BYTES)
+        except FileRefused as error:
+            yield name, f"{shown} {error}."
             continue
         if name == "key" and any(word in content for word in _LOCKED) and _KEY in content:
             yield name, f"The key in {shown} needs a password. Write it without one, for notifier alone to read."
         elif (_KEY if name == "key" else _CERTIFICATE) not in content:
             noun = "private key" if name == "key" else "certificate"
             yield name, f"There is no {noun} in PEM form in {shown}. It begins with -----BEGIN."
-
-
-def read_file(path: str) -> bytes:
-    """Only a regular file is read: a pipe could wait for ever."""
-    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  as above
-        raise ValueError("it is not a regular file")
-    with open(path, "rb") as opened:  # noqa: PTH123  as above
-        content = opened.read(_LIMIT + 1)
-    if len(content) > _LIMIT:
-        raise ValueError(f"it is larger than {_LIMIT // 1024} KiB")
-    return content
 
 
 def _unfit(tls: TlsSettings, error: Exception) -> tuple[str, str]:

@@ -201,7 +201,7 @@ async def test_files_that_went_and_never_were_read_fail_the_attempt(tmp_path: Pa
         (tmp_path / "studio.key").unlink()
         answer = await wire.post(policy)
         assert answer.error is Verdict.TLS_FAILED
-        assert answer.detail == f"{tmp_path}/studio.key cannot be read: No such file or directory."
+        assert answer.detail == f"{tmp_path}/studio.key cannot be read: no such file or directory."
 
 
 # ---- proxies ------------------------------------------------------------------------------------------------------

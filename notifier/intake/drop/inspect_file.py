@@ -37,6 +37,7 @@ from notifier.intake.drop.writers import has_writer
 from notifier.intake.entry import Known
 from notifier.intake.parse import MAX_BYTES, SUFFIXES, Unreadable, parse_drop, suffix_of
 from notifier.text.printable import printable
+from notifier.text.reader import FileTooLarge, FileUnreadable, read_regular_file
 
 #: Seconds without change after which a file written in place, and closed, is taken for complete.
 SETTLE: Final = 1.0
@@ -265,7 +266,12 @@ def _read(fd: int, name: str, waiting: Waiting, known: Known, *, still: float, m
 def _judged(fd: int, name: str, before: os.stat_result, known: Known, *, held: bool, ripe: bool) -> Sighting:
     """What it holds. `held`: it has a writer; `ripe`: it is to be refused if it cannot be read."""
     key, size = key_of(before), before.st_size
-    body = _bytes_of(fd, size)
+    try:
+        body = read_regular_file(fd, MAX_BYTES)
+    except FileTooLarge as error:
+        body = error.beginning  # enough for `parse_drop` to refuse it
+    except FileUnreadable as error:
+        raise error.error from None
     if key_of(os.fstat(fd)) != key:
         return NotYet(name=name)
     if held and suffix_of(name) != ".json" and not body.endswith(b"\n"):
@@ -284,12 +290,3 @@ def _judged(fd: int, name: str, before: os.stat_result, known: Known, *, held: b
 def _ends_like_json(fd: int, size: int) -> bool:
     """Saves reading and parsing a large file at every write to it."""
     return os.pread(fd, 64, max(size - 64, 0)).rstrip().endswith((b"}", b"]"))
-
-
-def _bytes_of(fd: int, size: int) -> bytes:
-    """The whole file of `size` bytes, or one byte more than is allowed. That it grew meanwhile, its key tells."""
-    wanted = min(size, MAX_BYTES + 1)
-    body = os.read(fd, wanted)  # as a rule all of it, and held once
-    while len(body) < wanted and (part := os.read(fd, wanted - len(body))):
-        body += part
-    return body

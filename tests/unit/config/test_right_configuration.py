@@ -253,12 +253,15 @@ def test_a_store_that_is_not_named_is_told(tmp_path: Path, text: str, sentence: 
 
 def test_a_configuration_that_is_not_there_is_told(tmp_path: Path) -> None:
     """A missing file says where to get one; a directory in its place, that --config names another."""
-    missing = r"No such file or directory\. Copy config\.example\.yaml there, or name another with --config FILE\."
+    missing = (
+        r"cannot be read: no such file or directory\. "
+        r"Copy config\.example\.yaml there, or name another with --config FILE\."
+    )
     for path, words in (
         (tmp_path / "none.yaml", missing),
-        (tmp_path, r"directory\. Name another with --config FILE\."),
+        (tmp_path, r"is not a regular file\. Name another with --config FILE\."),
     ):
-        with pytest.raises(ConfigError, match=rf"cannot be read: .*{words}$"):
+        with pytest.raises(ConfigError, match=rf"The configuration {words}$"):
             load(str(path), environ={})
 
 
@@ -268,7 +271,7 @@ def test_a_configuration_of_another_user_says_whom_to_run_as(tmp_path: Path) -> 
     Path(path).chmod(0)
     if os.access(path, os.R_OK):
         pytest.skip("this user reads every file")
-    with pytest.raises(ConfigError, match=r"Permission denied\. Run this as root or as the user that runs notifier\.$"):
+    with pytest.raises(ConfigError, match=r"permission denied\. Run this as root or as the user that runs notifier\.$"):
         load(path, environ={})
 
 

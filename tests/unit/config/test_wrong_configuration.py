@@ -479,7 +479,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         GOOD.replace(KEY, "{file: nothere}"),
-        "5: endpoints.studio.secret: DIR/nothere cannot be read: No such file or directory.",
+        "5: endpoints.studio.secret: DIR/nothere cannot be read: no such file or directory.",
     ),
     (GOOD.replace(KEY, "{file: .}"), "5: endpoints.studio.secret: DIR is not a regular file."),
     (
@@ -704,13 +704,13 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         endpoint("tls: {ca: ca.pem}"),
-        "8: endpoints.studio.tls.ca: DIR/ca.pem cannot be read: No such file or directory.",
+        "8: endpoints.studio.tls.ca: DIR/ca.pem cannot be read: no such file or directory.",
     ),
     (
         endpoint("tls: {ca: '${LEAK}.pem'}"),
-        "8: endpoints.studio.tls.ca: ${LEAK}.pem cannot be read: No such file or directory.",
+        "8: endpoints.studio.tls.ca: ${LEAK}.pem cannot be read: no such file or directory.",
     ),
-    (endpoint("tls: {ca: .}"), "8: endpoints.studio.tls.ca: DIR cannot be read: it is not a regular file."),
+    (endpoint("tls: {ca: .}"), "8: endpoints.studio.tls.ca: DIR is not a regular file."),
     (
         GOOD + "x: &a 1\n",
         "6: x: Anchors (&a) are not supported; write the value out. Text that begins with & goes in quotes.",
@@ -835,7 +835,7 @@ def authority() -> trustme.CA:
             {"cert": "damaged", "key": "one.key"},
             "tls.cert: The certificate in DIR/cert or the key in DIR/key is damaged.",
         ),
-        ({"ca": "large"}, "tls.ca: DIR/ca cannot be read: it is larger than 1024 KiB."),
+        ({"ca": "large"}, "tls.ca: DIR/ca is larger than 1 MiB."),
     ],
 )
 def test_files_of_tls_are_judged_when_they_are_named(

@@ -9,7 +9,7 @@ from notifier.domain.errors import InvalidWatch
 from notifier.domain.ids import GenerationId
 from notifier.intake.entry import Known, KnownProvider
 from notifier.intake.parse import MAX_BYTES
-from notifier.intake.watch_file import read_watch_file
+from notifier.intake.watch_files import read_watch_file
 
 KNOWN = Known(
     providers={"luma": KnownProvider(normalise_id=GenerationId, words={}, timeout=timedelta(hours=1))},
