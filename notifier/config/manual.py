@@ -78,9 +78,10 @@ _TAIL: Final = """
 - A proxy that says no gives an attempt the verdict `proxy refused`, with its status and never its password.
 - Files of `tls` are checked by `notifier check` and at the start. They are read again within a second of a change, at
   the next attempt, so a renewed certificate needs no reload. While `cert` and `key` do not belong together, because one
-  of them is not written yet, the pair that was read before goes on; the log says so (`tls.kept`, `tls.renewed`).
-- `notifier check` and the start say of each of these files when it ends, or that it ended (`tls.term`). Within 30 days
-  of its end the log warns; one that ended is a trouble in STATUS until it is renewed.
+  of them is not written yet, the pair that was read before goes on; the log says so (`tls.reload_failed`, and
+  `tls.reloaded` once both are there).
+- `notifier check` and the start say of each of these files when it ends, or that it ended (`tls.expiry`). Within 30
+  days of its end the log warns; one that ended is a trouble in STATUS until it is renewed.
 - Without `ca` the CA certificates of this machine count (package `ca-certificates`, or `SSL_CERT_FILE` and
   `SSL_CERT_DIR`); they are read again when they change. With `ca` whatever stands in that file vouches, and nobody
   else: a root, an intermediate certificate, or the server's own.

@@ -21,7 +21,7 @@ from notifier.store.records import Freshness, Slots
 #: A lease outlives the attempt it is for by this, so that no second worker sends beside the first.
 LEASE_MARGIN: Final = timedelta(seconds=15)
 #: An attempt waits no longer for its result to be read again.
-HOLD: Final = timedelta(seconds=10)
+REFRESH_WAIT: Final = timedelta(seconds=10)
 #: Destinations at rest that are remembered at a time.
 _RESTING: Final = 1024
 #: Seconds past the moment at which a destination turns slow.
@@ -144,7 +144,7 @@ class Capacity:
     def _freshness(self, room: int, each: EndpointSettings) -> Freshness:
         return Freshness(
             room=room,
-            hold=HOLD,
+            wait=REFRESH_WAIT,
             after={destination: policy.refresh_after for destination, policy in self._named.items()},
             each=each.refresh_after,
         )

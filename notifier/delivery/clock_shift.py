@@ -42,7 +42,7 @@ class ClockShift:
         if by := self._jumps.since_last(now, self._clock.elapsed()):
             self._noted.append((by, now))
             note = "callbacks that wait, and since when endpoints fail, are moved with it: both last as long as ever"
-            _log.warning(log_events.CLOCK_SET, by_s=round(by.total_seconds()), note=note)
+            _log.warning(log_events.CLOCK_JUMPED, by_s=round(by.total_seconds()), note=note)
         return by
 
     async def keep(self) -> None:

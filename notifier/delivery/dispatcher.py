@@ -238,7 +238,7 @@ class Dispatcher:
             claim,
             answer,
             verdict,
-            counts=self._outage.counts(verdict, self._clock.elapsed()),
+            affects_health=self._outage.affects_health(verdict, self._clock.elapsed()),
             retry=policy.retry,
             took=timedelta(seconds=ended - began),
             now=self._clock.now(),
@@ -253,9 +253,9 @@ class Dispatcher:
         backoff = self._capacity.backoff
         if verdict is Verdict.OUT_OF_RESOURCES:
             backoff.failed(began=began, now=ended, in_flight=self._capacity.in_flight.total())
-            self._health.resources_short(answer.detail, ended)
+            self._health.resources_exhausted(answer.detail, ended)
         elif backoff.succeeded(began=began):
-            self._health.resources_back()
+            self._health.resources_recovered()
 
     # ---- attempts that nobody closed ----
     async def _free(self, *, lapsed_only: bool, sparing: WorkerId | None = None) -> list[Interruption]:

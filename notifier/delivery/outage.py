@@ -35,7 +35,7 @@ class OutageDetector:
     def answered(self, now: float) -> None:
         self._answered_at = now
 
-    def counts(self, verdict: Verdict, now: float) -> bool:
+    def affects_health(self, verdict: Verdict, now: float) -> bool:
         """Take what an attempt came to; whether its endpoint is held to it."""
         if verdict is Verdict.OUT_OF_RESOURCES:
             return False

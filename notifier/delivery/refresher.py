@@ -1,11 +1,10 @@
 """Has results read again that are too old to be sent: links to what was made run out at the provider.
 
-The claim finds them (`DeliveryStore.exchange`) and puts their attempts off by `HOLD`; here the poller is asked for one
-more sight of each generation, and what it shows goes into the stored bodies in one transaction, which lets the attempts
-go. Whatever goes wrong (provider, store, a crash), an attempt that was put off is made when its hold ends, with the
-body that is stored.
+The claim finds them (`DeliveryStore.exchange`) and postpones their attempts by `REFRESH_WAIT`. Meanwhile the poller
+reads each generation again; the stored bodies are replaced in one transaction, which makes the attempts due. Whatever
+goes wrong (provider, store, a crash), a postponed attempt is made after `REFRESH_WAIT` with the body that is stored.
 
-Only a sight that is worth it replaces a body: completed still, with a URL. All else leaves the old one.
+A body is replaced only if the generation is still completed and has a URL.
 """
 
 from collections import defaultdict
@@ -16,7 +15,7 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
-from notifier.delivery.capacity import HOLD
+from notifier.delivery.capacity import REFRESH_WAIT
 from notifier.domain.errors import StoreUnavailable
 from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.model import Refresh, RereadResult, Stale, State
@@ -72,7 +71,7 @@ class Refresher:
         """Each goes as soon as its own look is answered; looks and commits are shared where they meet."""
         reread: RereadResult | None = None
         try:
-            with anyio.move_on_after(HOLD.total_seconds()):
+            with anyio.move_on_after(REFRESH_WAIT.total_seconds()):
                 reread = await self._reread(provider, generation)
             await self._write(stale, reread if reread is not None and _worth_it(reread) else None)
         finally:

@@ -53,7 +53,7 @@ _VERDICTS: Final = (
     (httpx.NetworkError, Verdict.RESET),
 )
 _UNBUILT: Final = "nothing was sent: the endpoint's url, headers or secret make no request; look at them with check"
-_FAULT: Final = "a fault in notifier itself ended this attempt; its log holds the details under attempt.failed"
+_FAULT: Final = "a fault in notifier itself ended this attempt; its log holds the details under attempt.crashed"
 
 _NO_SECRETS: Final = Mask(())
 
@@ -112,7 +112,7 @@ class Sender:
             except MemoryError as error:
                 return seen.answer(Verdict.OUT_OF_RESOURCES, missing(error) or "")
             except Exception:  # noqa: BLE001  a bug on this path may cost one attempt, never the daemon
-                _log.warning(log_events.ATTEMPT_FAILED, message=message.id, endpoint=policy.destination, exc_info=True)
+                _log.warning(log_events.ATTEMPT_CRASHED, message=message.id, endpoint=policy.destination, exc_info=True)
                 return seen.answer(Verdict.PROTOCOL_ERROR, said)
             return seen.answer()
         return seen.answer(Verdict.TIMED_OUT, seen.in_vain(policy.timeout.total_seconds()))

@@ -375,7 +375,7 @@ class AttemptResult:
     #: When to try again; None unless `status` is PENDING.
     due_at: datetime | None
     #: False where it says nothing of its endpoint, see `delivery.reach`.
-    counts: bool = True
+    affects_health: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

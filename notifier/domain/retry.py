@@ -54,14 +54,14 @@ def settle(
     answer: Answer,
     verdict: Verdict,
     *,
-    counts: bool = True,
+    affects_health: bool = True,
     retry: Sequence[timedelta],
     took: timedelta,
     now: datetime,
     jitter: float,
     rest: timedelta = _NO_HINT,
 ) -> AttemptResult:
-    """Close the attempt of `claim`, which came to `answer` and so to `verdict`; whether it `counts`, see `reach`.
+    """Close the attempt of `claim`, which came to `answer` and so to `verdict`. `outage` says what `affects_health`.
 
     `rest` is how long nothing begins where this machine had too little.
     """
@@ -83,7 +83,7 @@ def settle(
         status=_move(_signal(verdict, due_at)),
         failures=failures,
         due_at=due_at,
-        counts=counts,
+        affects_health=affects_health,
     )
 
 

@@ -106,7 +106,7 @@ class Terms:
         self._told.clear()
         if why := lacking_trust(settings):
             self._health.trouble(_TRUST, why)
-            _log.error(log_events.TLS_NO_TRUST, error=why)
+            _log.error(log_events.TLS_NO_CA_CERTIFICATES, error=why)
         else:
             self._health.clear(_TRUST)
         self.tell_changes(settings, now)
@@ -126,7 +126,7 @@ class Terms:
         else:
             self._health.trouble(place, f"{term.path} {term.says(now)}")
             log = _log.error
-        log(log_events.TLS_TERM, endpoint=name, file=term.key, path=term.path, note=term.says(now))
+        log(log_events.TLS_EXPIRY, endpoint=name, file=term.key, path=term.path, note=term.says(now))
 
 
 def _standing(term: Term, now: datetime) -> str:

@@ -119,9 +119,9 @@ class TlsContexts:
         try:
             kept.context = _made(tls)
         except TlsUnusable as error:
-            _log.warning(log_events.TLS_KEPT, error=str(error), note="what was read before goes on")
+            _log.warning(log_events.TLS_RELOAD_FAILED, error=str(error), note="what was read before goes on")
         else:
-            _log.info(log_events.TLS_RENEWED, cert=tls.cert, ca=tls.ca)
+            _log.info(log_events.TLS_RELOADED, cert=tls.cert, ca=tls.ca)
 
 
 def _stamp(tls: TlsSettings) -> _Stamp:

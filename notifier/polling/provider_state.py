@@ -341,7 +341,7 @@ class ProviderState:
         now, reason = self._clock.monotonic(), _about(str(error), asked)
         if isinstance(error, NotAsked):
             self._backoff.failed(began=sent_at, now=now, in_flight=self._in_flight + self._long_polls)
-            self._health.resources_short(str(error), now)
+            self._health.resources_exhausted(str(error), now)
             return
         self._was_asked(sent_at)
         if isinstance(error, ProviderBusy):
@@ -474,7 +474,7 @@ class ProviderState:
     def _was_asked(self, sent_at: float) -> None:
         """The machine had enough for a request that was sent then."""
         if self._backoff.succeeded(began=sent_at):
-            self._health.resources_back()
+            self._health.resources_recovered()
 
     def _pace(self) -> None:
         """Go by what is allowed now; the bucket stays, for a new one would be a second burst."""

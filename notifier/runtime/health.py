@@ -76,19 +76,19 @@ class Health:
             self._said.add(str(error))
             _log.error(log_events.STORE_UNAVAILABLE, error=str(error))
 
-    def resources_short(self, sentence: str, now: float) -> None:
+    def resources_exhausted(self, sentence: str, now: float) -> None:
         """The machine has too little for another connection; `now` is monotonic seconds.
 
         It is not told again within a minute: what rides on a kept connection works meanwhile, and seems to end it.
         """
         if self.trouble(RESOURCES, sentence) and now - self._short_told >= _TOLD_AGAIN:
             self._short_told = now
-            _log.error(log_events.RESOURCES_SHORT, error=sentence)
+            _log.error(log_events.RESOURCES_EXHAUSTED, error=sentence)
 
-    def resources_back(self) -> None:
+    def resources_recovered(self) -> None:
         """A connection was made again."""
         if self.clear(RESOURCES):
-            _log.info(log_events.RESOURCES_BACK)
+            _log.info(log_events.RESOURCES_RECOVERED)
 
     def clear(self, part: str) -> bool:
         """The part has no trouble any more; True where it had one."""

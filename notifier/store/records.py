@@ -68,7 +68,7 @@ class Freshness:
     #: Deliveries that may be held back for it now.
     room: int
     #: How long one is held back at most.
-    hold: timedelta
+    wait: timedelta
     #: The age from which a result is too old, by destination; None: never.
     after: Mapping[Destination, timedelta | None]
     #: Any other destination's.

@@ -118,7 +118,7 @@ async def test_a_failure_that_does_not_count_is_an_attempt_all_the_same(store: S
     """While nobody could be reached: it stands in the history and uses up its step, and the endpoint is not blamed."""
     await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
-    await take(store, outcome(claim, Verdict.CONNECT_FAILED, counts=False))
+    await take(store, outcome(claim, Verdict.CONNECT_FAILED, affects_health=False))
     assert await standing(store) == EndpointHealth(destination=STUDIO)
     (found,) = await deliveries(store)
     assert [attempt.verdict for attempt in found.attempts] == [Verdict.CONNECT_FAILED]

@@ -105,7 +105,7 @@ ends: st.SearchStrategy[Callable[[Claim], AttemptResult]] = st.sampled_from(
         lambda claim: outcome(claim, Verdict.SERVER_ERROR),
         lambda claim: outcome(claim, Verdict.RESET, due_at=claim.started_at),
         lambda claim: outcome(claim, Verdict.SERVER_ERROR, status=DeliveryStatus.EXHAUSTED, due_at=None),
-        lambda claim: outcome(claim, Verdict.TIMED_OUT, counts=False),
+        lambda claim: outcome(claim, Verdict.TIMED_OUT, affects_health=False),
         lambda claim: outcome(claim, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None),
         lambda claim: outcome(claim, Verdict.INTERRUPTED, status=DeliveryStatus.PARKED, due_at=None),
         lambda claim: outcome(claim, Verdict.INTERRUPTED, failures=claim.failures, due_at=claim.started_at),

@@ -45,13 +45,13 @@ from tests.support.store_builders import (
 
 MINUTE = timedelta(minutes=1)
 AGE = 15 * MINUTE
-HOLD = 10 * SECOND
+REFRESH_WAIT = 10 * SECOND
 NEW = "https://cdn.example.com/new.mp4"
 
 
 def fresh(room: int = 64, *, each: timedelta | None = AGE, total: int = 64, **after: timedelta | None) -> Slots:
     destinations = {Destination(destination): age for destination, age in after.items()}
-    freshness = Freshness(room=room, hold=HOLD, after=destinations, each=each)
+    freshness = Freshness(room=room, wait=REFRESH_WAIT, after=destinations, each=each)
     plain = slots(total)
     return Slots(total=total, free={}, each=plain.each, lease={}, lease_each=plain.lease_each, freshness=freshness)
 
@@ -93,9 +93,9 @@ async def test_an_old_result_is_held_back_once(store: Store) -> None:
     assert answer.stale == [
         Stale(message_id=first.message_id, number=2, provider=first.provider, generation=first.generation)
     ]
-    assert answer.next_due == NOW + AGE + HOLD
-    assert (await take(store, now=NOW + AGE + HOLD - timedelta(microseconds=1))).claims == []
-    again = await take(store, now=NOW + AGE + HOLD)
+    assert answer.next_due == NOW + AGE + REFRESH_WAIT
+    assert (await take(store, now=NOW + AGE + REFRESH_WAIT - timedelta(microseconds=1))).claims == []
+    again = await take(store, now=NOW + AGE + REFRESH_WAIT)
     assert ([claim.number for claim in again.claims], again.stale) == ([2], [])
     assert again.claims[0].body == first.body
     await take(store, outcome(again.claims[0], Verdict.SERVER_ERROR, due_at=NOW + AGE + MINUTE))
@@ -218,7 +218,7 @@ async def test_a_refresh_comes_too_late_for_an_attempt_that_was_made(store: Stor
     """Neither its body nor the time of the next attempt is touched."""
     (first,) = await failed_once(store, "g-1", due=NOW + MINUTE)
     (stale,) = (await take(store, now=NOW + AGE)).stale
-    later = NOW + AGE + HOLD
+    later = NOW + AGE + REFRESH_WAIT
     (claim,) = (await take(store, now=later)).claims
     assert await store.refresh_bodies([refresh(stale, reread())], now=later) == 0
     await take(store, outcome(claim, Verdict.SERVER_ERROR, due_at=later + AGE / 2), now=later)
@@ -248,7 +248,7 @@ async def test_nothing_is_lost_by_a_stop_while_something_is_held_back(opening: O
         (first,) = await failed_once(store, "g-1", due=NOW + MINUTE)
         assert len((await take(store, now=NOW + AGE)).stale) == 1
     async with opening() as store:
-        answer = await store.exchange(OTHER, [], fresh(), now=NOW + AGE + HOLD)
+        answer = await store.exchange(OTHER, [], fresh(), now=NOW + AGE + REFRESH_WAIT)
         assert (messages(answer), answer.stale) == ([first.message_id], [])
 
 

@@ -60,13 +60,14 @@ async def test_many_that_fail_for_it_are_one_line_and_no_storm(store: SqliteStor
         assert len(stage.callbacks.posts) == first
         await stage.turn(1)
         assert first < len(stage.callbacks.posts) <= first * 3 / 2
-        assert [event["event"] for event in events if event["event"].startswith("resources")] == ["resources.short"]
+        assert [event["event"] for event in events if event["event"].startswith("resources")] == ["resources.exhausted"]
         for host in ("studio", "audit", "app"):
             stage.callbacks.answers[f"{host}.example.com"] = [httpx.Response(204)]
         for _ in range(90):
             await stage.turn(1)
         assert await statuses(store) == {DeliveryStatus.DELIVERED: 200}
-        assert [event["event"] for event in events if event["event"].startswith("resources")][-1] == "resources.back"
+        told = [event["event"] for event in events if event["event"].startswith("resources")]
+        assert told[-1] == "resources.recovered"
 
 
 async def test_a_destination_is_not_slow_or_failed_for_it(store: SqliteStore) -> None:

@@ -32,8 +32,8 @@ def test_more_callbacks_at_a_time_than_descriptors(stage: Stage, upstream: Upstr
     daemon = stage.start(whole=True).ready()
     resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (100, 100))
     stage.put_watches("all", ids)
-    daemon.log.wait("resources.short", "LimitNOFILE=")
+    daemon.log.wait("resources.exhausted", "LimitNOFILE=")
     receiver.release("app")
     assert len(receiver.wait("app", distinct=80)) == 80
-    daemon.log.wait("resources.back")
+    daemon.log.wait("resources.recovered")
     assert daemon.stop() == 0

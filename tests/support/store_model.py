@@ -287,7 +287,7 @@ class Model:
                 lost.append(result.message_id)
             else:
                 self._close(delivery, result)
-                if not result.counts:
+                if not result.affects_health:
                     continue
                 self._note(
                     delivery.destination,

@@ -93,7 +93,7 @@ def _close(
             lost.append(result.message_id)
         else:
             moved.append((*lease, result))
-    told = [(destination, result.verdict if result.counts else None) for _, destination, _, result in moved]
+    told = [(destination, result.verdict if result.affects_health else None) for _, destination, _, result in moved]
     changed, disabled = endpoints.note(conn, told, now=now)
     closed = [
         (key, *_moves(result, destination, disabled), result.verdict is Verdict.INTERRUPTED)

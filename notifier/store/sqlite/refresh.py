@@ -46,7 +46,7 @@ def hold_back(
             conn, _SQL["stale"], {"due": bulk.listed(due), "room": freshness.room}
         )
     }
-    until = now + freshness.hold // _MICROSECOND
+    until = now + freshness.wait // _MICROSECOND
     bulk.write(conn, _SQL["hold_back"], [(key, until, now) for key in stale])
     return stale
 

@@ -13,32 +13,32 @@ ANSWERED = sorted(set(Verdict) - SILENT - OURS)
 def test_silence_counts_only_while_others_answer(verdict: Verdict) -> None:
     """Not before the first answer, for an hour after it, and not a moment longer."""
     outage = OutageDetector()
-    assert not outage.counts(verdict, 0.0)
+    assert not outage.affects_health(verdict, 0.0)
     outage.answered(10.0)
-    assert outage.counts(verdict, 10.0 + PRESUMED)
-    assert not outage.counts(verdict, 10.0 + PRESUMED + 0.001)
+    assert outage.affects_health(verdict, 10.0 + PRESUMED)
+    assert not outage.affects_health(verdict, 10.0 + PRESUMED + 0.001)
 
 
 @pytest.mark.parametrize("verdict", ANSWERED)
 def test_whatever_was_answered_counts_and_shows_that_somebody_answers(verdict: Verdict) -> None:
     """A refusal as well as a success, and a connection that broke off."""
     outage = OutageDetector()
-    assert outage.counts(verdict, 10.0)
-    assert outage.counts(Verdict.TIMED_OUT, 11.0)
+    assert outage.affects_health(verdict, 10.0)
+    assert outage.affects_health(Verdict.TIMED_OUT, 11.0)
 
 
 @pytest.mark.parametrize("verdict", [Verdict.ADDRESS_REFUSED, Verdict.INTERRUPTED])
 def test_what_nobody_was_asked_shows_nothing(verdict: Verdict) -> None:
     """What we refuse ourselves is no sign of a network, and is the endpoint's all the same."""
     outage = OutageDetector()
-    assert outage.counts(verdict, 10.0)
-    assert not outage.counts(Verdict.TIMED_OUT, 11.0)
+    assert outage.affects_health(verdict, 10.0)
+    assert not outage.affects_health(Verdict.TIMED_OUT, 11.0)
 
 
 def test_what_this_machine_could_not_try_counts_for_nobody() -> None:
     """Whoever answered just before: no endpoint is held to it, and it shows nothing of the network."""
     outage = OutageDetector()
-    assert not outage.counts(Verdict.OUT_OF_RESOURCES, 10.0)
-    assert not outage.counts(Verdict.TIMED_OUT, 11.0)
+    assert not outage.affects_health(Verdict.OUT_OF_RESOURCES, 10.0)
+    assert not outage.affects_health(Verdict.TIMED_OUT, 11.0)
     outage.answered(12.0)
-    assert not outage.counts(Verdict.OUT_OF_RESOURCES, 13.0)
+    assert not outage.affects_health(Verdict.OUT_OF_RESOURCES, 13.0)

@@ -193,9 +193,9 @@ async def test_what_nobody_thought_of_is_told_without_its_text(error: Exception)
         answer = await answer_to(fail)
     assert answer.error is Verdict.PROTOCOL_ERROR
     assert answer.detail == (
-        "a fault in notifier itself ended this attempt; its log holds the details under attempt.failed"
+        "a fault in notifier itself ended this attempt; its log holds the details under attempt.crashed"
     )
-    assert [(line["event"], line["message"], line["exc_info"]) for line in logs] == [("attempt.failed", "msg_a", True)]
+    assert [(line["event"], line["message"], line["exc_info"]) for line in logs] == [("attempt.crashed", "msg_a", True)]
 
 
 async def test_a_policy_that_cannot_be_used_is_an_answer_too() -> None:

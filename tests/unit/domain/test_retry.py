@@ -147,7 +147,7 @@ def test_what_this_machine_could_not_try_uses_up_no_step(failures: int, jitter: 
         claim(failures=failures),
         answer,
         judge(answer),
-        counts=False,
+        affects_health=False,
         retry=DEFAULT_RETRY,
         took=timedelta(0),
         now=NOW,

@@ -186,7 +186,7 @@ def configured(directory: Path, **tls: str) -> Settings:
 def told(terms_: Terms, settings: Settings, now: datetime, *, anew: bool = False) -> list[tuple[str, Any]]:
     with capture_logs() as said:
         (terms_.tell_all if anew else terms_.tell_changes)(settings, now)
-    return [(line["log_level"], line["note"]) for line in said if line["event"] == log_events.TLS_TERM]
+    return [(line["log_level"], line["note"]) for line in said if line["event"] == log_events.TLS_EXPIRY]
 
 
 def test_what_changes_is_told_once_while_the_daemon_runs(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_that_nobody_is_trusted_is_a_trouble_until_somebody_is(tmp_path: Path) -
     settings = configured(tmp_path, ca=dated(tmp_path / "own.pem", (-10, 100)))
     with capture_logs() as said:
         terms_.tell_all(settings, NOW)
-    assert [line["event"] for line in said] == [log_events.TLS_NO_TRUST, log_events.TLS_TERM]
+    assert [line["event"] for line in said] == [log_events.TLS_NO_CA_CERTIFICATES, log_events.TLS_EXPIRY]
     assert health.troubles["CA certificates"].startswith("this machine has no CA certificates")
     trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
     terms_.tell_all(settings, NOW)
