@@ -7,7 +7,8 @@ large, 421 another daemon is meant, 503 the store cannot write. A success says t
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
@@ -15,12 +16,14 @@ import anyio
 import anyio.to_thread
 import orjson
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from pydantic import TypeAdapter
 
 from notifier import __version__
-from notifier.admin.operations import Operations, RedeliveryResult
-from notifier.api import parse, render
+from notifier.admin.operations import Operations
+from notifier.admin.requests import Cancellation, Disabling, HistoryOf, Listing, Nothing, Recovery, Redelivery, Request
+from notifier.api import render
+from notifier.api.parse import parse_body, parse_query
 from notifier.api.socket_path import STORE_HEADER, mark_of
 from notifier.domain.endpoint_health import Change
 from notifier.domain.errors import DaemonRefused, InvalidRequest, NotifierError
@@ -35,6 +38,8 @@ from notifier.text.printable import printable
 T = TypeVar("T")
 _log = structlog.get_logger()
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+#: From what was asked, and what the path names.
+Answer = Callable[..., Awaitable[web.Response]]
 
 #: Bytes of a request's body, at most.
 LARGEST: Final = 64 * 1024
@@ -49,21 +54,7 @@ def application(operations: Operations, *, clock: Clock, store: str, reports: Re
     routes = _Routes(operations, clock, store, reports)
     app = web.Application(client_max_size=LARGEST, middlewares=[_noted, _in_json, _whole, routes.meant_for_us])
     app[AT_WORK] = set()
-    app.add_routes(
-        [
-            web.get("/v1", routes.about),
-            web.get("/v1/generations", routes.generations),
-            web.get("/v1/histories", routes.histories),
-            web.get("/v1/troubles", routes.troubles),
-            web.get("/v1/endpoints", routes.endpoints),
-            web.post("/v1/redeliver", routes.redeliver),
-            web.post("/v1/recover", routes.recover),
-            web.post("/v1/cancel", routes.cancel),
-            web.post("/v1/endpoints/{name}/enable", routes.enable),
-            web.post("/v1/endpoints/{name}/disable", routes.disable),
-            web.post("/v1/endpoints/{name}/test", routes.test),
-        ]
-    )
+    app.add_routes([route(path, routes.handler(asked, answer)) for route, path, asked, answer in routes.table()])
     return app
 
 
@@ -82,56 +73,75 @@ class _Routes:
             raise DaemonRefused(sentence)
         return await handler(request)
 
-    async def about(self, _: web.Request) -> web.Response:
+    def table(self) -> Sequence[tuple[Callable[[str, Handler], web.RouteDef], str, type[Request], Answer]]:
+        """Method, path, what may be asked there, and who answers it."""
+        return [
+            (web.get, "/v1", Nothing, self._about),
+            (web.get, "/v1/generations", Listing, self._generations),
+            (web.get, "/v1/histories", HistoryOf, self._histories),
+            (web.get, "/v1/troubles", Nothing, self._troubles),
+            (web.get, "/v1/endpoints", Nothing, self._endpoints),
+            (web.post, "/v1/redeliver", Redelivery, self._redeliver),
+            (web.post, "/v1/recover", Recovery, self._redeliver),
+            (web.post, "/v1/cancel", Cancellation, self._cancel),
+            (web.post, "/v1/endpoints/{name}/enable", Nothing, self._enable),
+            (web.post, "/v1/endpoints/{name}/disable", Disabling, self._disable),
+            (web.post, "/v1/endpoints/{name}/test", Nothing, self._test),
+        ]
+
+    def handler(self, asked: type[Request], answer: Answer) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            now = self._clock.now()
+            if request.method == hdrs.METH_POST:
+                parsed = parse_body(asked, await _body(request), now=now)
+            else:
+                parsed = parse_query(asked, request.query, now=now)
+            return await answer(parsed, **request.match_info)
+
+        return handle
+
+    async def _about(self, _: Nothing) -> web.Response:
         return _answer({"version": __version__, "store": self._store})
 
-    async def generations(self, request: web.Request) -> web.Response:
-        open_only, limit = parse.listing(request.query)
-        return await _report(render.GENERATIONS, await self._reports.generations(open_only=open_only, limit=limit))
+    async def _generations(self, asked: Listing) -> web.Response:
+        listed = await self._reports.generations(open_only=not asked.all, limit=asked.limit)
+        return await _report(render.GENERATIONS, listed)
 
-    async def histories(self, request: web.Request) -> web.Response:
-        return await _report(render.HISTORIES, await self._reports.histories(parse.history(request.query)))
+    async def _histories(self, asked: HistoryOf) -> web.Response:
+        return await _report(render.HISTORIES, await self._reports.histories(asked.id))
 
-    async def troubles(self, _: web.Request) -> web.Response:
+    async def _troubles(self, _: Nothing) -> web.Response:
         return await _report(render.TROUBLES, await self._reports.provider_troubles())
 
-    async def endpoints(self, _: web.Request) -> web.Response:
+    async def _endpoints(self, _: Nothing) -> web.Response:
         return await _report(render.ENDPOINTS, await self._reports.endpoint_summaries())
 
-    async def redeliver(self, request: web.Request) -> web.Response:
-        selection = parse.redelivery(await _body(request), now=self._clock.now())
-        return _answer(_tally(await self._operations.redeliver(selection)))
+    async def _redeliver(self, asked: Redelivery | Recovery) -> web.Response:
+        return _answer(asdict(await self._operations.redeliver(asked.selection())))
 
-    async def recover(self, request: web.Request) -> web.Response:
-        selection = parse.recovery(await _body(request), now=self._clock.now())
-        return _answer(_tally(await self._operations.redeliver(selection)))
+    async def _cancel(self, asked: Cancellation) -> web.Response:
+        done = await self._operations.cancel(asked.choice())
+        return _answer({"cancelled": done.cancelled, "ended": done.ended})
 
-    async def cancel(self, request: web.Request) -> web.Response:
-        done = await self._operations.cancel(parse.cancellation(await _body(request)))
-        ended = {status.value: count for status, count in done.ended.items()}
-        return _answer({"cancelled": done.cancelled, "ended": ended})
+    async def _enable(self, _: Nothing, name: str) -> web.Response:
+        return _switched(await self._operations.enable(name))
 
-    async def enable(self, request: web.Request) -> web.Response:
-        parse.nothing(await _body(request))
-        return _answer(_switched(await self._operations.enable(request.match_info["name"])))
+    async def _disable(self, asked: Disabling, name: str) -> web.Response:
+        return _switched(await self._operations.disable(name, asked.reason))
 
-    async def disable(self, request: web.Request) -> web.Response:
-        why = parse.reason(await _body(request))
-        return _answer(_switched(await self._operations.disable(request.match_info["name"], why)))
-
-    async def test(self, request: web.Request) -> web.Response:
-        parse.nothing(await _body(request))
-        tested = await self._operations.test(request.match_info["name"])
-        content = {
-            "message": tested.message_id,
-            "delivered": tested.verdict is Verdict.DELIVERED,
-            "verdict": tested.verdict,
-            "status": tested.status_code,
-            "took_ms": round(tested.took.total_seconds() * 1000),
-            "detail": tested.detail,
-            "head": tested.head.decode(errors="replace"),
-        }
-        return _answer(content)
+    async def _test(self, _: Nothing, name: str) -> web.Response:
+        tested = await self._operations.test(name)
+        return _answer(
+            {
+                "message": tested.message_id,
+                "delivered": tested.verdict is Verdict.DELIVERED,
+                "verdict": tested.verdict,
+                "status": tested.status_code,
+                "took_ms": round(tested.took.total_seconds() * 1000),
+                "detail": tested.detail,
+                "head": tested.head.decode(errors="replace"),
+            }
+        )
 
 
 async def _body(request: web.Request) -> bytes:
@@ -151,20 +161,18 @@ async def _report(form: TypeAdapter[T], report: T) -> web.Response:
     return web.Response(body=body, content_type="application/json")
 
 
-def _tally(tally: RedeliveryResult) -> Mapping[str, Any]:
-    return {"taken": tally.taken, "refused": tally.refused}
-
-
-def _switched(change: Change) -> Mapping[str, Any]:
-    return {
-        "endpoint": change.after.destination,
-        "was": change.before.state,
-        "state": change.after.state,
-        "reason": change.after.reason,
-        "parked": change.parked,
-        "given_up": change.given_up,
-        "oldest": None if change.oldest is None else iso(change.oldest),
-    }
+def _switched(change: Change) -> web.Response:
+    return _answer(
+        {
+            "endpoint": change.after.destination,
+            "was": change.before.state,
+            "state": change.after.state,
+            "reason": change.after.reason,
+            "parked": change.parked,
+            "given_up": change.given_up,
+            "oldest": None if change.oldest is None else iso(change.oldest),
+        }
+    )
 
 
 def _answer(content: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> web.Response:

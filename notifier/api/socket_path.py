@@ -15,8 +15,6 @@ NAME: Final = "api.sock"
 SERVICE_DIRECTORY: Final = "/run/notifier"
 #: Bytes of a socket's path, at most (sun_path of unix(7), and its final NUL).
 LONGEST: Final = 107
-#: Generations in one list, at most.
-LIST_MOST: Final = 100_000
 
 
 def mark_of(store: str) -> str:

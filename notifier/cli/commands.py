@@ -3,16 +3,16 @@
 The first sentence of a command is its line in `notifier --help`, which has room for 65 characters on 80 columns.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from notifier import __version__
-from notifier.api.socket_path import LIST_MOST
+from notifier.admin.requests import LIST_MOST, HistoryOf, Listing
 from notifier.cli import daemon_commands
 from notifier.cli.emulate import emulate
 from notifier.cli.listen import listen
-from notifier.cli.options import DEFAULT_CONFIG, Config
+from notifier.cli.options import DEFAULT_CONFIG, Config, takes
 from notifier.cli.schema import print_schema
 from notifier.cli.verify import verify_callback
 from notifier.cli.words import Command, Commands
@@ -82,16 +82,12 @@ app.command("schema", cls=Command)(print_schema)
 
 
 @app.command("list", cls=Command)
-def list_(
-    config: Config = DEFAULT_CONFIG,
-    *,
-    all_: Annotated[bool, typer.Option("--all", help="Finished ones too.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=LIST_MOST, metavar="COUNT", help="Lines at most.")] = 100,
-) -> None:
+@takes(Listing)
+def list_(config: Config = DEFAULT_CONFIG, **asked: Any) -> None:
     """List the generations that are watched, the newest first."""
     from notifier.cli.reports import list_generations
 
-    list_generations(config, everything=all_, limit=limit, most=LIST_MOST)
+    list_generations(config, everything=asked["all"], limit=asked["limit"], most=LIST_MOST)
 
 
 @app.command(cls=Command)
@@ -111,14 +107,12 @@ def endpoints(config: Config = DEFAULT_CONFIG) -> None:
     context_settings={"ignore_unknown_options": True},
     epilog="For example: notifier show YOUR-GENERATION-ID",
 )
-def show(
-    generation: Annotated[str, typer.Argument(metavar="ID", help="The generation's ID.")],
-    config: Config = DEFAULT_CONFIG,
-) -> None:
+@takes(HistoryOf)
+def show(config: Config = DEFAULT_CONFIG, **asked: Any) -> None:
     """Tell the whole history of one generation. Why did its callback not arrive?"""
     from notifier.cli.reports import show_history
 
-    raise typer.Exit(show_history(config, generation))
+    raise typer.Exit(show_history(config, asked["id"]))
 
 
 @app.command(cls=Command, epilog="For example: notifier backup /var/backups/notifier.db")

@@ -11,90 +11,38 @@ from urllib.parse import quote
 
 import typer
 
-from notifier.cli.options import DEFAULT_CONFIG, Config, to_print
+from notifier.admin.requests import Cancellation, Disabling, Recovery, Redelivery
+from notifier.cli.options import DEFAULT_CONFIG, Config, takes, to_print
 
 Socket = Annotated[
     str | None,
     typer.Option("--socket", metavar="PATH", help="The daemon's socket. By default the configuration tells."),
 ]
-Generation = Annotated[str | None, typer.Option("--generation", metavar="ID", help="All of this generation.")]
-Provider = Annotated[
-    str | None, typer.Option("--provider", metavar="NAME", help="Where two providers have the same ID.")
-]
-_TIMES: Final = 'A date or a time in UTC, or how long ago: "2026-11-22", "2026-11-22T05:14:00Z", "2d".'
+Name = Annotated[str, typer.Argument(metavar="NAME", help="An endpoint, or the origin of callback URLs.")]
 
 
-def redeliver(  # noqa: PLR0917  typer calls it by name
-    message: Annotated[
-        str | None,
-        typer.Argument(metavar="MESSAGE", show_default=False, help="msg_…, or how it begins; `show` lists them."),
-    ] = None,
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    generation: Generation = None,
-    provider: Provider = None,
-    endpoint: Annotated[str | None, typer.Option("--endpoint", metavar="NAME", help="Of this endpoint.")] = None,
-    type_: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Of this event type.")] = None,
-    status: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--status",
-            metavar="STATUS",
-            help="pending, delivered, exhausted, parked or filtered; repeat it. By default all.",
-        ),
-    ] = None,
-    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Enqueued since then. " + _TIMES)] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Enqueued before then.")] = None,
-) -> None:
+@takes(Redelivery)
+def redeliver(config: Config = DEFAULT_CONFIG, socket: Socket = None, **asked: Any) -> None:
     """Send messages again: one, or all that the options select.
 
     Each goes out at once with the same webhook-id, and has its whole schedule again. What is being sent is left alone.
     """
-    asked = {
-        "message": message,
-        "generation": generation,
-        "provider": provider,
-        "endpoint": endpoint,
-        "type": type_,
-        "status": status or None,
-        "since": since,
-        "until": until,
-    }
-    _tell_again(_ask(config, socket, "redeliver", asked))
+    _print_redelivered(_ask(config, socket, "redeliver", asked))
 
 
-def recover(
-    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="Its name, or a callback URL.")],
-    since: Annotated[str, typer.Option("--since", metavar="TIME", help=_TIMES)],
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    *,
-    include_filtered: Annotated[
-        bool, typer.Option("--include-filtered", help="Also what `events:` of the endpoint left out.")
-    ] = False,
-) -> None:
+@takes(Recovery)
+def recover(config: Config = DEFAULT_CONFIG, socket: Socket = None, **asked: Any) -> None:
     """Send what an endpoint did not get since a time.
 
-    That is what waits for its next attempt, was given up, or was kept back while it was disabled. It flows at the
-    endpoint's own pace.
+    That is what waits for its next attempt, was given up, or was parked while the endpoint was disabled. It is sent at
+    the endpoint's own pace.
     """
-    asked = {"endpoint": endpoint, "since": since, "include_filtered": include_filtered}
-    _tell_again(_ask(config, socket, "recover", asked))
+    _print_redelivered(_ask(config, socket, "recover", asked))
 
 
-def cancel(
-    watch: Annotated[
-        str | None,
-        typer.Argument(metavar="WATCH", show_default=False, help="wch_…, or how it begins; `show` lists them."),
-    ] = None,
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    generation: Generation = None,
-    provider: Provider = None,
-    endpoint: Annotated[str | None, typer.Option("--endpoint", metavar="NAME", help="This endpoint's only.")] = None,
-) -> None:
+@takes(Cancellation)
+def cancel(config: Config = DEFAULT_CONFIG, socket: Socket = None, **asked: Any) -> None:
     """Take back a watch, or all open ones of a generation. No message is sent."""
-    asked = {"watch": watch, "generation": generation, "provider": provider, "endpoint": endpoint}
     answer = _ask(config, socket, "cancel", asked)
     typer.echo(f"{_number(answer['cancelled'], 'watch is', 'watches are')} cancelled; nobody is sent a message.")
     if answer["ended"]:
@@ -103,7 +51,7 @@ def cancel(
 
 
 def enable(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="An endpoint, or the origin of callback URLs.")],
+    name: Name,
     config: Config = DEFAULT_CONFIG,
     socket: Socket = None,
 ) -> None:
@@ -126,14 +74,10 @@ def enable(
         typer.echo(f"{' and '.join(parts)}; this sends them: {again}")
 
 
-def disable(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="An endpoint, or the origin of callback URLs.")],
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Shown wherever it is.")] = None,
-) -> None:
+@takes(Disabling)
+def disable(name: Name, config: Config = DEFAULT_CONFIG, socket: Socket = None, **asked: Any) -> None:
     """Take an endpoint out of use. What it is owed is kept back."""
-    answer = _ask(config, socket, f"endpoints/{_quoted(name)}/disable", {"reason": reason})
+    answer = _ask(config, socket, f"endpoints/{_quoted(name)}/disable", asked)
     already = " already" if answer["was"] == "disabled" else ""
     typer.echo(f"Endpoint {answer['endpoint']} is disabled{already}: {_shown(answer['reason'])}")
     typer.echo(f"{_number(answer['parked'], 'message is', 'messages are')} kept back.")
@@ -183,7 +127,7 @@ EXAMPLES: Final[Mapping[str, str]] = {
 def _ask(config: str, socket: str | None, route: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
     from notifier.cli.daemon_client import ask
 
-    return ask(config, socket, route, {key: value for key, value in asked.items() if value is not None})
+    return ask(config, socket, route, {key: value for key, value in asked.items() if value not in (None, [], "")})
 
 
 def _quoted(name: str) -> str:
@@ -198,7 +142,7 @@ def _same_daemon(config: str, socket: str | None) -> str:
     return f" --config {shlex.quote(given)}" if (given := to_print(config)) else ""
 
 
-def _tell_again(answer: Mapping[str, Any]) -> None:
+def _print_redelivered(answer: Mapping[str, Any]) -> None:
     if answer["taken"]:
         typer.echo(f"{_number(answer['taken'], 'message is', 'messages are')} being sent again.")
     for why, count in answer["refused"].items():

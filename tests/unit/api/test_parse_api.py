@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.api import parse
+from notifier.admin.requests import Cancellation, Disabling, Nothing, Recovery, Redelivery
+from notifier.api.parse import parse_body
 from notifier.domain.errors import InvalidRequest
 from notifier.domain.model import DeliveryStatus
 from notifier.store.records import Selection, WatchChoice
@@ -23,11 +24,27 @@ def body(**keys: Any) -> bytes:
 
 
 def redelivery(data: bytes) -> Selection:
-    return parse.redelivery(data, now=NOW)
+    return parse_body(Redelivery, data, now=NOW).selection()
 
 
 def recovery(data: bytes) -> Selection:
-    return parse.recovery(data, now=NOW)
+    return parse_body(Recovery, data, now=NOW).selection()
+
+
+def cancellation(data: bytes) -> WatchChoice:
+    return parse_body(Cancellation, data, now=NOW).choice()
+
+
+def reason(data: bytes) -> str:
+    return parse_body(Disabling, data, now=NOW).reason
+
+
+def nothing(data: bytes) -> None:
+    parse_body(Nothing, data, now=NOW)
+
+
+def read_moment(text: str) -> datetime | None:
+    return redelivery(body(since=text)).since
 
 
 ALL_THREE = {"generation": "g", "provider": "luma", "endpoint": "studio"}
@@ -74,18 +91,19 @@ WRONG: list[tuple[Callable[[bytes], Any], bytes, str]] = [
     (redelivery, body(status=[]), "selects nothing"),
     (redelivery, body(status=[["parked"]]), "is not a status"),
     (redelivery, body(status=None), "is not a status"),
+    (redelivery, body(since=""), "since is text, and not empty"),
     (redelivery, body(since="yesterday"), "yesterday is no time"),
     (redelivery, body(since="2d", until="3d"), "until must be later than since"),
     (recovery, body(endpoint="studio"), "since when"),
     (recovery, body(since="2d"), "needs an endpoint"),
     (recovery, body(endpoint="studio", since="2d", status="filtered"), 'Unknown key "status"'),
     (recovery, body(endpoint="studio", since="2d", include_filtered="yes"), "true or false"),
-    (parse.cancellation, body(), "Say which"),
-    (parse.cancellation, body(endpoint="studio"), "Say which"),
-    (parse.cancellation, body(watch="wch_a", endpoint="studio"), "nothing else may stand beside it"),
-    (parse.cancellation, body(watch="msg_a"), "no watch's ID, which begins with wch_"),
-    (parse.reason, body(why="x"), 'Unknown key "why"'),
-    (parse.nothing, body(reason="x"), 'Unknown key "reason"'),
+    (cancellation, body(), "Say which"),
+    (cancellation, body(endpoint="studio"), "Say which"),
+    (cancellation, body(watch="wch_a", endpoint="studio"), "nothing else may stand beside it"),
+    (cancellation, body(watch="msg_a"), "no watch's ID, which begins with wch_"),
+    (reason, body(why="x"), 'Unknown key "why"'),
+    (nothing, body(reason="x"), 'Unknown key "reason"'),
 ]
 
 
@@ -111,17 +129,17 @@ def test_a_recovery_is_of_what_did_not_succeed_so_far() -> None:
 
 def test_a_cancellation_chooses_what_it_names() -> None:
     """One watch, or a generation's, of one provider and one endpoint where they are named."""
-    assert parse.cancellation(body(watch="wch_a")).watch == "wch_a"
-    choice = parse.cancellation(body(generation="g", provider="luma", endpoint="studio"))
+    assert cancellation(body(watch="wch_a")).watch == "wch_a"
+    choice = cancellation(body(generation="g", provider="luma", endpoint="studio"))
     assert (choice.generation, choice.provider, choice.endpoint) == ("g", "luma", "studio")
-    assert parse.cancellation(body(generation="g")) == WatchChoice(generation=choice.generation)
+    assert cancellation(body(generation="g")) == WatchChoice(generation=choice.generation)
 
 
 def test_a_reason_is_one_short_line() -> None:
     """It ends up in terminals and logs; none is the empty one."""
-    assert parse.reason(b"") == ""
-    assert parse.reason(body(reason=" too loud ")) == "too loud"
-    assert len(parse.reason(body(reason="x" * 2000))) == 200
+    assert reason(b"") == ""
+    assert reason(body(reason=" too loud ")) == "too loud"
+    assert len(reason(body(reason="x" * 2000))) == 200
 
 
 MOMENTS = [
@@ -140,24 +158,24 @@ MOMENTS = [
 @pytest.mark.parametrize(("text", "moment"), MOMENTS)
 def test_a_time_is_a_date_a_moment_or_how_long_ago(text: str, moment: datetime) -> None:
     """Without a zone it is UTC, as everything that is printed."""
-    parsed = parse.parse_moment(text, now=NOW)
+    parsed = read_moment(text)
     assert (parsed, parsed.utcoffset()) == (moment, timedelta(0))
 
 
 @pytest.mark.parametrize(
-    "text", ["", "2", "yesterday", "2026-13-01", "22.11.2026", "5 weeks", "0001-01-01T00:00+09:00"]
+    "text", ["2", "yesterday", "2026-13-01", "22.11.2026", "5 weeks", "0001-01-01T00:00+09:00"]
 )
 def test_what_is_no_time_is_refused(text: str) -> None:
     """With the three ways to write one."""
     with pytest.raises(InvalidRequest, match='how long ago: "2d"'):
-        parse.parse_moment(text, now=NOW)
+        read_moment(text)
 
 
 @given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001  the zone is beside it
 def test_every_time_is_read_as_it_is_written(moment: datetime) -> None:
     """In whatever zone."""
     for zone in (UTC, timezone(timedelta(hours=-7))):
-        assert parse.parse_moment(moment.astimezone(zone).isoformat(), now=NOW) == moment
+        assert read_moment(moment.astimezone(zone).isoformat()) == moment
 
 
 @given(
@@ -166,7 +184,7 @@ def test_every_time_is_read_as_it_is_written(moment: datetime) -> None:
 )
 def test_no_body_whatever_breaks_a_reader(data: bytes) -> None:
     """It is understood, or it is wrong words."""
-    for read in (redelivery, recovery, parse.cancellation, parse.reason, parse.nothing):
+    for read in (redelivery, recovery, cancellation, reason, nothing):
         try:
             read(data)
         except InvalidRequest as error:
