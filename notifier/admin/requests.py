@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, get_type_hints
 
 from notifier.domain.errors import InvalidRequest
@@ -62,7 +61,6 @@ class Request:
     incomplete: ClassVar[str] = ""
 
 
-@cache
 def keys_of(request: type) -> Mapping[str, tuple[Key, Any]]:
     """The keys that a request may have, in their order, each with its default; `MISSING` if it is required."""
     hints = get_type_hints(request, include_extras=True)

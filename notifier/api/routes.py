@@ -121,7 +121,7 @@ class _Routes:
 
     async def _cancel(self, asked: Cancellation) -> web.Response:
         done = await self._operations.cancel(asked.choice())
-        return _answer({"cancelled": done.cancelled, "ended": done.ended})
+        return _answer({"cancelled": done.cancelled, "ended": {str(status): n for status, n in done.ended.items()}})
 
     async def _enable(self, _: Nothing, name: str) -> web.Response:
         return _switched(await self._operations.enable(name))
