@@ -1,15 +1,16 @@
-"""The configuration: from a YAML file to the frozen records of `model`, or to one ConfigError with every fault in it.
+"""The configuration: from a YAML file to the records of `domain.settings`, or to one ConfigError with every fault.
 
-expand: `${NAME}` · keys: where secrets stand and come from · values, secret_values, targets: how one value is read ·
-shapes: every key there is · faults: complaints as sentences · records: shapes into records · load: the whole way ·
-hints: why a line is no YAML · manual: `docs/configuration.md`.
+sections: every key there is, declared once, and how to add one · values, targets, state_words, secret_values: how one
+value is read · load: the whole way, of which expand: `${NAME}` · secret_sources: where secrets are and come from ·
+faults: pydantic's complaints as sentences · records: keys into records · cross_checks: what only several values show ·
+hints: why a line is no YAML · manual: `docs/configuration.md` and the JSON Schema.
 Nothing is guessed: an unknown key, or a value that would not act, is refused.
 """
 
-from notifier.config.keys import Origin, SecretSource
 from notifier.config.load import ConfigFile, load
 from notifier.config.manual import reference
 from notifier.config.records import known, known_to_drop, needs_restart
+from notifier.config.secret_sources import Origin, SecretSource
 
 __all__ = [
     "ConfigFile",

@@ -3,33 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from pydantic import BaseModel
-
 from notifier.config.expand import BROKEN
-from notifier.config.shapes import (
-    ApiShape,
-    CallbacksShape,
-    ConfigShape,
-    DropShape,
-    EndpointShape,
-    ProviderShape,
-    TlsShape,
-)
-from notifier.config.values import Reading, shown
+from notifier.config.sections import SECTIONS, Key, general
+from notifier.config.values import shown
 from notifier.domain.errors import Fault
 from notifier.text.document import Document
 from notifier.text.printable import Path, closest, did_you_mean, printable, show_path
 
-#: Where each shape stands; "*" is any name.
-SECTIONS: Final[Mapping[Path, type[BaseModel]]] = {
-    (): ConfigShape,
-    ("providers", "*"): ProviderShape,
-    ("endpoints", "*"): EndpointShape,
-    ("endpoints", "*", "tls"): TlsShape,
-    ("callbacks",): CallbacksShape,
-    ("drop",): DropShape,
-    ("api",): ApiShape,
-}
 #: Keys that had another name: section -> old name -> new name. They are refused with the new one.
 RENAMED: Final[Mapping[Path, Mapping[str, str]]] = {
     ("providers", "*"): {
@@ -39,11 +19,6 @@ RENAMED: Final[Mapping[Path, Mapping[str, str]]] = {
         "sweep_every": "poll_every",
         "words": "state_words",
     },
-}
-#: What to write for a missing key whose reading has no example of its own.
-_EXAMPLES: Final = {
-    "providers": "providers: with a name of yours below it, and below that kind: and api_key:",
-    "secret": "secret: ${WEBHOOK_SECRET}",
 }
 
 
@@ -62,7 +37,7 @@ def _meant(errors: Sequence[Mapping[str, Any]]) -> Iterator[Path]:
     for error in errors:
         if error["type"] == "extra_forbidden":
             *section, key = error["loc"]
-            if (name := closest(str(key), list(shape_at(tuple(section)).model_fields))) is not None:
+            if (name := closest(str(key), list(_keys(tuple(section))))) is not None:
                 yield (*section, name)
 
 
@@ -94,23 +69,23 @@ def _sentence(error: Mapping[str, Any], path: Path) -> str:
     if kind == "value_error":
         return str(error["ctx"]["error"])
     if kind == "missing":
-        return f"{path[-1]} is missing. Write {_example(path)}."
+        reading = _keys(path[:-1])[str(path[-1])].reading
+        return f"{path[-1]} is missing. Write {reading.example if reading else ''}."
     if kind == "extra_forbidden":
         return _unknown(str(path[-1]), path[:-1])
     return _wrong_shape(error, path)
 
 
 def _unknown(name: str, section: Path) -> str:
-    if (renamed := RENAMED.get(_general(section), {}).get(name)) is not None:
+    if (renamed := RENAMED.get(general(section), {}).get(name)) is not None:
         return f'"{name}" is now called "{renamed}": rename it.'
-    guess = did_you_mean(name, shape_at(section).model_fields)
-    return f'Unknown key "{printable(name, 64)}".{guess}'
+    return f'Unknown key "{printable(name, 64)}".{did_you_mean(name, _keys(section))}'
 
 
 def _wrong_shape(error: Mapping[str, Any], path: Path) -> str:
     stands = shown(error["input"])
     match error["type"]:
-        case "model_type" | "dict_type":
+        case "dict_type":
             return f"{stands} stands where a mapping belongs. Write {_mapping(path)}."
         case "list_type":
             return f"{stands} stands where a list belongs. Write it in [brackets], or as lines that begin with a dash."
@@ -131,17 +106,5 @@ def _mapping(path: Path) -> str:
     )
 
 
-def _example(path: Path) -> str:
-    field = shape_at(path[:-1]).model_fields[str(path[-1])]
-    reading = next((each for each in field.metadata if isinstance(each, Reading)), None)
-    return (reading and reading.example) or _EXAMPLES[str(path[-1])]
-
-
-def shape_at(path: Path) -> type[BaseModel]:
-    """The shape of the section at `path`."""
-    return SECTIONS[_general(path)]
-
-
-def _general(path: Path) -> Path:
-    """The same for every name of a provider or an endpoint."""
-    return tuple("*" if depth == 1 else step for depth, step in enumerate(path))
+def _keys(section: Path) -> Mapping[str, Key]:
+    return SECTIONS[general(section)].keys

@@ -10,14 +10,15 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from notifier.config.cross_checks import faults_between, file_faults
 from notifier.config.expand import expand, expand_text, expanded_places, plain
 from notifier.config.faults import faults_of
 from notifier.config.hints import hint
-from notifier.config.keys import SecretReader, SecretSource, is_place, sources
-from notifier.config.records import absolute, base_of, faults_between, file_faults, known, settings_from, sketch
-from notifier.config.shapes import ConfigShape
+from notifier.config.records import base_of, known, settings_from, sketch
+from notifier.config.secret_sources import SecretReader, SecretSource, is_place, sources
+from notifier.config.sections import CONFIG
 from notifier.config.targets import Listen, Store
-from notifier.config.values import Reading
+from notifier.config.values import Reading, absolute
 from notifier.domain.errors import ConfigError, Fault, InvalidWatch
 from notifier.domain.model import WatchRequest
 from notifier.domain.settings import Settings
@@ -58,7 +59,7 @@ class ConfigFile:
         """The store that it names; nothing else of it is judged, and no secret is read."""
         value = self._at("store")
         if value is None:
-            missing = Fault(message=f"store is missing. Write {Store.example}.", path="store")
+            missing = Fault(message=f"store is missing. Write {Store().example}.", path="store")
             whole = isinstance(self._document.value, dict)
             raise _error(self._path, self._faults or [missing if whole else _not_a_mapping(self._document)])
         return self._path_at(("store",), value, Store())
@@ -100,11 +101,8 @@ class _Loading:
         self._faults += secrets.faults
 
     def settings(self, told: list[Fault]) -> Settings:
-        """The settings, where neither `told` nor anything found here is a fault."""
-        shape = self._shape()
-        made = settings_from(shape, source=self._path) if shape else None
-        if made and shape:
-            self._faults += file_faults(made, shape, self._document)
+        """The settings, if neither `told` nor anything found here is a fault."""
+        made = self._made()
         offered = known(made) if made else sketch(self._value)
         watches = self._watches(offered) if offered else []
         faults = _once(told, self._faults)
@@ -112,15 +110,19 @@ class _Loading:
             raise _error(self._path, faults)
         return dataclasses.replace(made, watches=tuple(watches))
 
-    def _shape(self) -> ConfigShape | None:
+    def _made(self) -> Settings | None:
+        """The settings without their watches; None if a watch could not be judged by them."""
         try:
-            shape = ConfigShape.model_validate(self._value)
+            keys = CONFIG.validate_python(self._value, context=base_of(self._path))
         except ValidationError as error:
             self._faults += faults_of(error.errors(include_url=False), self._document)
             return None
-        between = list(faults_between(shape, self._document))
-        self._faults += between
-        return None if between else shape
+        made = settings_from(keys, source=self._path)
+        if between := list(faults_between(made, self._value, self._document)):
+            self._faults += between
+            return None
+        self._faults += file_faults(made, self._value, self._document)
+        return made
 
     def _watches(self, offered: Known) -> list[WatchRequest]:
         """What `watches:` registers. A fault in a value out of the environment is told without its text."""

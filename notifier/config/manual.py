@@ -1,38 +1,44 @@
-"""`docs/configuration.md`, printed from the shapes: the name that is documented is the name that is read.
+"""`docs/configuration.md` and the JSON Schema, made from the sections: the documented name is the one that is read.
 
-`python -m notifier.config > docs/configuration.md` writes it anew; a test holds the two equal.
+`python -m notifier.config > docs/configuration.md` writes the page anew; a test holds the two equal.
 """
 
-from collections.abc import Iterator
+import ast
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from inspect import cleandoc
-from typing import Any, Final, get_args, get_origin
+from inspect import cleandoc, getsource
+from itertools import pairwise
+from typing import Any, Final
 
-from annotated_types import MaxLen
-from pydantic import BaseModel, BeforeValidator
-from pydantic.fields import FieldInfo
+from annotated_types import Len
 
-from notifier.config.faults import SECTIONS
-from notifier.config.shapes import listed
-from notifier.config.values import Rate, Reading
+from notifier.config.secret_sources import PLACES
+from notifier.config.sections import CONFIG, FIXED, ONE_OR_LIST, SECTIONS, Key, Section
+from notifier.config.values import Name, Rate
 from notifier.text.printable import Path
 
-_HEAD: Final = """\
+_SECRETS: Final = ", ".join(
+    dict.fromkeys(f"the values of `{path[-2]}`" if path[-1] == "*" else f"`{path[-1]}`" for path, _ in PLACES)
+)
+*_OTHERS, _LAST = (f"`{name}`" for name in FIXED)
+_HEAD: Final = f"""\
 # Configuration
 
 One YAML file, named with `--config FILE`. `config.example.yaml` shows every key in the order a newcomer needs them.
 `notifier check` says what is wrong, with file, line and what to write instead, all faults at once. A key that is not in
 these tables is refused.
 
-This page is printed by the program: `python -m notifier.config`.
+This page is printed by the program: `python -m notifier.config`. With `--schema` it prints a JSON Schema of the file,
+for editors that complete keys and mark mistakes while you write. `notifier check` finds more than the schema does.
 
 ## Values
 
 - **Durations** have a unit: `1500ms`, `15s`, `5m`, `2h`, `1d`. **Rates** have one too: `5/s`, `300/m`, `1000/h`.
-- **`${NAME}`** anywhere in a value is replaced by the environment variable `NAME`. That happens after the YAML is read,
-  so a variable cannot change the structure of the file. A variable that is not set, or empty, is a fault. `$$` is `$`.
-- **Secrets** (`api_key`, `secret`, `proxy`, the values of `headers`) are text, `${NAME}`, `{file: PATH}` or
-  `{credential: NAME}`. `PATH` starts at the configuration file; one newline at the end is dropped, and
+- **`${{NAME}}`** anywhere in a value is replaced by the environment variable `NAME`. That happens after the YAML is
+  read, so a variable cannot change the structure of the file. A variable that is not set, or empty, is a fault. `$$` is
+  `$`.
+- **Secrets** ({_SECRETS}) are text, `${{NAME}}`, `{{file: PATH}}` or
+  `{{credential: NAME}}`. `PATH` starts at the configuration file; one newline at the end is dropped, and
   any other blank, empty line or byte order mark around the secret is a fault. `NAME` is a systemd credential
   (`LoadCredential=NAME:PATH` in the unit).
 - **A changed secret** acts after a reload where it comes from a file or stands in the configuration. It needs a restart
@@ -42,7 +48,7 @@ This page is printed by the program: `python -m notifier.config`.
 - YAML anchors, aliases, tags, duplicate keys and unquoted dates are refused.
 - A reload of a faulty configuration changes nothing. That it was refused is a trouble in readiness and in the status
   line, with file and line, until a reload succeeds.
-- A reload refuses a change of `store`, `drop.directory` or `api.listen`: they need a restart.
+- A reload refuses a change of {", ".join(_OTHERS)} or {_LAST}: they need a restart.
 """
 _TAIL: Final = """
 ## Watch files and drop files
@@ -124,26 +130,48 @@ def reference() -> str:
     return _HEAD + "".join(map(_section, SECTIONS)) + _TAIL
 
 
+def schema() -> dict[str, Any]:
+    """JSON Schema of the file, as it is written. A value that the schema refuses is refused by `load` too."""
+    made = CONFIG.json_schema()
+    for section in SECTIONS.values():
+        part = made["$defs"].get(section.declared.__name__, made)
+        part["description"] = cleandoc(section.declared.__doc__ or "")
+        for name, says in _descriptions(section).items():
+            part["properties"][name]["description"] = says
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+
+
 def _section(path: Path) -> str:
-    shape = SECTIONS[path]
+    section = SECTIONS[path]
     title = "`" + ".".join("NAME" if step == "*" else str(step) for step in path) + "`" if path else "The file"
-    head = ["", f"## {title}", "", cleandoc(shape.__doc__ or ""), ""]
+    head = ["", f"## {title}", "", cleandoc(section.declared.__doc__ or ""), ""]
     table = ["| key | what it does | default | accepts |", "|---|---|---|---|"]
-    return "\n".join([*head, *table, *_rows(shape)]) + "\n"
+    return "\n".join([*head, *table, *_rows(section)]) + "\n"
 
 
-def _rows(shape: type[BaseModel]) -> Iterator[str]:
-    for name, field in shape.model_fields.items():
-        cells = (f"`{name}`", field.description or "", _default(field), _accepts(name, field))
+def _rows(section: Section) -> Iterator[str]:
+    says = _descriptions(section)
+    for name, key in section.keys.items():
+        cells = (f"`{name}`", says[name], _default(key), _accepts(name, key))
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
+def _descriptions(section: Section) -> Mapping[str, str]:
+    """The string below each key, on one line. Only the source has it: the running program keeps none of them."""
+    (declared,) = ast.parse(getsource(section.declared)).body
+    return {
+        key.target.id: " ".join(text.split())
+        for key, below in pairwise(ast.iter_child_nodes(declared))
+        if isinstance(key, ast.AnnAssign) and isinstance(key.target, ast.Name)
+        if isinstance(below, ast.Expr) and isinstance(text := ast.literal_eval(below.value), str)
+    }
+
+
+def _default(key: Key) -> str:
+    if key.required:
         return "**needed**"
-    value = field.get_default(call_default_factory=True)
-    rate = any(isinstance(each, Rate) for each in field.metadata)
-    return "" if value in (None, [], {}) else f"`{written(value, rate=rate)}`"
+    rate = isinstance(key.reading, Rate)
+    return "" if key.default in (None, (), {}) else f"`{written(key.default, rate=rate)}`"
 
 
 def written(value: Any, *, rate: bool = False) -> str:
@@ -170,25 +198,13 @@ def _duration(length: timedelta) -> str:
     return f"{length // timedelta(milliseconds=1)}ms" if length else "0s"
 
 
-def _accepts(name: str, field: FieldInfo) -> str:
-    reading = _reading((*field.metadata, field.annotation))
-    most = next((each.max_length for each in field.metadata if isinstance(each, MaxLen)), None)
-    origin = get_origin(field.annotation)
-    if reading is None:
+def _accepts(name: str, key: Key) -> str:
+    if key.reading is None:
         return "a list; see *A watch* below" if name == "watches" else "a section; see below"
-    if origin is dict:
-        return f"a mapping; each {'value' if name == 'headers' else 'key'} is {reading.accepts}"
-    if origin is list:
-        lone = any(isinstance(each, BeforeValidator) and each.func is listed for each in field.metadata)
-        length = f"1 to {most}" if most else "any length"
-        return f"{'one or a list' if lone else 'a list'} of {length}; each entry is {reading.accepts}"
-    return reading.accepts
-
-
-def _reading(parts: tuple[Any, ...]) -> Reading | None:
-    """The first Reading in an annotation, however deep."""
-    for part in parts:
-        found = part if isinstance(part, Reading) else _reading((*getattr(part, "__metadata__", ()), *get_args(part)))
-        if found is not None:
-            return found
-    return None
+    accepts = key.reading.accepts
+    if key.container is dict:
+        return f"a mapping; each {'key' if isinstance(key.reading, Name) else 'value'} is {accepts}"
+    if key.container is list:
+        most = next((f"1 to {mark.max_length}" for mark in key.marks if isinstance(mark, Len)), "any length")
+        return f"{'one or a list' if ONE_OR_LIST in key.marks else 'a list'} of {most}; each entry is {accepts}"
+    return accepts

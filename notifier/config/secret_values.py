@@ -1,16 +1,24 @@
-"""What a secret must look like where it stands: API key, signing key, header's value, proxy. No sentence holds it."""
+"""What a secret must look like: API key, signing key, header's value, proxy. No sentence holds it.
+
+A placeholder out of an example is refused: anybody could forge callbacks that are signed with it.
+"""
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from notifier.config.expand import BROKEN
-from notifier.config.keys import WAYS, beside, refuse_placeholder
 from notifier.config.values import Reading
 from notifier.delivery.signature import check_secret
 from notifier.domain.settings import Secret
 from notifier.net.proxy import parse_proxy
-from notifier.text.printable import printable
+from notifier.text.printable import QUOTES, printable
 
+WAYS: Final = "text, ${NAME}, {file: PATH} or {credential: NAME}"
+#: No random key looks like this.
+_PLACEHOLDER: Final = re.compile(
+    r"(?i)<.*>|.*(…|\.\.\.|x{8}).*|change[-_ ]?me|todo|placeholder|(whsec_|whsk_|sk-)?(your|replace|insert)[-_ ].*"
+)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}", re.ASCII)
 _OURS: Final = re.compile(r"(?i)host|content-.*|transfer-encoding|connection|webhook-.*")
 _CONNECTION: Final = re.compile(r"(?i)expect|keep-alive|proxy-.*|t(e|railer)|upgrade")
@@ -18,8 +26,22 @@ _CONNECTION: Final = re.compile(r"(?i)expect|keep-alive|proxy-.*|t(e|railer)|upg
 _LONGEST: Final = 8_192
 
 
-class _SecretReading(Reading):
+class SecretReading(Reading):
+    """A secret, which `secret_sources` has put in the place of what says where it is."""
+
     accepts = WAYS
+    schema: Mapping[str, Any] = {
+        "anyOf": [
+            {"type": "string"},
+            {
+                "type": "object",
+                "properties": {way: {"type": "string"} for way in ("file", "credential")},
+                "additionalProperties": False,
+                "minProperties": 1,
+                "maxProperties": 1,
+            },
+        ]
+    }
 
     def read(self, value: Any) -> Secret:
         if not isinstance(value, Secret):
@@ -38,7 +60,29 @@ def _refuse_beside(text: str, noun: str) -> None:
         raise ValueError(f"The {noun} has a blank in it. Copy the {noun} alone.")
 
 
-class ApiKey(_SecretReading):
+def beside(secret: str) -> str:
+    """What stands in a secret's text that no secret has, as the end of a sentence; empty where all is well."""
+    if secret.startswith("\ufeff"):
+        return "begins with a byte order mark: save it as UTF-8 without one (no BOM)"
+    if len(secret.strip().splitlines()) > 1:
+        return "holds more than one line"
+    for edge, says in ((secret[:1], "begins with"), (secret[-1:], "ends in")):
+        if edge in ("\n", "\r"):
+            return f"{says} an empty line"
+        if edge.isspace():
+            return f"{says} a blank" if edge == " " else f"{says} a tab or another blank"
+    if secret[:1] in QUOTES or secret[-1:] in QUOTES:
+        return "has quotes around it, which would be a part of it: take them away"
+    return ""
+
+
+def refuse_placeholder(text: str) -> None:
+    """`ValueError` where `text` is what an example says in place of a secret."""
+    if _PLACEHOLDER.fullmatch(text.strip()):
+        raise ValueError("This is the placeholder of an example. Write the real one.")
+
+
+class ApiKey(SecretReading):
     """Goes into a header as it is."""
 
     example = "api_key: ${AIMLAPI_KEY}"
@@ -52,7 +96,7 @@ class ApiKey(_SecretReading):
             raise ValueError("A blank, a control or a non-ASCII character is in the key. Copy the key alone.")
 
 
-class SigningKey(_SecretReading):
+class SigningKey(SecretReading):
     """`whsec_…` or `whsk_…`."""
 
     example = "secret: ${WEBHOOK_SECRET}"
@@ -63,7 +107,7 @@ class SigningKey(_SecretReading):
         check_secret(text)
 
 
-class HeaderValue(_SecretReading):
+class HeaderValue(SecretReading):
     """Goes out with every callback."""
 
     def judge(self, text: str) -> None:
@@ -75,7 +119,7 @@ class HeaderValue(_SecretReading):
             )
 
 
-class ProxyUrl(_SecretReading):
+class ProxyUrl(SecretReading):
     """It may hold a password, so the whole of it is a secret."""
 
     accepts = f"http://host:port or http://user:password@host:port, as {WAYS}"

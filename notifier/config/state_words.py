@@ -24,6 +24,12 @@ class StateWords(Reading):
         "e.g. {completed: [complete, 2], failed: broken}"
     )
 
+    schema: Mapping[str, Any] = {
+        "type": "object",
+        "propertyNames": {"enum": [state.value for state in State]},
+        "minProperties": 1,
+    }
+
     def read(self, value: Any) -> Mapping[str, State]:
         if not isinstance(value, dict):
             raise ValueError(  # noqa: TRY004  pydantic collects ValueErrors

@@ -3,18 +3,21 @@
 import re
 from typing import Any, Final
 
-from notifier.config.expand import Expanded
-from notifier.config.values import FilePath, Reading, asked, check_path, shown, text_of
+from notifier.config.values import FilePath, Reading, asked, refuse_tilde, shown, text_of
 from notifier.net.address_policy import is_metadata, parse_allow
 from notifier.net.urls import literal_address, normalise_url
 
 
-class Store(Reading):
+class Store(FilePath):
     """`sqlite:PATH`; `read` gives the path as written."""
 
-    accepts = "sqlite: and the path of a file, e.g. sqlite:/var/lib/notifier/notifier.db"
-    example = "store: sqlite:/var/lib/notifier/notifier.db"
     _POSTGRES: Final = ("postgresql:", "postgres:", "postgresql+asyncpg:")
+
+    def __init__(self) -> None:
+        super().__init__(
+            "sqlite: and the path of a file, e.g. sqlite:/var/lib/notifier/notifier.db",
+            example="store: sqlite:/var/lib/notifier/notifier.db",
+        )
 
     def read(self, value: Any) -> str:
         text = text_of(value, self.accepts).strip()
@@ -27,7 +30,7 @@ class Store(Reading):
             raise ValueError(f"{shown(value)} begins the path with two slashes. Write {self.accepts}.")
         if path == ":memory:":
             raise ValueError(f"A store in memory would forget what it owes. Write {self.accepts}.")
-        check_path(path)
+        refuse_tilde(path)
         if path.endswith("/"):
             raise ValueError(f"{shown(value)} is a directory. Write {self.accepts}.")
         return path
@@ -68,7 +71,7 @@ class EndpointUrl(Reading):
 
 
 class BaseUrl(Reading):
-    """Where an API is; routes are put behind it. A later fault may speak of it, so it knows whence it came."""
+    """Where an API is; routes are put behind it."""
 
     accepts = "a URL that begins with http:// or https://, without a query"
 
@@ -77,8 +80,7 @@ class BaseUrl(Reading):
         url = asked(normalise_url, text, self.accepts)
         if "?" in url:
             raise ValueError(f"A base URL has no query: routes are put behind it. Write {self.accepts}.")
-        plain = url.rstrip("/")
-        return Expanded(plain, text.source) if isinstance(text, Expanded) else plain
+        return url.rstrip("/")
 
 
 class AllowEntry(Reading):

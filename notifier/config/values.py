@@ -1,13 +1,16 @@
-"""How one value of the configuration is read: a number, a duration, a rate, a word, a name.
+"""How one value of the configuration is read: a number, a duration, a rate, a word, a name, a path.
 
-A `Reading` is what validates a value and what the reference prints of it, so the two cannot disagree. `read` raises
-ValueError with a sentence that says what is wrong and what to write instead. A value out of the environment is shown as
-it is written, never as what it stands for.
+A `Reading` in the annotation of a key (`sections`) validates the value, and is what the reference and the JSON Schema
+say of it, so they cannot disagree. `read` raises ValueError with a sentence that says what is wrong and what to write
+instead. A value out of the environment is shown as it is written, never as what it stands for.
 """
 
+import glob
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from pathlib import Path as File
 from typing import Any, Final, TypeVar
 
 from pydantic_core import PydanticCustomError, core_schema
@@ -19,29 +22,45 @@ from notifier.text.printable import did_you_mean, printable
 from notifier.text.quantity import parse_duration, parse_rate
 
 _T = TypeVar("_T")
+_TEXT: Final[dict[str, Any]] = {"type": "string"}
+#: Any value may be written as a variable.
+_VARIABLE: Final[Mapping[str, Any]] = {"type": "string", "pattern": r"\$\{"}
+
+
+def one_or_list_of(one: Mapping[str, Any], most: int) -> Mapping[str, Any]:
+    """JSON Schema of one value or a list of some."""
+    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": most}]}
 
 
 class Reading:
-    """How one value is read. `accepts` says in words what may stand there."""
+    """How one value is read. `accepts` says in words what may be written."""
 
     accepts: str = ""
-    #: What to write where the value is missing; empty where it has a default.
+    #: What to write if the value is missing; empty if it has a default.
     example: str = ""
+    #: JSON Schema of the value as it is written, but for `${NAME}`.
+    schema: Mapping[str, Any] = _TEXT
 
     def read(self, value: Any) -> Any:
         """The value as the program wants it; `ValueError` with a sentence."""
         raise NotImplementedError
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(self._validate)
+        return core_schema.no_info_plain_validator_function(self.validate)
 
-    def _validate(self, value: Any) -> Any:
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        any_text = self.schema.get("type") == "string" and "pattern" not in self.schema
+        return dict(self.schema) if any_text else {"anyOf": [self.schema, _VARIABLE]}
+
+    def validate(self, value: Any) -> Any:
+        """What pydantic calls: a value that is not there, and one whose fault is told already, are read by nobody."""
         if value is BROKEN:
             raise PydanticCustomError("broken", "told already")
         if value is None:
             write = self.example or f"{self.accepts}, or take the key out"
             raise ValueError(f"Nothing stands here. Write {write}.")
-        return self.read(value)
+        read = self.read(value)
+        return str(read) if isinstance(read, Expanded) else read
 
 
 def shown(value: Any) -> str:
@@ -89,6 +108,7 @@ class Whole(Reading):
     def __init__(self, low: int, high: int) -> None:
         self._low, self._high = low, high
         self.accepts = f"a whole number from {low:,} to {high:,}"
+        self.schema = {"type": "integer", "minimum": low, "maximum": high}
 
     def read(self, value: Any) -> int:
         number = int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value, re.ASCII) else value
@@ -103,6 +123,8 @@ class Whole(Reading):
 
 class Duration(Reading):
     """A length of time within bounds; `read` gives a timedelta."""
+
+    schema: Mapping[str, Any] = _TEXT | {"pattern": r"^\s*[0-9.]+\s*(ms|s|m|h|d)\s*$"}
 
     def __init__(self, low: str, high: str) -> None:
         self._low, self._high = parse_duration(low), parse_duration(high)
@@ -126,6 +148,7 @@ class DurationOrOff(Duration):
     def __init__(self, low: str, high: str) -> None:
         super().__init__(low, high)
         self.accepts += ", or off"
+        self.schema = {"anyOf": [self.schema, {"enum": [False, "off"]}]}
 
     def read(self, value: Any) -> timedelta | None:  # type: ignore[override]  # off is no length of time
         if value is False or (isinstance(value, str) and value.lower() == "off"):
@@ -137,6 +160,7 @@ class Rate(Reading):
     """So many a second; `read` gives requests per second."""
 
     accepts = 'a rate such as "5/s", "300/m" or "1000/h", above 0 and at most 100,000/s'
+    schema = _TEXT | {"pattern": r"^\s*[0-9.]+\s*/\s*[smh]\s*$"}
     _MOST: Final = 100_000.0
 
     def read(self, value: Any) -> float:
@@ -148,34 +172,26 @@ class Rate(Reading):
         return rate
 
 
-class Retry(Duration):
-    """One step of a retry schedule."""
-
-    def __init__(self) -> None:
-        super().__init__("0s", "7d")
-
-
 class OneOf(Reading):
-    """One word of a few; `words` gives them, so that they may be known only later."""
+    """One word of a few. `off` may be one of them, though YAML reads it as a boolean."""
 
-    def __init__(self, words: Callable[[], Mapping[str, Any]], *, noun: str, example: str = "") -> None:
-        self._words, self._noun, self.example = words, noun, example
-
-    @property
-    def accepts(self) -> str:  # type: ignore[override]  # drawn from what there is
-        return " or ".join(self._words())
+    def __init__(self, words: Iterable[str], *, noun: str, example: str = "") -> None:
+        self._words, self._noun, self.example = {str(word): word for word in words}, noun, example
+        self.accepts = " or ".join(self._words)
+        self.schema = {"enum": [*self._words, *([False] if "off" in self._words else [])]}
 
     def read(self, value: Any) -> str:
-        text = text_of(value, self.accepts)
-        if text not in self._words():
-            raise ValueError(f"{shown(value)} is not {self._noun}.{guess(text, self._words())}")
-        return text
+        text = "off" if value is False and "off" in self._words else text_of(value, self.accepts)
+        if text not in self._words:
+            raise ValueError(f"{shown(value)} is not {self._noun}.{guess(text, self._words)}")
+        return self._words[text]
 
 
 class OnOff(Reading):
     """`on` or `off`, as YAML 1.1's booleans or as words."""
 
     accepts = "on or off"
+    schema: Mapping[str, Any] = {"enum": [True, False, "on", "off", "yes", "no", "true", "false"]}
     _WORDS: Final = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
 
     def read(self, value: Any) -> bool:
@@ -186,20 +202,11 @@ class OnOff(Reading):
         raise ValueError(f"{shown(value)} is neither on nor off. Write {self.accepts}.")
 
 
-class LongPollMode(OneOf):
-    """`auto`, `single`, `any` or `off`, which YAML reads as a boolean."""
-
-    def __init__(self) -> None:
-        super().__init__(lambda: dict.fromkeys(("auto", "single", "any", "off")), noun="a way to long-poll")
-
-    def read(self, value: Any) -> str:
-        return super().read("off" if value is False else value)
-
-
 class Parameters(Reading):
     """Names of query parameters."""
 
     accepts = "the name of a parameter, or a list of up to 4"
+    schema = one_or_list_of(_TEXT | {"pattern": "^[A-Za-z_][A-Za-z0-9_.-]{0,63}$"}, 4)
     _FORM: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
     def read(self, value: Any) -> tuple[str, ...]:
@@ -216,7 +223,12 @@ class Name(Reading):
     """The name of a provider or an endpoint. It can never look like a URL: that is how the two are told apart."""
 
     accepts = "a name of 1 to 64 characters out of a-z, 0-9, _ and -, that begins with a letter or a digit"
+    # In `allOf` the pattern counts for every key of a mapping; alone it would let other keys be.
+    schema: Mapping[str, Any] = {"type": "string", "allOf": [{"pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"}]}
     _FORM: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
+
+    def __init__(self, example: str = "") -> None:
+        self.example = example
 
     def read(self, value: Any) -> str:
         text = text_of(value, self.accepts)
@@ -228,12 +240,6 @@ class Name(Reading):
 def guess(value: str, known: Iterable[str]) -> str:
     """A "did you mean" that tells nothing of what came out of the environment."""
     return did_you_mean("" if isinstance(value, Expanded) else value, known)
-
-
-def check_path(path: str) -> None:
-    """`ValueError` where a path would not lead where a shell would take it."""
-    if path.startswith("~"):
-        raise ValueError("A ~ is not expanded here. Write the whole path, or ${HOME}/ and the rest.")
 
 
 class Text(Reading):
@@ -252,26 +258,44 @@ class Text(Reading):
 
 
 class FilePath(Text):
-    """A path, or a pattern of paths; where it starts is known later."""
+    """A path, or a pattern of paths; a relative one becomes absolute.
+
+    It starts at the directory that is the context of the validation. In a pattern that directory is itself no pattern.
+    """
+
+    def __init__(self, accepts: str, *, example: str = "", pattern: bool = False) -> None:
+        super().__init__(accepts, example=example)
+        self._pattern = pattern
 
     def read(self, value: Any) -> str:
         text = super().read(value)
-        check_path(text)
-        return str(text)
+        refuse_tilde(text)
+        return text
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        def validate(value: Any, info: core_schema.ValidationInfo) -> str:
+            base = str(info.context)
+            return absolute(self.validate(value), File(glob.escape(base) if self._pattern else base))
+
+        return core_schema.with_info_plain_validator_function(validate)
 
 
-class WrittenPath(FilePath):
-    """A path that a later fault may speak of: it still knows whether it came out of the environment."""
+def refuse_tilde(path: str) -> None:
+    """`ValueError` if a shell would expand the path, because nobody does here."""
+    if path.startswith("~"):
+        raise ValueError("A ~ is not expanded here. Write the whole path, or ${HOME}/ and the rest.")
 
-    def read(self, value: Any) -> str:
-        super().read(value)
-        return str(value) if not isinstance(value, Expanded) else value
+
+def absolute(path: str, base: File) -> str:
+    """`path` without dots in it; if it is relative, it starts at `base`."""
+    return os.path.normpath(base / path)
 
 
 class EventTypes(Reading):
     """A list of event types; none at all would be an endpoint that is never told anything."""
 
     accepts = "one or a list out of " + ", ".join(TYPES)
+    schema = one_or_list_of({"enum": list(TYPES)}, len(TYPES))
 
     def read(self, value: Any) -> frozenset[str]:
         names = value if isinstance(value, list) else [value]

@@ -1,6 +1,6 @@
 """The settings of each part, as frozen, keyword-only records that `config` makes: checked, with secrets read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -30,7 +30,7 @@ class Secret:
         return hash(self._text)
 
 
-DEFAULT_RETRY: Final[Sequence[timedelta]] = (
+DEFAULT_RETRY: Final[tuple[timedelta, ...]] = (
     timedelta(0),
     timedelta(seconds=5),
     timedelta(minutes=5),
@@ -115,7 +115,7 @@ class EndpointSettings:
     timeout: timedelta = timedelta(seconds=15)
     #: Values may carry credentials.
     headers: Mapping[str, Secret] = field(default_factory=dict)
-    retry: Sequence[timedelta] = DEFAULT_RETRY
+    retry: tuple[timedelta, ...] = DEFAULT_RETRY
     #: Results seen longer ago than this are read again before an attempt; None: never.
     refresh_after: timedelta | None = DEFAULT_REFRESH_AFTER
     #: None is the system's trust and no certificate of ours.
@@ -175,7 +175,7 @@ class Settings:
     operator: str | None = None
     watches: tuple[WatchRequest, ...]
     #: Globs.
-    watch_files: tuple[str, ...]
+    watch_files: tuple[str, ...] = ()
     drop: DropSettings | None
     api: ApiSettings | None = None
     #: How long what is finished is kept.

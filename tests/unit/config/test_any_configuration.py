@@ -1,23 +1,25 @@
 """Whatever stands in the file, the answer is Settings or a ConfigError, never another exception."""
 
+import copy
 import tempfile
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from notifier.config import ConfigFile
-from notifier.config.faults import SECTIONS
+from notifier.config.manual import schema
+from notifier.config.sections import SECTIONS
 from notifier.domain.errors import ConfigError
 from notifier.domain.settings import Settings
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-WORDS = sorted(
-    {name for shape in SECTIONS.values() for name in shape.model_fields} | {"luma", "studio", "id", "notify"}
-)
+WORDS = sorted({name for section in SECTIONS.values() for name in section.keys} | {"luma", "studio", "id", "notify"})
 VALUES = [
     "aimlapi-luma",
     "sqlite:n.db",
@@ -52,6 +54,8 @@ SOUND: dict[str, Any] = {
     "providers": {"luma": {"kind": "aimlapi-luma", "api_key": "k"}},
     "endpoints": {"studio": {"url": "https://a.example/", "secret": KEY}},
 }
+WHOLE = SOUND | {"callbacks": {"secret": KEY}, "drop": {"directory": "d"}, "api": {"listen": "a.sock"}}
+SCHEMA = Draft202012Validator(schema())
 
 
 def answer(content: bytes) -> None:
@@ -62,6 +66,23 @@ def answer(content: bytes) -> None:
             told, result = _asked(read, str(file))
             assert isinstance(result, Settings | str | list) if told is None else told.faults
             assert all(fault.message and fault.source for fault in (told.faults if told else ()))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from([(), ("providers", "luma"), ("endpoints", "studio"), ("callbacks",), ("drop",), ("api",)]),
+    keys,
+    trees,
+)
+def test_what_the_schema_refuses_is_refused_by_the_program(path: tuple[str, ...], key: str, tree: Any) -> None:
+    """The schema is never stricter than the program, whatever is written at one place of a sound configuration."""
+    whole = copy.deepcopy(WHOLE)
+    reduce(dict.__getitem__, path, whole)[key] = tree
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "c.yaml"
+        file.write_text(yaml.safe_dump(whole, allow_unicode=True), "utf-8", "replace")
+        told, _ = _asked(ConfigFile.settings, str(file))
+        assert told or SCHEMA.is_valid(yaml.safe_load(file.read_text()))
 
 
 def _asked(read: Callable[[ConfigFile], Any], path: str) -> tuple[ConfigError | None, Any]:

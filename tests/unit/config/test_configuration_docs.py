@@ -2,12 +2,16 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
+import yaml
+from jsonschema import Draft202012Validator
 
 from notifier.config import load, reference
-from notifier.config.faults import SECTIONS
+from notifier.config.manual import schema
+from notifier.config.sections import SECTIONS
 from notifier.domain.settings import Secret, TlsSettings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -17,7 +21,7 @@ REAL = EXAMPLE.read_text().replace("YOUR-GENERATION-ID", "755f9bbb-d99b-4880-992
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ENVIRON = {"AIMLAPI_KEY": "k-123", "STUDIO_SECRET": KEY, "CALLBACK_SECRET": KEY, "APP_TOKEN": "t-123"}
 FILES = {"cert": "client.pem", "key": "client.key", "ca": "ca.pem"}
-KEYS = sorted({(path, name) for path, shape in SECTIONS.items() for name in shape.model_fields}, key=str)
+KEYS = sorted({(path, name) for path, section in SECTIONS.items() for name in section.keys}, key=str)
 
 
 def uncommented() -> str:
@@ -111,6 +115,48 @@ def test_every_key_is_in_the_example_and_in_the_reference(path: tuple[str, ...],
     """No setting is known to the program alone."""
     assert re.search(rf"^ *(# +)?{name}:", EXAMPLE.read_text(), re.MULTILINE), path
     assert f"| `{name}` |" in reference()
+
+
+@pytest.mark.parametrize("text", [EXAMPLE.read_text(), uncommented()], ids=["as it is", "every comment taken in"])
+def test_the_schema_takes_the_example(text: str) -> None:
+    """What a newcomer copies is right to an editor too, with its variables as they are written."""
+    Draft202012Validator(schema()).validate(yaml.safe_load(text))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"store": None},
+        {"store": 5},
+        {"endpoint": {}},
+        {"providers": {"Luma": {"kind": "aimlapi-luma", "api_key": "k"}}},
+        {"providers": {"luma": {"kind": "aimlapi-luma"}}},
+        {"providers": {"luma": {"kind": "luma", "api_key": "k"}}},
+        {"providers": {"luma": {"kind": "aimlapi-luma", "api_key": {"path": "k"}}}},
+        {"providers": {"luma": {"kind": "aimlapi-luma", "api_key": "k", "sweep_every": "1s"}}},
+        {"providers": {"luma": {"kind": "aimlapi-luma", "api_key": "k", "poll_every": 1}}},
+        {"providers": {"luma": {"kind": "aimlapi-luma", "api_key": "k", "max_ids": 1001}}},
+        {"endpoints": {"studio": {"url": "http://127.0.0.1/", "secret": []}}},
+        {"endpoints": {"studio": {"url": "http://127.0.0.1/", "secret": KEY, "events": ["generation.done"]}}},
+        {"endpoints": {"studio": {"url": "http://127.0.0.1/", "secret": KEY, "retry": "5s"}}},
+        {"endpoints": {"studio": {"url": "http://127.0.0.1/", "secret": KEY, "tls": {"pem": "x"}}}},
+        {"drop": {"notify": "studio"}},
+    ],
+    ids=str,
+)
+def test_the_schema_refuses_what_is_wrong(wrong: dict[str, Any]) -> None:
+    """Missing and unknown keys, and values of another kind, out of bounds or not among the words, wherever they are."""
+    assert not Draft202012Validator(schema()).is_valid(yaml.safe_load(EXAMPLE.read_text()) | wrong)
+
+
+def test_the_schema_says_of_each_key_what_the_reference_says() -> None:
+    """An editor shows it where the key is written."""
+    made = schema()
+    for section in SECTIONS.values():
+        properties = made["$defs"].get(section.declared.__name__, made)["properties"]
+        assert properties.keys() == section.keys.keys()
+        for each in properties.values():
+            assert f"| {each['description']} |".replace("| |", "|") in reference()
 
 
 def test_the_reference_is_what_the_program_prints() -> None:

@@ -8,7 +8,8 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from notifier.config import load
-from notifier.config.faults import RENAMED, SECTIONS
+from notifier.config.faults import RENAMED
+from notifier.config.sections import SECTIONS
 from notifier.domain.errors import ConfigError
 from notifier.providers.base import Capabilities
 from notifier.providers.kinds.aimlapi_luma import AimlapiLuma
@@ -748,7 +749,7 @@ def test_the_table_of_renamed_keys_is_tested_whole() -> None:
     """A key that is renamed later belongs in the test above too, and its old name can be no key again."""
     assert {section: len(names) for section, names in RENAMED.items()} == {("providers", "*"): 5}
     for section, names in RENAMED.items():
-        keys = SECTIONS[section].model_fields.keys()
+        keys = SECTIONS[section].keys.keys()
         assert names.keys().isdisjoint(keys)
         assert keys >= set(names.values())
 

@@ -1,7 +1,6 @@
-"""Secrets in the configuration: where they may stand, where their text comes from, and what they must look like.
+"""Secrets in the configuration: where they may be, and where their text comes from.
 
 `{file: PATH}` and `{credential: NAME}` are understood in these places and nowhere else. No sentence holds a secret.
-A placeholder out of an example is refused: callbacks signed with it would be anybody's to forge.
 """
 
 import re
@@ -12,35 +11,26 @@ from pathlib import Path as File
 from typing import Any, Final
 
 from notifier.config.expand import BROKEN, Expanded, uses_environment, variables
+from notifier.config.secret_values import WAYS, SecretReading, beside
+from notifier.config.sections import SECTIONS
 from notifier.domain.errors import Fault
 from notifier.domain.settings import Secret
 from notifier.text.document import Document
-from notifier.text.printable import QUOTES, Path, did_you_mean, printable, show_path
+from notifier.text.printable import Path, did_you_mean, printable, show_path
 from notifier.text.reader import FileRefused, FileTooLarge, read_regular_file
 
-#: Where a secret may stand; "*" is any name or index.
-PLACES: Final[tuple[Path, ...]] = (
-    ("providers", "*", "api_key"),
-    ("endpoints", "*", "secret"),
-    ("endpoints", "*", "secret", "*"),
-    ("endpoints", "*", "headers", "*"),
-    ("callbacks", "secret"),
-    ("providers", "*", "proxy"),
-    ("endpoints", "*", "proxy"),
+#: Where a secret may be, and whether a list of them may; "*" is any name.
+PLACES: Final[tuple[tuple[Path, bool], ...]] = tuple(
+    ((*section, name, "*") if key.container is dict else (*section, name), key.container is list)
+    for section, declared in SECTIONS.items()
+    for name, key in declared.keys.items()
+    if isinstance(key.reading, SecretReading)
 )
-#: The one of them that may be a list, whose members are places then; those of `{file: PATH}` never are.
-_MAY_BE_LIST: Final[Path] = PLACES[1]
-_IN_LIST: Final[Path] = PLACES[2]
 _IS_PLACE: Final = re.compile(
-    r"providers\W.*\b(api_key|proxy)\b|endpoints\W.*\b(secret|headers|proxy)\b|callbacks\.secret\b"
+    "|".join(rf"{place[0]}\W(?:.*\b)?{[step for step in place if step != '*'][-1]}\b" for place, _ in PLACES)
 )
-WAYS: Final = "text, ${NAME}, {file: PATH} or {credential: NAME}"
 #: Bytes of a secret's file at most.
 _LIMIT: Final = 16 * 1024
-#: No random key looks like this.
-_PLACEHOLDER: Final = re.compile(
-    r"(?i)<.*>|.*(…|\.\.\.|x{8}).*|change[-_ ]?me|todo|placeholder|(whsec_|whsk_|sk-)?(your|replace|insert)[-_ ].*"
-)
 
 
 class Origin(StrEnum):
@@ -104,22 +94,21 @@ def _origins(written: Any) -> list[tuple[Origin, str]]:
 
 
 def places(value: Any) -> Iterator[tuple[Path, Any]]:
-    """Each place of `value` that holds a secret: its path, and the mapping or list it stands in."""
-    for pattern in PLACES:
-        for path, holder in _matching(value, pattern, ()):
-            whole = pattern == _MAY_BE_LIST and isinstance(holder[path[-1]], list)
-            within = pattern == _IN_LIST and not isinstance(holder, list)
-            if not whole and not within:
+    """Each place of `value` that holds a secret: its path, and the mapping or list that it is in."""
+    for place, listed in PLACES:
+        for path, holder in _matching(value, place, ()):
+            secret = holder[path[-1]]
+            if listed and isinstance(secret, list):
+                yield from (((*path, index), secret) for index in range(len(secret)))
+            else:
                 yield path, holder
 
 
 def _matching(value: Any, pattern: Path, path: Path) -> Iterator[tuple[Path, Any]]:
     step, rest = pattern[0], pattern[1:]
-    if isinstance(value, dict):
-        steps: list[Any] = list(value) if step == "*" else [step] if step in value else []
-    else:
-        steps = list(range(len(value))) if isinstance(value, list) and step == "*" else []
-    for at in steps:
+    if not isinstance(value, dict):
+        return
+    for at in list(value) if step == "*" else [step] if step in value else []:
         if rest:
             yield from _matching(value[at], rest, (*path, at))
         else:
@@ -203,25 +192,3 @@ def _read(file: File, name: str) -> str:
     if wrong := beside(text):
         raise ValueError(f"{shown} {wrong}. Write the secret alone, on one line.")
     return text
-
-
-def beside(secret: str) -> str:
-    """What stands in a secret's text that no secret has, as the end of a sentence; empty where all is well."""
-    if secret.startswith("\ufeff"):
-        return "begins with a byte order mark: save it as UTF-8 without one (no BOM)"
-    if len(secret.strip().splitlines()) > 1:
-        return "holds more than one line"
-    for edge, says in ((secret[:1], "begins with"), (secret[-1:], "ends in")):
-        if edge in ("\n", "\r"):
-            return f"{says} an empty line"
-        if edge.isspace():
-            return f"{says} a blank" if edge == " " else f"{says} a tab or another blank"
-    if secret[:1] in QUOTES or secret[-1:] in QUOTES:
-        return "has quotes around it, which would be a part of it: take them away"
-    return ""
-
-
-def refuse_placeholder(text: str) -> None:
-    """`ValueError` where `text` is what an example says in place of a secret."""
-    if _PLACEHOLDER.fullmatch(text.strip()):
-        raise ValueError("This is the placeholder of an example. Write the real one.")

@@ -1,0 +1,111 @@
+"""Faults that one value alone cannot show: names that must exist, sections that need one another, files that fit."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from notifier.config.expand import Expanded
+from notifier.config.records import targets
+from notifier.config.values import guess, shown
+from notifier.domain.errors import Fault
+from notifier.domain.model import State
+from notifier.domain.settings import DropSettings, EndpointSettings, ProviderSettings, Settings, TlsSettings
+from notifier.net import tls_files
+from notifier.providers.catalogue import KINDS, codec
+from notifier.providers.options import repeated_route, unusable
+from notifier.text.document import Document
+from notifier.text.printable import Path, printable, show_path
+
+
+def faults_between(settings: Settings, written: Mapping[str, Any], document: Document) -> Iterator[Fault]:
+    """Faults of values that are each right, and wrong together. `written` is what the settings are made of."""
+
+    def fault(path: Path, message: str) -> Fault:
+        return Fault(message=message, path=show_path(path), line=document.line(path))
+
+    if not settings.providers:
+        yield fault(("providers",), "No provider is configured, so nothing can be polled. Add one below providers:.")
+    for name, provider in settings.providers.items():
+        said = written["providers"][name]
+        given = {key: getattr(provider, key) for key in said}
+        yield from (fault(("providers", name, key), message) for key, message in unusable(codec(provider.kind), given))
+        yield from (fault(("providers", name, "base_url"), message) for message in _base_url_faults(provider, said))
+    for name, endpoint in settings.endpoints.items():
+        yield from (fault(("endpoints", name, *path), message) for path, message in _tls_faults(endpoint))
+    if not settings.endpoints and settings.callbacks is None:
+        message = "Nobody would be called: add an endpoint below endpoints:, or a callbacks: section."
+        yield fault(("endpoints",), message)
+    if settings.operator is not None and settings.operator not in settings.endpoints:
+        yield fault(("operator",), _unknown("Endpoint", written["operator"], settings.endpoints))
+    if settings.drop:
+        yield from (
+            fault(("drop", *path), message) for path, message in _drop_faults(settings.drop, settings, written["drop"])
+        )
+
+
+def file_faults(settings: Settings, written: Mapping[str, Any], document: Document) -> Iterator[Fault]:
+    """Faults of what is in the files that `tls:` names."""
+    for name, endpoint in settings.endpoints.items():
+        for key, message in tls_files.problems(endpoint.tls) if endpoint.tls else ():
+            path = ("endpoints", name, "tls", key)
+            says = _as_written(message, endpoint.tls, written["endpoints"][name]["tls"])
+            yield Fault(message=says, path=show_path(path), line=document.line(path))
+
+
+def _as_written(message: str, files: TlsSettings | None, written: Mapping[str, Any]) -> str:
+    """A path out of the environment is shown as it is written."""
+    for key, path in written.items():
+        if isinstance(path, Expanded):
+            message = message.replace(printable(getattr(files, key), 200), path.source)
+    return message
+
+
+def _tls_faults(endpoint: EndpointSettings) -> Iterator[tuple[Path, str]]:
+    """What would not act, or not alone."""
+    tls = endpoint.tls
+    if tls is None:
+        return
+    if not tls_files.paths(tls):
+        yield ("tls",), "Nothing stands below tls:. Write cert: and key:, or ca:, or take it out."
+    elif not endpoint.url.startswith("https:"):
+        yield ("tls",), "The url is not https, so this would not act. Write https:// there, or take tls: out."
+    for key, other in (("cert", "key"), ("key", "cert")):
+        if getattr(tls, key) and not getattr(tls, other):
+            yield ("tls", key), f"A {key} needs its {other}. Write {other}: PATH; it may be the same file."
+
+
+def _base_url_faults(provider: ProviderSettings, said: Mapping[str, Any]) -> Iterator[str]:
+    """A base_url that brings along what is put behind it."""
+    url = said.get("base_url")
+    every = [route for each in KINDS.values() for route in each.routes]  # the other kind's are as wrong
+    if url is None or (wrong := repeated_route(provider.base_url, every)) is None:
+        return
+    twice, right = wrong
+    route = codec(provider.kind).routes[0].partition("?")[0]
+    if isinstance(url, Expanded):
+        ends = "What it stands for ends"
+        write = f"Take {printable(twice, 100)} off the end of what {url.source} stands for"
+    else:
+        ends, write = "It ends", f"Write {printable(right, 200)}"
+    yield f"{ends} in {printable(twice, 100)}, and {route} is put behind it, with its version. {write}."
+
+
+def _drop_faults(drop: DropSettings, whole: Settings, said: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    provider = drop.defaults.provider
+    if provider is not None and provider not in whole.providers:
+        yield ("provider",), _unknown("Provider", said["provider"], whole.providers)
+    notify = said.get("notify", [])
+    for index, name in enumerate(notify if isinstance(notify, list) else [notify]):
+        if name not in whole.endpoints:
+            yield ("notify", index), _unknown("Endpoint", name, whole.endpoints)
+    words, state = targets(provider, whole.providers), said.get("state", State.COMPLETED)
+    if state.lower() == State.FAILED.value:
+        yield (
+            ("state",),
+            "Nobody can wait for failed: whoever waits for completed is told of a failure too. Write completed.",
+        )
+    elif state.lower() not in words:
+        yield ("state",), f"{shown(state)} is not a state.{guess(state, words)}"
+
+
+def _unknown(noun: str, name: str, known: Mapping[str, Any]) -> str:
+    return f"{noun} {shown(name)} is not configured.{guess(name, known) or ' There is none.'}"

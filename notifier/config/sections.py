@@ -1,0 +1,336 @@
+"""What the configuration file may say: every section, every key, what each does, its type and its bounds.
+
+A key is declared here once. The checks, the reference (`docs/configuration.md`), the JSON Schema, the places of secrets
+and what a reload refuses are made from its annotation; its default is that of the field of the same name in the
+section's record. What is not here is refused; what is here acts.
+
+To add a key: a field in the record (`domain.settings`), and a line here with its type, how it is read and what it does.
+`config.example.yaml` must show it too.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, fields
+from datetime import timedelta
+from functools import cached_property
+from typing import Annotated, Any, Final, NamedTuple, Required, get_args, get_origin, get_type_hints
+
+from annotated_types import Len
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter, with_config
+from pydantic_core import core_schema
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
+
+from notifier.config.secret_values import ApiKey, HeaderValue, ProxyUrl, SigningKey, check_headers
+from notifier.config.state_words import StateWords
+from notifier.config.targets import AllowEntry, BaseUrl, EndpointUrl, Listen, Store
+from notifier.config.values import (
+    Duration,
+    DurationOrOff,
+    EventTypes,
+    FilePath,
+    Name,
+    OneOf,
+    OnOff,
+    Parameters,
+    Rate,
+    Reading,
+    Text,
+    Whole,
+)
+from notifier.domain.model import Format, State
+from notifier.domain.settings import (
+    ApiSettings,
+    CallbackSettings,
+    EndpointSettings,
+    ProviderSettings,
+    Secret,
+    Settings,
+    TlsSettings,
+    WatchDefaults,
+)
+from notifier.providers.catalogue import KINDS
+from notifier.text.printable import Path
+
+
+# ---- marks beside the readings ------------------------------------------------------------------------------------
+class Simpler:
+    """Something simpler may be written: `change` makes of it what is then judged."""
+
+    def __init__(self, change: Callable[[Any], Any], schema: Callable[[Any], Any]) -> None:
+        #: `schema` gives the JSON Schema of the simpler form from that of the full one.
+        self._change, self._schema = change, schema
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_before_validator_function(self._change, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        full = handler(core)
+        return {"anyOf": [self._schema(full), full]}
+
+
+ONE_OR_LIST: Final = Simpler(lambda value: value if isinstance(value, list) else [value], lambda full: full["items"])
+#: A section or a list whose entries are all commented out is one that is not there.
+NULL_IS_EMPTY: Final = Simpler(lambda value: {} if value is None else value, lambda _: {"type": "null"})
+NULL_IS_NO_LIST: Final = Simpler(lambda value: [] if value is None else value, lambda _: {"type": "null"})
+
+
+class NeedsRestart(NamedTuple):
+    """A running daemon does not take over a change of this key."""
+
+    #: What counts if nothing is written.
+    unset: str = "none"
+
+
+# ---- the sections: a string below a key says what it does, for the reference and the schema -----------------------
+_strict: Final = with_config(ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True))
+_FORMAT: Final = OneOf(Format, noun="a format")
+_REFRESH_AFTER: Final = DurationOrOff("1s", "30d")
+_PEM: Final = FilePath("the path of a file in PEM form")
+
+
+@_strict
+class ProviderKeys(TypedDict, total=False):
+    """`providers:` holds one of these under each name. An API that can only be polled."""
+
+    kind: Required[Annotated[str, OneOf(KINDS, noun="a kind of provider", example="kind: aimlapi-luma")]]
+    """Which API it is."""
+    api_key: Required[Annotated[Secret, ApiKey()]]
+    """Sent to the provider as a bearer token. A secret."""
+    base_url: Annotated[str, BaseUrl()]
+    """Where the API is, without the routes and their version (`/v2`). By default that of the kind."""
+    max_ids: Annotated[int, Whole(1, 1000)]
+    """IDs in one multi-ID request, at most."""
+    max_url: Annotated[int, Whole(500, 65_536)]
+    """Bytes in the URL of one request, at most. It caps the IDs in it too."""
+    ids_as: Annotated[
+        str,
+        OneOf(("array", "comma"), noun='a way to write IDs: "array" repeats the parameter, "comma" joins them'),
+    ]
+    """How several IDs are written: the parameter repeated, or joined by commas."""
+    rate: Annotated[float, Rate()]
+    """Requests in a time, at most. A burst is one second's worth."""
+    in_flight: Annotated[int, Whole(1, 256)]
+    """Requests at one time, at most."""
+    timeout: Annotated[timedelta, Duration("1s", "365d")]
+    """Deadline of a watch, counted from its registration, unless the watch says otherwise."""
+    batch: Annotated[bool, OnOff()]
+    """Off: one ID a request, for an API whose multi-ID route is gone."""
+    poll_every: Annotated[timedelta, Duration("100ms", "1d")]
+    """Shortest time between two polls of an ID. How often it is really polled is learned, within `rate`."""
+    long_poll: Annotated[str, OneOf(("auto", "single", "any", "off"), noun="a way to long-poll")]
+    """Long-polls: requests that the API answers when a state is reached. For one ID (single), for many at once that
+    return with the first of them (any), by what the API turns out to do (auto), or none (off)."""
+    long_poll_single_as: Annotated[tuple[str, ...], Parameters()]
+    """The parameter that asks for it, in a request about one ID."""
+    long_poll_multi_as: Annotated[tuple[str, ...], Parameters()]
+    """The same in a request about many IDs; every name listed is sent."""
+    state_words: Annotated[Mapping[str, State], StateWords()]
+    """What words of the API for a state mean, beside those that are known. One that is not known counts as running,
+    and the log names it: `state.unmapped`."""
+    request_timeout: Annotated[timedelta, Duration("1s", "120s")]
+    """Total time for one request, its answer included. A long-poll has 30 s more."""
+    proxy: Annotated[Secret, ProxyUrl()]
+    """Requests go through this proxy. A secret, for a password may stand in it. The environment's proxies are
+    ignored."""
+
+
+@_strict
+class TlsKeys(TypedDict, total=False):
+    """`tls:` of an endpoint whose `url` is https. PEM files, relative paths start at the configuration file.
+
+    They are read again when they change, without a reload; until they fit together the last ones that did go on.
+    """
+
+    cert: Annotated[str, _PEM]
+    """The certificate that we show (mutual TLS), with those between it and its root behind it."""
+    key: Annotated[str, _PEM]
+    """Its private key, without a password. May be the same file."""
+    ca: Annotated[str, _PEM]
+    """Who may vouch for the server, in place of those that the system trusts."""
+
+
+@_strict
+class EndpointKeys(TypedDict, total=False):
+    """`endpoints:` holds one of these under each name. Where callbacks are sent, and how."""
+
+    url: Required[Annotated[str, EndpointUrl()]]
+    """Where callbacks are sent. It may be on this machine."""
+    secret: Required[Annotated[list[Annotated[Secret, SigningKey()]], Len(1, 10), ONE_OR_LIST]]
+    """Signs the callbacks. One, or a list of up to 10, newest first, while receivers change over."""
+    events: Annotated[frozenset[str], EventTypes()]
+    """The event types that are sent; others are recorded and not sent. By default all."""
+    format: Annotated[Format, _FORMAT]
+    """How bodies are written: as Standard Webhooks or as CloudEvents 1.0. What is owed already keeps its form."""
+    concurrency: Annotated[int, Whole(1, 256)]
+    """Callbacks at one time, at most. No endpoint has more than half of what is free for all, 512 slots."""
+    rate: Annotated[float, Rate()]
+    """Callbacks in a time, at most. A burst is one second's worth. By default no limit."""
+    timeout: Annotated[timedelta, Duration("1s", "30s")]
+    """Total time for one attempt, the answer's body included."""
+    headers: Annotated[dict[str, Annotated[Secret, HeaderValue()]], BeforeValidator(check_headers)]
+    """Further headers of every callback. Values may be secrets."""
+    retry: Annotated[list[Annotated[timedelta, Duration("0s", "7d")]], Len(1, 50)]
+    """The wait before each attempt, the first one included: so many entries, so many attempts."""
+    refresh_after: Annotated[timedelta | None, _REFRESH_AFTER]
+    """A result that was seen longer ago than this is read again before an attempt, because its URLs run out."""
+    tls: TlsKeys | None
+    """A certificate of ours, or a CA of yours."""
+    proxy: Annotated[Secret, ProxyUrl()]
+    """Callbacks go through this proxy. A secret, for a password may stand in it. The environment's proxies are
+    ignored."""
+
+
+@_strict
+class CallbacksKeys(TypedDict, total=False):
+    """`callbacks:` lets a watch name a `callback_url` of its own. Without it such watches are refused."""
+
+    secret: Required[Annotated[Secret, SigningKey()]]
+    """A master: the key of each origin is derived from it, and `notifier secret for URL` prints it. A `whsk_` key signs
+    all."""
+    allow: Annotated[list[Annotated[str, AllowEntry()]], NULL_IS_NO_LIST]
+    """What a callback_url may reach beyond public addresses and ports 80, 443, 8080 and 8443."""
+    format: Annotated[Format, _FORMAT]
+    """How bodies are written, as for an endpoint."""
+    refresh_after: Annotated[timedelta | None, _REFRESH_AFTER]
+    """When a result is read again before an attempt, as for an endpoint."""
+
+
+@_strict
+class DropKeys(TypedDict, total=False):
+    """`drop:` is a directory where other programs put files that register watches."""
+
+    directory: Required[
+        Annotated[
+            str,
+            FilePath("the path of a directory", example="directory: /var/spool/notifier/drop"),
+            NeedsRestart(),
+        ]
+    ]
+    """The directory; a relative path starts at the configuration file."""
+    provider: Annotated[str, Text("the name of a provider")]
+    """For entries that name none. By default the only provider there is."""
+    notify: Annotated[list[Annotated[str, Text("the name of an endpoint")]], ONE_OR_LIST]
+    """Endpoints, for entries that name none. By default the only endpoint there is."""
+    state: Annotated[str, Text("queued, running or completed")]
+    """The target, for entries that name none."""
+
+
+@_strict
+class ApiKeys(TypedDict, total=False):
+    """`api:` is the door for the commands that a running daemon carries out, such as `notifier redeliver`."""
+
+    listen: Annotated[str, Listen(), NeedsRestart(unset="its usual place")]
+    """A unix socket; who may open its file may command. A relative path starts at the configuration file. By default
+    `api.sock` in systemd's runtime directory (`/run/notifier`), or else beside the store."""
+
+
+@_strict
+class ConfigKeys(TypedDict, total=False):
+    """`store`, `providers` and one of `endpoints` and `callbacks` must be there."""
+
+    store: Required[Annotated[str, Store(), NeedsRestart()]]
+    """Where notifier keeps what it knows. A relative path starts at this file."""
+    providers: Required[
+        Annotated[
+            dict[
+                Annotated[str, Name("providers: with a name of yours below it, and below that kind: and api_key:")],
+                ProviderKeys,
+            ],
+            NULL_IS_EMPTY,
+        ]
+    ]
+    """APIs to poll, each under a name of yours."""
+    endpoints: Annotated[dict[Annotated[str, Name()], EndpointKeys], NULL_IS_EMPTY]
+    """Where callbacks are sent, each under a name of yours."""
+    callbacks: CallbacksKeys | None
+    """For watches that bring a callback_url of their own."""
+    operator: Annotated[str, Text("the name of an endpoint")]
+    """The endpoint that is told when another one fails, is disabled or is well again."""
+    watches: Any
+    """A list of watches, written here."""
+    watch_files: Annotated[
+        list[Annotated[str, FilePath("the path of watch files; * and ? are wildcards", pattern=True)]],
+        NULL_IS_NO_LIST,
+    ]
+    """Files with more watches, read again when they change. Wildcards are allowed."""
+    drop: DropKeys | None
+    """A directory where other programs drop watches."""
+    api: ApiKeys | None
+    """Where commands reach the daemon."""
+    retention: Annotated[timedelta, Duration("1h", "3650d")]
+    """How long what is finished is kept: callbacks with their attempts, then watches. See operations-store.md."""
+
+
+CONFIG: Final = TypeAdapter[ConfigKeys](ConfigKeys)
+
+
+# ---- what is declared, to be asked --------------------------------------------------------------------------------
+class Key(NamedTuple):
+    """One key, as it is declared."""
+
+    required: bool
+    #: That of the record's field; None if it has none.
+    default: Any
+    #: How its value is read, or each value in its `container`; None for a section.
+    reading: Reading | None
+    #: `dict`, `list` or None.
+    container: Any
+    #: What else the annotation says.
+    marks: tuple[Any, ...]
+
+
+class Section:
+    """The keys of one section, and the record that is made of it."""
+
+    def __init__(self, declared: type, record: type) -> None:
+        self.declared, self.record = declared, record
+
+    @cached_property
+    def keys(self) -> Mapping[str, Key]:
+        """By name, in the order in which they are declared."""
+        hints = get_type_hints(self.declared, include_extras=True)
+        return {name: self._key(name, hint) for name, hint in hints.items()}
+
+    def _key(self, name: str, hint: Any) -> Key:
+        required = get_origin(hint) is Required
+        (hint,) = get_args(hint) if required else (hint,)
+        value, *marks = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        default = next((field.default for field in fields(self.record) if field.name == name), MISSING)
+        reading = next((each for each in (*marks, *_within(value)) if isinstance(each, Reading)), None)
+        return Key(
+            required=required,
+            default=None if default is MISSING else default,
+            reading=reading,
+            container=None if reading in marks else get_origin(value),
+            marks=tuple(marks),
+        )
+
+
+def _within(hint: Any) -> Iterator[Any]:
+    for part in get_args(hint):
+        yield part
+        yield from _within(part)
+
+
+#: Where each section is in the file; "*" is any name.
+SECTIONS: Final[Mapping[Path, Section]] = {
+    (): Section(ConfigKeys, Settings),
+    ("providers", "*"): Section(ProviderKeys, ProviderSettings),
+    ("endpoints", "*"): Section(EndpointKeys, EndpointSettings),
+    ("endpoints", "*", "tls"): Section(TlsKeys, TlsSettings),
+    ("callbacks",): Section(CallbacksKeys, CallbackSettings),
+    ("drop",): Section(DropKeys, WatchDefaults),
+    ("api",): Section(ApiKeys, ApiSettings),
+}
+#: Keys whose change a running daemon does not take over, as `drop.directory`.
+FIXED: Final[Mapping[str, NeedsRestart]] = {
+    ".".join((*map(str, path), name)): mark
+    for path, section in SECTIONS.items()
+    for name, key in section.keys.items()
+    for mark in key.marks
+    if isinstance(mark, NeedsRestart)
+}
+
+
+def general(path: Path) -> Path:
+    """`path` with "*" for the name of a provider or an endpoint."""
+    return tuple("*" if depth == 1 else step for depth, step in enumerate(path))
