@@ -184,7 +184,6 @@ class Daemon:
                 random=random.random,
                 directory=lambda: replace(self._directory(), disabled=self.monitor.disabled),
                 deliveries=deliveries,
-                deprioritised=self._dispatcher.deprioritised,
                 health=self.health,
                 heartbeat=self._heartbeat("poller"),
             ),

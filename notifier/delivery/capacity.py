@@ -60,6 +60,8 @@ class Capacity:
         self._paces = slot_sharing.Paces()
         self._rates = Rates()
         self.backoff = ResourceBackoff()
+        #: Since when destinations yield that have something due; None if none does.
+        self._yielding_since: float | None = None
         self.apply(endpoints, now)
 
     def apply(self, endpoints: Endpoints, now: float) -> None:
@@ -68,9 +70,14 @@ class Capacity:
         self._named = {policy.destination: policy for policy in endpoints.named.values()}
         self._rates.apply(self._named, now)
 
-    def deprioritised(self, destination: Destination, now: float) -> bool:
-        """Whether what it is owed gives way to what others are owed."""
-        return self._paces.deprioritised(destination, now)
+    def deprioritised(self, destination: Destination) -> bool:
+        """Whether its messages yield to those of others."""
+        return self._paces.deprioritised(destination)
+
+    def yielded(self, now: float, *, some: bool) -> None:
+        """The last claims left `some` deliveries out because their destinations yielded."""
+        if not some or self._yielding_since is None:
+            self._yielding_since = now if some else None
 
     # ---- what begins and ends ----
     def begin(self, claim: Claim, now: float) -> None:
@@ -109,6 +116,7 @@ class Capacity:
             *(until - now for until in self._rests.values() if until > now),
             *self._rates.waits(now),
             *([wait] if (wait := self.backoff.wait(now)) > 0 else []),
+            *([] if (yielding := self._yield_wait(now)) is None else [yielding]),
         ]
 
     def slots(self, now: float, *, room_to_refresh: int | None) -> Slots:
@@ -132,8 +140,15 @@ class Capacity:
             pool_of=pool_of,
             pools=slot_sharing.left_in_pools(held, self._most),
             first_slots=slot_sharing.first_slots_in_pools(held, self._most, young=young),
+            yields=self.deprioritised if self._yield_wait(now) != 0.0 else _nobody,
+            yields_always=self._yielding_since is not None and not all(map(self.deprioritised, self.in_flight)),
             freshness=None if room_to_refresh is None else self._freshness(room_to_refresh, each),
         )
+
+    def _yield_wait(self, now: float) -> float | None:
+        """Seconds for which destinations yield at most; None if none does that has something due."""
+        since = self._yielding_since
+        return None if since is None else max(0.0, since + slot_sharing.YIELD - now)
 
     def _total(self, now: float) -> int:
         in_flight = self.in_flight.total()
@@ -163,3 +178,7 @@ class Capacity:
         room = self._named[destination].concurrency - self.in_flight[destination]
         allowed = self._rates.room(destination, now)
         return max(0, room if allowed is None else min(room, allowed))
+
+
+def _nobody(_: Destination) -> bool:
+    return False

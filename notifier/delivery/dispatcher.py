@@ -113,8 +113,8 @@ class Dispatcher:
         self._wakeup.notify()
 
     def deprioritised(self, destination: Destination) -> bool:
-        """Whether what it is owed gives way to what others are owed."""
-        return self._capacity.deprioritised(destination, self._clock.monotonic())
+        """Whether its messages yield to those of others."""
+        return self._capacity.deprioritised(destination)
 
     def stop_taking(self) -> None:
         """Claim nothing more; `idle` is reached when what is in flight has been written down."""
@@ -173,6 +173,7 @@ class Dispatcher:
             await self._health.wait_for_store(LONGEST_WAIT)
             return 0
         self._monitor.tell(exchange.changed)
+        self._capacity.yielded(self._clock.monotonic(), some=exchange.yielded)
         for claim in sorted(exchange.claims, key=lambda claim: self.deprioritised(claim.destination)):
             self._begin(posts, claim)
         if exchange.stale and self._refresher is not None:

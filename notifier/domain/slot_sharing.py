@@ -13,9 +13,10 @@ So what keeps a way open is what is *not* given out. The rules:
    hang at once have 24 of 512 each, and as many wait for whoever comes. Unused slots are lent, never all of them.
 4. A destination that is not slow and holds none may have one, even where those before it have used its pool up one
    after the other. With fewer slots than destinations they take turns.
-5. Destinations that are poor give way: their last attempt was slow or failed, or one in flight makes them slow. Of what
-   one look has shown, what becomes owed to them is written down `YIELD` after the rest; of what is claimed together
-   theirs is sent last. So what completes for all at once costs a healthy destination little more than its own part.
+5. Destinations are deprioritised if their last attempt was slow or failed, or one in flight makes them slow. They
+   yield: nothing of theirs is claimed while others claim, nor while what these claimed is in flight, for `YIELD` at
+   most; of what is claimed together theirs is sent last. So what completes for all at once costs a healthy destination
+   little more than its own part.
 6. The last slots of all are for endpoints of the configuration, and those before them for origins that did well: what
    goes to others ends before them.
 7. Of origins of which nothing good is known, `AT_ONCE` at most are in an attempt that began within `YOUNG`, and no more
@@ -52,7 +53,7 @@ AT_ONCE: Final = 256
 YOUNG: Final = 0.5
 #: Seconds after which an attempt that has no answer makes its destination slow.
 PATIENCE: Final = 2.0
-#: Seconds by which poor destinations come after the others: a burst of dozens of messages is on its way by then.
+#: Seconds for which deprioritised destinations yield at most: a burst of dozens of messages is on its way by then.
 YIELD: Final = 0.02
 #: Slow destinations, failing ones, and those that did well, that are remembered while nothing of theirs is in flight.
 REMEMBERED: Final = 16_384
@@ -179,9 +180,8 @@ class Paces:
         _note(self._failed, destination, not delivered)
         _note(self._well, destination, delivered and not slow)
 
-    def deprioritised(self, destination: Destination, now: float) -> bool:
-        """Whether it gives way to others, by rule 5."""
-        self._age(now)
+    def deprioritised(self, destination: Destination) -> bool:
+        """Whether it yields to others, by rule 5, as of the last time that was told."""
         return destination in self._known or destination in self._failed or destination in self._dragging
 
     def slow(self, now: float) -> set[Destination]:

@@ -18,7 +18,7 @@ import anyio.to_thread
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
-from notifier.domain.ids import Destination, EndpointIdentity, GenerationId
+from notifier.domain.ids import EndpointIdentity, GenerationId
 from notifier.domain.message import parked_because
 from notifier.domain.model import EndpointDirectory, OpenGeneration, RereadResult
 from notifier.domain.settings import ProviderSettings
@@ -58,8 +58,6 @@ class Dependencies:
     directory: Callable[[], EndpointDirectory]
     #: Rung when a delivery was made.
     deliveries: Wakeup
-    #: Whether what a destination is owed gives way to what others are owed.
-    deprioritised: Callable[[Destination], bool]
     health: Health
     heartbeat: Heartbeat
     readers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
@@ -95,7 +93,6 @@ class ProviderLoop:
             deliveries=around.deliveries,
             health=around.health,
             forget=self._forget,
-            deprioritised=around.deprioritised,
         )
         self._notes = Notes(
             self._generations,

@@ -1,7 +1,6 @@
 """Takes replies in: what was seen is learned, what changed is written, what stays is looked at again. Steps 7 and 8.
 
-An unchanged observation writes nothing. What only endpoints that are not well wait for is written a moment after the
-rest, by the fifth rule of `delivery.shares`. While the store cannot write, what was seen waits here, in the task of its
+An unchanged observation writes nothing. While the store cannot write, what was seen waits here, in the task of its
 reply, until it is written.
 """
 
@@ -10,14 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypeVar
 
-import anyio
 import structlog
 
 from notifier.domain.errors import StoreUnavailable
-from notifier.domain.ids import Destination, GenerationId
+from notifier.domain.ids import GenerationId
 from notifier.domain.model import EndpointDirectory, Kind, Observation, State, Transition
 from notifier.domain.settings import ProviderSettings
-from notifier.domain.slot_sharing import YIELD
 from notifier.polling.learning.lag_histogram import LagHistogram
 from notifier.polling.provider_state import ProviderState
 from notifier.polling.scheduling.open_generation import (
@@ -90,7 +87,6 @@ class Recorder:
         deliveries: Wakeup,
         health: Health,
         forget: Callable[[TrackedGeneration], None],
-        deprioritised: Callable[[Destination], bool],
     ) -> None:
         self.settings = settings
         self._generations = generations
@@ -101,7 +97,6 @@ class Recorder:
         self._deliveries = deliveries
         self._health = health
         self._forget = forget
-        self._deprioritised = deprioritised
         self._warned_of: set[str] = set()
         self._lags = LagHistogram()
         #: Whether something was learned since the last save.
@@ -115,11 +110,7 @@ class Recorder:
             if (entry := self._generations.get(seen.id)) is not None:
                 round_.entries[entry] = entry.joined
                 self._sight(entry, seen, round_)
-        at_once, after = self._by_urgency(round_.transitions)
-        await self._record(at_once, round_)
-        if after:
-            await anyio.sleep(YIELD)
-            await self._record(after, round_)
+        await self._record(round_)
         await self._end(round_)
         self._again(round_)
 
@@ -152,19 +143,8 @@ class Recorder:
                 entry, looked=looked, now=now, alone=entry.poll_singly or not look.multi, wall=wall
             )
 
-    def _by_urgency(self, transitions: Sequence[Transition]) -> tuple[list[Transition], list[Transition]]:
-        """(what somebody well waits for, the rest)."""
-        at_once: list[Transition] = []
-        after: list[Transition] = []
-        for transition in transitions:
-            entry = self._generations.get(transition.observation.id)
-            (
-                after if entry and entry.destinations and all(map(self._deprioritised, entry.destinations)) else at_once
-            ).append(transition)
-        return at_once, after
-
-    async def _record(self, transitions: Sequence[Transition], round_: _Round) -> None:
-        if not transitions:
+    async def _record(self, round_: _Round) -> None:
+        if not (transitions := round_.transitions):
             return
         recorded = await self._insist(
             lambda: self._store.record_transitions(transitions, now=self._clock.now(), directory=self._directory())

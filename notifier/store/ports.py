@@ -143,12 +143,12 @@ class DeliveryStore(Protocol):
         otherwise is owed to the operator. Where that disables the destination, what waits for it is parked and does not
         go on by itself: a bounded number here, the rest by `park_disabled`. A delivery may be claimed if all of these
         hold: it is PENDING; due_at <= now; not leased; its destination is not disabled. Destinations take turns, each
-        giving its longest overdue first, up to `slots`, and out of a pool as `delivery.shares` says. A claim numbers
-        and opens its attempt. `slots.total` of 0 claims nothing. Where `slots.freshness` is given, a message about a
-        completed generation whose result was seen, or last read again, at or before `now` less its destination's age is
-        not claimed but stale: due again `hold` later, or as soon as `refresh_bodies` says what came of it, and claimed
-        then, whatever that was. Up to `room` of them; the others are claimed. What a person asked for goes out as it is
-        stored.
+        giving its longest overdue first, up to `slots`, and out of a pool as `delivery.shares` says; those that yield
+        get nothing if another one can have a slot, as `Slots` says. A claim numbers and opens its attempt.
+        `slots.total` of 0 claims nothing. Where `slots.freshness` is given, a message about a completed generation
+        whose result was seen, or last read again, at or before `now` less its destination's age is not claimed but
+        stale: due again `hold` later, or as soon as `refresh_bodies` says what came of it, and claimed then, whatever
+        that was. Up to `room` of them; the others are claimed. What a person asked for goes out as it is stored.
         """
         ...
 

@@ -98,6 +98,10 @@ class Slots:
     pools: Mapping[str, int] = field(default_factory=dict)
     #: By pool: slots of which destinations that hold none may have one each, where the pool itself has none left.
     first_slots: Mapping[str, int] = field(default_factory=dict)
+    #: Whether a destination yields: it gets nothing in this call if one that does not yield can have a slot; or nothing
+    #: whatever, if `yields_always`.
+    yields: Callable[[Destination], bool] = lambda _: False
+    yields_always: bool = False
     #: None: everything is sent as it is stored.
     freshness: Freshness | None = None
 
@@ -113,6 +117,8 @@ class Exchange:
     lost: Sequence[MessageId] = ()
     #: What was held back in place of being claimed.
     stale: Sequence[Stale] = ()
+    #: True if destinations have something due, and got nothing because they yield.
+    yielded: bool = False
     #: Destinations that stand otherwise because of the results.
     changed: Sequence[Change] = ()
 

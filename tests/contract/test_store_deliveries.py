@@ -277,6 +277,20 @@ async def test_first_slots_go_to_destinations_that_hold_none(store: Store, backl
     assert (await store.exchange(ME, [], full, now=NOW)).claims == []
 
 
+async def test_destinations_that_yield_come_after_the_others(store: Store) -> None:
+    """They get nothing while another one has something due and room for it, and the answer says so."""
+    for endpoint in ("audit", "slow"):
+        await enqueue(store, f"{endpoint}-1", f"{endpoint}-2", endpoint=endpoint)
+    one_each = dataclasses.replace(slots(9, each=1), yields=lambda destination: destination == "slow")
+    first = await store.exchange(ME, [], one_each, now=NOW)
+    assert (ids(first), first.yielded) == (["audit-1"], True)
+    full = dataclasses.replace(one_each, held={Destination("audit"): 1})
+    always = await store.exchange(ME, [], dataclasses.replace(full, yields_always=True), now=NOW)
+    assert (ids(always), always.yielded) == ([], True)
+    second = await store.exchange(ME, [], full, now=NOW)
+    assert (ids(second), second.yielded) == (["slow-1"], False)
+
+
 async def test_a_crowd_of_strangers_hides_no_configured_destination(store: Store) -> None:
     """Thousands of origins are due since long ago and their pool is empty: the endpoint is found all the same."""
     await owe_each(store, *(f"https://{number}.example.com" for number in range(3_000)))

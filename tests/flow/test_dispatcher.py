@@ -256,6 +256,38 @@ async def test_who_answers_well_is_sent_to_first(store: SqliteStore) -> None:
         assert hosts == ["studio.example.com"] + 5 * ["audit.example.com"] + 5 * ["studio.example.com"]
 
 
+async def test_who_failed_yields_until_the_others_are_claimed(store: SqliteStore) -> None:
+    """Not only to what is claimed in the same turn: an endpoint of one slot is sent all that is due before."""
+    async with sending(store, endpoint(), endpoint("audit", concurrency=1)) as stage:
+        stage.callbacks.answers["studio.example.com"] = [httpx.Response(500)]
+        await stage.enqueue("first")
+        await stage.turn()
+        await stage.enqueue("second")
+        await stage.enqueue(*some(3), to="audit")
+        await stage.turn()
+        hosts = [post.url.host for post in stage.callbacks.posts]
+        assert hosts == ["studio.example.com"] + 3 * ["audit.example.com"] + ["studio.example.com"]
+
+
+async def test_who_failed_yields_for_a_moment_only(store: SqliteStore) -> None:
+    """However much is due to others: after `YIELD` it is sent to beside them."""
+    async with sending(store, endpoint(), endpoint("audit", concurrency=1)) as stage:
+        stage.callbacks.answers["studio.example.com"] = [httpx.Response(500)]
+        await stage.enqueue("first")
+        await stage.turn()
+        later = anyio.Event()
+        stage.callbacks.gates["audit.example.com"] = later
+        await stage.enqueue(*some(3), to="audit")
+        await stage.enqueue("second")
+        await stage.turn()
+        stage.clock.advance(slot_sharing.YIELD)
+        later.set()
+        await stage.turn()
+        hosts = [post.url.host for post in stage.callbacks.posts]
+        assert hosts[-1] == "audit.example.com"
+        assert hosts.count("studio.example.com") == 2
+
+
 async def test_callback_urls_of_one_origin_share_its_slots(store: SqliteStore) -> None:
     """However many URLs an app invents, its origin is one destination of thirty-two."""
     async with sending(store, callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:

@@ -159,30 +159,6 @@ async def test_a_transition_and_its_delivery_are_one(store: SqliteStore) -> None
         assert await stage.rung()
 
 
-async def test_what_is_owed_to_poor_endpoints_gives_way(store: SqliteStore) -> None:
-    """Of one look, what somebody well waits for is written first, in whatever order it came; nothing is left out."""
-    async with watching(store, deprioritised=lambda destination: destination == "audit") as stage:
-        ids = ("g-1", "g-2", "g-3")
-        stage.upstream.states = dict.fromkeys(ids, "completed")
-        await stage.watch(
-            request("g-1", endpoint="audit"), request("g-2", endpoint="audit"), request("g-2"), request("g-3")
-        )
-        await stage.tick()
-        while len(owed := await destinations_owed(store)) < 4:
-            await stage.deliveries.wait(MINUTE)
-        assert sorted(owed[:3]) == ["audit", "studio", "studio"]
-        assert owed[3] == "audit"
-        await blocked()
-        assert stage.loop.watched == 0
-
-
-async def destinations_owed(store: SqliteStore) -> list[str]:
-    """Of all messages, in the order they were written down."""
-    return await store.writer.run(
-        lambda conn: [destination for (destination,) in conn.execute("SELECT destination FROM deliveries ORDER BY key")]
-    )
-
-
 async def test_nobody_is_looked_at_once_nobody_waits(store: SqliteStore) -> None:
     """The last satisfied watch ends the looks."""
     async with watching(store) as stage:

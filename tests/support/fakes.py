@@ -356,9 +356,7 @@ class Watching:
 
 
 @asynccontextmanager
-async def watching(
-    store: SqliteStore, *, deprioritised: Callable[[Destination], bool] = lambda _: False, **settings: Any
-) -> AsyncIterator[Watching]:
+async def watching(store: SqliteStore, **settings: Any) -> AsyncIterator[Watching]:
     """A provider loop that runs; nothing is looked at before the first tick."""
     clock, health, deliveries, port = HandClock(), Health(), Wakeup(), Tripped(store)
     upstream = Upstream(clock)
@@ -366,7 +364,7 @@ async def watching(
         loop = ProviderLoop(
             luma(**settings),
             AimlapiLuma(),
-            around(port, client, clock=clock, health=health, deliveries=deliveries, deprioritised=deprioritised),
+            around(port, client, clock=clock, health=health, deliveries=deliveries),
         )
         registrar = Registrar(
             store, clock=clock, directory=lambda: BOOK, add_open=loop.add, deliveries=deliveries, health=health
@@ -393,9 +391,8 @@ def around(
     clock: HandClock,
     health: Health,
     deliveries: Wakeup,
-    deprioritised: Callable[[Destination], bool] = lambda _: False,
 ) -> Dependencies:
-    """What provider loops work with in tests: no chance, everything configured, and every endpoint well unless said."""
+    """What provider loops work with in tests: no chance, and everything configured."""
     return Dependencies(
         store=port,
         ask=client.ask,
@@ -404,7 +401,6 @@ def around(
         random=lambda: 0.0,
         directory=lambda: BOOK,
         deliveries=deliveries,
-        deprioritised=deprioritised,
         health=health,
         heartbeat=Heartbeat("poller", clock, limit=25),
     )

@@ -70,10 +70,10 @@ def exchange(
 ) -> Exchange:
     lost, changed = _close(conn, owner, results, announce, now) if results else ([], [])
     micros = to_micros(now)
-    claims, stale = _claim(conn, turns, owner, slots, micros) if slots.total > 0 else ([], [])
+    claims, stale, yielded = _claim(conn, turns, owner, slots, micros) if slots.total > 0 else ([], [], False)
     next_due = conn.execute(_SQL["next_due"], (micros,)).fetchone()[0]
     due = None if next_due is None else from_micros(next_due)
-    return Exchange(claims=claims, next_due=due, lost=lost, changed=changed, stale=stale)
+    return Exchange(claims=claims, next_due=due, lost=lost, changed=changed, stale=stale, yielded=yielded)
 
 
 # ---- results ------------------------------------------------------------------------------------------------------
@@ -142,9 +142,9 @@ def _attempt(key: int, asked_by: str, result: AttemptResult) -> tuple[Any, ...]:
 # ---- claims -------------------------------------------------------------------------------------------------------
 def _claim(
     conn: sqlite3.Connection, turns: Turns, owner: WorkerId, slots: Slots, now: int
-) -> tuple[list[Claim], list[Stale]]:
-    """Lease up to `slots`; what was claimed, longest overdue first, and what was held back instead."""
-    taken = _share(conn, turns, slots, now)
+) -> tuple[list[Claim], list[Stale], bool]:
+    """Lease up to `slots`; what was claimed, longest overdue first, what was held back, and whether some yielded."""
+    taken, yielded = _share(conn, turns, slots, now)
     stale = refresh.hold_back(conn, taken, slots.freshness, now) if taken and slots.freshness else {}
     leases = [
         (key, owner, now, now + slots.lease.get(Destination(destination), slots.lease_each) // _MICROSECOND)
@@ -153,16 +153,16 @@ def _claim(
         if key not in stale
     ]
     if not leases:
-        return [], list(stale.values())
+        return [], list(stale.values()), yielded
     bulk.write(conn, _SQL["lease"], leases)
-    return _claims(conn, [lease[0] for lease in leases]), list(stale.values())
+    return _claims(conn, [lease[0] for lease in leases]), list(stale.values()), yielded
 
 
-def _share(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> dict[str, list[int]]:
-    """Destination -> keys of its deliveries to claim."""
+def _share(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> tuple[dict[str, list[int]], bool]:
+    """Destination -> keys of its deliveries to claim; and whether some destinations yielded to these."""
     left = slots.total
     taken: dict[str, list[int]] = {}
-    pools, hurried = _destinations_with_room(conn, turns, slots, now)
+    pools, hurried, yielded = _destinations_with_room(conn, turns, slots, now)
     for pool, destinations in pools.items():
         first_slots = min(left, slots.first_slots.get(pool, 0))
         reserve = 1 if slots.pools else 0
@@ -172,7 +172,7 @@ def _share(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> di
         turns.last[pool] = next(
             (destination for destination in reversed(found) if destination not in hurried), turns.last[pool]
         )
-    return taken
+    return taken, yielded
 
 
 def _share_pool(
@@ -201,8 +201,8 @@ def _share_pool(
 
 def _destinations_with_room(
     conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int
-) -> tuple[dict[str, list[Asking]], AbstractSet[str]]:
-    """Destinations that may begin something, by pool; and those of them that come before their turn, being new."""
+) -> tuple[dict[str, list[Asking]], AbstractSet[str], bool]:
+    """Destinations that may begin something, by pool; which of them are new and go first; whether others yield."""
     found: dict[str, list[Asking]] = {}
     due, newest = _due_destinations(conn, turns, slots, now)
     for destination in due:
@@ -211,9 +211,17 @@ def _destinations_with_room(
         room = slots.free.get(Destination(destination), slots.each - held)
         if room > 0 and (_left(slots, pool) > 0 or (held == 0 and slots.first_slots.get(pool, 0) > 0)):
             found.setdefault(pool, []).append(Asking(destination=destination, held=held, room=room))
-    in_turn = {pool: _in_turn(destinations, turns.last[pool]) for pool, destinations in found.items()}
+    first = {
+        pool: some
+        for pool, all_ in found.items()
+        if (some := [each for each in all_ if not slots.yields(Destination(each.destination))])
+    }
+    if not first and not slots.yields_always:
+        first = found
+    in_turn = {pool: _in_turn(destinations, turns.last[pool]) for pool, destinations in first.items()}
     hurried: set[str] = set()
-    return {pool: _alternating(destinations, newest, hurried) for pool, destinations in in_turn.items()}, hurried
+    alternating = {pool: _alternating(destinations, newest, hurried) for pool, destinations in in_turn.items()}
+    return alternating, hurried, first != found
 
 
 def _in_turn(destinations: Sequence[Asking], last: str) -> list[Asking]:

@@ -203,19 +203,21 @@ def test_it_says_when_the_next_destination_turns_slow() -> None:
 def test_who_failed_or_was_slow_comes_after_the_others() -> None:
     """Until an attempt is delivered in time."""
     paces = Paces()
-    for took, delivered, poor in ((0.1, False, True), (15.0, True, True), (0.1, True, False)):
+    for took, delivered, yields in ((0.1, False, True), (15.0, True, True), (0.1, True, False)):
         paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
         paces.end(STUDIO, (MessageId("m-1"), 1), took, delivered=delivered)
-        assert paces.deprioritised(STUDIO, took) is poor
-        assert not paces.deprioritised(AUDIT, took)
+        assert paces.deprioritised(STUDIO) is yields
+        assert not paces.deprioritised(AUDIT)
 
 
 def test_who_keeps_an_attempt_waiting_comes_after_the_others() -> None:
     """From the moment its patience is over, though nothing of it has failed."""
     paces = Paces()
     paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
-    assert not paces.deprioritised(STUDIO, PATIENCE)
-    assert paces.deprioritised(STUDIO, PATIENCE + 0.1)
+    assert paces.slow(PATIENCE) == set()
+    assert not paces.deprioritised(STUDIO)
+    assert paces.slow(PATIENCE + 0.1) == {STUDIO}
+    assert paces.deprioritised(STUDIO)
 
 
 def test_slow_destinations_are_not_remembered_without_end() -> None:
