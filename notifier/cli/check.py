@@ -20,7 +20,7 @@ from notifier.intake.drop.subdirectories import examine
 from notifier.intake.entry import Known
 from notifier.intake.watch_files import read_watch_file
 from notifier.intake.watch_listing import list_files
-from notifier.net.certificate_expiry import files, lacking_trust, terms
+from notifier.net.certificate_expiry import certificate_files, lacking_trust, validities
 from notifier.runtime.clock import SystemClock
 from notifier.store.sqlite import open_reader, store_exists, write_obstacles
 from notifier.text.masking import without_query
@@ -65,7 +65,7 @@ def _summary(settings: Settings, secrets: Sequence[SecretSource]) -> None:
     for secret in secrets:
         typer.echo(f"  {secret.path}: {secret.origin}; {secret.renewal}")
     for name, endpoint in settings.endpoints.items():
-        ends = {term.key: f"; {term.says(now)}" for term in terms(endpoint.tls)} if endpoint.tls else {}
+        ends = {file.key: f"; {file.says(now)}" for file in validities(endpoint.tls)} if endpoint.tls else {}
         for key in ("cert", "key", "ca") if endpoint.tls else ():
             if path := getattr(endpoint.tls, key):
                 said = f"file {printable(path, 200)}{ends.get(key, '')}; read again when it changes"
@@ -75,10 +75,10 @@ def _summary(settings: Settings, secrets: Sequence[SecretSource]) -> None:
 def _check_tls(settings: Settings) -> bool:
     """False where a certificate is of no use now, or nobody is trusted. One that ends soon is told, and may wait."""
     now, well = SystemClock().now(), True
-    for _, place, term in files(settings):
-        if not term.usable(now) or term.ends_soon(now):
-            _say("tls", f"{place}: {printable(term.path, 200)} {term.says(now)}")
-            well = well and term.usable(now)
+    for _, place, file in certificate_files(settings):
+        if not file.usable(now) or file.ends_soon(now):
+            _say("tls", f"{place}: {printable(file.path, 200)} {file.says(now)}")
+            well = well and file.usable(now)
     if why := lacking_trust(settings):
         _say("tls", why)
     return well and not why

@@ -43,7 +43,7 @@ from notifier.intake.drop.directory import DropDirectory
 from notifier.intake.registrar import Registrar
 from notifier.intake.watch_files import WatchFiles
 from notifier.net.address_policy import refusal
-from notifier.net.certificate_expiry import Terms
+from notifier.net.certificate_expiry import ExpiryReports
 from notifier.net.tls_files import TlsContexts
 from notifier.net.transport import AiohttpTransport
 from notifier.net.urls import Address
@@ -72,7 +72,7 @@ LAST_WRITE: Final = 3.0
 #: Seconds between two tries of a reload while the store cannot write.
 _STORE_WAIT: Final = 5.0
 #: Seconds between two looks at when certificates end.
-_LOOK_AT_TERMS: Final = 6 * 3600
+_CHECK_CERTIFICATES: Final = 6 * 3600
 #: A loop that has not turned for this many seconds hangs. The longest wait of any loop is 15.
 HANGS_AFTER: Final = 25.0
 #: Descriptors that are not for attempts, and attempts that there may be for all that.
@@ -105,7 +105,7 @@ class Daemon:
         self._reloaded.set()
         self._housekeeping = Wakeup()
         self.health = Health(self._housekeeping)
-        self._terms = Terms(self.health)
+        self._expiry = ExpiryReports(self.health)
         self._files: WatchFiles | None = None
         self._drop: DropDirectory | None = None
         self._take(settings)
@@ -227,7 +227,7 @@ class Daemon:
 
     async def _start(self) -> None:
         """From the drain to the tap."""
-        self._terms.tell_all(self._settings, self._clock.now())
+        self._expiry.report_all(self._settings, self._clock.now())
         await self._settle_parked()
         await self._loops.start(self._refresher.run, self._poller.reread, name="refresher")
         await self._loops.start(self._dispatcher.run, name="dispatcher")
@@ -238,7 +238,7 @@ class Daemon:
         self._timer.every(5, self._rescan.notify, name="drop rescan")
         self._timer.every(5, self._reread.notify, name="watch files")
         self._timer.every(10, self._housekeeping.notify, name="upkeep")
-        self._timer.every(_LOOK_AT_TERMS, self._look_at_terms, name="certificates")
+        self._timer.every(_CHECK_CERTIFICATES, self._report_expiry, name="certificates")
         self._timer.start()
         await self._declare(self._settings.watches)
         await self._open_doors()
@@ -341,7 +341,7 @@ class Daemon:
         """Every step may be taken twice; a store that fails in between is waited for."""
         before = self._settings
         self._take(settings)
-        self._terms.tell_all(settings, self._clock.now())
+        self._expiry.report_all(settings, self._clock.now())
         self._dispatcher.apply(self._endpoints)
         while True:
             try:
@@ -372,8 +372,8 @@ class Daemon:
             _log.warning(log_events.WATCH_UNDECLARED, count=len(gone), first=next(iter(gone)).generation, note=note)
 
     # ---- what the parts ask of others that are built later, and of the configuration, now ----
-    def _look_at_terms(self) -> None:
-        self._terms.tell_changes(self._settings, self._clock.now())
+    def _report_expiry(self) -> None:
+        self._expiry.report_changes(self._settings, self._clock.now())
 
     def _directory(self) -> EndpointDirectory:
         return self._endpoints.directory()

@@ -1,7 +1,7 @@
-"""What comes of opening a connection for one request: the addresses that were tried, and its TLS.
+"""What happens while a connection is opened for one request: the addresses that are tried, and its TLS.
 
-The engine tries the addresses of a name side by side and tells only what came of the last one; so each socket notes it
-here. A request on a kept connection opens none.
+aiohttp tries the addresses of a name side by side and reports only what came of the last one, so each socket notes its
+own result here. A request on a kept connection opens none.
 """
 
 import errno
@@ -15,15 +15,15 @@ from typing import Any, Final
 
 from notifier.net.tls_errors import Handshake
 
-#: Descriptors that connections leave to others; the lowest free one is always taken.
+#: Descriptors that connections leave to others; the system always takes the lowest free one.
 _KEPT_FREE: Final = 32
 
 
 @dataclass(slots=True)
 class ConnectionAttempt:
-    """Of one request; it may try many addresses."""
+    """One for each request; it may try many addresses."""
 
-    #: What the system said of each, by `address:port`: an error's number, or None while it says nothing.
+    #: By `address:port`: the number of the system's error, or None while there is none.
     tried: dict[str, int | None] = field(default_factory=dict)
     #: One of them answered.
     connected: bool = False
@@ -36,24 +36,23 @@ class ConnectionAttempt:
 
     @property
     def missing(self) -> str:
-        """What there was not when time ran out, as the end of a sentence; empty where the connection stood."""
+        """What was not reached when time ran out, as the end of a sentence; empty if the connection was made."""
         if self.waits:
             return not_connected(self.tried)
-        return _LATE if self.tls.begun and not self.tls.done else ""
+        late = self.tls.begun and not self.tls.done
+        return "the TLS handshake did not end: does this port speak TLS?" if late else ""
 
 
-_LATE: Final = "the TLS handshake did not end: does this port speak TLS?"
 connection_attempt: Final[ContextVar[ConnectionAttempt]] = ContextVar("connection_attempt")
 
 
 def current() -> ConnectionAttempt:
-    """Of the request that this is done for; one that nobody asks where it is done for none."""
-    found = connection_attempt.get(None)
-    return ConnectionAttempt() if found is None else found
+    """Of the request that this task makes; one that nobody reads if it makes none."""
+    return connection_attempt.get(None) or ConnectionAttempt()
 
 
 class ReportingSocket(socket.socket):
-    """Notes what comes of its connect: at once, or asked for by the event loop as SO_ERROR."""
+    """Notes what comes of its connect: at once, or when the event loop reads it as SO_ERROR."""
 
     def __init__(self, family: int, kind: int, protocol: int, target: tuple[Any, ...]) -> None:
         self._seen = current()
@@ -62,17 +61,14 @@ class ReportingSocket(socket.socket):
         self._seen.tried[self._shown] = None
         try:
             super().__init__(family, kind, protocol)
-            self._leave_some()
+            # The last descriptors are for the store and the API: without any, nothing that happens is written down.
+            limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+            if limit != resource.RLIM_INFINITY and self.fileno() >= limit - min(_KEPT_FREE, limit // 4):
+                self.close()
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))  # noqa: TRY301  as the system would
         except OSError as error:
             self._report(error.errno)
             raise
-
-    def _leave_some(self) -> None:
-        """The last descriptors are for the store and the doors: without any, nothing that happens is written down."""
-        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if limit != resource.RLIM_INFINITY and self.fileno() >= limit - min(_KEPT_FREE, limit // 4):
-            self.close()
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     def connect(self, address: Any) -> None:
         try:
@@ -119,7 +115,7 @@ _WORDS: Final = {
 
 
 def not_connected(tried: Mapping[str, int | None]) -> str:
-    """E.g. `connection refused: 127.0.0.1:8787, [::1]:8787`. What this machine lacks stands last."""
+    """E.g. `connection refused: 127.0.0.1:8787, [::1]:8787`. What this machine lacks comes last."""
     told: dict[str, list[str]] = {}
     for address, number in tried.items():
         told.setdefault(_words(address, number), []).append(address)
@@ -127,11 +123,9 @@ def not_connected(tried: Mapping[str, int | None]) -> str:
 
 
 def _words(address: str, number: int | None) -> str:
-    if number is None:
-        return "no connection in time"
     if number in _NO_FAMILY and address.startswith("["):
         return _NO_IPV6
-    return _WORDS.get(number, "the connect failed")
+    return "no connection in time" if number is None else _WORDS.get(number, "the connect failed")
 
 
 def _listed(words: str, addresses: list[str]) -> str:

@@ -1,6 +1,10 @@
-"""The files of a `tls:` setting: what is wrong with them, and when they end. Reads them.
+"""The files of a `tls:` setting: what is wrong with them, and the TLS context that is made of them. Reads the files.
 
-`problems` says in sentences for the operator what is wrong; the check of the context itself stands behind it.
+One context for each setting, so that connections under one context never serve another setting. When a file changes
+(its time, its size, another file in its place), the next attempt makes a new context, at most once a second: a
+certificate may be renewed while the daemon runs, without a reload. While the files do not fit together, because one of
+them is written and the other is not yet, the last context that worked is used. `TlsSettings()` is the machine's own
+trust, for everybody who has no setting; its files are watched too.
 """
 
 import os
@@ -25,9 +29,9 @@ _log = structlog.get_logger()
 MAX_BYTES: Final = 1024 * 1024
 _CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
 _KEY: Final = b"PRIVATE KEY-----"
-_LOCKED: Final = (b"ENCRYPTED",)
-#: Seconds between two looks at the files of one setting.
-_LOOK_AGAIN: Final = 1.0
+_LOCKED: Final = b"ENCRYPTED"
+#: Seconds between two checks whether the files of one setting changed.
+_CHECK_EVERY: Final = 1.0
 
 #: What tells one version of the files from another.
 _Stamp = tuple[tuple[int, int, int] | None, ...]
@@ -41,7 +45,7 @@ def paths(tls: TlsSettings) -> dict[str, str]:
 
 # ---- what is wrong ------------------------------------------------------------------------------------------------
 def problems(tls: TlsSettings) -> list[tuple[str, str]]:
-    """What is wrong with the files of `tls`: (cert, key or ca; a sentence). Empty where a context can be made."""
+    """What is wrong with the files of `tls`: (cert, key or ca; a sentence). Empty if a context can be made."""
     wrong = list(_wrong_files(tls))
     if wrong:
         return wrong
@@ -60,7 +64,7 @@ def _wrong_files(tls: TlsSettings) -> Iterator[tuple[str, str]]:
         except FileRefused as error:
             yield name, f"{shown} {error}."
             continue
-        if name == "key" and any(word in content for word in _LOCKED) and _KEY in content:
+        if name == "key" and _LOCKED in content and _KEY in content:
             yield name, f"The key in {shown} needs a password. Write it without one, for notifier alone to read."
         elif (_KEY if name == "key" else _CERTIFICATE) not in content:
             noun = "private key" if name == "key" else "certificate"
@@ -68,7 +72,7 @@ def _wrong_files(tls: TlsSettings) -> Iterator[tuple[str, str]]:
 
 
 def _unfit(tls: TlsSettings, error: Exception) -> tuple[str, str]:
-    """Every file is there and looks right."""
+    """Which file does not do, though each of them is there and looks right."""
     if tls.ca is not None:
         try:
             trusting(tls.ca)
@@ -89,7 +93,7 @@ class TlsUnusable(Exception):
 class _Kept:
     context: ssl.SSLContext
     stamp: _Stamp
-    looked_at: float
+    checked_at: float
 
 
 class TlsContexts:
@@ -100,22 +104,20 @@ class TlsContexts:
         self._kept: dict[TlsSettings, _Kept] = {}
 
     def context(self, tls: TlsSettings) -> ssl.SSLContext:
-        """`TlsUnusable` where there never was a usable one."""
+        """`TlsUnusable` if there never was a usable one."""
         now = self._monotonic()
         kept = self._kept.get(tls)
         if kept is None:
             stamp = _stamp(tls)
             kept = self._kept[tls] = _Kept(_made(tls), stamp, now)
-        elif now - kept.looked_at >= _LOOK_AGAIN:
-            kept.looked_at = now
-            self._renew(tls, kept)
+        elif now - kept.checked_at >= _CHECK_EVERY:
+            kept.checked_at = now
+            if (stamp := _stamp(tls)) != kept.stamp:
+                kept.stamp = stamp
+                self._renew(tls, kept)
         return kept.context
 
     def _renew(self, tls: TlsSettings, kept: _Kept) -> None:
-        stamp = _stamp(tls)
-        if stamp == kept.stamp:
-            return
-        kept.stamp = stamp
         try:
             kept.context = _made(tls)
         except TlsUnusable as error:

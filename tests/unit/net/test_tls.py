@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from notifier.config import load
 from notifier.domain.settings import Settings, TlsSettings
-from notifier.net.certificate_expiry import Terms, terms
+from notifier.net.certificate_expiry import ExpiryReports, validities
 from notifier.net.tls import context_for, no_trust
 from notifier.net.tls_files import TlsContexts
 from notifier.runtime import log_events
@@ -163,14 +163,14 @@ def dated(file: Path, *days: tuple[int, int]) -> str:
 def test_a_file_says_when_it_ends(tmp_path: Path, days: tuple[int, int], says: str, usable: bool) -> None:  # noqa: FBT001  a parameter
     """By the day; the rest of it from two months before."""
     path = dated(tmp_path / "own.pem", days)
-    (term,) = terms(TlsSettings(cert=path, key=path))
+    (term,) = validities(TlsSettings(cert=path, key=path))
     assert (term.key, term.says(NOW), term.usable(NOW)) == ("cert", says, usable)
 
 
 def test_a_chain_ends_with_its_first_and_a_bundle_with_its_last(tmp_path: Path) -> None:
     """An old CA may stay beside the new one; an intermediate that ends takes the chain with it."""
     path = dated(tmp_path / "both.pem", (-10, 400), (-10, -1))
-    own, ca = terms(TlsSettings(cert=path, key=path, ca=path))
+    own, ca = validities(TlsSettings(cert=path, key=path, ca=path))
     assert (own.usable(NOW), ca.usable(NOW)) == (False, True)
 
 
@@ -183,39 +183,39 @@ def configured(directory: Path, **tls: str) -> Settings:
     return load(str(file), environ={})
 
 
-def told(terms_: Terms, settings: Settings, now: datetime, *, anew: bool = False) -> list[tuple[str, Any]]:
+def told(reports: ExpiryReports, settings: Settings, now: datetime, *, anew: bool = False) -> list[tuple[str, Any]]:
     with capture_logs() as said:
-        (terms_.tell_all if anew else terms_.tell_changes)(settings, now)
+        (reports.report_all if anew else reports.report_changes)(settings, now)
     return [(line["log_level"], line["note"]) for line in said if line["event"] == log_events.TLS_EXPIRY]
 
 
 def test_what_changes_is_told_once_while_the_daemon_runs(tmp_path: Path) -> None:
     """At the start all, then a file that comes near its end, that ends, and that is renewed."""
     health = Health()
-    terms_ = Terms(health)
+    reports = ExpiryReports(health)
     path = dated(tmp_path / "own.pem", (-10, 100))
     settings = configured(tmp_path, cert=path, key=path)
-    assert told(terms_, settings, NOW, anew=True) == [("info", "ends on 2027-03-02")]
-    assert told(terms_, settings, NOW + timedelta(days=1)) == []
-    assert told(terms_, settings, NOW + timedelta(days=80)) == [("warning", "ends on 2027-03-02, in 20 days")]
-    assert told(terms_, settings, NOW + timedelta(days=81)) == []
+    assert told(reports, settings, NOW, anew=True) == [("info", "ends on 2027-03-02")]
+    assert told(reports, settings, NOW + timedelta(days=1)) == []
+    assert told(reports, settings, NOW + timedelta(days=80)) == [("warning", "ends on 2027-03-02, in 20 days")]
+    assert told(reports, settings, NOW + timedelta(days=81)) == []
     assert "endpoints.studio.tls.cert" not in health.troubles
-    assert told(terms_, settings, NOW + timedelta(days=100)) == [("error", "expired on 2027-03-02: renew it")]
+    assert told(reports, settings, NOW + timedelta(days=100)) == [("error", "expired on 2027-03-02: renew it")]
     assert health.troubles["endpoints.studio.tls.cert"] == f"{path} expired on 2027-03-02: renew it"
     dated(tmp_path / "own.pem", (-10, 500))
-    assert told(terms_, settings, NOW + timedelta(days=101)) == [("info", "ends on 2028-04-05")]
+    assert told(reports, settings, NOW + timedelta(days=101)) == [("info", "ends on 2028-04-05")]
     assert "endpoints.studio.tls.cert" not in health.troubles
 
 
 def test_a_reload_tells_all_again_and_forgets_what_is_gone(tmp_path: Path) -> None:
     """A trouble of a file that is not in the configuration any more is nobody's."""
     health = Health()
-    terms_ = Terms(health)
+    reports = ExpiryReports(health)
     old, new = dated(tmp_path / "old.pem", (-10, -1)), dated(tmp_path / "new.pem", (-10, 100))
-    assert told(terms_, configured(tmp_path, cert=old, key=old), NOW, anew=True) == [
+    assert told(reports, configured(tmp_path, cert=old, key=old), NOW, anew=True) == [
         ("error", "expired on 2026-11-21: renew it")
     ]
-    assert told(terms_, configured(tmp_path, ca=new), NOW, anew=True) == [("info", "ends on 2027-03-02")]
+    assert told(reports, configured(tmp_path, ca=new), NOW, anew=True) == [("info", "ends on 2027-03-02")]
     assert "endpoints.studio.tls.cert" not in health.troubles
 
 
@@ -223,12 +223,12 @@ def test_a_reload_tells_all_again_and_forgets_what_is_gone(tmp_path: Path) -> No
 def test_that_nobody_is_trusted_is_a_trouble_until_somebody_is(tmp_path: Path) -> None:
     """Only where somebody is needed: a provider over https is one."""
     health = Health()
-    terms_ = Terms(health)
+    reports = ExpiryReports(health)
     settings = configured(tmp_path, ca=dated(tmp_path / "own.pem", (-10, 100)))
     with capture_logs() as said:
-        terms_.tell_all(settings, NOW)
+        reports.report_all(settings, NOW)
     assert [line["event"] for line in said] == [log_events.TLS_NO_CA_CERTIFICATES, log_events.TLS_EXPIRY]
     assert health.troubles["CA certificates"].startswith("this machine has no CA certificates")
     trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
-    terms_.tell_all(settings, NOW)
+    reports.report_all(settings, NOW)
     assert not health.troubles
