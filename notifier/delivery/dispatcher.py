@@ -233,7 +233,7 @@ class Dispatcher:
         ended = self._clock.monotonic()
         self._follow_clock()
         verdict = judge(answer)
-        self._capacity.rest(claim.destination, retry.rest(answer, verdict).total_seconds(), ended)
+        self._capacity.rest(claim.destination, retry.pause(answer, verdict).total_seconds(), ended)
         self._note_resources(answer, verdict, began, ended)
         result = retry.settle(
             claim,
@@ -244,7 +244,7 @@ class Dispatcher:
             took=timedelta(seconds=ended - began),
             now=self._clock.now(),
             jitter=self._random(),
-            rest=timedelta(seconds=max(0.0, self._capacity.backoff.wait(ended))),
+            resource_wait=timedelta(seconds=max(0.0, self._capacity.backoff.wait(ended))),
         )
         _tell(claim, result, len(policy.retry))
         return result

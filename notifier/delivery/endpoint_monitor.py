@@ -144,7 +144,7 @@ _TELL: Final = {
 
 
 def _facts(change: Change) -> dict[str, object]:
-    told = change.telling
+    told = change.explaining
     return {
         "endpoint": change.after.destination,
         "was": change.before.state.value,

@@ -1,8 +1,8 @@
-"""A stored body brought up to date: result links that ran out are replaced, and nothing else is touched. Pure.
+"""A stored body brought up to date: result links that ran out are replaced, and nothing else changes. Pure.
 
 Only `data.result`, `data.generation`, `data.generation_omitted` and `data.refreshed_at` change, in either format. All
-else keeps its very bytes and its place: a body is taken apart where its members part and put together again, never
-parsed and written anew, which would change the digits of a number in somebody's metadata.
+other bytes stay, in their place: a body is split at the borders of its members and joined again. It is never parsed and
+serialized again, because that could change the digits of a number in the user's metadata.
 """
 
 import re
@@ -12,29 +12,29 @@ from typing import Final
 
 import orjson
 
-from notifier.domain.message import CONTENT_TYPES, produced, record
+from notifier.domain.message import CONTENT_TYPES, record_data, result_data
 from notifier.domain.model import SeenGeneration
 from notifier.domain.times import iso
 
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
-#: What decides where a member of minified JSON ends.
+#: The tokens that decide where a member of minified JSON ends.
 _TOKEN: Final = re.compile(_STRING.pattern + rb"|[\[\]{},]")
 
 
 def refreshed(body: bytes, content_type: str, seen: SeenGeneration, *, refreshed_at: datetime) -> bytes:
-    """`body`, stored under `content_type`, with what `seen` says of the result now.
+    """`body`, stored with `content_type`, with the result as `seen` has it now.
 
-    `refreshed_at` is when the look that showed it was answered. `ValueError` where this is no message about a
-    generation, made by `payload`.
+    `refreshed_at` is when the reply came that showed it. `ValueError` if this is no message about a generation, as
+    `message` makes them.
     """
-    if content_type.lower() not in CONTENT_TYPES.values():  # it was written in capitals once
+    if content_type.lower() not in CONTENT_TYPES.values():  # older versions wrote it in capitals
         raise ValueError(f"A body of type {content_type!a} is none of ours: nothing in it can be refreshed.")
     envelope = _members(body)
     content = _members(envelope.get(b'"data"', b""))
     if b'"result"' not in content:
         raise ValueError("This message is about no generation: there is no result in it to refresh.")
-    content[b'"result"'] = orjson.dumps(produced(seen))
-    content[b'"generation"'] = orjson.dumps(record(seen))
+    content[b'"result"'] = orjson.dumps(result_data(seen))
+    content[b'"generation"'] = orjson.dumps(record_data(seen))
     content[b'"generation_omitted"'] = orjson.dumps(seen.record_omitted)
     content[b'"refreshed_at"'] = orjson.dumps(iso(refreshed_at))
     envelope[b'"data"'] = _joined(content)
@@ -42,7 +42,7 @@ def refreshed(body: bytes, content_type: str, seen: SeenGeneration, *, refreshed
 
 
 def _members(text: bytes) -> dict[bytes, bytes]:
-    """Name -> value of a minified JSON object, both as they are written; `ValueError` where it is none."""
+    """Name -> value of a minified JSON object, both as they are written; `ValueError` if it is none."""
     found: dict[bytes, bytes] = {}
     depth, begun = 0, 1
     for token in _TOKEN.finditer(text):

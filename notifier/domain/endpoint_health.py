@@ -1,15 +1,17 @@
-"""How an endpoint stands: THE table of its states, and what an attempt or a person makes of them. Pure.
+"""The health of an endpoint: THE table of its states, and how an attempt or a person changes them. Pure.
 
-What stands is a destination: a configured endpoint by its name, or an origin of callback URLs. Rules:
+This is the circuit breaker: a disabled endpoint is sent nothing until a person enables it. Health is kept for each
+destination: a configured endpoint by its name, or an origin of callback URLs. Rules:
 
 - *Failing* is a warning: no success since an attempt that failed a day ago or more, and at least five failed ones.
-- *Disabled* is no success for five days and at least ten failed attempts. The warning always comes first, and by a
-  day: an endpoint that is sent little may meet both conditions at once, and is warned of first all the same.
+- *Disabled* is no success for five days and at least ten failed attempts. The warning comes at least a day before:
+  an endpoint that is sent little may meet both conditions at once, and is then warned of first.
 - 410 disables a configured endpoint at once. It never disables an origin, which serves other URLs too.
-- Only attempts count, never time alone: an endpoint that was sent nothing has failed at nothing. An interrupted attempt
-  is ours and does not count, nor does one of a time when nobody answered at all: `reach` keeps those away from here.
-- A success makes a failing endpoint a working one. Disabled is left by a person alone: the answer to an attempt that
-  was under way already does not undo it.
+- Only attempts count, never time alone: an endpoint that was sent nothing did not fail. An interrupted attempt does
+  not count, because the worker stopped and not the endpoint. Attempts while nobody answered at all do not come here:
+  `delivery.outage` says which.
+- A success makes a failing endpoint a working one. Only a person ends "disabled": the answer to an attempt that was
+  already under way does not.
 """
 
 from collections.abc import Mapping
@@ -43,17 +45,17 @@ class EndpointState(StrEnum):
 class EndpointSignal(StrEnum):
     #: 2xx.
     SUCCEED = "succeed"
-    #: A failed attempt, and not yet a reason for more.
+    #: A failed attempt that changes nothing yet.
     FAIL = "fail"
-    #: A failed attempt with which a warning is due.
+    #: A failed attempt after which a warning is due.
     WARN = "warn"
-    #: A failed attempt with which it was tried for long enough.
+    #: A failed attempt after which it has failed for long enough.
     GIVE_UP = "give up"
     #: A configured endpoint answered 410.
     GONE = "gone"
-    #: A person took it out of use.
+    #: A person disabled it.
     DISABLE = "disable"
-    #: A person put it into use again.
+    #: A person enabled it.
     ENABLE = "enable"
 
 
@@ -74,7 +76,7 @@ TRANSITIONS: Final[Mapping[EndpointState, Mapping[EndpointSignal, EndpointState]
         EndpointSignal.GIVE_UP: EndpointState.DISABLED,
         EndpointSignal.GONE: EndpointState.DISABLED,
         EndpointSignal.DISABLE: EndpointState.DISABLED,
-        EndpointSignal.ENABLE: EndpointState.FAILING,  # only a success shows that it is well
+        EndpointSignal.ENABLE: EndpointState.FAILING,  # only a success shows that it works
     },
     EndpointState.DISABLED: {
         **dict.fromkeys(EndpointSignal, EndpointState.DISABLED),
@@ -85,18 +87,18 @@ TRANSITIONS: Final[Mapping[EndpointState, Mapping[EndpointSignal, EndpointState]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointHealth:
-    """What is known of one destination."""
+    """What is known of the health of one destination."""
 
     destination: Destination
     state: EndpointState = EndpointState.WORKING
-    #: The first attempt that failed after the last success; None where none did.
+    #: The first attempt that failed after the last success; None if none did.
     first_failure: datetime | None = None
     last_failure: datetime | None = None
     #: Attempts that failed since the last success.
     failures: int = 0
-    #: To the minute. None where there was none, and for an origin that began to fail: origins that work are not kept.
+    #: To the minute. None if there was none, and for an origin that began to fail: origins that work are not kept.
     last_success: datetime | None = None
-    #: Since when it is failing; None where nobody was warned.
+    #: Since when it is failing; None if nobody was warned.
     warned_at: datetime | None = None
     disabled_at: datetime | None = None
     #: Why it is failing or disabled, in words; empty otherwise.
@@ -104,33 +106,32 @@ class EndpointHealth:
 
     @property
     def worth_keeping(self) -> bool:
-        """False for an origin of which nothing bad is known: there may be millions."""
+        """False for an origin that did not fail: there may be millions."""
         return named(self.destination) or self.state is not EndpointState.WORKING or self.failures > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A destination that stands otherwise than before, or what a person's wish came to: then both may be the same."""
+    """A destination whose health changed, or what a person's request came to: then both may be the same."""
 
     before: EndpointHealth
     after: EndpointHealth
-    #: Deliveries that are kept back, those included that are going to be because of this.
+    #: Parked deliveries, those included that this change is going to park.
     parked: int
-    #: Where a destination is in use again: deliveries that were given up since it began to fail, one answered by 410
-    #: too.
+    #: If a destination works again: deliveries that were given up since it began to fail, one answered by 410 too.
     given_up: int = 0
-    #: When the first was made of those that are kept back by now and do not go on by themselves, or were given up; None
-    #: without any.
+    #: When the first of those was made that were given up, or are parked and do not resume by themselves; None if there
+    #: is none.
     oldest: datetime | None = None
 
     @property
     def event(self) -> str:
-        """What it is called in the log and in what the operator gets; empty where the state is the same."""
+        """Its name in the log and in the operator's message; empty if the state is the same."""
         return "" if self.before.state is self.after.state else _EVENTS[self.after.state]
 
     @property
-    def telling(self) -> EndpointHealth:
-        """The one that says why: of an endpoint that is well again, what it was."""
+    def explaining(self) -> EndpointHealth:
+        """The one that says why: if an endpoint works again, the one before."""
         return self.before if self.after.state is EndpointState.WORKING else self.after
 
 
@@ -142,24 +143,30 @@ _EVENTS: Final = {
 
 
 def named(destination: str) -> bool:
-    """Whether it is a configured endpoint's and not an origin."""
+    """Whether it is the destination of a configured endpoint, not an origin."""
     return "://" not in destination
 
 
 def after_attempt(before: EndpointHealth, verdict: Verdict, *, now: datetime) -> EndpointHealth:
-    """How the destination stands once an attempt came to `verdict`; `before` itself where that changes nothing."""
+    """The destination's health after an attempt that came to `verdict`; `before` itself if that changes nothing."""
     if verdict is Verdict.INTERRUPTED or before.state is EndpointState.DISABLED:
         return before
-    return _succeeded(before, now) if verdict is Verdict.DELIVERED else _failed(before, verdict, now)
+    if verdict is not Verdict.DELIVERED:
+        return _failed(before, verdict, now)
+    last = before.last_success
+    if not before.failures and last is not None and abs(now - last) < SUCCESS_EVERY:
+        return before
+    state = TRANSITIONS[before.state][EndpointSignal.SUCCEED]
+    return EndpointHealth(destination=before.destination, state=state, last_success=now)
 
 
 def disabled(before: EndpointHealth, reason: str, *, now: datetime) -> EndpointHealth:
-    """A person takes it out of use. One that is disabled already keeps its reason."""
+    """A person disables it. One that is disabled already keeps its reason."""
     return _move(before, EndpointSignal.DISABLE, reason, now)
 
 
 def enabled(before: EndpointHealth) -> EndpointHealth:
-    """A person puts it into use again: it begins anew. `before` itself where it was not disabled."""
+    """A person enables it: its failures are forgotten. `before` itself if it was not disabled."""
     if before.state is not EndpointState.DISABLED:
         return before
     state = TRANSITIONS[before.state][EndpointSignal.ENABLE]
@@ -167,17 +174,8 @@ def enabled(before: EndpointHealth) -> EndpointHealth:
 
 
 def parked_reason(destination: str, reason: str) -> str:
-    """Why a delivery of a disabled destination is kept back, in words."""
+    """Why a delivery to a disabled destination is parked, in words."""
     return f"endpoint {destination} is disabled: {reason}"
-
-
-def _succeeded(before: EndpointHealth, now: datetime) -> EndpointHealth:
-    last = before.last_success
-    if not before.failures and last is not None and abs(now - last) < SUCCESS_EVERY:
-        return before
-    return EndpointHealth(
-        destination=before.destination, state=TRANSITIONS[before.state][EndpointSignal.SUCCEED], last_success=now
-    )
 
 
 def _failed(before: EndpointHealth, verdict: Verdict, now: datetime) -> EndpointHealth:
@@ -201,7 +199,7 @@ def _signal(counted: EndpointHealth, now: datetime) -> EndpointSignal:
 
 
 def _move(before: EndpointHealth, signal: EndpointSignal, reason: str, now: datetime) -> EndpointHealth:
-    """By the table; the time and the reason of a new state are noted."""
+    """Move by the table; a new state has its time and its reason."""
     state = TRANSITIONS[before.state][signal]
     if state is before.state:
         return before

@@ -1,4 +1,4 @@
-"""Names and identifiers. All of them are derived from facts, so a rebuilt store makes the same ones again."""
+"""Names and identifiers. IDs are derived from facts, so that a rebuilt store makes the same ones again."""
 
 import hashlib
 from typing import Final, NewType
@@ -9,7 +9,7 @@ ProviderName = NewType("ProviderName", str)
 GenerationId = NewType("GenerationId", str)
 #: A configured endpoint's name, or the normalised full callback URL. A URL has "://" and a name cannot.
 EndpointIdentity = NewType("EndpointIdentity", str)
-#: What shares concurrency, rate and health: an endpoint's name, or a callback URL's origin.
+#: What concurrency, rate and health are kept for: an endpoint's name, or a callback URL's origin.
 Destination = NewType("Destination", str)
 #: `wch_…`: one watch.
 WatchId = NewType("WatchId", str)
@@ -18,18 +18,17 @@ MessageId = NewType("MessageId", str)
 #: One run of a worker that takes leases.
 WorkerId = NewType("WorkerId", str)
 
-
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
 #: Ten bits -> two letters: one ID is made for every message, and this is a third faster than `base64.b32encode`.
 _PAIRS: Final = [one + other for one in _ALPHABET for other in _ALPHABET]
-#: Where in 260 bits its 26 pairs begin.
+#: Bit positions of the 26 pairs in 260 bits.
 _SHIFTS: Final = range(250, -1, -10)
 
 
 def _digest(*facts: str, pairs: int = len(_SHIFTS)) -> str:
-    """Base32 of SHA-256 over the facts, each preceded by its length, so that no two lists of facts look alike.
+    """The first `pairs` pairs of characters of a base32 SHA-256 over the facts.
 
-    The first `pairs` pairs of its characters.
+    Each fact is preceded by its length, so that two different lists of facts never give the same bytes.
     """
     joined = bytearray()
     for fact in facts:
@@ -41,15 +40,15 @@ def _digest(*facts: str, pairs: int = len(_SHIFTS)) -> str:
 
 
 def message_id(*, provider: str, generation: str, target: str, endpoint: str, kind: str, round_: int) -> MessageId:
-    """The `webhook-id` of what is owed: `kind` is result, expired or unknown; `round_` counts reopenings.
+    """The `webhook-id` of a message about a generation: `round_` counts how often its watch was reopened.
 
-    Format, URL, secrets, metadata and the state reached are not in it.
+    Format, URL, secrets, metadata and the state that was reached are not in it.
     """
     return MessageId("msg_" + _digest(provider, generation, target, endpoint, kind, str(round_)))
 
 
 def trial_message_id(random_bytes: bytes) -> MessageId:
-    """The ID of a message that is owed to nobody; `random_bytes` is random, so no two are the same."""
+    """The ID of a test message; `random_bytes` make each another one."""
     return MessageId("msg_" + _digest("test", random_bytes.hex()))
 
 

@@ -1,7 +1,7 @@
-"""THE state tables. Nothing else moves a status: every caller asks here, and a signal without a row is refused.
+"""THE state tables. Nothing else changes a status: every caller asks here, and a signal without a row is refused.
 
-Final means that no *automatic* signal leaves; a person's may: `redeliver`, `reopen`. Rows hold what each signal leads
-to.
+A row says which status each signal leads to. A final status is left by no *automatic* signal, but a person's signal may
+leave it: `redeliver`, `reopen`.
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from notifier.domain.model import DeliveryStatus, State, WatchStatus
 class WatchSignal(StrEnum):
     #: The generation's rank is at or above the target's.
     SATISFY = "satisfy"
-    #: A look at or after the deadline, answered, or failed for this ID alone; or a day more without one.
+    #: A poll at or after the deadline was answered, or failed for this ID alone; or no poll came for a day more.
     EXPIRE = "expire"
-    #: The provider does not know the ID, or does not know it any more.
+    #: The provider does not know the ID, or not any more.
     LOSE = "lose"
-    #: A person took it back.
+    #: A person cancelled it.
     CANCEL = "cancel"
     #: The same watch was registered again.
     REOPEN = "reopen"
@@ -27,9 +27,9 @@ class WatchSignal(StrEnum):
 class DeliverySignal(StrEnum):
     #: 2xx.
     SUCCEED = "succeed"
-    #: A failed attempt with a next one.
+    #: A failed attempt, and there is a next one.
     RETRY = "retry"
-    #: A failed attempt with none.
+    #: A failed attempt, and there is no next one.
     GIVE_UP = "give up"
     #: The worker died or was stopped with the attempt open.
     INTERRUPT = "interrupt"
@@ -74,12 +74,12 @@ DELIVERY: Final[Mapping[DeliveryStatus, Mapping[DeliverySignal, DeliveryStatus]]
 
 
 def advance(recorded: State | None, seen: State) -> State | None:
-    """The state to record, or None where there is nothing new: a provider may step back, we do not."""
-    if recorded is None or seen.rank > recorded.rank:
-        return None if recorded is not None and recorded.final else seen
-    return None
+    """The state to record, or None if there is nothing new: a provider may step back, we do not."""
+    if recorded is None:
+        return seen
+    return seen if not recorded.final and seen.rank > recorded.rank else None
 
 
 def satisfies(state: State | None, target: State) -> bool:
-    """Whether a watch for `target` is owed its delivery once the generation is at `state`."""
+    """Whether a watch for `target` gets its delivery once the generation is at `state`."""
     return state is not None and state.rank >= target.rank

@@ -1,13 +1,14 @@
-"""What a message says, in the format its endpoint wants. Pure.
+"""The content of a message, in the format of its endpoint. Pure.
 
-It is made inside the transaction that owes it, and never changed after, but for what `refresh` may bring up to date.
-`standard` is Standard Webhooks' `{"type", "timestamp", "data"}`, minified. `cloudevents` is CloudEvents 1.0 in its
-structured JSON mode: the attributes stand in the body, where the signature covers them. `data` is the same in both, and
-so is the type: its words are those of `events:`, and we own no domain to put before them, which CloudEvents only
-recommends. `id` is the `webhook-id`, so the format plays no part in what a message *is*.
+This is what goes into the outbox: a message is made in the transaction that records its event, and does not change
+afterwards, except for what `body_refresh` may replace. `standard` is Standard Webhooks' `{"type", "timestamp",
+"data"}`, minified. `cloudevents` is CloudEvents 1.0 in its structured JSON mode: the attributes are in the body, where
+the signature covers them. `data` and the type are the same in both formats. The types are the words of `events:`;
+CloudEvents recommends a domain before them, but we own none. `id` is the `webhook-id`, so a message has the same ID in
+any format.
 
-`timestamp`, or `time`, is the time of the event (when we wrote it down), not of an attempt. One type, one schema, for
-ever: fields may be added at the end of `data`, never renamed or taken away.
+`timestamp`, or `time`, is the time of the event (when we recorded it), not of an attempt. One type, one schema, for
+ever: fields may be added at the end of `data`, but never renamed or removed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ from notifier.domain.model import (
 )
 from notifier.domain.times import iso
 
-#: A parser of npm's `cloudevents` compares the charset letter by letter; lower case is read by all.
+#: The parser of npm's `cloudevents` compares the charset case-sensitively; all parsers accept lower case.
 CONTENT_TYPES: Final[Mapping[Format, str]] = {
     Format.STANDARD: "application/json",
     Format.CLOUDEVENTS: "application/cloudevents+json; charset=utf-8",
@@ -41,13 +42,12 @@ CONTENT_TYPES: Final[Mapping[Format, str]] = {
 _NO_WAIT: Final = timedelta(0)
 #: Bytes of a control character as JSON writes it, `\\u0001`; no other character takes more.
 _LONGEST_IN_JSON: Final = 6
-#: The same few moments stand in many bodies.
+#: Many bodies have the same few times.
 _iso: Final = lru_cache(maxsize=1_024)(iso)
 #: A provider's record above this many bytes is left out of the body.
 RECORD_LIMIT: Final = 16 * 1024
-#: What a body holds of links (bytes) and of text (characters, and bytes) at most: together with the record and the
-#: metadata it stays below 100 kB, which common web frameworks refuse unless told otherwise. Bytes are counted as JSON
-#: has them: a control character is six.
+#: Limits for links (bytes) and text (characters, and bytes) in a body. With the record and the metadata a body stays
+#: below 100 kB: common web frameworks refuse more by default. Bytes are counted as in JSON: a control character is six.
 LINKS_LIMIT: Final = 20_000
 TEXT_LIMIT: Final = 10_000
 TEXT_BYTES_LIMIT: Final = 32_000
@@ -71,10 +71,11 @@ def new_delivery(
     directory: EndpointDirectory,
     reason: str | None = None,
 ) -> NewDelivery:
-    """The message that `watch` is owed because of `kind`; `reason` says why a watch expired, if not by its deadline."""
+    """The message that `watch` gets for `kind`; `reason` says why a watch expired, if not by its deadline."""
     type_ = event_type(kind, seen)
-    status, why = _standing(watch, type_, directory)
-    format_ = _format(watch.endpoint, directory)
+    status, why = _status(watch, type_, directory)
+    callback = "://" in watch.endpoint
+    format_ = directory.callback_format if callback else directory.formats.get(watch.endpoint, Format.STANDARD)
     message = message_id(
         provider=watch.provider,
         generation=watch.generation,
@@ -85,7 +86,7 @@ def new_delivery(
     )
     source = f"notifier/{watch.provider}"
     content = _content(type_, watch, seen, reason)
-    made = written(format_, message, type_, _iso(now), content, source=source, subject=watch.generation)
+    made = encoded(format_, message, type_, _iso(now), content, source=source, subject=watch.generation)
     return NewDelivery(
         message_id=message,
         endpoint=watch.endpoint,
@@ -102,16 +103,16 @@ def new_delivery(
 
 
 def parked_if_disabled(delivery: NewDelivery, disabled: Mapping[Destination, str]) -> NewDelivery:
-    """`delivery`, kept back if its destination is among those that are disabled (destination -> why)."""
+    """`delivery`, parked if its destination is among those that are disabled (destination -> why)."""
     if (why := disabled.get(delivery.destination)) is None:
         return delivery
     return replace(delivery, status=DeliveryStatus.PARKED, reason=parked_reason(delivery.destination, why))
 
 
 def parked_because(endpoint: EndpointIdentity, destination: Destination, directory: EndpointDirectory) -> str | None:
-    """Why what is owed to this endpoint is kept back; None where it may go out.
+    """Why messages to this endpoint are parked; None if they may go out.
 
-    That its destination is disabled counts before anything else: what is kept back for that does not go on by itself.
+    A disabled destination is the first reason: what is parked for it does not resume by itself.
     """
     if (why := directory.disabled.get(destination)) is not None:
         return parked_reason(destination, why)
@@ -126,14 +127,14 @@ def schema_of(type_: str) -> str:
 
 
 def event_type(kind: Kind, seen: SeenGeneration) -> str:
-    """The state actually reached names a result."""
+    """A result is named by the state that was reached."""
     if kind is Kind.RESULT:
         assert seen.state is not None, "a message about a result is made only for a state that was seen"
         return f"generation.{seen.state}"
     return {Kind.EXPIRED: "watch.expired", Kind.UNKNOWN: "generation.unknown"}[kind]
 
 
-def written(
+def encoded(
     format_: Format,
     message: MessageId,
     type_: str,
@@ -161,8 +162,8 @@ def written(
     return Message(id=message, content_type=CONTENT_TYPES[format_], body=orjson.dumps(event))
 
 
-def _standing(watch: Watch, type_: str, directory: EndpointDirectory) -> tuple[DeliveryStatus, str]:
-    """Whether the message may leave, and if not, why."""
+def _status(watch: Watch, type_: str, directory: EndpointDirectory) -> tuple[DeliveryStatus, str]:
+    """Whether the message may go out, and if not, why."""
     endpoint = watch.endpoint
     if reason := parked_because(endpoint, watch.destination, directory):
         return DeliveryStatus.PARKED, reason
@@ -172,10 +173,6 @@ def _standing(watch: Watch, type_: str, directory: EndpointDirectory) -> tuple[D
     return DeliveryStatus.FILTERED, f"events of endpoint {endpoint} leaves out {type_}"
 
 
-def _format(endpoint: EndpointIdentity, directory: EndpointDirectory) -> Format:
-    return directory.callback_format if "://" in endpoint else directory.formats.get(endpoint, Format.STANDARD)
-
-
 def _content(type_: str, watch: Watch, seen: SeenGeneration, reason: str | None) -> dict[str, Any]:
     content = {
         "generation_id": watch.generation,
@@ -183,14 +180,14 @@ def _content(type_: str, watch: Watch, seen: SeenGeneration, reason: str | None)
         "target": watch.target,
         "state": seen.state,
         "provider_state": seen.provider_state,
-        "result": produced(seen),
+        "result": result_data(seen),
         "failure": seen.failure,
         "metadata": orjson.Fragment(watch.metadata),
         "watch_id": watch.id,
         "registered_at": _iso(watch.registered_at),
         "observed_at": None if seen.observed_at is None else _iso(seen.observed_at),
         "not_before": None if seen.not_before is None else _iso(seen.not_before),
-        "generation": record(seen),
+        "generation": record_data(seen),
         "generation_omitted": seen.record_omitted,
     }
     if type_ == "watch.expired":
@@ -199,7 +196,7 @@ def _content(type_: str, watch: Watch, seen: SeenGeneration, reason: str | None)
     return content
 
 
-def produced(seen: SeenGeneration) -> dict[str, Any]:
+def result_data(seen: SeenGeneration) -> dict[str, Any]:
     """`data.result`, within its limits."""
     result = seen.result
     urls = _first_within(result.urls, LINKS_LIMIT)
@@ -213,13 +210,13 @@ def produced(seen: SeenGeneration) -> dict[str, Any]:
 
 
 def _first_within(texts: Sequence[str], limit: int) -> Sequence[str]:
-    """The first of them that have no more than `limit` bytes together, as JSON has them between its quotes."""
+    """The first of them that take `limit` bytes at most together, counted as JSON without its quotes."""
     if sum(map(len, texts)) * _LONGEST_IN_JSON <= limit:
         return texts
     sizes = accumulate(len(orjson.dumps(text)) - 2 for text in texts)
     return texts[: sum(size <= limit for size in sizes)]
 
 
-def record(seen: SeenGeneration) -> orjson.Fragment | None:
+def record_data(seen: SeenGeneration) -> orjson.Fragment | None:
     """`data.generation`."""
     return None if seen.record is None else orjson.Fragment(seen.record)

@@ -1,9 +1,9 @@
-"""What is said of an endpoint: that it fails, is disabled or is well again; and what is sent to try one out. Pure.
+"""Messages about an endpoint: to the operator, that it fails, is disabled or works again; and the test message. Pure.
 
-A notice, to the operator, is a message like any other: signed, durable, tried by the schedule of the endpoint that
-`operator:` names. It belongs to no watch, its ID is random, and `events:` of that endpoint, which speaks of
-generations, does not leave it out. It is written in that endpoint's format. Nobody is told of the operator's own
-endpoint by a message to that endpoint: that stands in the log alone. A test is stored nowhere.
+An operator notice is a message like any other: signed, durable, and attempted by the schedule of the endpoint that
+`operator:` names. It belongs to no watch and its ID is random. `events:` of that endpoint does not filter it, because
+`events:` is about generations. It has that endpoint's format. The health of the operator's own endpoint is not told by
+a message to that endpoint: only the log has it. A test message is stored nowhere.
 """
 
 from collections.abc import Mapping
@@ -12,19 +12,19 @@ from typing import Any, Final
 
 from notifier.domain.endpoint_health import Change
 from notifier.domain.ids import MessageId, trial_message_id
-from notifier.domain.message import written
+from notifier.domain.message import encoded
 from notifier.domain.model import DeliveryStatus, Format, Kind, Message, NewDelivery
 from notifier.domain.settings import EndpointSettings
 from notifier.domain.times import iso
 
 #: The type of a message that tries an endpoint out.
 ENDPOINT_TEST: Final = "endpoint.test"
-#: Every type of a message about an endpoint; `events:` speaks of none of them.
+#: Every type of a message about an endpoint; `events:` has none of them.
 TYPES: Final = ("endpoint.failing", "endpoint.disabled", "endpoint.recovered", ENDPOINT_TEST)
 
 
 def notice(change: Change, operator: EndpointSettings | None, *, now: datetime, token: str) -> NewDelivery | None:
-    """What `operator` is told of `change`; None if that is nothing. `token`, random, makes the ID."""
+    """The message that tells `operator` of `change`; None if there is none. `token`, random, makes the ID."""
     if operator is None or not change.event or change.after.destination == operator.destination:
         return None
     message = _message(change.event, operator.format, MessageId(f"msg_{token}"), _facts(change), now=now)
@@ -42,13 +42,13 @@ def notice(change: Change, operator: EndpointSettings | None, *, now: datetime, 
 
 
 def trial_message(endpoint: EndpointSettings, random_bytes: bytes, *, now: datetime) -> Message:
-    """What tries `endpoint` out, in its format; `random_bytes` make its ID."""
+    """The test message for `endpoint`, in its format; `random_bytes` make its ID."""
     facts = {"endpoint": endpoint.identity}
     return _message(ENDPOINT_TEST, endpoint.format, trial_message_id(random_bytes), facts, now=now)
 
 
 def _facts(change: Change) -> dict[str, Any]:
-    told = change.telling
+    told = change.explaining
     return {
         "endpoint": change.after.destination,
         "state": change.after.state,
@@ -60,4 +60,4 @@ def _facts(change: Change) -> dict[str, Any]:
 
 
 def _message(type_: str, format_: Format, id_: MessageId, facts: Mapping[str, Any], *, now: datetime) -> Message:
-    return written(format_, id_, type_, iso(now), facts, source="notifier", subject=facts["endpoint"])
+    return encoded(format_, id_, type_, iso(now), facts, source="notifier", subject=facts["endpoint"])

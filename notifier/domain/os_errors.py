@@ -1,4 +1,4 @@
-"""What the system says when it refuses a file, in words. Pure."""
+"""Why the system refused a file, in words. Pure."""
 
 import errno
 from collections.abc import Mapping

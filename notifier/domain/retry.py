@@ -1,10 +1,12 @@
-"""When to try again, and where an attempt leaves its delivery. Pure: `now` and chance come as arguments.
+"""When a failed delivery is attempted again, and its status after an attempt. Pure: `now` and randomness are arguments.
 
-`retry[0]` precedes the first attempt, so a schedule of ten entries is ten attempts. A step is the least wait: an
-endpoint's hint can only lengthen it, and jitter only adds (up to a tenth), so neither is ever undercut. An
-interrupted attempt is ours, not the endpoint's: it uses up no step and is due at once. From the third in a row it
-counts as a failure, so that a message which kills its worker cannot do so for ever. An attempt for which this machine
-had too little is ours as well: it uses up no step either, and is due again after a short rest, see `backoff`.
+The delay before attempt n is `max(retry[n - 1], hint) * (1 + JITTER * jitter)`, with `jitter` random in [0, 1] and
+`hint` the endpoint's `Retry-After`, 24 hours at most. So a hint and the jitter only lengthen a step of the schedule.
+`retry[0]` precedes the first attempt: a schedule of ten entries is ten attempts.
+
+Two failures are ours and not the endpoint's, and use up no step. An interrupted attempt is due again at once; from the
+third in a row it counts as a failure, so that a message which kills its worker cannot do so for ever. An attempt for
+which this machine had too few resources is due again after a short wait, see `runtime.resource_backoff`.
 """
 
 from collections.abc import Sequence
@@ -15,38 +17,35 @@ from notifier.domain.lifecycle import DELIVERY, DeliverySignal
 from notifier.domain.model import Answer, AttemptResult, Claim, DeliveryStatus, Interruption, Verdict
 from notifier.domain.verdict import explain, retryable
 
-#: An endpoint's hint counts as this at most.
+#: An endpoint's hint is at most this.
 LONGEST_HINT: Final = timedelta(hours=24)
-#: How long an endpoint that wants less is sent nothing else, where it does not say, and at most.
-REST: Final = timedelta(seconds=1)
-LONGEST_REST: Final = timedelta(minutes=1)
+#: How long a destination that asked for fewer requests is sent nothing: if it does not say how long, and at most.
+PAUSE: Final = timedelta(seconds=1)
+LONGEST_PAUSE: Final = timedelta(minutes=1)
 #: Jitter adds this share of the wait at most.
 JITTER: Final = 0.1
-#: Interrupted attempts in a row, from which on each counts as a failure.
+#: From so many interrupted attempts in a row on, each counts as a failure.
 FORGIVEN: Final = 3
-_NO_HINT: Final = timedelta(0)
+_ZERO: Final = timedelta(0)
 
 
 def next_attempt_at(
     retry: Sequence[timedelta], failures: int, *, now: datetime, hint: timedelta, jitter: float
 ) -> datetime | None:
-    """When to try after `failures` failures (0: the first attempt), or None when the schedule is used up.
-
-    `jitter` is in [0, 1].
-    """
+    """When to attempt it after `failures` failures (0: the first attempt); None if the schedule is used up."""
     if failures >= len(retry):
         return None
     return now + max(retry[failures], min(hint, LONGEST_HINT)) * (1 + JITTER * jitter)
 
 
-def rest(answer: Answer, verdict: Verdict) -> timedelta:
-    """How long nothing more begins at the destination of this answer.
+def pause(answer: Answer, verdict: Verdict) -> timedelta:
+    """How long no other attempt begins at the destination of this answer.
 
-    Its hint binds the message itself without this bound.
+    For the message itself its hint counts, without this bound.
     """
     if verdict is not Verdict.THROTTLED:
-        return _NO_HINT
-    return min(max(timedelta(seconds=answer.retry_after or 0.0), REST), LONGEST_REST)
+        return _ZERO
+    return min(max(timedelta(seconds=answer.retry_after or 0.0), PAUSE), LONGEST_PAUSE)
 
 
 def settle(
@@ -59,15 +58,15 @@ def settle(
     took: timedelta,
     now: datetime,
     jitter: float,
-    rest: timedelta = _NO_HINT,
+    resource_wait: timedelta = _ZERO,
 ) -> AttemptResult:
     """Close the attempt of `claim`, which came to `answer` and so to `verdict`. `outage` says what `affects_health`.
 
-    `rest` is how long nothing begins where this machine had too little.
+    `resource_wait` is how long this machine begins no attempts, if it had too few resources.
     """
     ours = verdict is Verdict.OUT_OF_RESOURCES
     failures = claim.failures + (verdict is not Verdict.DELIVERED and not ours)
-    due_at = now + rest if ours else None
+    due_at = now + resource_wait if ours else None
     if retryable(verdict) and not ours:
         hint = timedelta(seconds=answer.retry_after or 0.0)
         due_at = next_attempt_at(retry, failures, now=now, hint=hint, jitter=jitter)
@@ -90,15 +89,12 @@ def settle(
 def after_interruption(
     interruption: Interruption, retry: Sequence[timedelta], *, now: datetime, jitter: float
 ) -> AttemptResult:
-    """Close an attempt whose outcome nobody knows.
-
-    `started_at` and `took` are placeholders: only the store knows them.
-    """
+    """Close an attempt of unknown outcome. `started_at` and `took` are placeholders: the store has the real ones."""
     failures, signal = interruption.failures, DeliverySignal.INTERRUPT
     due_at: datetime | None = now
     if interruption.interruptions >= FORGIVEN:
         failures += 1
-        due_at = next_attempt_at(retry, failures, now=now, hint=_NO_HINT, jitter=jitter)
+        due_at = next_attempt_at(retry, failures, now=now, hint=_ZERO, jitter=jitter)
         signal = _signal(Verdict.INTERRUPTED, due_at)
     return AttemptResult(
         message_id=interruption.message_id,
@@ -122,5 +118,5 @@ def _signal(verdict: Verdict, due_at: datetime | None) -> DeliverySignal:
 
 
 def _move(signal: DeliverySignal) -> DeliveryStatus:
-    """An attempt is only ever open on a pending delivery."""
+    """An attempt is only open while its delivery is pending."""
     return DELIVERY[DeliveryStatus.PENDING][signal]

@@ -1,7 +1,7 @@
 """What an answer means. Pure.
 
-2xx is success and nothing else is: not a redirect (never followed, a POST would turn into a GET), not 304. 410 is
-the one answer that ends a delivery; 429, 502 and 504 say that the endpoint wants less.
+Only 2xx is success: a redirect is not (it is never followed, because a POST would turn into a GET), nor is 304. 410 is
+the only failure that ends a delivery at once. 429, 502 and 504 say that the endpoint wants fewer requests.
 """
 
 import re
@@ -12,14 +12,14 @@ from notifier.domain.model import Answer, Verdict
 _GONE: Final = 410
 _BAD_REQUEST: Final = 400
 _SWITCHING: Final = 101
-#: What a receiver answers that does not take our signature.
+#: What a receiver answers that does not accept our signature.
 _NOT_TRUSTED: Final = frozenset({401, 403})
-#: What nginx, Apache and Go answer to a plain request where they wait for TLS.
+#: What nginx, Apache and Go answer to a plain request on a port that speaks TLS.
 _WANTS_TLS: Final = re.compile(
     rb"(?i)HTTP request (was sent )?to (an )?HTTPS (port|server)|HTTP to an SSL-enabled server"
 )
 _THROTTLED: Final = frozenset({429, 502, 504})
-#: Anything else is no status, or an interim one where the final one was due.
+#: Anything else is no HTTP status, or an interim one in place of the final one.
 _BY_HUNDRED: Final = {
     2: Verdict.DELIVERED,
     3: Verdict.REDIRECTED,
@@ -29,7 +29,7 @@ _BY_HUNDRED: Final = {
 
 
 def judge(answer: Answer) -> Verdict:
-    """The verdict on any answer whatever."""
+    """The verdict on any answer."""
     if answer.error is not None:
         return answer.error
     status = answer.status_code or 0
@@ -41,26 +41,24 @@ def judge(answer: Answer) -> Verdict:
 
 
 def retryable(verdict: Verdict) -> bool:
-    """Whether another attempt may follow: after everything but success and 410."""
+    """Whether another attempt may follow: after any verdict but success and 410."""
     return verdict not in (Verdict.DELIVERED, Verdict.GONE)
 
 
 def explain(answer: Answer, verdict: Verdict) -> str:
-    """One line for the person who asks why it did not arrive; empty where the verdict and the status say it all."""
-    if not answer.detail and answer.status_code == _BAD_REQUEST and _WANTS_TLS.search(answer.head):
-        return "this port speaks TLS: write https:// in the url"
-    if not answer.detail and answer.status_code in _NOT_TRUSTED:
-        return "is the secret the same at both ends? `notifier verify` tells"
-    if not answer.detail and verdict is Verdict.PROTOCOL_ERROR and answer.status_code:
-        return _no_status(answer.status_code)
-    if answer.detail or verdict is not Verdict.REDIRECTED:
+    """One line for a person who asks why it did not arrive; empty if the verdict and the status say enough."""
+    status = answer.status_code
+    if answer.detail or not status:
         return answer.detail
-    if answer.location:
-        return f"moved to {answer.location.partition('?')[0]}: change the url"  # a query may carry a token
-    return f"answered {answer.status_code} without saying where to: change the url"
-
-
-def _no_status(status: int) -> str:
-    if status == _SWITCHING:
-        return "it switched to another protocol (101), which nobody asked for: is the url one of a WebSocket?"
-    return f"{status} is no status of HTTP: let it answer 2xx once it has the callback, 4xx or 5xx otherwise"
+    if status == _BAD_REQUEST and _WANTS_TLS.search(answer.head):
+        return "this port speaks TLS: write https:// in the url"
+    if status in _NOT_TRUSTED:
+        return "is the secret the same at both ends? `notifier verify` tells"
+    if verdict is Verdict.PROTOCOL_ERROR:
+        switched = "it switched to another protocol (101), which nobody asked for: is the url one of a WebSocket?"
+        unknown = f"{status} is no status of HTTP: let it answer 2xx once it has the callback, 4xx or 5xx otherwise"
+        return switched if status == _SWITCHING else unknown
+    if verdict is not Verdict.REDIRECTED:
+        return ""
+    to = f"moved to {answer.location.partition('?')[0]}" if answer.location else ""  # a query may carry a token
+    return f"{to or f'answered {status} without saying where to'}: change the url"

@@ -201,4 +201,4 @@ def test_only_a_change_of_state_is_an_event() -> None:
         "endpoint.disabled",
         "endpoint.recovered",
     ]
-    assert [change.telling for change in changes] == [steps[1], steps[2], steps[3], steps[3]]
+    assert [change.explaining for change in changes] == [steps[1], steps[2], steps[3], steps[3]]

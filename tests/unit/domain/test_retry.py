@@ -152,7 +152,7 @@ def test_what_this_machine_could_not_try_uses_up_no_step(failures: int, jitter: 
         took=timedelta(0),
         now=NOW,
         jitter=jitter,
-        rest=timedelta(seconds=4),
+        resource_wait=timedelta(seconds=4),
     )
     assert (closed.status, closed.failures, closed.due_at) == (
         DeliveryStatus.PENDING,
