@@ -22,3 +22,25 @@ class Heartbeat:
     @property
     def alive(self) -> bool:
         return self._clock.monotonic() - self._last < self._limit
+
+
+class Heartbeats:
+    """Those of all loops."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._all: list[Heartbeat] = []
+
+    def add(self, name: str, *, limit: float) -> Heartbeat:
+        made = Heartbeat(name, self._clock, limit=limit)
+        self._all.append(made)
+        return made
+
+    @property
+    def hanging(self) -> list[str]:
+        """Names of the loops that do not turn any more."""
+        return [each.name for each in self._all if not each.alive]
+
+    def excuse(self, seconds: float) -> None:
+        for each in self._all:
+            each.excuse(seconds)

@@ -334,13 +334,13 @@ async def test_stop_gives_an_attempt_in_flight_its_time(tmp_path: Path) -> None:
         assert late.post_count == 1
 
 
-async def test_a_daemon_can_be_asked_before_its_doors_are_open(tmp_path: Path) -> None:
+async def test_a_daemon_can_be_asked_before_its_sources_are_open(tmp_path: Path) -> None:
     """A chore or a status line that comes in the middle of a long start finds nothing there, and breaks nothing."""
     async with site(tmp_path, watch_files=["*.w.yaml"]) as place:
         daemon = Daemon(place.settings())
         assert daemon.troubles == {}
         assert await daemon.dropped() == {}
-        assert await daemon._prune() == 0
+        assert await daemon._sources.prune_drop() == 0
 
 
 async def test_a_loop_that_stands_still_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,119 @@
+"""Takes a configuration over while the daemon runs: whole, or not at all."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import anyio
+import structlog
+
+from notifier.config import needs_restart
+from notifier.daemon.configured import Configured
+from notifier.daemon.sources import Sources
+from notifier.delivery.dispatcher import Dispatcher
+from notifier.domain.errors import ConfigError, Fault, StoreUnavailable
+from notifier.domain.model import WatchRequest
+from notifier.domain.settings import Settings
+from notifier.intake.registrar import Registrar
+from notifier.net.certificate_expiry import ExpiryReports
+from notifier.polling.poller import Poller
+from notifier.runtime import log_events
+from notifier.runtime.clock import Clock
+from notifier.runtime.health import Health
+from notifier.store.ports import Store
+
+_log = structlog.get_logger()
+
+#: Seconds between two tries while the store cannot write.
+_STORE_WAIT: Final = 5.0
+
+
+class Reload:
+    """What the configuration declares is settled here, at the start and again at every reload."""
+
+    def __init__(
+        self,
+        configured: Configured,
+        store: Store,
+        poller: Poller,
+        dispatcher: Dispatcher,
+        registrar: Registrar,
+        sources: Sources,
+        *,
+        expiry: ExpiryReports,
+        clock: Clock,
+        health: Health,
+        stopping: anyio.Event,
+    ) -> None:
+        self._configured = configured
+        self._store = store
+        self._poller = poller
+        self._dispatcher = dispatcher
+        self._registrar = registrar
+        self._sources = sources
+        self._expiry = expiry
+        self._clock = clock
+        self._health = health
+        self._stopping = stopping
+        self._running = anyio.CancelScope()
+        self._over = anyio.Event()
+        self._over.set()
+
+    async def take(self, settings: Settings) -> None:
+        """Take over `settings`, whole, or raise `ConfigError` or `StoreUnavailable` and change nothing."""
+        if sentences := needs_restart(self._configured.settings, settings):
+            raise ConfigError([Fault(source=settings.source, message=sentence) for sentence in sentences])
+        await self._store.probe(now=self._clock.now())  # what cannot be taken over whole is not begun
+        if self._stopping.is_set():
+            return
+        self._over = anyio.Event()
+        try:
+            with anyio.CancelScope() as self._running:
+                await self._take_over(settings)
+                _log.info(log_events.CONFIG_RELOADED, config=settings.source)
+        finally:
+            self._over.set()
+
+    async def stop(self) -> None:
+        """A reload under way ends where it is."""
+        self._running.cancel()
+        await self._over.wait()
+
+    async def _take_over(self, settings: Settings) -> None:
+        """Every step may be taken twice; a store that fails in between is waited for."""
+        before = self._configured.settings
+        self._configured.take(settings)
+        self._expiry.report_all(settings, self._clock.now())
+        self._dispatcher.apply(self._configured.endpoints)
+        while True:
+            try:
+                await self._poller.apply(settings.providers)
+                await self.settle_parked()
+                await self.declare()
+                break
+            except StoreUnavailable as error:
+                self._health.store_failed(error)
+                await self._health.wait_for_store(_STORE_WAIT)
+        _tell_undeclared(before.watches, settings.watches)
+        await self._sources.apply()
+
+    async def settle_parked(self) -> None:
+        """Park what is pending for endpoints that are gone; resume what is parked for those that returned."""
+        directory = self._configured.directory()
+        parked, resumed = await self._store.park_deliveries(now=self._clock.now(), directory=directory)
+        if parked:
+            note = "their endpoints are not in the configuration; they go out when the names return"
+            _log.warning(log_events.DELIVERIES_PARKED, count=parked, note=note)
+        if resumed:
+            _log.info(log_events.DELIVERIES_RESUMED, count=resumed)
+
+    async def declare(self) -> None:
+        """Register what `watches:` lists."""
+        settings = self._configured.settings
+        if settings.watches:
+            await self._registrar.register(settings.watches, source=settings.source, keep_first=True)
+
+
+def _tell_undeclared(before: Sequence[WatchRequest], after: Sequence[WatchRequest]) -> None:
+    if gone := set(before) - set(after):
+        note = "taken out of the configuration, but not cancelled: a watch once registered stays"
+        _log.warning(log_events.WATCH_UNDECLARED, count=len(gone), first=next(iter(gone)).generation, note=note)
