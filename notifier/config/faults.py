@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from notifier.config.expand import BROKEN
-from notifier.config.sections import SECTIONS, Key, general
+from notifier.config.keys import SECTIONS, Key, general
 from notifier.config.values import shown
 from notifier.domain.errors import Fault
 from notifier.text.document import Document

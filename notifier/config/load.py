@@ -15,7 +15,7 @@ from notifier.config.expand import expand, expand_text, expanded_places, plain
 from notifier.config.faults import faults_of
 from notifier.config.hints import hint
 from notifier.config.records import base_of, known, settings_from, sketch
-from notifier.config.secret_sources import SecretReader, SecretSource, is_place, sources
+from notifier.config.secret_sources import SecretSource, is_place, read_secrets, sources
 from notifier.config.sections import CONFIG
 from notifier.config.targets import Listen, Store
 from notifier.config.values import Reading, absolute
@@ -53,7 +53,16 @@ class ConfigFile:
         """The whole of it, its secrets read. `ConfigError` carries every fault, by line."""
         if not isinstance(self._document.value, dict):
             raise _error(self._path, self._faults or [_not_a_mapping(self._document)])
-        return _Loading(self._path, self._document, self._environ).settings(self._faults)
+        value, faults = expand(self._document, self._environ)
+        faults += read_secrets(value, self._document, base=base_of(self._path), environ=self._environ)
+        made, more = self._made(value)
+        faults += more
+        watches, more = self._watches(value.get("watches"), known(made) if made else sketch(value))
+        places = {fault.path for fault in faults}
+        faults = _once(self._faults, faults + [fault for fault in more if fault.path not in places])
+        if made is None or faults:
+            raise _error(self._path, faults)
+        return dataclasses.replace(made, watches=tuple(watches))
 
     def store_path(self) -> str:
         """The store that it names; nothing else of it is judged, and no secret is read."""
@@ -88,65 +97,34 @@ class ConfigFile:
             fault = Fault(message=str(error), path=show_path(at), line=self._document.line(at))
             raise _error(self._path, [fault]) from None
 
-
-class _Loading:
-    """One configuration on its way to `Settings`."""
-
-    def __init__(self, path: str, document: Document, environ: Mapping[str, str]) -> None:
-        self._path = path
-        self._document = document
-        self._value, self._faults = expand(document, environ)
-        secrets = SecretReader(document, base=base_of(path), environ=environ)
-        secrets.resolve(self._value)
-        self._faults += secrets.faults
-
-    def settings(self, told: list[Fault]) -> Settings:
-        """The settings, if neither `told` nor anything found here is a fault."""
-        made = self._made()
-        offered = known(made) if made else sketch(self._value)
-        watches = self._watches(offered) if offered else []
-        faults = _once(told, self._faults)
-        if made is None or faults:
-            raise _error(self._path, faults)
-        return dataclasses.replace(made, watches=tuple(watches))
-
-    def _made(self) -> Settings | None:
-        """The settings without their watches; None if a watch could not be judged by them."""
+    def _made(self, value: Any) -> tuple[Settings | None, list[Fault]]:
+        """The settings without their watches, or None if a watch cannot be judged by them; and the faults."""
         try:
-            keys = CONFIG.validate_python(self._value, context=base_of(self._path))
+            keys = CONFIG.validate_python(value, context=base_of(self._path))
         except ValidationError as error:
-            self._faults += faults_of(error.errors(include_url=False), self._document)
-            return None
+            return None, faults_of(error.errors(include_url=False), self._document)
         made = settings_from(keys, source=self._path)
-        if between := list(faults_between(made, self._value, self._document)):
-            self._faults += between
-            return None
-        self._faults += file_faults(made, self._value, self._document)
-        return made
+        if faults := list(faults_between(made, value, self._document)):
+            return None, faults
+        return made, list(file_faults(made, value, self._document))
 
-    def _watches(self, offered: Known) -> list[WatchRequest]:
-        """What `watches:` registers. A fault in a value out of the environment is told without its text."""
-        value = self._value.get("watches")
+    def _watches(self, value: Any, offered: Known | None) -> tuple[list[WatchRequest], list[Fault]]:
+        """What `watches:` registers, and its faults. A value out of the environment is not shown in one."""
+        if offered is None:
+            return [], []
         expanded = expanded_places(value, ("watches",))
-        told = {fault.path for fault in self._faults}
         try:
-            return requests_from(plain(value), offered, lines=self._document, source="", root=("watches",))
+            return requests_from(plain(value), offered, lines=self._document, source="", root=("watches",)), []
         except InvalidWatch as error:
-            more = [fault for fault in error.faults if fault.path not in told and not _follows(fault, offered)]
-            self._faults += [_unseen(fault, expanded.get(fault.path)) for fault in more]
-            return []
+            faults = [fault for fault in error.faults if not _follows(fault, offered)]
+            hidden = {path: f"What {source} stands for is not accepted here." for path, source in expanded.items()}
+            return [], [dataclasses.replace(each, message=hidden.get(each.path, each.message)) for each in faults]
 
 
 def _follows(fault: Fault, offered: Known) -> bool:
     """Whether it only says again that there is no endpoint, or no provider, at all."""
     part = re.sub(r"\[\d+\]$", "", fault.path).rpartition(".")[2]
     return (part == "notify" and not offered.endpoints) or (part == "provider" and not offered.providers)
-
-
-def _unseen(fault: Fault, source: str | None) -> Fault:
-    if source is None:
-        return fault
-    return dataclasses.replace(fault, message=f"What {source} stands for is not accepted here.")
 
 
 # ---- the file -----------------------------------------------------------------------------------------------------

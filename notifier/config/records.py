@@ -7,7 +7,8 @@ from functools import reduce
 from pathlib import Path as File
 from typing import Any, TypeVar
 
-from notifier.config.sections import FIXED, SECTIONS, ConfigKeys, DropKeys, EndpointKeys, ProviderKeys
+from notifier.config.keys import FIXED, SECTIONS
+from notifier.config.sections import ConfigKeys, DropKeys, EndpointKeys, ProviderKeys
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
 from notifier.domain.model import State
 from notifier.domain.settings import (

@@ -11,8 +11,8 @@ from pathlib import Path as File
 from typing import Any, Final
 
 from notifier.config.expand import BROKEN, Expanded, uses_environment, variables
+from notifier.config.keys import SECTIONS
 from notifier.config.secret_values import WAYS, SecretReading, beside
-from notifier.config.sections import SECTIONS
 from notifier.domain.errors import Fault
 from notifier.domain.settings import Secret
 from notifier.text.document import Document
@@ -120,55 +120,52 @@ def is_place(path: str) -> bool:
     return _IS_PLACE.match(path) is not None
 
 
-class SecretReader:
-    """Puts a `Secret` in every place of one configuration."""
+def read_secrets(value: Any, document: Document, *, base: File, environ: Mapping[str, str]) -> list[Fault]:
+    """Replace each secret in `value` by a `Secret`, or by BROKEN if it cannot be read; the faults of those.
 
-    def __init__(self, document: Document, *, base: File, environ: Mapping[str, str]) -> None:
-        self._document = document
-        self._base = base
-        self._credentials = environ.get("CREDENTIALS_DIRECTORY")
-        self.faults: list[Fault] = []
+    Relative paths start at `base`.
+    """
+    faults = []
+    for path, holder in list(places(value)):
+        written = holder[path[-1]]
+        if written is BROKEN or written is None:
+            continue
+        try:
+            holder[path[-1]] = Secret(_text(written, base, environ.get("CREDENTIALS_DIRECTORY")))
+        except ValueError as error:
+            holder[path[-1]] = BROKEN
+            faults.append(Fault(message=str(error), path=show_path(path), line=document.line(path)))
+    return faults
 
-    def resolve(self, value: Any) -> None:
-        """Replace, in `value`, each secret by a `Secret`, or by BROKEN with a fault."""
-        for path, holder in list(places(value)):
-            written = holder[path[-1]]
-            if written is BROKEN or written is None:
-                continue
-            try:
-                holder[path[-1]] = Secret(self._text(written))
-            except ValueError as error:
-                holder[path[-1]] = BROKEN
-                line = self._document.line(path)
-                self.faults.append(Fault(message=str(error), path=show_path(path), line=line))
 
-    def _text(self, written: Any) -> str:
-        match written:
-            case str():
-                return str(written)
-            case {"file": str(name), **rest} if not rest:
-                return _read(self._base / name, name.source if isinstance(name, Expanded) else str(self._base / name))
-            case {"credential": str(name), **rest} if not rest:
-                return self._credential(name)
-            case dict():
-                keys = [key for key in written if key not in ("file", "credential")]
-                hint = did_you_mean(keys[0], ("file", "credential")) if keys else ""
-                raise ValueError(f"A secret is {WAYS}.{hint}")
-            case bool() | int() | float():
-                raise ValueError("This is read as a number or as on/off, not as text. Quote it.")
-            case _:
-                raise ValueError(f"A secret is {WAYS}.")
+def _text(written: Any, base: File, credentials: str | None) -> str:
+    match written:
+        case str():
+            return str(written)
+        case {"file": str(name), **rest} if not rest:
+            return _read(base / name, name.source if isinstance(name, Expanded) else str(base / name))
+        case {"credential": str(name), **rest} if not rest:
+            return _credential(name, credentials)
+        case dict():
+            keys = [key for key in written if key not in ("file", "credential")]
+            hint = did_you_mean(keys[0], ("file", "credential")) if keys else ""
+            raise ValueError(f"A secret is {WAYS}.{hint}")
+        case bool() | int() | float():
+            raise ValueError("This is read as a number or as on/off, not as text. Quote it.")
+        case _:
+            raise ValueError(f"A secret is {WAYS}.")
 
-    def _credential(self, name: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9_.@:-]{1,255}", name, re.ASCII) or name in (".", ".."):
-            raise ValueError("The name of a credential is letters, digits and . _ @ : - only, as in LoadCredential=.")
-        shown = name.source if isinstance(name, Expanded) else name
-        if not self._credentials:
-            raise ValueError(
-                f"{{credential: {shown}}}: $CREDENTIALS_DIRECTORY is not set; the service manager sets it. "
-                f"Write LoadCredential={shown}:PATH in the unit, or use {{file: PATH}}."
-            )
-        return _read(File(self._credentials) / name, f"$CREDENTIALS_DIRECTORY/{shown}")
+
+def _credential(name: str, credentials: str | None) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.@:-]{1,255}", name, re.ASCII) or name in (".", ".."):
+        raise ValueError("The name of a credential is letters, digits and . _ @ : - only, as in LoadCredential=.")
+    shown = name.source if isinstance(name, Expanded) else name
+    if not credentials:
+        raise ValueError(
+            f"{{credential: {shown}}}: $CREDENTIALS_DIRECTORY is not set; the service manager sets it. "
+            f"Write LoadCredential={shown}:PATH in the unit, or use {{file: PATH}}."
+        )
+    return _read(File(credentials) / name, f"$CREDENTIALS_DIRECTORY/{shown}")
 
 
 def _read(file: File, name: str) -> str:

@@ -8,11 +8,9 @@ To add a key: a field in the record (`domain.settings`), and a line here with it
 `config.example.yaml` must show it too.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, fields
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from functools import cached_property
-from typing import Annotated, Any, Final, NamedTuple, Required, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, NamedTuple, Required
 
 from annotated_types import Len
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, with_config
@@ -32,23 +30,12 @@ from notifier.config.values import (
     OnOff,
     Parameters,
     Rate,
-    Reading,
     Text,
     Whole,
 )
 from notifier.domain.model import Format, State
-from notifier.domain.settings import (
-    ApiSettings,
-    CallbackSettings,
-    EndpointSettings,
-    ProviderSettings,
-    Secret,
-    Settings,
-    TlsSettings,
-    WatchDefaults,
-)
+from notifier.domain.settings import Secret
 from notifier.providers.catalogue import KINDS
-from notifier.text.printable import Path
 
 
 # ---- marks beside the readings ------------------------------------------------------------------------------------
@@ -261,76 +248,3 @@ class ConfigKeys(TypedDict, total=False):
 
 
 CONFIG: Final = TypeAdapter[ConfigKeys](ConfigKeys)
-
-
-# ---- what is declared, to be asked --------------------------------------------------------------------------------
-class Key(NamedTuple):
-    """One key, as it is declared."""
-
-    required: bool
-    #: That of the record's field; None if it has none.
-    default: Any
-    #: How its value is read, or each value in its `container`; None for a section.
-    reading: Reading | None
-    #: `dict`, `list` or None.
-    container: Any
-    #: What else the annotation says.
-    marks: tuple[Any, ...]
-
-
-class Section:
-    """The keys of one section, and the record that is made of it."""
-
-    def __init__(self, declared: type, record: type) -> None:
-        self.declared, self.record = declared, record
-
-    @cached_property
-    def keys(self) -> Mapping[str, Key]:
-        """By name, in the order in which they are declared."""
-        hints = get_type_hints(self.declared, include_extras=True)
-        return {name: self._key(name, hint) for name, hint in hints.items()}
-
-    def _key(self, name: str, hint: Any) -> Key:
-        required = get_origin(hint) is Required
-        (hint,) = get_args(hint) if required else (hint,)
-        value, *marks = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-        default = next((field.default for field in fields(self.record) if field.name == name), MISSING)
-        reading = next((each for each in (*marks, *_within(value)) if isinstance(each, Reading)), None)
-        return Key(
-            required=required,
-            default=None if default is MISSING else default,
-            reading=reading,
-            container=None if reading in marks else get_origin(value),
-            marks=tuple(marks),
-        )
-
-
-def _within(hint: Any) -> Iterator[Any]:
-    for part in get_args(hint):
-        yield part
-        yield from _within(part)
-
-
-#: Where each section is in the file; "*" is any name.
-SECTIONS: Final[Mapping[Path, Section]] = {
-    (): Section(ConfigKeys, Settings),
-    ("providers", "*"): Section(ProviderKeys, ProviderSettings),
-    ("endpoints", "*"): Section(EndpointKeys, EndpointSettings),
-    ("endpoints", "*", "tls"): Section(TlsKeys, TlsSettings),
-    ("callbacks",): Section(CallbacksKeys, CallbackSettings),
-    ("drop",): Section(DropKeys, WatchDefaults),
-    ("api",): Section(ApiKeys, ApiSettings),
-}
-#: Keys whose change a running daemon does not take over, as `drop.directory`.
-FIXED: Final[Mapping[str, NeedsRestart]] = {
-    ".".join((*map(str, path), name)): mark
-    for path, section in SECTIONS.items()
-    for name, key in section.keys.items()
-    for mark in key.marks
-    if isinstance(mark, NeedsRestart)
-}
-
-
-def general(path: Path) -> Path:
-    """`path` with "*" for the name of a provider or an endpoint."""
-    return tuple("*" if depth == 1 else step for depth, step in enumerate(path))

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from notifier.config import ConfigFile
+from notifier.config.keys import SECTIONS
 from notifier.config.manual import schema
-from notifier.config.sections import SECTIONS
 from notifier.domain.errors import ConfigError
 from notifier.domain.settings import Settings
 

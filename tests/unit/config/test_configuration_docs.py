@@ -10,8 +10,8 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from notifier.config import load, reference
+from notifier.config.keys import SECTIONS
 from notifier.config.manual import schema
-from notifier.config.sections import SECTIONS
 from notifier.domain.settings import Secret, TlsSettings
 
 ROOT = Path(__file__).resolve().parents[3]

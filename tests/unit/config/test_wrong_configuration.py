@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 
 from notifier.config import load
 from notifier.config.faults import RENAMED
-from notifier.config.sections import SECTIONS
+from notifier.config.keys import SECTIONS
 from notifier.domain.errors import ConfigError
 from notifier.providers.base import Capabilities
 from notifier.providers.kinds.aimlapi_luma import AimlapiLuma
