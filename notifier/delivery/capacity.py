@@ -1,11 +1,11 @@
 """How many attempts may begin now, and where. Decides and does no I/O: the dispatcher tells it what begins and ends.
 
-Each limit has a module of its own: slots by `shares`, attempts a second by `rates`, an endpoint's wish for less by
-`schedule.rest`, and this machine's own shortage by `backoff`. Here they meet. Times are monotonic seconds.
+It combines the limits, each of which has a module of its own: `slot_sharing` shares the slots between destinations,
+`rates` limits attempts a second, `retry.pause` says how long an endpoint asked for fewer requests, and
+`resource_backoff` what to do if this machine has too few resources. Times are monotonic seconds.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -14,68 +14,47 @@ from notifier.delivery.rates import Rates
 from notifier.domain import slot_sharing
 from notifier.domain.ids import Destination
 from notifier.domain.model import Claim, Verdict
-from notifier.domain.settings import EndpointSettings
 from notifier.runtime.resource_backoff import ResourceBackoff
 from notifier.store.records import Freshness, Slots
 
-#: A lease outlives the attempt it is for by this, so that no second worker sends beside the first.
+#: A lease lasts so much longer than the timeout of its attempt, so that no second worker sends meanwhile.
 LEASE_MARGIN: Final = timedelta(seconds=15)
-#: An attempt waits no longer for its result to be read again.
+#: An attempt waits so long at most until its result was read again.
 REFRESH_WAIT: Final = timedelta(seconds=10)
-#: Destinations at rest that are remembered at a time.
-_RESTING: Final = 1024
-#: Seconds past the moment at which a destination turns slow.
-_GRAIN: Final = 0.01
-
-
-class _PoolOf(Mapping[Destination, str]):
-    """Follows what becomes of destinations: thousands may be slow, and each look at the store asks about a few."""
-
-    def __init__(self, named: Mapping[Destination, EndpointSettings], paces: slot_sharing.Paces) -> None:
-        self._named = named
-        self._paces = paces
-
-    def __getitem__(self, destination: Destination) -> str:
-        return self._paces.pool(destination, slot_sharing.NAMED if destination in self._named else slot_sharing.ORIGINS)
-
-    def get(self, destination: Destination, _: object = None) -> str:
-        return self[destination]
-
-    def __iter__(self) -> Iterator[Destination]:
-        return iter(self._named)
-
-    def __len__(self) -> int:
-        return len(self._named)
+#: Paused destinations that are remembered at a time.
+_MOST_PAUSED: Final = 1024
+#: Seconds to look later than the moment at which a destination turns slow, so that it is slow by then.
+_MARGIN: Final = 0.01
 
 
 class Capacity:
-    """Of one dispatcher; `in_flight` is how many attempts there may be at a time."""
+    """The limits of one dispatcher; `in_flight` is how many attempts there may be at a time."""
 
     def __init__(self, endpoints: Endpoints, now: float, *, in_flight: int = slot_sharing.IN_FLIGHT) -> None:
         self._most = in_flight
-        #: Attempts in flight; an empty destination has no entry.
+        #: Attempts in flight; a destination without any has no entry.
         self.in_flight: Counter[Destination] = Counter()
-        #: Destinations that want less -> until when nothing more begins there.
-        self._rests: dict[Destination, float] = {}
-        self._paces = slot_sharing.Paces()
+        #: Destinations that asked for fewer requests -> until when no other attempt begins there.
+        self._paused: dict[Destination, float] = {}
+        self._latency = slot_sharing.LatencyTracker()
         self._rates = Rates()
         self.backoff = ResourceBackoff()
-        #: Since when destinations yield that have something due; None if none does.
+        #: Since when destinations with due messages yield; None if none does.
         self._yielding_since: float | None = None
         self.apply(endpoints, now)
 
     def apply(self, endpoints: Endpoints, now: float) -> None:
-        """Go by these from now on."""
+        """Apply this configuration from now on."""
         self._endpoints = endpoints
         self._named = {policy.destination: policy for policy in endpoints.named.values()}
         self._rates.apply(self._named, now)
 
     def deprioritised(self, destination: Destination) -> bool:
         """Whether its messages yield to those of others."""
-        return self._paces.deprioritised(destination)
+        return self._latency.deprioritised(destination)
 
     def yielded(self, now: float, *, some: bool) -> None:
-        """The last claims left `some` deliveries out because their destinations yielded."""
+        """The last exchange claimed not all that is due, because `some` destinations yielded."""
         if not some or self._yielding_since is None:
             self._yielding_since = now if some else None
 
@@ -83,97 +62,88 @@ class Capacity:
     def begin(self, claim: Claim, now: float) -> None:
         self.in_flight[claim.destination] += 1
         attempt = (claim.message_id, claim.number)
-        self._paces.begin(claim.destination, attempt, now, origin=claim.destination not in self._named)
+        self._latency.begin(claim.destination, attempt, now, origin=claim.destination not in self._named)
         self._rates.begin(claim.destination, now)
 
     def end(self, claim: Claim, verdict: Verdict, now: float) -> None:
-        """An attempt for which this machine had too little says nothing of its destination."""
+        """An attempt for which this machine had too few resources says nothing of its destination."""
         attempt = (claim.message_id, claim.number)
         if verdict is Verdict.OUT_OF_RESOURCES:
-            self._paces.drop(claim.destination, attempt)
+            self._latency.discard(claim.destination, attempt)
         else:
-            self._paces.end(claim.destination, attempt, now, delivered=verdict is Verdict.DELIVERED)
+            self._latency.end(claim.destination, attempt, now, delivered=verdict is Verdict.DELIVERED)
         self.in_flight[claim.destination] -= 1
         if not self.in_flight[claim.destination]:
             del self.in_flight[claim.destination]
 
-    def rest(self, destination: Destination, seconds: float, now: float) -> None:
-        """Nothing more begins there for so long."""
+    def pause(self, destination: Destination, seconds: float, now: float) -> None:
+        """Begin no other attempt there for so many seconds."""
         if not seconds:
             return
-        self._rests[destination] = max(self._rests.get(destination, 0.0), now + seconds)
-        if len(self._rests) > _RESTING:  # whoever may name callback URLs may name thousands of origins
-            del self._rests[next(iter(self._rests))]
+        self._paused[destination] = max(self._paused.get(destination, 0.0), now + seconds)
+        if len(self._paused) > _MOST_PAUSED:  # whoever may name callback URLs may name thousands of origins
+            del self._paused[next(iter(self._paused))]
 
     # ---- what may begin ----
     def waits(self, now: float) -> list[float]:
-        """Seconds after which more may begin than now, as far as time decides it."""
-        patience = self._paces.wait(now)
-        return [
-            *(
-                [] if patience is None else [patience + _GRAIN]
-            ),  # a destination that turns slow leaves its pool to the others
-            *(until - now for until in self._rests.values() if until > now),
-            *self._rates.waits(now),
-            *([wait] if (wait := self.backoff.wait(now)) > 0 else []),
-            *([] if (yielding := self._yield_wait(now)) is None else [yielding]),
-        ]
+        """Seconds after which more attempts may begin than now, as far as time decides it."""
+        waits = [until - now for until in self._paused.values() if until > now] + self._rates.waits(now)
+        if (turns_slow := self._latency.wait(now)) is not None:  # a destination that turns slow leaves its pool
+            waits.append(turns_slow + _MARGIN)
+        if (wait := self.backoff.wait(now)) > 0:
+            waits.append(wait)
+        if (yielding := self._yield_wait(now)) is not None:
+            waits.append(yielding)
+        return waits
 
     def slots(self, now: float, *, room_to_refresh: int | None) -> Slots:
-        """What may begin now. Destinations named or at rest are listed; any other has a callback URL's share.
+        """What may begin now. Configured and paused destinations are listed; any other is a callback URL's.
 
-        `room_to_refresh` is how many results may be read again meanwhile; None: everything is sent as it is stored.
+        `room_to_refresh` is how many results may be read again meanwhile; None: every body is sent as it is stored.
         """
-        self._rests = {destination: until for destination, until in self._rests.items() if until > now}
+        in_flight = self.in_flight.total()
+        total = self._most - in_flight
+        if (allowed := self.backoff.room(now=now, in_flight=in_flight)) is not None:
+            total = min(total, allowed)
+        self._paused = {destination: until for destination, until in self._paused.items() if until > now}
         each = self._endpoints.plain(Destination(""))
-        young = self._paces.young(now)
-        pool_of = _PoolOf(self._named, self._paces)
-        held = self._held(pool_of)
+        recent = self._latency.recent(now)
+        held = dict.fromkeys(slot_sharing.POOLS, 0)
+        for destination, count in self.in_flight.items():
+            held[self._pool(destination)] += count
+        freshness = None
+        if room_to_refresh is not None:
+            after = {destination: policy.refresh_after for destination, policy in self._named.items()}
+            freshness = Freshness(room=room_to_refresh, wait=REFRESH_WAIT, after=after, each=each.refresh_after)
         return Slots(
-            total=self._total(now),
-            free=dict.fromkeys(self._rests, 0)
+            total=total,
+            free=dict.fromkeys(self._paused, 0)
             | {destination: self._room(destination, now) for destination in self._named},
             each=each.concurrency,
             lease={destination: policy.timeout + LEASE_MARGIN for destination, policy in self._named.items()},
             lease_each=each.timeout + LEASE_MARGIN,
             held=dict(self.in_flight),
-            pool_of=pool_of,
-            pools=slot_sharing.left_in_pools(held, self._most),
-            first_slots=slot_sharing.first_slots_in_pools(held, self._most, young=young),
+            pool_of=self._pool,
+            pools=slot_sharing.free_in_pools(held, self._most),
+            first_slots=slot_sharing.first_slots_in_pools(held, self._most, recent=recent),
             yields=self.deprioritised if self._yield_wait(now) != 0.0 else _nobody,
             yields_always=self._yielding_since is not None and not all(map(self.deprioritised, self.in_flight)),
-            freshness=None if room_to_refresh is None else self._freshness(room_to_refresh, each),
+            freshness=freshness,
         )
 
     def _yield_wait(self, now: float) -> float | None:
-        """Seconds for which destinations yield at most; None if none does that has something due."""
+        """Seconds for which destinations with due messages still yield; None if none does."""
         since = self._yielding_since
         return None if since is None else max(0.0, since + slot_sharing.YIELD - now)
 
-    def _total(self, now: float) -> int:
-        in_flight = self.in_flight.total()
-        free = self._most - in_flight
-        allowed = self.backoff.room(now=now, in_flight=in_flight)
-        return free if allowed is None else min(free, allowed)
-
-    def _freshness(self, room: int, each: EndpointSettings) -> Freshness:
-        return Freshness(
-            room=room,
-            wait=REFRESH_WAIT,
-            after={destination: policy.refresh_after for destination, policy in self._named.items()},
-            each=each.refresh_after,
+    def _pool(self, destination: Destination) -> str:
+        return self._latency.pool(
+            destination, slot_sharing.NAMED if destination in self._named else slot_sharing.ORIGINS
         )
 
-    def _held(self, pool_of: Mapping[Destination, str]) -> Mapping[str, int]:
-        """Slots in use, by pool."""
-        held = dict.fromkeys(slot_sharing.POOLS, 0)
-        for destination, count in self.in_flight.items():
-            held[pool_of[destination]] += count
-        return held
-
     def _room(self, destination: Destination, now: float) -> int:
-        """Of an endpoint of the configuration."""
-        if destination in self._rests:
+        """Free slots of an endpoint of the configuration."""
+        if destination in self._paused:
             return 0
         room = self._named[destination].concurrency - self.in_flight[destination]
         allowed = self._rates.room(destination, now)

@@ -233,7 +233,7 @@ class Dispatcher:
         ended = self._clock.monotonic()
         self._follow_clock()
         verdict = judge(answer)
-        self._capacity.rest(claim.destination, retry.pause(answer, verdict).total_seconds(), ended)
+        self._capacity.pause(claim.destination, retry.pause(answer, verdict).total_seconds(), ended)
         self._note_resources(answer, verdict, began, ended)
         result = retry.settle(
             claim,

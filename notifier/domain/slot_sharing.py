@@ -1,33 +1,33 @@
-"""Who may hold how many of the send slots, so that nobody starves a healthy endpoint. Pure.
+"""How the send slots are shared between destinations, so that nobody starves a healthy endpoint. Pure.
 
-A slot is held until the attempt is answered, by an endpoint that hangs for its whole timeout, and cannot be taken back.
-So what keeps a way open is what is *not* given out. The rules:
+A slot is in use until its attempt is answered: if an endpoint hangs, for its whole timeout. It cannot be taken back.
+So what keeps slots for the healthy ones is what is *not* given out. The rules:
 
-1. There are four pools, by what is known of a destination: endpoints of the configuration, origins of callback URLs
-   that took their last message well, other origins, and destinations that are slow. A destination takes from its own
-   pool only.
-2. A destination is slow while one of its attempts in flight is older than `PATIENCE`, and after an attempt that took
-   longer, until one is quick again. Attempts of a destination that turns slow count in the slow pool from then on: so
-   whatever hangs, and however much of it, gives the pools of the others back after `PATIENCE`.
-3. In a pool no destination is given more than is left free beside it: one alone may have half of the pool, twenty that
-   hang at once have 24 of 512 each, and as many wait for whoever comes. Unused slots are lent, never all of them.
-4. A destination that is not slow and holds none may have one, even where those before it have used its pool up one
-   after the other. With fewer slots than destinations they take turns.
+1. There are four pools, by what is known of a destination: endpoints of the configuration; proven origins of callback
+   URLs, which took their last message in time; other origins; and slow destinations. A destination takes slots from
+   its own pool only.
+2. A destination is slow while one of its attempts in flight is older than `SLOW_AFTER`, and after an attempt that took
+   longer, until one is quick again. The attempts of a destination that turns slow count in the slow pool from then on:
+   whatever hangs, and however much of it, returns the slots of the other pools after `SLOW_AFTER`.
+3. In a pool a destination gets no more slots than stay free: one alone may have half of the pool, twenty that hang at
+   once have 24 of 512 each, and as many stay free for the next one. Unused slots are lent, but never all of them.
+4. A destination that is not slow and has no slot may have a first one, even if those before it have used up its pool
+   one after the other. If there are fewer slots than destinations, they take turns.
 5. Destinations are deprioritised if their last attempt was slow or failed, or one in flight makes them slow. They
-   yield: nothing of theirs is claimed while others claim, nor while what these claimed is in flight, for `YIELD` at
-   most; of what is claimed together theirs is sent last. So what completes for all at once costs a healthy destination
-   little more than its own part.
-6. The last slots of all are for endpoints of the configuration, and those before them for origins that did well: what
-   goes to others ends before them.
-7. Of origins of which nothing good is known, `AT_ONCE` at most are in an attempt that began within `YOUNG`, and no more
-   than a quarter of what they may have in all. There are so many slots that thousands that hang hold one each, and the
-   last ones are given out ever more slowly: the next one that comes is tried all the same.
-8. Where more destinations wait than can be looked at, every second slot of a pool goes to those whose messages fell due
-   last: a new one does not stand behind thousands that hang.
+   yield: none of their messages is claimed while others claim, nor while what these claimed is in flight, for `YIELD`
+   at most. Of what is claimed together their messages are sent last. So what completes for all at once costs a healthy
+   destination little more than its own part.
+6. The last slots of all are reserved for endpoints of the configuration, and those before them for these and proven
+   origins.
+7. Of origins that are not proven, `UNPROVEN_AT_ONCE` at most are in an attempt that began within `UNPROVEN_WINDOW`,
+   and no more than a quarter of the slots that are free for them. There are enough slots for thousands that hang to
+   have one each. The last ones are given out ever more slowly, so that the next origin is always tried.
+8. If more destinations have something due than can be looked at, every second slot of a pool goes to those whose
+   messages fell due last: a new destination does not queue behind thousands that hang.
 
-What it does not promise: more than one slot within `PATIENCE` of the moment at which dozens of endpoints begin to hang
-one after the other; or a first attempt within seconds to one of several thousand new origins that come together, where
-most of them hang.
+Not promised: more than one slot within `SLOW_AFTER` of the moment at which dozens of endpoints begin to hang one after
+the other; nor a first attempt within seconds to one of several thousand new origins that come together, if most of them
+hang.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,44 +36,44 @@ from typing import Final
 
 from notifier.domain.ids import Destination, MessageId
 
-#: The pools. Destinations that are not listed anywhere are origins of which nothing good is known.
+#: The pools. A destination that is in no list is an origin that is not proven.
 NAMED: Final = "named"
-WELL: Final = "well"
+PROVEN: Final = "proven"
 ORIGINS: Final = ""
 SLOW: Final = "slow"
 #: Slots of each.
-POOLS: Final[Mapping[str, int]] = {NAMED: 512, WELL: 256, ORIGINS: 256, SLOW: 256}
-#: Attempts in flight over everything: an attempt that hangs is a socket and some 20 KB.
+POOLS: Final[Mapping[str, int]] = {NAMED: 512, PROVEN: 256, ORIGINS: 256, SLOW: 256}
+#: Attempts in flight in all: an attempt that hangs costs a socket and some 20 KB.
 IN_FLIGHT: Final = 4096
-#: How many of these only endpoints of the configuration may have, and how many more only these and origins that did
-#: well; a quarter each where there are few.
-KEPT: Final = 256
-#: First attempts of origins of which nothing good is known that may be so young, and how many seconds that is.
-AT_ONCE: Final = 256
-YOUNG: Final = 0.5
+#: How many of these only endpoints of the configuration may have, and how many more only these and proven origins; a
+#: quarter each if there are few.
+RESERVED: Final = 256
+#: How many attempts to origins that are not proven may have begun within the window, and its seconds.
+UNPROVEN_AT_ONCE: Final = 256
+UNPROVEN_WINDOW: Final = 0.5
 #: Seconds after which an attempt that has no answer makes its destination slow.
-PATIENCE: Final = 2.0
+SLOW_AFTER: Final = 2.0
 #: Seconds for which deprioritised destinations yield at most: a burst of dozens of messages is on its way by then.
 YIELD: Final = 0.02
-#: Slow destinations, failing ones, and those that did well, that are remembered while nothing of theirs is in flight.
+#: So many slow, failing and proven destinations are each remembered while they have nothing in flight.
 REMEMBERED: Final = 16_384
 
 
-# ---- how many -----------------------------------------------------------------------------------------------------
+# ---- how many slots -----------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
+class Demand:
     """A destination that has something due."""
 
     destination: str
-    #: Slots it holds, and how many more it may use by its own limits.
+    #: Slots it uses, and how many more its own limits allow.
     held: int
     room: int
 
 
-def allot(asking: Sequence[Asking], left: int, *, first_slots: int = 0, reserve: int = 1) -> dict[str, int]:
-    """Slots for each destination of one pool that has `left` free ones; who stands first has the turn.
+def allot(asking: Sequence[Demand], left: int, *, first_slots: int = 0, reserve: int = 1) -> dict[str, int]:
+    """Slots for each destination of one pool that has `left` free ones; the first destination is the next in turn.
 
-    `reserve` times what a destination then holds is still free; 0 gives all of them out. Destinations that hold none
+    At least `reserve` times what a destination then uses stays free; 0 gives all slots out. Destinations that use none
     may have one beyond `left`, until `first_slots` are given out in all.
     """
     level = _fair_level(asking, left, reserve)
@@ -93,8 +93,8 @@ def allot(asking: Sequence[Asking], left: int, *, first_slots: int = 0, reserve:
     return {destination: count for destination, count in given.items() if count}
 
 
-def _fair_level(asking: Sequence[Asking], left: int, reserve: int) -> int:
-    """The most that every destination may be brought up to alike, by rule 3."""
+def _fair_level(asking: Sequence[Demand], left: int, reserve: int) -> int:
+    """The highest number of slots that every destination may have alike, by rule 3."""
     low, high = 0, max((each.held + each.room for each in asking), default=0)
     while low < high:
         middle = (low + high + 1) // 2
@@ -105,26 +105,26 @@ def _fair_level(asking: Sequence[Asking], left: int, reserve: int) -> int:
     return low
 
 
-def _up_to(level: int, each: Asking) -> int:
+def _up_to(level: int, each: Demand) -> int:
     return min(each.room, max(0, level - each.held))
 
 
-def left_in_pools(held: Mapping[str, int], in_flight: int = IN_FLIGHT) -> dict[str, int]:
-    """Free slots of each pool, where its destinations hold so many now; `in_flight` is how many there may be in all."""
-    open_ = _open_to(held, in_flight)
+def free_in_pools(held: Mapping[str, int], in_flight: int = IN_FLIGHT) -> dict[str, int]:
+    """Free slots of each pool, of which so many are in use now; `in_flight` is the limit of all attempts."""
+    open_ = _free_for(held, in_flight)
     return {pool: max(0, min(size - held.get(pool, 0), open_[pool])) for pool, size in POOLS.items()}
 
 
-def first_slots_in_pools(held: Mapping[str, int], in_flight: int = IN_FLIGHT, *, young: int = 0) -> dict[str, int]:
-    """How many slots destinations may have that hold none, by rules 4 and 7."""
-    open_ = _open_to(held, in_flight)
-    return open_ | {ORIGINS: max(0, min(open_[ORIGINS] // 4, AT_ONCE) - young), SLOW: 0}
+def first_slots_in_pools(held: Mapping[str, int], in_flight: int = IN_FLIGHT, *, recent: int = 0) -> dict[str, int]:
+    """How many slots destinations may have that use none, by rules 4 and 7."""
+    open_ = _free_for(held, in_flight)
+    return open_ | {ORIGINS: max(0, min(open_[ORIGINS] // 4, UNPROVEN_AT_ONCE) - recent), SLOW: 0}
 
 
-def _open_to(held: Mapping[str, int], in_flight: int) -> dict[str, int]:
-    """Slots that are free over everything, as far as destinations of each pool may have them, by rule 6."""
-    open_, kept = in_flight - sum(held.values()), min(KEPT, in_flight // 4)
-    less = {NAMED: 0, WELL: kept}
+def _free_for(held: Mapping[str, int], in_flight: int) -> dict[str, int]:
+    """Of all free slots, how many the destinations of each pool may have, by rule 6."""
+    open_, kept = in_flight - sum(held.values()), min(RESERVED, in_flight // 4)
+    less = {NAMED: 0, PROVEN: kept}
     return {pool: max(0, open_ - less.get(pool, 2 * kept)) for pool in POOLS}
 
 
@@ -133,85 +133,82 @@ def _open_to(held: Mapping[str, int], in_flight: int) -> dict[str, int]:
 Attempt = tuple[MessageId, int]
 
 
-class Paces:
-    """Which destinations are slow, and which did well.
-
-    Times are monotonic seconds; what hangs costs nothing while it does.
-    """
+class LatencyTracker:
+    """Which destinations are slow, failing or proven. Times are monotonic seconds; what hangs costs nothing."""
 
     def __init__(self) -> None:
-        #: Open attempts -> destination and beginning, the oldest first: until they are young no more, and until they
-        #: are slow.
-        self._young: dict[Attempt, float] = {}
-        self._waiting: dict[Attempt, tuple[Destination, float]] = {}
-        #: Destination -> its open attempts that are older than `PATIENCE`.
-        self._dragging: dict[Destination, set[Attempt]] = {}
-        #: Destinations whose last attempt was slow, or failed, or neither; the one that was so longest ago first.
-        self._known: dict[Destination, None] = {}
+        #: Open attempts to origins that are not proven -> when they began, the oldest first, while they are recent.
+        self._recent: dict[Attempt, float] = {}
+        #: Open attempts -> destination, and when they began, the oldest first, until they are slow.
+        self._open: dict[Attempt, tuple[Destination, float]] = {}
+        #: Destination -> its open attempts that are older than `SLOW_AFTER`.
+        self._slow_open: dict[Destination, set[Attempt]] = {}
+        #: Destinations whose last attempt was slow, or failed, or neither; the one noted longest ago is first.
+        self._slow: dict[Destination, None] = {}
         self._failed: dict[Destination, None] = {}
-        self._well: dict[Destination, None] = {}
+        self._proven: dict[Destination, None] = {}
 
     def pool(self, destination: Destination, usual: str) -> str:
-        """Where it takes its slots from, as of the last time that was told; `usual` where nothing is known of it."""
-        if destination in self._known or destination in self._dragging:
+        """The pool it takes slots from, as of the last time that was told; `usual` if nothing is known of it."""
+        if destination in self._slow or destination in self._slow_open:
             return SLOW
-        return WELL if usual == ORIGINS and destination in self._well else usual
+        return PROVEN if usual == ORIGINS and destination in self._proven else usual
 
     def begin(self, destination: Destination, attempt: Attempt, now: float, *, origin: bool = False) -> None:
-        """`origin` says that it is none of the configuration."""
-        self._waiting[attempt] = destination, now
-        if origin and destination not in self._well:
-            self._young[attempt] = now
+        """`origin` says that the destination is no endpoint of the configuration."""
+        self._open[attempt] = destination, now
+        if origin and destination not in self._proven:
+            self._recent[attempt] = now
 
-    def drop(self, destination: Destination, attempt: Attempt) -> bool:
-        """It ended, and says nothing of its destination. Whether it was slow, as far as that was asked for."""
-        self._young.pop(attempt, None)
-        if self._waiting.pop(attempt, None) is not None:
+    def discard(self, destination: Destination, attempt: Attempt) -> bool:
+        """End an attempt that says nothing of its destination. Whether it was slow, as of the last time told."""
+        self._recent.pop(attempt, None)
+        if self._open.pop(attempt, None) is not None:
             return False
-        self._dragging[destination].discard(attempt)
-        if not self._dragging[destination]:
-            del self._dragging[destination]
+        self._slow_open[destination].discard(attempt)
+        if not self._slow_open[destination]:
+            del self._slow_open[destination]
         return True
 
     def end(self, destination: Destination, attempt: Attempt, now: float, *, delivered: bool) -> None:
         self._age(now)
-        slow = self.drop(destination, attempt)
-        _note(self._known, destination, slow)
+        slow = self.discard(destination, attempt)
+        _note(self._slow, destination, slow)
         _note(self._failed, destination, not delivered)
-        _note(self._well, destination, delivered and not slow)
+        _note(self._proven, destination, delivered and not slow)
 
     def deprioritised(self, destination: Destination) -> bool:
         """Whether it yields to others, by rule 5, as of the last time that was told."""
-        return destination in self._known or destination in self._failed or destination in self._dragging
+        return destination in self._slow or destination in self._failed or destination in self._slow_open
 
     def slow(self, now: float) -> set[Destination]:
         self._age(now)
-        return self._known.keys() | self._dragging.keys()
+        return self._slow.keys() | self._slow_open.keys()
 
-    def young(self, now: float) -> int:
-        """Attempts at origins that did not do well before, begun within `YOUNG`."""
+    def recent(self, now: float) -> int:
+        """Attempts to origins that are not proven, begun within `UNPROVEN_WINDOW`."""
         self._age(now)
-        while self._young and now - next(iter(self._young.values())) >= YOUNG:
-            del self._young[next(iter(self._young))]
-        return len(self._young)
+        while self._recent and now - next(iter(self._recent.values())) >= UNPROVEN_WINDOW:
+            del self._recent[next(iter(self._recent))]
+        return len(self._recent)
 
     def wait(self, now: float) -> float | None:
-        """Seconds until an attempt is slow, or young no more, if nothing is answered; None where none can be."""
+        """Seconds until an attempt turns slow, or is no longer recent, if nothing is answered; None if none can."""
         self._age(now)
-        if not self._waiting:
+        if not self._open:
             return None
-        _, began = next(iter(self._waiting.values()))
-        slow = PATIENCE - (now - began)
-        return min(slow, YOUNG - (now - next(iter(self._young.values())))) if self.young(now) else slow
+        _, began = next(iter(self._open.values()))
+        slow = SLOW_AFTER - (now - began)
+        return min(slow, UNPROVEN_WINDOW - (now - next(iter(self._recent.values())))) if self.recent(now) else slow
 
     def _age(self, now: float) -> None:
-        """Attempts that are older than `PATIENCE` by now make their destinations slow."""
-        while self._waiting:
-            attempt, (destination, began) = next(iter(self._waiting.items()))
-            if now - began <= PATIENCE:
+        """Attempts that are older than `SLOW_AFTER` by now make their destinations slow."""
+        while self._open:
+            attempt, (destination, began) = next(iter(self._open.items()))
+            if now - began <= SLOW_AFTER:
                 return
-            del self._waiting[attempt]
-            self._dragging.setdefault(destination, set()).add(attempt)
+            del self._open[attempt]
+            self._slow_open.setdefault(destination, set()).add(attempt)
 
 
 def _note(destinations: dict[Destination, None], destination: Destination, so: bool) -> None:  # noqa: FBT001  a fact, not a switch

@@ -91,10 +91,9 @@ class Slots:
     lease_each: timedelta
     #: Slots that destinations hold already; 0 for any other.
     held: Mapping[Destination, int] = field(default_factory=dict)
-    #: Destinations that take their slots from a pool of `pools`; any other takes them from the pool "". It is only
-    #: asked with `get`, and may follow what happens meanwhile.
-    pool_of: Mapping[Destination, str] = field(default_factory=dict)
-    #: Free slots by pool, shared out by `delivery.shares`; empty is one pool of `total` that may be used up.
+    #: The pool of `pools` that a destination takes its slots from.
+    pool_of: Callable[[Destination], str] = lambda _: ""
+    #: Free slots by pool, shared out by `domain.slot_sharing`; empty is one pool of `total` that may be used up.
     pools: Mapping[str, int] = field(default_factory=dict)
     #: By pool: slots of which destinations that hold none may have one each, where the pool itself has none left.
     first_slots: Mapping[str, int] = field(default_factory=dict)

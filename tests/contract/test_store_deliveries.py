@@ -244,7 +244,7 @@ def pooled(destinations: str, *, held: int, named: int, others: int = 0) -> Slot
     return dataclasses.replace(
         slots(1024, each=32),
         held=dict.fromkeys(names, held),
-        pool_of=dict.fromkeys(names, "named"),
+        pool_of=lambda destination: "named" if destination in names else "",
         pools={"named": named, "": others},
     )
 

@@ -151,7 +151,7 @@ async def test_what_hangs_gives_its_pool_back_when_it_is_known(store: SqliteStor
         await stage.turn()
         held = stage.callbacks.under_way.total()
         assert held > slot_sharing.POOLS[slot_sharing.SLOW]
-        await stage.turn(slot_sharing.PATIENCE + 0.1)
+        await stage.turn(slot_sharing.SLOW_AFTER + 0.1)
         assert stage.callbacks.under_way.total() == held
         gate = stage.callbacks.gates["audit.example.com"] = anyio.Event()
         await stage.enqueue(*some(300, "free"), to="audit")
@@ -170,9 +170,9 @@ async def test_origins_that_hang_take_nothing_from_the_configured(store: SqliteS
             for origin in origins:
                 tasks.start_soon(lambda origin: stage.enqueue(*some(3, origin), to=f"https://{origin}/"), origin)
         await stage.turn()
-        await stage.turn(slot_sharing.PATIENCE + 0.1)
+        await stage.turn(slot_sharing.SLOW_AFTER + 0.1)
         held = stage.callbacks.under_way.total()
-        assert held <= slot_sharing.IN_FLIGHT - 2 * slot_sharing.KEPT
+        assert held <= slot_sharing.IN_FLIGHT - 2 * slot_sharing.RESERVED
         stage.callbacks.gates["studio.example.com"] = anyio.Event()
         await stage.enqueue(*some(100))
         await stage.turn()

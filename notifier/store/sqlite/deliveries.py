@@ -30,7 +30,7 @@ from notifier.domain.model import (
     Trigger,
     Verdict,
 )
-from notifier.domain.slot_sharing import Asking, allot
+from notifier.domain.slot_sharing import Demand, allot
 from notifier.domain.times import from_micros, to_micros
 from notifier.store.records import Announce, Exchange, Slots
 from notifier.store.sqlite import bulk, endpoints, refresh
@@ -176,7 +176,7 @@ def _share(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> tu
 
 
 def _share_pool(
-    conn: sqlite3.Connection, destinations: Sequence[Asking], left: int, first_slots: int, *, reserve: int, now: int
+    conn: sqlite3.Connection, destinations: Sequence[Demand], left: int, first_slots: int, *, reserve: int, now: int
 ) -> dict[str, list[int]]:
     """What a destination does not use of its share, because it has less due, is shared again."""
     taken: dict[str, list[int]] = {}
@@ -201,16 +201,16 @@ def _share_pool(
 
 def _destinations_with_room(
     conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int
-) -> tuple[dict[str, list[Asking]], AbstractSet[str], bool]:
+) -> tuple[dict[str, list[Demand]], AbstractSet[str], bool]:
     """Destinations that may begin something, by pool; which of them are new and go first; whether others yield."""
-    found: dict[str, list[Asking]] = {}
+    found: dict[str, list[Demand]] = {}
     due, newest = _due_destinations(conn, turns, slots, now)
     for destination in due:
         pool = _pool(slots, destination)
         held = slots.held.get(Destination(destination), 0)
         room = slots.free.get(Destination(destination), slots.each - held)
         if room > 0 and (_left(slots, pool) > 0 or (held == 0 and slots.first_slots.get(pool, 0) > 0)):
-            found.setdefault(pool, []).append(Asking(destination=destination, held=held, room=room))
+            found.setdefault(pool, []).append(Demand(destination=destination, held=held, room=room))
     first = {
         pool: some
         for pool, all_ in found.items()
@@ -224,7 +224,7 @@ def _destinations_with_room(
     return alternating, hurried, first != found
 
 
-def _in_turn(destinations: Sequence[Asking], last: str) -> list[Asking]:
+def _in_turn(destinations: Sequence[Demand], last: str) -> list[Demand]:
     """In order, from the one after `last` all the way round."""
     ordered = sorted(destinations, key=lambda each: each.destination)
     return [each for each in ordered if each.destination > last] + [
@@ -232,13 +232,13 @@ def _in_turn(destinations: Sequence[Asking], last: str) -> list[Asking]:
     ]
 
 
-def _alternating(in_turn: Sequence[Asking], newest: Sequence[str], hurried: set[str]) -> list[Asking]:
+def _alternating(in_turn: Sequence[Demand], newest: Sequence[str], hurried: set[str]) -> list[Demand]:
     """One whose turn it is, one of the newest, and so on; the latter are added to `hurried`."""
     turns = {each.destination: each for each in in_turn}
     first = [destination for destination in newest if destination in turns]
     if not first:
         return list(in_turn)
-    ordered: list[Asking] = []
+    ordered: list[Demand] = []
     for destination in list(turns):
         if destination in turns:
             ordered.append(turns.pop(destination))
@@ -251,7 +251,7 @@ def _alternating(in_turn: Sequence[Asking], newest: Sequence[str], hurried: set[
 
 
 def _pool(slots: Slots, destination: str) -> str:
-    return slots.pool_of.get(Destination(destination), "")
+    return slots.pool_of(Destination(destination))
 
 
 def _left(slots: Slots, pool: str) -> int:

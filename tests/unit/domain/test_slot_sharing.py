@@ -5,30 +5,30 @@ from hypothesis import strategies as st
 
 from notifier.domain.ids import Destination, MessageId
 from notifier.domain.slot_sharing import (
-    AT_ONCE,
     IN_FLIGHT,
-    KEPT,
     NAMED,
     ORIGINS,
-    PATIENCE,
     POOLS,
+    PROVEN,
     REMEMBERED,
+    RESERVED,
     SLOW,
-    WELL,
-    YOUNG,
-    Asking,
-    Paces,
+    SLOW_AFTER,
+    UNPROVEN_AT_ONCE,
+    UNPROVEN_WINDOW,
+    Demand,
+    LatencyTracker,
     allot,
     first_slots_in_pools,
-    left_in_pools,
+    free_in_pools,
 )
 
 ROOMS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 1024)), max_size=60)
 
 
-def destinations(*rooms: tuple[int, int]) -> list[Asking]:
+def destinations(*rooms: tuple[int, int]) -> list[Demand]:
     return [
-        Asking(destination=f"destination-{number}", held=held, room=room) for number, (held, room) in enumerate(rooms)
+        Demand(destination=f"destination-{number}", held=held, room=room) for number, (held, room) in enumerate(rooms)
     ]
 
 
@@ -116,8 +116,8 @@ def test_a_newcomer_finds_a_slot_whatever_hangs(hanging: list[int]) -> None:
 
     def give(name: str, room: int) -> int:
         pools = {NAMED: sum(held.values())}
-        asking = [Asking(destination=name, held=held.get(name, 0), room=room)]
-        got = allot(asking, left_in_pools(pools)[NAMED], first_slots=first_slots_in_pools(pools)[NAMED]).get(name, 0)
+        asking = [Demand(destination=name, held=held.get(name, 0), room=room)]
+        got = allot(asking, free_in_pools(pools)[NAMED], first_slots=first_slots_in_pools(pools)[NAMED]).get(name, 0)
         held[name] = held.get(name, 0) + got
         return got
 
@@ -138,119 +138,119 @@ def test_the_numbers_of_the_header() -> None:
 @given(st.fixed_dictionaries(dict.fromkeys(POOLS, st.integers(0, IN_FLIGHT))))
 def test_pools_never_promise_what_is_not_there(held: dict[str, int]) -> None:
     """No pool is given out above its size or above what is open at all, and the last slots are for the configured."""
-    left = left_in_pools(held)
+    left = free_in_pools(held)
     open_ = max(0, IN_FLIGHT - sum(held.values()))
     assert all(0 <= left[pool] <= max(0, POOLS[pool] - held[pool]) for pool in POOLS)
     assert left[NAMED] <= open_
-    assert left[WELL] <= max(0, open_ - KEPT)
-    assert max(left[ORIGINS], left[SLOW]) <= max(0, open_ - 2 * KEPT)
+    assert left[PROVEN] <= max(0, open_ - RESERVED)
+    assert max(left[ORIGINS], left[SLOW]) <= max(0, open_ - 2 * RESERVED)
     first_slots = first_slots_in_pools(held)
-    assert (first_slots[NAMED], first_slots[WELL], first_slots[SLOW]) == (open_, max(0, open_ - KEPT), 0)
-    assert first_slots[ORIGINS] == min(AT_ONCE, max(0, open_ - 2 * KEPT) // 4)
+    assert (first_slots[NAMED], first_slots[PROVEN], first_slots[SLOW]) == (open_, max(0, open_ - RESERVED), 0)
+    assert first_slots[ORIGINS] == min(UNPROVEN_AT_ONCE, max(0, open_ - 2 * RESERVED) // 4)
 
 
 @given(st.integers(0, 400), st.integers(4, IN_FLIGHT))
-def test_strangers_are_tried_so_many_at_once(young: int, in_flight: int) -> None:
+def test_strangers_are_tried_so_many_at_once(recent: int, in_flight: int) -> None:
     """And where few attempts may be made at all, each kind of destination has some of them all the same."""
-    first_slots = first_slots_in_pools({}, in_flight, young=young)
-    assert first_slots[ORIGINS] <= max(0, AT_ONCE - young)
-    assert left_in_pools({}, in_flight)[ORIGINS] >= min(POOLS[ORIGINS], in_flight // 2)
+    first_slots = first_slots_in_pools({}, in_flight, recent=recent)
+    assert first_slots[ORIGINS] <= max(0, UNPROVEN_AT_ONCE - recent)
+    assert free_in_pools({}, in_flight)[ORIGINS] >= min(POOLS[ORIGINS], in_flight // 2)
     assert first_slots[NAMED] == in_flight
 
 
 def test_what_hangs_for_others_costs_the_configured_nothing() -> None:
     """Origins and slow destinations at their limits: the pool of the endpoints is whole."""
-    assert left_in_pools({ORIGINS: POOLS[ORIGINS], SLOW: POOLS[SLOW]})[NAMED] == POOLS[NAMED]
+    assert free_in_pools({ORIGINS: POOLS[ORIGINS], SLOW: POOLS[SLOW]})[NAMED] == POOLS[NAMED]
 
 
-# ---- paces --------------------------------------------------------------------------------------------------------
+# ---- latency --------------------------------------------------------------------------------------------------------
 STUDIO, AUDIT = Destination("studio"), Destination("audit")
 
 
 def test_a_destination_is_slow_while_an_attempt_waits_and_after_a_slow_one() -> None:
     """From the moment its patience is over; a quick answer ends it."""
-    paces = Paces()
-    paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
-    assert paces.slow(PATIENCE) == set()
-    assert paces.slow(PATIENCE + 0.1) == {STUDIO}
-    paces.end(STUDIO, (MessageId("m-1"), 1), 15.0, delivered=True)
-    assert paces.slow(1000.0) == {STUDIO}
-    paces.begin(STUDIO, (MessageId("m-2"), 1), 2000.0)
-    paces.end(STUDIO, (MessageId("m-2"), 1), 2000.1, delivered=True)
-    assert paces.slow(3000.0) == set()
+    latency = LatencyTracker()
+    latency.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
+    assert latency.slow(SLOW_AFTER) == set()
+    assert latency.slow(SLOW_AFTER + 0.1) == {STUDIO}
+    latency.end(STUDIO, (MessageId("m-1"), 1), 15.0, delivered=True)
+    assert latency.slow(1000.0) == {STUDIO}
+    latency.begin(STUDIO, (MessageId("m-2"), 1), 2000.0)
+    latency.end(STUDIO, (MessageId("m-2"), 1), 2000.1, delivered=True)
+    assert latency.slow(3000.0) == set()
 
 
 def test_one_quick_answer_does_not_excuse_attempts_that_still_wait() -> None:
     """The oldest in flight counts, not the last."""
-    paces = Paces()
-    paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
-    paces.begin(STUDIO, (MessageId("m-2"), 1), 9.0)
-    paces.end(STUDIO, (MessageId("m-2"), 1), 9.1, delivered=True)
-    assert paces.slow(9.1) == {STUDIO}
+    latency = LatencyTracker()
+    latency.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
+    latency.begin(STUDIO, (MessageId("m-2"), 1), 9.0)
+    latency.end(STUDIO, (MessageId("m-2"), 1), 9.1, delivered=True)
+    assert latency.slow(9.1) == {STUDIO}
 
 
 def test_it_says_when_the_next_destination_turns_slow() -> None:
     """So that the slots of its pool are shared anew then; None where nothing is in flight that could."""
-    paces = Paces()
-    assert paces.wait(0.0) is None
-    paces.begin(STUDIO, (MessageId("m-1"), 1), 1.0)
-    paces.begin(AUDIT, (MessageId("m-2"), 1), 2.0)
-    assert paces.wait(2.0) == PATIENCE - 1.0
-    assert paces.wait(1.5 + PATIENCE) == 0.5
-    assert paces.wait(9.0) is None
+    latency = LatencyTracker()
+    assert latency.wait(0.0) is None
+    latency.begin(STUDIO, (MessageId("m-1"), 1), 1.0)
+    latency.begin(AUDIT, (MessageId("m-2"), 1), 2.0)
+    assert latency.wait(2.0) == SLOW_AFTER - 1.0
+    assert latency.wait(1.5 + SLOW_AFTER) == 0.5
+    assert latency.wait(9.0) is None
 
 
 def test_who_failed_or_was_slow_comes_after_the_others() -> None:
     """Until an attempt is delivered in time."""
-    paces = Paces()
+    latency = LatencyTracker()
     for took, delivered, yields in ((0.1, False, True), (15.0, True, True), (0.1, True, False)):
-        paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
-        paces.end(STUDIO, (MessageId("m-1"), 1), took, delivered=delivered)
-        assert paces.deprioritised(STUDIO) is yields
-        assert not paces.deprioritised(AUDIT)
+        latency.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
+        latency.end(STUDIO, (MessageId("m-1"), 1), took, delivered=delivered)
+        assert latency.deprioritised(STUDIO) is yields
+        assert not latency.deprioritised(AUDIT)
 
 
 def test_who_keeps_an_attempt_waiting_comes_after_the_others() -> None:
     """From the moment its patience is over, though nothing of it has failed."""
-    paces = Paces()
-    paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
-    assert paces.slow(PATIENCE) == set()
-    assert not paces.deprioritised(STUDIO)
-    assert paces.slow(PATIENCE + 0.1) == {STUDIO}
-    assert paces.deprioritised(STUDIO)
+    latency = LatencyTracker()
+    latency.begin(STUDIO, (MessageId("m-1"), 1), 0.0)
+    assert latency.slow(SLOW_AFTER) == set()
+    assert not latency.deprioritised(STUDIO)
+    assert latency.slow(SLOW_AFTER + 0.1) == {STUDIO}
+    assert latency.deprioritised(STUDIO)
 
 
 def test_slow_destinations_are_not_remembered_without_end() -> None:
     """A million origins that hang do not stay in memory: the oldest are forgotten."""
-    paces = Paces()
+    latency = LatencyTracker()
     for number in range(REMEMBERED + 100):
-        paces.begin(Destination(f"https://{number}"), (MessageId("m"), 1), 0.0)
-        paces.end(Destination(f"https://{number}"), (MessageId("m"), 1), 15.0, delivered=True)
-    assert len(paces.slow(99.0)) == REMEMBERED
-    assert f"https://{REMEMBERED + 99}" in paces.slow(99.0)
+        latency.begin(Destination(f"https://{number}"), (MessageId("m"), 1), 0.0)
+        latency.end(Destination(f"https://{number}"), (MessageId("m"), 1), 15.0, delivered=True)
+    assert len(latency.slow(99.0)) == REMEMBERED
+    assert f"https://{REMEMBERED + 99}" in latency.slow(99.0)
 
 
 def test_an_origin_that_did_well_has_slots_of_its_own() -> None:
     """Once a message was delivered in time, until one was not; while an attempt hangs it is slow like any other."""
-    paces = Paces()
-    for took, delivered, pool in ((0.1, True, WELL), (15.0, True, SLOW), (0.1, True, WELL), (0.1, False, ORIGINS)):
-        paces.begin(STUDIO, (MessageId("m-1"), 1), 0.0, origin=True)
-        paces.end(STUDIO, (MessageId("m-1"), 1), took, delivered=delivered)
-        assert paces.pool(STUDIO, ORIGINS) == pool
-        assert paces.pool(STUDIO, NAMED) == (SLOW if pool == SLOW else NAMED)
-    assert paces.pool(AUDIT, ORIGINS) == ORIGINS
+    latency = LatencyTracker()
+    for took, delivered, pool in ((0.1, True, PROVEN), (15.0, True, SLOW), (0.1, True, PROVEN), (0.1, False, ORIGINS)):
+        latency.begin(STUDIO, (MessageId("m-1"), 1), 0.0, origin=True)
+        latency.end(STUDIO, (MessageId("m-1"), 1), took, delivered=delivered)
+        assert latency.pool(STUDIO, ORIGINS) == pool
+        assert latency.pool(STUDIO, NAMED) == (SLOW if pool == SLOW else NAMED)
+    assert latency.pool(AUDIT, ORIGINS) == ORIGINS
 
 
 def test_an_attempt_is_young_for_a_moment() -> None:
     """At an origin of which nothing good is known; until it is answered, and half a second at most."""
-    paces = Paces()
+    latency = LatencyTracker()
     for number, destination in enumerate((STUDIO, AUDIT)):
-        paces.begin(destination, (MessageId(f"m-{number}"), 1), number * 0.1, origin=True)
-    paces.begin(Destination("named"), (MessageId("m-2"), 1), 0.1)
-    assert paces.young(0.2) == 2
-    assert paces.wait(0.2) == YOUNG - 0.2
-    paces.end(STUDIO, (MessageId("m-0"), 1), 0.2, delivered=True)
-    assert paces.young(0.2) == 1
-    assert paces.young(0.1 + YOUNG) == 0
-    paces.begin(STUDIO, (MessageId("m-3"), 1), 1.0, origin=True)
-    assert paces.young(1.0) == 0
+        latency.begin(destination, (MessageId(f"m-{number}"), 1), number * 0.1, origin=True)
+    latency.begin(Destination("named"), (MessageId("m-2"), 1), 0.1)
+    assert latency.recent(0.2) == 2
+    assert latency.wait(0.2) == UNPROVEN_WINDOW - 0.2
+    latency.end(STUDIO, (MessageId("m-0"), 1), 0.2, delivered=True)
+    assert latency.recent(0.2) == 1
+    assert latency.recent(0.1 + UNPROVEN_WINDOW) == 0
+    latency.begin(STUDIO, (MessageId("m-3"), 1), 1.0, origin=True)
+    assert latency.recent(1.0) == 0
