@@ -9,7 +9,7 @@ Times are `2026-11-22`, `2026-11-22T05:14:00Z` (UTC if no zone is given), or how
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, get_type_hints
 
@@ -18,6 +18,7 @@ from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, Mes
 from notifier.domain.message import TYPES
 from notifier.domain.model import DeliveryStatus
 from notifier.net.urls import is_origin, normalise_url, origin
+from notifier.text.command_line import Option
 from notifier.text.printable import did_you_mean, printable
 from notifier.text.quantity import parse_duration
 
@@ -35,21 +36,12 @@ _PENDING: Final = frozenset({DeliveryStatus.PENDING, DeliveryStatus.EXHAUSTED, D
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """How one key is read, and how the command line names it."""
+class Key(Option):
+    """How one key is read, and how the command line offers it."""
 
-    #: From the value, the key's name and the time now; `InvalidRequest` says what to write instead.
-    read: Callable[[Any, str, datetime], Any]
-    #: What it means, in one sentence.
-    help: str
-    #: What stands for its value in a help text; None for a flag.
-    metavar: str | None = None
-    #: What the command line takes for it.
     type: Any = str
-    #: Whether the command line takes it by its position.
-    positional: bool = False
-    least: int | None = None
-    most: int | None = None
+    #: From the value, the key's name and the time now; `InvalidRequest` says what to write instead.
+    read: Callable[[Any, str, datetime], Any] = field(kw_only=True)
 
 
 class Request:
@@ -76,7 +68,7 @@ def _text(value: Any, key: str, _: datetime) -> str:
     return value.strip()
 
 
-def _id_that_begins_with(beginning: str) -> Callable[[Any, str, datetime], str]:
+def _id_with(beginning: str) -> Callable[[Any, str, datetime], str]:
     """So that one kind of ID is not taken for another."""
 
     def read(value: Any, key: str, now: datetime) -> str:
@@ -183,9 +175,9 @@ def _generation_id(value: Any, key: str, _: datetime) -> GenerationId:
 _TIMES: Final = 'A date or a time in UTC, or how long ago: "2026-11-22", "2026-11-22T05:14:00Z", "2d".'
 _STATUSES: Final = "pending, delivered, exhausted, parked or filtered; repeat it. By default all."
 
-_Generation = Annotated[GenerationId | None, Key(_text, "All of this generation.", "ID")]
-_Provider = Annotated[ProviderName | None, Key(_text, "Of this provider only.", "NAME")]
-_Endpoint = Annotated[Recipient | None, Key(_recipient, "Of this endpoint only.", "NAME")]
+_Generation = Annotated[GenerationId | None, Key("All of this generation.", "ID", read=_text)]
+_Provider = Annotated[ProviderName | None, Key("Of this provider only.", "NAME", read=_text)]
+_Endpoint = Annotated[Recipient | None, Key("Of this endpoint only.", "NAME", read=_recipient)]
 
 
 # ---- the requests -------------------------------------------------------------------------------------------------
@@ -202,15 +194,15 @@ class Redelivery(Request):
 
     message: Annotated[
         MessageId | None,
-        Key(_id_that_begins_with("msg_"), "msg_…, or how it begins; `show` lists them.", "MESSAGE", positional=True),
+        Key("msg_…, or how it begins; `show` lists them.", "MESSAGE", positional=True, read=_id_with("msg_")),
     ] = None
     generation: _Generation = None
     provider: _Provider = None
     endpoint: _Endpoint = None
-    type: Annotated[str | None, Key(_type, "Of this event type.", "TYPE")] = None
-    status: Annotated[frozenset[DeliveryStatus] | None, Key(_statuses, _STATUSES, "STATUS", type=list[str])] = None
-    since: Annotated[datetime | None, Key(_moment, f"Made since then. {_TIMES}", "TIME")] = None
-    until: Annotated[datetime | None, Key(_moment, "Made before then.", "TIME")] = None
+    type: Annotated[str | None, Key("Of this event type.", "TYPE", read=_type)] = None
+    status: Annotated[frozenset[DeliveryStatus] | None, Key(_STATUSES, "STATUS", type=list[str], read=_statuses)] = None
+    since: Annotated[datetime | None, Key(f"Made since then. {_TIMES}", "TIME", read=_moment)] = None
+    until: Annotated[datetime | None, Key("Made before then.", "TIME", read=_moment)] = None
 
     def __post_init__(self) -> None:
         given = [each.name for each in fields(self) if getattr(self, each.name) is not None]
@@ -224,17 +216,13 @@ class Redelivery(Request):
     def selection(self) -> "Selection":
         from notifier.store.records import Selection  # noqa: PLC0415  a command line needs the keys only
 
-        whose = self.endpoint or Recipient()
         return Selection(
             message=self.message,
-            generation=self.generation,
-            provider=self.provider,
-            endpoint=whose.endpoint,
-            destination=whose.destination,
             type=self.type,
             statuses=self.status or frozenset(),
             since=self.since,
             until=self.until,
+            **_filters(self),
         )
 
 
@@ -244,10 +232,10 @@ class Recovery(Request):
 
     incomplete = "A recovery needs an endpoint and since when."
 
-    endpoint: Annotated[Recipient, Key(_recipient, "Its name, or a callback URL.", "ENDPOINT", positional=True)]
-    since: Annotated[datetime, Key(_moment, _TIMES, "TIME")]
+    endpoint: Annotated[Recipient, Key("Its name, or a callback URL.", "ENDPOINT", positional=True, read=_recipient)]
+    since: Annotated[datetime, Key(_TIMES, "TIME", read=_moment)]
     include_filtered: Annotated[
-        bool, Key(_true_or_false, "Also what `events:` of the endpoint left out.", type=bool)
+        bool, Key("Also what `events:` of the endpoint left out.", type=bool, read=_true_or_false)
     ] = False
 
     def selection(self) -> "Selection":
@@ -263,7 +251,7 @@ class Cancellation(Request):
 
     watch: Annotated[
         WatchId | None,
-        Key(_id_that_begins_with("wch_"), "wch_…, or how it begins; `show` lists them.", "WATCH", positional=True),
+        Key("wch_…, or how it begins; `show` lists them.", "WATCH", positional=True, read=_id_with("wch_")),
     ] = None
     generation: _Generation = None
     provider: _Provider = None
@@ -278,29 +266,28 @@ class Cancellation(Request):
     def choice(self) -> "WatchChoice":
         from notifier.store.records import WatchChoice  # noqa: PLC0415  as above
 
-        whose = self.endpoint or Recipient()
-        return WatchChoice(
-            watch=self.watch,
-            generation=self.generation,
-            provider=self.provider,
-            endpoint=whose.endpoint,
-            destination=whose.destination,
-        )
+        return WatchChoice(watch=self.watch, **_filters(self))
+
+
+def _filters(request: Redelivery | Cancellation) -> dict[str, Any]:
+    """What messages and watches are narrowed by alike, as the store has it."""
+    recipient = {} if request.endpoint is None else asdict(request.endpoint)
+    return {"generation": request.generation, "provider": request.provider, **recipient}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disabling(Request):
     """Disable an endpoint."""
 
-    reason: Annotated[str, Key(_reason, "Shown wherever it is.", "TEXT")] = ""
+    reason: Annotated[str, Key("Shown wherever it is.", "TEXT", read=_reason)] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing(Request):
     """List the generations that were registered last."""
 
-    all: Annotated[bool, Key(_one_or_zero, "Finished ones too.", type=bool)] = False
-    limit: Annotated[int, Key(_count, "Lines at most.", "COUNT", type=int, least=1, most=LIST_MOST)] = 100
+    all: Annotated[bool, Key("Finished ones too.", type=bool, read=_one_or_zero)] = False
+    limit: Annotated[int, Key("Lines at most.", "COUNT", type=int, least=1, most=LIST_MOST, read=_count)] = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,4 +296,4 @@ class HistoryOf(Request):
 
     incomplete = "Say which: id."
 
-    id: Annotated[GenerationId, Key(_generation_id, "The generation's ID.", "ID", positional=True)]
+    id: Annotated[GenerationId, Key("The generation's ID.", "ID", positional=True, read=_generation_id)]

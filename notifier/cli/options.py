@@ -1,16 +1,15 @@
-"""Options that many commands have, and those that are declared with a request."""
+"""Options that many commands have, and those that are declared with what they set."""
 
 import inspect
 import os
-from collections.abc import Callable
-from dataclasses import MISSING
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields
 from inspect import Parameter
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args, get_type_hints
 
 import typer
 
-from notifier.admin.requests import Key, Request, keys_of
-from notifier.text.command_line import DEFAULT_CONFIG, config_to_print
+from notifier.text.command_line import DEFAULT_CONFIG, Option, config_to_print
 
 __all__ = ["DEFAULT_CONFIG", "LISTEN_PORT", "Config", "takes", "to_print"]
 
@@ -32,29 +31,43 @@ def to_print(config: str) -> str:
     return config_to_print(os.path.abspath(config), os.environ)  # noqa: PTH100  links are not followed
 
 
-def takes(request: type[Request]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the keys of `request` as options, beside its own; they come to it as keywords."""
-    asked = [_parameter(name, *declared) for name, declared in keys_of(request).items()]
+def takes(*records: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the declared options of `records`, beside its own; they come to it as keywords."""
+    declared = [each for record in records for each in _parameters(record)]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = inspect.signature(command).parameters.values()
-        asked_and_own = [*asked, *(each for each in own if each.kind is not Parameter.VAR_KEYWORD)]
+        own = [each for each in inspect.signature(command).parameters.values() if each.kind is not each.VAR_KEYWORD]
         command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # typer reads it
-            [each.replace(kind=Parameter.KEYWORD_ONLY) for each in asked_and_own]
+            [each.replace(kind=Parameter.KEYWORD_ONLY) for each in [*declared, *own]]
         )
         return command
 
     return decorate
 
 
-def _parameter(name: str, key: Key, default: Any) -> Parameter:
-    shown: dict[str, Any] = {"metavar": key.metavar, "help": key.help, "min": key.least, "max": key.most}
-    option = f"--{name.replace('_', '-')}"
-    given = typer.Argument(show_default=False, **shown) if key.positional else typer.Option(option, **shown)
-    type_ = key.type | None if default is None else key.type
-    return Parameter(
-        name,
-        Parameter.KEYWORD_ONLY,
-        annotation=Annotated[type_, given],
-        default=Parameter.empty if default is MISSING else default,
-    )
+def _parameters(record: type) -> Iterator[Parameter]:
+    hints = get_type_hints(record, include_extras=True)
+    for each in fields(record):
+        option = next(
+            (said for said in getattr(hints[each.name], "__metadata__", ()) if isinstance(said, Option)), None
+        )
+        if option is None:
+            continue
+        shown: dict[str, Any] = {
+            "metavar": option.metavar,
+            "help": option.help,
+            "min": option.least,
+            "max": option.most,
+        }
+        name = each.name.replace("_", "-")
+        words = f"--{name}/--no-{name}" if each.default is True else f"--{name}"
+        given = typer.Argument(show_default=False, **shown) if option.positional else typer.Option(words, **shown)
+        type_ = option.type or get_args(hints[each.name])[0]
+        if each.default is None:
+            type_ |= None
+        yield Parameter(
+            each.name,
+            Parameter.KEYWORD_ONLY,
+            annotation=Annotated[type_, given],
+            default=Parameter.empty if each.default is MISSING else each.default,
+        )

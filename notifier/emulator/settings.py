@@ -8,7 +8,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
+
+from notifier.text.command_line import Option
 
 
 class Shape(StrEnum):
@@ -109,26 +111,17 @@ _SHARES: Final = ("server_error", "bad_gateway", "truncated", "slow", "dropped")
 class FaultSettings:
     """What goes wrong. Shares are of all API requests, each in [0, 1], and 1 together at most."""
 
-    #: Share answered 500.
-    server_error: float = 0.0
-    #: Share answered 502 with an HTML page.
-    bad_gateway: float = 0.0
-    #: Share answered with half of the JSON.
-    truncated: float = 0.0
-    #: Share answered late.
-    slow: float = 0.0
-    #: How late, seconds.
-    slow_by: float = 5.0
-    #: Share whose connection is dropped without an answer.
-    dropped: float = 0.0
-    #: Requests per second before 429; 0 is no limit. One second's worth may come at once.
-    rate: float = 0.0
-    #: Whether and how a 429 says when to come again.
-    retry_after: RetryAfter = RetryAfter.SECONDS
-    #: Answer everything with this status, as 401 (key withdrawn), 403 (out of credits) or 503; 0 is off.
-    refuse: int = 0
-    #: False: the multi route is gone (404).
-    batch: bool = True
+    server_error: Annotated[float, Option("Share of requests answered 500, 0 to 1.", "SHARE")] = 0.0
+    bad_gateway: Annotated[float, Option("Share answered 502 with an HTML page.", "SHARE")] = 0.0
+    truncated: Annotated[float, Option("Share answered with half of the JSON.", "SHARE")] = 0.0
+    slow: Annotated[float, Option("Share answered late.", "SHARE")] = 0.0
+    slow_by: Annotated[float, Option("How late, seconds.", "SECONDS")] = 5.0
+    dropped: Annotated[float, Option("Share whose connection is dropped without an answer.", "SHARE")] = 0.0
+    #: One second's worth may come at once.
+    rate: Annotated[float, Option("Requests per second before 429; 0 is no limit.", "NUMBER")] = 0.0
+    retry_after: Annotated[RetryAfter, Option("How a 429 says when to come again.")] = RetryAfter.SECONDS
+    refuse: Annotated[int, Option("Answer everything with this status, as 401 or 403; 0 is off.", "STATUS")] = 0
+    batch: Annotated[bool, Option("Whether the multi route is there; without it, it answers 404.")] = True
 
     def __post_init__(self) -> None:
         _need_finite(self, (each.name for each in fields(self)))
@@ -144,37 +137,32 @@ class FaultSettings:
 class EmulatorSettings:
     """The emulated API. Durations are in seconds and are divided by `speed`."""
 
-    #: The key that callers must send as `Authorization: Bearer …`; empty takes any key.
-    api_key: str = field(default="emulator", repr=False)
-    seed: int = 1
-    #: 10 makes every generation ten times shorter. Long-polls and given offsets keep their length.
-    speed: float = 1.0
-    #: Middle of the drawn durations.
-    median: float = 100.0
-    #: How far they spread: sigma of the log-normal.
-    spread: float = 0.6
-    #: No drawn duration is shorter, or longer.
-    shortest: float = 11.0
-    longest: float = 540.0
-    #: Share of generations that fail.
-    failures: float = 0.1
-    #: A new ID is unknown for so long, not divided by `speed`.
-    readable_after: float = 0.0
-    #: A request that waits for a state is held no longer than this.
-    long_poll_limit: float = 30.0
-    shape: Shape = Shape.ARRAY
-    record: RecordForm = RecordForm.LUMA
-    single_record: RecordForm = RecordForm.LUMA
-    order: Order = Order.ASKED
-    long_poll: LongPoll = LongPoll.ANY
-    unknown: Unknown = Unknown.OMIT
-    wait_name: WaitName = WaitName.BOTH
-    #: IDs in one multi request at most; 0 is no limit.
-    max_ids: int = 0
-    #: What more of them are refused with.
-    max_ids_status: int = 413
-    #: A longer request target is refused with 414, bytes.
-    max_url: int = 16_384
+    api_key: Annotated[str, Option("The key callers must send; an empty one takes any key.", "KEY")] = field(
+        default="emulator", repr=False
+    )
+    seed: Annotated[int, Option("Same seed: same IDs, durations, outcomes and faults.", "NUMBER")] = 1
+    #: Long-polls and given offsets keep their length.
+    speed: Annotated[float, Option("10 makes every generation ten times shorter.", "FACTOR")] = 1.0
+    median: Annotated[float, Option("Middle of the durations, seconds.", "SECONDS")] = 100.0
+    spread: Annotated[float, Option("How far they spread: sigma of the log-normal.", "SIGMA")] = 0.6
+    shortest: Annotated[float, Option("No generation is shorter, seconds.", "SECONDS")] = 11.0
+    longest: Annotated[float, Option("No generation is longer, seconds.", "SECONDS")] = 540.0
+    failures: Annotated[float, Option("Share of generations that fail, 0 to 1.", "SHARE")] = 0.1
+    #: Not divided by `speed`.
+    readable_after: Annotated[float, Option("A new ID is unknown for so long, seconds.", "SECONDS")] = 0.0
+    long_poll_limit: Annotated[float, Option("The longest that a request may wait, seconds.", "SECONDS")] = 30.0
+    shape: Annotated[Shape, Option("What a multi reply looks like.")] = Shape.ARRAY
+    record: Annotated[RecordForm, Option("Field names of a record in a multi reply.")] = RecordForm.LUMA
+    single_record: Annotated[RecordForm, Option("Field names of a record in a single reply.")] = RecordForm.LUMA
+    order: Annotated[Order, Option("Order of the records in a multi reply.")] = Order.ASKED
+    long_poll: Annotated[LongPoll, Option("When a multi request that waits returns.")] = LongPoll.ANY
+    unknown: Annotated[Unknown, Option("What becomes of an unknown ID in a multi request.")] = Unknown.OMIT
+    wait_name: Annotated[WaitName, Option("Name of the wait parameter that a multi request understands.")] = (
+        WaitName.BOTH
+    )
+    max_ids: Annotated[int, Option("IDs in one multi request at most; 0 is no limit.", "COUNT")] = 0
+    max_ids_status: Annotated[int, Option("What more IDs are refused with: 400, 413 or 414.", "STATUS")] = 413
+    max_url: Annotated[int, Option("A longer request target is refused with 414, bytes.", "BYTES")] = 16_384
     faults: FaultSettings = FaultSettings()
 
     def __post_init__(self) -> None:

@@ -1,17 +1,35 @@
-"""Commands of this program as others print them: a person can paste them into a shell as they stand. Pure.
+"""The command line as other parts know it. Pure.
 
-The configuration that was given goes with them, because without it they would ask about another daemon, or none.
+Commands that are printed: a person can paste them into a shell as they stand. The configuration that was given goes with
+them, because without it they would ask another daemon, or none. And options that are declared with what they set.
 """
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from notifier.domain.times import iso
 
 #: What a command reads where nothing else is said.
 DEFAULT_CONFIG: Final = "/etc/notifier/config.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """How a command line offers a field of a record that is annotated with it."""
+
+    #: What it means, in one sentence.
+    help: str
+    #: What stands for its value in a help text; None for a flag and for a choice.
+    metavar: str | None = None
+    #: What the command line takes for it, if that is not what the field holds.
+    type: Any = None
+    #: Whether it is given by its position and not by its name.
+    positional: bool = False
+    least: int | None = None
+    most: int | None = None
 
 
 def command(*words: str, config: str) -> str:
