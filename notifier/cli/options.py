@@ -48,26 +48,20 @@ def takes(*records: type) -> Callable[[Callable[..., None]], Callable[..., None]
 def _parameters(record: type) -> Iterator[Parameter]:
     hints = get_type_hints(record, include_extras=True)
     for each in fields(record):
-        option = next(
-            (said for said in getattr(hints[each.name], "__metadata__", ()) if isinstance(said, Option)), None
-        )
-        if option is None:
+        type_, *said = get_args(hints[each.name]) or (None,)
+        if not said or not isinstance(option := said[0], Option):
             continue
-        shown: dict[str, Any] = {
-            "metavar": option.metavar,
-            "help": option.help,
-            "min": option.least,
-            "max": option.most,
-        }
+        shown: Any = {"metavar": option.metavar, "help": option.help}
+        bounds: Any = {"min": option.least, "max": option.most}
         name = each.name.replace("_", "-")
         words = f"--{name}/--no-{name}" if each.default is True else f"--{name}"
-        given = typer.Argument(show_default=False, **shown) if option.positional else typer.Option(words, **shown)
-        type_ = option.type or get_args(hints[each.name])[0]
-        if each.default is None:
-            type_ |= None
+        given = (
+            typer.Argument(show_default=False, **shown) if option.positional else typer.Option(words, **shown, **bounds)
+        )
+        type_ = option.type or type_
         yield Parameter(
             each.name,
             Parameter.KEYWORD_ONLY,
-            annotation=Annotated[type_, given],
+            annotation=Annotated[type_ | None if each.default is None else type_, given],
             default=Parameter.empty if each.default is MISSING else each.default,
         )

@@ -157,9 +157,7 @@ class EmulatorSettings:
     order: Annotated[Order, Option("Order of the records in a multi reply.")] = Order.ASKED
     long_poll: Annotated[LongPoll, Option("When a multi request that waits returns.")] = LongPoll.ANY
     unknown: Annotated[Unknown, Option("What becomes of an unknown ID in a multi request.")] = Unknown.OMIT
-    wait_name: Annotated[WaitName, Option("Name of the wait parameter that a multi request understands.")] = (
-        WaitName.BOTH
-    )
+    wait_name: Annotated[WaitName, Option("Which wait parameter a multi request understands.")] = WaitName.BOTH
     max_ids: Annotated[int, Option("IDs in one multi request at most; 0 is no limit.", "COUNT")] = 0
     max_ids_status: Annotated[int, Option("What more IDs are refused with: 400, 413 or 414.", "STATUS")] = 413
     max_url: Annotated[int, Option("A longer request target is refused with 414, bytes.", "BYTES")] = 16_384

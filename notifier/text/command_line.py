@@ -1,6 +1,6 @@
 """The command line as other parts know it. Pure.
 
-Commands that are printed: a person can paste them into a shell as they stand. The configuration that was given goes with
+Commands that are printed: a person can paste them into a shell unchanged. The configuration that was given goes with
 them, because without it they would ask another daemon, or none. And options that are declared with what they set.
 """
 
