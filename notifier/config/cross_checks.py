@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from notifier.config.expand import Expanded
-from notifier.config.records import targets
+from notifier.config.records import drop_states
 from notifier.config.values import guess, shown
 from notifier.domain.errors import Fault
 from notifier.domain.model import State
@@ -17,7 +17,7 @@ from notifier.text.printable import Path, printable, show_path
 
 
 def faults_between(settings: Settings, written: Mapping[str, Any], document: Document) -> Iterator[Fault]:
-    """Faults of values that are each right, and wrong together. `written` is what the settings are made of."""
+    """Faults of values that are each right but wrong together. `written` is the file that the settings are made of."""
 
     def fault(path: Path, message: str) -> Fault:
         return Fault(message=message, path=show_path(path), line=document.line(path))
@@ -52,7 +52,7 @@ def file_faults(settings: Settings, written: Mapping[str, Any], document: Docume
 
 
 def _as_written(message: str, files: TlsSettings | None, written: Mapping[str, Any]) -> str:
-    """A path out of the environment is shown as it is written."""
+    """`message` with each path that came out of the environment shown as it is written."""
     for key, path in written.items():
         if isinstance(path, Expanded):
             message = message.replace(printable(getattr(files, key), 200), path.source)
@@ -60,7 +60,7 @@ def _as_written(message: str, files: TlsSettings | None, written: Mapping[str, A
 
 
 def _tls_faults(endpoint: EndpointSettings) -> Iterator[tuple[Path, str]]:
-    """What would not act, or not alone."""
+    """Keys of `tls:` that would not act, or not without another."""
     tls = endpoint.tls
     if tls is None:
         return
@@ -74,7 +74,7 @@ def _tls_faults(endpoint: EndpointSettings) -> Iterator[tuple[Path, str]]:
 
 
 def _base_url_faults(provider: ProviderSettings, said: Mapping[str, Any]) -> Iterator[str]:
-    """A base_url that brings along what is put behind it."""
+    """A base_url that ends in the beginning of a route, which would then be there twice."""
     url = said.get("base_url")
     every = [route for each in KINDS.values() for route in each.routes]  # the other kind's are as wrong
     if url is None or (wrong := repeated_route(provider.base_url, every)) is None:
@@ -97,7 +97,7 @@ def _drop_faults(drop: DropSettings, whole: Settings, said: Mapping[str, Any]) -
     for index, name in enumerate(notify if isinstance(notify, list) else [notify]):
         if name not in whole.endpoints:
             yield ("notify", index), _unknown("Endpoint", name, whole.endpoints)
-    words, state = targets(provider, whole.providers), said.get("state", State.COMPLETED)
+    words, state = drop_states(provider, whole.providers), said.get("state", State.COMPLETED)
     if state.lower() == State.FAILED.value:
         yield (
             ("state",),

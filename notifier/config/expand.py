@@ -1,7 +1,7 @@
 """`${NAME}` in the values of a configuration: after parsing, so that no variable can change the document's structure.
 
-An expanded value may be a secret, so it is never shown in a fault: it carries the text as written, and that is shown.
-`$$` is a dollar sign; a `$` before anything else stands for itself. Keys are not expanded.
+An expanded value may be a secret, so a fault shows the text as it is written, which the value carries with it. `$$` is
+a dollar sign, and a `$` before anything else is just a `$`. Keys are not expanded.
 """
 
 import re
@@ -12,13 +12,13 @@ from notifier.domain.errors import Fault
 from notifier.text.document import Document
 from notifier.text.printable import Path, printable, show_path
 
-#: A brace that never closes takes the rest of the text with it: no other could close there, and it is not read again.
+#: A brace that never closes matches the rest of the text: no other can close in it, so it is not searched again.
 _DOLLAR: Final = re.compile(r"\$\$|\$\{([^}]*)(\}?)")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class _Broken:
-    """Stands where a value could not be had; its fault is told already, so nobody complains of it again."""
+    """In place of a value that could not be read. Its fault is reported, and no later check reports it again."""
 
     def __repr__(self) -> str:
         return "BROKEN"
@@ -28,7 +28,7 @@ BROKEN: Final = _Broken()
 
 
 class Expanded(str):
-    """Text that came out of the environment. `source` is the text as written, fit to be shown."""
+    """Text that came out of the environment. `source` is the text as it is written, which may be shown."""
 
     __slots__ = ("source",)
     source: str
@@ -43,13 +43,13 @@ class Expanded(str):
 
 
 class Expansion(NamedTuple):
-    #: Like the document's value, with `Expanded` and `BROKEN` where a `$` stood.
+    #: The document's value, with `Expanded` or `BROKEN` in place of each text that has a variable in it.
     value: Any
     faults: list[Fault]
 
 
 def expand(document: Document, environ: Mapping[str, str]) -> Expansion:
-    """The document's value with every `${NAME}` replaced, and a fault for each that cannot be."""
+    """The document's value with every `${NAME}` replaced, and a fault for each that cannot be replaced."""
     faults: list[Fault] = []
 
     def walk(value: Any, path: Path) -> Any:
@@ -89,7 +89,7 @@ def expand_text(text: str, environ: Mapping[str, str]) -> str:
 
 
 def uses_environment(text: str) -> bool:
-    """Whether a `${NAME}` stands in `text`."""
+    """Whether `text` has a `${NAME}` in it."""
     return bool(variables(text))
 
 
@@ -99,7 +99,7 @@ def variables(text: str) -> list[str]:
 
 
 def _fault(name: str | None, environ: Mapping[str, str]) -> str:
-    """What is wrong with `${name}`, or nothing. `None` stands for a brace that never closes."""
+    """What is wrong with `${name}`; empty if nothing is. `None` means a brace that never closes."""
     if name is None:
         return '"${" has no "}" after it. Write ${NAME}, or $$ for a dollar sign.'
     if not _NAME.fullmatch(name):
@@ -113,7 +113,7 @@ def _fault(name: str | None, environ: Mapping[str, str]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """`value` with ordinary text in place of `Expanded`, and some text in place of BROKEN."""
+    """`value` with plain `str` in place of `Expanded`, and a placeholder in place of BROKEN."""
     if isinstance(value, dict):
         return {key: plain(member) for key, member in value.items()}
     if isinstance(value, list):
@@ -124,7 +124,7 @@ def plain(value: Any) -> Any:
 
 
 def expanded_places(value: Any, path: Path = ()) -> dict[str, str]:
-    """Where `Expanded` stands in `value`: shown path -> the text as written."""
+    """Each `Expanded` in `value`: its path as it is shown -> the text as it is written."""
     if isinstance(value, Expanded):
         return {show_path(path): value.source}
     members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()

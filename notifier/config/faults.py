@@ -1,4 +1,4 @@
-"""pydantic's complaints as sentences that say what to write instead, each with its place in the file."""
+"""pydantic's errors as sentences that say what to write instead, each with its path and line in the file."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -10,7 +10,7 @@ from notifier.domain.errors import Fault
 from notifier.text.document import Document
 from notifier.text.printable import Path, closest, did_you_mean, printable, show_path
 
-#: Keys that had another name: section -> old name -> new name. They are refused with the new one.
+#: Renamed keys: section -> old name -> new name. The old name is refused, and the sentence has the new one.
 RENAMED: Final[Mapping[Path, Mapping[str, str]]] = {
     ("providers", "*"): {
         "hold": "long_poll",
@@ -23,32 +23,32 @@ RENAMED: Final[Mapping[Path, Mapping[str, str]]] = {
 
 
 def faults_of(errors: Sequence[Mapping[str, Any]], document: Document) -> list[Fault]:
-    """One Fault for each of pydantic's errors, without those already told and those that only follow from another."""
+    """A Fault for each of pydantic's errors, except those already reported and those that follow from another."""
     meant = set(_meant(errors))
     return [
         _fault(error, document)
         for error in errors
-        if not _told(error) and not (error["type"] == "missing" and tuple(error["loc"]) in meant)
+        if not _reported(error) and not (error["type"] == "missing" and tuple(error["loc"]) in meant)
     ]
 
 
 def _meant(errors: Sequence[Mapping[str, Any]]) -> Iterator[Path]:
-    """The keys that misspelt ones stand for: they are not missing."""
+    """The keys that misspelt or renamed ones mean: they are not missing."""
     for error in errors:
         if error["type"] == "extra_forbidden":
             *section, key = error["loc"]
-            if (name := closest(str(key), list(_keys(tuple(section))))) is not None:
-                yield (*section, name)
+            renamed = RENAMED.get(general(tuple(section)), {}).get(str(key))
+            yield (*section, renamed or closest(str(key), list(_keys(tuple(section)))) or key)
 
 
-def _told(error: Mapping[str, Any]) -> bool:
-    """Whether the error is of a value whose own fault is told; a key nobody knows is a fault beside it."""
+def _reported(error: Mapping[str, Any]) -> bool:
+    """Whether the value's own fault is already reported. An unknown key is a fault of its own beside it."""
     return error["type"] == "broken" or (error["input"] is BROKEN and error["type"] != "extra_forbidden")
 
 
 def _fault(error: Mapping[str, Any], document: Document) -> Fault:
     path = tuple(error["loc"])
-    if path and path[-1] == "[key]" and error["type"] != "extra_forbidden":  # pydantic's mark for "the key itself"
+    if path and path[-1] == "[key]" and error["type"] != "extra_forbidden":  # pydantic's mark for the key itself
         path = path[:-1]
     if error["type"] != "missing":
         path = _there(path, document.value)
@@ -56,7 +56,7 @@ def _fault(error: Mapping[str, Any], document: Document) -> Fault:
 
 
 def _there(path: Path, value: Any) -> Path:
-    """The part of `path` that stands in the document: a single value that was read as a list of one has no index."""
+    """The part of `path` that is in the document: one value that was read as a list of one has no index there."""
     for depth, step in enumerate(path):
         if not (step in value if isinstance(value, dict) else isinstance(value, list) and step in range(len(value))):
             return path[:depth]
@@ -83,12 +83,12 @@ def _unknown(name: str, section: Path) -> str:
 
 
 def _wrong_shape(error: Mapping[str, Any], path: Path) -> str:
-    stands = shown(error["input"])
+    value = shown(error["input"])
     match error["type"]:
         case "dict_type":
-            return f"{stands} stands where a mapping belongs. Write {_mapping(path)}."
+            return f"{value} stands where a mapping belongs. Write {_mapping(path)}."
         case "list_type":
-            return f"{stands} stands where a list belongs. Write it in [brackets], or as lines that begin with a dash."
+            return f"{value} stands where a list belongs. Write it in [brackets], or as lines that begin with a dash."
         case "too_short":
             return "The list is empty. Write at least one entry."
         case "too_long":

@@ -1,8 +1,8 @@
-"""A word on why a line is not YAML, and what to write instead: the parser's own words tell an operator neither.
+"""Why a line is not YAML, and what to write instead: the parser's own message says neither to an operator.
 
-Owns the sentence behind the parser's; refuses to judge what is YAML. A hint is given only where the lines themselves
-bear it out, because a wrong one sends people to brackets that are not there. It quotes nothing: a secret may stand in
-them.
+Owns the sentence that follows the parser's message; refuses to decide what is YAML. A hint is given only if the lines
+themselves show that it is right, because a wrong one makes people look for brackets that are not there. It quotes
+nothing, because the lines may contain a secret.
 """
 
 import re
@@ -17,13 +17,13 @@ _COLUMNS: Final = " Keys of one mapping begin in the same column; compare with t
 _COLON: Final = ' Put text that has ": " in it in quotes.'
 _NO_KEY: Final = ' The line above has no ": " in it, a colon and a blank: write KEY: VALUE there.'
 _KEY_ENDS: Final = re.compile(rb":(?=\s|$)")
-#: A dash of a list counts as a blank: the first key behind it begins where the others do.
+#: A dash of a list counts as a blank, because the first key after it is in the same column as the others.
 _INDENT: Final = re.compile(rb"(?: |-(?= ))*")
 _COMMENT: Final = re.compile(rb"(?<!\S)#.*")
 
 
 def hint(fault: Fault, content: bytes) -> str:
-    """The most usual reason for a fault of syntax, as a sentence to put behind it; empty where none is likely."""
+    """The most usual reason for a syntax error, as a sentence to append to it; empty if none is likely."""
     lines = content.splitlines()
     if not fault.message.startswith("Not YAML") or fault.line is None or not 0 < fault.line <= len(lines):
         return ""
@@ -39,13 +39,13 @@ def hint(fault: Fault, content: bytes) -> str:
 
 
 def _is_no_key(above: bytes, line: bytes) -> bool:
-    """Whether `above` stands where a key does, as `line` does, and is none."""
+    """Whether `above` is in the column of `line`, where a key should be, and is not a key."""
     bare = _COMMENT.sub(b"", above).strip()
     return bool(bare) and _column(above) == _column(line) and not _KEY_ENDS.search(bare)
 
 
 def _strays(lines: Sequence[bytes]) -> bool:
-    """Whether the last of `lines`, one at least, begins in a column that nothing above it opened."""
+    """Whether the last of `lines`, at least one, begins in a column that no line above it opened."""
     column = _column(lines[-1])
     above = [bare for bare in (_COMMENT.sub(b"", line).rstrip() for line in reversed(lines[:-1])) if bare]
     for depth, line in enumerate(above):

@@ -1,6 +1,6 @@
-"""What the sections declare, to be asked: each key with its reading and its default, and where each section is.
+"""The declared keys as data: each with its reading and its default, and where in the file its section is.
 
-The sentences of faults, the places of secrets, the reference and a reload go by this, so that none of them names a key.
+The fault sentences, the places of secrets, the reference and a reload use this, so none of them names a key.
 """
 
 from collections.abc import Iterator, Mapping

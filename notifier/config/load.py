@@ -1,6 +1,6 @@
 """From a configuration file to `Settings`, or to one ConfigError with every fault: read, expand, resolve, check, build.
 
-A fault does not stop the search: what can still be judged is judged, and what a fault made unknowable is passed over.
+A fault does not end the checks: whatever can still be checked is checked, and what depends on the faulty value is not.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ from notifier.text.printable import Path, show_path
 from notifier.text.reader import FileRefused, FileTooLarge, FileUnreadable, read_regular_file
 from notifier.text.strict_yaml import read_yaml
 
-#: How the reader's complaint about a repeated key ends; it quotes the key, not the secret.
+#: The end of the reader's sentence about a repeated key. It quotes the key, not the secret.
 _TWICE: Final = " stands twice here; keep one."
 _WHOLE: Final = (
     "The configuration is a mapping that begins with store:, providers: and endpoints:; see config.example.yaml."
@@ -65,7 +65,7 @@ class ConfigFile:
         return dataclasses.replace(made, watches=tuple(watches))
 
     def store_path(self) -> str:
-        """The store that it names; nothing else of it is judged, and no secret is read."""
+        """The store that it names; nothing else of it is checked, and no secret is read."""
         value = self._at("store")
         if value is None:
             missing = Fault(message=f"store is missing. Write {Store().example}.", path="store")
@@ -74,7 +74,7 @@ class ConfigFile:
         return self._path_at(("store",), value, Store())
 
     def listen_path(self) -> str | None:
-        """The socket that it names, None if it names none; nothing else of it is judged."""
+        """The socket that it names, None if it names none; nothing else of it is checked."""
         value = self._at("api", "listen")
         return None if value is None else self._path_at(("api", "listen"), value, Listen())
 
@@ -122,14 +122,14 @@ class ConfigFile:
 
 
 def _follows(fault: Fault, offered: Known) -> bool:
-    """Whether it only says again that there is no endpoint, or no provider, at all."""
+    """Whether it only repeats that there is no endpoint, or no provider, at all."""
     part = re.sub(r"\[\d+\]$", "", fault.path).rpartition(".")[2]
     return (part == "notify" and not offered.endpoints) or (part == "provider" and not offered.providers)
 
 
 # ---- the file -----------------------------------------------------------------------------------------------------
 def _document(path: str) -> tuple[Document, list[Fault]]:
-    """The file, and the faults of its text where enough of it could be read to find more; else `ConfigError`."""
+    """The file and the faults of its text; `ConfigError` if too little of it can be read to find more faults."""
     content = _bytes(path)
     try:
         return read_yaml(content), []
@@ -170,7 +170,7 @@ def _remedy(error: FileRefused) -> str:
 
 
 def _discreet(fault: Fault) -> Fault:
-    """Complaints about text quote it; where a secret stands they must not."""
+    """The reader's sentences quote the text. If it is a secret's, the fault gets another sentence."""
     if not is_place(fault.path) or fault.message.endswith(_TWICE):
         return fault
     return dataclasses.replace(fault, message="This is not plain text to YAML. Put the secret in quotes.")
@@ -181,7 +181,7 @@ def _not_a_mapping(document: Document) -> Fault:
 
 
 def _once(told: list[Fault], found: list[Fault]) -> list[Fault]:
-    """Every fault, by line; a place whose text is refused already is not complained of again."""
+    """Every fault, by line, but for those at a path whose text is already refused."""
     places = {fault.path for fault in told if fault.path}
     merged = {fault.path for fault in told if "<<" in fault.message}
     return sorted(
@@ -191,7 +191,7 @@ def _once(told: list[Fault], found: list[Fault]) -> list[Fault]:
 
 
 def _merged(fault: Fault, places: Container[str]) -> bool:
-    """Whether it only follows from a << at one of `places`, where the keys that are missing were to come from."""
+    """Whether it only follows from a refused `<<` at one of `places`: the missing keys were to come from there."""
     section, _, key = fault.path.rpartition(".")
     return fault.path.endswith('["<<"]') or (section in places and fault.message.startswith(f"{key} is missing."))
 

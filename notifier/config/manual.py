@@ -63,7 +63,7 @@ def _rows(section: Section) -> Iterator[str]:
 
 
 def _descriptions(section: Section) -> Mapping[str, str]:
-    """The string below each key, on one line. Only the source has it: the running program keeps none of them."""
+    """The string below each key, on one line. Only the source has it: the running program does not keep it."""
     (declared,) = ast.parse(getsource(section.declared)).body
     return {
         key.target.id: " ".join(text.split())

@@ -1,4 +1,4 @@
-"""From checked keys to the records that the parts work with, and what of them intake and a reload ask for."""
+"""Makes the settings from checked keys, and says what of them `intake` offers to watches and a reload cannot change."""
 
 import dataclasses
 import os
@@ -79,11 +79,11 @@ def _drop(keys: DropKeys | None, providers: Mapping[str, ProviderSettings]) -> D
     if keys is None:
         return None
     default = WatchDefaults(provider=keys.get("provider"), notify=tuple(dict.fromkeys(keys.get("notify", ()))))
-    state = targets(default.provider, providers).get(keys.get("state", default.state).lower(), default.state)
+    state = drop_states(default.provider, providers).get(keys.get("state", default.state).lower(), default.state)
     return DropSettings(directory=keys["directory"], defaults=dataclasses.replace(default, state=state))
 
 
-def targets(provider: str | None, providers: Mapping[str, ProviderSettings]) -> dict[str, State]:
+def drop_states(provider: str | None, providers: Mapping[str, ProviderSettings]) -> dict[str, State]:
     """What `drop.state` may say: our words, and those of its provider, or of all providers if it names none."""
     words = {state.value: state for state in State}
     for each in providers.values() if provider is None else filter(None, [providers.get(provider)]):
@@ -119,7 +119,7 @@ def known_to_drop(settings: Settings) -> Known:
 
 
 def sketch(value: Any) -> Known | None:
-    """What a faulty configuration seems to offer: enough to find the faults of its watches; None if it is not."""
+    """What a faulty configuration seems to offer, so that its watches can be checked; None if that is too little."""
     providers, endpoints, callbacks = (_meant(value, key) for key in ("providers", "endpoints", "callbacks"))
     if not isinstance(providers, dict) or not isinstance(endpoints, dict | None):
         return None
@@ -138,7 +138,7 @@ def _meant(value: Mapping[str, Any], key: str) -> Any:
 
 
 def _sketched(value: Any) -> KnownProvider:
-    """A provider as far as it can be made out; if its kind is not known, every kind's words count."""
+    """A provider, from what can be read of it. If its kind is unknown, the words of every kind are accepted."""
     kind = value.get("kind") if isinstance(value, dict) else None
     timeout = SECTIONS["providers", "*"].keys["timeout"].default
     if isinstance(kind, str) and kind in KINDS:
@@ -149,7 +149,7 @@ def _sketched(value: Any) -> KnownProvider:
 
 # ---- for a reload -------------------------------------------------------------------------------------------------
 def needs_restart(old: Settings, new: Settings) -> list[str]:
-    """What of `new` a running daemon cannot take over, a sentence each; empty if all of it can act now."""
+    """A sentence for each change that a running daemon cannot take over; empty if it can take over all of `new`."""
     sentences = []
     for name, mark in FIXED.items():
         before, after = (_at(settings, name.split(".")) or mark.unset for settings in (old, new))
@@ -159,5 +159,5 @@ def needs_restart(old: Settings, new: Settings) -> list[str]:
 
 
 def _at(part: Any, steps: Iterable[str]) -> Any:
-    """What the settings say at a key; None if a section on the way is not there."""
+    """The settings' value of a key; None if its section is not there."""
     return reduce(lambda part, step: part and getattr(part, step), steps, part)

@@ -1,6 +1,7 @@
 """Secrets in the configuration: where they may be, and where their text comes from.
 
-`{file: PATH}` and `{credential: NAME}` are understood in these places and nowhere else. No sentence holds a secret.
+`{file: PATH}` and `{credential: NAME}` are understood in these places and nowhere else. No error sentence contains a
+secret.
 """
 
 import re
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 from notifier.config.expand import BROKEN, Expanded, uses_environment, variables
 from notifier.config.keys import SECTIONS
-from notifier.config.secret_values import WAYS, SecretReading, beside
+from notifier.config.secret_values import WAYS, SecretReading, stray_text
 from notifier.domain.errors import Fault
 from notifier.domain.settings import Secret
 from notifier.text.document import Document
@@ -55,7 +56,7 @@ class SecretSource:
 
     @property
     def reread(self) -> bool:
-        """True where a reload reads it again; False where a change needs a restart."""
+        """Whether a reload reads it again; if not, a change needs a restart."""
         return self.kind in (Origin.FILE, Origin.LITERAL)
 
     @property
@@ -65,12 +66,12 @@ class SecretSource:
 
     @property
     def renewal(self) -> str:
-        """In words, when a change of it acts."""
+        """When a change of it takes effect, in words."""
         return "read again on reload" if self.reread else "a change needs a restart"
 
 
 def sources(document: Document) -> list[SecretSource]:
-    """Where each secret of the document, as written, comes from; what is no secret at all is left out."""
+    """Where each secret of the document comes from, as it is written. A value that cannot be a secret is left out."""
     found = []
     for path, holder in places(document.value):
         written = holder[path[-1]]
@@ -116,7 +117,7 @@ def _matching(value: Any, pattern: Path, path: Path) -> Iterator[tuple[Path, Any
 
 
 def is_place(path: str) -> bool:
-    """Whether a fault at this shown path may speak of a secret."""
+    """Whether a fault at this path, as it is shown, may be about a secret."""
     return _IS_PLACE.match(path) is not None
 
 
@@ -171,7 +172,7 @@ def _credential(name: str, credentials: str | None) -> str:
 def _read(file: File, name: str) -> str:
     """The text of a secret's file, without its final newline; `ValueError` with the reason.
 
-    Anything else around it is told: whether a blank belongs to the secret, only its owner knows.
+    Any other blank around the text is refused, because only its owner knows whether it belongs to the secret.
     """
     shown = printable(name, 200)
     try:
@@ -186,6 +187,6 @@ def _read(file: File, name: str) -> str:
         raise ValueError(f"{shown} is not UTF-8 text.") from None
     if not text.strip():
         raise ValueError(f"{shown} is empty. Write the secret into it.")
-    if wrong := beside(text):
+    if wrong := stray_text(text):
         raise ValueError(f"{shown} {wrong}. Write the secret alone, on one line.")
     return text

@@ -1,4 +1,4 @@
-"""What a secret must look like: API key, signing key, header's value, proxy. No sentence holds it.
+"""What a secret must look like: API key, signing key, header's value, proxy. No error sentence contains a secret.
 
 A placeholder out of an example is refused: anybody could forge callbacks that are signed with it.
 """
@@ -27,7 +27,7 @@ _LONGEST: Final = 8_192
 
 
 class SecretReading(Reading):
-    """A secret, which `secret_sources` has put in the place of what says where it is."""
+    """A secret. `secret_sources` has read it: the value is a `Secret`, not what the file says about its source."""
 
     accepts = WAYS
     schema: Mapping[str, Any] = {
@@ -46,22 +46,22 @@ class SecretReading(Reading):
     def read(self, value: Any) -> Secret:
         if not isinstance(value, Secret):
             raise ValueError(f"This is not a secret. Write {self.accepts}.")  # noqa: TRY004  pydantic collects ValueErrors
-        self.judge(value.reveal())
+        self.check(value.reveal())
         return value
 
-    def judge(self, text: str) -> None:
+    def check(self, text: str) -> None:
         raise NotImplementedError
 
 
-def _refuse_beside(text: str, noun: str) -> None:
-    if wrong := beside(text):
+def _refuse_stray(text: str, noun: str) -> None:
+    if wrong := stray_text(text):
         raise ValueError(f"The {noun} {wrong}. Copy the {noun} alone.")
     if any(map(str.isspace, text)):
         raise ValueError(f"The {noun} has a blank in it. Copy the {noun} alone.")
 
 
-def beside(secret: str) -> str:
-    """What stands in a secret's text that no secret has, as the end of a sentence; empty where all is well."""
+def stray_text(secret: str) -> str:
+    """What a secret's text contains that no secret has, as the end of a sentence; empty if there is nothing."""
     if secret.startswith("\ufeff"):
         return "begins with a byte order mark: save it as UTF-8 without one (no BOM)"
     if len(secret.strip().splitlines()) > 1:
@@ -77,21 +77,21 @@ def beside(secret: str) -> str:
 
 
 def refuse_placeholder(text: str) -> None:
-    """`ValueError` where `text` is what an example says in place of a secret."""
+    """`ValueError` if `text` is what an example has in place of a secret."""
     if _PLACEHOLDER.fullmatch(text.strip()):
         raise ValueError("This is the placeholder of an example. Write the real one.")
 
 
 class ApiKey(SecretReading):
-    """Goes into a header as it is."""
+    """It is sent in a header as it is."""
 
     example = "api_key: ${AIMLAPI_KEY}"
 
-    def judge(self, text: str) -> None:
+    def check(self, text: str) -> None:
         if not text:
             raise ValueError(f"The key is empty. Write {self.accepts}.")
         refuse_placeholder(text)
-        _refuse_beside(text, "key")
+        _refuse_stray(text, "key")
         if not all("!" <= char <= "~" for char in text):
             raise ValueError("A blank, a control or a non-ASCII character is in the key. Copy the key alone.")
 
@@ -101,16 +101,16 @@ class SigningKey(SecretReading):
 
     example = "secret: ${WEBHOOK_SECRET}"
 
-    def judge(self, text: str) -> None:
+    def check(self, text: str) -> None:
         refuse_placeholder(text)
-        _refuse_beside(text, "secret")
+        _refuse_stray(text, "secret")
         check_secret(text)
 
 
 class HeaderValue(SecretReading):
-    """Goes out with every callback."""
+    """It is sent with every callback."""
 
-    def judge(self, text: str) -> None:
+    def check(self, text: str) -> None:
         if len(text) > _LONGEST:
             raise ValueError(f"A header's value has at most {_LONGEST:,} characters.")
         if not all(" " <= char <= "~" for char in text) or text != text.strip():
@@ -124,12 +124,12 @@ class ProxyUrl(SecretReading):
 
     accepts = f"http://host:port or http://user:password@host:port, as {WAYS}"
 
-    def judge(self, text: str) -> None:
+    def check(self, text: str) -> None:
         parse_proxy(text)
 
 
 def check_headers(value: Any) -> Any:
-    """The names of custom headers; `ValueError` that lists each one that may not be sent."""
+    """`value`, if its keys are names of headers that may be set; else a `ValueError` that lists each wrong one."""
     if value is BROKEN or not isinstance(value, dict):
         return value
     wrong = [sentence for name in value if (sentence := _wrong_name(name))]

@@ -40,10 +40,12 @@ from notifier.providers.catalogue import KINDS
 
 # ---- marks beside the readings ------------------------------------------------------------------------------------
 class Simpler:
-    """Something simpler may be written: `change` makes of it what is then judged."""
+    """A simpler form may be written too: `change` makes the full form of it, which is then checked.
+
+    `schema` makes the JSON Schema of the simpler form from that of the full one.
+    """
 
     def __init__(self, change: Callable[[Any], Any], schema: Callable[[Any], Any]) -> None:
-        #: `schema` gives the JSON Schema of the simpler form from that of the full one.
         self._change, self._schema = change, schema
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
@@ -55,7 +57,7 @@ class Simpler:
 
 
 ONE_OR_LIST: Final = Simpler(lambda value: value if isinstance(value, list) else [value], lambda full: full["items"])
-#: A section or a list whose entries are all commented out is one that is not there.
+#: A section or a list whose entries are all commented out counts as not there.
 NULL_IS_EMPTY: Final = Simpler(lambda value: {} if value is None else value, lambda _: {"type": "null"})
 NULL_IS_NO_LIST: Final = Simpler(lambda value: [] if value is None else value, lambda _: {"type": "null"})
 
@@ -111,12 +113,12 @@ class ProviderKeys(TypedDict, total=False):
     long_poll_multi_as: Annotated[tuple[str, ...], Parameters()]
     """The same in a request about many IDs; every name listed is sent."""
     state_words: Annotated[Mapping[str, State], StateWords()]
-    """What words of the API for a state mean, beside those that are known. One that is not known counts as running,
+    """What words of the API for a state mean, in addition to those that are known. An unknown word counts as running,
     and the log names it: `state.unmapped`."""
     request_timeout: Annotated[timedelta, Duration("1s", "120s")]
     """Total time for one request, its answer included. A long-poll has 30 s more."""
     proxy: Annotated[Secret, ProxyUrl()]
-    """Requests go through this proxy. A secret, for a password may stand in it. The environment's proxies are
+    """Requests go through this proxy. A secret, because it may contain a password. The environment's proxies are
     ignored."""
 
 
@@ -124,15 +126,15 @@ class ProviderKeys(TypedDict, total=False):
 class TlsKeys(TypedDict, total=False):
     """`tls:` of an endpoint whose `url` is https. PEM files, relative paths start at the configuration file.
 
-    They are read again when they change, without a reload; until they fit together the last ones that did go on.
+    They are read again when they change, without a reload. Until the new ones fit together, the last ones are used.
     """
 
     cert: Annotated[str, _PEM]
-    """The certificate that we show (mutual TLS), with those between it and its root behind it."""
+    """The certificate that we show (mutual TLS), followed by those between it and its root."""
     key: Annotated[str, _PEM]
     """Its private key, without a password. May be the same file."""
     ca: Annotated[str, _PEM]
-    """Who may vouch for the server, in place of those that the system trusts."""
+    """The CA certificates that the server's must come from, in place of those that the system trusts."""
 
 
 @_strict
@@ -146,7 +148,7 @@ class EndpointKeys(TypedDict, total=False):
     events: Annotated[frozenset[str], EventTypes()]
     """The event types that are sent; others are recorded and not sent. By default all."""
     format: Annotated[Format, _FORMAT]
-    """How bodies are written: as Standard Webhooks or as CloudEvents 1.0. What is owed already keeps its form."""
+    """How bodies are written: as Standard Webhooks or as CloudEvents 1.0. A pending callback keeps its form."""
     concurrency: Annotated[int, Whole(1, 256)]
     """Callbacks at one time, at most. No endpoint has more than half of what is free for all, 512 slots."""
     rate: Annotated[float, Rate()]
@@ -156,13 +158,13 @@ class EndpointKeys(TypedDict, total=False):
     headers: Annotated[dict[str, Annotated[Secret, HeaderValue()]], BeforeValidator(check_headers)]
     """Further headers of every callback. Values may be secrets."""
     retry: Annotated[list[Annotated[timedelta, Duration("0s", "7d")]], Len(1, 50)]
-    """The wait before each attempt, the first one included: so many entries, so many attempts."""
+    """The wait before each attempt, the first one included. There are as many attempts as entries."""
     refresh_after: Annotated[timedelta | None, _REFRESH_AFTER]
     """A result that was seen longer ago than this is read again before an attempt, because its URLs run out."""
     tls: TlsKeys | None
-    """A certificate of ours, or a CA of yours."""
+    """A certificate that we show, or a CA of yours."""
     proxy: Annotated[Secret, ProxyUrl()]
-    """Callbacks go through this proxy. A secret, for a password may stand in it. The environment's proxies are
+    """Callbacks go through this proxy. A secret, because it may contain a password. The environment's proxies are
     ignored."""
 
 
@@ -171,10 +173,10 @@ class CallbacksKeys(TypedDict, total=False):
     """`callbacks:` lets a watch name a `callback_url` of its own. Without it such watches are refused."""
 
     secret: Required[Annotated[Secret, SigningKey()]]
-    """A master: the key of each origin is derived from it, and `notifier secret for URL` prints it. A `whsk_` key signs
-    all."""
+    """A master key. The key of each origin is derived from it, and `notifier secret for URL` prints that. A `whsk_` key
+    signs all callbacks."""
     allow: Annotated[list[Annotated[str, AllowEntry()]], NULL_IS_NO_LIST]
-    """What a callback_url may reach beyond public addresses and ports 80, 443, 8080 and 8443."""
+    """What a callback_url may reach in addition to public addresses at ports 80, 443, 8080 and 8443."""
     format: Annotated[Format, _FORMAT]
     """How bodies are written, as for an endpoint."""
     refresh_after: Annotated[timedelta | None, _REFRESH_AFTER]
@@ -203,7 +205,7 @@ class DropKeys(TypedDict, total=False):
 
 @_strict
 class ApiKeys(TypedDict, total=False):
-    """`api:` is the door for the commands that a running daemon carries out, such as `notifier redeliver`."""
+    """`api:` is where a running daemon takes commands, such as `notifier redeliver`."""
 
     listen: Annotated[str, Listen(), NeedsRestart(unset="its usual place")]
     """A unix socket; who may open its file may command. A relative path starts at the configuration file. By default
@@ -231,7 +233,7 @@ class ConfigKeys(TypedDict, total=False):
     callbacks: CallbacksKeys | None
     """For watches that bring a callback_url of their own."""
     operator: Annotated[str, Text("the name of an endpoint")]
-    """The endpoint that is told when another one fails, is disabled or is well again."""
+    """The endpoint that gets a message when another one fails, is disabled or has recovered."""
     watches: Any
     """A list of watches, written here."""
     watch_files: Annotated[
@@ -244,7 +246,7 @@ class ConfigKeys(TypedDict, total=False):
     api: ApiKeys | None
     """Where commands reach the daemon."""
     retention: Annotated[timedelta, Duration("1h", "3650d")]
-    """How long what is finished is kept: callbacks with their attempts, then watches. See operations-store.md."""
+    """How long finished callbacks with their attempts, and finished watches, are kept. See operations-store.md."""
 
 
 CONFIG: Final = TypeAdapter[ConfigKeys](ConfigKeys)

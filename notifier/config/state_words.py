@@ -1,4 +1,4 @@
-"""How `state_words:` of a provider is read: what its words for states mean, beside those that are known."""
+"""How `state_words:` of a provider is read: what words of its API mean, in addition to those that are known."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -17,13 +17,12 @@ _SPELLED: Final = {True: ("true", "yes", "on"), False: ("false", "no", "off")}
 
 
 class StateWords(Reading):
-    """A mapping from our states to words; `read` gives word -> state, each word in the form that is compared."""
+    """A mapping from our states to words. `read` gives word -> state, with each word as it is compared."""
 
     accepts = (
         "a mapping with any of completed, failed, running and queued, each with one word or a list, "
         "e.g. {completed: [complete, 2], failed: broken}"
     )
-
     schema: Mapping[str, Any] = {
         "type": "object",
         "propertyNames": {"enum": [state.value for state in State]},
@@ -51,13 +50,13 @@ class StateWords(Reading):
         return State(name)
 
     def _words(self, name: str, words: Any) -> Iterator[tuple[str, str]]:
-        """Each word in the form that is compared, and as a person may see it."""
+        """Each word as it is compared, and as a person may see it."""
         each = words if isinstance(words, list) else [words]
         if not each:
             raise ValueError(f"Nothing stands below {name}. Write a word, or take {name} out.")
         for word in each:
             if word is BROKEN:
-                raise PydanticCustomError("broken", "told already")
+                raise PydanticCustomError("broken", "already reported")
             text = text_of(word)
             key = key_of(text) if text is not None and len(text) <= LONGEST else ""
             if not key:

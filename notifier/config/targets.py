@@ -1,9 +1,9 @@
-"""Values of the configuration that point somewhere: store, base URL, endpoint URL, what callbacks may reach."""
+"""How an address is read: the store, the socket, a base URL, an endpoint's URL, what callbacks may reach."""
 
 import re
 from typing import Any, Final
 
-from notifier.config.values import FilePath, Reading, asked, refuse_tilde, shown, text_of
+from notifier.config.values import FilePath, Reading, parsed, refuse_tilde, shown, text_of
 from notifier.net.address_policy import is_metadata, parse_allow
 from notifier.net.urls import literal_address, normalise_url
 
@@ -54,16 +54,16 @@ class Listen(FilePath):
 
 
 class EndpointUrl(Reading):
-    """Where callbacks go, in its one form. Local addresses are fine here: the operator wrote them.
+    """Where callbacks go, in normal form. A local address is accepted, because the operator wrote it.
 
-    A metadata address is refused here too, not only where the socket opens: behind a proxy we open none to it.
+    A cloud metadata address is refused here and not only when a connection opens: a proxy would open it for us.
     """
 
     accepts = "a URL that begins with http:// or https://"
     example = "url: https://app.example.com/hooks"
 
     def read(self, value: Any) -> str:
-        url = asked(normalise_url, text_of(value, self.accepts), self.accepts)
+        url = parsed(normalise_url, text_of(value, self.accepts), self.accepts)
         address = literal_address(url)
         if address is not None and is_metadata(address):
             raise ValueError("This is a cloud metadata address, which is never called. Write the address of your app.")
@@ -71,13 +71,13 @@ class EndpointUrl(Reading):
 
 
 class BaseUrl(Reading):
-    """Where an API is; routes are put behind it."""
+    """Where an API is. Routes are appended to it."""
 
     accepts = "a URL that begins with http:// or https://, without a query"
 
     def read(self, value: Any) -> str:
         text = text_of(value, self.accepts)
-        url = asked(normalise_url, text, self.accepts)
+        url = parsed(normalise_url, text, self.accepts)
         if "?" in url:
             raise ValueError(f"A base URL has no query: routes are put behind it. Write {self.accepts}.")
         return url.rstrip("/")
@@ -90,5 +90,5 @@ class AllowEntry(Reading):
 
     def read(self, value: Any) -> str:
         text = text_of(value, self.accepts)
-        asked(lambda entry: parse_allow((entry,)), text, self.accepts)
+        parsed(lambda entry: parse_allow((entry,)), text, self.accepts)
         return str(text).strip()

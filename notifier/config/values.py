@@ -23,13 +23,19 @@ from notifier.text.quantity import parse_duration, parse_rate
 
 _T = TypeVar("_T")
 _TEXT: Final[dict[str, Any]] = {"type": "string"}
-#: Any value may be written as a variable.
+#: Any value may be written as a variable instead.
 _VARIABLE: Final[Mapping[str, Any]] = {"type": "string", "pattern": r"\$\{"}
 
 
-def one_or_list_of(one: Mapping[str, Any], most: int) -> Mapping[str, Any]:
+def one_or_list_of(one: Mapping[str, Any]) -> Mapping[str, Any]:
     """JSON Schema of one value or a list of some."""
-    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": most}]}
+    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
+
+
+def any_case(*words: str) -> Mapping[str, Any]:
+    """JSON Schema of one of these words, in capital letters or not."""
+    spelled = ("".join(f"[{letter.upper()}{letter}]" for letter in word) for word in words)
+    return _TEXT | {"pattern": f"^({'|'.join(spelled)})$"}
 
 
 class Reading:
@@ -53,9 +59,9 @@ class Reading:
         return dict(self.schema) if any_text else {"anyOf": [self.schema, _VARIABLE]}
 
     def validate(self, value: Any) -> Any:
-        """What pydantic calls: a value that is not there, and one whose fault is told already, are read by nobody."""
+        """What pydantic calls. `read` never sees a missing value, nor one whose fault is already reported."""
         if value is BROKEN:
-            raise PydanticCustomError("broken", "told already")
+            raise PydanticCustomError("broken", "already reported")
         if value is None:
             write = self.example or f"{self.accepts}, or take the key out"
             raise ValueError(f"Nothing stands here. Write {write}.")
@@ -78,27 +84,27 @@ def shown(value: Any) -> str:
 
 
 def text_of(value: Any, accepts: str) -> str:
-    """`value` where it is text."""
+    """`value`, which must be text."""
     if not isinstance(value, str):
         raise ValueError(f"{shown(value)} is not text. Write {accepts}.")  # noqa: TRY004  pydantic collects ValueErrors
     return value
 
 
-def asked(judge: Callable[[str], _T], text: str, accepts: str) -> _T:
-    """`judge(text)`; its complaint may quote the text, so for a value out of the environment it is ours instead."""
+def parsed(parse: Callable[[str], _T], text: str, accepts: str) -> _T:
+    """`parse(text)`. Its error may quote the text, so a value out of the environment gets another error."""
     hidden = (
         f"What {text.source} stands for is not accepted here. It must be {accepts}."
         if isinstance(text, Expanded)
         else ""
     )
     try:
-        return judge(str(text))
+        return parse(str(text))
     except ValueError as error:
         raise ValueError(hidden or str(error)) from None
 
 
 def is_number(value: Any) -> bool:
-    """Whether YAML read a number; `on` and `off` are none."""
+    """Whether YAML read a number. `on` and `off` are booleans, which Python counts as numbers."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -108,7 +114,8 @@ class Whole(Reading):
     def __init__(self, low: int, high: int) -> None:
         self._low, self._high = low, high
         self.accepts = f"a whole number from {low:,} to {high:,}"
-        self.schema = {"type": "integer", "minimum": low, "maximum": high}
+        number = {"type": "integer", "minimum": low, "maximum": high}
+        self.schema = {"anyOf": [number, _TEXT | {"pattern": "^[0-9]{1,12}$"}]}
 
     def read(self, value: Any) -> int:
         number = int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value, re.ASCII) else value
@@ -134,7 +141,7 @@ class Duration(Reading):
         if is_number(value):
             raise ValueError(f"{shown(value)} has no unit. Write {self.accepts}, e.g. {shown(value)}s.")
         text = text_of(value, self.accepts)
-        length = asked(parse_duration, text, self.accepts)
+        length = parsed(parse_duration, text, self.accepts)
         if not self._low <= length <= self._high:
             raise ValueError(
                 f"{shown(value)} is too {'short' if length < self._low else 'long'}. Write {self.accepts}."
@@ -148,7 +155,7 @@ class DurationOrOff(Duration):
     def __init__(self, low: str, high: str) -> None:
         super().__init__(low, high)
         self.accepts += ", or off"
-        self.schema = {"anyOf": [self.schema, {"enum": [False, "off"]}]}
+        self.schema = {"anyOf": [self.schema, {"const": False}, any_case("off")]}
 
     def read(self, value: Any) -> timedelta | None:  # type: ignore[override]  # off is no length of time
         if value is False or (isinstance(value, str) and value.lower() == "off"):
@@ -166,7 +173,7 @@ class Rate(Reading):
     def read(self, value: Any) -> float:
         if is_number(value):
             raise ValueError(f"{shown(value)} has no unit. Write {self.accepts}.")
-        rate = asked(parse_rate, text_of(value, self.accepts), self.accepts)
+        rate = parsed(parse_rate, text_of(value, self.accepts), self.accepts)
         if not 0 < rate <= self._MOST:
             raise ValueError(f"{shown(value)} is out of bounds. Write {self.accepts}.")
         return rate
@@ -191,8 +198,8 @@ class OnOff(Reading):
     """`on` or `off`, as YAML 1.1's booleans or as words."""
 
     accepts = "on or off"
-    schema: Mapping[str, Any] = {"enum": [True, False, "on", "off", "yes", "no", "true", "false"]}
     _WORDS: Final = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
+    schema: Mapping[str, Any] = {"anyOf": [{"type": "boolean"}, any_case(*_WORDS)]}
 
     def read(self, value: Any) -> bool:
         if isinstance(value, bool):
@@ -206,7 +213,7 @@ class Parameters(Reading):
     """Names of query parameters."""
 
     accepts = "the name of a parameter, or a list of up to 4"
-    schema = one_or_list_of(_TEXT | {"pattern": "^[A-Za-z_][A-Za-z0-9_.-]{0,63}$"}, 4)
+    schema = one_or_list_of(_TEXT | {"pattern": "^[A-Za-z_][A-Za-z0-9_.-]{0,63}$"})
     _FORM: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
     def read(self, value: Any) -> tuple[str, ...]:
@@ -220,10 +227,10 @@ class Parameters(Reading):
 
 
 class Name(Reading):
-    """The name of a provider or an endpoint. It can never look like a URL: that is how the two are told apart."""
+    """The name of a provider or an endpoint. It can never look like a URL, so the two cannot be confused."""
 
     accepts = "a name of 1 to 64 characters out of a-z, 0-9, _ and -, that begins with a letter or a digit"
-    # In `allOf` the pattern counts for every key of a mapping; alone it would let other keys be.
+    # In `allOf` the pattern is required of every key of a mapping; alone it would not refuse other keys.
     schema: Mapping[str, Any] = {"type": "string", "allOf": [{"pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"}]}
     _FORM: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 
@@ -238,12 +245,12 @@ class Name(Reading):
 
 
 def guess(value: str, known: Iterable[str]) -> str:
-    """A "did you mean" that tells nothing of what came out of the environment."""
+    """A "did you mean", but none for a value out of the environment: the guess would show what it is."""
     return did_you_mean("" if isinstance(value, Expanded) else value, known)
 
 
 class Text(Reading):
-    """Text that is judged later, where what it speaks of is known."""
+    """Any text in one line. `cross_checks` or `intake` checks what it names."""
 
     def __init__(self, accepts: str, *, example: str = "") -> None:
         self.accepts, self.example = accepts, example
@@ -258,9 +265,9 @@ class Text(Reading):
 
 
 class FilePath(Text):
-    """A path, or a pattern of paths; a relative one becomes absolute.
+    """A path, or a pattern of paths, made absolute. A relative one starts at the directory of the configuration file.
 
-    It starts at the directory that is the context of the validation. In a pattern that directory is itself no pattern.
+    That directory is the context of the validation. Its name is escaped in a pattern, where it could hold a wildcard.
     """
 
     def __init__(self, accepts: str, *, example: str = "", pattern: bool = False) -> None:
@@ -281,7 +288,7 @@ class FilePath(Text):
 
 
 def refuse_tilde(path: str) -> None:
-    """`ValueError` if a shell would expand the path, because nobody does here."""
+    """`ValueError` if a shell would expand the path: notifier does not."""
     if path.startswith("~"):
         raise ValueError("A ~ is not expanded here. Write the whole path, or ${HOME}/ and the rest.")
 
@@ -292,15 +299,15 @@ def absolute(path: str, base: File) -> str:
 
 
 class EventTypes(Reading):
-    """A list of event types; none at all would be an endpoint that is never told anything."""
+    """A list of event types. An empty one is refused, because such an endpoint would be sent nothing."""
 
     accepts = "one or a list out of " + ", ".join(TYPES)
-    schema = one_or_list_of({"enum": list(TYPES)}, len(TYPES))
+    schema = one_or_list_of({"enum": list(TYPES)})
 
     def read(self, value: Any) -> frozenset[str]:
         names = value if isinstance(value, list) else [value]
         if BROKEN in names:
-            raise PydanticCustomError("broken", "told already")
+            raise PydanticCustomError("broken", "already reported")
         if not names:
             raise ValueError("An empty list would send nothing. Name the types, or take the key out to send all.")
         wrong = [_unknown_type(name) for name in names if not isinstance(name, str) or name not in TYPES]

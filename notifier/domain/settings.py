@@ -1,4 +1,7 @@
-"""The settings of each part, as frozen, keyword-only records that `config` makes: checked, with secrets read."""
+"""The settings of each part, as frozen records that `config` makes: checked, with secrets read.
+
+A field with a default is a key that need not be written; the reference prints the default from here.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,55 +47,55 @@ DEFAULT_RETRY: Final[tuple[timedelta, ...]] = (
 )
 
 
-#: A result that was seen longer ago is read again before it is sent.
+#: A result that was seen longer ago than this is read again before it is sent.
 DEFAULT_REFRESH_AFTER: Final = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSettings:
     name: ProviderName
-    #: Names the codec, e.g. `aimlapi-luma`.
+    #: The name of the codec, e.g. `aimlapi-luma`.
     kind: str
     base_url: str
     api_key: Secret
-    #: IDs in one multi request at most.
+    #: IDs in one multi-ID request, at most.
     max_ids: int = 100
-    #: Length of a request's URL in bytes at most; caps the IDs in it too.
+    #: Bytes in the URL of one request, at most; this limits the IDs in it too.
     max_url: int = 8_000
-    #: How IDs ride in a multi request: `array` (repeated `generation_ids[]`) or `comma`.
+    #: How a multi-ID request writes its IDs: `array` (the parameter repeated) or `comma`.
     ids_as: str = "array"
     #: Requests per second; the bucket holds one second's worth.
     rate: float = 5.0
-    #: Requests at a time.
+    #: Requests at one time, at most.
     in_flight: int = 9
-    #: A watch's deadline, counted from registration, unless it says otherwise.
+    #: A watch's deadline, counted from its registration, unless the watch has its own.
     timeout: timedelta = timedelta(hours=24)
-    #: False: the provider has no multi route; one ID a request.
+    #: False: the API has no multi-ID route, so each request asks for one ID.
     batch: bool = True
     #: Shortest time between two polls of an ID.
     poll_every: timedelta = timedelta(seconds=1)
-    #: Requests that wait for a state: `single` for one ID each, `any` for many that return when one of them is there,
-    #: `auto` for what the provider turns out to do, or `off`.
+    #: Requests that are answered when a state is reached: `single` for one ID each, `any` for many that return with
+    #: the first of them, `auto` for what the API turns out to do, or `off`.
     long_poll: str = "auto"
-    #: Names of the parameter that asks for it, by route.
+    #: Names of the parameter that asks for a long-poll, by route.
     long_poll_single_as: tuple[str, ...] = ("state",)
     long_poll_multi_as: tuple[str, ...] = ("state", "status")
-    #: Words for states beside those that are known, in the form in which they are compared (`providers.state_words`).
+    #: Words for states in addition to those that are known, as they are compared (`providers.state_words`).
     state_words: Mapping[str, State] = field(default_factory=dict)
     #: Total time for one request.
     request_timeout: timedelta = timedelta(seconds=45)
-    #: `http://user:password@host:port` that requests go through; None is straight there.
+    #: `http://user:password@host:port` that requests go through; None is a direct connection.
     proxy: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsSettings:
-    """Files of one endpoint's TLS, read again when they change; PEM, absolute paths."""
+    """PEM files of one endpoint's TLS, read again when they change. Absolute paths."""
 
-    #: The certificate we show, with those between it and its root behind it, and its key: both or none.
+    #: The certificate that we show, followed by those between it and its root, and its key: both or neither.
     cert: str | None = None
     key: str | None = None
-    #: Who may vouch for the server; None is whom the system trusts.
+    #: The CA certificates that the server's must come from; None is those that the system trusts.
     ca: str | None = None
 
 
@@ -106,7 +109,7 @@ class EndpointSettings:
     #: Signing keys, newest first: `whsec_…`, `whsk_…`.
     secrets: tuple[Secret, ...]
     events: frozenset[str] | None = None
-    #: Of messages that are made from now on; what is owed already keeps its own.
+    #: Of messages that are made from now on; a pending one keeps its own.
     format: Format = Format.STANDARD
     concurrency: int = 32
     #: Attempts per second; None is no limit. The bucket holds one second's worth.
@@ -118,19 +121,19 @@ class EndpointSettings:
     retry: tuple[timedelta, ...] = DEFAULT_RETRY
     #: Results seen longer ago than this are read again before an attempt; None: never.
     refresh_after: timedelta | None = DEFAULT_REFRESH_AFTER
-    #: None is the system's trust and no certificate of ours.
+    #: None: the CA certificates of the system, and no certificate of ours.
     tls: TlsSettings | None = None
-    #: `http://user:password@host:port` that callbacks go through; None is straight there, as for any callback URL.
+    #: `http://user:password@host:port` that callbacks go through; None is a direct connection, as for any callback URL.
     proxy: Secret | None = None
-    #: True for callback URLs that came from outside: held to the full list of refused addresses.
+    #: True for callback URLs that came from outside: the full list of refused addresses applies to them.
     guarded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackSettings:
-    """What holds for every callback_url that came in a drop file."""
+    """What applies to every callback_url that a watch brings."""
 
-    #: `whsec_…`: each origin's key is derived from it; or `whsk_…`, which signs all.
+    #: `whsec_…`, from which each origin's key is derived; or `whsk_…`, which signs all callbacks.
     secret: Secret
     #: `host:port`, addresses and networks that are allowed beyond public ones.
     allow: tuple[str, ...] = ()
@@ -141,7 +144,7 @@ class CallbackSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchDefaults:
-    """What an entry that says less gets; None means it must say so itself."""
+    """What an entry gets for a key that it does not have; None means that it must have it."""
 
     provider: str | None = None
     notify: tuple[str, ...] = ()
@@ -171,12 +174,12 @@ class Settings:
     providers: Mapping[str, ProviderSettings]
     endpoints: Mapping[str, EndpointSettings]
     callbacks: CallbackSettings | None
-    #: Name of the endpoint that is told how the others stand.
+    #: Name of the endpoint that is sent notices about the health of the others.
     operator: str | None = None
     watches: tuple[WatchRequest, ...]
     #: Globs.
     watch_files: tuple[str, ...] = ()
     drop: DropSettings | None
     api: ApiSettings | None = None
-    #: How long what is finished is kept.
+    #: How long finished callbacks and watches are kept.
     retention: timedelta = timedelta(days=30)

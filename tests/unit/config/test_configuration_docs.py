@@ -124,6 +124,20 @@ def test_the_schema_takes_the_example(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "keys",
+    [
+        {"max_ids": "12", "rate": " 5 / s", "timeout": "1.5 h", "batch": "oFF", "long_poll": False},
+        {"max_ids": "${N}", "rate": "${N}", "batch": "${N}", "long_poll": "${N}", "state_words": "${N}"},
+        {"long_poll_single_as": "state", "long_poll_multi_as": ["state"], "state_words": {"failed": "x"}},
+    ],
+)
+def test_the_schema_takes_every_spelling_that_the_program_takes(keys: dict[str, Any]) -> None:
+    """A number in quotes, a word in capital letters, a variable in place of anything, one value in place of a list."""
+    luma = {"kind": "aimlapi-luma", "api_key": {"file": "key"}, **keys}
+    Draft202012Validator(schema()).validate(yaml.safe_load(EXAMPLE.read_text()) | {"providers": {"luma": luma}})
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         {"store": None},
