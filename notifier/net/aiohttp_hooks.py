@@ -225,7 +225,7 @@ class Protocol(ResponseHandler):
         """Whether the message whose first byte has come may be an answer to our request."""
         assert self._exchange is not None
         mine = self._exchange
-        mine.heard = True
+        mine.answer_began = True
         waiting = queued(self._descriptor)
         # Of what the peer's machine has not got, nothing was read.
         unread = self._length is None or waiting >= self._length

@@ -84,7 +84,7 @@ class Exchange:
     #: Where it goes, as the pool knows it.
     key: ConnectionKey | None = None
     #: Something of an answer came.
-    heard: bool = False
+    answer_began: bool = False
     #: The answer began before anything of the request was handed to the kernel.
     unasked: bool = False
     #: It began before all of the request was.
@@ -107,7 +107,7 @@ class Exchange:
 
     def begin(self) -> None:
         """Nothing has come yet; it may begin a second time, by another connection."""
-        self.heard = self.unasked = self.early = False
+        self.answer_began = self.unasked = self.early = False
         self.end()
 
     def end(self) -> None:

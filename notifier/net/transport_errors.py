@@ -1,7 +1,7 @@
 """Whatever aiohttp raises, as one httpx exception with a sentence for a person: by two tables.
 
-No sentence repeats the text of an exception, for that may hold a Python literal, a class name, an error number or bytes
-of a server. What the tables do not know has a sentence that says little and is true.
+No sentence repeats the text of an exception, because that may hold a Python literal, a class name, an error number or
+bytes of a server. An exception that is in neither table has a sentence that says little and is true.
 """
 
 import errno
@@ -57,7 +57,7 @@ class GuardRefusedError(OSError):
 
 
 class StrayError(aiohttp.ClientConnectionError):
-    """Bytes that nobody waited for came on a kept connection: nothing of it is an answer to this request."""
+    """Bytes that nobody waited for came on a kept connection: nothing on it is an answer to this request."""
 
 
 class UnreadError(aiohttp.ClientConnectionError):
@@ -65,10 +65,10 @@ class UnreadError(aiohttp.ClientConnectionError):
 
 
 class MalformedError(aiohttp.ClientError):
-    """The answer is no HTTP; its text is a sentence of ours."""
+    """The answer is not HTTP; its text is a sentence of ours."""
 
 
-#: The first row that fits counts: narrow ones stand above wide ones.
+#: The first row that fits counts: narrow ones are above wide ones.
 _ERRORS: Final[Sequence[tuple[type[BaseException], type[httpx.TransportError]]]] = (
     (aiohttp.ClientConnectorDNSError, NameNotResolved),
     (aiohttp.ClientSSLError, TlsFailed),
@@ -86,7 +86,7 @@ _ERRORS: Final[Sequence[tuple[type[BaseException], type[httpx.TransportError]]]]
     (ValueError, httpx.LocalProtocolError),
     (RuntimeError, ConnectionLost),  # uvloop on a connection that is closing
 )
-#: So the system says that a rule of this machine, and nobody else, forbids the connection.
+#: How the system says that a rule of this machine forbids the connection.
 _FORBIDDEN: Final = frozenset({errno.EPERM, errno.EACCES})
 _FIREWALL: Final = (
     "this machine does not let notifier connect there: look at its firewall, and at IPAddressDeny= and "
@@ -103,33 +103,35 @@ def translate(
     proxy: Proxy | None = None,
     attempt: ConnectionAttempt | None = None,
     side: Side | None = None,
-    unheard: bool = False,
+    silent: bool = False,
 ) -> httpx.TransportError:
     """The httpx exception for anything aiohttp raises; `request` is attached to it. `proxy` is what it went through.
 
-    `attempt` is what was seen of its connection, `side` what we brought to its TLS. `unheard` is that nothing came on a
-    new connection: a server that waits for TLS ends a plain request so.
+    `attempt` is what was seen of its connection, `side` what this side brought to its TLS. `silent` says that nothing
+    came on a new connection: a server that waits for TLS ends a plain request so.
     """
+    # A fault of the proxy's own name, address or port begins with the proxy; any other may be its or the server's.
+    before, behind = "", f" (through {proxy})" if proxy else ""
+    if (
+        proxy
+        and isinstance(error, aiohttp.ClientConnectorError)
+        and (error.host, error.port) == (proxy.host, proxy.port)
+    ):
+        before, behind = f"{proxy}: ", ""
     cause = getattr(error, "os_error", error)
     if isinstance(cause, GuardRefusedError):
-        return AddressRefused(_of_proxy(error, proxy) + (cause.strerror or ""), request=request)
+        return AddressRefused(before + (cause.strerror or ""), request=request)
     tried = attempt.tried if attempt and attempt.waits else {}
     if said := missing(error, tried):
         return OutOfResources(said, request=request)
     if tried and set(tried.values()) <= _FORBIDDEN:
-        return AddressRefused(_of_proxy(error, proxy) + _FIREWALL, request=request)
+        return AddressRefused(before + _FIREWALL, request=request)
     if isinstance(error, aiohttp.ClientHttpProxyError) and proxy:
         return ProxyRefused(proxy.refusal(error.status), request=request)
-    if attempt and side and (found := _of_attempt(error, attempt, side)):
-        kind, said = found
-        return kind(_of_proxy(error, proxy) + said + _through(error, proxy), request=request)
-    kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), httpx.RemoteProtocolError)
-    if isinstance(error, aiohttp.ClientPayloadError) and _cut_short(error):
-        kind = ConnectionLost
-    said = _say(error)
-    if unheard and kind is ConnectionLost and request and request.url.scheme == "http":
-        said += " (if this port speaks TLS, write https://)"
-    return kind(_of_proxy(error, proxy) + said + _through(error, proxy), request=request)
+    plain = silent and request is not None and request.url.scheme == "http"
+    of_attempt = _of_attempt(error, attempt, side) if attempt and side else None
+    kind, said = of_attempt or _by_tables(error, plain=plain)
+    return kind(before + said + behind, request=request)
 
 
 def _of_attempt(
@@ -148,22 +150,17 @@ def _of_attempt(
     return None
 
 
-def _of_proxy(error: BaseException, proxy: Proxy | None) -> str:
-    """What to put before a fault that is the proxy's own: of its name, its address or its port."""
-    return f"{proxy}: " if proxy and _is_of(error, proxy) else ""
-
-
-def _through(error: BaseException, proxy: Proxy | None) -> str:
-    """What to put behind a fault that may be the proxy's or the server's."""
-    return f" (through {proxy})" if proxy and not _is_of(error, proxy) else ""
-
-
-def _is_of(error: BaseException, proxy: Proxy) -> bool:
-    return isinstance(error, aiohttp.ClientConnectorError) and (error.host, error.port) == (proxy.host, proxy.port)
+def _by_tables(error: BaseException, *, plain: bool) -> tuple[type[httpx.TransportError], str]:
+    """`plain`: it is a plain request, to which nothing came."""
+    kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), httpx.RemoteProtocolError)
+    if isinstance(error, aiohttp.ClientPayloadError) and _cut_short(error):
+        kind = ConnectionLost
+    hint = " (if this port speaks TLS, write https://)" if plain and kind is ConnectionLost else ""
+    return kind, _say(error) + hint
 
 
 def _cut_short(error: aiohttp.ClientPayloadError) -> bool:
-    """One class of aiohttp's stands for a malformed body and for one that ended early; only its words differ."""
+    """Aiohttp has one class for a malformed body and for one that ended early; only its words differ."""
     return "not completed" in str(error)
 
 
@@ -183,7 +180,7 @@ _SENTENCES: Final[Sequence[tuple[type[BaseException], str]]] = (
     (ValueError, "the request cannot be written as HTTP: look for a line break or a control character in a header"),
     (RuntimeError, "the connection was closed before the request was written"),
 )
-#: Of a connection that was there. What a connect meets is told by `_say_system`.
+#: Of a connection that was made. What a connect meets is told by `_say_system`.
 _BROKEN: Final[Mapping[int, str]] = {
     errno.ECONNRESET: "the server reset the connection before its answer was complete",
     errno.EPIPE: "the server closed the connection before the request was written",
@@ -208,7 +205,7 @@ def _say(error: BaseException) -> str:
 
 
 def _say_system(error: OSError) -> str:
-    """Of a look-up or a connect: in the system's words where there are any."""
+    """Of a look-up or a connect: in the system's words if there are any."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
     if isinstance(error, ssl.SSLError):
