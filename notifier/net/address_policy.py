@@ -1,8 +1,8 @@
-"""Where a callback may go: the addresses and ports that are refused. Pure: it resolves and opens nothing.
+"""Where a callback may go (SSRF): the addresses and ports that are refused. Pure: it resolves and opens nothing.
 
-Where a name leads is asked of `refusal` at the moment the socket opens. An address inside an address (IPv4-mapped,
-IPv4-compatible, translated, NAT64, 6to4, Teredo) is unwrapped, and then the outer and the inner one must both pass.
-Cloud metadata addresses hand out the machine's own credentials: nothing allows them.
+`refusal` is asked about every address that a name leads to, and again when the socket opens. An address inside an
+address (IPv4-mapped, IPv4-compatible, translated, NAT64, 6to4, Teredo) is unwrapped, and then the outer and the inner
+one must both pass. Cloud metadata addresses give out the machine's own credentials: nothing allows them.
 """
 
 import re
@@ -15,14 +15,14 @@ from notifier.net.urls import Address, host_and_port, literal_address, read_host
 
 Network = IPv4Network | IPv6Network
 
-#: Ports that a callback URL may name without the operator's leave.
+#: Ports that a callback URL may name without the operator's permission.
 PORTS: Final = (80, 443, 8080, 8443)
 
 
 # ---- what the operator allows -------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allow:
-    """`callbacks.allow`, read."""
+    """`callbacks.allow`, parsed."""
 
     networks: tuple[Network, ...] = ()
     #: Hosts (without a final dot) trusted on one port, wherever they lead (metadata addresses excepted).
@@ -80,7 +80,7 @@ def _allowed_host(entry: str) -> tuple[str, int]:
 
 
 def port_refusal(url: str, allow: Allow) -> str | None:
-    """Why a callback may not go to the port of this normalised URL; None where it may."""
+    """Why a callback may not go to the port of this normalised URL; None if it may."""
     host, port = host_and_port(url)
     if port in PORTS or allow.names(url):
         return None
@@ -90,14 +90,14 @@ def port_refusal(url: str, allow: Allow) -> str | None:
 
 
 def url_refusal(url: str, allow: Allow) -> str | None:
-    """Why a callback may not go to this normalised URL, as far as its port and a literal address show it."""
+    """Why a callback may not go to this normalised URL, by its port and a literal address; None if it may."""
     address = literal_address(url)
     why = None if address is None else refusal(address, guarded=not allow.names(url), allow=allow)
     return port_refusal(url, allow) or why
 
 
 # ---- addresses ----------------------------------------------------------------------------------------------------
-#: Where clouds hand out credentials: AWS, GCP, Azure, Oracle, Alibaba, Tencent, Scaleway; containers' siblings of them.
+#: Where clouds give out credentials: AWS, GCP, Azure, Oracle, Alibaba, Tencent, Scaleway; and the same for containers.
 METADATA: Final[frozenset[Address]] = frozenset(
     map(
         ip_address,
@@ -165,9 +165,9 @@ _LOCAL_NAT64: Final = IPv6Network("64:ff9b:1::/48")
 
 
 def refusal(address: Address, *, guarded: bool, allow: Allow) -> str | None:
-    """Why no connection to `address` may be opened, as one line; None where it may.
+    """Why no connection to `address` may be opened, as one line; None if it may.
 
-    Not guarded is the operator's own endpoint: only metadata addresses are refused.
+    The operator's own endpoint is not `guarded`: only metadata addresses are refused for it.
     """
     if is_metadata(address):
         return f"{address} is a cloud metadata address"
@@ -182,15 +182,15 @@ def refusal(address: Address, *, guarded: bool, allow: Allow) -> str | None:
 
 
 def is_metadata(address: Address) -> bool:
-    """Whether `address` is one that hands out credentials, in any disguise."""
+    """Whether `address` is one that gives out credentials, in any notation."""
     return not METADATA.isdisjoint((*_unwrap(address), *_translated(address)))
 
 
 def _translated(address: Address) -> tuple[IPv4Address, ...]:
-    """What a translator of this network's own may send to this address; how long its prefix is, only it knows.
+    """Where a translator of this network's own may send what goes to this address; only it knows its prefix's length.
 
-    By RFC 6052 the IPv4 address begins behind the prefix and leaves out the ninth byte. Only looked at for metadata: of
-    other networks the outer address is refused already, unless the operator allows it.
+    By RFC 6052 the IPv4 address begins behind the prefix and leaves out the ninth byte. This is checked for metadata
+    addresses only: in all other cases the outer address is refused already, unless the operator allows it.
     """
     if address not in _LOCAL_NAT64:
         return ()
@@ -203,7 +203,7 @@ def _refused(address: Address) -> str | None:
 
 
 def _unwrap(address: Address) -> tuple[Address, ...]:
-    """The address without its zone, and the ones inside it. ::ffff:a.b.c.d *is* a.b.c.d, and nothing else."""
+    """The address without its zone, and those inside it. ::ffff:a.b.c.d *is* a.b.c.d, and nothing else."""
     if isinstance(address, IPv4Address):
         return (address,)
     bare = IPv6Address(int(address))

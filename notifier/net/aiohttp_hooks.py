@@ -1,20 +1,20 @@
-"""Where we reach into aiohttp: what it offers no setting for. A test names each part of it that we stand on.
+"""Every private hook of aiohttp that is used, because it has no setting for it. A test fails if one of them disappears.
 
-What it gets wrong for us, and what is done here instead:
-- An answer belongs to the request that waits for it. aiohttp takes whatever came on a kept connection as the answer to
-  the next request. Here bytes that nobody waits for close the connection. Directly before a request is written, a kept
-  connection must be silent. What arrives before any of the request could be read is refused, and `Exchange` says so.
-- A connection serves for `longest_age` seconds at most, because the name may lead elsewhere by then. A request may ask
-  for a new one, and a whole host's idle ones can be dropped.
-- A connection whose peer confirms nothing of what was sent for some seconds is lost, not silent until the deadline.
-  One whose peer confirms that it is there, and is slow to read, is not.
-- A connection on which something came that nobody waits for is not closed at once. An answer before that may have been
-  one too many as well, so the server may not have read all that it was sent, and closing while it still writes would
-  be a reset, which takes from its machine what is unread. So nothing more is sent there, and what comes is thrown away
-  for `LINGER` seconds at most.
-- Interim answers are counted and skipped, heads are bounded, and what is malformed is told in words.
+No other module uses a private name of aiohttp. What it does wrong for us, and what is done here instead:
+- aiohttp takes whatever came on a kept connection as the answer to the next request. Here bytes that nobody waits for
+  close the connection, a kept connection must be silent directly before a request is written, and an answer that began
+  before any of the request could be read is refused (`Exchange` says so).
+- A connection is used for `longest_age` seconds at most, because the name may lead elsewhere by then. A request may ask
+  for a new one, and all idle connections to a host can be dropped.
+- A connection whose peer confirms nothing of what was sent for some seconds is lost at once, not silent until the
+  deadline. If the peer confirms that it is there, and is only slow to read, the connection is not lost.
+- A connection on which unexpected bytes came is not closed at once. The answer before them may have been unexpected
+  too, so the server may not have read all that it was sent. Closing while it still writes would be a reset, which makes
+  its machine drop what is unread. So nothing more is sent there, and what comes is thrown away for `LINGER` seconds at
+  most.
+- Interim answers are counted and skipped, heads are bounded, and malformed answers are described in words.
 - Any 2xx opens a proxy's tunnel, not 200 alone.
-- A GET whose connection is lost is made a second time, even on a new one, and nobody could count that.
+- aiohttp repeats a GET whose connection is lost, even a new one, and nobody could count that: it is turned off.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ import os
 import select
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ from aiohttp.connector import Connection
 from multidict import CIMultiDict
 
 from notifier.net.malformed import HEAD_LIMIT, is_http, malformed
-from notifier.net.socket_state import Exchange, Unconfirmed, deserted, exchange, queued
+from notifier.net.socket_state import Exchange, Unconfirmed, exchange, queued, unresponsive
 from notifier.net.transport_errors import MalformedError, StrayError
 
 #: Interim (1xx) answers before the final one.
@@ -42,9 +43,9 @@ _INTERIM_LIMIT: Final = 16
 _HEAD_END: Final = b"\r\n\r\n"
 _FINAL: Final = 200
 _SWITCHING: Final = 101
-#: Stands for the length of a request without a body.
+#: In place of the length of a request without a body.
 _UNKNOWN: Final = 1
-#: Seconds, bytes and connections for which what comes is thrown away.
+#: On a connection that is given up, what comes is thrown away: for so many seconds and bytes, on so many connections.
 LINGER: Final = 2.0
 _LINGER_BYTES: Final = 256 * 1024
 _LINGERING: Final = 256
@@ -52,13 +53,13 @@ _LINGERING: Final = 256
 
 # ---- one request --------------------------------------------------------------------------------------------------
 class Request(aiohttp.ClientRequest):
-    """Asks the connection directly before it writes, and tells it when everything was handed to the kernel."""
+    """Asks the connection whether it may write, and tells it when everything was handed to the kernel."""
 
-    #: aiohttp looks here whether it may add a Content-Type.
+    #: Keeps aiohttp from adding a Content-Type.
     _skip_auto_headers = CIMultiDict({"Content-Type": None})
 
     def update_auto_headers(self, _: object) -> None:
-        """No headers of its own: told by a setting, aiohttp works that out for each request anew."""
+        """No headers of aiohttp's own. With a setting it would work that out anew for each request."""
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         if self.body:
@@ -67,7 +68,7 @@ class Request(aiohttp.ClientRequest):
         if not protocol.ready():
             raise protocol.exception() or StrayError()
         response = await super().send(conn)
-        protocol.written(_UNKNOWN)  # without a body nobody answers before the whole of it has come
+        protocol.written(_UNKNOWN)  # without a body nobody answers before all of it has come
         return response
 
     async def write_bytes(self, writer: AbstractStreamWriter, conn: Connection, *rest: Any, **more: Any) -> None:
@@ -84,6 +85,27 @@ def _ours(conn: Connection) -> "Protocol":
 
 
 # ---- one connection -----------------------------------------------------------------------------------------------
+@dataclass(slots=True)
+class _Answer:
+    """What was read of the answer to one request."""
+
+    #: Nothing had come when the request was begun.
+    silent_before: bool = False
+    #: Bytes of the request, once all of it is with the kernel.
+    request_length: int | None = None
+    #: The head as it came, until it is complete.
+    head: bytes | bytearray = b""
+    interim: int = 0
+    headed: bool = False
+    body: Any = None
+    #: Something came behind the answer.
+    stray: bool = False
+
+    @property
+    def complete(self) -> bool:
+        return self.headed and bool(self.body.is_eof())
+
+
 class Protocol(ResponseHandler):
     """Reads one answer for each request, and nothing that nobody waits for."""
 
@@ -93,18 +115,17 @@ class Protocol(ResponseHandler):
         *,
         now: Callable[[], float],
         unconfirmed: float,
-        leaving: set[asyncio.Transport],
+        lingering: set[asyncio.Transport],
     ) -> None:
         super().__init__(loop=loop)
-        self._now = now
-        self._patience = unconfirmed
-        self._leaving = leaving
-        #: Where nothing more is sent, and how much came there and was thrown away.
-        self._left: asyncio.Transport | None = None
+        self._unconfirmed = unconfirmed
+        self._lingering = lingering
+        #: The transport on which nothing more is sent, and how many bytes that came there were thrown away.
+        self._given_up: asyncio.Transport | None = None
         self._thrown_away = 0
-        #: When the request was begun, by the loop's clock; and the next look whether anybody confirms it.
+        #: When the request was begun, by the loop's clock; and the next check whether the peer confirms it.
         self._asked_at = 0.0
-        self._look: asyncio.TimerHandle | None = None
+        self._check: asyncio.TimerHandle | None = None
         self._descriptor = -1
         self._tls = False
         self._readable = select.poll()
@@ -113,16 +134,7 @@ class Protocol(ResponseHandler):
         self._requests = 0
         #: An answer is due. Between requests, and from the end of an answer on, none is.
         self._due = False
-        #: The request was begun while nothing had come.
-        self._begun = False
-        self._length: int | None = None
-        #: The head of the answer as it came, until it is complete.
-        self._head: bytes | bytearray = b""
-        self._interim = 0
-        self._headed = False
-        self._body: Any = None
-        #: Something came behind the answer.
-        self._stray = False
+        self._answer = _Answer()
 
     # ---- for the connector ----
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -131,7 +143,7 @@ class Protocol(ResponseHandler):
         self._readable.register(self._descriptor, select.POLLIN)
         assert self.transport is not None
         self._tls = transport.get_extra_info("sslcontext") is not None
-        # What was written is then what the kernel has. (Of TLS, 0 would stand for a buffer that is always full.)
+        # So that what was written is what the kernel has. (For TLS, 0 would mean a buffer that is always full.)
         self.transport.set_write_buffer_limits(high=1 if self._tls else 0)
 
     def set_response_params(self, **options: Any) -> None:
@@ -139,100 +151,99 @@ class Protocol(ResponseHandler):
         self._exchange = mine = exchange.get()
         mine.begin()
         self._requests += 1
-        self._due, self._begun, self._length = True, False, None
-        self._headed = self._stray = False
-        self._body, self._interim = None, 0
-        self._head = b""
+        self._due, self._answer = True, _Answer()
         super().set_response_params(**options)
 
     # ---- for the request ----
     def ready(self) -> bool:
-        """Whether the request may be written now. Where not, the connection is over and who waits is told."""
+        """Whether the request may be written now. If not, the connection is over and the request has failed."""
         if self._exception is not None:
             return False
-        self._begun = not self._readable.poll(0)
-        if self._requests > 1 and not self._begun:
+        silent = not self._readable.poll(0)
+        if self._requests > 1 and not silent:
             self._fail(StrayError())
             return False
-        self._begun = self._begun or self._tls  # what a handshake leaves behind is no answer
+        self._answer.silent_before = silent or self._tls  # what a handshake leaves behind is no answer
         if self._tls and self._requests == 1 and self._exchange is not None:
             self._exchange.keep(self._descriptor)
         self._asked_at = self._loop.time()
-        if self._look is None:
-            self._look = self._loop.call_later(self._patience, self._look_again)
+        if self._check is None:
+            self._check = self._loop.call_later(self._unconfirmed, self._check_peer)
         return True
 
     def written(self, length: int) -> None:
         """All of it, `length` bytes or more, is with the kernel."""
-        self._length = length
+        self._answer.request_length = length
 
-    def _look_again(self) -> None:
-        """Whether the peer's machine is there; until something of an answer came."""
-        self._look = None
-        if not self._due or self._head or self._headed or self.transport is None:
+    def _check_peer(self) -> None:
+        """Whether the peer's machine is there; again and again, until some bytes of an answer came."""
+        self._check = None
+        if not self._due or self._answer.head or self._answer.headed or self.transport is None:
             return
-        left = self._asked_at + self._patience - self._loop.time()
-        if left <= 0 and deserted(self.transport.get_extra_info("socket"), self._patience):
+        left = self._asked_at + self._unconfirmed - self._loop.time()
+        if left <= 0 and unresponsive(self.transport.get_extra_info("socket"), self._unconfirmed):
             self._fail(aiohttp.ClientOSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
         else:
-            self._look = self._loop.call_later(max(left, self._patience / 10), self._look_again)
+            self._check = self._loop.call_later(max(left, self._unconfirmed / 10), self._check_peer)
 
     # ---- what arrives ----
     def data_received(self, data: bytes) -> None:
-        if self._left is not None:
+        if self._given_up is not None:
             self._thrown_away += len(data)
             if self._thrown_away > _LINGER_BYTES:
-                self._left.abort()
+                self._given_up.abort()
             return
         if not self._due and self._requests:
             if data:
                 self._drop()
             return
-        if self._due and not self._headed:
+        answer = self._answer
+        if self._due and not answer.headed:
             rest = self._heads(data)
             if rest is None:
                 return
-            data, self._stray = rest, bool(rest) and self._body.is_eof()
-        if not self._stray:
+            data, answer.stray = rest, bool(rest) and answer.complete
+        if not answer.stray:
             super().data_received(data)
-        if self._headed and self._body.is_eof():
+        if answer.complete:
             self._end()
 
     def _heads(self, data: bytes) -> bytes | None:
-        """Read heads; what is behind the final one, None while that is not complete.
+        """Read heads; the bytes behind the final one, None while that is not complete.
 
-        A head goes in alone: what came in one packet with something malformed is lost otherwise, whole or not.
+        Each head is fed to the parser alone: it loses what came in one packet with something malformed.
         """
-        while data and not self._headed:
+        answer = self._answer
+        while data and not answer.headed:
             end = data.find(_HEAD_END) + len(_HEAD_END)
             part, data = (data[:end], data[end:]) if end >= len(_HEAD_END) else (data, b"")
-            if self._head:
-                self._head = bytearray(self._head) if isinstance(self._head, bytes) else self._head
-                self._head += part
+            if answer.head:
+                answer.head = bytearray(answer.head) if isinstance(answer.head, bytes) else answer.head
+                answer.head += part
             elif self._begins():
-                self._head = part
+                answer.head = part
             else:
                 return None
-            if len(self._head) > HEAD_LIMIT:
-                self._fail(MalformedError(malformed(bytes(self._head))))
+            if len(answer.head) > HEAD_LIMIT:
+                self._fail(MalformedError(malformed(bytes(answer.head))))
             else:
                 super().data_received(part)
             if self._exception is not None:
                 return None
-        return data if self._headed else None
+        return data if answer.headed else None
 
     def _begins(self) -> bool:
-        """Whether the message whose first byte has come may be an answer to our request."""
+        """Whether the message whose first byte has come may be an answer to this request."""
         assert self._exchange is not None
-        mine = self._exchange
+        mine, length = self._exchange, self._answer.request_length
         mine.answer_began = True
         waiting = queued(self._descriptor)
-        # Of what the peer's machine has not got, nothing was read.
-        unread = self._length is None or waiting >= self._length
-        mine.early = self._length is None
-        mine.unasked = not self._begun or (unread and not mine.early and self._length != _UNKNOWN)
+        # The peer has read nothing of the request if its machine has confirmed nothing of it.
+        unread = length is None or waiting >= length
+        mine.early = length is None
+        mine.unasked = not self._answer.silent_before or (unread and not mine.early and length != _UNKNOWN)
         if mine.early:
-            self._should_close = True  # a request of which a part is written leaves no connection for the next
+            self._should_close = True  # a request that was written in part leaves no connection for the next
         if self._requests > 1 and unread:
             self._fail(StrayError())
             return False
@@ -244,38 +255,39 @@ class Protocol(ResponseHandler):
     def feed_data(self, data: Any, size: int = 0) -> None:
         """Called for each message whose head was parsed."""
         message, body = data
-        if self._headed:
-            self._stray = True  # a second answer, in one packet with the first
+        answer = self._answer
+        if answer.headed:
+            answer.stray = True  # a second answer, in one packet with the first
             return
-        if not is_http(bytes(self._head)):
-            self._fail(MalformedError(malformed(bytes(self._head))))
+        if not is_http(bytes(answer.head)):
+            self._fail(MalformedError(malformed(bytes(answer.head))))
             return
-        self._head = b""
+        answer.head = b""
         if message.code < _FINAL and message.code != _SWITCHING:
-            self._interim += 1
-            if self._interim > _INTERIM_LIMIT:
+            answer.interim += 1
+            if answer.interim > _INTERIM_LIMIT:
                 self._fail(MalformedError("interim answers (1xx) without end, and no final one"))
             return
-        self._headed, self._body = True, body
+        answer.headed, answer.body = True, body
         super().feed_data(data, size)
 
     def _end(self) -> None:
-        """The answer is complete. What was read behind it, even in part, is no answer to anything."""
+        """The answer is complete. Bytes that were read behind it, even some of them, answer nothing."""
         self._due, self._exchange = False, None
         parser, self._parser = self._parser, None
         try:
             begun = parser is not None and parser.feed_eof() is not None
         except Exception:  # noqa: BLE001  what is behind the answer is malformed too
             begun = True
-        if begun or self._stray:
+        if begun or self._answer.stray:
             self._drop()
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        """In words where it is malformed. aiohttp tells it who waits for a head; a body's reader waits for ever."""
+        """In words if it is malformed, and also for the body's reader: aiohttp tells only whoever waits for a head."""
         if isinstance(exc, aiohttp.http.HttpProcessingError):
-            exc = MalformedError(malformed(None if self._headed else bytes(self._head)))
+            exc = MalformedError(malformed(None if self._answer.headed else bytes(self._answer.head)))
         super().set_exception(exc, *cause)
-        body = self._body
+        body = self._answer.body
         if body is not None and not body.is_eof() and body.exception() is None:
             body.set_exception(exc)
 
@@ -284,25 +296,25 @@ class Protocol(ResponseHandler):
         self._drop()
 
     def _drop(self) -> None:
-        """To the pool it is closed at once; see the header for what becomes of it."""
+        """For the pool it is closed at once; what becomes of it is in this module's header."""
         self._should_close = True
         transport = self.transport
         if transport is None:
             return
         used = self._requests > 1 or not self._due
-        if not used or transport.is_closing() or len(self._leaving) >= _LINGERING:
+        if not used or transport.is_closing() or len(self._lingering) >= _LINGERING:
             transport.abort()
             return
-        self._left, self.transport = transport, None
-        self._leaving.add(transport)
+        self._given_up, self.transport = transport, None
+        self._lingering.add(transport)
         if transport.can_write_eof():
             with suppress(OSError, RuntimeError):
                 transport.write_eof()
         self._loop.call_later(LINGER, transport.abort)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        if self._left is not None:
-            self._leaving.discard(self._left)
+        if self._given_up is not None:
+            self._lingering.discard(self._given_up)
         super().connection_lost(exc)
 
 
@@ -314,12 +326,12 @@ class Connector(aiohttp.TCPConnector):
         super().__init__(**options)
         self._now = now
         self._longest_age = longest_age
-        #: Nothing is sent there any more.
-        self._leaving: set[asyncio.Transport] = set()
+        #: Transports on which nothing is sent any more.
+        self._lingering: set[asyncio.Transport] = set()
         make: Callable[[], ResponseHandler] = partial(
-            Protocol, self._loop, now=now, unconfirmed=unconfirmed, leaving=self._leaving
+            Protocol, self._loop, now=now, unconfirmed=unconfirmed, lingering=self._lingering
         )
-        self._factory = make  # type: ignore[assignment]  # aiohttp declares what it puts there itself
+        self._factory = make  # type: ignore[assignment]  # aiohttp declares the class that it puts there itself
 
     async def _get(self, key: ConnectionKey, traces: Any) -> Connection | None:
         asked = exchange.get()
@@ -328,7 +340,7 @@ class Connector(aiohttp.TCPConnector):
             if not asked.fresh and not self._old(_ours(kept)):
                 return kept
             kept.close()
-            if asked.fresh:  # its own takes this one's place: attempts without end do not keep connections without end
+            if asked.fresh:  # the new one takes this one's place, so endless attempts do not keep endless connections
                 return None
         return None
 
@@ -340,16 +352,16 @@ class Connector(aiohttp.TCPConnector):
         return self._now() - protocol.opened_at >= self._longest_age
 
     def drop_idle(self, key: ConnectionKey | None = None) -> None:
-        """Close all that is kept to the same host, or through the same proxy; without a key, all that is kept."""
+        """Close all kept connections to the same host, or through the same proxy; without a key, all of them."""
         for other in [each for each in self._conns if key is None or _peer(each) == _peer(key)]:
             for protocol, _ in self._conns.pop(other):
                 protocol.close()
 
-    def end_leaving(self) -> None:
-        """Before the connector is closed."""
-        for transport in self._leaving:
+    def end_lingering(self) -> None:
+        """Called before the connector is closed."""
+        for transport in self._lingering:
             transport.abort()
-        self._leaving.clear()
+        self._lingering.clear()
 
     def _update_proxy_auth_header_and_build_proxy_req(self, req: aiohttp.ClientRequest) -> aiohttp.ClientRequest:
         asking = super()._update_proxy_auth_header_and_build_proxy_req(req)
@@ -358,7 +370,7 @@ class Connector(aiohttp.TCPConnector):
 
 
 def repeat_nothing(session: aiohttp.ClientSession) -> None:
-    """What is made a second time, and when, the transport decides."""
+    """The transport decides what is made a second time, and when."""
     session._retry_connection = False  # noqa: SLF001  there is no setting
 
 

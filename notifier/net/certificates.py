@@ -1,8 +1,9 @@
 """What a certificate says of itself: whose it is, who signed it, for which names, from when to when. Pure.
 
-The ssl module tells this only of certificates that it trusted, and what has to be told is about the others. So the few
+The ssl module tells this only of certificates that it trusted, and sentences are needed about the others. So these few
 fields are read here, out of DER (RFC 5280). Nothing is decided by them: they only fill sentences, and what cannot be
-read is a `ValueError`.
+read is a `ValueError`. Not by `cryptography`: it takes 8 MB of memory, and one certificate that it finds irregular, as
+some roots in bundles are, would hide a whole file.
 """
 
 import base64
@@ -50,33 +51,29 @@ def from_pem(content: bytes) -> list[Certificate]:
 
 
 def from_der(der: bytes) -> Certificate:
-    """One certificate; `ValueError` where it is none."""
+    """One certificate; `ValueError` if it is none."""
     try:
-        return _certificate(der)
+        whole = next(_items(der))[1]
+        fields = list(_items(next(_items(whole))[1]))
+        if fields[0][0] == _VERSION:
+            del fields[0]
+        _serial, _algorithm, issuer, validity, subject, _key, *_rest = (content for _, content in fields)
+        starts, ends = (_time(tag, content) for tag, content in _items(validity))
+        extensions = next((content for tag, content in fields if tag == _EXTENSIONS), b"")
+        return Certificate(
+            subject=_name(subject),
+            issuer=_name(issuer),
+            starts=starts,
+            ends=ends,
+            names=tuple(_alternatives(extensions)),
+            public=_CA_ISSUERS in extensions,
+        )
     except (IndexError, StopIteration, UnicodeError, ValueError):
         raise ValueError(_NOT_DER) from None
 
 
-def _certificate(der: bytes) -> Certificate:
-    whole = next(_items(der))[1]
-    fields = list(_items(next(_items(whole))[1]))
-    if fields[0][0] == _VERSION:
-        del fields[0]
-    _serial, _algorithm, issuer, validity, subject, _key, *_rest = (content for _, content in fields)
-    starts, ends = (_time(tag, content) for tag, content in _items(validity))
-    extensions = next((content for tag, content in fields if tag == _EXTENSIONS), b"")
-    return Certificate(
-        subject=_name(subject),
-        issuer=_name(issuer),
-        starts=starts,
-        ends=ends,
-        names=tuple(_alternatives(extensions)),
-        public=_CA_ISSUERS in extensions,
-    )
-
-
 def _items(der: bytes) -> Iterator[tuple[int, bytes]]:
-    """The values that stand one after the other: tag and content of each."""
+    """The values that follow one another: tag and content of each."""
     at = 0
     while at < len(der):
         tag, length = der[at], der[at + 1]
@@ -99,7 +96,7 @@ def _time(tag: int, content: bytes) -> datetime:
 
 
 def _name(content: bytes) -> str:
-    """What a person calls it by; empty where it has no name."""
+    """What a person calls it by; empty if it has no name."""
     found: dict[bytes, str] = {}
     for _, group in _items(content):
         for _, pair in _items(group):

@@ -1,7 +1,7 @@
-"""What is wrong with an answer that is no well-formed HTTP/1.1, as one line for a person. Pure.
+"""What is wrong with an answer that is not well-formed HTTP/1.1, as one line for a person. Pure.
 
-The parser says only that it gave up. What came until then is looked through again here, in the parser's order, so that
-the sentence names the line it stumbled over and shows what came.
+The parser says only that it gave up. What came until then is examined again here, in the parser's order, so that the
+sentence names the line at which it gave up and shows what came.
 """
 
 import re
@@ -29,7 +29,7 @@ _BYTES_SHOWN: Final = 12
 
 
 def malformed(head: bytes | None) -> str:
-    """`head` is what came of the answer's head until it could not be read any more; None where the head was well."""
+    """`head` is what came of the answer's head until the parser gave up; None if the head was well-formed."""
     if head is None:
         return "the body of the answer is malformed: its chunks do not have the form of HTTP/1.1"
     begin = head.lstrip(b"\r\n")
@@ -52,7 +52,7 @@ def _no_http(first: bytes, begin: bytes) -> str:
 
 
 def is_http(head: bytes) -> bool:
-    """Whether it begins as an answer of HTTP/1 does: the parser also takes other protocols that look like it."""
+    """Whether it begins as an answer of HTTP/1 does: the parser also accepts other protocols that look like it."""
     return bool(_STATUS.match(head.lstrip(b"\r\n")))
 
 
@@ -61,7 +61,7 @@ def _is_frame(begin: bytes) -> bool:
 
 
 def _wrong_header(lines: list[bytes]) -> str | None:
-    """The first header that cannot be read; None where each by itself can."""
+    """The first header that cannot be read; None if each can, by itself."""
     for number, line in enumerate(lines, start=1):
         name, colon, value = line.partition(b":")
         if len(name) + len(value.strip()) > LINE_LIMIT:
@@ -70,7 +70,7 @@ def _wrong_header(lines: list[bytes]) -> str | None:
             break
         if number > HEADERS_LIMIT:
             return f"the answer has more than {HEADERS_LIMIT} headers"
-        last = number == len(lines)  # it may not have come whole
+        last = number == len(lines)  # perhaps not all of it came
         if (colon or not last) and not (_HEADER.fullmatch(line) and _counts(name, value)):
             return f"the answer has a malformed header: {_show(line)}"
     if sum(map(len, lines)) > HEAD_LIMIT - LINE_LIMIT:
@@ -79,7 +79,7 @@ def _wrong_header(lines: list[bytes]) -> str | None:
 
 
 def _wrong_length(lines: list[bytes]) -> str | None:
-    """Of headers that by themselves are well: what they say of the body's length together."""
+    """What is wrong with the body's length, in headers that are each well-formed."""
     pairs = [(name.lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
     lengths = [value for name, value in pairs if name == b"content-length"]
     if lengths and any(name == b"transfer-encoding" for name, _ in pairs):
@@ -94,7 +94,7 @@ def _counts(name: bytes, value: bytes) -> bool:
 
 
 def _show(line: bytes, whole: bytes = b"") -> str:
-    """The beginning of it: as text where it is one, else as numbers, and then of the whole."""
+    """Its beginning: as text if it is text, else the bytes at the beginning of the whole."""
     if not line:
         return "an empty line"
     text = line[:_SHOWN].decode("utf-8", "replace")

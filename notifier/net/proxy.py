@@ -1,8 +1,8 @@
 """A proxy as an operator writes it: `http://user:password@host:port`. Pure.
 
 Only the operator names one, for endpoints and providers; a callback_url never goes through a proxy, and the
-environment's (`HTTP_PROXY` and its like) are ignored. The whole value is a secret, because a password may stand in it:
-what is printed of a proxy is its host and port.
+environment's (`HTTP_PROXY` and the like) are ignored. The whole value is a secret, because it may hold a password: only
+a proxy's host and port are printed.
 """
 
 import base64
@@ -24,7 +24,7 @@ _NOT_REACHED: Final = frozenset({502, 503, 504})
 class Proxy:
     host: str
     port: int
-    #: None where none is sent.
+    #: None if none is sent.
     user: str | None = None
     password: Secret | None = None
 
@@ -41,21 +41,21 @@ class Proxy:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def authorization(self) -> str | None:
-        """The value of Proxy-Authorization; None where none is sent."""
+        """The value of Proxy-Authorization; None if none is sent."""
         if self.user is None:
             return None
         login = f"{self.user}:{self.password.reveal() if self.password else ''}"
         return "Basic " + base64.b64encode(login.encode()).decode()
 
     def secrets(self) -> tuple[str, ...]:
-        """What of it may not be shown."""
+        """The texts in it that may not be shown."""
         if self.password is None:
             return ()
         password = self.password.reveal()
         return password, f"{self.user}:{password}"
 
     def refusal(self, status: int) -> str:
-        """What its answer `status` to a request means, as one line."""
+        """What it means that it answered a request with `status`, as one line."""
         if status == _WANTS_PASSWORD:
             return f"{self} wants another user or password ({status})"
         if status in _NOT_REACHED:
@@ -95,5 +95,5 @@ def _place(place: str) -> tuple[str, int]:
 
 @lru_cache(maxsize=256)
 def read_proxy(named: Secret) -> Proxy:
-    """A proxy that the configuration has checked."""
+    """A proxy that was checked when the configuration was read."""
     return parse_proxy(named.reveal())

@@ -1,6 +1,6 @@
 """What this machine may run out of while it makes a request, in words with the cure. Pure.
 
-Then nobody was asked, and nobody else is to blame. An exception says so by its `errno`, or by that of what caused it,
+Then no request was made, and nobody else is to blame. An exception says so by its `errno`, or by that of its cause,
 because the layers between here and the system wrap it.
 """
 
@@ -29,17 +29,19 @@ _SENTENCES: Final[Mapping[int | None, str]] = {
 _THREADS: Final = (
     f"this machine lets notifier start no other thread ({_WAITS}): raise TasksMax= of the unit, or `ulimit -u`"
 )
-#: Causes of causes that are looked at.
+#: Causes of causes that are examined.
 _DEPTH: Final = 8
 
 
 def missing(error: BaseException, tried: Mapping[str, int | None] = MappingProxyType({})) -> str | None:
-    """What this machine has too little of, as one line, where that is what `error` comes from; None for any other.
+    """What this machine has too little of, as one line, if `error` comes from that; None for any other error.
 
-    `tried` is what the system said of each address: of several the engine tells only the last one.
+    `tried` is what the system said of each address: of several, aiohttp reports only the last one.
     """
     for address, number in tried.items():
-        if number == errno.EADDRNOTAVAIL and not address.startswith("["):  # of IPv6: no address of its kind here
+        if number == errno.EADDRNOTAVAIL and not address.startswith(
+            "["
+        ):  # for IPv6 it means that this machine has none
             return _PORTS
         if number in _SENTENCES:
             return _SENTENCES[number]

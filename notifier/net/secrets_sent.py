@@ -1,4 +1,4 @@
-"""Which secrets an endpoint or a provider is sent, so that they are not kept where they come back. Pure."""
+"""Which secrets an endpoint or a provider is sent, so that they are masked in what comes back. Pure."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -9,7 +9,7 @@ from notifier.text.masking import Mask, parts_of_header, parts_of_url
 
 
 def mask_of_endpoint(policy: EndpointSettings) -> Mask:
-    """Of its headers, the query of its URL, the login at its proxy, and of what signs for it."""
+    """Of its signing keys, its headers, the query of its URL and the login at its proxy."""
     return _of_endpoint(policy.secrets, tuple(policy.headers.values()), policy.proxy, policy.url)
 
 

@@ -1,7 +1,7 @@
-"""One request on its way: which connection carries it, and what came back too early. Set for the task that makes it.
+"""One exchange as its sockets show it: which connection carries the request, and whether its answer came too early.
 
-What the kernel knows of its socket is asked here: what was sent and not confirmed, whether the other machine is there
-at all, and what it said last.
+The kernel is asked here about the socket: what was sent and is not confirmed, whether the other machine is there at
+all, and what came last. The exchange is set for the task that makes the request.
 """
 
 import fcntl
@@ -18,12 +18,12 @@ from typing import Final
 
 from aiohttp.client_reqrep import ConnectionKey
 
-#: Bytes at most that are looked through when a connection has ended.
+#: Bytes at most that are read when a connection has ended.
 _REST: Final = 16 * 1024
 
 
 def queued(descriptor: int) -> int:
-    """What the kernel keeps of what was sent, to send it again; 0 where it does not tell."""
+    """Bytes that were sent and not confirmed, which the kernel keeps to send them again; 0 if it does not tell."""
     try:
         found = fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0\0\0\0")
     except OSError:
@@ -37,11 +37,11 @@ _INFO: Final = struct.Struct("=3xB4xI12xI28xI")
 _PROBES: Final = 2
 
 
-def deserted(connection: socket.socket, seconds: float) -> bool:
-    """Whether the peer's machine has confirmed nothing for so long, and left something sent twice without an answer.
+def unresponsive(connection: socket.socket, seconds: float) -> bool:
+    """Whether the peer's machine has confirmed nothing for so long, not even what was sent to it twice.
 
-    A server that is slow to read is none: its machine goes on answering, though it takes no more for now. (That is why
-    TCP_USER_TIMEOUT does not do: it ends such a connection too.) False where the system does not tell.
+    A server that is slow to read is not meant: its machine goes on answering, though it takes no more for now. (That is
+    why TCP_USER_TIMEOUT does not do: it ends such a connection too.) False if the system does not tell.
     """
     try:
         probes, again, under_way, silent = _INFO.unpack(
@@ -54,7 +54,7 @@ def deserted(connection: socket.socket, seconds: float) -> bool:
 
 
 class Unconfirmed:
-    """A second handle on the socket of a request, to see what becomes of it when aiohttp has closed the first."""
+    """A second handle on the socket of a request, to see what becomes of it after aiohttp has closed the first."""
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=os.dup(descriptor))
@@ -79,28 +79,28 @@ class Exchange:
 
     #: No kept connection may carry it.
     fresh: bool = False
-    #: A socket was opened for it: it does not ride on a kept connection.
+    #: A socket was opened for it, so it is not on a kept connection.
     opened: bool = False
-    #: Where it goes, as the pool knows it.
+    #: Where it goes, as the connection pool knows it.
     key: ConnectionKey | None = None
-    #: Something of an answer came.
+    #: Some bytes of an answer came.
     answer_began: bool = False
     #: The answer began before anything of the request was handed to the kernel.
     unasked: bool = False
     #: It began before all of the request was.
     early: bool = False
-    #: Where the peer's machine had not confirmed all of it then; to be closed.
+    #: Set if the peer's machine had not confirmed all of it then; to be closed.
     unconfirmed: Unconfirmed | None = None
-    #: A second handle on a new connection over TLS: some event loops close theirs and leave unread what came last.
+    #: A second handle on a new connection over TLS: some event loops close theirs with unread bytes in it.
     last: socket.socket | None = None
 
     def keep(self, descriptor: int) -> None:
-        """Let what comes last be read, however the connection ends."""
-        with suppress(OSError):  # no descriptor is left: then it may stay unread
+        """Let the last bytes be read, however the connection ends."""
+        with suppress(OSError):  # no descriptor is left: then they stay unread
             self.last = socket.socket(fileno=os.dup(descriptor))
 
     def rest(self) -> bytes:
-        """What came and was not read."""
+        """Bytes that came and were not read."""
         with suppress(OSError):
             return self.last.recv(_REST, socket.MSG_DONTWAIT) if self.last else b""
         return b""
@@ -119,6 +119,6 @@ class Exchange:
             self.last = None
 
 
-#: Tells for which request a socket opens and a connection is taken. aiohttp's traces would tell it too, and slow every
+#: For which request a socket opens and a connection is taken. aiohttp's traces would tell it too, but would slow every
 #: request down.
 exchange: ContextVar[Exchange] = ContextVar("exchange")

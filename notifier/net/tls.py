@@ -1,12 +1,12 @@
 """How TLS is spoken: whose certificates are trusted, how they are verified, and what is seen of a handshake that fails.
 
-Certificates are verified alike on every Python, so the flags are set here and not left to it:
-- not VERIFY_X509_STRICT, which Python 3.13 made a default: many a private CA leaves out what it asks for, and a
-  receiver that was well must not fail because of a newer Python.
-- VERIFY_X509_PARTIAL_CHAIN, likewise a default of 3.13: whatever stands in `ca` vouches, an intermediate certificate or
-  the server's own too. That is what an operator means who names it there, and what curl does.
+Certificates are verified alike on every Python, so the flags are set here and not left to Python's defaults:
+- Not VERIFY_X509_STRICT, which Python 3.13 made a default: many private CAs leave out what it asks for, and a receiver
+  that worked must not fail because of a newer Python.
+- VERIFY_X509_PARTIAL_CHAIN, also a default of 3.13: any certificate in `ca` vouches, be it an intermediate certificate
+  or the server's own. An operator who names it there means that, and curl does the same.
 
-Nothing here writes TLS keys to a file, whatever SSLKEYLOGFILE says: who sets a variable must not learn what we send.
+Nothing here writes TLS keys to a file, whatever SSLKEYLOGFILE says: who sets a variable must not learn what is sent.
 """
 
 import os
@@ -26,18 +26,18 @@ _HASHED: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 
 
 def context_for(tls: TlsSettings) -> ssl.SSLContext:
-    """`OSError` or `ValueError` where the files do not do."""
+    """`OSError` or `ValueError` if the files do not do."""
     context = trusting(tls.ca)
     context.sslobject_class = _Observed
     context.set_alpn_protocols(["http/1.1"])
     if tls.cert is not None:
-        # Without any password OpenSSL would ask the terminal for one.
+        # Without a password OpenSSL would ask for one on the terminal.
         context.load_cert_chain(tls.cert, tls.key, password="")
     return context
 
 
 def trusting(ca: str | None) -> ssl.SSLContext:
-    """Certificates in `ca` vouch, or those of this machine."""
+    """A context that trusts the certificates in `ca`, or those of this machine."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # certificates and names are checked, TLS is 1.2 at least
     context.verify_flags = _FLAGS
     if ca is None:
@@ -49,19 +49,19 @@ def trusting(ca: str | None) -> ssl.SSLContext:
 
 # ---- one handshake ------------------------------------------------------------------------------------------------
 class _Observed(ssl.SSLObject):
-    """The event loops lose some failures, uvloop those that come with the first read; and none keeps what was sent.
+    """Keeps the failures that event loops lose (uvloop those that come with the first read), and the server's chain.
 
-    A server that refuses our certificate under TLS 1.3 says so and closes, while our request is under way: a loop that
-    fails to write reads no more, and so what the server said last is handed in when the request has failed.
+    A server that refuses our certificate under TLS 1.3 says so and closes while our request is under way. An event loop
+    that fails to write reads no more, so the transport hands in what came last when the request has failed.
     """
 
-    #: What broke this connection; None while nothing did.
+    #: The error that broke this connection, if one did.
     failure: ssl.SSLError | None = None
     _arriving: ssl.MemoryBIO
 
     @classmethod
     def _create(cls, incoming: ssl.MemoryBIO, *rest: Any, **more: Any) -> "_Observed":
-        """How a context makes one; the class offers no other way to the buffer that it reads from."""
+        """How a context makes one: the only way to the buffer that it reads from."""
         made: _Observed = super()._create(incoming, *rest, **more)  # type: ignore[misc]  # typeshed leaves it out
         made._arriving = incoming
         return made
@@ -88,14 +88,14 @@ class _Observed(ssl.SSLObject):
             raise
 
     def _take_rest(self, rest: bytes) -> None:
-        """An alert in it breaks the connection; anything else is nobody's."""
+        """An alert in it breaks the connection; anything else is ignored."""
         with suppress(ssl.SSLError, ValueError):
             self._arriving.write(rest)
             self.read()
 
 
 def _presented(connection: ssl.SSLObject) -> tuple[bytes, ...]:
-    """The certificates that the server sent, in DER; from Python 3.13 on there is a public way to them."""
+    """The certificates that the server sent, in DER. From Python 3.13 on there is a public method for it."""
     with suppress(AttributeError, ValueError, ssl.SSLError):
         if hasattr(connection, "get_unverified_chain"):
             return tuple(connection.get_unverified_chain())
@@ -106,7 +106,7 @@ def _presented(connection: ssl.SSLObject) -> tuple[bytes, ...]:
 
 # ---- whom this machine trusts -------------------------------------------------------------------------------------
 def no_trust(environ: Mapping[str, str]) -> str:
-    """Why this machine trusts nobody, as one line with the cure; empty where it has certificates of CAs."""
+    """Why this machine trusts nobody, as one line with the cure; empty if it has certificates of CAs."""
     if trusting(None).cert_store_stats()["x509"]:
         return ""
     directories = (environ.get("SSL_CERT_DIR") or ssl.get_default_verify_paths().openssl_capath).split(os.pathsep)

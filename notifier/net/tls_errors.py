@@ -1,8 +1,8 @@
 """What went wrong with TLS, as one line with the cure. Pure.
 
 The tables go by OpenSSL's own codes, which are the same on every Python: what it says of a certificate that it did not
-accept, and the reason of every other failure, the server's alerts among them. An alert is the server's word: of our
-certificate, under TLS 1.3, it comes only after the handshake.
+accept, and the reason of every other failure, the server's alerts among them. An alert is what the server itself says.
+Under TLS 1.3 an alert about our certificate comes only after the handshake.
 """
 
 import re
@@ -22,7 +22,7 @@ _SHOWN: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """What we bring to a handshake."""
+    """What this side brings to a handshake."""
 
     #: Whom the certificate must be for.
     host: str
@@ -30,12 +30,12 @@ class Side:
     tls: TlsSettings
     #: The endpoint has a `tls:` section in the configuration, or may have one.
     configurable: bool = True
-    #: Says why this machine trusts nobody; empty where it has certificates of CAs. It reads them, so it is asked late.
+    #: Why this machine trusts nobody; empty if it has certificates of CAs. Called if needed only: it reads files.
     no_trust: Callable[[], str] = str
 
 
 class Handshake:
-    """What is seen of one connection's TLS, beside what the event loop tells."""
+    """What is seen of one connection's TLS, beside the errors that the event loop raises."""
 
     __slots__ = ("begun", "done", "failure", "presented", "take_rest")
 
@@ -43,17 +43,17 @@ class Handshake:
         self.begun = False
         self.done = False
         self.failure: ssl.SSLError | None = None
-        #: The certificates that the server sent, in DER, its own first; only where the handshake failed.
+        #: The certificates that the server sent, in DER, its own first; only if the handshake failed.
         self.presented: tuple[bytes, ...] = ()
-        #: Takes what the connection had got when it was closed and nobody had read; None before there is TLS.
+        #: Takes bytes that came before the connection was closed and were not read; None before there is TLS.
         self.take_rest: Callable[[bytes], None] | None = None
 
 
 def failure_of(error: BaseException, handshake: Handshake) -> ssl.SSLError | None:
-    """The failure of TLS behind `error`, wherever it stands; None where there is none."""
+    """The failure of TLS behind `error`, however deep; None if there is none."""
     cause: BaseException | None = error
     for _ in range(8):
-        # aiohttp's own errors are of ssl's kinds too, but empty; what they carry is the one.
+        # aiohttp's own errors are subclasses of ssl's, but empty; what they carry is the failure.
         inner = getattr(cause, "certificate_error", None) or getattr(cause, "os_error", None)
         if inner is None and (cause is None or isinstance(cause, ssl.SSLError)):
             break
@@ -61,7 +61,7 @@ def failure_of(error: BaseException, handshake: Handshake) -> ssl.SSLError | Non
     return cause if isinstance(cause, ssl.SSLError) else handshake.failure
 
 
-#: Where a connection ends inside the handshake, without a word.
+#: If a connection ends inside the handshake, without an alert.
 CUT_OFF: Final = "the server closed the connection inside the TLS handshake"
 
 
@@ -85,16 +85,16 @@ def sentence(error: ssl.SSLError, side: Side, presented: Sequence[bytes] = (), *
     return f"{who}: {words}" if words else who
 
 
-#: How an error is put whose reason the Python in use has no name for: `[SSL] words (_ssl.c:1006)`.
-_PUT: Final = re.compile(r"(?:\[[^\]]*\]\s*)?([A-Za-z0-9/ ]*?)\s*(?:\(_ssl\.c:\d+\))?")
+#: The text of an error if this Python has no name for its reason: `[SSL] words (_ssl.c:1006)`.
+_TEXT: Final = re.compile(r"(?:\[[^\]]*\]\s*)?([A-Za-z0-9/ ]*?)\s*(?:\(_ssl\.c:\d+\))?")
 
 
 def _reason(error: ssl.SSLError) -> str:
-    """OpenSSL's name of it; older Pythons know fewer of them than the OpenSSL that they run with."""
+    """OpenSSL's name of it. A Python knows fewer names than a newer OpenSSL that it runs with."""
     if error.reason:
         return error.reason.upper()
-    put = _PUT.fullmatch(error.strerror or str(error.args[-1] if error.args else ""))
-    return put[1].replace(" ", "_").upper() if put else ""
+    text = _TEXT.fullmatch(error.strerror or str(error.args[-1] if error.args else ""))
+    return text[1].replace(" ", "_").upper() if text else ""
 
 
 def _read(presented: Sequence[bytes]) -> list[Certificate]:
@@ -215,7 +215,7 @@ _OF_OURS: Final = {
 
 
 def _of_reason(reason: str, side: Side) -> str:
-    """Empty for what is in no table."""
+    """Empty for a reason that is in no table."""
     if reason in _NO_TLS:
         return "it does not speak TLS: write http://"
     if "NO_APPLICATION_PROTOCOL" in reason:
@@ -231,7 +231,7 @@ def _of_reason(reason: str, side: Side) -> str:
 
 
 def _refused_handshake(side: Side) -> str:
-    """Before TLS 1.3 a server that misses a client's certificate says no more than this."""
+    """Before TLS 1.3 a server that wants a client's certificate says no more than this."""
     if side.tls.cert is None:
         return f"the server refuses the handshake: there is no cipher in common, or it asks for {_a_certificate(side)}"
     cert = printable(side.tls.cert, 200)

@@ -173,7 +173,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         if self._pool is not None:
-            self._pool.end_leaving()
+            self._pool.end_lingering()
         if self._session is not None:
             await self._session.close()
 

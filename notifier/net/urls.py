@@ -1,12 +1,12 @@
 """The one URL parser. Pure: it resolves and opens nothing.
 
-What was checked is what is sent. So a URL has one normal form that every later reader takes apart in the same way: a
-host is a plain name, a dotted quad or a bracketed IPv6 address, and the forms that C libraries also read as
-addresses (`127.1`, `0x7f.1`, `2130706433`, `017700000001`) are refused.
+The URL that is sent must be the one that was checked. So a URL has one normal form, which every later reader parses in
+the same way: a host is a plain name, a dotted quad or a bracketed IPv6 address, and the forms that C libraries also
+read as addresses (`127.1`, `0x7f.1`, `2130706433`, `017700000001`) are refused.
 
-A final dot of the host stays: it keeps the look-up away from the resolver's search list, so a name without
-it may lead elsewhere, and a callback URL with it is an endpoint of its own. But Host, SNI and certificates are written
-without it, and so are origins: what has one origin has one destination and one key.
+A final dot of the host is kept: it keeps the look-up away from the resolver's search list, so the name without the dot
+may lead elsewhere, and a callback URL with it is an endpoint of its own. But Host, SNI and certificates are written
+without the dot, and so are origins: URLs of one origin have one destination and one key.
 
 A fragment is refused, not dropped: it is never sent, so whoever writes one expects something that will not happen.
 """
@@ -60,7 +60,7 @@ _NO_SOCKET: Final = (
 
 
 def _wrong_scheme(scheme: str, text: str) -> str:
-    """What to write in place of a URL that does not begin as one; it is not quoted, for it may hold a token."""
+    """What to write in place of a text that does not begin as a URL; it is not quoted, because it may hold a token."""
     if re.fullmatch(r"(https?\+)?unix|httpu", scheme) or text.startswith(("unix:", "/")):
         return _NO_SOCKET
     if scheme in ("ws", "wss"):
@@ -73,7 +73,7 @@ def _wrong_scheme(scheme: str, text: str) -> str:
 
 
 def origin(url: str) -> str:
-    """`https://host`, or with `:port` where it is not the default one, of a normalised URL; without a final dot."""
+    """`https://host` of a normalised URL, with `:port` if it is not the default one; without a final dot."""
     return url[: _end_of_origin(url)].replace(".:", ":").removesuffix(".")
 
 
@@ -89,7 +89,7 @@ def host_and_port(url: str) -> tuple[str, int]:
 
 
 def literal_address(url: str) -> Address | None:
-    """The address that a normalised URL names itself; None where it names a host."""
+    """The address that a normalised URL itself names; None if it names a host."""
     return read_literal(host_and_port(url)[0])
 
 
@@ -133,7 +133,7 @@ def read_host_and_port(authority: str, default: int) -> tuple[str, int]:
         raise ValueError("A URL may hold no user name or password: put credentials in a header or in the query.")
     match = re.fullmatch(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?", authority, re.ASCII)
     if match is None:
-        raise ValueError(f"{authority!a} is not host or host:port; an IPv6 address stands in [brackets].")
+        raise ValueError(f"{authority!a} is not host or host:port; an IPv6 address is written in [brackets].")
     host, port = match[1], int(match[2] or default)
     if not 1 <= port <= 65_535:  # noqa: PLR2004  the protocol's own limit
         raise ValueError(f"Port {port} is not between 1 and 65535.")
