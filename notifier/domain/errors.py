@@ -3,33 +3,33 @@
 NotifierError
 ├── InvalidWatch        whoever sent it      -> 422, or rejected/ and a .error file
 ├── ConfigError         the operator         -> exit 78 (EX_CONFIG); every fault with its line, nothing started
-├── ProviderError       -> first find out whether it follows one ID (`polling.blame`), unless `any_id` says it does not
+├── ProviderError       -> first find out whether one ID causes it (`polling.batching.blame`), unless `any_id`
 │   ├── ProviderBusy    time                 -> back off, honour retry_after; other providers go on
-│   │   └── ReplyTooLarge   the ID           -> fewer IDs at a time; of one ID: its own trouble, others go on
-│   ├── ProviderRefused the operator         -> pause this provider, say so, try again slowly
-│   ├── BatchRejected   the batch            -> split it until the one bad ID stands alone
-│   └── NotAsked        the operator, time   -> this machine has too little to ask: nobody else is to blame, try again
-├── OperationError           whoever asked for it -> 4xx with the sentence; nothing was changed
-│   ├── InvalidRequest      ask in other words
-│   ├── NotFound        it names nothing that there is
-│   └── Conflict          what it names does not stand as it must: still pending, not open any more
+│   │   └── ReplyTooLarge   the ID           -> fewer IDs in a request; of one ID: its own trouble, others go on
+│   ├── ProviderRefused the operator         -> pause this provider, log it, try again slowly
+│   ├── BatchRejected   the batch            -> bisect it until the bad ID is found
+│   └── NotAsked        the operator, time   -> this machine had too few resources to ask: try again
+├── OperationError      whoever asked for it -> 4xx with the sentence; nothing was changed
+│   ├── InvalidRequest  ask in other words
+│   ├── NotFound        there is nothing of this name
+│   └── Conflict        its state does not allow it: still pending, or no longer open
 ├── DaemonError         whoever asked for it -> a command did not reach the daemon that is meant
-│   ├── DaemonUnavailable    time, or the operator -> nobody answers, or too many ask at once: exit 75
+│   ├── DaemonUnavailable time, the operator -> nobody answers, or too many ask at once: exit 75
 │   └── DaemonRefused   the operator         -> this user may not, or something else answers: exit 78
 └── StoreError
-    ├── StoreUnavailable the operator, time  -> it cannot write now: nothing is accepted, looked at or sent
+    ├── StoreUnavailable the operator, time  -> it cannot write now: nothing is accepted, polled or sent
     ├── StoreRefused    the operator         -> in use by another daemon, too new, not a store: exit 78
-    └── BackupRefused   whoever asked for it -> the copy cannot be made where it was asked for: exit 1
+    └── BackupRefused   whoever asked for it -> the copy cannot be made at that place: exit 1
 
-Two things that go wrong are answers and no errors, because nobody acts on them here: an address that the guard refuses
-is the verdict of an attempt, and a result whose lease was lost is named by the store and thrown away.
+Two failures are results and no errors, because nobody acts on them here: an address that the guard refuses is the
+verdict of an attempt, and the store lists a result whose lease was lost, which is then thrown away.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-#: Faults listed of one document, at most; reading stops there.
+#: Faults that are listed for one document; reading stops there.
 MAX_FAULTS: Final = 200
 
 
@@ -41,7 +41,7 @@ class Fault:
     message: str
     #: Where in the document, e.g. `endpoints.studio.url` or `watches[3].id`; empty for the whole document.
     path: str = ""
-    #: 1-based line in the document; None where it has no lines (an API body) or the fault is not on one.
+    #: 1-based line in the document; None if it has no lines (an API body) or the fault is not on one.
     line: int | None = None
     #: The document: a file's path; empty where the reader already knows.
     source: str = ""
@@ -56,7 +56,7 @@ class NotifierError(Exception):
 
 
 class _Faulty(NotifierError):
-    """Something written by a person is wrong; carries every fault, not the first."""
+    """Something that a person wrote is wrong; has every fault, not only the first."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("\n".join(map(str, faults)))
@@ -72,14 +72,14 @@ class ConfigError(_Faulty):
 
 
 class ProviderError(NotifierError):
-    """A provider did not answer a look."""
+    """A provider did not answer a poll."""
 
     def __init__(self, message: str, *, any_id: bool = False, fix: str = "") -> None:
         super().__init__(f"{message} {fix}" if fix else message)
-        #: Without the `fix`, which is what to do where it is the provider and not one ID.
+        #: Without the `fix`, which says what to do if it is the provider and not one ID.
         self.said = message
-        #: True where it fails so for any ID (the key, the network, too many requests). Otherwise one of the IDs that
-        #: were asked for may be the reason.
+        #: True if it fails for any ID (the key, the network, too many requests). Otherwise one of the IDs asked for may
+        #: be the reason.
         self.any_id = any_id
         #: Seconds the provider asked us to wait; 0 if it did not say.
         self.wait = 0.0
@@ -96,35 +96,35 @@ class ProviderBusy(ProviderError):
         self, message: str, *, retry_after: float | None = None, overloaded: bool = False, any_id: bool = False
     ) -> None:
         super().__init__(message, any_id=any_id)
-        #: True where it is likely that we ask too much: 429, or no answer in time.
+        #: True if we probably ask too much: 429, or no answer in time.
         self.overloaded = overloaded
-        #: Seconds the provider asked us to wait; None where it did not say.
+        #: Seconds the provider asked us to wait; None if it did not say.
         self.retry_after = retry_after
         self.wait = retry_after or 0.0
 
 
 class ReplyTooLarge(ProviderBusy):
-    """What the provider answers about these IDs is more than is read. It says nothing of the provider."""
+    """The provider's reply about these IDs is larger than what is read. It says nothing of the provider."""
 
 
 class ProviderRefused(ProviderError):
-    """The provider will not answer us until the operator changes something: key, credits, route."""
+    """The provider does not answer until the operator changes something: key, credits, route."""
 
 
 class BatchRejected(ProviderError):
-    """The provider refused this request because of what is in it: a bad ID, or too many of them."""
+    """The provider refused this request because of its content: a bad ID, or too many IDs."""
 
     def __init__(self, message: str, *, status: int, too_large: bool = False, foreign: bool = False) -> None:
         super().__init__(message)  # `any_id` is False: that is what it says
         self.status = status
-        #: True where no API wrote the answer: it does not show that the provider is there.
+        #: True if the answer is not an API's (a proxy's, say): it does not show that the provider is there.
         self.foreign = foreign
-        #: True where the answer (413, 414) speaks of the size, not of an ID.
+        #: True if the answer (413, 414) is about the size, not about an ID.
         self.too_large = too_large
 
 
 class NotAsked(ProviderError):
-    """The machine has too little to ask with: it says nothing of the provider, nor of the IDs."""
+    """We have too few resources to ask: it says nothing of the provider, nor of the IDs."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, any_id=True)
@@ -135,15 +135,15 @@ class OperationError(NotifierError):
 
 
 class InvalidRequest(OperationError):
-    """It cannot be understood, or asks for nothing in particular."""
+    """The request cannot be understood, or asks for nothing in particular."""
 
 
 class NotFound(OperationError):
-    """No message, generation, watch or endpoint is meant by it."""
+    """There is no such message, generation, watch or endpoint."""
 
 
 class Conflict(OperationError):
-    """What is meant is not in a state that allows it."""
+    """The state of what was named does not allow it."""
 
 
 class DaemonError(NotifierError):
@@ -167,7 +167,7 @@ class StoreUnavailable(StoreError):
 
     def __init__(self, message: str, *, reading: bool = False) -> None:
         super().__init__(message)
-        #: True where something was read, for a person, and failed: that says nothing of writing.
+        #: True if a read for a person failed: that says nothing of writing.
         self.reading = reading
 
 
@@ -176,4 +176,4 @@ class StoreRefused(StoreError):
 
 
 class BackupRefused(StoreError):
-    """No copy of the store can be made at the place that was named. Nothing was changed there."""
+    """No copy of the store can be made at the given place. Nothing was changed there."""

@@ -1,7 +1,7 @@
-"""The words of the product as frozen, keyword-only records: what moves along the path.
+"""The words of the product as frozen, keyword-only records: what is passed from one step to the next.
 
-No behaviour beyond what a word means; tables of what may follow what are in `lifecycle`. A thing before its insert is
-another type (`WatchRequest`) than the thing itself. Times are aware and in UTC.
+They have no behaviour beyond what a word means; the tables of what may follow what are in `lifecycle`. A thing before
+its insert is another type (`WatchRequest`, `NewDelivery`) than the thing itself. Times are aware and in UTC.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, Mes
 
 # ---- states -------------------------------------------------------------------------------------------------------
 class State(StrEnum):
-    """Where a generation is. Members stand in order of rank; rank 0 is left to "not seen yet"."""
+    """Where a generation is. Members are in order of rank; rank 0 means "not seen yet"."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -45,17 +45,18 @@ class WatchStatus(StrEnum):
 
 
 class DeliveryStatus(StrEnum):
-    """Our record of one delivery. `PENDING` covers waiting and being sent: a lease tells them apart."""
+    """Our record of one delivery. `PENDING` is waiting or being sent: a lease tells which."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
+    #: The dead letters: every attempt of the schedule failed.
     EXHAUSTED = "exhausted"
     PARKED = "parked"
     FILTERED = "filtered"
 
 
 class Kind(StrEnum):
-    """Why a message is owed; part of its identity."""
+    """Why there is a message; part of its identity."""
 
     RESULT = "result"
     EXPIRED = "expired"
@@ -72,7 +73,7 @@ class Format(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What one attempt came to. The same word stands in the attempt row and in the log."""
+    """What one attempt came to. The same word is in the attempt's row and in the log."""
 
     DELIVERED = "delivered"
     GONE = "endpoint gone"
@@ -88,13 +89,13 @@ class Verdict(StrEnum):
     PROTOCOL_ERROR = "not HTTP"
     ADDRESS_REFUSED = "address refused"
     PROXY_REFUSED = "proxy refused"
-    #: This machine had too little for it: see `resources`.
+    #: This machine had too few resources for it: see `net.resources`.
     OUT_OF_RESOURCES = "out of resources here"
     INTERRUPTED = "interrupted"
 
 
 class Trigger(StrEnum):
-    """Who an attempt is made for."""
+    """Who asked for an attempt."""
 
     SCHEDULE = "schedule"
     #: Somebody asked for the message again.
@@ -116,13 +117,13 @@ class WatchRequest:
     timeout: timedelta
     #: Compact JSON object in UTF-8, as it comes back in `data.metadata`.
     metadata: bytes = b"{}"
-    #: For a request that stays where it was put until it is registered, since when; None for any other.
+    #: If the request is a file that stays until it is registered: since when it is there. None for any other.
     put_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenGeneration:
-    """A generation that some open watch waits for: all that the poller needs to know of it."""
+    """A generation with an open watch: all that the poller needs to know of it."""
 
     provider: ProviderName
     id: GenerationId
@@ -134,7 +135,7 @@ class OpenGeneration:
     deadline: datetime
     #: The lowest target of its open watches.
     target: State
-    #: Where its open watches are told, each once, in order.
+    #: The destinations of its open watches, each once, in order.
     destinations: tuple[Destination, ...]
 
 
@@ -156,10 +157,10 @@ class Registration:
 
     watch_id: WatchId
     outcome: Outcome
-    #: Set where the watch is open now, for the poller: what this one watch asks of it. Others of the generation may
+    #: If the watch is open now: what the poller needs to know of this one watch. Other watches of the generation may
     #: ask for more, and the poller was told of them when they were registered.
     open: OpenGeneration | None
-    #: True where a delivery was made at once, because the generation was at its target already.
+    #: True if a delivery was made at once, because the generation was at its target already.
     enqueued: bool = False
     #: For KEPT: what differs, e.g. ("metadata", "timeout").
     differs: tuple[str, ...] = ()
@@ -177,21 +178,21 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What one look saw of one ID that was asked for. `state` is None where the reply did not hold the ID: absent."""
+    """What one poll saw of one ID that it asked for. `state` is None if the reply did not have the ID: absent."""
 
     id: GenerationId
     state: State | None
     #: The provider's own word for the state.
     provider_state: str | None = None
-    #: True where `provider_state` is a word the codec does not know, taken as running.
+    #: True if `provider_state` is a word that the codec does not know; it counts as running.
     unmapped: bool = False
-    #: So many looks in a row must show this before it is believed: it says less than it should.
-    looks: int = 1
+    #: So many polls in a row must show this before it is believed; above 1 if the reply says less than it should.
+    confirmations: int = 1
     result: Result = Result()
     failure: str | None = None
-    #: Which model makes it; None where the record does not tell.
+    #: Which model makes it; None if the record does not say.
     model: str | None = None
-    #: When it was submitted, by the provider's clock; None where the record does not tell.
+    #: When it was submitted, by the provider's clock; None if the record does not say.
     created_at: datetime | None = None
     #: The provider's record as it came.
     record: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -209,7 +210,7 @@ class Transition:
     observation: Observation
     #: When the reply that showed it was complete.
     observed_at: datetime
-    #: The last look at which it was not there yet; None where there was none since the start.
+    #: The last poll at which it was not there yet; None if there was none since the start.
     not_before: datetime | None
 
 
@@ -223,9 +224,9 @@ class SeenGeneration:
     provider_state: str | None
     result: Result
     failure: str | None
-    #: The provider's record as compact JSON; None where there is none or it was left out.
+    #: The provider's record as compact JSON; None if there is none or it was left out.
     record: bytes | None
-    #: True where the record was above 16 KiB and was left out.
+    #: True if the record was above 16 KiB and was left out.
     record_omitted: bool
     observed_at: datetime | None
     not_before: datetime | None
@@ -233,14 +234,14 @@ class SeenGeneration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RereadResult:
-    """What one look showed of an ID that somebody wanted to see once more."""
+    """What a re-read showed of its ID."""
 
     observation: Observation
     #: When the reply that showed it was complete.
     seen_at: datetime
 
 
-# ---- what is owed -------------------------------------------------------------------------------------------------
+# ---- what is delivered --------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """A registered watch."""
@@ -282,11 +283,11 @@ class NewDelivery:
     type: str
     content_type: str
     body: bytes
-    #: PENDING, or why it is kept back: FILTERED, PARKED.
+    #: PENDING, FILTERED or PARKED.
     status: DeliveryStatus
-    #: Why it is kept back, in words; empty for PENDING.
+    #: Why it is filtered or parked, in words; empty for PENDING.
     reason: str = ""
-    #: For PARKED: whether it goes on by itself once its endpoint is configured.
+    #: For PARKED: whether it resumes by itself once its endpoint is configured.
     resumes: bool = False
     #: From now to the first attempt.
     wait: timedelta = timedelta(0)
@@ -294,7 +295,7 @@ class NewDelivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """The right to make one attempt until the lease runs out. Taking it opened the attempt."""
+    """The right to make one attempt until the lease expires. The claim opened the attempt."""
 
     message_id: MessageId
     endpoint: EndpointIdentity
@@ -310,7 +311,7 @@ class Claim:
     interruptions: int
     started_at: datetime
     leased_until: datetime
-    #: For the log line; empty where the message belongs to no watch.
+    #: For the log line; empty if the message belongs to no watch.
     provider: ProviderName
     generation: GenerationId
     watch_id: WatchId
@@ -319,10 +320,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stale:
-    """A delivery whose attempt is held back for a moment: its result is old, and is to be read again first."""
+    """A delivery whose attempt is postponed for a moment: its result is old, and is read again first."""
 
     message_id: MessageId
-    #: Of the attempt that is held back.
+    #: Of the attempt that is postponed.
     number: int
     provider: ProviderName
     generation: GenerationId
@@ -330,10 +331,10 @@ class Stale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refresh:
-    """What reading the result of a `Stale` delivery again came to."""
+    """What came of the re-read for a `Stale` delivery."""
 
     message_id: MessageId
-    #: Of the attempt that is held back.
+    #: Of the attempt that is postponed.
     number: int
     #: What to write into its body; None leaves the body as it is stored.
     reread: RereadResult | None
@@ -341,16 +342,16 @@ class Refresh:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came of one POST, before it is judged."""
+    """What came of one POST, before its verdict."""
 
     status_code: int | None = None
     #: The first 2 KiB of the answer's body.
     head: bytes = b""
-    #: Seconds by `Retry-After`; None where it was not sent or made no sense.
+    #: Seconds by `Retry-After`; None if it was not sent or made no sense.
     retry_after: float | None = None
     #: Target of a redirect, as sent.
     location: str | None = None
-    #: The verdict where the exchange failed; a status may have arrived all the same, before the body broke off.
+    #: The verdict if the exchange failed; a status may have arrived before the body broke off.
     error: Verdict | None = None
     #: One printable line on what went wrong.
     detail: str = ""
@@ -358,7 +359,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptResult:
-    """One closed attempt and where it leaves its delivery."""
+    """One closed attempt, and the status of its delivery after it."""
 
     message_id: MessageId
     number: int
@@ -374,13 +375,13 @@ class AttemptResult:
     failures: int
     #: When to try again; None unless `status` is PENDING.
     due_at: datetime | None
-    #: False where it says nothing of its endpoint, see `delivery.reach`.
+    #: False if it says nothing of its endpoint, see `delivery.outage`.
     affects_health: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interruption:
-    """An attempt whose outcome nobody knows: its worker died or was stopped."""
+    """An attempt whose outcome is unknown: its worker died or was stopped."""
 
     message_id: MessageId
     destination: Destination
@@ -392,15 +393,15 @@ class Interruption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointDirectory:
-    """What the configuration says of endpoints, as far as it decides whether a message leaves and how it is written."""
+    """What the configuration says of endpoints, as far as it decides whether and how a message goes out."""
 
-    #: Name -> event types it wants; None is all of them. A name that is not here is not configured.
+    #: Name -> event types it wants; None is all. A name that is not here is not configured.
     events: Mapping[str, frozenset[str] | None]
     #: Whether `callbacks:` is configured.
     callbacks: bool
-    #: Name -> wait before the first attempt, where there is one: the first step of the schedule.
+    #: Name -> wait before the first attempt, if there is one: the first step of the schedule.
     first_wait: Mapping[str, timedelta] = field(default_factory=dict)
-    #: Name -> format of its bodies, where it is not the standard one.
+    #: Name -> format of its bodies, if it is not the standard one.
     formats: Mapping[str, Format] = field(default_factory=dict)
     #: Format of the bodies for callback URLs.
     callback_format: Format = Format.STANDARD

@@ -152,7 +152,7 @@ class Recorder:
         self._unsaved = True
         for transition, outcome in zip(transitions, recorded, strict=True):
             seen = transition.observation
-            if seen.state is State.COMPLETED and seen.looks == NO_RESULT:
+            if seen.state is State.COMPLETED and seen.confirmations == NO_RESULT:
                 self._warn_empty(seen)
             self._tell_lag(transition, held=round_.look.kept)
             _log.debug(  # the attempt that follows has its own line

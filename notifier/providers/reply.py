@@ -97,8 +97,8 @@ def _observation(id_: GenerationId, record: Record, taught: Taught, result: Resu
     empty = result.url is None and result.text is None
     if empty and key in OF_A_REQUEST and key not in taught and not names_an_id(record):
         state = None
-    looks = NO_RESULT if empty and state is State.COMPLETED else 1
-    return _observed(id_, record, word, state, result, looks=looks)
+    confirmations = NO_RESULT if empty and state is State.COMPLETED else 1
+    return _observed(id_, record, word, state, result, confirmations=confirmations)
 
 
 def _is_text(record: Record, word: str) -> bool:
@@ -111,13 +111,13 @@ def _without_word(id_: GenerationId, record: Record, word: str | None, result: R
     code = record.get("statusCode")
     wrong = says_wrong(record) or (isinstance(code, int) and code != 0 and not _OK <= code < _MOVED)
     if not wrong and not says_unfinished(record) and leads_to_a_file(record):
-        return _observed(id_, record, None, State.COMPLETED, result, looks=NO_WORD)
+        return _observed(id_, record, None, State.COMPLETED, result, confirmations=NO_WORD)
     done = any(record.get(field) is True for field in _OVER_FIELDS)
     over = word is not None and key_of(word) in OVER
     if (over or done) and wrong:
         return _observed(id_, record, word, State.FAILED, result)
     if done:
-        return _observed(id_, record, word, State.COMPLETED, result, looks=NO_RESULT)
+        return _observed(id_, record, word, State.COMPLETED, result, confirmations=NO_RESULT)
     goes_on = any(record.get(field) is False for field in _OVER_FIELDS) and not wrong
     if not (over or goes_on) and (_is_error(record) or not any(record.get(field) is not None for field in _SIGNS)):
         return None
@@ -125,7 +125,7 @@ def _without_word(id_: GenerationId, record: Record, word: str | None, result: R
 
 
 def _observed(
-    id_: GenerationId, record: Record, word: str | None, state: State | None, result: Result, *, looks: int = 1
+    id_: GenerationId, record: Record, word: str | None, state: State | None, result: Result, *, confirmations: int = 1
 ) -> Observation:
     model = record.get("model")
     return Observation(
@@ -133,7 +133,7 @@ def _observed(
         state=state or State.RUNNING,
         provider_state=None if word is None else printable(word.strip(), LONGEST),
         unmapped=state is None,
-        looks=looks,
+        confirmations=confirmations,
         result=result,
         failure=failure_of(record, failed=state is State.FAILED),
         # As the record says, or behind the colon of its ID.

@@ -70,7 +70,7 @@ def test_a_recorded_reply_is_read_as_written_down(codec: Codec, case: dict[str, 
         assert [one.id for one in seen] == list(ask.ids)
         assert {letter: shown(one) for letter, one in zip("AB", seen, strict=False)} == case["expect"]
         for letter, looks in case.get("looks", {}).items():
-            assert seen["AB".index(letter)].looks == looks
+            assert seen["AB".index(letter)].confirmations == looks
         assert seen[0].result.url == case.get("url", seen[0].result.url)
         assert seen[0].failure == case.get("failure", seen[0].failure)
         return

@@ -126,16 +126,16 @@ class PollTimes:
 def believes(watched: TrackedGeneration, seen: Observation, times: PollTimes) -> bool:
     """Take in a sight of it; whether it has been seen so often that it counts.
 
-    What says less than it should (see `Observation.looks`) counts once so many looks in a row said the same. A look at
-    or after the deadline is the last one: what it shows counts, whatever it lacks.
+    What says less than it should (see `Observation.confirmations`) counts once so many polls in a row said the same. A
+    poll at or after the deadline is the last one: what it shows counts, whatever it lacks.
     """
     final = watched.state is not None and watched.state.final
-    if seen.looks <= 1 or final or overdue(watched, times.asked_at.timestamp()):
+    if seen.confirmations <= 1 or final or overdue(watched, times.asked_at.timestamp()):
         watched.doubts = 0
         return True
     watched.misses = NO_MISSES
     watched.doubts += 1
-    return watched.doubts >= seen.looks
+    return watched.doubts >= seen.confirmations
 
 
 def see(

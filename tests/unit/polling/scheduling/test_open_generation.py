@@ -189,7 +189,7 @@ def test_to_acquit_whom_nobody_suspects_changes_nothing() -> None:
 
 def test_a_doubtful_sight_counts_after_so_many_in_a_row() -> None:
     """Until then it is neither a state nor a miss; any other sight begins anew, and the deadline ends all doubt."""
-    watched, doubtful = known(), replace(sight(State.COMPLETED), looks=3)
+    watched, doubtful = known(), replace(sight(State.COMPLETED), confirmations=3)
     miss(watched, 0.0, single=False)
     assert [believes(watched, doubtful, look(NOW)) for _ in range(3)] == [False, False, True]
     assert watched.misses.count == 0
