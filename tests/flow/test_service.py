@@ -17,7 +17,7 @@ from anyio.lowlevel import checkpoint
 
 from notifier.cli.main import cause_of
 from notifier.config import load
-from notifier.daemon import service
+from notifier.daemon import service, status
 from notifier.daemon.app import Daemon
 from notifier.domain.errors import ConfigError, Fault, StoreRefused, StoreUnavailable
 from notifier.domain.settings import Settings
@@ -193,7 +193,7 @@ async def test_a_refused_reload_is_a_trouble_until_the_next_good_one(
     tmp_path: Path, listening: socket.socket, monkeypatch: pytest.MonkeyPatch, faults: int
 ) -> None:
     """With file and line in STATUS: `systemctl reload` itself says only that it is done."""
-    monkeypatch.setattr(service, "_STATUS_EVERY", 0.01)
+    monkeypatch.setattr(status, "_EVERY", 0.01)
     settings = configuration(tmp_path)
     config = tmp_path / "config.yaml"
     good = config.read_text()
@@ -268,7 +268,7 @@ class _Faulty(Daemon):
 async def test_a_status_that_cannot_be_told_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is logged once, and tried again."""
     monkeypatch.setattr(service, "Daemon", _Faulty)
-    monkeypatch.setattr(service, "_STATUS_EVERY", 0.001)
+    monkeypatch.setattr(status, "_EVERY", 0.001)
     settings = configuration(tmp_path)
     async with heard() as said:
         async with anyio.create_task_group() as tasks:
