@@ -96,7 +96,7 @@ def endpoints(config: Config = DEFAULT_CONFIG) -> None:
 
     With it: since when, what waits for it, and what is parked.
     """
-    from notifier.cli.endpoints import list_endpoints
+    from notifier.cli.reports import list_endpoints
 
     list_endpoints(config)
 
@@ -149,6 +149,6 @@ def secret_for(
     print_for(url, config)
 
 
-for word, command in daemon_commands.COMMANDS.items():
-    app.command(word, cls=Command, epilog=f"For example: notifier {word} {daemon_commands.EXAMPLES[word]}")(command)
+for word, command, example in daemon_commands.COMMANDS:
+    app.command(word, cls=Command, epilog=f"For example: notifier {word} {example}")(command)
 app.add_typer(secret_app, name="secret")

@@ -8,9 +8,9 @@ import grp
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
+from urllib.parse import quote
 
 import anyio
 import httpx
@@ -24,21 +24,23 @@ from notifier.domain.errors import DaemonRefused, DaemonUnavailable
 from notifier.text.command_line import command
 from notifier.text.printable import printable
 
-#: Seconds until a daemon that does not answer a connection is left alone.
-CONNECT: Final = 2.0
 
-
-def ask(config: str, named: str | None, route: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+def ask(config: str, named: str | None, route: Sequence[str], asked: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the daemon answers to POST /v1/ROUTE, at the socket `named` or where the configuration has it."""
-    paths: Sequence[str] = [named or ""]
-    store = None
     if named is None:
         opened = ConfigFile(config, environ=os.environ)
-        store = opened.store_path()
-        paths = paths_of(opened, store)
-    path = find(paths, command("run", config=to_print(config)))
+        store: str | None = opened.store_path()
+        path = find(paths_of(opened, opened.store_path()), command("run", config=to_print(config)))
+    else:
+        store, path = None, find([named], command("run", config=to_print(config)))
+
+    async def post() -> httpx.Response:
+        async with client(path, store, timeout=None) as opened:  # it works as long as it takes
+            given = {key: value for key, value in asked.items() if value not in (None, [], "")}
+            return await opened.post("/".join(quote(part, safe="") for part in route), content=orjson.dumps(given))
+
     try:
-        answer = anyio.run(partial(_post, path, store, route, orjson.dumps(asked)))
+        answer = anyio.run(post)
     except httpx.TransportError:
         raise DaemonUnavailable(
             "The daemon went away before it answered. What it had done stays done: ask again."
@@ -53,11 +55,6 @@ def ask(config: str, named: str | None, route: str, asked: Mapping[str, Any]) ->
             f"What answers at {printable(path, 300)} is not notifier: name the daemon's socket with --socket."
         ) from None
     raise error_of(answer.status_code, sentence)
-
-
-async def _post(path: str, store: str | None, route: str, content: bytes) -> httpx.Response:
-    async with client(path, store, timeout=None) as opened:  # it works as long as it takes
-        return await opened.post(route, content=content)
 
 
 def client(path: str, store: str | None, *, timeout: httpx.Timeout | None) -> httpx.AsyncClient:
@@ -78,11 +75,11 @@ def paths_of(config: ConfigFile, store: str) -> Sequence[str]:
     return [listen] if listen else socket_paths(os.path.realpath(store), os.environ)
 
 
-def answers(path: str) -> bool:
-    """Whether somebody accepts a connection at `path`. `PermissionError` if this user may not connect."""
+def answers(path: str, *, within: float | None = None) -> bool:
+    """Whether somebody accepts a connection at `path`, `within` seconds. `PermissionError` if this user may not."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
-            trial.settimeout(CONNECT)
+            trial.settimeout(within)
             trial.connect(path)
     except PermissionError:
         raise

@@ -1,18 +1,25 @@
 """The commands that the running daemon carries out: `redeliver`, `recover`, `cancel`, `enable`, `disable`, `test`.
 
-Each is one request to its socket, and one or two plain lines of what came of it. What the words mean, and whether they
-are right, is the daemon's to say.
+Each is one request to its socket, and one or two plain lines about the result. The daemon decides what the words mean,
+and whether they are right.
 """
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 
 import typer
 
 from notifier.admin.requests import Cancellation, Disabling, Recovery, Redelivery
 from notifier.cli.options import DEFAULT_CONFIG, Config, takes, to_print
+from notifier.text.printable import printable
+
+
+def ask(config: str, socket: str | None, route: Sequence[str], asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    from notifier.cli import daemon_client
+
+    return daemon_client.ask(config, socket, route, asked)
+
 
 Socket = Annotated[
     str | None,
@@ -27,7 +34,7 @@ def redeliver(config: Config = DEFAULT_CONFIG, socket: Socket = None, **asked: A
 
     Each goes out at once with the same webhook-id, and has its whole schedule again. What is being sent is left alone.
     """
-    _print_redelivered(_ask(config, socket, "redeliver", asked))
+    _print_redelivered(ask(config, socket, ["redeliver"], asked))
 
 
 @takes(Recovery)
@@ -37,125 +44,87 @@ def recover(config: Config = DEFAULT_CONFIG, socket: Socket = None, **asked: Any
     That is what waits for its next attempt, was given up, or was parked while the endpoint was disabled. It is sent at
     the endpoint's own pace.
     """
-    _print_redelivered(_ask(config, socket, "recover", asked))
+    _print_redelivered(ask(config, socket, ["recover"], asked))
 
 
 @takes(Cancellation)
 def cancel(config: Config = DEFAULT_CONFIG, socket: Socket = None, **asked: Any) -> None:
     """Take back a watch, or all open ones of a generation. No message is sent."""
-    answer = _ask(config, socket, "cancel", asked)
+    answer = ask(config, socket, ["cancel"], asked)
     typer.echo(f"{_number(answer['cancelled'], 'watch is', 'watches are')} cancelled; nobody is sent a message.")
     if answer["ended"]:
         ends = ", ".join(f"{count} {status}" for status, count in answer["ended"].items())
         typer.echo(f"Others had ended before: {ends}.")
 
 
-def enable(
-    name: Name,
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-) -> None:
-    """Put an endpoint into use again. What comes from now on flows.
+def enable(name: Name, config: Config = DEFAULT_CONFIG, socket: Socket = None) -> None:
+    """Enable an endpoint. New callbacks are sent again.
 
-    What was kept back stays, until `notifier recover` is told since when.
+    Parked ones wait for `notifier recover`.
     """
-    answer = _ask(config, socket, f"endpoints/{_quoted(name)}/enable", {})
+    answer = ask(config, socket, ["endpoints", name, "enable"], {})
     destination, was, oldest = answer["endpoint"], answer["was"], answer["oldest"]
     typer.echo(
-        f"Endpoint {destination} is in use."
+        f"Endpoint {destination} is enabled."
         if was == "disabled"
         else f"Endpoint {destination} was not disabled: it is {was}."
     )
     if oldest:
-        parts = [f"{_number(answer['parked'], 'message is', 'messages are')} kept back"] if answer["parked"] else []
+        parts = [f"{_number(answer['parked'], 'message is', 'messages are')} parked"] if answer["parked"] else []
         if given_up := answer.get("given_up", 0):
             parts.append(f"{_number(given_up, 'message was', 'messages were')} given up, answered by 410 too")
-        again = f"{shlex.join(['notifier', 'recover', destination, '--since', oldest])}{_same_daemon(config, socket)}"
-        typer.echo(f"{' and '.join(parts)}; this sends them: {again}")
+        recovery = ["notifier", "recover", destination, "--since", oldest]
+        if socket is not None:  # the same daemon is meant
+            recovery += ["--socket", socket]
+        elif given := to_print(config):
+            recovery += ["--config", given]
+        typer.echo(f"{' and '.join(parts)}; this sends them: {shlex.join(recovery)}")
 
 
 @takes(Disabling)
 def disable(name: Name, config: Config = DEFAULT_CONFIG, socket: Socket = None, **asked: Any) -> None:
-    """Take an endpoint out of use. What it is owed is kept back."""
-    answer = _ask(config, socket, f"endpoints/{_quoted(name)}/disable", asked)
+    """Disable an endpoint. Its callbacks are parked until you ask for them."""
+    answer = ask(config, socket, ["endpoints", name, "disable"], asked)
     already = " already" if answer["was"] == "disabled" else ""
-    typer.echo(f"Endpoint {answer['endpoint']} is disabled{already}: {_shown(answer['reason'])}")
-    typer.echo(f"{_number(answer['parked'], 'message is', 'messages are')} kept back.")
+    typer.echo(f"Endpoint {answer['endpoint']} is disabled{already}: {printable(answer['reason'], 300)}")
+    typer.echo(f"{_number(answer['parked'], 'message is', 'messages are')} parked.")
 
 
-def try_out(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="An endpoint of the configuration.")],
-    config: Config = DEFAULT_CONFIG,
-    socket: Socket = None,
-) -> None:
+def try_out(name: Name, config: Config = DEFAULT_CONFIG, socket: Socket = None) -> None:
     """Send one test message to an endpoint and say what it answers.
 
     It is signed like any other, sent once and stored nowhere.
     """
-    answer = _ask(config, socket, f"endpoints/{_quoted(name)}/test", {})
+    answer = ask(config, socket, ["endpoints", name, "test"], {})
     status = f" ({answer['status']})" if answer["status"] else ""
     said = answer["detail"].removeprefix(f"{answer['verdict']}: ")
-    detail = f": {_shown(said)}" if said else ""
+    detail = f": {printable(said, 300)}" if said else ""
     typer.echo(f"{answer['message']}: {answer['verdict']}{status} after {answer['took_ms']} ms{detail}")
     if answer["head"]:
-        typer.echo(f"it answered: {_shown(answer['head'])}")
+        typer.echo(f"it answered: {printable(answer['head'], 300)}")
     if not answer["delivered"]:
         raise typer.Exit(1)
 
 
-#: In the order of `notifier --help`.
-COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
-    "redeliver": redeliver,
-    "recover": recover,
-    "cancel": cancel,
-    "enable": enable,
-    "disable": disable,
-    "test": try_out,
-}
-
-#: What may stand behind each of them.
-EXAMPLES: Final[Mapping[str, str]] = {
-    "redeliver": "--endpoint studio --status exhausted --since 2d",
-    "recover": "studio --since 2d",
-    "cancel": "--generation YOUR-GENERATION-ID",
-    "enable": "studio",
-    "disable": "studio --reason 'moves to another host'",
-    "test": "studio",
-}
-
-
-def _ask(config: str, socket: str | None, route: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
-    from notifier.cli.daemon_client import ask
-
-    return ask(config, socket, route, {key: value for key, value in asked.items() if value not in (None, [], "")})
-
-
-def _quoted(name: str) -> str:
-    """One segment of a path, whatever is in it."""
-    return quote(name, safe="")
-
-
-def _same_daemon(config: str, socket: str | None) -> str:
-    """What a printed command needs to reach the daemon that was asked, with a blank before it."""
-    if socket is not None:
-        return f" --socket {shlex.quote(socket)}"
-    return f" --config {shlex.quote(given)}" if (given := to_print(config)) else ""
+#: Each by its word, with what may stand behind it; in the order of `notifier --help`.
+COMMANDS: Final[Sequence[tuple[str, Callable[..., None], str]]] = [
+    ("redeliver", redeliver, "--endpoint studio --status exhausted --since 2d"),
+    ("recover", recover, "studio --since 2d"),
+    ("cancel", cancel, "--generation YOUR-GENERATION-ID"),
+    ("enable", enable, "studio"),
+    ("disable", disable, "studio --reason 'moves to another host'"),
+    ("test", try_out, "studio"),
+]
 
 
 def _print_redelivered(answer: Mapping[str, Any]) -> None:
     if answer["taken"]:
         typer.echo(f"{_number(answer['taken'], 'message is', 'messages are')} being sent again.")
     for why, count in answer["refused"].items():
-        typer.echo(f"{_number(count, 'message is', 'messages are')} left alone: {_shown(why)}")
+        typer.echo(f"{_number(count, 'message is', 'messages are')} left alone: {printable(why, 300)}")
     if not answer["taken"]:
         raise typer.Exit(1)
 
 
 def _number(count: int, one: str, many: str) -> str:
     return f"{count} {one if count == 1 else many}"
-
-
-def _shown(text: str) -> str:
-    from notifier.text.printable import printable
-
-    return printable(text, 300)

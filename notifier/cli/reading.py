@@ -1,4 +1,4 @@
-"""Reads what the store knows: from the daemon that keeps it, or from its file where none answers.
+"""Reads what the store knows: from the daemon that keeps it, or from its file if none answers.
 
 Whoever may use the daemon's socket need not be able to read its files. The daemon answers what the file would say; an
 answer that cannot be used, as of an older daemon, counts as none.
@@ -7,32 +7,25 @@ answer that cannot be used, as of an older daemon, counts as none.
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import anyio
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from notifier.api import render
-from notifier.cli.daemon_client import CONNECT, answers, client, paths_of
+from notifier.cli.daemon_client import answers, client, paths_of
 from notifier.config import ConfigFile
 from notifier.domain.errors import ConfigError
 from notifier.domain.ids import GenerationId, ProviderName
+from notifier.store.ports import ReportStore
 from notifier.store.records import EndpointSummary, GenerationSummary, History, Trouble
 from notifier.store.sqlite import open_reader
 
 T = TypeVar("T")
-#: Seconds until a daemon that does not answer a question is left alone.
+#: Seconds until a daemon that does not accept a connection, or does not answer, is left alone.
+_CONNECT: Final = 2.0
 _ANSWER: Final = 10.0
-
-
-class Reports(Protocol):
-    """What commands read."""
-
-    async def generations(self, *, open_only: bool, limit: int) -> Sequence[GenerationSummary]: ...
-    async def histories(self, generation: GenerationId) -> Sequence[History]: ...
-    async def provider_troubles(self) -> Mapping[ProviderName, Trouble]: ...
-    async def endpoint_summaries(self) -> Sequence[EndpointSummary]: ...
 
 
 class _Unanswered(Exception):
@@ -40,7 +33,7 @@ class _Unanswered(Exception):
 
 
 class _Daemon:
-    """`Reports` of the daemon behind `client`."""
+    """What the daemon behind `client` says of its store."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
@@ -67,6 +60,9 @@ class _Daemon:
             raise _Unanswered from error
 
 
+Reports = _Daemon | ReportStore
+
+
 def read_store(config: str, question: Callable[[Reports], Awaitable[T]]) -> T:
     """Ask about the store that `config` names; its secrets are not read."""
     opened = ConfigFile(config, environ=os.environ)
@@ -75,7 +71,7 @@ def read_store(config: str, question: Callable[[Reports], Awaitable[T]]) -> T:
     async def ask() -> T:
         if (path := _answering(opened, store)) is not None:
             try:
-                async with client(path, store, timeout=httpx.Timeout(_ANSWER, connect=CONNECT)) as daemon:
+                async with client(path, store, timeout=httpx.Timeout(_ANSWER, connect=_CONNECT)) as daemon:
                     return await question(_Daemon(daemon))
             except _Unanswered:
                 pass
@@ -93,6 +89,6 @@ def _answering(config: ConfigFile, store: str) -> str | None:
         return None
     for path in paths:
         with suppress(PermissionError):
-            if answers(path):
+            if answers(path, within=_CONNECT):
                 return path
     return None

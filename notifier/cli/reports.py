@@ -1,4 +1,4 @@
-"""`list`, `show` and `backup`: what the store knows.
+"""`list`, `show`, `endpoints` and `backup`: what the store knows.
 
 For a person and for grep: plain lines, one fact each, times in UTC. What came from outside passes `printable`.
 """
@@ -14,12 +14,21 @@ import typer
 from notifier.cli.options import to_print
 from notifier.cli.reading import Reports, read_store
 from notifier.config import ConfigFile
+from notifier.domain.endpoint_health import EndpointState
 from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.model import DeliveryStatus, State, Trigger, Verdict, WatchStatus
 from notifier.domain.times import iso
-from notifier.store.records import AttemptSummary, DeliverySummary, GenerationSummary, History, Trouble, WatchSummary
+from notifier.store.records import (
+    AttemptSummary,
+    DeliverySummary,
+    EndpointSummary,
+    GenerationSummary,
+    History,
+    Trouble,
+    WatchSummary,
+)
 from notifier.store.sqlite import open_reader
-from notifier.text.command_line import command
+from notifier.text.command_line import command, enable_command, recover_command
 from notifier.text.masking import without_query
 from notifier.text.printable import printable
 
@@ -167,6 +176,38 @@ def _attempt(attempt: AttemptSummary) -> str:
 
 def _at(words: str, moment: datetime | None) -> str:
     return f"{words}{iso(moment)}" if moment else ""
+
+
+def list_endpoints(config: str) -> None:
+    """Print every endpoint and origin of which anything is known."""
+    lines = read_store(config, lambda store: store.endpoint_summaries())
+    if not lines:
+        typer.echo("Nothing was sent yet, and nothing is pending.", err=True)
+        return
+    typer.echo(f"{'ENDPOINT':{_ID_WIDTH}}  {'STATE':8}  {'FAILURES':>8}  {'PENDING':>8}  {'PARKED':>8}")
+    for line in lines:
+        for text in _endpoint(line, to_print(config)):
+            typer.echo(text)
+
+
+def _endpoint(line: EndpointSummary, config: str) -> Iterator[str]:
+    health = line.health
+    destination = printable(health.destination, 300)
+    counts = f"{health.failures:8}  {line.pending:8}  {line.parked:8}"
+    yield f"{destination:{_ID_WIDTH}}  {health.state:8}  {counts}"
+    if health.disabled_at:
+        yield f"  disabled since {iso(health.disabled_at)}: {printable(health.reason, 300)}"
+    if health.first_failure and health.last_failure:
+        yield f"  failing since {iso(health.first_failure)}, last at {iso(health.last_failure)}"
+    if health.state is EndpointState.FAILING:
+        yield f"  why it is failing: {printable(health.reason, 300)}"
+    if health.last_success:
+        yield f"  last success {iso(health.last_success)}"
+    if health.state is EndpointState.DISABLED:
+        yield f"  to enable it: {enable_command(health.destination, config=config)}"
+    if line.oldest:
+        what = "is parked or was given up" if line.given_up else "is parked"
+        yield f"  to send what {what}: {recover_command(health.destination, line.oldest, config=config)}"
 
 
 def back_up(config: str, file: str) -> None:

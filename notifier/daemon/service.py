@@ -59,9 +59,7 @@ async def serve(settings: Settings, reread: Callable[[], Settings], environ: Map
             await service.start(run, name="daemon")
             service.start_soon(_say_ready, daemon, systemd.status("running"))
             _log.info(log_events.DAEMON_STARTED, version=__version__, config=settings.source, store=settings.store)
-            service.start_soon(
-                _reload_when_asked, reload, daemon, reread
-            )
+            service.start_soon(_reload_when_asked, reload, daemon, reread)
             service.start_soon(tell_status, daemon)
             if (interval := systemd.watchdog_interval(environ)) is not None:
                 service.start_soon(_feed_watchdog, daemon, interval)

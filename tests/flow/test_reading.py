@@ -7,8 +7,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from notifier.cli.endpoints import list_endpoints
-from notifier.cli.reports import list_generations, show_history
+from notifier.cli.reports import list_endpoints, list_generations, show_history
 from notifier.domain.errors import StoreRefused
 from notifier.domain.model import DeliveryStatus, State
 from tests.support.daemon_rig import Site, caller, up

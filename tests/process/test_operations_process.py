@@ -88,7 +88,7 @@ def test_an_endpoint_is_taken_out_of_use_and_put_back(stage: Stage, upstream: Up
     assert daemon.stop() == 0
     stage.start().ready()
     enabled = stage.command("enable", "app", *CONFIG)
-    assert (enabled.returncode, "1 message is kept back" in enabled.stdout) == (0, True), enabled.stderr
+    assert (enabled.returncode, "1 message is parked" in enabled.stdout) == (0, True), enabled.stderr
     command = enabled.stdout.split("notifier recover ")[1].splitlines()[0].split()
     upstream.move("api", "completed", ids[1:])
     assert [entry["generation"] for entry in receiver.wait("app", entries=1)] == ids[1:]

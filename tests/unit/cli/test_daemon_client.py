@@ -95,7 +95,7 @@ def test_of_the_environments_certificates_and_proxies_nothing_is_read(
     with live(place / "a.sock") as listening:
         daemon = threading.Thread(target=talk)
         daemon.start()
-        assert ask("no.yaml", str(place / "a.sock"), "redeliver", {}) == {"a": "b"}
+        assert ask("no.yaml", str(place / "a.sock"), ["redeliver"], {}) == {"a": "b"}
         daemon.join()
 
 
@@ -121,7 +121,7 @@ def test_another_server_at_the_socket_is_not_taken_for_the_daemon(place: Path, a
         other = threading.Thread(target=talk)
         other.start()
         with pytest.raises(DaemonRefused) as ended:
-            ask("no.yaml", str(place / "a.sock"), "redeliver", {})
+            ask("no.yaml", str(place / "a.sock"), ["redeliver"], {})
         other.join()
     assert code_of(ended.value) == 78
     assert f"What answers at {place}/a.sock is not notifier" in str(ended.value)

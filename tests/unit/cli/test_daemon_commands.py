@@ -55,9 +55,9 @@ ANSWERS: list[tuple[list[str], dict[str, Any], int, list[str]]] = [
         {**ON, "given_up": 1, "oldest": WHEN},
         0,
         [
-            "Endpoint studio is in use.",
+            "Endpoint studio is enabled.",
             (
-                "3 messages are kept back and 1 message was given up, answered by 410 too; "
+                "3 messages are parked and 1 message was given up, answered by 410 too; "
                 f"this sends them: notifier recover studio --since {WHEN} --socket SOCKET"
             ),
         ],
@@ -67,7 +67,7 @@ ANSWERS: list[tuple[list[str], dict[str, Any], int, list[str]]] = [
         {**ON, "parked": 0, "given_up": 2, "oldest": WHEN},
         0,
         [
-            "Endpoint studio is in use.",
+            "Endpoint studio is enabled.",
             (
                 "2 messages were given up, answered by 410 too; "
                 f"this sends them: notifier recover studio --since {WHEN} --socket SOCKET"
@@ -79,11 +79,11 @@ ANSWERS: list[tuple[list[str], dict[str, Any], int, list[str]]] = [
         {**ON, "oldest": WHEN},
         0,
         [
-            "Endpoint studio is in use.",
-            f"3 messages are kept back; this sends them: notifier recover studio --since {WHEN} --socket SOCKET",
+            "Endpoint studio is enabled.",
+            f"3 messages are parked; this sends them: notifier recover studio --since {WHEN} --socket SOCKET",
         ],
     ),
-    (["enable", "studio"], {**ON, "parked": 0, "oldest": None}, 0, ["Endpoint studio is in use."]),
+    (["enable", "studio"], {**ON, "parked": 0, "oldest": None}, 0, ["Endpoint studio is enabled."]),
     (
         ["enable", "studio"],
         {**ON, "was": "failing", "oldest": None},
@@ -94,13 +94,13 @@ ANSWERS: list[tuple[list[str], dict[str, Any], int, list[str]]] = [
         ["disable", "studio"],
         OFF,
         0,
-        [r"Endpoint studio is disabled: too\x1bloud", "1 message is kept back."],
+        [r"Endpoint studio is disabled: too\x1bloud", "1 message is parked."],
     ),
     (
         ["disable", "studio"],
         {**OFF, "was": "disabled", "reason": "gone", "parked": 0},
         0,
-        ["Endpoint studio is disabled already: gone", "0 messages are kept back."],
+        ["Endpoint studio is disabled already: gone", "0 messages are parked."],
     ),
     (
         ["test", "studio"],

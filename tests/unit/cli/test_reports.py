@@ -68,7 +68,7 @@ def test_before_anything_was_sent_that_is_said(
 ) -> None:
     """An empty table would leave the question open."""
     assert store.exists()
-    assert said(monkeypatch, capsys) == ([], "Nothing was sent yet, and nothing is owed.\n")
+    assert said(monkeypatch, capsys) == ([], "Nothing was sent yet, and nothing is pending.\n")
 
 
 def test_every_endpoint_is_listed_with_what_to_type(
@@ -104,6 +104,6 @@ def test_every_endpoint_is_listed_with_what_to_type(
     assert "\x1b" not in lines[5]
     config = os.environ["NOTIFIER_CONFIG"]
     assert lines[6:] == [
-        f"  to use it again: notifier enable studio --config {config}",
+        f"  to enable it: notifier enable studio --config {config}",
         f"  to send what is parked: notifier recover studio --since 2026-11-22T05:14:00.000Z --config {config}",
     ]
