@@ -6,7 +6,7 @@ one must both pass. Cloud metadata addresses give out the machine's own credenti
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
@@ -119,41 +119,25 @@ METADATA: Final[frozenset[Address]] = frozenset(
 )
 
 
-_REFUSED: Final[Sequence[tuple[Network, str]]] = tuple(
-    (ip_network(network), why)
-    for network, why in (
-        ("0.0.0.0/8", "this machine"),
-        ("10.0.0.0/8", "private"),
-        ("100.64.0.0/10", "a provider's shared network"),
-        ("127.0.0.0/8", "this machine"),
-        ("169.254.0.0/16", "link-local"),
-        ("172.16.0.0/12", "private"),
-        ("192.0.0.0/24", "reserved"),
-        ("192.0.2.0/24", "for documentation"),
-        ("192.88.99.0/24", "a 6to4 relay"),
-        ("192.168.0.0/16", "private"),
-        ("198.18.0.0/15", "for benchmarks"),
-        ("198.51.100.0/24", "for documentation"),
-        ("203.0.113.0/24", "for documentation"),
-        ("224.0.0.0/4", "multicast"),
-        ("240.0.0.0/4", "reserved"),
-        ("::/128", "this machine"),
-        ("::1/128", "this machine"),
-        ("64:ff9b::/96", "behind a NAT64"),
-        ("64:ff9b:1::/48", "behind a NAT64"),
-        ("100::/64", "a discard prefix"),
-        ("2001:2::/48", "for benchmarks"),
-        ("2001:10::/28", "reserved"),
-        ("2001:db8::/32", "for documentation"),
-        ("2002::/16", "behind a 6to4 relay"),
-        ("3fff::/20", "for documentation"),
-        ("5f00::/16", "for segment routing"),
-        ("fc00::/7", "private"),
-        ("fe80::/10", "link-local"),
-        ("fec0::/10", "private"),
-        ("ff00::/8", "multicast"),
-    )
-)
+#: By what an address in one of these networks is; no two of them overlap.
+_REFUSED: Final[Mapping[str, Sequence[Network]]] = {
+    why: tuple(map(ip_network, networks))
+    for why, networks in {
+        "this machine": ("0.0.0.0/8", "127.0.0.0/8", "::/128", "::1/128"),
+        "private": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fec0::/10"),
+        "a provider's shared network": ("100.64.0.0/10",),
+        "link-local": ("169.254.0.0/16", "fe80::/10"),
+        "multicast": ("224.0.0.0/4", "ff00::/8"),
+        "reserved": ("192.0.0.0/24", "240.0.0.0/4", "2001:10::/28"),
+        "for documentation": ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20"),
+        "for benchmarks": ("198.18.0.0/15", "2001:2::/48"),
+        "for segment routing": ("5f00::/16",),
+        "a discard prefix": ("100::/64",),
+        "a 6to4 relay": ("192.88.99.0/24",),
+        "behind a 6to4 relay": ("2002::/16",),
+        "behind a NAT64": ("64:ff9b::/96", "64:ff9b:1::/48"),
+    }.items()
+}
 
 
 #: Prefixes whose last 32 bits are an IPv4 address: compatible, translated, NAT64 (well-known and local).
@@ -199,7 +183,7 @@ def _translated(address: Address) -> tuple[IPv4Address, ...]:
 
 
 def _refused(address: Address) -> str | None:
-    return next((why for network, why in _REFUSED if address in network), None)
+    return next((why for why, networks in _REFUSED.items() if any(address in each for each in networks)), None)
 
 
 def _unwrap(address: Address) -> tuple[Address, ...]:

@@ -41,14 +41,9 @@ def malformed(head: bytes | None) -> str:
     if len(first) > LINE_LIMIT:
         return "the first line of the answer is above 64 KiB"
     if not _STATUS.fullmatch(first):
-        return _no_http(first, begin)
+        other = f"the answer begins with {_show(first, begin)}: is this the right port?"
+        return f"the first line of the answer is {_show(first)}" if first.startswith(b"HTTP/") else other
     return _wrong_header(lines) or _wrong_length(lines) or "the headers of the answer contradict each other"
-
-
-def _no_http(first: bytes, begin: bytes) -> str:
-    if first.startswith(b"HTTP/"):
-        return f"the first line of the answer is {_show(first)}"
-    return f"the answer begins with {_show(first, begin)}: is this the right port?"
 
 
 def is_http(head: bytes) -> bool:
@@ -71,7 +66,8 @@ def _wrong_header(lines: list[bytes]) -> str | None:
         if number > HEADERS_LIMIT:
             return f"the answer has more than {HEADERS_LIMIT} headers"
         last = number == len(lines)  # perhaps not all of it came
-        if (colon or not last) and not (_HEADER.fullmatch(line) and _counts(name, value)):
+        counts = name.lower() != b"content-length" or value.strip().isdigit()
+        if (colon or not last) and not (_HEADER.fullmatch(line) and counts):
             return f"the answer has a malformed header: {_show(line)}"
     if sum(map(len, lines)) > HEAD_LIMIT - LINE_LIMIT:
         return "the headers of the answer are above 1 MiB together"
@@ -87,10 +83,6 @@ def _wrong_length(lines: list[bytes]) -> str | None:
     if len(lengths) > 1:
         return f"the answer has the header Content-Length {len(lengths)} times, and may have it once"
     return f"the answer has a Content-Length that is too large: {_show(lengths[0])}" if lengths else None
-
-
-def _counts(name: bytes, value: bytes) -> bool:
-    return name.lower() != b"content-length" or value.strip().isdigit()
 
 
 def _show(line: bytes, whole: bytes = b"") -> str:

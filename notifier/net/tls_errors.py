@@ -71,7 +71,11 @@ def sentence(error: ssl.SSLError, side: Side, presented: Sequence[bytes] = (), *
     If TLS was `established`, whatever came later is no sign that the server does not speak it.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _of_certificate(error, side, _read(presented))
+        try:
+            chain = [from_der(each) for each in presented]
+        except ValueError:
+            chain = []
+        return _of_certificate(error, side, chain)
     reason = _reason(error)
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or "UNEXPECTED_EOF" in reason:
         return "the server closed the connection inside TLS"
@@ -97,13 +101,6 @@ def _reason(error: ssl.SSLError) -> str:
     return text[1].replace(" ", "_").upper() if text else ""
 
 
-def _read(presented: Sequence[bytes]) -> list[Certificate]:
-    try:
-        return [from_der(each) for each in presented]
-    except ValueError:
-        return []
-
-
 # ---- the server's certificate -------------------------------------------------------------------------------------
 _NOT_YET: Final = 9
 _ENDED: Final = 10
@@ -118,7 +115,7 @@ _WEAK: Final = frozenset({66, 67, 68})
 def _of_certificate(error: ssl.SSLCertVerificationError, side: Side, chain: Sequence[Certificate]) -> str:
     code = error.verify_code
     if code in (_NOT_YET, _ENDED):
-        return _ended(chain, side) if code == _ENDED else _not_yet(chain, side)
+        return _not_valid_now(chain, side, ended=code == _ENDED)
     if code in _OTHER_NAME:
         return f"its certificate is not for {side.host}{_for(chain)}: change the url, or the certificate"
     if code == _SELF_SIGNED:
@@ -130,26 +127,18 @@ def _of_certificate(error: ssl.SSLCertVerificationError, side: Side, chain: Sequ
     return too_weak if code in _WEAK else f"its certificate cannot be accepted: {why}"
 
 
-def _not_yet(chain: Sequence[Certificate], side: Side) -> str:
-    """Its own, one that it sends, or one that we trust."""
-    wrong = next((each for each in chain if side.now < each.starts), None)
-    whose = _whose(wrong, chain, side)
-    start = f"before {wrong.starts:%Y-%m-%d %H:%M} UTC" if wrong else "yet"
-    return f"{whose} is not valid {start}: is the clock of this machine right?"
-
-
-def _ended(chain: Sequence[Certificate], side: Side) -> str:
-    wrong = next((each for each in chain if each.ends <= side.now), None)
-    if wrong is None:
-        return f"{_whose(wrong, chain, side)} has expired: replace it"
-    return f"{_whose(wrong, chain, side)} expired on {wrong.ends:%Y-%m-%d}: renew it"
-
-
-def _whose(wrong: Certificate | None, chain: Sequence[Certificate], side: Side) -> str:
+def _not_valid_now(chain: Sequence[Certificate], side: Side, *, ended: bool) -> str:
+    """It is the server's own, one that the server sends, or one that is trusted here."""
+    wrong = next((each for each in chain if (each.ends <= side.now if ended else side.now < each.starts)), None)
     if wrong is None:
         place = f"in {printable(side.tls.ca, 200)}" if side.tls.ca else "among the CA certificates of this machine"
-        return f"the certificate of its CA {place}"
-    return "its certificate" if wrong is chain[0] else f"the certificate of {_shown(wrong.subject)} that it sends"
+        whose = f"the certificate of its CA {place}"
+    else:
+        whose = "its certificate" if wrong is chain[0] else f"the certificate of {_shown(wrong.subject)} that it sends"
+    if not ended:
+        start = f"before {wrong.starts:%Y-%m-%d %H:%M} UTC" if wrong else "yet"
+        return f"{whose} is not valid {start}: is the clock of this machine right?"
+    return f"{whose} expired on {wrong.ends:%Y-%m-%d}: renew it" if wrong else f"{whose} has expired: replace it"
 
 
 def _for(chain: Sequence[Certificate]) -> str:
@@ -224,26 +213,10 @@ def _of_reason(reason: str, side: Side) -> str:
         return f"it knows no site of the name {side.host}: is the host of the url right?"
     if reason.endswith(_OTHER_VERSION):
         return "no version of TLS in common: the server must speak TLS 1.2 or 1.3"
-    if reason.endswith(_NO_CIPHER):
-        return _refused_handshake(side)
+    cert = side.tls.cert and printable(side.tls.cert, 200)
+    named = ": name one in `tls: {cert: FILE, key: FILE}`" if side.configurable else ", and none can be named for it"
+    if reason.endswith(_NO_CIPHER):  # before TLS 1.3 a server that wants a client's certificate says no more than this
+        or_else = f"it does not accept {cert}" if cert else f"it asks for a client certificate{named}"
+        return f"the server refuses the handshake: there is no cipher in common, or {or_else}"
     ours = next((says for word, says in _OF_OURS.items() if reason.endswith(f"ALERT_{word}")), "")
-    return _of_ours(ours, side) if ours else ""
-
-
-def _refused_handshake(side: Side) -> str:
-    """Before TLS 1.3 a server that wants a client's certificate says no more than this."""
-    if side.tls.cert is None:
-        return f"the server refuses the handshake: there is no cipher in common, or it asks for {_a_certificate(side)}"
-    cert = printable(side.tls.cert, 200)
-    return f"the server refuses the handshake: there is no cipher in common, or it does not accept {cert}"
-
-
-def _of_ours(says: str, side: Side) -> str:
-    if side.tls.cert is None:
-        return f"the server asks for {_a_certificate(side)}"
-    return f"the server asks for a client certificate and {says} {printable(side.tls.cert, 200)}"
-
-
-def _a_certificate(side: Side) -> str:
-    named = ": name one in `tls: {cert: FILE, key: FILE}`"
-    return "a client certificate" + (named if side.configurable else ", and none can be named for it")
+    return f"the server asks for a client certificate{f' and {ours} {cert}' if cert else named}" if ours else ""

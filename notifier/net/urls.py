@@ -14,7 +14,7 @@ A fragment is refused, not dropped: it is never sent, so whoever writes one expe
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import idna
 
@@ -41,7 +41,9 @@ def normalise_url(text: str) -> str:
     scheme, mark, rest = text.partition("://")
     if not mark or scheme.lower() not in _DEFAULT_PORT:
         raise ValueError(_wrong_scheme(scheme.lower(), text))
-    authority, tail = _split_authority(rest)
+    found = re.search(r"[/?#\\]", rest)
+    at = found.start() if found else len(rest)
+    authority, tail = rest[:at], rest[at:]
     if authority.lower() == "unix:":  # http://unix:/run/app.sock, as nginx writes it
         raise ValueError(_NO_SOCKET)
     _check_tail(tail)
@@ -85,7 +87,7 @@ def is_origin(url: str) -> bool:
 def host_and_port(url: str) -> tuple[str, int]:
     """Host (an IPv6 address without its brackets, a name with its final dot) and port of a normalised URL."""
     parts = urlsplit(url)
-    return parts.hostname or "", _port(parts)
+    return parts.hostname or "", parts.port or _DEFAULT_PORT[parts.scheme]
 
 
 def literal_address(url: str) -> Address | None:
@@ -104,19 +106,9 @@ def _end_of_origin(url: str) -> int:
     return url.index("/", url.index("://") + 3)
 
 
-def _port(parts: SplitResult) -> int:
-    return parts.port or _DEFAULT_PORT[parts.scheme]
-
-
 def _join(scheme: str, host: str, port: int) -> str:
     shown = f"[{host}]" if ":" in host else host
     return f"{scheme}://{shown}" if port == _DEFAULT_PORT[scheme] else f"{scheme}://{shown}:{port}"
-
-
-def _split_authority(rest: str) -> tuple[str, str]:
-    found = re.search(r"[/?#\\]", rest)
-    at = found.start() if found else len(rest)
-    return rest[:at], rest[at:]
 
 
 def _check_tail(tail: str) -> None:
@@ -161,17 +153,13 @@ def _host(text: str) -> str:
     if not host:
         raise ValueError("A URL needs a host after ://.")
     if _NUMBER.fullmatch(labels[-1]):
-        return _dotted_quad(host)
+        try:
+            return str(IPv4Address(host))
+        except ValueError:
+            raise ValueError(f'Write the address {host!a} as four decimal numbers, as in "192.0.2.7".') from None
     if len(host) > 253 or not all(map(_LABEL.fullmatch, labels)):  # noqa: PLR2004  DNS's own limit
         raise ValueError(f"{text!a} is not a host name: letters, digits, - and _ between dots.")
     return written
-
-
-def _dotted_quad(host: str) -> str:
-    try:
-        return str(IPv4Address(host))
-    except ValueError:
-        raise ValueError(f'Write the address {host!a} as four decimal numbers, as in "192.0.2.7".') from None
 
 
 def _punycode(host: str) -> str:

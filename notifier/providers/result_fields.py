@@ -103,13 +103,9 @@ def leads_to_a_file(record: Record) -> bool:
     return any(url not in own or _FILE.search(url.partition("?")[0]) for url in results_of(record))
 
 
-def _under(names: _Names, holders: Iterable[Record]) -> list[Any]:
-    found: list[Any] = []
-    for holder in holders:
-        for name in names.in_(holder):
-            if value := holder[name]:
-                found += _links(value, _DEPTH)
-    return found
+def _under(fields: _Names, holders: Iterable[Record]) -> list[Any]:
+    values = [value for holder in holders for name in fields.in_(holder) if (value := holder[name])]
+    return [link for value in values for link in _links(value, _DEPTH)]
 
 
 def _links(value: Any, depth: int) -> list[Any]:
@@ -126,11 +122,7 @@ def _links(value: Any, depth: int) -> list[Any]:
 def urls_of(candidates: Iterable[Any]) -> tuple[str, ...]:
     """Those that may be passed on, each once: http(s), at most 4,096 characters, no blanks or control characters."""
     texts = (text.strip().strip(_UNSEEN) for text in candidates if isinstance(text, str))
-    return tuple(dict.fromkeys(text for text in texts if _is_url(text)))
-
-
-def _is_url(text: str) -> bool:
-    return len(text) <= URL_LIMIT and _URL.fullmatch(text) is not None
+    return tuple(dict.fromkeys(text for text in texts if len(text) <= URL_LIMIT and _URL.fullmatch(text)))
 
 
 def says_unfinished(record: Record) -> bool:
