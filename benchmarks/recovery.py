@@ -44,7 +44,7 @@ async def recover(store: SqliteStore) -> tuple[int, int]:
     """(messages, steps)."""
     taken, steps, mark = 0, 0, None
     while True:
-        step = await store.redeliver_some(LOST, mark=mark, most=STEP, now=NOW, directory=BOOK)
+        step = await store.redeliver_some(LOST, mark=mark, most=STEP, now=NOW)
         taken, steps, mark = taken + step.taken, steps + 1, step.mark
         if mark is None:
             return taken, steps
@@ -61,6 +61,7 @@ async def keep_writing(store: SqliteStore, waits: list[float]) -> None:
 async def main(count: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         async with open_store(str(Path(directory) / "notifier.db")) as store, anyio.create_task_group() as others:
+            await store.apply_directory(BOOK, now=NOW)
             await fill(store, count)
             waits: list[float] = []
             others.start_soon(keep_writing, store, waits)

@@ -28,8 +28,8 @@ SLOTS: Final = Slots(total=1_000, free={}, each=1_000, lease={}, lease_each=time
 async def fill(store: SqliteStore) -> None:
     for first in range(0, COUNT, 1_000):
         numbers = range(first, first + 1_000)
-        await store.add_watches([watched(number) for number in numbers], now=NOW, directory=BOOK)
-        await store.record_transitions([completed(number, url=400) for number in numbers], now=NOW, directory=BOOK)
+        await store.add_watches([watched(number) for number in numbers], now=NOW)
+        await store.record_transitions([completed(number, url=400) for number in numbers], now=NOW)
         claims = (await store.exchange(ME, [], SLOTS, now=NOW)).claims
         await store.exchange(ME, [delivered(claim) for claim in claims], SLOTS, now=NOW)
     await store.checkpoint()
@@ -52,6 +52,7 @@ def tell(what: str, took: list[float]) -> None:
 async def main(directory: str | None) -> None:
     with tempfile.TemporaryDirectory(dir=directory) as place:
         async with open_store(str(Path(place) / "notifier.db")) as store:
+            await store.apply_directory(BOOK, now=NOW)
             await fill(store)
             alone: list[float] = []
             with anyio.move_on_after(3):

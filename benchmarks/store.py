@@ -45,7 +45,7 @@ async def register(store: SqliteStore) -> None:
                 callers.start_soon(add, store, number)
     print(f"    in {store.writer.commits - before} commits")
     with timed("one call with 100,000 watches", 100_000):
-        await store.add_watches([for_one_of(1, number) for number in range(100_000, 200_000)], now=NOW, directory=BOOK)
+        await store.add_watches([for_one_of(1, number) for number in range(100_000, 200_000)], now=NOW)
     with timed("64 callers, each waiting for its commit", 64 * 100):
         async with anyio.create_task_group() as callers:
             for caller in range(64):
@@ -58,7 +58,7 @@ async def register(store: SqliteStore) -> None:
 
 
 async def add(store: SqliteStore, number: int, destinations: int = 1) -> None:
-    await store.add_watches([for_one_of(destinations, number)], now=NOW, directory=BOOK)
+    await store.add_watches([for_one_of(destinations, number)], now=NOW)
 
 
 async def add_in_turn(store: SqliteStore, first: int) -> None:
@@ -68,11 +68,11 @@ async def add_in_turn(store: SqliteStore, first: int) -> None:
 
 async def deliver(store: SqliteStore, what: str, numbers: range, *, destinations: int) -> None:
     """Complete and deliver them all, 64 at a time."""
-    await store.add_watches([for_one_of(destinations, number) for number in numbers], now=NOW, directory=BOOK)
+    await store.add_watches([for_one_of(destinations, number) for number in numbers], now=NOW)
     with timed(f"recording {len(numbers):,} transitions, 100 at a time", len(numbers)):
         for first in range(numbers.start, numbers.stop, 100):
             seen = [completed(first + more, url=200, frames=range(60)) for more in range(100)]
-            await store.record_transitions(seen, now=NOW, directory=BOOK)
+            await store.record_transitions(seen, now=NOW)
     limits = Slots(total=64, free={}, each=64, lease={}, lease_each=timedelta(seconds=30))
     results: list[AttemptResult] = []
     took: list[float] = []
@@ -87,6 +87,7 @@ async def deliver(store: SqliteStore, what: str, numbers: range, *, destinations
 async def main(directory: str | None) -> None:
     with tempfile.TemporaryDirectory(dir=directory) as place:
         async with open_store(str(Path(place) / "notifier.db")) as store:
+            await store.apply_directory(BOOK, now=NOW)
             await register(store)
             await deliver(store, "exchange of 64, one destination", range(400_000, 402_000), destinations=1)
             await deliver(store, "exchange of 64, 10,000 destinations", range(500_000, 510_000), destinations=10_000)

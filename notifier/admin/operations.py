@@ -136,9 +136,7 @@ class Operations:
 
     async def _step(self, selection: Selection, mark: Mark | None, taken: int) -> Redelivered:
         try:
-            step = await self._store.redeliver_some(
-                selection, mark=mark, most=STEP, now=self._clock.now(), directory=self._endpoints().directory()
-            )
+            step = await self._store.redeliver_some(selection, mark=mark, most=STEP, now=self._clock.now())
         except StoreUnavailable as error:
             if not taken:
                 raise

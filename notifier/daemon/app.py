@@ -173,7 +173,6 @@ class Daemon:
         self._registrar = Registrar(
             store,
             clock=self._clock,
-            directory=configured.directory,
             add_open=self._poller.add,
             deliveries=deliveries,
             health=self.health,
@@ -197,7 +196,6 @@ class Daemon:
             store,
             self._dispatcher,
             clock=self._clock,
-            directory=configured.directory,
             wakeup=self._housekeeping,
             prune=self._sources.prune_drop,
             retain=retention.run_once,

@@ -98,13 +98,12 @@ class Reload:
 
     async def settle_parked(self) -> None:
         """Park what is pending for endpoints that are gone; resume what is parked for those that returned."""
-        directory = self._configured.directory()
-        parked, resumed = await self._store.park_deliveries(now=self._clock.now(), directory=directory)
-        if parked:
+        applied = await self._store.apply_directory(self._configured.directory(), now=self._clock.now())
+        if applied.parked:
             note = "their endpoints are not in the configuration; they go out when the names return"
-            _log.warning(log_events.DELIVERIES_PARKED, count=parked, note=note)
-        if resumed:
-            _log.info(log_events.DELIVERIES_RESUMED, count=resumed)
+            _log.warning(log_events.DELIVERIES_PARKED, count=applied.parked, note=note)
+        if applied.resumed:
+            _log.info(log_events.DELIVERIES_RESUMED, count=applied.resumed)
 
     async def declare(self) -> None:
         """Register what `watches:` lists."""

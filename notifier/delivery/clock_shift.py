@@ -18,15 +18,15 @@ from notifier.runtime import log_events
 from notifier.runtime.clock import JumpClock
 from notifier.runtime.clock_jumps import ClockJumps
 from notifier.runtime.heartbeat import Heartbeat
-from notifier.store.ports import DeliveryStore, Shifted
+from notifier.store.ports import DueTimeStore, ShiftProgress
 
 _log = structlog.get_logger()
 
 
 class ClockShift:
-    """One dispatcher's; `store` holds what waits."""
+    """One dispatcher's; `store` holds the due times, and is None if they do not follow this machine's clock."""
 
-    def __init__(self, store: DeliveryStore, clock: JumpClock, heartbeat: Heartbeat) -> None:
+    def __init__(self, store: DueTimeStore | None, clock: JumpClock, heartbeat: Heartbeat) -> None:
         self._store = store
         self._clock = clock
         self._heartbeat = heartbeat
@@ -34,22 +34,24 @@ class ClockShift:
         #: (how far, what the clock showed then), of jumps that the store does not know of yet.
         self._noted: deque[tuple[timedelta, datetime]] = deque()
         #: How far the first of them is done.
-        self._done: Shifted | None = None
+        self._done: ShiftProgress | None = None
 
     def jumped(self) -> timedelta:
         """How far the wall clock was set since this was last asked; `keep` has the store follow."""
         now = self._clock.now()
         if by := self._jumps.since_last(now, self._clock.elapsed()):
-            self._noted.append((by, now))
-            note = "callbacks that wait, and since when endpoints fail, are moved with it: both last as long as ever"
+            note = "what is due, and since when endpoints fail, goes by the store's own clock: neither changes"
+            if self._store is not None:
+                self._noted.append((by, now))
+                note = "pending callbacks, and since when endpoints fail, are moved with it: both last as long as ever"
             _log.warning(log_events.CLOCK_JUMPED, by_s=round(by.total_seconds()), note=note)
         return by
 
     async def keep(self) -> None:
         """Move what waits along with the clock, in small steps. After `StoreUnavailable` call again."""
-        while self._noted:
+        while self._noted and self._store is not None:
             by, now = self._noted[0]
-            self._done = await self._store.shift_waits(by, now=now, done=self._done)
+            self._done = await self._store.shift(by, now=now, done=self._done)
             self._heartbeat.beat()
             if self._done is None:
                 self._noted.popleft()

@@ -94,7 +94,7 @@ class Dispatcher:
         self._heartbeat = heartbeat
         self._refresher = refresher
         self._outage = outage or OutageDetector()
-        self._waits = ClockShift(store, clock, heartbeat)
+        self._waits = ClockShift(store.due_times, clock, heartbeat)
         self._finished: list[AttemptResult] = []
         #: Claims whose attempt no task has taken up yet: there is one on its way for each.
         self._begun: deque[tuple[Claim, EndpointSettings | None]] = deque()
@@ -131,7 +131,7 @@ class Dispatcher:
         exchange = await self._store.exchange(self._owner, self._finished, _none(), now=now, announce=announce)
         self._finished = []
         self._monitor.tell(exchange.changed)
-        await self._free(lapsed_only=False)
+        self._tell_freed(await self._store.release(self._owner, self._after_interruption, now=self._clock.now()))
 
     async def free_lapsed(self) -> int:
         """End attempts of other workers whose lease ran out; how many.
@@ -139,16 +139,15 @@ class Dispatcher:
         Our own are in flight, or wait to be handed in: a clock set forward, or a store that could not write for long,
         does not make them anybody else's.
         """
-        freed = await self._free(lapsed_only=True, sparing=self._owner)
-        if freed:
+        if freed := await self._end_lapsed():
             self._wakeup.notify()
-        return len(freed)
+        return freed
 
     # ---- the loop ----
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. Started once the attempts that the last run left open are interrupted."""
         await self._monitor.begin()
-        await self._free(lapsed_only=False)
+        await self._end_lapsed()
         async with anyio.create_task_group() as posts:
             task_status.started()
             while True:
@@ -259,10 +258,13 @@ class Dispatcher:
             self._health.resources_recovered()
 
     # ---- attempts that nobody closed ----
-    async def _free(self, *, lapsed_only: bool, sparing: WorkerId | None = None) -> list[Interruption]:
-        freed = await self._store.free_leases(
-            self._after_interruption, now=self._clock.now(), lapsed_only=lapsed_only, sparing=sparing
-        )
+    async def _end_lapsed(self) -> int:
+        freed = await self._store.end_lapsed(self._after_interruption, now=self._clock.now(), sparing=self._owner)
+        self._tell_freed(freed)
+        return len(freed)
+
+    @staticmethod
+    def _tell_freed(freed: Sequence[Interruption]) -> None:
         if freed:
             _log.warning(
                 log_events.ATTEMPTS_INTERRUPTED,
@@ -270,7 +272,6 @@ class Dispatcher:
                 first=freed[0].message_id,
                 note="the outcome of these attempts is not known; each is made again with the same webhook-id",
             )
-        return freed
 
     def _after_interruption(self, interruption: Interruption) -> AttemptResult:
         policy = self._endpoints.named.get(interruption.destination)

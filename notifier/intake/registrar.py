@@ -14,7 +14,7 @@ import structlog
 
 from notifier.domain.errors import StoreUnavailable
 from notifier.domain.ids import WatchId
-from notifier.domain.model import EndpointDirectory, OpenGeneration, Outcome, Registration, WatchRequest
+from notifier.domain.model import OpenGeneration, Outcome, Registration, WatchRequest
 from notifier.runtime import log_events
 from notifier.runtime.clock import Clock
 from notifier.runtime.health import STORE, Health
@@ -51,14 +51,12 @@ class Registrar:
         store: WatchStore,
         *,
         clock: Clock,
-        directory: Callable[[], EndpointDirectory],
         add_open: Callable[[Sequence[OpenGeneration]], None],
         deliveries: Wakeup,
         health: Health,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._directory = directory
         self._add_open = add_open
         self._deliveries = deliveries
         self._health = health
@@ -102,9 +100,7 @@ class Registrar:
         if not keep_first and not self._health.store_up:
             raise StoreUnavailable(self._health.troubles[STORE])
         try:
-            return await self._store.add_watches(
-                requests, now=self._clock.now(), directory=self._directory(), keep_first=keep_first
-            )
+            return await self._store.add_watches(requests, now=self._clock.now(), keep_first=keep_first)
         except StoreUnavailable as error:
             self._health.store_failed(error)
             raise

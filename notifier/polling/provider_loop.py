@@ -89,7 +89,6 @@ class ProviderLoop:
             self._provider,
             store=around.store,
             clock=around.clock,
-            directory=around.directory,
             deliveries=around.deliveries,
             health=around.health,
             forget=self._forget,

@@ -13,7 +13,7 @@ import structlog
 
 from notifier.domain.errors import StoreUnavailable
 from notifier.domain.ids import GenerationId
-from notifier.domain.model import EndpointDirectory, Kind, Observation, State, Transition
+from notifier.domain.model import Kind, Observation, State, Transition
 from notifier.domain.settings import ProviderSettings
 from notifier.polling.learning.lag_histogram import LagHistogram
 from notifier.polling.provider_state import ProviderState
@@ -83,7 +83,6 @@ class Recorder:
         *,
         store: PollStore,
         clock: Clock,
-        directory: Callable[[], EndpointDirectory],
         deliveries: Wakeup,
         health: Health,
         forget: Callable[[TrackedGeneration], None],
@@ -93,7 +92,6 @@ class Recorder:
         self._provider = provider
         self._store = store
         self._clock = clock
-        self._directory = directory
         self._deliveries = deliveries
         self._health = health
         self._forget = forget
@@ -146,9 +144,7 @@ class Recorder:
     async def _record(self, round_: _Round) -> None:
         if not (transitions := round_.transitions):
             return
-        recorded = await self._insist(
-            lambda: self._store.record_transitions(transitions, now=self._clock.now(), directory=self._directory())
-        )
+        recorded = await self._insist(lambda: self._store.record_transitions(transitions, now=self._clock.now()))
         self._unsaved = True
         for transition, outcome in zip(transitions, recorded, strict=True):
             seen = transition.observation
@@ -199,9 +195,7 @@ class Recorder:
     async def _end_watches(self, endings: Sequence[Ending], entries: Mapping[TrackedGeneration, int]) -> None:
         if not endings:
             return
-        recorded = await self._insist(
-            lambda: self._store.end_watches(endings, now=self._clock.now(), directory=self._directory())
-        )
+        recorded = await self._insist(lambda: self._store.end_watches(endings, now=self._clock.now()))
         for ending, outcome in zip(endings, recorded, strict=True):
             _log.info(
                 log_events.WATCHES_ENDED,

@@ -27,6 +27,7 @@ from notifier.domain.model import (
 )
 from notifier.store.records import (
     Announce,
+    AppliedDirectory,
     Cancelled,
     Counts,
     Ending,
@@ -47,15 +48,12 @@ from notifier.store.records import (
     silent,
 )
 
-#: How far a `shift_waits` has come, for the store alone to read.
-Shifted = datetime | Destination
-
 
 class WatchStore(Protocol):
     """The registrar's."""
 
     async def add_watches(
-        self, requests: Sequence[WatchRequest], *, now: datetime, directory: EndpointDirectory, keep_first: bool = False
+        self, requests: Sequence[WatchRequest], *, now: datetime, keep_first: bool = False
     ) -> list[Registration]:
         """Register all of `requests` in one transaction; one answer each, in their order.
 
@@ -80,9 +78,7 @@ class PollStore(Protocol):
         """All generations of `provider` with an open watch, in chunks, from one consistent snapshot."""
         ...
 
-    async def record_transitions(
-        self, transitions: Sequence[Transition], *, now: datetime, directory: EndpointDirectory
-    ) -> list[Recorded]:
+    async def record_transitions(self, transitions: Sequence[Transition], *, now: datetime) -> list[Recorded]:
         """Raise each generation's state, satisfy its watches and make what is owed: one transaction for all of it.
 
         A generation only moves by `lifecycle.advance`; a transition that does not move it changes nothing and is
@@ -91,9 +87,7 @@ class PollStore(Protocol):
         """
         ...
 
-    async def end_watches(
-        self, endings: Sequence[Ending], *, now: datetime, directory: EndpointDirectory
-    ) -> list[Recorded]:
+    async def end_watches(self, endings: Sequence[Ending], *, now: datetime) -> list[Recorded]:
         """End open watches; each is owed its message, in the same transaction.
 
         EXPIRED: those whose deadline is at or before `observed_at`. UNKNOWN: all of them; the message carries the last
@@ -161,41 +155,68 @@ class DeliveryStore(Protocol):
         """
         ...
 
-    async def free_leases(
+    async def end_lapsed(
         self,
-        judge: Callable[[Interruption], AttemptResult],
+        decide: Callable[[Interruption], AttemptResult],
         *,
         now: datetime,
-        lapsed_only: bool,
         sparing: WorkerId | None = None,
     ) -> list[Interruption]:
-        """End attempts whose worker is gone: those whose lease ran out before `now`, or (not `lapsed_only`) every one.
+        """End attempts whose worker is gone: their lease ran out before `now`, or the store knows that nobody has it.
 
-        Leases of `sparing` are left alone: a worker knows of its own attempts, and may wait to hand them in.
-        Each becomes an attempt row with verdict INTERRUPTED and leaves its delivery as `judge` says. `judge` sees only
-        the interruption; the store fills in when the attempt was started and how long it lasted, and ignores those two
-        of its answer.
+        A store that one process at a time can open knows it of every lease that it finds when it is opened. Leases of
+        `sparing` are left alone: a worker knows of its own attempts, and may wait to hand them in. Each becomes an
+        attempt row with verdict INTERRUPTED and leaves its delivery as `decide` says. `decide` sees only the
+        interruption; the store fills in when the attempt was started and how long it lasted, and ignores those two of
+        its answer.
         """
         ...
 
-    async def park_deliveries(self, *, now: datetime, directory: EndpointDirectory) -> tuple[int, int]:
-        """Park what is pending for endpoints that are not in `directory`, and resume what is parked for those that are.
-
-        What is resumed is due at once. Answers (parked, resumed). A delivery under a lease is left alone. Disabled
-        destinations are not looked at in `directory`: what waits for one is left to `park_disabled`, and what was
-        parked because of one, or is parked while it is disabled, does not resume.
-        """
+    async def release(
+        self, owner: WorkerId, decide: Callable[[Interruption], AttemptResult], *, now: datetime
+    ) -> list[Interruption]:
+        """End every attempt that `owner` has open, as `end_lapsed` does; of other workers none."""
         ...
 
-    async def shift_waits(self, by: timedelta, *, now: datetime, done: Shifted | None) -> Shifted | None:
-        """The wall clock was set forward by `by` (back, where it is below zero), and showed `now` just after.
+    @property
+    def due_times(self) -> "DueTimeStore | None":
+        """None if due times follow a clock of the store's own, such as a database server's."""
+        ...
+
+
+#: How far a `shift` has come, for the store alone to read.
+ShiftProgress = datetime | Destination
+
+
+class DueTimeStore(Protocol):
+    """A store whose due times follow the wall clock of the one process that uses it: they move when that is set."""
+
+    async def shift(self, by: timedelta, *, now: datetime, done: ShiftProgress | None) -> ShiftProgress | None:
+        """The wall clock was set forward by `by` (back, if it is below zero), and showed `now` just after.
 
         What is pending, not leased and was not due yet falls due as much later by the clock, so that it waits as long
-        as it would have. Where the clock was set forward, what was made after that keeps its time, and so does what
-        fell due by it in the 10 s before `now`: somebody may have asked for it since. Destinations that are not
-        disabled have failed, and stand as they do, for as long as before: all their times move. Outcomes of attempts
+        as it would have. If the clock was set forward, what was made after that keeps its time, and so does what fell
+        due by it in the 10 s before `now`: somebody may have asked for it since. Destinations that are not disabled
+        have failed, and have been in their state, for as long as before: all their times move. Outcomes of attempts
         that are handed in by the new time come after that. One short transaction, for those that the calls before it,
         whose answer is `done`, have not moved; None is the beginning, and the end.
+        """
+        ...
+
+
+class DirectoryStore(Protocol):
+    """For the part that reads the configuration."""
+
+    async def apply_directory(self, directory: EndpointDirectory, *, now: datetime) -> AppliedDirectory:
+        """Take over what the configuration says of endpoints; it holds for everybody until another one is applied.
+
+        Which messages leave, and in which format, is decided by the directory that was applied last and not by the
+        configuration of the process that writes them; before the first one no endpoint is configured. Another content
+        than before begins another epoch. Pending deliveries for endpoints that are not in `directory` are parked, and
+        those parked for endpoints that are in it resume: they are due at once. A delivery under a lease is left alone.
+        Of disabled destinations nothing is looked up in `directory`: what waits for one is left to `park_disabled`, and
+        what was parked because of one, or is parked while it is disabled, does not resume. `disabled` of `directory`
+        is ignored: the store knows it.
         """
         ...
 
@@ -232,7 +253,7 @@ class EndpointStore(Protocol):
 class UpkeepStore(Protocol):
     """The housekeeper's."""
 
-    async def expire_unreachable(self, *, now: datetime, directory: EndpointDirectory) -> int:
+    async def expire_unreachable(self, *, now: datetime) -> int:
         """End open watches whose deadline passed a day ago without a look; how many.
 
         The reason they give is `provider_unreachable`. In small transactions, so that nothing else waits for long.
@@ -291,14 +312,12 @@ class OperationStore(Protocol):
         """The same of watches."""
         ...
 
-    async def redeliver_some(
-        self, selection: Selection, *, mark: Mark | None, most: int, now: datetime, directory: EndpointDirectory
-    ) -> Redelivered:
+    async def redeliver_some(self, selection: Selection, *, mark: Mark | None, most: int, now: datetime) -> Redelivered:
         """Make up to `most` deliveries of `selection` due at `now`, in one transaction; each with its schedule unused.
 
         `mark` is None at first, then what the last step answered: a walk meets every delivery once that there was when
         it began, and no other. The search holds up no writer. What is pending, and waits for its next attempt, does not
-        wait any longer. Refused, and left as it is: what is being sent, what `directory` would only park again, and
+        wait any longer. Refused, and left as it is: what is being sent, what would only be parked again, and
         what has no body any more. What lost its place in the selection between the search and the transaction is passed
         over. A generation's ID is compared without case where no exact match exists. The next attempt is a PERSON's.
         """
@@ -343,5 +362,15 @@ class ReportStore(Protocol):
         ...
 
 
-class Store(WatchStore, PollStore, DeliveryStore, EndpointStore, UpkeepStore, OperationStore, ReportStore, Protocol):
+class Store(
+    WatchStore,
+    PollStore,
+    DeliveryStore,
+    DirectoryStore,
+    EndpointStore,
+    UpkeepStore,
+    OperationStore,
+    ReportStore,
+    Protocol,
+):
     """All of it."""

@@ -24,6 +24,16 @@ from notifier.domain.model import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AppliedDirectory:
+    """What a told endpoint directory did."""
+
+    #: How often the directory was another one than before, this time included; 1 for the first.
+    epoch: int
+    parked: int
+    resumed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """What one transition or ending did."""
 

@@ -13,7 +13,6 @@ import structlog
 from anyio.abc import TaskStatus
 
 from notifier.domain.errors import StoreUnavailable
-from notifier.domain.model import EndpointDirectory
 from notifier.runtime import log_events
 from notifier.runtime.clock import JumpClock
 from notifier.runtime.clock_jumps import ClockJumps
@@ -53,7 +52,6 @@ class Upkeep:
         leases: Leases,
         *,
         clock: JumpClock,
-        directory: Callable[[], EndpointDirectory],
         wakeup: Wakeup,
         prune: Callable[[], Awaitable[int]],
         retain: Callable[[], Awaitable[None]],
@@ -67,7 +65,6 @@ class Upkeep:
         self._backoff = StoreBackoff()
         self._leases = leases
         self._clock = clock
-        self._directory = directory
         self._wakeup = wakeup
         self._prune = prune
         self._retain = retain
@@ -139,7 +136,7 @@ class Upkeep:
             self._expire_from = self._clock.monotonic() + _FIRST_LOOKS
         if self._clock.monotonic() < self._expire_from:
             return
-        count = await self._store.expire_unreachable(now=self._clock.now(), directory=self._directory())
+        count = await self._store.expire_unreachable(now=self._clock.now())
         if count:
             _log.warning(
                 log_events.WATCHES_ENDED,

@@ -18,6 +18,7 @@ from tests.support.store_builders import (
     OTHER,
     SECOND,
     add,
+    apply,
     deliveries,
     enqueue,
     ids,
@@ -44,7 +45,7 @@ async def test_a_claim_opens_and_numbers_the_attempt(store: Store) -> None:
 
 
 async def test_what_is_claimed_is_not_claimed_again(store: Store) -> None:
-    """A lease keeps everybody off, a lapsed one too: only `free_leases` ends it."""
+    """A lease keeps everybody off, a lapsed one too: only `end_lapsed` ends it."""
     await enqueue(store, "g-1")
     await take(store)
     assert (await take(store)).claims == []
@@ -213,7 +214,7 @@ async def test_leases_are_as_long_as_the_destination_says(store: Store) -> None:
 async def owe_each(store: Store, *urls: str, now: datetime = NOW) -> None:
     """One delivery for each URL, in a destination of its own, of a generation of its own."""
     await add(store, *(request(url, endpoint=url, destination=url) for url in urls))
-    await store.record_transitions([seen(url) for url in urls], now=now, directory=BOOK)
+    await store.record_transitions([seen(url) for url in urls], now=now)
 
 
 async def test_many_destinations_with_one_delivery_each(store: Store) -> None:
@@ -345,10 +346,10 @@ async def test_parking_and_resuming(store: Store) -> None:
     """What is owed to a removed endpoint is parked, and due at once when the name returns; a lease is left alone."""
     await enqueue(store, "g-1", "g-2")
     await add(store, request("g-3", endpoint="https://app.example.com/hook"))
-    await store.record_transitions([seen("g-3")], now=NOW, directory=BOOK)
+    await store.record_transitions([seen("g-3")], now=NOW)
     (claim,) = (await store.exchange(ME, [], slots(1, studio=1, each=0), now=NOW)).claims
-    assert await store.park_deliveries(now=NOW, directory=NOBODY) == (2, 0)
-    assert await store.park_deliveries(now=NOW, directory=NOBODY) == (0, 0)
+    assert await apply(store, NOBODY, now=NOW) == (2, 0)
+    assert await apply(store, NOBODY, now=NOW) == (0, 0)
     waiting = await take(store)
     assert (waiting.claims, waiting.next_due) == ([], None)
     (line,) = await deliveries(store, "g-3")
@@ -356,8 +357,8 @@ async def test_parking_and_resuming(store: Store) -> None:
     assert "callbacks" in line.reason
     later = NOW + HOUR
     only_names = EndpointDirectory(events={"studio": None}, callbacks=False)
-    assert await store.park_deliveries(now=later, directory=only_names) == (0, 1)
-    assert await store.park_deliveries(now=later, directory=BOOK) == (0, 1)
+    assert await apply(store, only_names, now=later) == (0, 1)
+    assert await apply(store, BOOK, now=later) == (0, 1)
     answer = await take(store, outcome(claim), now=later)
     assert sorted(ids(answer)) == sorted({"g-1", "g-2", "g-3"} - {claim.generation})
     (line,) = await deliveries(store, "g-3")
@@ -366,9 +367,11 @@ async def test_parking_and_resuming(store: Store) -> None:
 
 async def test_parked_at_creation_resumes_too(store: Store) -> None:
     """A message made while its endpoint was not configured flows when it is; a filtered one stays."""
-    await enqueue(store, "g-1", directory=NOBODY)
-    await enqueue(store, "g-2", directory=EndpointDirectory(events={"studio": frozenset()}, callbacks=True))
-    assert await store.park_deliveries(now=NOW, directory=BOOK) == (0, 1)
+    await apply(store, EndpointDirectory(events={"studio": frozenset()}, callbacks=True))
+    await enqueue(store, "g-2")
+    await apply(store, NOBODY)
+    await enqueue(store, "g-1")
+    assert await apply(store, BOOK, now=NOW) == (0, 1)
     assert ids(await take(store)) == ["g-1"]
 
 
@@ -383,7 +386,8 @@ async def test_message_ids_are_stable(store: Store) -> None:
 async def test_the_first_step_of_the_schedule_precedes_the_first_attempt(store: Store) -> None:
     """A message for an endpoint whose schedule begins with a wait falls due after it, however it came to be owed."""
     directory = EndpointDirectory(events={"studio": None}, callbacks=False, first_wait={"studio": HOUR})
-    await enqueue(store, "g-1", directory=directory)
+    await apply(store, directory)
+    await enqueue(store, "g-1")
     assert (await take(store)).next_due == NOW + HOUR
-    await add(store, request("g-1", endpoint="studio", target=State.RUNNING), now=NOW, directory=directory)
+    await add(store, request("g-1", endpoint="studio", target=State.RUNNING), now=NOW)
     assert ids(await take(store, now=NOW + HOUR)) == ["g-1", "g-1"]

@@ -2,7 +2,6 @@
 
 from notifier.domain.model import DeliveryStatus, Outcome, State, Verdict
 from tests.support.store_builders import (
-    BOOK,
     HOUR,
     ME,
     NOW,
@@ -27,7 +26,7 @@ async def test_watches_and_states_survive(opening: Opening) -> None:
     """A registered watch is open, a recorded state recorded, after the store was opened again."""
     async with opening() as store:
         await add(store, request("g-1"), request("g-2"))
-        await store.record_transitions([seen("g-1", State.RUNNING)], now=NOW, directory=BOOK)
+        await store.record_transitions([seen("g-1", State.RUNNING)], now=NOW)
     async with opening() as store:
         assert await still_open(store) == {"g-1", "g-2"}
         assert (await history(store, "g-1")).state is State.RUNNING
@@ -56,7 +55,7 @@ async def test_a_claim_survives_as_an_open_attempt(opening: Opening) -> None:
         (claim,) = (await take(store)).claims
     async with opening() as store:
         assert (await take(store)).claims == []
-        (freed,) = await store.free_leases(again_at(NOW), now=NOW, lapsed_only=False)
+        (freed,) = await store.end_lapsed(again_at(NOW), now=NOW)
         assert freed.message_id == claim.message_id
         assert ids(await take(store)) == ["g-1"]
 

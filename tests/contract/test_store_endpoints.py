@@ -18,6 +18,7 @@ from tests.support.store_builders import (
     Opening,
     add,
     again_at,
+    apply,
     deliveries,
     enqueue,
     ids,
@@ -108,7 +109,7 @@ async def test_an_attempt_without_an_outcome_does_not_count(store: Store) -> Non
     await enqueue(store, "g-1", "g-2")
     first, second = (await take(store)).claims
     await take(store, outcome(first, Verdict.INTERRUPTED, due_at=NOW + HOUR))
-    await store.free_leases(again_at(NOW + HOUR), now=NOW, lapsed_only=False)
+    await store.release(ME, again_at(NOW + HOUR), now=NOW)
     late = await take(store, outcome(second, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None))
     assert late.lost == [second.message_id]
     assert await standing(store) == EndpointHealth(destination=STUDIO)
@@ -176,10 +177,9 @@ async def test_origins_that_failed_long_ago_are_forgotten(store: Store) -> None:
 async def test_endpoints_of_one_call_stand_each_for_itself(store: Store) -> None:
     """One is gone, one fails, one succeeds; what changed is answered in the order of the results."""
     names = ("slow", "studio", "audit", "ops")
+    await apply(store, EndpointDirectory(events=dict.fromkeys(names), callbacks=True))
     for name in names:
-        await enqueue(
-            store, f"to-{name}", endpoint=name, directory=EndpointDirectory(events=dict.fromkeys(names), callbacks=True)
-        )
+        await enqueue(store, f"to-{name}", endpoint=name)
     claims = {claim.destination: claim for claim in (await take(store)).claims}
     results = [
         outcome(claims[Destination("studio")], Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None),
@@ -239,7 +239,7 @@ async def test_attempts_under_way_when_it_is_disabled_end_as_they_may(store: Sto
     first, *rest = (await take(store)).claims
     await take(store, outcome(first, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None))
     answer = await take(store, outcome(rest[0]), outcome(rest[1], Verdict.TIMED_OUT))
-    await store.free_leases(again_at(NOW), now=NOW, lapsed_only=False)
+    await store.release(ME, again_at(NOW), now=NOW)
     assert list(answer.changed) == []
     assert [(await status(store, claim.generation))[0] for claim in rest] == [
         DeliveryStatus.DELIVERED,
@@ -293,7 +293,8 @@ async def test_a_message_that_events_leaves_out_is_parked_all_the_same(store: St
     """Disabled comes before filtered, as not configured does."""
     directory = EndpointDirectory(events={"studio": frozenset({"watch.expired"})}, callbacks=False)
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
-    await enqueue(store, "g-1", directory=directory)
+    await apply(store, directory)
+    await enqueue(store, "g-1")
     assert (await status(store))[0] is DeliveryStatus.PARKED
 
 
@@ -322,7 +323,7 @@ async def test_after_enabling_only_new_messages_flow(store: Store) -> None:
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
     change = await store.enable_endpoint(STUDIO, now=NOW + HOUR)
     assert (change.event, change.before.reason, change.parked) == ("endpoint.recovered", "the app moves", 2)
-    assert await store.park_deliveries(now=NOW + HOUR, directory=BOOK) == (0, 0)
+    assert await apply(store, BOOK, now=NOW + HOUR) == (0, 0)
     await enqueue(store, "g-3", now=NOW + HOUR)
     assert ids(await take(store, now=NOW + HOUR)) == ["g-3"]
     assert await standing(store) == EndpointHealth(destination=STUDIO)
@@ -371,22 +372,22 @@ async def test_what_is_parked_for_a_disabled_endpoint_does_not_resume_when_its_n
     await enqueue(store, "g-1")
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
     for directory in (NOBODY, BOOK):
-        assert await store.park_deliveries(now=NOW, directory=directory) == (0, 0)
+        assert await apply(store, directory, now=NOW) == (0, 0)
     await store.enable_endpoint(STUDIO, now=NOW)
     for directory in (NOBODY, BOOK):
-        assert await store.park_deliveries(now=NOW, directory=directory) == (0, 0)
+        assert await apply(store, directory, now=NOW) == (0, 0)
     assert (await status(store))[0] is DeliveryStatus.PARKED
 
 
 async def test_what_was_parked_for_want_of_a_name_stays_when_that_is_disabled(store: Store) -> None:
     """The name returns while the endpoint is disabled: parked it is, for that reason from now on."""
     await enqueue(store, "g-1")
-    assert await store.park_deliveries(now=NOW, directory=NOBODY) == (1, 0)
+    assert await apply(store, NOBODY, now=NOW) == (1, 0)
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
-    assert await store.park_deliveries(now=NOW, directory=BOOK) == (0, 0)
+    assert await apply(store, BOOK, now=NOW) == (0, 0)
     assert await status(store) == (DeliveryStatus.PARKED, "endpoint studio is disabled: the app moves")
     await store.enable_endpoint(STUDIO, now=NOW)
-    assert await store.park_deliveries(now=NOW, directory=BOOK) == (0, 0)
+    assert await apply(store, BOOK, now=NOW) == (0, 0)
 
 
 async def test_what_lost_its_endpoint_resumes_beside_what_was_disabled(store: Store) -> None:
@@ -394,10 +395,11 @@ async def test_what_lost_its_endpoint_resumes_beside_what_was_disabled(store: St
     await enqueue(store, "g-1")
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
     await store.enable_endpoint(STUDIO, now=NOW)
-    await enqueue(store, "g-2", directory=NOBODY)
     (claim,) = (await _owed_to(store, "g-3")).claims
+    await apply(store, NOBODY)
+    await enqueue(store, "g-2")
     await take(store, outcome(claim, Verdict.INTERRUPTED, status=DeliveryStatus.PARKED, due_at=None, detail="left out"))
-    assert await store.park_deliveries(now=NOW, directory=BOOK) == (0, 2)
+    assert await apply(store, BOOK, now=NOW) == (0, 2)
     assert sorted(ids(await take(store))) == ["g-2", "g-3"]
 
 
@@ -499,7 +501,7 @@ async def test_destinations_are_listed_by_name(store: Store) -> None:
     await enqueue(store, "g-3", endpoint=URL)
     await store.disable_endpoint(ORIGIN, now=NOW, reason="no more")
     await store.disable_endpoint(Destination("audit"), now=NOW, reason="no more")
-    await store.record_transitions([seen("g-9", State.COMPLETED)], now=NOW, directory=BOOK)
+    await store.record_transitions([seen("g-9", State.COMPLETED)], now=NOW)
     found = await store.endpoint_summaries()
     assert [(each.health.destination, each.pending, each.parked) for each in found] == [
         ("audit", 0, 0),

@@ -8,7 +8,6 @@ from notifier.domain.model import DeliveryStatus, Kind, Outcome, Registration, S
 from notifier.store.ports import Store
 from notifier.store.records import Ending, Recorded
 from tests.support.store_builders import (
-    BOOK,
     NOW,
     add,
     deliveries,
@@ -36,7 +35,7 @@ async def test_a_joining_watch_races_the_transition_that_satisfies_it(store: Sto
         (joined[name],) = await add(store, request(name, endpoint="audit"))
 
     async def complete(name: str) -> None:
-        (recorded[name],) = await store.record_transitions([seen(name)], now=NOW, directory=BOOK)
+        (recorded[name],) = await store.record_transitions([seen(name)], now=NOW)
 
     async with anyio.create_task_group() as racing:
         for name in names:
@@ -68,7 +67,7 @@ async def test_the_same_transition_recorded_many_times_at_once(store: Store) -> 
     owed: list[int] = []
 
     async def complete(state: State) -> None:
-        (recorded,) = await store.record_transitions([seen(state=state)], now=NOW, directory=BOOK)
+        (recorded,) = await store.record_transitions([seen(state=state)], now=NOW)
         owed.append(recorded.enqueued)
 
     async with anyio.create_task_group() as racing:
@@ -88,12 +87,10 @@ async def test_an_ending_races_a_transition(store: Store) -> None:
         entry = Ending(
             provider=request().provider, generation=request(name).generation, kind=Kind.UNKNOWN, observed_at=NOW
         )
-        owed.extend(recorded.enqueued for recorded in await store.end_watches([entry], now=NOW, directory=BOOK))
+        owed.extend(recorded.enqueued for recorded in await store.end_watches([entry], now=NOW))
 
     async def complete(name: str) -> None:
-        owed.extend(
-            recorded.enqueued for recorded in await store.record_transitions([seen(name)], now=NOW, directory=BOOK)
-        )
+        owed.extend(recorded.enqueued for recorded in await store.record_transitions([seen(name)], now=NOW))
 
     async with anyio.create_task_group() as racing:
         for number, name in enumerate(names):

@@ -27,9 +27,9 @@ async def test_a_lapsed_lease_is_freed_and_not_a_moment_before(store: Store) -> 
     await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
     at_the_end = claim.leased_until
-    assert await store.free_leases(again_at(at_the_end), now=at_the_end, lapsed_only=True) == []
+    assert await store.end_lapsed(again_at(at_the_end), now=at_the_end) == []
     over = at_the_end + timedelta(microseconds=1)
-    (freed,) = await store.free_leases(again_at(over), now=over, lapsed_only=True)
+    (freed,) = await store.end_lapsed(again_at(over), now=over)
     assert freed == Interruption(
         message_id=claim.message_id, destination=claim.destination, number=1, failures=0, interruptions=1
     )
@@ -41,10 +41,10 @@ async def test_every_lease_is_freed_on_demand(store: Store) -> None:
     """At start no worker of the last run is left: not `lapsed_only` ends them all."""
     await enqueue(store, "g-1", "g-2")
     claimed = await take(store)
-    freed = await store.free_leases(again_at(NOW), now=NOW, lapsed_only=False)
+    freed = await store.release(ME, again_at(NOW), now=NOW)
     assert sorted(entry.message_id for entry in freed) == sorted(messages(claimed))
     assert sorted(ids(await take(store))) == ["g-1", "g-2"]
-    assert await store.free_leases(again_at(NOW), now=NOW - HOUR, lapsed_only=True) == []
+    assert await store.end_lapsed(again_at(NOW), now=NOW - HOUR) == []
 
 
 async def test_nothing_leased_nothing_freed(store: Store) -> None:
@@ -52,7 +52,7 @@ async def test_nothing_leased_nothing_freed(store: Store) -> None:
     await enqueue(store, "g-1", "g-2")
     (claim,) = (await store.exchange(ME, [], slots(1), now=NOW)).claims
     await store.exchange(ME, [outcome(claim)], slots(0), now=NOW)
-    assert await store.free_leases(again_at(NOW), now=NOW + HOUR, lapsed_only=False) == []
+    assert await store.release(ME, again_at(NOW), now=NOW + HOUR) == []
 
 
 @pytest.mark.parametrize(("after", "took"), [(5 * SECOND, 5 * SECOND), (HOUR, 30 * SECOND)])
@@ -60,7 +60,7 @@ async def test_an_interrupted_attempt_becomes_a_row(store: Store, after: timedel
     """The store knows when it started and that it lasted no longer than its lease, whatever the judge says of that."""
     await enqueue(store, "g-1")
     await take(store)
-    await store.free_leases(again_at(NOW + after), now=NOW + after, lapsed_only=False)
+    await store.release(ME, again_at(NOW + after), now=NOW + after)
     ((attempt,),) = [line.attempts for line in await deliveries(store)]
     assert (attempt.number, attempt.verdict, attempt.status_code) == (1, Verdict.INTERRUPTED, None)
     assert (attempt.started_at, attempt.took, attempt.detail) == (NOW, took, "the worker is gone")
@@ -79,7 +79,7 @@ async def test_the_judge_decides_what_becomes_of_the_delivery(store: Store) -> N
         answer: AttemptResult = (give_up if len(freed) == 1 else wait)(interruption)
         return answer
 
-    await store.free_leases(judge, now=NOW, lapsed_only=False)
+    await store.release(ME, judge, now=NOW)
     assert (await store.counts()).deliveries == {DeliveryStatus.EXHAUSTED: 1, DeliveryStatus.PENDING: 1}
     assert (await take(store)).next_due == NOW + HOUR
     (claim,) = (await take(store, now=NOW + HOUR)).claims
@@ -98,7 +98,7 @@ async def test_a_judge_that_fails_changes_nothing(store: Store) -> None:
         return answer
 
     with pytest.raises(LookupError):
-        await store.free_leases(judge, now=NOW, lapsed_only=False)
+        await store.release(ME, judge, now=NOW)
     assert (await take(store, *map(outcome, claims))).lost == []
 
 
@@ -106,7 +106,7 @@ async def test_a_result_after_its_lease_was_freed_is_lost(store: Store) -> None:
     """Even where the same owner took the delivery again: it is another attempt."""
     await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
-    await store.free_leases(again_at(NOW), now=NOW, lapsed_only=False)
+    await store.release(ME, again_at(NOW), now=NOW)
     assert (await store.exchange(ME, [outcome(claim)], slots(0), now=NOW)).lost == [claim.message_id]
     (again,) = (await take(store)).claims
     assert (await take(store, outcome(claim))).lost == [claim.message_id]
@@ -130,7 +130,7 @@ async def test_interruptions_count_in_a_row(store: Store) -> None:
     for _ in range(3):
         (claim,) = (await take(store)).claims
         counted.append((claim.number, claim.interruptions))
-        (freed,) = await store.free_leases(again_at(NOW), now=NOW, lapsed_only=False)
+        (freed,) = await store.release(ME, again_at(NOW), now=NOW)
         assert freed.interruptions == claim.interruptions + 1
     (claim,) = (await take(store)).claims
     await store.exchange(ME, [outcome(claim, Verdict.RESET, due_at=NOW)], slots(0), now=NOW)
@@ -152,6 +152,6 @@ async def test_a_worker_can_spare_its_own_leases(store: Store) -> None:
     await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
     late = NOW + 24 * HOUR
-    assert await store.free_leases(again_at(late), now=late, lapsed_only=True, sparing=ME) == []
+    assert await store.end_lapsed(again_at(late), now=late, sparing=ME) == []
     assert list((await take(store, outcome(claim), now=late)).lost) == []
     assert [line.status for line in await deliveries(store)] == [DeliveryStatus.DELIVERED]

@@ -68,11 +68,11 @@ SOME = EndpointDirectory(
 OWNERS = [WorkerId("worker-1"), WorkerId("worker-2"), WorkerId("worker-3")]
 PROVIDERS = [LUMA, ProviderName("other")]
 GENERATIONS = ["g-1", "g-2", "g-3"]
-LANES = [Destination("studio"), Destination("audit"), Destination("https://app.example.com")]
+DESTINATIONS = [Destination("studio"), Destination("audit"), Destination("https://app.example.com")]
 EVERY = 5
 
 # ---- what is drawn ------------------------------------------------------------------------------------------------
-books = st.sampled_from([BOOK, BOOK, BOOK, SOME, NOBODY])
+directories = st.sampled_from([BOOK, BOOK, BOOK, SOME, NOBODY])
 requests = st.builds(
     request,
     st.sampled_from(GENERATIONS),
@@ -119,7 +119,7 @@ selections = st.sampled_from(
         Selection(),
         Selection(),
         *[Selection(statuses=frozenset([status])) for status in DeliveryStatus],
-        *[Selection(destination=destination) for destination in LANES],
+        *[Selection(destination=destination) for destination in DESTINATIONS],
         *[Selection(provider=provider) for provider in PROVIDERS],
         Selection(type="watch.expired"),
         Selection(since=NOW + SECOND),
@@ -137,7 +137,7 @@ choices = st.builds(
     generation=st.sampled_from([GenerationId(id_) for id_ in [*GENERATIONS, "never-watched"]]),
     provider=st.sampled_from([None, *PROVIDERS]),
     endpoint=st.sampled_from([None, EndpointIdentity("audit"), EndpointIdentity(URL)]),
-    destination=st.sampled_from([None, None, *LANES]),
+    destination=st.sampled_from([None, None, *DESTINATIONS]),
 ) | st.builds(WatchChoice, watch=requests.map(id_of).map(WatchId))
 #: Watches that a configuration still has.
 DECLARED = frozenset(WatchId(id_of(request(id_))) for id_ in GENERATIONS)
@@ -153,6 +153,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.now = NOW
         self.ids = [*GENERATIONS]
         self.calls = 0
+        self.epoch = 1
         #: Every claim ever made, with who made it.
         self.claims: list[tuple[WorkerId, Claim]] = []
         self.before: dict[str, Any] = {}
@@ -161,8 +162,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        """Close the store, where it is open, and open it again: nothing in it changes by that."""
+        """Close the store, if it is open, and open it again: but that nobody has a lease, nothing in it changes."""
         self.opened.close()
+        self.model.reopen()
         self.store = self.opened.enter_context(self.portal.wrap_async_context_manager(self.opening()))
 
     def teardown(self) -> None:
@@ -184,9 +186,10 @@ class StoreMachine(RuleBasedStateMachine):
     def restart(self) -> None:
         self.open()
 
-    @rule(wanted=st.lists(requests, min_size=1, max_size=4), directory=books, keep_first=st.booleans())
+    @rule(wanted=st.lists(requests, min_size=1, max_size=4), directory=directories, keep_first=st.booleans())
     def add_watches(self, wanted: list[Any], directory: EndpointDirectory, keep_first: bool) -> None:  # noqa: FBT001  drawn by name
-        told: dict[str, Any] = {"now": self.now, "directory": directory, "keep_first": keep_first}
+        self.apply_directory(directory)
+        told: dict[str, Any] = {"now": self.now, "keep_first": keep_first}
         try:
             expected = self.model.add_watches(wanted, **told)
         except Refused as refused:
@@ -201,7 +204,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(
         endpoints=st.lists(st.sampled_from(["studio", "audit", URL]), min_size=1, unique=True),
         by=steps,
-        directory=books,
+        directory=directories,
     )
     def watch_and_complete(self, endpoints: list[str], by: timedelta, directory: EndpointDirectory) -> None:
         """What happens most, in one step and with a new generation, so that there is always something owed."""
@@ -211,25 +214,28 @@ class StoreMachine(RuleBasedStateMachine):
         self.now += by
         self.record_transitions([seen(id_)], directory)
 
-    @rule(seen_=st.lists(sights, min_size=1, max_size=3), directory=books)
+    @rule(seen_=st.lists(sights, min_size=1, max_size=3), directory=directories)
     def record_transitions(self, seen_: list[Any], directory: EndpointDirectory) -> None:
-        recorded = self.ask(self.store.record_transitions, seen_, now=self.now, directory=directory)
-        assert _told(recorded) == self.model.record_transitions(seen_, now=self.now, directory=directory)
+        self.apply_directory(directory)
+        recorded = self.ask(self.store.record_transitions, seen_, now=self.now)
+        assert _told(recorded) == self.model.record_transitions(seen_, now=self.now)
 
     @rule(
         ids=st.lists(st.sampled_from([*GENERATIONS, "never-watched"]), min_size=1, max_size=2, unique=True),
         kind=st.sampled_from([Kind.EXPIRED, Kind.UNKNOWN]),
-        directory=books,
+        directory=directories,
     )
     def end_watches(self, ids: list[str], kind: Kind, directory: EndpointDirectory) -> None:
+        self.apply_directory(directory)
         endings = [ending(id_, kind, at=self.now) for id_ in ids]
-        recorded = self.ask(self.store.end_watches, endings, now=self.now, directory=directory)
-        assert _told(recorded) == self.model.end_watches(endings, now=self.now, directory=directory)
+        recorded = self.ask(self.store.end_watches, endings, now=self.now)
+        assert _told(recorded) == self.model.end_watches(endings, now=self.now)
 
-    @rule(directory=books)
+    @rule(directory=directories)
     def expire_unreachable(self, directory: EndpointDirectory) -> None:
-        ended = self.ask(self.store.expire_unreachable, now=self.now, directory=directory)
-        assert ended == self.model.expire_unreachable(now=self.now, directory=directory)
+        self.apply_directory(directory)
+        ended = self.ask(self.store.expire_unreachable, now=self.now)
+        assert ended == self.model.expire_unreachable(now=self.now)
 
     @rule(owner=st.sampled_from(OWNERS), slots=slots, data=st.data())
     def exchange(self, owner: WorkerId, slots: Slots, data: st.DataObject) -> None:
@@ -264,52 +270,57 @@ class StoreMachine(RuleBasedStateMachine):
         self.claims += [(owner, claim) for claim in exchange.claims]
 
     @rule(
-        lapsed_only=st.booleans(),
         sparing=st.sampled_from([None, *OWNERS]),
+        owner=st.sampled_from([None, *OWNERS]),
         again=st.sampled_from(["at once", "later", "never"]),
     )
-    def free_leases(self, lapsed_only: bool, sparing: WorkerId | None, again: str) -> None:  # noqa: FBT001  drawn
-        judge = {
+    def end_leases(self, sparing: WorkerId | None, owner: WorkerId | None, again: str) -> None:
+        """Those that lapsed, or all of one worker that stops."""
+        decide = {
             "at once": again_at(self.now),
             "later": again_at(self.now + HOUR, failures=1),
             "never": again_at(self.now, status=DeliveryStatus.EXHAUSTED),
         }[again]
-        told: dict[str, Any] = {"now": self.now, "lapsed_only": lapsed_only, "sparing": sparing}
-        freed: list[Interruption] = self.ask(self.store.free_leases, judge, **told)
-        ended = self.model.lapsed(**told)
+        freed: list[Interruption]
+        if owner is None:
+            freed = self.ask(self.store.end_lapsed, decide, now=self.now, sparing=sparing)
+        else:
+            freed = self.ask(self.store.release, owner, decide, now=self.now)
+        ended = self.model.ended(now=self.now, sparing=sparing, owner=owner)
         assert sorted(freed, key=_name) == sorted((interruption for _, interruption in ended), key=_name)
         for delivery, interruption in ended:
-            self.model.interrupt(delivery, judge(interruption), now=self.now)
+            self.model.interrupt(delivery, decide(interruption), now=self.now)
 
-    @rule(directory=books)
-    def park_deliveries(self, directory: EndpointDirectory) -> None:
-        found = self.ask(self.store.park_deliveries, now=self.now, directory=directory)
-        resumed = self.model.resume(now=self.now, directory=directory)
-        assert found == (self.model.park(directory=directory), resumed)
+    @rule(directory=directories)
+    def apply_directory(self, directory: EndpointDirectory) -> None:
+        """Another content begins another epoch."""
+        self.epoch += directory != self.model.directory
+        applied = self.ask(self.store.apply_directory, directory, now=self.now)
+        assert (applied.parked, applied.resumed) == self.model.apply(directory, now=self.now)
+        assert applied.epoch == self.epoch
 
-    @rule(destination=st.sampled_from(LANES))
+    @rule(destination=st.sampled_from(DESTINATIONS))
     def disable_endpoint(self, destination: Destination) -> None:
         change = self.ask(self.store.disable_endpoint, destination, now=self.now, reason="a person said so")
         assert (change.before, change.after) == self.model.disable(destination, "a person said so", now=self.now)
 
-    @rule(destination=st.sampled_from(LANES))
+    @rule(destination=st.sampled_from(DESTINATIONS))
     def enable_endpoint(self, destination: Destination) -> None:
         change = self.ask(self.store.enable_endpoint, destination, now=self.now)
         assert (change.before, change.after) == self.model.enable(destination)
 
-    @rule(selection=selections, most=st.integers(1, 3), directory=books)
+    @rule(selection=selections, most=st.integers(1, 3), directory=directories)
     def redeliver(self, selection: Selection, most: int, directory: EndpointDirectory) -> None:
         """In steps, as a person asks for it."""
+        self.apply_directory(directory)
         mark, taken, refused = None, 0, 0
         while True:
-            step = self.ask(
-                self.store.redeliver_some, selection, mark=mark, most=most, now=self.now, directory=directory
-            )
+            step = self.ask(self.store.redeliver_some, selection, mark=mark, most=most, now=self.now)
             taken += step.taken
             refused += sum(step.refused.values())
             if (mark := step.mark) is None:
                 break
-        assert (taken, refused) == self.model.redeliver(selection, now=self.now, directory=directory)
+        assert (taken, refused) == self.model.redeliver(selection, now=self.now)
 
     @rule(
         selection=selections,
@@ -323,7 +334,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.redeliver(selection, 3, BOOK)
         self.work(owner, WIDE, turns)
 
-    @rule(back=st.integers(0, 5), directory=books)
+    @rule(back=st.integers(0, 5), directory=directories)
     def redeliver_one(self, back: int, directory: EndpointDirectory) -> None:
         if self.claims:
             message = self.claims[-1 - back % len(self.claims)][1].message_id

@@ -9,7 +9,6 @@ from notifier.domain.message import RECORD_LIMIT
 from notifier.domain.model import DeliveryStatus, EndpointDirectory, Kind, OpenGeneration, Result, State, WatchStatus
 from notifier.store.ports import Store
 from tests.support.store_builders import (
-    BOOK,
     HOUR,
     LUMA,
     ME,
@@ -17,6 +16,7 @@ from tests.support.store_builders import (
     SECOND,
     Opening,
     add,
+    apply,
     deliveries,
     ending,
     enqueue,
@@ -37,7 +37,7 @@ async def test_a_transition_satisfies_its_watches(store: Store) -> None:
         request(endpoint="audit", target=State.QUEUED),
         request(timeout=2 * HOUR),
     )
-    (recorded,) = await store.record_transitions([seen(state=State.RUNNING)], now=NOW, directory=BOOK)
+    (recorded,) = await store.record_transitions([seen(state=State.RUNNING)], now=NOW)
     assert recorded.enqueued == 2
     assert recorded.open is not None
     assert (recorded.open.state, recorded.open.deadline) == (State.RUNNING, NOW + 2 * HOUR)
@@ -52,7 +52,7 @@ async def test_a_transition_satisfies_its_watches(store: Store) -> None:
 async def test_failed_answers_who_waits_for_completed(store: Store) -> None:
     """A watch is owed as soon as the rank is at or above its target's; the message names the state actually reached."""
     await add(store, request())
-    (recorded,) = await store.record_transitions([seen(state=State.FAILED, failure="nsfw")], now=NOW, directory=BOOK)
+    (recorded,) = await store.record_transitions([seen(state=State.FAILED, failure="nsfw")], now=NOW)
     assert (recorded.enqueued, recorded.open) == (1, None)
     (claim,) = (await take(store)).claims
     content = json.loads(claim.body)
@@ -63,9 +63,9 @@ async def test_failed_answers_who_waits_for_completed(store: Store) -> None:
 async def test_one_step_back_changes_nothing(store: Store) -> None:
     """A provider may step back, we do not; the answer still tells what is open."""
     await add(store, request())
-    await store.record_transitions([seen(state=State.RUNNING)], now=NOW, directory=BOOK)
+    await store.record_transitions([seen(state=State.RUNNING)], now=NOW)
     later = NOW + SECOND
-    (recorded,) = await store.record_transitions([seen(state=State.QUEUED, at=later)], now=later, directory=BOOK)
+    (recorded,) = await store.record_transitions([seen(state=State.QUEUED, at=later)], now=later)
     assert recorded.enqueued == 0
     assert recorded.open is not None
     assert recorded.open.state is State.RUNNING
@@ -77,8 +77,8 @@ async def test_one_step_back_changes_nothing(store: Store) -> None:
 async def test_a_repeated_transition_changes_nothing(store: Store, state: State) -> None:
     """The same state again, in another call or in the same one, owes nothing more."""
     await add(store, request(target=State.QUEUED))
-    first, second = await store.record_transitions([seen(state=state), seen(state=state)], now=NOW, directory=BOOK)
-    (third,) = await store.record_transitions([seen(state=state, at=NOW + SECOND)], now=NOW + SECOND, directory=BOOK)
+    first, second = await store.record_transitions([seen(state=state), seen(state=state)], now=NOW)
+    (third,) = await store.record_transitions([seen(state=state, at=NOW + SECOND)], now=NOW + SECOND)
     assert [first.enqueued, second.enqueued, third.enqueued] == [1, 0, 0]
     assert (await history(store)).observed_at == NOW
 
@@ -86,7 +86,7 @@ async def test_a_repeated_transition_changes_nothing(store: Store, state: State)
 async def test_a_final_state_stands(store: Store) -> None:
     """Completed does not become failed: nothing leaves a final state."""
     await enqueue(store, "g-1")
-    await store.record_transitions([seen(state=State.FAILED)], now=NOW, directory=BOOK)
+    await store.record_transitions([seen(state=State.FAILED)], now=NOW)
     assert (await history(store)).state is State.COMPLETED
 
 
@@ -95,7 +95,7 @@ async def test_states_are_remembered_in_order(store: Store) -> None:
     await add(store, request())
     for number, state in enumerate((State.QUEUED, State.COMPLETED)):
         at = NOW + number * SECOND
-        await store.record_transitions([seen(state=state, at=at, not_before=at - SECOND)], now=at, directory=BOOK)
+        await store.record_transitions([seen(state=state, at=at, not_before=at - SECOND)], now=at)
     told = await history(store)
     assert list(told.states) == [(State.QUEUED, NOW), (State.COMPLETED, NOW + SECOND)]
     assert (told.observed_at, told.not_before) == (NOW + SECOND, NOW)
@@ -104,8 +104,8 @@ async def test_states_are_remembered_in_order(store: Store) -> None:
 async def test_an_id_nobody_watches_is_answered_all_the_same(store: Store) -> None:
     """Neither a transition nor an ending of an unheard-of generation does anything, or fails."""
     await add(store, request("g-1"))
-    answers = await store.record_transitions([seen("g-9"), seen("g-1", provider="other")], now=NOW, directory=BOOK)
-    answers += await store.end_watches([ending("g-9", Kind.EXPIRED)], now=NOW, directory=BOOK)
+    answers = await store.record_transitions([seen("g-9"), seen("g-1", provider="other")], now=NOW)
+    answers += await store.end_watches([ending("g-9", Kind.EXPIRED)], now=NOW)
     assert [(answer.enqueued, answer.open) for answer in answers] == [(0, None)] * 3
     assert await still_open(store) == {"g-1"}
 
@@ -113,7 +113,7 @@ async def test_an_id_nobody_watches_is_answered_all_the_same(store: Store) -> No
 async def test_an_absent_observation_changes_nothing(store: Store) -> None:
     """Absent is no state."""
     await add(store, request())
-    (recorded,) = await store.record_transitions([seen(state=None)], now=NOW, directory=BOOK)
+    (recorded,) = await store.record_transitions([seen(state=None)], now=NOW)
     assert recorded.enqueued == 0
     assert recorded.open is not None
     assert (await history(store)).state is None
@@ -125,7 +125,6 @@ async def test_many_transitions_are_one_transaction(store: Store) -> None:
     answers = await store.record_transitions(
         [seen(f"g-{number}", State.COMPLETED if number % 2 else State.QUEUED) for number in range(5)],
         now=NOW,
-        directory=BOOK,
     )
     assert [answer.enqueued for answer in answers] == [0, 1, 0, 1, 0]
     assert await still_open(store) == {"g-0", "g-2", "g-4"}
@@ -134,9 +133,7 @@ async def test_many_transitions_are_one_transaction(store: Store) -> None:
 async def test_one_call_may_raise_a_generation_twice(store: Store) -> None:
     """Each rise leaves its line and satisfies its own watches, as if it had come in a call of its own."""
     await add(store, request(target=State.RUNNING), request(), request("g-2"))
-    answers = await store.record_transitions(
-        [seen(state=State.RUNNING), seen("g-2"), seen(at=NOW + SECOND)], now=NOW, directory=BOOK
-    )
+    answers = await store.record_transitions([seen(state=State.RUNNING), seen("g-2"), seen(at=NOW + SECOND)], now=NOW)
     assert [answer.enqueued for answer in answers] == [1, 1, 1]
     assert [answer.open and answer.open.state for answer in answers] == [State.RUNNING, None, None]
     assert list((await history(store)).states) == [(State.RUNNING, NOW), (State.COMPLETED, NOW + SECOND)]
@@ -147,7 +144,7 @@ async def test_one_call_may_raise_the_same_id_of_two_providers(store: Store) -> 
     """They are two generations; one that nobody watches between them is answered in its place."""
     await add(store, request(), request(provider="other", target=State.RUNNING))
     both = [seen(state=State.RUNNING), seen("g-9"), seen(provider="other", state=State.RUNNING)]
-    answers = await store.record_transitions(both, now=NOW, directory=BOOK)
+    answers = await store.record_transitions(both, now=NOW)
     assert [answer.enqueued for answer in answers] == [0, 0, 1]
     assert [answer.open and answer.open.provider for answer in answers] == ["luma", None, None]
 
@@ -156,9 +153,7 @@ async def test_a_long_call_keeps_every_generation_apart(store: Store) -> None:
     """Hundreds of transitions in one call: each watch gets its own generation's message, byte for byte its own."""
     names = [f"g-{number}" for number in range(700)]
     await add(store, *(request(name, metadata=f'{{"of":"{name} é"}}'.encode()) for name in names))
-    answers = await store.record_transitions(
-        [seen(name, failure="ü" * len(name)) for name in names], now=NOW, directory=BOOK
-    )
+    answers = await store.record_transitions([seen(name, failure="ü" * len(name)) for name in names], now=NOW)
     assert [(answer.enqueued, answer.open) for answer in answers] == [(1, None)] * 700
     claims = [*(await take(store)).claims, *(await store.exchange(ME, [], slots(700), now=NOW)).claims]
     told = [json.loads(claim.body)["data"] for claim in claims]
@@ -172,7 +167,7 @@ async def test_a_transition_that_cannot_be_recorded_undoes_its_whole_call(store:
     """A call that raised changed nothing: not even the transitions before the bad one."""
     await add(store, request("g-1"), request("g-2"))
     with pytest.raises(TypeError):
-        await store.record_transitions([seen("g-1"), seen("g-2", record={"odd": object()})], now=NOW, directory=BOOK)
+        await store.record_transitions([seen("g-1"), seen("g-2", record={"odd": object()})], now=NOW)
     assert await still_open(store) == {"g-1", "g-2"}
     assert (await history(store)).state is None
 
@@ -181,7 +176,7 @@ async def test_the_record_travels_untouched(store: Store) -> None:
     """The provider's record is in the body as it came; joining later gets the same one."""
     await add(store, request())
     record = {"id": "g-1", "x": [1, 2.5, None, "é"], "state": "completed"}
-    await store.record_transitions([seen(record=record)], now=NOW, directory=BOOK)
+    await store.record_transitions([seen(record=record)], now=NOW)
     await add(store, request(endpoint="audit"))
     claims = (await take(store)).claims
     assert [json.loads(claim.body)["data"]["generation"] for claim in claims] == [record, record]
@@ -190,7 +185,7 @@ async def test_the_record_travels_untouched(store: Store) -> None:
 async def test_a_large_record_is_left_out(store: Store) -> None:
     """Above the limit the body says that it was left out, now and for whoever joins later."""
     await add(store, request())
-    await store.record_transitions([seen(record={"pad": "x" * RECORD_LIMIT})], now=NOW, directory=BOOK)
+    await store.record_transitions([seen(record={"pad": "x" * RECORD_LIMIT})], now=NOW)
     await add(store, request(endpoint="audit"))
     for claim in (await take(store)).claims:
         content = json.loads(claim.body)["data"]
@@ -200,7 +195,7 @@ async def test_a_large_record_is_left_out(store: Store) -> None:
 async def test_a_record_at_the_limit_is_kept(store: Store) -> None:
     """The limit is the compact form's length, itself included."""
     await add(store, request())
-    await store.record_transitions([seen(record={"p": "x" * (RECORD_LIMIT - 8)})], now=NOW, directory=BOOK)
+    await store.record_transitions([seen(record={"p": "x" * (RECORD_LIMIT - 8)})], now=NOW)
     (claim,) = (await take(store)).claims
     assert json.loads(claim.body)["data"]["generation_omitted"] is False
 
@@ -209,7 +204,7 @@ async def test_a_generation_without_result_has_none(store: Store) -> None:
     """No result, no record, no provider's word: nulls in the body of a watch that joins later."""
     await add(store, request(target=State.FAILED, endpoint="audit"))
     await store.record_transitions(
-        [seen(state=State.RUNNING, result=Result(), record=None, provider_state=None)], now=NOW, directory=BOOK
+        [seen(state=State.RUNNING, result=Result(), record=None, provider_state=None)], now=NOW
     )
     await add(store, request(target=State.RUNNING))
     (claim,) = (await take(store)).claims
@@ -221,9 +216,10 @@ async def test_a_generation_without_result_has_none(store: Store) -> None:
 async def test_messages_are_filtered_or_parked_when_they_are_made(store: Store) -> None:
     """What `events` leaves out is FILTERED, what has no configured endpoint PARKED: owed, but never claimed."""
     directory = EndpointDirectory(events={"studio": frozenset({"generation.failed"}), "audit": None}, callbacks=False)
+    await apply(store, directory)
     wanted = ("studio", "audit", "gone", "https://app.example.com/hook")
-    await add(store, *(request(endpoint=endpoint) for endpoint in wanted), directory=directory)
-    (recorded,) = await store.record_transitions([seen()], now=NOW, directory=directory)
+    await add(store, *(request(endpoint=endpoint) for endpoint in wanted))
+    (recorded,) = await store.record_transitions([seen()], now=NOW)
     assert recorded.enqueued == 4
     found = await deliveries(store)
     assert [line.status for line in found] == [
@@ -243,7 +239,7 @@ async def test_open_generations_are_those_of_one_provider_with_an_open_watch(sto
     """With state, registration and earliest deadline; each once, however many watches it has."""
     await add(store, request("g-1"), request("g-1", endpoint="audit", timeout=HOUR / 2), request("g-2"))
     await add(store, request("g-3", provider="other"))
-    await store.record_transitions([seen("g-1", State.RUNNING), seen("g-2")], now=NOW, directory=BOOK)
+    await store.record_transitions([seen("g-1", State.RUNNING), seen("g-2")], now=NOW)
     found = [entry async for chunk in store.open_generations(LUMA) for entry in chunk]
     (only,) = found
     assert (only.provider, only.id, only.state) == ("luma", "g-1", State.RUNNING)
@@ -259,7 +255,7 @@ async def test_open_generations_come_in_chunks_from_one_moment(store: Store) -> 
     async for chunk in store.open_generations(LUMA):
         if not chunks:
             await add(store, request("late"))
-            await store.record_transitions([seen("g-11999")], now=NOW, directory=BOOK)
+            await store.record_transitions([seen("g-11999")], now=NOW)
         chunks += 1
         found += [entry.id for entry in chunk]
     assert chunks > 1
@@ -312,7 +308,7 @@ async def test_what_is_satisfied_counts_no_more(store: Store) -> None:
         (State.QUEUED, (State.RUNNING, ("audit", "studio"))),
         (State.RUNNING, (State.COMPLETED, ("audit", "studio"))),
     ):
-        (recorded,) = await store.record_transitions([seen(state=state)], now=NOW, directory=BOOK)
+        (recorded,) = await store.record_transitions([seen(state=state)], now=NOW)
         assert recorded.open is not None
         assert (recorded.open.target, recorded.open.destinations) == expected
         assert await read_open(store) == recorded.open
@@ -321,7 +317,7 @@ async def test_what_is_satisfied_counts_no_more(store: Store) -> None:
 async def test_what_expired_counts_no_more(store: Store) -> None:
     """The answer to an ending tells the target and the destinations that are left."""
     await add(store, request(endpoint="audit", target=State.RUNNING, timeout=SECOND), request(endpoint="studio"))
-    (recorded,) = await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + 2 * SECOND)], now=NOW, directory=BOOK)
+    (recorded,) = await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + 2 * SECOND)], now=NOW)
     assert recorded.open is not None
     assert (recorded.open.target, recorded.open.destinations) == (State.COMPLETED, ("studio",))
     assert await read_open(store) == recorded.open
@@ -330,9 +326,9 @@ async def test_what_expired_counts_no_more(store: Store) -> None:
 async def test_a_transition_that_changes_nothing_tells_target_and_destinations_too(store: Store) -> None:
     """A repeated state, one step back and an absent one are answered with what is open."""
     await add(store, request(endpoint="audit", target=State.COMPLETED), request(endpoint="studio"))
-    await store.record_transitions([seen(state=State.RUNNING)], now=NOW, directory=BOOK)
+    await store.record_transitions([seen(state=State.RUNNING)], now=NOW)
     for state in (State.RUNNING, State.QUEUED, None):
-        (recorded,) = await store.record_transitions([seen(state=state)], now=NOW, directory=BOOK)
+        (recorded,) = await store.record_transitions([seen(state=state)], now=NOW)
         assert recorded.open == await read_open(store)
         assert recorded.open.destinations == ("audit", "studio")
 

@@ -1,7 +1,6 @@
 """What a person asks for again, and what a person takes back."""
 
 from collections import Counter
-from typing import Any
 
 import anyio
 import pytest
@@ -14,10 +13,12 @@ from tests.support.store_builders import (
     BOOK,
     HOUR,
     LUMA,
+    ME,
     NOBODY,
     NOW,
     SECOND,
     add,
+    apply,
     deliveries,
     enqueue,
     history,
@@ -35,11 +36,11 @@ LATER = NOW + 2 * HOUR
 
 async def end(store: Store, status: DeliveryStatus, *generations: str, endpoint: str = "studio") -> None:
     """A delivery of each generation that came to `status`, with one attempt behind it where it had one."""
-    directory = EndpointDirectory(events={"studio": frozenset({"watch.expired"})}, callbacks=True)
-    if status is DeliveryStatus.FILTERED:
-        await enqueue(store, *generations, endpoint=endpoint, directory=directory)
-        return
+    filters = EndpointDirectory(events={**BOOK.events, "studio": frozenset({"watch.expired"})}, callbacks=True)
+    await apply(store, filters if status is DeliveryStatus.FILTERED else BOOK)
     await enqueue(store, *generations, endpoint=endpoint)
+    if status is DeliveryStatus.FILTERED:
+        return
     if status is DeliveryStatus.PENDING:
         return
     claims = (await take(store)).claims
@@ -50,21 +51,19 @@ async def end(store: Store, status: DeliveryStatus, *generations: str, endpoint:
     )
 
 
-async def walk(
-    store: Store, selection: Selection, *, most: int = 200, directory: EndpointDirectory = BOOK
-) -> tuple[int, Counter[str], int]:
+async def walk(store: Store, selection: Selection, *, most: int = 200) -> tuple[int, Counter[str], int]:
     """All steps of a redelivery: taken, refused, and how many steps there were."""
     taken, refused, steps, mark = 0, Counter[str](), 0, None
     while True:
-        step = await store.redeliver_some(selection, mark=mark, most=most, now=LATER, directory=directory)
+        step = await store.redeliver_some(selection, mark=mark, most=most, now=LATER)
         taken, steps, mark = taken + step.taken, steps + 1, step.mark
         refused.update(step.refused)
         if mark is None:
             return taken, refused, steps
 
 
-async def one(store: Store, selection: Selection, **more: Any) -> Redelivered:
-    return await store.redeliver_some(selection, mark=None, most=200, now=LATER, **{"directory": BOOK, **more})
+async def one(store: Store, selection: Selection) -> Redelivered:
+    return await store.redeliver_some(selection, mark=None, most=200, now=LATER)
 
 
 @pytest.mark.parametrize("status", [each for each in DeliveryStatus if each is not DeliveryStatus.PENDING])
@@ -110,11 +109,8 @@ async def test_what_waits_for_its_next_attempt_is_due_now(store: Store) -> None:
 
 async def test_what_waits_for_its_first_attempt_is_due_now(store: Store) -> None:
     """A schedule that begins with a wait is no reason to wait for a person."""
-    await enqueue(
-        store,
-        "g-1",
-        directory=EndpointDirectory(events={"studio": None}, callbacks=True, first_wait={"studio": 3 * HOUR}),
-    )
+    await apply(store, EndpointDirectory(events={"studio": None}, callbacks=True, first_wait={"studio": 3 * HOUR}))
+    await enqueue(store, "g-1")
     assert (await one(store, Selection(endpoint=EndpointIdentity("studio")))).taken == 1
     assert ids(await take(store, now=LATER)) == ["g-1"]
 
@@ -139,8 +135,9 @@ async def test_what_is_being_sent_is_refused(store: Store) -> None:
 
 async def test_what_would_only_be_parked_again_is_refused(store: Store) -> None:
     """With the configuration's own reason; it stays parked and resumes when the name returns."""
-    await enqueue(store, "g-1", directory=NOBODY)
-    answer = await one(store, Selection(generation=GenerationId("g-1")), directory=NOBODY)
+    await apply(store, NOBODY)
+    await enqueue(store, "g-1")
+    answer = await one(store, Selection(generation=GenerationId("g-1")))
     assert answer.refused == {"endpoint studio is not in the configuration": 1}
     (line,) = await deliveries(store)
     assert line.status is DeliveryStatus.PARKED
@@ -175,10 +172,10 @@ async def test_an_interrupted_attempt_of_a_person_is_recorded_as_one(store: Stor
     await end(store, DeliveryStatus.DELIVERED, "g-1")
     await one(store, Selection(generation=GenerationId("g-1")))
     (claim,) = (await take(store, now=LATER)).claims
-    await store.free_leases(
+    await store.release(
+        ME,
         lambda left: outcome(claim, Verdict.INTERRUPTED, failures=left.failures, due_at=LATER),
         now=LATER,
-        lapsed_only=False,
     )
     (again,) = (await take(store, now=LATER)).claims
     (line,) = await deliveries(store)
@@ -199,7 +196,7 @@ async def test_a_generation_of_one_provider(store: Store) -> None:
     """Two providers may have the same ID; naming one leaves the other alone, with and without the ID."""
     for provider in ("luma", "second"):
         await add(store, request(provider=provider))
-        await store.record_transitions([seen(provider=provider)], now=NOW, directory=BOOK)
+        await store.record_transitions([seen(provider=provider)], now=NOW)
     await take(store, *(outcome(claim) for claim in (await take(store)).claims))
     second = ProviderName("second")
     assert (await one(store, Selection(generation=GenerationId("g-1"), provider=second))).taken == 1
@@ -251,7 +248,7 @@ async def test_trap_11_a_walk_of_many_steps_skips_nothing(store: Store, selectio
 async def test_a_walk_through_one_generation_skips_nothing(store: Store) -> None:
     """It pages in the same way."""
     await add(store, *(request(endpoint=f"https://app.example.com/{number}") for number in range(25)))
-    await store.record_transitions([seen()], now=NOW, directory=BOOK)
+    await store.record_transitions([seen()], now=NOW)
     await take(store, *(outcome(claim) for claim in (await take(store)).claims))
     assert (await walk(store, Selection(generation=GenerationId("g-1")), most=10))[0] == 25
 
@@ -265,23 +262,23 @@ async def test_a_full_last_page_ends_the_walk(store: Store) -> None:
 async def test_a_walk_does_not_run_after_what_comes_meanwhile(store: Store) -> None:
     """What is owed after it began is not part of it, however late it ends."""
     await end(store, DeliveryStatus.DELIVERED, *(f"g-{number}" for number in range(3)))
-    step = await store.redeliver_some(Selection(), mark=None, most=2, now=LATER, directory=BOOK)
+    step = await store.redeliver_some(Selection(), mark=None, most=2, now=LATER)
     await enqueue(store, "g-new")
     assert isinstance(step.mark, Mark)
-    last = await store.redeliver_some(Selection(), mark=step.mark, most=2, now=LATER, directory=BOOK)
+    last = await store.redeliver_some(Selection(), mark=step.mark, most=2, now=LATER)
     assert last == Redelivered(taken=1, refused={}, mark=None)
 
 
 async def test_a_walk_counts_what_it_refuses_by_reason(store: Store) -> None:
     """Over all steps: being sent, and not configured."""
     await end(store, DeliveryStatus.DELIVERED, "g-1")
-    await enqueue(store, "g-2", directory=NOBODY)
+    await apply(store, EndpointDirectory(events={"audit": None}, callbacks=True))
+    await enqueue(store, "g-2")
     await enqueue(store, "g-3", endpoint="audit")
     await take(store)
     await enqueue(store, "g-4")
     await enqueue(store, "g-5", endpoint="audit")
-    directory = EndpointDirectory(events={"audit": None}, callbacks=True)
-    taken, refused, _ = await walk(store, Selection(), most=2, directory=directory)
+    taken, refused, _ = await walk(store, Selection(), most=2)
     assert taken == 1
     assert refused == {"being sent now": 1, "endpoint studio is not in the configuration": 3}
 
@@ -350,7 +347,7 @@ async def test_a_cancelled_watch_is_owed_nothing(store: Store) -> None:
     (watch,) = (await history(store)).watches
     assert (watch.status, watch.ended_at, watch.deliveries) == (WatchStatus.CANCELLED, LATER, [])
     assert await still_open(store) == set()
-    await store.record_transitions([seen()], now=LATER, directory=BOOK)
+    await store.record_transitions([seen()], now=LATER)
     assert await deliveries(store) == []
 
 
@@ -377,7 +374,7 @@ async def test_an_origin_is_every_url_of_it(store: Store) -> None:
     """Of a generation, and of all; to redeliver and to cancel."""
     urls = [f"https://app.example.com/{number}" for number in range(3)]
     await add(store, *(request(endpoint=url) for url in urls), request(), request("g-2", endpoint=urls[0]))
-    await store.record_transitions([seen()], now=NOW, directory=BOOK)
+    await store.record_transitions([seen()], now=NOW)
     await take(store, *(outcome(claim) for claim in (await take(store)).claims))
     origin = Destination("https://app.example.com")
     assert (await one(store, Selection(destination=origin, generation=GenerationId("g-1")))).taken == 3
@@ -399,7 +396,7 @@ async def test_a_cancelled_watch_is_reopened_by_registering_it_again(store: Stor
     await add(store, request())
     await store.cancel_watches(WatchChoice(generation=GenerationId("g-1")), now=NOW)
     await add(store, request())
-    await store.record_transitions([seen(state=State.COMPLETED)], now=NOW, directory=BOOK)
+    await store.record_transitions([seen(state=State.COMPLETED)], now=NOW)
     (watch,) = (await history(store)).watches
     assert (watch.round, watch.status, len(watch.deliveries)) == (1, WatchStatus.SATISFIED, 1)
 

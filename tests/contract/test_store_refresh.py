@@ -33,6 +33,7 @@ from tests.support.store_builders import (
     Opening,
     add,
     again_at,
+    apply,
     deliveries,
     enqueue,
     ids,
@@ -122,7 +123,7 @@ async def test_an_interrupted_attempt_is_late_as_well(store: Store) -> None:
     """A daemon that was down for long repeats what was under way, and that is old by then."""
     await enqueue(store, "g-1")
     await take(store)
-    await store.free_leases(again_at(NOW + AGE), now=NOW + AGE, lapsed_only=False)
+    await store.release(ME, again_at(NOW + AGE), now=NOW + AGE)
     assert [stale.number for stale in (await take(store, now=NOW + AGE)).stale] == [2]
 
 
@@ -132,7 +133,7 @@ async def test_what_a_person_asks_for_goes_out_as_it_is_stored(store: Store) -> 
     (claim,) = (await take(store, now=NOW + HOUR, wanted=slots())).claims
     await take(store, outcome(claim), now=NOW + HOUR)
     asked = Selection(message=first.message_id)
-    assert (await store.redeliver_some(asked, mark=None, most=9, now=NOW + HOUR, directory=BOOK)).taken == 1
+    assert (await store.redeliver_some(asked, mark=None, most=9, now=NOW + HOUR)).taken == 1
     answer = await take(store, now=NOW + HOUR)
     assert (messages(answer), answer.stale) == ([first.message_id], [])
     failed = outcome(answer.claims[0], Verdict.SERVER_ERROR, due_at=NOW + HOUR + SECOND)
@@ -144,7 +145,7 @@ async def test_what_a_person_asks_for_goes_out_as_it_is_stored(store: Store) -> 
 async def test_only_completed_generations_have_something_to_be_read_again(store: Store, state: State) -> None:
     """Other messages go out as they are, however late."""
     await add(store, request(target=State.RUNNING))
-    await store.record_transitions([seen(state=state)], now=NOW, directory=BOOK)
+    await store.record_transitions([seen(state=state)], now=NOW)
     assert ids(await take(store, now=NOW + HOUR)) == ["g-1"]
 
 
@@ -233,11 +234,11 @@ async def test_what_was_parked_meanwhile_is_left_alone(store: Store) -> None:
     """Its endpoint is gone; it goes on with the body that is stored."""
     (first,) = await failed_once(store, "g-1", due=NOW + MINUTE)
     (stale,) = (await take(store, now=NOW + AGE)).stale
-    await store.park_deliveries(now=NOW + AGE, directory=NOBODY)
+    await apply(store, NOBODY, now=NOW + AGE)
     assert await store.refresh_bodies([refresh(stale, reread())], now=NOW + AGE) == 0
     (line,) = await deliveries(store)
     assert line.status is DeliveryStatus.PARKED
-    await store.park_deliveries(now=NOW + AGE, directory=BOOK)
+    await apply(store, BOOK, now=NOW + AGE)
     (claim,) = (await take(store, now=NOW + AGE)).claims
     assert claim.body == first.body
 

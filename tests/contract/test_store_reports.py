@@ -10,7 +10,6 @@ from notifier.domain.model import DeliveryStatus, Kind, State, Verdict, WatchSta
 from notifier.store.ports import Store
 from notifier.store.records import Trouble
 from tests.support.store_builders import (
-    BOOK,
     HOUR,
     LUMA,
     NOW,
@@ -38,8 +37,8 @@ async def test_an_empty_store_counts_nothing(store: Store) -> None:
 async def test_counts(store: Store) -> None:
     """Generations with an open watch, watches by status, deliveries by status."""
     await add(store, request("g-1"), request("g-1", endpoint="audit"), request("g-2"), request("g-3"))
-    await store.record_transitions([seen("g-2")], now=NOW, directory=BOOK)
-    await store.end_watches([ending("g-3", Kind.UNKNOWN)], now=NOW, directory=BOOK)
+    await store.record_transitions([seen("g-2")], now=NOW)
+    await store.end_watches([ending("g-3", Kind.UNKNOWN)], now=NOW)
     (one, _) = (await take(store)).claims
     await take(store, outcome(one))
     counts = await store.counts()
@@ -53,7 +52,7 @@ async def test_the_list_begins_with_the_newest(store: Store) -> None:
     await add(store, request("g-1"))
     await add(store, request("g-2"), request("g-2", endpoint="audit", target=State.RUNNING), now=NOW + SECOND)
     await add(store, request("g-3"), now=NOW + 2 * SECOND)
-    await store.record_transitions([seen("g-2", State.RUNNING), seen("g-3")], now=NOW, directory=BOOK)
+    await store.record_transitions([seen("g-2", State.RUNNING), seen("g-3")], now=NOW)
     lines = await store.generations(open_only=False, limit=10)
     assert [(line.id, line.state, line.registered_at) for line in lines] == [
         ("g-3", State.COMPLETED, NOW + 2 * SECOND),
@@ -75,7 +74,6 @@ async def test_a_history_tells_everything(store: Store) -> None:
     await store.record_transitions(
         [seen(state=State.FAILED, provider_state="failed", failure="moderated", not_before=NOW - SECOND)],
         now=NOW,
-        directory=BOOK,
     )
     (claim,) = (await take(store)).claims
     (claim,) = (await take(store, outcome(claim, Verdict.SERVER_ERROR, due_at=NOW))).claims

@@ -26,6 +26,7 @@ from tests.support.store_builders import (
     OpeningCopy,
     add,
     again_at,
+    apply,
     deliveries,
     ending,
     enqueue,
@@ -84,7 +85,8 @@ async def test_nothing_to_forget_is_nothing_done(store: Store) -> None:
 async def test_what_was_given_up_and_what_was_filtered_go_too(store: Store) -> None:
     """Both are finished: nobody waits for them."""
     await enqueue(store, "g-1")
-    await enqueue(store, "g-2", directory=FILTERS)
+    await apply(store, FILTERS)
+    await enqueue(store, "g-2")
     (claim,) = (await take(store)).claims
     given_up = outcome(claim, Verdict.GONE, status=DeliveryStatus.EXHAUSTED, due_at=None)
     await store.exchange(ME, [given_up], slots(0), now=NOW)
@@ -96,7 +98,7 @@ async def test_what_was_given_up_and_what_was_filtered_go_too(store: Store) -> N
 async def test_watches_that_ended_without_their_target_go_too(store: Store, kind: Kind) -> None:
     """Once their message was delivered."""
     await add(store, request())
-    await store.end_watches([ending("g-1", kind, at=NOW + HOUR)], now=NOW + HOUR, directory=BOOK)
+    await store.end_watches([ending("g-1", kind, at=NOW + HOUR)], now=NOW + HOUR)
     await deliver(store, now=NOW + HOUR)
     assert await prune(store) == Pruned(deliveries=1, watches=1, generations=1)
 
@@ -114,7 +116,7 @@ async def test_the_time_counts_from_the_last_attempt(store: Store) -> None:
 async def test_an_open_watch_stays_however_old(store: Store) -> None:
     """It is a promise, and so is its generation."""
     await add(store, request("g-1"), request("g-1", target=State.RUNNING), request("g-2"))
-    await store.record_transitions([seen("g-1", State.RUNNING)], now=NOW, directory=BOOK)
+    await store.record_transitions([seen("g-1", State.RUNNING)], now=NOW)
     await deliver(store)
     assert await prune(store) == Pruned(deliveries=1)
     assert await still_open(store) == {"g-1", "g-2"}
@@ -126,11 +128,12 @@ async def test_what_is_owed_stays_however_old(store: Store) -> None:
     """Pending, under a lease or parked: it may be sent still, with the bytes it was made with."""
     await enqueue(store, "pending", endpoint="slow")
     await enqueue(store, "leased")
-    await enqueue(store, "parked", directory=NOBODY)
+    await enqueue(store, "parked", endpoint="gone")
     (claim,) = (await take(store, slow=0)).claims
     assert await prune(store) == Pruned()
     assert (await store.exchange(ME, [outcome(claim)], slots(0), now=NOW)).lost == []
-    assert await store.park_deliveries(now=LATER, directory=BOOK) == (0, 1)
+    returned = EndpointDirectory(events={**BOOK.events, "gone": None}, callbacks=True)
+    assert await apply(store, returned, now=LATER) == (0, 1)
     sent = (await take(store, now=LATER)).claims
     assert sorted(claim.generation for claim in sent) == ["parked", "pending"]
     assert all(b'"generation.completed"' in claim.body for claim in sent)
@@ -138,7 +141,8 @@ async def test_what_is_owed_stays_however_old(store: Store) -> None:
 
 async def test_a_finished_delivery_goes_although_its_sibling_is_parked(store: Store) -> None:
     """The sibling keeps its own watch and the generation."""
-    await enqueue(store, "g-1", directory=EndpointDirectory(events={"audit": None}, callbacks=False))
+    await apply(store, EndpointDirectory(events={"audit": None}, callbacks=False))
+    await enqueue(store, "g-1")
     await add(store, request("g-1", endpoint="audit"))
     await deliver(store)
     assert await prune(store) == Pruned(deliveries=1, watches=1)
@@ -153,7 +157,7 @@ async def test_a_declared_watch_is_remembered(store: Store) -> None:
     declared = {WatchId(id_of(request("g-1")))}
     assert await prune(store, declared=declared) == Pruned(deliveries=2, watches=1, generations=1)
     assert await prune(store, declared=declared) == Pruned()
-    (again,) = await store.add_watches([request("g-1")], now=LATER, directory=BOOK, keep_first=True)
+    (again,) = await store.add_watches([request("g-1")], now=LATER, keep_first=True)
     assert (again.outcome, again.enqueued) == (Outcome.FINISHED, False)
     assert (await history(store)).state is State.COMPLETED
     assert await store.problems(deep=True) == []
@@ -187,7 +191,7 @@ async def test_a_forgotten_watch_that_was_reopened_keeps_its_webhook_id(
     """However often it was reopened, and forgotten; whatever its last message was, it would have the same ID now."""
     for _ in range(reopened):
         await add(store, request())
-        await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + DAY)], now=NOW + DAY, directory=BOOK)
+        await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + DAY)], now=NOW + DAY)
     await add(store, request())
     await _end_as(store, last, NOW + DAY)
     for times in (1, 2):
@@ -204,9 +208,9 @@ async def test_a_forgotten_watch_that_was_reopened_keeps_its_webhook_id(
 
 async def _end_as(store: Store, kind: Kind, now: datetime) -> None:
     if kind is Kind.RESULT:
-        await store.record_transitions([seen(at=now)], now=now, directory=BOOK)
+        await store.record_transitions([seen(at=now)], now=now)
     else:
-        await store.end_watches([ending("g-1", kind, at=now)], now=now, directory=BOOK)
+        await store.end_watches([ending("g-1", kind, at=now)], now=now)
 
 
 async def test_a_forgotten_watch_that_is_reopened_again_has_a_new_webhook_id(store: Store) -> None:
@@ -215,7 +219,7 @@ async def test_a_forgotten_watch_that_is_reopened_again_has_a_new_webhook_id(sto
     for day in range(4):
         now = NOW + day * DAY
         await add(store, request(), now=now)
-        await store.end_watches([ending("g-1", Kind.EXPIRED, at=now + HOUR)], now=now + HOUR, directory=BOOK)
+        await store.end_watches([ending("g-1", Kind.EXPIRED, at=now + HOUR)], now=now + HOUR)
         if day == 1:
             made |= {line.message_id for line in await deliveries(store)}
             await deliver(store, now=now + HOUR)
@@ -228,13 +232,13 @@ async def test_what_is_kept_of_a_forgotten_watch_goes_after_a_year(store: Store)
     """Then it is as new, from its first round on."""
     for _ in range(2):
         await add(store, request())
-        await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + HOUR)], now=NOW + HOUR, directory=BOOK)
+        await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + HOUR)], now=NOW + HOUR)
     first, _ = await deliveries(store)
     await deliver(store, now=NOW + HOUR)
     await prune(store, NOW + DAY)
     await prune(store, NOW + 367 * DAY)
     await add(store, request(), now=NOW + 367 * DAY)
-    await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + 368 * DAY)], now=NOW + 368 * DAY, directory=BOOK)
+    await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + 368 * DAY)], now=NOW + 368 * DAY)
     (line,) = await deliveries(store)
     assert line.message_id == first.message_id
 
@@ -322,29 +326,27 @@ class _World:
         self.store = store
         self.now = NOW
         self.declared: set[WatchId] = set()
+        self.configured = True
 
     async def live(self, what: str, generation: str, endpoint: str, state: State, *, filtered: bool) -> None:
-        directory = FILTERS if filtered else BOOK
+        self.configured = what == "resume" or (self.configured and what != "park")
+        await apply(self.store, NOBODY if not self.configured else FILTERS if filtered else BOOK, now=self.now)
         wanted = request(generation, endpoint=endpoint, target=state)
         match what:
             case "declare" | "register":
                 keep = what == "declare"
-                await self.store.add_watches([wanted], now=self.now, directory=directory, keep_first=keep)
+                await self.store.add_watches([wanted], now=self.now, keep_first=keep)
                 if keep:
                     self.declared.add(WatchId(id_of(wanted)))
             case "see":
-                await self.store.record_transitions(
-                    [seen(generation, state, at=self.now)], now=self.now, directory=directory
-                )
+                await self.store.record_transitions([seen(generation, state, at=self.now)], now=self.now)
             case "expire":
-                await self.store.end_watches(
-                    [ending(generation, Kind.EXPIRED, at=self.now)], now=self.now, directory=directory
-                )
+                await self.store.end_watches([ending(generation, Kind.EXPIRED, at=self.now)], now=self.now)
             case "interrupt":
                 await take(self.store, now=self.now)
-                await self.store.free_leases(again_at(self.now), now=self.now, lapsed_only=False)
+                await self.store.release(ME, again_at(self.now), now=self.now)
             case "park" | "resume":
-                await self.store.park_deliveries(now=self.now, directory=NOBODY if what == "park" else directory)
+                pass
             case _:
                 await self._attempt(what)
 
@@ -382,8 +384,8 @@ class _World:
     async def end(self) -> None:
         """Every promise is kept, and a month passes."""
         for generation in ("g-1", "g-2", "g-3"):
-            await self.store.record_transitions([seen(generation, at=self.now)], now=self.now, directory=BOOK)
-        await self.store.park_deliveries(now=self.now, directory=BOOK)
+            await self.store.record_transitions([seen(generation, at=self.now)], now=self.now)
+        await apply(self.store, BOOK, now=self.now)
         await self._recover()
         await deliver(self.store, now=self.now + DAY)
         assert not await still_open(self.store)
@@ -393,7 +395,7 @@ class _World:
         for destination in (Destination("studio"), Destination("audit")):
             await self.store.enable_endpoint(destination, now=self.now)
             kept = Selection(destination=destination, statuses=frozenset({DeliveryStatus.PARKED}))
-            await self.store.redeliver_some(kept, mark=None, most=10_000, now=self.now, directory=BOOK)
+            await self.store.redeliver_some(kept, mark=None, most=10_000, now=self.now)
 
 
 @given(steps=STEPS)

@@ -11,7 +11,6 @@ from notifier.domain.ids import Destination, ProviderName, message_id
 from notifier.domain.model import DeliveryStatus, Kind, Outcome, State, WatchStatus
 from notifier.store.ports import Store
 from tests.support.store_builders import (
-    BOOK,
     HOUR,
     NOW,
     SECOND,
@@ -86,7 +85,7 @@ async def test_an_open_watch_with_other_content_is_refused(
     (fault,) = refused.value.faults
     assert fault.path == "[1]"
     assert all(word in fault.message for word in differs)
-    (kept,) = await store.add_watches([other], now=NOW, directory=BOOK, keep_first=True)
+    (kept,) = await store.add_watches([other], now=NOW, keep_first=True)
     assert (kept.outcome, kept.differs) == (Outcome.KEPT, differs)
     assert kept.open is not None
     assert (await history(store)).watches[0].metadata == b'{"a":1}'
@@ -156,7 +155,7 @@ async def test_the_earliest_deadline_counts(store: Store) -> None:
 async def test_a_satisfied_watch_is_finished(store: Store) -> None:
     """Registering it again posts nothing, with whatever content."""
     await add(store, request())
-    await store.record_transitions([seen()], now=NOW, directory=BOOK)
+    await store.record_transitions([seen()], now=NOW)
     (answer,) = await add(store, request(metadata=b'{"new":1}'))
     assert (answer.outcome, answer.open, answer.enqueued) == (Outcome.FINISHED, None, False)
     assert len(await deliveries(store)) == 1
@@ -166,7 +165,7 @@ async def test_a_satisfied_watch_is_finished(store: Store) -> None:
 async def test_a_watch_that_joins_at_its_target_is_owed_at_once(store: Store, state: State, target: State) -> None:
     """The recorded state satisfies it, so its delivery is made by the call that registers it."""
     await add(store, request(endpoint="audit", target=State.FAILED))
-    await store.record_transitions([seen(state=state)], now=NOW, directory=BOOK)
+    await store.record_transitions([seen(state=state)], now=NOW)
     (answer,) = await add(store, request(target=target), now=NOW + SECOND)
     assert (answer.outcome, answer.open, answer.enqueued) == (Outcome.CREATED, None, True)
     exchange = await take(store, now=NOW + SECOND, audit=0)
@@ -178,7 +177,7 @@ async def test_a_watch_that_joins_at_its_target_is_owed_at_once(store: Store, st
 async def test_a_watch_that_joins_below_its_target_waits(store: Store) -> None:
     """A recorded state below the target is answered with the open generation and owes nothing."""
     await add(store, request(endpoint="audit"))
-    await store.record_transitions([seen(state=State.RUNNING)], now=NOW, directory=BOOK)
+    await store.record_transitions([seen(state=State.RUNNING)], now=NOW)
     (answer,) = await add(store, request())
     assert answer.open is not None
     assert (answer.open.state, answer.enqueued) == (State.RUNNING, False)
@@ -188,14 +187,14 @@ async def test_an_expired_watch_is_reopened(store: Store) -> None:
     """It starts again with the new request's content, a new deadline and, in its next message's ID, the next round."""
     await add(store, request())
     late = NOW + 2 * HOUR
-    await store.end_watches([ending("g-1", Kind.EXPIRED, at=late)], now=late, directory=BOOK)
+    await store.end_watches([ending("g-1", Kind.EXPIRED, at=late)], now=late)
     (answer,) = await add(store, request(metadata=b'{"a":2}', timeout=timedelta(minutes=5)), now=late)
     assert answer.outcome is Outcome.REOPENED
     assert answer.open is not None
     assert (answer.open.registered_at, answer.open.deadline) == (late, late + timedelta(minutes=5))
     (line,) = (await history(store)).watches
     assert (line.status, line.round, line.metadata, line.ended_at) == (WatchStatus.OPEN, 1, b'{"a":2}', None)
-    await store.record_transitions([seen(at=late)], now=late, directory=BOOK)
+    await store.record_transitions([seen(at=late)], now=late)
     expired, result = await deliveries(store)
     facts = {"provider": "luma", "generation": "g-1", "target": "completed", "endpoint": "studio"}
     assert expired.message_id == message_id(**facts, kind="expired", round_=0)
@@ -207,7 +206,7 @@ async def test_an_unknown_watch_is_reopened_each_time(store: Store) -> None:
     for round_ in range(3):
         (answer,) = await add(store, request())
         assert answer.outcome is (Outcome.REOPENED if round_ else Outcome.CREATED)
-        await store.end_watches([ending("g-1", Kind.UNKNOWN)], now=NOW, directory=BOOK)
+        await store.end_watches([ending("g-1", Kind.UNKNOWN)], now=NOW)
     assert len({line.message_id for line in await deliveries(store)}) == 3
 
 
@@ -216,7 +215,7 @@ async def test_what_a_watch_was_made_of_does_not_reopen_it(store: Store, kind: K
     """Put down before the watch was registered: found again after a crash, it asks for nothing new."""
     asked = request(put_at=NOW - SECOND)
     await add(store, asked)
-    await store.end_watches([ending("g-1", kind, at=NOW + HOUR)], now=NOW + HOUR, directory=BOOK)
+    await store.end_watches([ending("g-1", kind, at=NOW + HOUR)], now=NOW + HOUR)
     (answer,) = await add(store, asked, now=NOW + 2 * HOUR)
     assert (answer.outcome, answer.open) == (Outcome.FINISHED, None)
     assert len(await deliveries(store)) == 1
@@ -225,7 +224,7 @@ async def test_what_a_watch_was_made_of_does_not_reopen_it(store: Store, kind: K
 async def test_what_was_put_down_later_reopens_a_watch(store: Store) -> None:
     """Also where the watch was open still when it was: nobody who asks is passed over."""
     await add(store, request())
-    await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + HOUR)], now=NOW + HOUR, directory=BOOK)
+    await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + HOUR)], now=NOW + HOUR)
     (answer,) = await add(store, request(put_at=NOW + SECOND), now=NOW + 2 * HOUR)
     assert answer.outcome is Outcome.REOPENED
 
@@ -233,7 +232,7 @@ async def test_what_was_put_down_later_reopens_a_watch(store: Store) -> None:
 async def test_a_watch_of_a_clock_that_was_wrong_is_reopened(store: Store) -> None:
     """Registered by a time that has not come yet: that says nothing of what was first."""
     await add(store, request(), now=NOW + 9 * HOUR)
-    await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + 10 * HOUR)], now=NOW + 10 * HOUR, directory=BOOK)
+    await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + 10 * HOUR)], now=NOW + 10 * HOUR)
     (answer,) = await add(store, request(put_at=NOW), now=NOW + SECOND)
     assert answer.outcome is Outcome.REOPENED
 
@@ -242,8 +241,8 @@ async def test_a_watch_reopened_at_its_target_is_owed_at_once(store: Store) -> N
     """Expired, then the generation got there for another watch: reopening finds it there."""
     await add(store, request(), request(endpoint="audit", timeout=9 * HOUR))
     late = NOW + 2 * HOUR
-    await store.end_watches([ending("g-1", Kind.EXPIRED, at=late)], now=late, directory=BOOK)
-    await store.record_transitions([seen(at=late)], now=late, directory=BOOK)
+    await store.end_watches([ending("g-1", Kind.EXPIRED, at=late)], now=late)
+    await store.record_transitions([seen(at=late)], now=late)
     (answer,) = await add(store, request(), now=late)
     assert (answer.outcome, answer.open, answer.enqueued) == (Outcome.REOPENED, None, True)
     assert [line.type for line in (await history(store)).watches[0].deliveries] == [
@@ -256,7 +255,7 @@ async def test_a_callback_url_is_an_endpoint(store: Store) -> None:
     """Its identity is the URL, its destination the origin; without `callbacks:` the message is parked, not lost."""
     url = "https://app.example.com/hook?job=1"
     await add(store, request(endpoint=url))
-    await store.record_transitions([seen()], now=NOW, directory=BOOK)
+    await store.record_transitions([seen()], now=NOW)
     (claim,) = (await take(store)).claims
     assert (claim.endpoint, claim.destination, claim.number) == (url, "https://app.example.com", 1)
     assert (await deliveries(store))[0].status is DeliveryStatus.PENDING
@@ -265,8 +264,8 @@ async def test_a_callback_url_is_an_endpoint(store: Store) -> None:
 async def test_a_declaration_that_is_read_again_reopens_nothing(store: Store) -> None:
     """With `keep_first` an ended watch stays ended, so that a restart does not post again."""
     await add(store, request())
-    await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + 2 * HOUR)], now=NOW + 2 * HOUR, directory=BOOK)
-    (answer,) = await store.add_watches([request()], now=NOW + 3 * HOUR, directory=BOOK, keep_first=True)
+    await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + 2 * HOUR)], now=NOW + 2 * HOUR)
+    (answer,) = await store.add_watches([request()], now=NOW + 3 * HOUR, keep_first=True)
     assert (answer.outcome, answer.open) == (Outcome.FINISHED, None)
     assert len(await deliveries(store)) == 1
 
@@ -283,10 +282,8 @@ async def test_a_fault_shows_no_query_of_a_callback_url(store: Store) -> None:
 async def test_thousands_of_contradictions_are_not_all_told(store: Store) -> None:
     """A list that is refused whole ends early: the first two hundred are told, and that there may be more."""
     wanted = [request(f"g-{number}") for number in range(1_000)]
-    await store.add_watches(wanted, now=NOW, directory=BOOK)
+    await store.add_watches(wanted, now=NOW)
     with pytest.raises(InvalidWatch) as refused:
-        await store.add_watches(
-            [request(f"g-{number}", metadata=b'{"a":1}') for number in range(1_000)], now=NOW, directory=BOOK
-        )
+        await store.add_watches([request(f"g-{number}", metadata=b'{"a":1}') for number in range(1_000)], now=NOW)
     assert len(refused.value.faults) == 201
     assert "may be more" in refused.value.faults[-1].message

@@ -173,10 +173,11 @@ async def test_a_drop_file_that_a_crash_left_behind_is_only_moved(tmp_path: Path
             known, content = known_to_drop(place.settings()), (tmp_path / "drop" / "one.json").read_bytes()
             (asked,) = parse_drop("one.json", content, known)
             now, directory = SystemClock().now(), EndpointDirectory(events={"studio": None}, callbacks=False)
-            await store.add_watches([asked], now=now, directory=directory)
+            await store.apply_directory(directory, now=now)
+            await store.add_watches([asked], now=now)
             late = now + timedelta(seconds=1)
             over = Ending(provider=asked.provider, generation=asked.generation, kind=Kind.EXPIRED, observed_at=late)
-            await store.end_watches([over], now=late, directory=directory)
+            await store.end_watches([over], now=late)
         async with anyio.create_task_group() as tasks:
             await tasks.start(place.run)
             await place.until(lambda: list((tmp_path / "drop" / "done").iterdir()))

@@ -15,10 +15,10 @@ from notifier.domain.model import DeliveryStatus, EndpointDirectory, Observation
 from notifier.domain.settings import CallbackSettings, Secret
 from notifier.runtime.health import STORE
 from notifier.store.records import Slots
+from notifier.store.sqlite import deliveries as store_deliveries
 from notifier.store.sqlite.store import SqliteStore
 from notifier.verify import InvalidSignature, verify
 from tests.support.fakes import (
-    BOOK,
     LUMA,
     SECRET,
     START,
@@ -119,12 +119,11 @@ async def test_a_crowd_of_endpoints_that_hang_leaves_slots_for_another(
     """Together or one after the other they want more than all slots: the healthy one's messages all go out at once."""
     crowd = [endpoint(f"stuck{number}") for number in range(hanging)]
     directory = EndpointDirectory(events=dict.fromkeys([*(each.identity for each in crowd), "audit"]), callbacks=False)
+    await store.apply_directory(directory, now=START)
     async with sending(store, *crowd, endpoint("audit")) as stage:
         for each in crowd:
             stage.callbacks.gates[f"{each.destination}.example.com"] = anyio.Event()
-            await enqueue(
-                store, *some(40, each.destination), at=stage.clock.now(), endpoint=each.identity, directory=directory
-            )
+            await enqueue(store, *some(40, each.destination), at=stage.clock.now(), endpoint=each.identity)
             if one_by_one:
                 await stage.turn()
         await stage.turn()
@@ -142,12 +141,11 @@ async def test_what_hangs_gives_its_pool_back_when_it_is_known(store: SqliteStor
     """After two seconds the endpoints that hang are slow: a healthy one has the whole pool, they have their own."""
     crowd = [endpoint(f"stuck{number}") for number in range(20)]
     directory = EndpointDirectory(events=dict.fromkeys([*(each.identity for each in crowd), "audit"]), callbacks=False)
+    await store.apply_directory(directory, now=START)
     async with sending(store, *crowd, endpoint("audit", concurrency=200)) as stage:
         for each in crowd:
             stage.callbacks.gates[f"{each.destination}.example.com"] = anyio.Event()
-            await enqueue(
-                store, *some(60, each.destination), at=stage.clock.now(), endpoint=each.identity, directory=directory
-            )
+            await enqueue(store, *some(60, each.destination), at=stage.clock.now(), endpoint=each.identity)
         await stage.turn()
         held = stage.callbacks.under_way.total()
         assert held > slot_sharing.POOLS[slot_sharing.SLOW]
@@ -183,10 +181,10 @@ async def strangers(stage: Sending, *hosts: str) -> None:
     """A message each for callback URLs of so many origins, owed together."""
     now = stage.clock.now()
     requests = [request(host, endpoint=f"https://{host}/done") for host in hosts]
-    await stage.store.add_watches(requests, now=now, directory=BOOK)
+    await stage.store.add_watches(requests, now=now)
     seen = [Observation(id=each.generation, state=State.COMPLETED) for each in requests]
     told = [Transition(provider=LUMA, observation=each, observed_at=now, not_before=None) for each in seen]
-    await stage.store.record_transitions(told, now=now, directory=BOOK)
+    await stage.store.record_transitions(told, now=now)
 
 
 async def until_sent(stage: Sending, host: str, *, steps: int) -> int:
@@ -444,6 +442,7 @@ async def _left_open(store: SqliteStore, *generations: str) -> None:
 async def test_attempts_left_open_are_interrupted_at_start_and_made_again(store: SqliteStore) -> None:
     """The new run does not wait for the lease: at once, with the same webhook-id, and no step is used up."""
     await _left_open(store, "g-1")
+    await store.writer.run(store_deliveries.disown_leases)  # as at open
     async with sending(store) as stage:
         await stage.turn()
         (line,) = await deliveries(store)

@@ -42,6 +42,7 @@ from notifier.store.sqlite import open_store
 from notifier.verify import verify
 from tests.support.blank_store import lay
 from tests.support.fakes import SECRET, HandClock, endpoint, enqueue, quiet
+from tests.support.store_builders import apply
 
 LONG = bool(os.environ.get("NOTIFIER_LONG"))
 STEADY = hypothesis.settings(
@@ -216,7 +217,7 @@ class Scene:
         return Endpoints({each.identity: each for each in made}, None)
 
     async def _settle_parked(self) -> None:
-        await self.store.park_deliveries(now=self.clock.now(), directory=self._endpoints().directory())
+        await apply(self.store, self._endpoints().directory(), now=self.clock.now())
 
     async def turn(self) -> None:
         """Until nothing moves any more, however long a chain of claims and answers that is."""
@@ -230,7 +231,7 @@ class Scene:
     async def enqueue(self, name: str, count: int) -> None:
         made = [f"g-{len(self.generations) + number}" for number in range(count)]
         self.generations += [(generation, name) for generation in made]
-        await enqueue(self.store, *made, at=self.clock.now(), endpoint=name, directory=self._endpoints().directory())
+        await enqueue(self.store, *made, at=self.clock.now(), endpoint=name)
         await self.turn()
 
     async def answer(self, name: str, habit: str) -> None:
@@ -253,10 +254,10 @@ class Scene:
 
     async def recover(self, name: str) -> None:
         """A person puts an endpoint into use again, and asks for what was kept back meanwhile."""
-        now, directory = self.clock.now(), self._endpoints().directory()
+        now = self.clock.now()
         await self.store.enable_endpoint(Destination(name), now=now)
         kept = Selection(destination=Destination(name), statuses=frozenset({DeliveryStatus.PARKED}))
-        await self.store.redeliver_some(kept, mark=None, most=10_000, now=now, directory=directory)
+        await self.store.redeliver_some(kept, mark=None, most=10_000, now=now)
         await self.turn()
 
     async def stop(self) -> None:

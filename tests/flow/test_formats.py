@@ -20,6 +20,7 @@ from notifier.store.sqlite.store import SqliteStore
 from notifier.verify import InvalidSignature, verify
 from tests.support.dispatcher_rig import policies, taking, worker
 from tests.support.fakes import BOOK, SECRET, START, Callbacks, deliveries, endpoint, enqueue, quiet
+from tests.support.store_builders import apply
 
 EVENTS = EndpointDirectory(
     events={"studio": None},
@@ -40,7 +41,8 @@ def as_cloudevent(callbacks: Callbacks, number: int = -1) -> CloudEvent:
 @pytest.mark.parametrize("to", ["studio", APP])
 async def test_a_cloudevents_library_reads_what_goes_out(store: SqliteStore, to: str) -> None:
     """In structured mode, with every attribute that it asks for, and the standard form's `data`."""
-    await enqueue(store, "g-1", at=START, endpoint=to, directory=EVENTS)
+    await apply(store, EVENTS)
+    await enqueue(store, "g-1", at=START, endpoint=to)
     callbacks, wire = taking()
     async with worker(store, wire, callbacks=CallbackSettings(secret=Secret(SECRET))):
         (line,) = await deliveries(store)
@@ -72,9 +74,9 @@ async def test_what_the_configuration_says_of_formats_reaches_the_wire(store: Sq
     """Each endpoint in the form that it asks for, and callback URLs in that of their section."""
     (tmp_path / "config.yaml").write_text(CONFIG)
     settings = load(str(tmp_path / "config.yaml"), environ={})
-    directory = Endpoints(settings.endpoints, settings.callbacks).directory()
+    await apply(store, Endpoints(settings.endpoints, settings.callbacks).directory())
     for number, to in enumerate(("studio", "audit", APP)):
-        await enqueue(store, f"g-{number}", at=START, endpoint=to, directory=directory)
+        await enqueue(store, f"g-{number}", at=START, endpoint=to)
     callbacks, wire = taking()
     async with worker(store, wire, *settings.endpoints.values(), callbacks=settings.callbacks):
         forms = {post.url.host: post.headers["content-type"] for post in callbacks.posts}
@@ -88,8 +90,8 @@ async def test_what_the_configuration_says_of_formats_reaches_the_wire(store: Sq
 @pytest.mark.parametrize("format_", Format)
 async def test_what_goes_out_is_as_the_shipped_schema_says(store: SqliteStore, format_: Format) -> None:
     """Judged on the bytes that a receiver gets."""
-    directory = EVENTS if format_ is Format.CLOUDEVENTS else BOOK
-    await enqueue(store, "g-1", at=START, directory=directory)
+    await apply(store, EVENTS if format_ is Format.CLOUDEVENTS else BOOK)
+    await enqueue(store, "g-1", at=START)
     callbacks, wire = taking()
     async with worker(store, wire):
         (post,) = callbacks.posts
@@ -99,7 +101,8 @@ async def test_what_goes_out_is_as_the_shipped_schema_says(store: SqliteStore, f
 
 async def test_the_signature_covers_the_attributes(store: SqliteStore) -> None:
     """Whoever changes one on the way is found out: they stand in the body."""
-    await enqueue(store, "g-1", at=START, directory=EVENTS)
+    await apply(store, EVENTS)
+    await enqueue(store, "g-1", at=START)
     callbacks, wire = taking()
     async with worker(store, wire) as stage:
         (post,) = callbacks.posts
@@ -116,9 +119,10 @@ async def test_a_changed_format_acts_on_what_is_owed_from_then_on(store: SqliteS
     callbacks, wire = taking()
     async with worker(store, wire) as stage:
         callbacks.gates["studio.example.com"] = gate = anyio.Event()
-        await enqueue(store, "before", at=START, directory=BOOK)
+        await enqueue(store, "before", at=START)
         stage.dispatcher.apply(policies(endpoint(format=Format.CLOUDEVENTS)))
-        await enqueue(store, "after", at=START, directory=EVENTS)
+        await apply(store, EVENTS)
+        await enqueue(store, "after", at=START)
         await stage.turn()
         gate.set()
         await quiet(store)

@@ -20,7 +20,7 @@ from notifier.providers.client import ProviderClient
 from notifier.runtime.health import STORE, Health
 from notifier.runtime.wakeup import Wakeup
 from notifier.store.sqlite.store import SqliteStore
-from tests.support.fakes import BOOK, LUMA, START, HandClock, Tripped, Upstream, around, error, luma, quiet, request
+from tests.support.fakes import LUMA, START, HandClock, Tripped, Upstream, around, error, luma, quiet, request
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Polling:
 
     async def watch(self, *generations: str, provider: str = "luma") -> None:
         requests = [request(name, provider=provider) for name in generations]
-        for answer in await self.store.add_watches(requests, now=self.clock.now(), directory=BOOK):
+        for answer in await self.store.add_watches(requests, now=self.clock.now()):
             if answer.open is not None:
                 self.poller.add([answer.open])
         await quiet(self.store)
@@ -108,7 +108,7 @@ async def test_a_generation_is_asked_of_its_own_provider(store: SqliteStore) -> 
 
 async def test_a_provider_that_is_added_is_looked_at(store: SqliteStore) -> None:
     """What the store holds open for it is loaded, and asked for at the next tick."""
-    await store.add_watches([request("g-9", provider="other")], now=START, directory=BOOK)
+    await store.add_watches([request("g-9", provider="other")], now=START)
     async with polling(store) as stage:
         await stage.ticks(1)
         await stage.poller.apply(by_name(luma(), luma("other")))
@@ -204,7 +204,7 @@ async def test_a_stop_does_not_fail_for_what_was_learned(store: SqliteStore) -> 
 
 async def test_a_provider_that_could_not_be_loaded_is_begun_by_the_next_reload(store: SqliteStore) -> None:
     """The store fails in the middle of a reload; once it works the same configuration must act whole."""
-    await store.add_watches([request("g-9", provider="other")], now=START, directory=BOOK)
+    await store.add_watches([request("g-9", provider="other")], now=START)
     async with polling(store) as stage:
         stage.port.down = True
         with pytest.raises(StoreUnavailable):

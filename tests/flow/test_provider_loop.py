@@ -12,7 +12,6 @@ import pytest
 from notifier.domain.model import DeliveryStatus, State, WatchStatus
 from notifier.store.sqlite.store import SqliteStore
 from tests.support.fakes import (
-    BOOK,
     MINUTE,
     START,
     blocked,
@@ -532,7 +531,7 @@ async def test_a_nearer_deadline_that_joins_while_a_sight_is_written_counts(stor
         stage.upstream.states["g-1"] = "queued"
         await stage.watch(request())
         impatient = request(endpoint="audit", timeout=timedelta(seconds=7))
-        known = (await store.add_watches([request()], now=START, directory=stage.loop._around.directory()))[0].open
+        known = (await store.add_watches([request()], now=START))[0].open
         assert known is not None
 
         def join() -> None:
@@ -545,9 +544,7 @@ async def test_a_nearer_deadline_that_joins_while_a_sight_is_written_counts(stor
 
         async def write_then_register(*args: Any, **more: Any) -> Any:
             recorded = await real(*args, **more)
-            registered.extend(
-                await store.add_watches([impatient], now=stage.clock.now(), directory=stage.loop._around.directory())
-            )
+            registered.extend(await store.add_watches([impatient], now=stage.clock.now()))
             join()
             return recorded
 
@@ -744,7 +741,7 @@ async def test_a_multi_route_that_refuses_even_one_id_is_done_without(store: Sql
 
 async def test_a_new_id_does_not_wait_for_what_was_open_at_the_start(store: SqliteStore) -> None:
     """However many generations a start loads, what is registered after it is asked about next."""
-    await store.add_watches(list(map(request, some(300))), now=START, directory=BOOK)
+    await store.add_watches(list(map(request, some(300))), now=START)
     async with watching(store, batch=False, rate=5.0) as stage:
         stage.upstream.states |= dict.fromkeys([*some(300), "new"], "queued")
         await stage.ticks(2)

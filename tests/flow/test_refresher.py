@@ -28,7 +28,6 @@ from notifier.store.sqlite.store import SqliteStore
 from notifier.verify import verify
 from tests.support.dispatcher_rig import Posting, policies
 from tests.support.fakes import (
-    BOOK,
     SECRET,
     START,
     Callbacks,
@@ -86,7 +85,7 @@ class Stage:
 
     async def watch(self, *generations: str, to: str = "studio") -> None:
         for answer in await self.store.add_watches(
-            [request(name, endpoint=to) for name in generations], now=self.clock.now(), directory=BOOK
+            [request(name, endpoint=to) for name in generations], now=self.clock.now()
         ):
             if answer.open is not None:
                 self.poller.add([answer.open])

@@ -13,7 +13,7 @@ from notifier.runtime import log_events
 from notifier.store.records import Slots
 from notifier.store.sqlite.store import SqliteStore
 from notifier.upkeep.retention import PASS_EVERY, ROUND, SETTLING, Retention
-from tests.support.fakes import BOOK, START, HandClock, Tripped, enqueue, heard, request
+from tests.support.fakes import START, HandClock, Tripped, enqueue, heard, request
 
 DAY = 24 * 3600.0
 
@@ -136,7 +136,7 @@ async def test_declared_watches_are_asked_for_each_time(store: SqliteStore) -> N
     house.clock.advance(PASS_EVERY)
     await house.rounds()
     assert await house.kept() == (0, 1)
-    (again,) = await store.add_watches([wanted], now=house.clock.now(), directory=BOOK, keep_first=True)
+    (again,) = await store.add_watches([wanted], now=house.clock.now(), keep_first=True)
     assert (again.outcome, again.enqueued) == (Outcome.FINISHED, False)
 
 

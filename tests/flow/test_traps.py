@@ -196,8 +196,9 @@ async def test_trap_04_a_crash_right_after_the_state_is_recorded_loses_no_messag
     """Nobody was told of it and no wakeup rang: whoever opens the store next finds it owed, and sends it."""
     path = str(tmp_path / "crashed.db")
     async with open_store(path) as store:
-        await store.add_watches([request()], now=START, directory=BOOK)
-        await store.record_transitions([completed()], now=START, directory=BOOK)
+        await store.apply_directory(BOOK, now=START)
+        await store.add_watches([request()], now=START)
+        await store.record_transitions([completed()], now=START)
     callbacks, wire = taking()
     async with open_store(path) as store, worker(store, wire):
         assert len(callbacks.posts) == 1
@@ -207,15 +208,15 @@ async def test_trap_04_a_crash_right_after_the_state_is_recorded_loses_no_messag
 @pytest.mark.parametrize("table", ["deliveries", "bodies"])
 async def test_trap_04_a_state_whose_message_cannot_be_written_is_not_recorded(store: SqliteStore, table: str) -> None:
     """Both or neither; and when it can be written, the same look makes both."""
-    await store.add_watches([request()], now=START, directory=BOOK)
+    await store.add_watches([request()], now=START)
     trigger = f"CREATE TRIGGER broken BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'broken'); END"
     await store.writer.run(lambda conn: conn.execute(trigger))
     with pytest.raises(sqlite3.IntegrityError, match="broken"):
-        await store.record_transitions([completed()], now=START, directory=BOOK)
+        await store.record_transitions([completed()], now=START)
     (history,) = await store.histories(GenerationId("g-1"))
     assert (history.state, [watch.deliveries for watch in history.watches]) == (None, [[]])
     await store.writer.run(lambda conn: conn.execute("DROP TRIGGER broken"))
-    await store.record_transitions([completed()], now=START, directory=BOOK)
+    await store.record_transitions([completed()], now=START)
     assert await statuses(store) == {DeliveryStatus.PENDING: 1}
 
 

@@ -16,7 +16,7 @@ from notifier.runtime.heartbeat import Heartbeat
 from notifier.runtime.wakeup import Wakeup
 from notifier.store.sqlite.store import SqliteStore
 from notifier.upkeep.loop import Upkeep
-from tests.support.fakes import BOOK, START, HandClock, Tripped, deliveries, enqueue, heard, quiet, request, statuses
+from tests.support.fakes import START, HandClock, Tripped, deliveries, enqueue, heard, quiet, request, statuses
 
 
 class _Leases:
@@ -46,7 +46,6 @@ class _House:
             self.port,
             self.leases,
             clock=self.clock,
-            directory=lambda: BOOK,
             wakeup=self.wakeup,
             prune=self.prune,
             retain=self.retain,
@@ -82,7 +81,7 @@ async def test_nothing_to_do_is_silence(store: SqliteStore) -> None:
 async def test_a_watch_nobody_could_look_for_expires_a_day_late(store: SqliteStore) -> None:
     """Not at its deadline and not before a day more; the callback says that the provider could not be asked."""
     house = _House(store)
-    await store.add_watches([request(timeout=timedelta(hours=1))], now=START, directory=BOOK)
+    await store.add_watches([request(timeout=timedelta(hours=1))], now=START)
     house.clock.advance(25 * 3600)
     await house.upkeep.run_once()
     assert (await store.counts()).watches == {WatchStatus.OPEN: 1}
@@ -99,7 +98,7 @@ async def test_a_watch_nobody_could_look_for_expires_a_day_late(store: SqliteSto
 
 async def test_being_down_ourselves_makes_no_provider_unreachable(store: SqliteStore) -> None:
     """What fell overdue while nobody looked has an hour of this run for its looks before it expires unseen."""
-    await store.add_watches([request(timeout=timedelta(hours=1))], now=START - timedelta(days=3), directory=BOOK)
+    await store.add_watches([request(timeout=timedelta(hours=1))], now=START - timedelta(days=3))
     house = _House(store)
     house.clock.advance(3599)
     await house.upkeep.run_once()
@@ -113,7 +112,7 @@ async def test_a_clock_that_is_set_makes_no_provider_unreachable(store: SqliteSt
     """What fell overdue by it has an hour for its looks."""
     house = _House(store)
     house.clock.advance(3600)
-    await store.add_watches([request(timeout=timedelta(hours=1))], now=house.clock.now(), directory=BOOK)
+    await store.add_watches([request(timeout=timedelta(hours=1))], now=house.clock.now())
     await house.upkeep.run_once()
     house.clock.set_wall(48 * 3600)
     await house.upkeep.run_once()
@@ -206,7 +205,7 @@ async def test_accepted_files_are_cleared_away_now_and_then(store: SqliteStore) 
 
 async def test_the_log_is_moved_into_the_main_file(store: SqliteStore, memory: Path) -> None:
     """The write-ahead log does not grow for ever."""
-    await store.add_watches([request(f"g-{number}") for number in range(200)], now=START, directory=BOOK)
+    await store.add_watches([request(f"g-{number}") for number in range(200)], now=START)
     main = memory / "notifier.db"
     before = main.stat().st_size
     await _House(store).upkeep.run_once()

@@ -109,7 +109,7 @@ _MIDDLES: Final = {
     "INSERT INTO watches": "2 register: in the middle of the transaction",
     "INSERT INTO bodies": "8 enqueue: in the middle of the transaction",
     "INSERT INTO attempts": "13 record: in the middle of the transaction",
-    "asked_by = 'person'": "16 redeliver: in the middle of the transaction",
+    "trigger = 'person'": "16 redeliver: in the middle of the transaction",
     "due_at = NULL, resumes = 0": "16 park: in the middle of the transaction",
 }
 #: Step -> what stands before and after its COMMIT.
@@ -227,10 +227,12 @@ class _Store:
 
         return await _told(steps, self._store.exchange(owner, results, slots, **more))
 
-    async def free_leases(self, *args: Any, **more: Any) -> Any:
-        if self._stopping:
-            _doom.passed(STOP[1])
-        return await _told(_frees, self._store.free_leases(*args, **more))
+    async def end_lapsed(self, *args: Any, **more: Any) -> Any:
+        return await _told(_frees, self._store.end_lapsed(*args, **more))
+
+    async def release(self, *args: Any, **more: Any) -> Any:
+        _doom.passed(STOP[1])
+        return await _told(_frees, self._store.release(*args, **more))
 
     async def redeliver_some(self, *args: Any, **more: Any) -> Any:
         return await _told(_redelivers, self._store.redeliver_some(*args, **more))

@@ -130,6 +130,8 @@ class Tripped:
         real = self.instead.get(name) or getattr(self._store, name)
         if name == "open_generations":
             return self._generations
+        if name == "due_times":
+            return self
 
         async def call(*args: Any, **more: Any) -> Any:
             self._pass(name)
@@ -366,9 +368,7 @@ async def watching(store: SqliteStore, **settings: Any) -> AsyncIterator[Watchin
             AimlapiLuma(),
             around(port, client, clock=clock, health=health, deliveries=deliveries),
         )
-        registrar = Registrar(
-            store, clock=clock, directory=lambda: BOOK, add_open=loop.add, deliveries=deliveries, health=health
-        )
+        registrar = Registrar(store, clock=clock, add_open=loop.add, deliveries=deliveries, health=health)
         async with anyio.create_task_group() as tasks:
             await tasks.start(loop.run)
             yield Watching(
@@ -472,11 +472,9 @@ def endpoint(name: str = "studio", **more: Any) -> EndpointSettings:
     return EndpointSettings(identity=EndpointIdentity(name), destination=Destination(name), **fields)
 
 
-async def enqueue(
-    store: SqliteStore, *generations: str, at: datetime, endpoint: str = "studio", directory: EndpointDirectory = BOOK
-) -> None:
+async def enqueue(store: SqliteStore, *generations: str, at: datetime, endpoint: str = "studio") -> None:
     """One finished generation each, and so one delivery each, due at `at`."""
-    await store.add_watches([request(name, endpoint=endpoint) for name in generations], now=at, directory=directory)
+    await store.add_watches([request(name, endpoint=endpoint) for name in generations], now=at)
     sights = [
         Transition(
             provider=LUMA,
@@ -488,7 +486,7 @@ async def enqueue(
         )
         for name in generations
     ]
-    await store.record_transitions(sights, now=at, directory=directory)
+    await store.record_transitions(sights, now=at)
 
 
 async def deliveries(store: SqliteStore, generation: str = "g-1") -> list[DeliverySummary]:

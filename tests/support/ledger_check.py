@@ -89,11 +89,11 @@ _WHOLE = "SELECT count(*) FROM pragma_table_info('deliveries') WHERE name = 'rea
 _WATCHES = """SELECT g.id, w.endpoint, w.status FROM watches AS w JOIN generations AS g ON g.key = w.generation"""
 _DELIVERIES = """
 SELECT d.message_id, g.id, d.endpoint, d.status, d.attempts, d.leased_until IS NOT NULL,
-       EXISTS (SELECT 1 FROM bodies AS b WHERE b.delivery = d.key), d.asked_by
+       EXISTS (SELECT 1 FROM bodies AS b WHERE b.delivery = d.key), d.trigger
 FROM deliveries AS d JOIN watches AS w ON w.key = d.watch JOIN generations AS g ON g.key = w.generation
 """
 _ATTEMPTS = """
-SELECT d.message_id, a.number, a.verdict, a.asked_by FROM attempts AS a JOIN deliveries AS d ON d.key = a.delivery
+SELECT d.message_id, a.number, a.verdict, a.trigger FROM attempts AS a JOIN deliveries AS d ON d.key = a.delivery
 ORDER BY a.delivery, a.number
 """
 _FORBIDDEN = """
@@ -160,15 +160,15 @@ def _of_watches(seen: Seen) -> Iterator[str]:
 
 def _of_attempts(seen: Seen, message: str) -> Iterator[str]:
     """Each attempt is a row or the lease, in order; none was begun after a success, unless a person asked for it."""
-    _, status, counted, leased, _, asked_by = seen.deliveries[message]
+    _, status, counted, leased, _, trigger = seen.deliveries[message]
     closed = seen.attempts.get(message, [])
     if [number for number, _, _ in closed] != list(range(1, counted + (not leased))):
         yield f"{message}: {counted} attempts, {'one' if leased else 'none'} of them open, and the rows {closed}"
     if leased and status != "pending":
         yield f"{message} is {status} and somebody works on it"
     arrived = bool(closed) and closed[-1][1] == "delivered"
-    if (status == "delivered") != (arrived and asked_by != "person"):
-        yield f"{message} is {status} after {closed}, and what is owed was asked for by the {asked_by}"
+    if (status == "delivered") != (arrived and trigger != "person"):
+        yield f"{message} is {status} after {closed}, and what is owed was asked for by the {trigger}"
     for (_, verdict, _), (number, _, by) in pairwise(closed):
         if verdict == "delivered" and by != "person":
             yield f"attempt {number} of {message} was made after it was recorded as delivered: {closed}"

@@ -35,7 +35,7 @@ HOUR = timedelta(hours=1)
 LUMA = ProviderName("luma")
 ME = WorkerId("worker-1")
 OTHER = WorkerId("worker-2")
-#: Every endpoint that tests name is configured and wants everything.
+#: Every endpoint that tests name is configured and wants everything. Stores of `blank_store` were told this.
 BOOK = EndpointDirectory(events=dict.fromkeys(("studio", "audit", "slow")), callbacks=True)
 NOBODY = EndpointDirectory(events={}, callbacks=False)
 
@@ -113,9 +113,9 @@ def outcome(claim: Claim, verdict: Verdict = Verdict.DELIVERED, **more: Any) -> 
 
 
 def again_at(moment: datetime, *, failures: int | None = None, status: DeliveryStatus = DeliveryStatus.PENDING) -> Any:
-    """A judge of interruptions: due at `moment`, nothing used up unless `failures` says so."""
+    """A decision on interruptions: due at `moment`, nothing used up unless `failures` says so."""
 
-    def judge(interruption: Interruption) -> AttemptResult:
+    def decide(interruption: Interruption) -> AttemptResult:
         return AttemptResult(
             message_id=interruption.message_id,
             number=interruption.number,
@@ -130,21 +130,23 @@ def again_at(moment: datetime, *, failures: int | None = None, status: DeliveryS
             due_at=moment if status is DeliveryStatus.PENDING else None,
         )
 
-    return judge
+    return decide
 
 
-async def add(
-    store: Store, *requests: WatchRequest, now: datetime = NOW, directory: EndpointDirectory = BOOK
-) -> list[Registration]:
-    return await store.add_watches(requests, now=now, directory=directory)
+async def apply(store: Store, directory: EndpointDirectory = BOOK, *, now: datetime = NOW) -> tuple[int, int]:
+    """(parked, resumed)."""
+    applied = await store.apply_directory(directory, now=now)
+    return applied.parked, applied.resumed
 
 
-async def enqueue(
-    store: Store, *generations: str, endpoint: str = "studio", now: datetime = NOW, directory: EndpointDirectory = BOOK
-) -> None:
+async def add(store: Store, *requests: WatchRequest, now: datetime = NOW) -> list[Registration]:
+    return await store.add_watches(requests, now=now)
+
+
+async def enqueue(store: Store, *generations: str, endpoint: str = "studio", now: datetime = NOW) -> None:
     """Watch each generation at `endpoint` and complete it: one delivery each, due at `now`."""
-    await add(store, *(request(name, endpoint=endpoint) for name in generations), now=now, directory=directory)
-    await store.record_transitions([seen(name, at=now) for name in generations], now=now, directory=directory)
+    await add(store, *(request(name, endpoint=endpoint) for name in generations), now=now)
+    await store.record_transitions([seen(name, at=now) for name in generations], now=now)
 
 
 async def take(store: Store, *results: AttemptResult, now: datetime = NOW, **free: Any) -> Exchange:

@@ -44,7 +44,7 @@ from notifier.domain.model import (
     WatchStatus,
 )
 from notifier.store.records import Ending, Selection, Slots, WatchChoice
-from tests.support.store_builders import id_of
+from tests.support.store_builders import BOOK, id_of
 
 UNREACHABLE: Final = timedelta(hours=24)
 FINISHED: Final = {DeliveryStatus.DELIVERED, DeliveryStatus.EXHAUSTED, DeliveryStatus.FILTERED}
@@ -79,9 +79,14 @@ class ModelWatch:
 
 @dataclass(slots=True, kw_only=True)
 class Lease:
-    owner: WorkerId
+    #: None once the store was opened again.
+    owner: WorkerId | None
     since: datetime
     until: datetime
+
+    def ended_for(self, sparing: WorkerId | None, now: datetime) -> bool:
+        """Whether `end_lapsed` ends it."""
+        return self.owner is None or (self.owner != sparing and self.until < now)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -146,29 +151,32 @@ class Model:
         self.generations: dict[GenerationKey, State | None] = {}
         self.watches: dict[WatchKey, ModelWatch] = {}
         self.deliveries: dict[MessageId, ModelDelivery] = {}
+        self.directory = BOOK
         self.endpoint_health: dict[Destination, EndpointHealth] = {}
 
+    def reopen(self) -> None:
+        """The store knows that nobody has any lease that the last run left."""
+        for delivery in self.deliveries.values():
+            if delivery.lease is not None:
+                delivery.lease.owner = None
+
     # ---- watches ----
-    def add_watches(
-        self, requests: Sequence[WatchRequest], *, now: datetime, directory: EndpointDirectory, keep_first: bool
-    ) -> list[Registered]:
+    def add_watches(self, requests: Sequence[WatchRequest], *, now: datetime, keep_first: bool) -> list[Registered]:
         before = deepcopy((self.generations, self.watches, self.deliveries))
-        answers = [self._register(request, now, directory, keep_first=keep_first) for request in requests]
+        answers = [self._register(request, now, keep_first=keep_first) for request in requests]
         refused = [f"[{index}]" for index, answer in enumerate(answers) if answer.outcome is Outcome.KEPT]
         if refused and not keep_first:
             self.generations, self.watches, self.deliveries = before
             raise Refused(*refused)
         return answers
 
-    def _register(
-        self, request: WatchRequest, now: datetime, directory: EndpointDirectory, *, keep_first: bool
-    ) -> Registered:
+    def _register(self, request: WatchRequest, now: datetime, *, keep_first: bool) -> Registered:
         self.generations.setdefault((request.provider, request.generation), None)
         key = (request.provider, request.generation, request.target, request.endpoint)
         watch = self.watches.get(key)
         if watch is None:
             watch = self.watches[key] = ModelWatch(request=request, registered_at=now)
-            return self._begin(key, watch, Outcome.CREATED, now, directory)
+            return self._begin(key, watch, Outcome.CREATED, now)
         if watch.open:
             mine, theirs = watch.request, request
             same = (mine.metadata, mine.timeout) == (theirs.metadata, theirs.timeout)
@@ -180,13 +188,11 @@ class Model:
         watch.status = WATCH[watch.status][WatchSignal.REOPEN]
         watch.round += 1
         watch.request, watch.registered_at, watch.ended_at = request, now, None
-        return self._begin(key, watch, Outcome.REOPENED, now, directory)
+        return self._begin(key, watch, Outcome.REOPENED, now)
 
-    def _begin(
-        self, key: WatchKey, watch: ModelWatch, outcome: Outcome, now: datetime, directory: EndpointDirectory
-    ) -> Registered:
+    def _begin(self, key: WatchKey, watch: ModelWatch, outcome: Outcome, now: datetime) -> Registered:
         if satisfies(self.generations[key[:2]], watch.request.target):
-            self._end(key, Kind.RESULT, now, directory)
+            self._end(key, Kind.RESULT, now)
             return Registered(outcome=outcome, enqueued=True, open=None)
         return Registered(outcome=outcome, enqueued=False, open=self.open_of(key[:2], watch))
 
@@ -207,13 +213,11 @@ class Model:
 
     # ---- looks ----
     def record_transitions(
-        self, transitions: Sequence[Transition], *, now: datetime, directory: EndpointDirectory
+        self, transitions: Sequence[Transition], *, now: datetime
     ) -> list[tuple[int, OpenGeneration | None]]:
-        return [self._raise(transition, now, directory) for transition in transitions]
+        return [self._raise(transition, now) for transition in transitions]
 
-    def _raise(
-        self, transition: Transition, now: datetime, directory: EndpointDirectory
-    ) -> tuple[int, OpenGeneration | None]:
+    def _raise(self, transition: Transition, now: datetime) -> tuple[int, OpenGeneration | None]:
         generation, seen = (transition.provider, transition.observation.id), transition.observation.state
         if generation not in self.generations or seen is None:
             return 0, self.open_of(generation)
@@ -221,23 +225,21 @@ class Model:
         if state is None:
             return 0, self.open_of(generation)
         self.generations[generation] = state
-        return self._end_some(generation, Kind.RESULT, lambda w: satisfies(state, w.request.target), now, directory)
+        return self._end_some(generation, Kind.RESULT, lambda w: satisfies(state, w.request.target), now)
 
-    def end_watches(
-        self, endings: Sequence[Ending], *, now: datetime, directory: EndpointDirectory
-    ) -> list[tuple[int, OpenGeneration | None]]:
-        return [self._end_by(ending, now, directory) for ending in endings]
+    def end_watches(self, endings: Sequence[Ending], *, now: datetime) -> list[tuple[int, OpenGeneration | None]]:
+        return [self._end_by(ending, now) for ending in endings]
 
-    def _end_by(self, ending: Ending, now: datetime, directory: EndpointDirectory) -> tuple[int, OpenGeneration | None]:
+    def _end_by(self, ending: Ending, now: datetime) -> tuple[int, OpenGeneration | None]:
         generation = (ending.provider, ending.generation)
         over: Callable[[ModelWatch], bool] = lambda watch: watch.deadline <= ending.observed_at  # noqa: E731
         chosen = over if ending.kind is Kind.EXPIRED else lambda _: True
-        return self._end_some(generation, ending.kind, chosen, now, directory)
+        return self._end_some(generation, ending.kind, chosen, now)
 
-    def expire_unreachable(self, *, now: datetime, directory: EndpointDirectory) -> int:
+    def expire_unreachable(self, *, now: datetime) -> int:
         over = [key for key, watch in self.watches.items() if watch.open and watch.deadline < now - UNREACHABLE]
         for key in over:
-            self._end(key, Kind.EXPIRED, now, directory)
+            self._end(key, Kind.EXPIRED, now)
         return len(over)
 
     def _end_some(
@@ -246,14 +248,13 @@ class Model:
         kind: Kind,
         chosen: Callable[[ModelWatch], bool],
         now: datetime,
-        directory: EndpointDirectory,
     ) -> tuple[int, OpenGeneration | None]:
         ending = [key for key, watch in self.watches.items() if key[:2] == generation and watch.open and chosen(watch)]
         for key in ending:
-            self._end(key, kind, now, directory)
+            self._end(key, kind, now)
         return len(ending), self.open_of(generation)
 
-    def _end(self, key: WatchKey, kind: Kind, now: datetime, directory: EndpointDirectory) -> None:
+    def _end(self, key: WatchKey, kind: Kind, now: datetime) -> None:
         """A watch ends and its one message is owed."""
         provider, generation, target, endpoint = key
         watch = self.watches[key]
@@ -265,8 +266,8 @@ class Model:
         words = {Kind.EXPIRED: "watch.expired", Kind.UNKNOWN: "generation.unknown"}
         type_ = words.get(kind, f"generation.{self.generations[key[:2]]}")
         destination = watch.request.destination
-        status = DeliveryStatus.PARKED if self._disabled(destination) else _standing(endpoint, type_, directory)
-        wait = directory.first_wait.get(endpoint, timedelta(0))
+        status = DeliveryStatus.PARKED if self._disabled(destination) else _standing(endpoint, type_, self.directory)
+        wait = self.directory.first_wait.get(endpoint, timedelta(0))
         self.deliveries[message] = ModelDelivery(
             watch=key,
             type=type_,
@@ -356,10 +357,10 @@ class Model:
         waiting = (each for each in self.deliveries.values() if each.lease is None)
         return min((each.due_at for each in waiting if each.due_at is not None and each.due_at > now), default=None)
 
-    def lapsed(
-        self, *, now: datetime, lapsed_only: bool, sparing: WorkerId | None
+    def ended(
+        self, *, now: datetime, sparing: WorkerId | None = None, owner: WorkerId | None = None
     ) -> list[tuple[ModelDelivery, Interruption]]:
-        """What `free_leases` ends, in no order."""
+        """What `end_lapsed` ends, or `release` of `owner`, in no order."""
         return [
             (
                 delivery,
@@ -372,7 +373,7 @@ class Model:
                 ),
             )
             for message, delivery in self.deliveries.items()
-            if (lease := delivery.lease) and lease.owner != sparing and (not lapsed_only or lease.until < now)
+            if (lease := delivery.lease) and (lease.owner == owner if owner else lease.ended_for(sparing, now))
         ]
 
     def interrupt(self, delivery: ModelDelivery, result: AttemptResult, *, now: datetime) -> None:
@@ -381,38 +382,36 @@ class Model:
         self._close(delivery, replace(result, verdict=Verdict.INTERRUPTED, took=took))
         self._park_disabled()
 
-    def park(self, *, directory: EndpointDirectory) -> int:
-        """How many are parked; only what nobody works on."""
+    def apply(self, directory: EndpointDirectory, *, now: datetime) -> tuple[int, int]:
+        """How many are parked, of what nobody works on, and how many resume."""
+        self.directory = directory
         waiting = [
             each for each in self.deliveries.values() if each.status is DeliveryStatus.PENDING and not each.lease
         ]
-        gone = [each for each in waiting if not _configured(each.watch[3], directory)]
-        for each in gone:
-            _park(each, resumes=True)
-        return len(gone)
-
-    def resume(self, *, now: datetime, directory: EndpointDirectory) -> int:
         parked = [each for each in self.deliveries.values() if each.status is DeliveryStatus.PARKED and each.resumes]
         for each in parked:
             each.resumes = not self._disabled(each.destination)
         back = [each for each in parked if each.resumes and _configured(each.watch[3], directory)]
         for each in back:
             each.status, each.due_at = DELIVERY[each.status][DeliverySignal.RESUME], now
-        return len(back)
+        gone = [each for each in waiting if not _configured(each.watch[3], directory)]
+        for each in gone:
+            _park(each, resumes=True)
+        return len(gone), len(back)
 
     # ---- what a person asks for ----
-    def redeliver(self, selection: Selection, *, now: datetime, directory: EndpointDirectory) -> tuple[int, int]:
+    def redeliver(self, selection: Selection, *, now: datetime) -> tuple[int, int]:
         """How many are due now, and how many stay as they are for a reason."""
         meant = [each for message, each in self.deliveries.items() if _means(selection, message, each)]
-        taken = [each for each in meant if self._again(each, now, directory)]
+        taken = [each for each in meant if self._again(each, now)]
         return len(taken), len(meant) - len(taken)
 
-    def _again(self, delivery: ModelDelivery, now: datetime, directory: EndpointDirectory) -> bool:
+    def _again(self, delivery: ModelDelivery, now: datetime) -> bool:
         again = DELIVERY[delivery.status].get(DeliverySignal.REDELIVER)
         if (
             again is None
             or delivery.lease
-            or not _configured(delivery.watch[3], directory)
+            or not _configured(delivery.watch[3], self.directory)
             or self._disabled(delivery.destination)
         ):
             return False

@@ -19,12 +19,10 @@ import orjson
 from notifier.domain.endpoint_health import Change, parked_reason
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId, WorkerId
 from notifier.domain.lifecycle import DELIVERY, DeliverySignal
-from notifier.domain.message import parked_because
 from notifier.domain.model import (
     AttemptResult,
     Claim,
     DeliveryStatus,
-    EndpointDirectory,
     Interruption,
     Stale,
     Trigger,
@@ -46,8 +44,6 @@ _FEW: Final = 128
 _LOOKED_AT: Final = 512
 #: So many deliveries are looked at that fell due last, beside those whose turn it is.
 _NEWEST: Final = 128
-#: Later than any time that is stored.
-_NEVER: Final = 2**62
 
 
 class Turns:
@@ -83,8 +79,8 @@ def _close(
     """Take results: messages whose lease is lost, and destinations that stand otherwise because of the rest."""
     asked = {"owner": owner, "messages": bulk.listed([result.message_id for result in results])}
     leases = {
-        (message_id, number): (key, Destination(destination), asked_by)
-        for message_id, number, key, destination, asked_by in bulk.read(conn, _SQL["standing_leases"], asked)
+        (message_id, number): (key, Destination(destination), trigger)
+        for message_id, number, key, destination, trigger in bulk.read(conn, _SQL["standing_leases"], asked)
     }
     moved, lost = [], []
     for result in results:
@@ -100,7 +96,7 @@ def _close(
         for key, destination, _, result in moved
     ]
     bulk.write(conn, _SQL["close_attempts"], closed)
-    bulk.write(conn, _SQL["add_attempts"], [_attempt(key, asked_by, result) for key, _, asked_by, result in moved])
+    bulk.write(conn, _SQL["add_attempts"], [_attempt(key, trigger, result) for key, _, trigger, result in moved])
     return lost, [endpoints.act(conn, before, after, announce, now=now) for before, after in changed]
 
 
@@ -125,11 +121,11 @@ def _moves(
     return result.status.value, "", False, result.failures, to_micros(result.due_at)
 
 
-def _attempt(key: int, asked_by: str, result: AttemptResult) -> tuple[Any, ...]:
+def _attempt(key: int, trigger: str, result: AttemptResult) -> tuple[Any, ...]:
     return (
         key,
         result.number,
-        asked_by,
+        trigger,
         to_micros(result.started_at),
         result.took // _MICROSECOND,
         result.verdict.value,
@@ -354,23 +350,29 @@ def _claimed(row: Sequence[Any], body: bytes) -> Claim:
 
 
 # ---- attempts without an outcome ----------------------------------------------------------------------------------
-def free(
-    conn: sqlite3.Connection,
-    judge: Callable[[Interruption], AttemptResult],
-    *,
-    now: datetime,
-    lapsed_only: bool,
-    sparing: WorkerId | None,
+Decide = Callable[[Interruption], AttemptResult]
+
+
+def end_lapsed(
+    conn: sqlite3.Connection, decide: Decide, *, now: datetime, sparing: WorkerId | None
 ) -> list[Interruption]:
     micros = to_micros(now)
-    leases = conn.execute(_SQL["leases"], (micros if lapsed_only else _NEVER, sparing)).fetchall()
-    return [_interrupt(conn, lease, judge, micros) for lease in leases]
+    leases = conn.execute(_SQL["leases_that_lapsed"], {"now": micros, "sparing": sparing}).fetchall()
+    return [_interrupt(conn, lease, decide, micros) for lease in leases]
 
 
-def _interrupt(
-    conn: sqlite3.Connection, lease: tuple[Any, ...], judge: Callable[[Interruption], AttemptResult], now: int
-) -> Interruption:
-    key, message_id, destination, number, failures, interruptions, claimed_at, leased_until, asked_by = lease
+def release(conn: sqlite3.Connection, owner: WorkerId, decide: Decide, *, now: datetime) -> list[Interruption]:
+    leases = conn.execute(_SQL["leases_of"], {"owner": owner}).fetchall()
+    return [_interrupt(conn, lease, decide, to_micros(now)) for lease in leases]
+
+
+def disown_leases(conn: sqlite3.Connection) -> None:
+    """At open: the lock shows that every worker of the last run is gone."""
+    conn.execute(_SQL["disown_leases"])
+
+
+def _interrupt(conn: sqlite3.Connection, lease: tuple[Any, ...], decide: Decide, now: int) -> Interruption:
+    key, message_id, destination, number, failures, interruptions, claimed_at, leased_until, trigger = lease
     interruption = Interruption(
         message_id=MessageId(message_id),
         destination=Destination(destination),
@@ -378,41 +380,12 @@ def _interrupt(
         failures=failures,
         interruptions=interruptions + 1,
     )
-    result = judge(interruption)
+    result = decide(interruption)
     if (result.message_id, result.number) != (message_id, number):
-        raise ValueError("the judge answered for another attempt")
+        raise ValueError("the decision is about another attempt")
     disabled = endpoints.disabled_among(conn, [destination])
     bulk.write(conn, _SQL["close_attempts"], [(key, *_moves(result, destination, disabled), True)])
     took = max(0, min(now, leased_until) - claimed_at) * _MICROSECOND
     known = replace(result, started_at=from_micros(claimed_at), took=took, verdict=Verdict.INTERRUPTED)
-    bulk.write(conn, _SQL["add_attempts"], [_attempt(key, asked_by, known)])
+    bulk.write(conn, _SQL["add_attempts"], [_attempt(key, trigger, known)])
     return interruption
-
-
-# ---- deliveries whose endpoint went or came back ------------------------------------------------------------------
-def park(conn: sqlite3.Connection, *, now: datetime, directory: EndpointDirectory) -> tuple[int, int]:
-    """(parked, resumed)."""
-    parked = DELIVERY[DeliveryStatus.PENDING][DeliverySignal.PARK].value
-    pending = DELIVERY[DeliveryStatus.PARKED][DeliverySignal.RESUME].value
-    due_at = to_micros(now)
-    directory = replace(directory, disabled=endpoints.all_disabled(conn))
-    waiting = conn.execute(_SQL["waiting"]).fetchall()
-    kept = conn.execute(_SQL["parked"]).fetchall()
-    gone = [
-        (parked, why, True, key)
-        for key, endpoint, destination in waiting
-        if destination not in directory.disabled and (why := parked_because(endpoint, destination, directory))
-    ]
-    stuck = [
-        (parked, parked_because(endpoint, destination, directory), False, key)
-        for key, endpoint, destination in kept
-        if destination in directory.disabled
-    ]
-    back = [
-        (pending, due_at, key)
-        for key, endpoint, destination in kept
-        if not parked_because(endpoint, destination, directory)
-    ]
-    conn.executemany(_SQL["park"], [*gone, *stuck])
-    conn.executemany(_SQL["resume"], back)
-    return len(gone), len(back)

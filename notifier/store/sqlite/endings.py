@@ -14,7 +14,6 @@ from notifier.domain.ids import Destination, GenerationId, ProviderName
 from notifier.domain.lifecycle import WATCH, WatchSignal
 from notifier.domain.message import new_delivery
 from notifier.domain.model import (
-    EndpointDirectory,
     Kind,
     OpenGeneration,
     SeenGeneration,
@@ -23,7 +22,7 @@ from notifier.domain.model import (
 )
 from notifier.domain.times import to_micros
 from notifier.store.records import Recorded
-from notifier.store.sqlite import bulk, endpoints, rows
+from notifier.store.sqlite import bulk, directories, rows
 from notifier.store.sqlite.rows import SQL, WatchRow
 
 _RANK: Final = attrgetter("rank")
@@ -33,20 +32,6 @@ _SIGNALS: Final = {
     Kind.EXPIRED: WatchSignal.EXPIRE,
     Kind.UNKNOWN: WatchSignal.LOSE,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What holds for all of one call."""
-
-    now: datetime
-    #: The same in microseconds.
-    micros: int
-    directory: EndpointDirectory
-
-
-def terms(now: datetime, directory: EndpointDirectory) -> Terms:
-    return Terms(now, to_micros(now), directory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +62,7 @@ class Case:
 Ended = tuple[int, Watch, Cause]
 
 
-def end_open(conn: sqlite3.Connection, cases: Sequence[Case], terms: Terms) -> list[Recorded]:
+def end_open(conn: sqlite3.Connection, cases: Sequence[Case], now: datetime) -> list[Recorded]:
     """End open watches of many generations, each of which stands there once; an answer for each, in order."""
     found = rows.open_watches(conn, [case.key for case in cases])
     ending: list[Ended] = []
@@ -90,7 +75,7 @@ def end_open(conn: sqlite3.Connection, cases: Sequence[Case], terms: Terms) -> l
             else:
                 left.append(row)
         answers.append((len(ending) - begun, left))
-    made = iter(end_many(conn, ending, terms))
+    made = iter(end_many(conn, ending, now))
     return [
         Recorded(enqueued=sum(next(made) for _ in range(count)), open=_still_open(case, left))
         for case, (count, left) in zip(cases, answers, strict=True)
@@ -112,20 +97,20 @@ def _still_open(case: Case, left: Sequence[WatchRow]) -> OpenGeneration | None:
     )
 
 
-def end_many(conn: sqlite3.Connection, ending: Sequence[Ended], terms: Terms) -> list[bool]:
+def end_many(conn: sqlite3.Connection, ending: Sequence[Ended], now: datetime) -> list[bool]:
     """End open watches and make their messages; for each, whether its message was made (False: it is there already)."""
     if not ending:
         return []
-    bulk.write(conn, SQL["end_watches"], [(key, _ended(watch, cause), terms.micros) for key, watch, cause in ending])
-    directory = endpoints.informed(conn, terms.directory, {watch.destination for _, watch, _ in ending})
+    bulk.write(conn, SQL["end_watches"], [(key, _ended(watch, cause), to_micros(now)) for key, watch, cause in ending])
+    directory = directories.current(conn, {watch.destination for _, watch, _ in ending})
     owed = [
-        new_delivery(watch, cause.seen, cause.kind, now=terms.now, directory=directory, reason=cause.reason)
+        new_delivery(watch, cause.seen, cause.kind, now=now, directory=directory, reason=cause.reason)
         for _, watch, cause in ending
     ]
     there = set(bulk.read(conn, SQL["made_already"], {"messages": bulk.listed([each.message_id for each in owed])}))
     new = [each.message_id not in there for each in owed]
     made = [(key, each) for (key, _, _), each, is_new in zip(ending, owed, new, strict=True) if is_new]
-    rows.add_deliveries(conn, made, terms.now)
+    rows.add_deliveries(conn, made, now)
     return new
 
 

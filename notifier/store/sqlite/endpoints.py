@@ -7,7 +7,6 @@ and by, and is not claimed meanwhile; what was parked because of it does not go 
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from notifier.domain.endpoint_health import Change, EndpointHealth, EndpointStat
 from notifier.domain.ids import Destination
 from notifier.domain.lifecycle import DELIVERY, DeliverySignal
 from notifier.domain.message import parked_if_disabled
-from notifier.domain.model import DeliveryStatus, EndpointDirectory, Verdict
+from notifier.domain.model import DeliveryStatus, Verdict
 from notifier.domain.times import from_micros, to_micros
 from notifier.store.records import Announce, EndpointSummary
 from notifier.store.sqlite import bulk, rows
@@ -126,13 +125,6 @@ def _settle(
 def disabled_among(conn: sqlite3.Connection, destinations: Iterable[str]) -> Mapping[Destination, str]:
     """Which of these destinations are disabled, and why."""
     return dict(bulk.read(conn, _SQL["disabled_among"], {"destinations": bulk.listed(list(destinations))}))
-
-
-def informed(
-    conn: sqlite3.Connection, directory: EndpointDirectory, destinations: Iterable[Destination]
-) -> EndpointDirectory:
-    """`directory` that knows which of these destinations are disabled now."""
-    return replace(directory, disabled=disabled_among(conn, destinations))
 
 
 def all_disabled(conn: sqlite3.Connection) -> Mapping[Destination, str]:

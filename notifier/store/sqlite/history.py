@@ -63,10 +63,10 @@ def _watch(conn: sqlite3.Connection, row: Row) -> WatchSummary:
 
 
 def _delivery(conn: sqlite3.Connection, row: Row) -> DeliverySummary:
-    key, message_id, type_, status, reason, created_at, due_at, number, claimed_at, asked_by = row
+    key, message_id, type_, status, reason, created_at, due_at, number, claimed_at, trigger = row
     attempts = [_attempt(found) for found in conn.execute(_SQL["attempts_of"], (key,))]
     if claimed_at is not None:
-        attempts.append(_open_attempt(number, claimed_at, asked_by))
+        attempts.append(_open_attempt(number, claimed_at, trigger))
     return DeliverySummary(
         message_id=MessageId(message_id),
         type=type_,
@@ -79,10 +79,10 @@ def _delivery(conn: sqlite3.Connection, row: Row) -> DeliverySummary:
 
 
 def _attempt(row: Row) -> AttemptSummary:
-    number, started_at, took, verdict, status_code, detail, head, asked_by = row
+    number, started_at, took, verdict, status_code, detail, head, trigger = row
     return AttemptSummary(
         number=number,
-        trigger=Trigger(asked_by),
+        trigger=Trigger(trigger),
         started_at=from_micros(started_at),
         took=timedelta(microseconds=took),
         verdict=Verdict(verdict),
@@ -92,10 +92,10 @@ def _attempt(row: Row) -> AttemptSummary:
     )
 
 
-def _open_attempt(number: int, claimed_at: int, asked_by: str) -> AttemptSummary:
+def _open_attempt(number: int, claimed_at: int, trigger: str) -> AttemptSummary:
     return AttemptSummary(
         number=number,
-        trigger=Trigger(asked_by),
+        trigger=Trigger(trigger),
         started_at=from_micros(claimed_at),
         took=None,
         verdict=None,

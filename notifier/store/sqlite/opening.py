@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from notifier.domain.errors import StoreRefused, StoreUnavailable
 from notifier.store.ports import ReportStore
-from notifier.store.sqlite import connection, errors, lock
+from notifier.store.sqlite import connection, deliveries, errors, lock
 from notifier.store.sqlite.reports import SqliteReports
 from notifier.store.sqlite.statements import migrations
 from notifier.store.sqlite.store import SqliteStore
@@ -110,6 +110,7 @@ def _open_writer(path: str, held: int | None = None) -> sqlite3.Connection:
         conn = connection.writer(path)
         try:
             connection.migrate(conn, path)
+            deliveries.disown_leases(conn)
         except BaseException:
             conn.close()
             raise

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.lifecycle import advance, satisfies
-from notifier.domain.model import EndpointDirectory, Kind, OpenGeneration, SeenGeneration, State, Transition
+from notifier.domain.model import Kind, OpenGeneration, SeenGeneration, State, Transition
 from notifier.domain.times import from_micros, to_micros
 from notifier.store.records import Ending, Recorded
 from notifier.store.sqlite import bulk, rows
-from notifier.store.sqlite.endings import Case, Cause, Terms, end_open, terms
+from notifier.store.sqlite.endings import Case, Cause, end_open
 from notifier.store.sqlite.rows import GenerationRow, WatchRow
 from notifier.store.sqlite.statements import statements
 
@@ -62,34 +62,31 @@ def save_learned(
     bulk.write(conn, _SQL["save_learned"], rows_)
 
 
-def record(
-    conn: sqlite3.Connection, transitions: Sequence[Transition], *, now: datetime, directory: EndpointDirectory
-) -> list[Recorded]:
-    held = terms(now, directory)
-    return [answer for wave in _waves(transitions) for answer in _raise(conn, wave, held)]
+def record(conn: sqlite3.Connection, transitions: Sequence[Transition], *, now: datetime) -> list[Recorded]:
+    return [answer for batch in _batches(transitions) for answer in _raise(conn, batch, now)]
 
 
-def _waves(transitions: Sequence[Transition]) -> Iterator[Sequence[Transition]]:
+def _batches(transitions: Sequence[Transition]) -> Iterator[Sequence[Transition]]:
     """The same in the same order, in runs (mostly one) in which no generation stands twice."""
-    wave: dict[tuple[str, str], Transition] = {}
+    batch: dict[tuple[str, str], Transition] = {}
     for transition in transitions:
         name = (transition.provider, transition.observation.id)
-        if name in wave:
-            yield list(wave.values())
-            wave = {}
-        wave[name] = transition
-    yield list(wave.values())
+        if name in batch:
+            yield list(batch.values())
+            batch = {}
+        batch[name] = transition
+    yield list(batch.values())
 
 
-def _raise(conn: sqlite3.Connection, wave: Sequence[Transition], held: Terms) -> list[Recorded]:
-    found = rows.find_states(conn, [(each.provider, each.observation.id) for each in wave])
-    known = [(each, *found[name]) for each in wave if (name := (each.provider, each.observation.id)) in found]
+def _raise(conn: sqlite3.Connection, batch: Sequence[Transition], now: datetime) -> list[Recorded]:
+    found = rows.find_states(conn, [(each.provider, each.observation.id) for each in batch])
+    known = [(each, *found[name]) for each in batch if (name := (each.provider, each.observation.id)) in found]
     cases = [_case(transition, key, state) for transition, key, state in known]
     raised = [_raised(case.key, case.cause.seen) for case in cases if case.cause is not None]
     bulk.write(conn, _SQL["raise_generations"], raised)
     bulk.write(conn, _SQL["add_states"], [(row[0], row[1], row[7]) for row in raised])
-    answers = iter(end_open(conn, cases, held))
-    return [next(answers) if (each.provider, each.observation.id) in found else _UNKNOWN for each in wave]
+    answers = iter(end_open(conn, cases, now))
+    return [next(answers) if (each.provider, each.observation.id) in found else _UNKNOWN for each in batch]
 
 
 def _case(transition: Transition, key: int, before: State | None) -> Case:
@@ -135,14 +132,11 @@ def _raised(key: int, seen: SeenGeneration) -> tuple[Any, ...]:
     )
 
 
-def end(
-    conn: sqlite3.Connection, endings: Sequence[Ending], *, now: datetime, directory: EndpointDirectory
-) -> list[Recorded]:
-    held = terms(now, directory)
-    return [_end(conn, ending, held) for ending in endings]
+def end(conn: sqlite3.Connection, endings: Sequence[Ending], *, now: datetime) -> list[Recorded]:
+    return [_end(conn, ending, now) for ending in endings]
 
 
-def _end(conn: sqlite3.Connection, ending: Ending, held: Terms) -> Recorded:
+def _end(conn: sqlite3.Connection, ending: Ending, now: datetime) -> Recorded:
     generation = rows.find_generation(conn, ending.provider, ending.generation)
     if generation is None:
         return _UNKNOWN
@@ -158,7 +152,7 @@ def _end(conn: sqlite3.Connection, ending: Ending, held: Terms) -> Recorded:
                 raise ValueError("a result is recorded as a transition, not as an ending")
 
     cause = Cause(ending.kind, rows.seen(generation), reason=ending.reason)
-    (recorded,) = end_open(conn, [_ending(generation, cause, chosen)], held)
+    (recorded,) = end_open(conn, [_ending(generation, cause, chosen)], now)
     return recorded
 
 
@@ -166,9 +160,7 @@ def _ending(generation: GenerationRow, cause: Cause, chosen: Callable[[WatchRow]
     return Case(generation[0], cause.seen.provider, cause.seen.id, cause.seen.state, cause, chosen)
 
 
-def expire_some(
-    conn: sqlite3.Connection, before: int, most: int, *, now: datetime, directory: EndpointDirectory
-) -> int:
+def expire_some(conn: sqlite3.Connection, before: int, most: int, *, now: datetime) -> int:
     """End watches whose deadline was before `before` (microseconds); about `most` of them. How many were ended."""
     cases = [
         _ending(
@@ -178,7 +170,7 @@ def expire_some(
         )
         for generation in _overdue(conn, before, most)
     ]
-    return sum(recorded.enqueued for recorded in end_open(conn, cases, terms(now, directory)))
+    return sum(recorded.enqueued for recorded in end_open(conn, cases, now))
 
 
 def _overdue(conn: sqlite3.Connection, before: int, most: int) -> Iterator[GenerationRow]:

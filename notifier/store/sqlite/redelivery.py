@@ -8,17 +8,16 @@ unique and never changes: nothing is met twice and nothing is skipped, however m
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 from notifier.domain.ids import GenerationId, MessageId, ProviderName, WatchId
 from notifier.domain.lifecycle import DELIVERY, WATCH, DeliverySignal, WatchSignal
 from notifier.domain.message import parked_because
-from notifier.domain.model import DeliveryStatus, EndpointDirectory, WatchStatus
+from notifier.domain.model import DeliveryStatus, WatchStatus
 from notifier.domain.times import from_micros, to_micros
 from notifier.store.records import Cancelled, Kept, Mark, Redelivered, Selection, WatchChoice
-from notifier.store.sqlite import bulk, endpoints, rows
+from notifier.store.sqlite import bulk, directories, rows
 from notifier.store.sqlite.statements import statements
 
 _SQL: Final = statements("redelivery")
@@ -74,13 +73,12 @@ def ask_again(
     mark: Mark | None,
     *,
     now: datetime,
-    directory: EndpointDirectory,
 ) -> Redelivered:
     """Make those of `keys` due that may be; the answer goes on at `mark`."""
     taken: list[tuple[int, str, int]] = []
     refused: Counter[str] = Counter()
     found = bulk.read(conn, _SQL["standing"], {"keys": bulk.listed(keys)})
-    directory = replace(directory, disabled=endpoints.disabled_among(conn, {row[3] for row in found}))
+    directory = directories.current(conn, {row[3] for row in found})
     for key, word, endpoint, destination, leased, has_body in found:
         status = DeliveryStatus(word)
         again = DELIVERY[status].get(DeliverySignal.REDELIVER)

@@ -11,7 +11,7 @@ from typing import Final
 
 from notifier.domain.ids import Destination
 from notifier.domain.times import from_micros, to_micros
-from notifier.store.ports import Shifted
+from notifier.store.ports import ShiftProgress
 from notifier.store.sqlite.statements import statements
 
 _SQL: Final = statements("shifts")
@@ -25,7 +25,7 @@ _ALL: Final = {"made": _NEVER, "fresh": _NEVER, "now": _NEVER}
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-def step(conn: sqlite3.Connection, by: timedelta, *, now: datetime, done: Shifted | None) -> Shifted | None:
+def step(conn: sqlite3.Connection, by: timedelta, *, now: datetime, done: ShiftProgress | None) -> ShiftProgress | None:
     """Move the next few; what to hand in as `done` next time, None where all are moved."""
     if isinstance(done, datetime):
         return _shift_waits(conn, by, now=now, done=done)

@@ -25,9 +25,10 @@ from notifier.domain.model import (
     WatchRequest,
 )
 from notifier.domain.times import to_micros
-from notifier.store.ports import Shifted
+from notifier.store.ports import DueTimeStore, ShiftProgress
 from notifier.store.records import (
     Announce,
+    AppliedDirectory,
     Cancelled,
     Ending,
     Exchange,
@@ -47,6 +48,7 @@ from notifier.store.sqlite import (
     checkpoints,
     connection,
     deliveries,
+    directories,
     endpoints,
     errors,
     polling,
@@ -85,11 +87,9 @@ class SqliteStore(SqliteReports):
         return await super()._read(work)
 
     async def add_watches(
-        self, requests: Sequence[WatchRequest], *, now: datetime, directory: EndpointDirectory, keep_first: bool = False
+        self, requests: Sequence[WatchRequest], *, now: datetime, keep_first: bool = False
     ) -> list[Registration]:
-        return await self.writer.run(
-            lambda conn: watches.add(conn, requests, now=now, directory=directory, keep_first=keep_first)
-        )
+        return await self.writer.run(lambda conn: watches.add(conn, requests, now=now, keep_first=keep_first))
 
     async def open_generations(self, provider: ProviderName) -> AsyncIterator[Sequence[OpenGeneration]]:
         self.writer.check_place()
@@ -115,15 +115,11 @@ class SqliteStore(SqliteReports):
     ) -> None:
         await self.writer.run(lambda conn: troubles.save(conn, provider, changes))
 
-    async def record_transitions(
-        self, transitions: Sequence[Transition], *, now: datetime, directory: EndpointDirectory
-    ) -> list[Recorded]:
-        return await self.writer.run(lambda conn: polling.record(conn, transitions, now=now, directory=directory))
+    async def record_transitions(self, transitions: Sequence[Transition], *, now: datetime) -> list[Recorded]:
+        return await self.writer.run(lambda conn: polling.record(conn, transitions, now=now))
 
-    async def end_watches(
-        self, endings: Sequence[Ending], *, now: datetime, directory: EndpointDirectory
-    ) -> list[Recorded]:
-        return await self.writer.run(lambda conn: polling.end(conn, endings, now=now, directory=directory))
+    async def end_watches(self, endings: Sequence[Ending], *, now: datetime) -> list[Recorded]:
+        return await self.writer.run(lambda conn: polling.end(conn, endings, now=now))
 
     async def exchange(
         self,
@@ -141,23 +137,23 @@ class SqliteStore(SqliteReports):
     async def refresh_bodies(self, refreshes: Sequence[Refresh], *, now: datetime) -> int:
         return await self.writer.run(lambda conn: refresh.refresh(conn, refreshes, now=now))
 
-    async def free_leases(
-        self,
-        judge: Callable[[Interruption], AttemptResult],
-        *,
-        now: datetime,
-        lapsed_only: bool,
-        sparing: WorkerId | None = None,
+    async def end_lapsed(
+        self, decide: deliveries.Decide, *, now: datetime, sparing: WorkerId | None = None
     ) -> list[Interruption]:
-        return await self.writer.run(
-            lambda conn: deliveries.free(conn, judge, now=now, lapsed_only=lapsed_only, sparing=sparing)
-        )
+        return await self.writer.run(lambda conn: deliveries.end_lapsed(conn, decide, now=now, sparing=sparing))
 
-    async def park_deliveries(self, *, now: datetime, directory: EndpointDirectory) -> tuple[int, int]:
-        return await self.writer.run(lambda conn: deliveries.park(conn, now=now, directory=directory))
+    async def release(self, owner: WorkerId, decide: deliveries.Decide, *, now: datetime) -> list[Interruption]:
+        return await self.writer.run(lambda conn: deliveries.release(conn, owner, decide, now=now))
 
-    async def shift_waits(self, by: timedelta, *, now: datetime, done: Shifted | None) -> Shifted | None:
+    @property
+    def due_times(self) -> DueTimeStore:
+        return self
+
+    async def shift(self, by: timedelta, *, now: datetime, done: ShiftProgress | None) -> ShiftProgress | None:
         return await self.writer.run(lambda conn: shifts.step(conn, by, now=now, done=done))
+
+    async def apply_directory(self, directory: EndpointDirectory, *, now: datetime) -> AppliedDirectory:
+        return await self.writer.run(lambda conn: directories.apply(conn, directory, now=now))
 
     async def disable_endpoint(
         self, destination: Destination, *, now: datetime, reason: str, announce: Announce = silent
@@ -184,13 +180,9 @@ class SqliteStore(SqliteReports):
     async def watches_like(self, beginning: str) -> Sequence[WatchId]:
         return await self._read(lambda conn: redelivery.watches_like(conn, beginning))
 
-    async def redeliver_some(
-        self, selection: Selection, *, mark: Mark | None, most: int, now: datetime, directory: EndpointDirectory
-    ) -> Redelivered:
+    async def redeliver_some(self, selection: Selection, *, mark: Mark | None, most: int, now: datetime) -> Redelivered:
         keys, after = await self._read(lambda conn: redelivery.page(conn, selection, mark, most))
-        return await self.writer.run(
-            lambda conn: redelivery.ask_again(conn, keys, selection, after, now=now, directory=directory)
-        )
+        return await self.writer.run(lambda conn: redelivery.ask_again(conn, keys, selection, after, now=now))
 
     async def kept(self, selection: Selection) -> Kept:
         return await self._read(lambda conn: redelivery.kept(conn, selection))
@@ -199,12 +191,10 @@ class SqliteStore(SqliteReports):
         keys = await self._read(lambda conn: redelivery.chosen(conn, choice))
         return await self.writer.run(lambda conn: redelivery.cancel(conn, keys, now=now))
 
-    async def expire_unreachable(self, *, now: datetime, directory: EndpointDirectory) -> int:
+    async def expire_unreachable(self, *, now: datetime) -> int:
         before = to_micros(now - _UNREACHABLE)
         ended = 0
-        while some := await self.writer.run(
-            lambda conn: polling.expire_some(conn, before, _SOME, now=now, directory=directory)
-        ):
+        while some := await self.writer.run(lambda conn: polling.expire_some(conn, before, _SOME, now=now)):
             ended += some
         return ended
 

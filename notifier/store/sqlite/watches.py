@@ -18,7 +18,6 @@ from notifier.domain.errors import MAX_FAULTS, Fault, InvalidWatch
 from notifier.domain.ids import Destination, WatchId, watch_id
 from notifier.domain.lifecycle import WATCH, WatchSignal, satisfies
 from notifier.domain.model import (
-    EndpointDirectory,
     Kind,
     OpenGeneration,
     Outcome,
@@ -30,7 +29,7 @@ from notifier.domain.model import (
 )
 from notifier.domain.times import to_micros
 from notifier.store.sqlite import bulk, rows
-from notifier.store.sqlite.endings import Cause, Terms, end_many, terms
+from notifier.store.sqlite.endings import Cause, end_many
 from notifier.store.sqlite.rows import SQL, WatchRow
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -46,14 +45,12 @@ def add(
     requests: Sequence[WatchRequest],
     *,
     now: datetime,
-    directory: EndpointDirectory,
     keep_first: bool,
 ) -> list[Registration]:
     """One answer for each request, in order. InvalidWatch has a fault for each that contradicts an open watch.
 
     The first so many of them, in a list of thousands.
     """
-    held = terms(now, directory)
     # asked once: most stores never forgot a watch that was reopened, and a list may hold 100,000.
     forgotten = bool(conn.execute(SQL["any_round"]).fetchall())
     answers: list[Registration] = []
@@ -61,7 +58,7 @@ def add(
     for begin in range(0, len(requests), _TOGETHER):
         some = requests[begin : begin + _TOGETHER]
         for request, answer in zip(
-            some, _register(conn, some, held, reopen=not keep_first, forgotten=forgotten), strict=True
+            some, _register(conn, some, now, reopen=not keep_first, forgotten=forgotten), strict=True
         ):
             if answer.outcome is Outcome.KEPT and not keep_first:
                 faults.append(_contradiction(len(answers), request, answer))
@@ -75,9 +72,9 @@ def add(
 
 
 def _register(
-    conn: sqlite3.Connection, requests: Sequence[WatchRequest], held: Terms, *, reopen: bool, forgotten: bool
+    conn: sqlite3.Connection, requests: Sequence[WatchRequest], now: datetime, *, reopen: bool, forgotten: bool
 ) -> list[Registration]:
-    together = _Together(conn, requests, held, reopen=reopen, forgotten=forgotten)
+    together = _Together(conn, requests, now, reopen=reopen, forgotten=forgotten)
     answers = [together.register(request) for request in requests]
     together.write()
     return answers
@@ -87,10 +84,16 @@ class _Together:
     """What is recorded of the things that some requests name, and what becomes of it."""
 
     def __init__(
-        self, conn: sqlite3.Connection, requests: Sequence[WatchRequest], held: Terms, *, reopen: bool, forgotten: bool
+        self,
+        conn: sqlite3.Connection,
+        requests: Sequence[WatchRequest],
+        now: datetime,
+        *,
+        reopen: bool,
+        forgotten: bool,
     ) -> None:
         self._conn = conn
-        self._held = held
+        self._now, self._micros = now, to_micros(now)
         self._may_reopen = reopen
         #: Whether any watch was forgotten that had been reopened.
         self._forgotten = forgotten
@@ -125,7 +128,7 @@ class _Together:
         if status is WatchStatus.OPEN:
             return _meet(request, state, found)
         reopens = self._may_reopen and WatchSignal.REOPEN in WATCH[status]
-        if not reopens or _registered_before(request, found, self._held):
+        if not reopens or _registered_before(request, found, self._micros):
             return Registration(watch_id=WatchId(found[1]), outcome=Outcome.FINISHED, open=None)
         row = self._row(request, found[0], WatchId(found[1]), found[6] + 1)
         self._reopened.append(row)
@@ -137,7 +140,7 @@ class _Together:
         found = self._generations.get(name)
         if found is None:
             self._generation_key += 1
-            self._new_generations.append((self._generation_key, *name, self._held.micros))
+            self._new_generations.append((self._generation_key, *name, self._micros))
             found = self._generations[name] = (self._generation_key, None)
         return found
 
@@ -151,7 +154,7 @@ class _Together:
         return self._begin(request, row, generation, state, Outcome.CREATED)
 
     def _row(self, request: WatchRequest, key: int, id_: WatchId, round_: int) -> WatchRow:
-        timeout, micros = request.timeout // _MICROSECOND, self._held.micros
+        timeout, micros = request.timeout // _MICROSECOND, self._micros
         return (
             key,
             id_,
@@ -170,7 +173,7 @@ class _Together:
         self, request: WatchRequest, row: WatchRow, generation: int, state: State | None, outcome: Outcome
     ) -> Registration:
         """A watch that opens while the recorded state satisfies it is satisfied at once."""
-        now = self._held.now
+        now = self._now
         if state is None or not satisfies(state, request.target):
             self._watches[generation, row[2], row[3]] = row
             asked = _asked(request, state, request.destination, now, now + request.timeout)
@@ -187,12 +190,12 @@ class _Together:
         causes = {
             key: Cause(Kind.RESULT, rows.seen(rows.generation_by_key(self._conn, key))) for _, _, key in self._ending
         }
-        end_many(self._conn, [(key, watch, causes[of]) for key, watch, of in self._ending], self._held)
+        end_many(self._conn, [(key, watch, causes[of]) for key, watch, of in self._ending], self._now)
 
 
-def _registered_before(request: WatchRequest, found: WatchRow, held: Terms) -> bool:
+def _registered_before(request: WatchRequest, found: WatchRow, now: int) -> bool:
     """Whether it is what the watch was made of, as far as can be told."""
-    return request.put_at is not None and to_micros(request.put_at) <= found[9] <= held.micros
+    return request.put_at is not None and to_micros(request.put_at) <= found[9] <= now
 
 
 def _round_before(conn: sqlite3.Connection, made: WatchId) -> int:

@@ -104,9 +104,8 @@ def store(config: Path) -> Path:
 
     async def prepare() -> None:
         async with open_store(str(path)) as opened:
-            await opened.add_watches(
-                [watch("g-1"), watch("g-2"), watch("-G3b-dash"), watch("evil\x1b[31m")], now=NOW, directory=BOOK
-            )
+            await opened.apply_directory(BOOK, now=NOW)
+            await opened.add_watches([watch("g-1"), watch("g-2"), watch("-G3b-dash"), watch("evil\x1b[31m")], now=NOW)
             sight = Observation(
                 id=GenerationId("g-1"),
                 state=State.COMPLETED,
@@ -117,7 +116,6 @@ def store(config: Path) -> Path:
             await opened.record_transitions(
                 [Transition(provider=LUMA, observation=sight, observed_at=later, not_before=NOW)],
                 now=later,
-                directory=BOOK,
             )
             slots = Slots(total=1, free={}, each=1, lease={}, lease_each=timedelta(seconds=30))
             (claim,) = (await opened.exchange(WorkerId("w"), [], slots, now=later)).claims

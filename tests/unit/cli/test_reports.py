@@ -33,10 +33,10 @@ async def enqueue(store: SqliteStore, generation: str) -> None:
         destination=Destination("studio"),
         timeout=timedelta(hours=24),
     )
-    await store.add_watches([request], now=NOW, directory=BOOK)
+    await store.add_watches([request], now=NOW)
     seen = Observation(id=request.generation, state=State.COMPLETED)
     transition = Transition(provider=request.provider, observation=seen, observed_at=NOW, not_before=None)
-    await store.record_transitions([transition], now=NOW, directory=BOOK)
+    await store.record_transitions([transition], now=NOW)
 
 
 @pytest.fixture
@@ -87,6 +87,7 @@ def test_every_endpoint_is_listed_with_what_to_type(
 
     async def prepare() -> None:
         async with open_store(str(store)) as opened:
+            await opened.apply_directory(BOOK, now=NOW)
             await enqueue(opened, "g-1")
             await opened.disable_endpoint(Destination("studio"), now=NOW, reason="it answered \x1b[31m410")
             await opened.writer.run(lambda conn: save(conn, [(failing, failing)]))

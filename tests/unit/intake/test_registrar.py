@@ -14,7 +14,6 @@ import structlog
 from notifier.domain.errors import InvalidWatch, StoreUnavailable
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
 from notifier.domain.model import (
-    EndpointDirectory,
     Kind,
     Observation,
     OpenGeneration,
@@ -33,7 +32,6 @@ from notifier.store.sqlite.store import SqliteStore
 from tests.support.blank_store import lay
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
-BOOK = EndpointDirectory(events={"studio": None}, callbacks=False)
 LUMA = ProviderName("luma")
 G1 = GenerationId("g-1")
 
@@ -59,7 +57,6 @@ class Door:
         registrar = Registrar(
             self.store,
             clock=_Still(),
-            directory=lambda: BOOK,
             add_open=self.opened.extend,
             deliveries=self.wakeup,
             health=self.health,
@@ -89,7 +86,7 @@ async def finish(store: SqliteStore) -> None:
     sight = Transition(
         provider=LUMA, observation=Observation(id=G1, state=State.COMPLETED), observed_at=NOW, not_before=None
     )
-    await store.record_transitions([sight], now=NOW, directory=BOOK)
+    await store.record_transitions([sight], now=NOW)
 
 
 async def test_a_new_watch_is_durable_and_the_poller_is_told(door: Door) -> None:
@@ -133,9 +130,7 @@ async def test_a_watch_that_comes_late_is_owed_its_callback_at_once(door: Door) 
 async def test_a_reopened_watch_is_looked_at_again(door: Door) -> None:
     """What expired is watched anew, with a new deadline."""
     await door.register(request(timeout=timedelta(0)))
-    await door.store.end_watches(
-        [Ending(provider=LUMA, generation=G1, kind=Kind.EXPIRED, observed_at=NOW)], now=NOW, directory=BOOK
-    )
+    await door.store.end_watches([Ending(provider=LUMA, generation=G1, kind=Kind.EXPIRED, observed_at=NOW)], now=NOW)
     door.opened.clear()
     assert await door.register(request()) == [Outcome.REOPENED]
     assert [open_.deadline for open_ in door.opened] == [NOW + timedelta(hours=1)]
@@ -188,7 +183,6 @@ async def test_what_is_declared_is_remembered_for_the_run(door: Door) -> None:
     registrar = Registrar(
         door.store,
         clock=_Still(),
-        directory=lambda: BOOK,
         add_open=door.opened.extend,
         deliveries=door.wakeup,
         health=door.health,
@@ -218,7 +212,6 @@ async def test_others_have_turns_while_the_poller_is_told_of_many(door: Door) ->
     registrar = Registrar(
         door.store,
         clock=_Still(),
-        directory=lambda: BOOK,
         add_open=lambda watched: told.extend(each.id for each in watched),
         deliveries=door.wakeup,
         health=door.health,

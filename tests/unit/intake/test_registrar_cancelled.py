@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
-from notifier.domain.model import EndpointDirectory, OpenGeneration, Registration, State, WatchRequest
+from notifier.domain.model import OpenGeneration, Registration, State, WatchRequest
 from notifier.intake.registrar import Registrar
 from notifier.runtime.clock import SystemClock
 from notifier.runtime.health import Health
@@ -44,7 +44,6 @@ async def test_what_was_committed_is_told_to_the_poller(tmp_path: Any) -> None:
         registrar = Registrar(
             port,
             clock=SystemClock(),
-            directory=lambda: EndpointDirectory(events={"studio": None}, callbacks=False),
             add_open=opened.extend,
             deliveries=Wakeup(),
             health=Health(),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
 from notifier.domain.model import EndpointDirectory, Kind, State, WatchRequest
-from notifier.store.sqlite import endings, rows, watches
+from notifier.store.sqlite import directories, endings, rows, watches
 from notifier.store.sqlite.statements import migrations
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -29,7 +29,8 @@ def test_a_message_that_is_there_already_is_not_made_again() -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as conn:
         for _, script in migrations():
             conn.executescript(script)
-        watches.add(conn, [request("g-1"), request("g-2")], now=NOW, directory=BOOK, keep_first=False)
+        directories.apply(conn, BOOK, now=NOW)
+        watches.add(conn, [request("g-1"), request("g-2")], now=NOW, keep_first=False)
         ending = []
         for name in ("g-1", "g-2"):
             generation = rows.find_generation(conn, "luma", name)
@@ -37,9 +38,9 @@ def test_a_message_that_is_there_already_is_not_made_again() -> None:
             ((row,),) = rows.open_watches(conn, [generation[0]]).values()
             seen = rows.seen(generation)
             ending.append((row[0], rows.watch(row, seen.provider, seen.id), endings.Cause(Kind.EXPIRED, seen)))
-        assert endings.end_many(conn, ending[:1], endings.terms(NOW, BOOK)) == [True]
+        assert endings.end_many(conn, ending[:1], NOW) == [True]
         before = conn.execute("SELECT * FROM deliveries JOIN bodies ON delivery = key").fetchall()
-        later = endings.terms(NOW + timedelta(hours=1), BOOK)
+        later = NOW + timedelta(hours=1)
         assert endings.end_many(conn, ending, later) == [False, True]
         after = conn.execute("SELECT * FROM deliveries JOIN bodies ON delivery = key ORDER BY key").fetchall()
         assert after[:1] == before

@@ -10,6 +10,7 @@ from notifier.domain.model import DeliveryStatus, EndpointDirectory
 from notifier.store.records import Slots
 from notifier.store.sqlite import connection, open_store
 from notifier.store.sqlite.statements import migrations
+from tests.support.store_builders import apply
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
 BOOK = EndpointDirectory(events={"studio": None}, callbacks=False)
@@ -60,5 +61,5 @@ async def test_what_was_parked_resumes_as_it_would_have(tmp_path: Path) -> None:
     async with open_store(path) as store:
         (line,) = await store.endpoint_summaries()
         assert (line.health.destination, line.parked, line.oldest) == (Destination("studio"), 1, None)
-        assert await store.park_deliveries(now=NOW, directory=BOOK) == (0, 1)
+        assert await apply(store, BOOK, now=NOW) == (0, 1)
         assert (await store.counts()).deliveries == {DeliveryStatus.PENDING: 2, DeliveryStatus.DELIVERED: 1}

@@ -15,7 +15,7 @@ import pytest
 
 from notifier.domain.errors import StoreError, StoreRefused, StoreUnavailable
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
-from notifier.domain.model import EndpointDirectory, State, WatchRequest
+from notifier.domain.model import State, WatchRequest
 from notifier.store.sqlite import SqliteStore, connection, lock, open_reader, open_store, store_exists
 from notifier.store.sqlite.statements import migrations
 
@@ -44,7 +44,7 @@ async def add_one(store: SqliteStore, generation: str = "g-1") -> None:
         destination=Destination("studio"),
         timeout=timedelta(hours=1),
     )
-    await store.add_watches([wanted], now=NOW, directory=EndpointDirectory(events={"studio": None}, callbacks=False))
+    await store.add_watches([wanted], now=NOW)
 
 
 async def add_many(store: SqliteStore, count: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from notifier.domain.model import DeliveryStatus, EndpointDirectory
 from notifier.store.records import Selection
-from notifier.store.sqlite import redelivery
+from notifier.store.sqlite import directories, redelivery
 from notifier.store.sqlite.statements import migrations, statements
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
@@ -22,6 +22,7 @@ def conn() -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(":memory:")) as opened:
         for _, script in migrations():
             opened.executescript(script)
+        directories.apply(opened, BOOK, now=NOW)
         opened.execute(
             "INSERT INTO deliveries (message_id, watch, kind, type, endpoint, destination, status, reason, created_at)"
             " VALUES ('msg_a', 1, 'result', 'generation.completed', 'studio', 'studio', 'delivered', '', 0)"
@@ -31,7 +32,7 @@ def conn() -> Iterator[sqlite3.Connection]:
 
 def test_a_message_without_its_body_is_refused(conn: sqlite3.Connection) -> None:
     """It would be claimed again and again, and never sent."""
-    answer = redelivery.ask_again(conn, [1], Selection(), None, now=NOW, directory=BOOK)
+    answer = redelivery.ask_again(conn, [1], Selection(), None, now=NOW)
     assert (answer.taken, answer.refused) == (0, {"its body is not kept any more": 1})
     assert conn.execute("SELECT status, due_at FROM deliveries").fetchone() == ("delivered", None)
 
@@ -39,7 +40,7 @@ def test_a_message_without_its_body_is_refused(conn: sqlite3.Connection) -> None
 def test_what_lost_its_place_in_the_selection_is_passed_over(conn: sqlite3.Connection) -> None:
     """Found as exhausted and delivered by now: it is not what was asked for, and no refusal either."""
     selection = Selection(statuses=frozenset({DeliveryStatus.EXHAUSTED}))
-    answer = redelivery.ask_again(conn, [1], selection, None, now=NOW, directory=BOOK)
+    answer = redelivery.ask_again(conn, [1], selection, None, now=NOW)
     assert (answer.taken, answer.refused) == (0, {})
 
 

@@ -62,7 +62,8 @@ async def finish(store: SqliteStore, count: int) -> None:
         )
         for id_ in ids
     ]
-    await store.add_watches(requests, now=NOW, directory=BOOK)
+    await store.apply_directory(BOOK, now=NOW)
+    await store.add_watches(requests, now=NOW)
     sights = [
         Transition(
             provider=LUMA,
@@ -72,7 +73,7 @@ async def finish(store: SqliteStore, count: int) -> None:
         )
         for id_ in ids
     ]
-    await store.record_transitions(sights, now=NOW, directory=BOOK)
+    await store.record_transitions(sights, now=NOW)
     me, slots = WorkerId("me"), Slots(total=count, free={}, each=count, lease={}, lease_each=timedelta(minutes=1))
     claims = (await store.exchange(me, [], slots, now=NOW)).claims
     assert len(claims) == count

@@ -12,7 +12,7 @@ from notifier.store.sqlite.statements import migrations, parse, statements
 
 #: Values for statements with named parameters.
 NAMED: dict[str, Any] = dict.fromkeys(
-    ("owner", "destination", "after", "provider", "beginning", "generation", "watch"), ""
+    ("owner", "sparing", "destination", "after", "provider", "beginning", "generation", "watch"), ""
 )
 NAMED |= dict.fromkeys(("asked", "ids", "generations", "messages", "keys", "destinations", "due"), "[]")
 NAMED |= dict.fromkeys(

@@ -11,7 +11,7 @@ from notifier.domain.errors import InvalidWatch
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
 from notifier.domain.model import EndpointDirectory, Kind, Observation, Outcome, Result, State, Transition, WatchRequest
 from notifier.store.records import Ending, WatchChoice
-from notifier.store.sqlite import polling, redelivery, watches
+from notifier.store.sqlite import directories, polling, redelivery, watches
 from notifier.store.sqlite.statements import migrations
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -26,6 +26,7 @@ def conn() -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as made:
         for _, script in migrations():
             made.executescript(script)
+        directories.apply(made, BOOK, now=NOW)
         yield made
 
 
@@ -48,7 +49,7 @@ def register(conn: sqlite3.Connection, numbers: range, *, at_once: int) -> set[O
     for begin in range(numbers.start, numbers.stop, at_once):
         some = [request(number) for number in range(begin, min(begin + at_once, numbers.stop))]
         conn.execute("BEGIN")
-        found |= {answer.outcome for answer in watches.add(conn, some, now=NOW, directory=BOOK, keep_first=False)}
+        found |= {answer.outcome for answer in watches.add(conn, some, now=NOW, keep_first=False)}
         conn.execute("COMMIT")
     return found
 
@@ -89,9 +90,7 @@ def test_to_reopen_many_watches_of_one_generation_is_linear(conn: sqlite3.Connec
     """All of them expired, and are asked for again."""
     register(conn, range(2_000), at_once=250)
     late = NOW + timedelta(hours=2)
-    polling.end(
-        conn, [Ending(provider=PROVIDER, generation=ONE, kind=Kind.EXPIRED, observed_at=late)], now=late, directory=BOOK
-    )
+    polling.end(conn, [Ending(provider=PROVIDER, generation=ONE, kind=Kind.EXPIRED, observed_at=late)], now=late)
     first = steps(conn, lambda: register(conn, range(250), at_once=250))
     register(conn, range(250, 1_750), at_once=250)
     assert register(conn, range(1_750, 2_000), at_once=250) == {Outcome.REOPENED}
@@ -103,7 +102,7 @@ def test_to_join_a_generation_that_is_done_is_linear(conn: sqlite3.Connection) -
     register(conn, range(1), at_once=1)
     done = Observation(id=ONE, state=State.COMPLETED, result=Result(url="https://cdn.example.com/v.mp4"))
     seen = Transition(provider=PROVIDER, observation=done, observed_at=NOW, not_before=None)
-    polling.record(conn, [seen], now=NOW, directory=BOOK)
+    polling.record(conn, [seen], now=NOW)
     first = steps(conn, lambda: register(conn, range(1, 251), at_once=250))
     register(conn, range(251, 2_000), at_once=250)
     assert steps(conn, lambda: register(conn, range(2_000, 2_250), at_once=250)) < 2 * first
@@ -121,12 +120,12 @@ def of(generation: str, *, timeout: int = 1) -> WatchRequest:
 
 
 def add(conn: sqlite3.Connection, *requests: WatchRequest, now: datetime = NOW) -> list[Outcome]:
-    return [answer.outcome for answer in watches.add(conn, requests, now=now, directory=BOOK, keep_first=False)]
+    return [answer.outcome for answer in watches.add(conn, requests, now=now, keep_first=False)]
 
 
 def expired(conn: sqlite3.Connection, now: datetime) -> None:
     ending = Ending(provider=PROVIDER, generation=ONE, kind=Kind.EXPIRED, observed_at=now)
-    polling.end(conn, [ending], now=now, directory=BOOK)
+    polling.end(conn, [ending], now=now)
 
 
 def completed(conn: sqlite3.Connection) -> None:
@@ -135,7 +134,6 @@ def completed(conn: sqlite3.Connection) -> None:
         conn,
         [Transition(provider=PROVIDER, observation=seen, observed_at=NOW, not_before=None)],
         now=NOW,
-        directory=BOOK,
     )
 
 

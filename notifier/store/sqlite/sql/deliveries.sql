@@ -1,6 +1,6 @@
 -- name: standing_leases
 -- Number, key and destination of the attempts that a worker has open, of a JSON list of messages, and who each is made for.
-SELECT json_group_array(json_array(d.message_id, d.attempts, d.key, d.destination, d.asked_by))
+SELECT json_group_array(json_array(d.message_id, d.attempts, d.key, d.destination, d.trigger))
 FROM json_each(:messages) AS asked
 CROSS JOIN deliveries AS d ON d.message_id = asked.value
 WHERE d.owner = :owner AND d.status = 'pending';
@@ -12,7 +12,7 @@ WITH closed (key, status, reason, resumes, failures, due_at, interrupted) AS (
 )
 UPDATE deliveries
 SET status = closed.status, reason = closed.reason, resumes = closed.resumes, failures = closed.failures,
-    due_at = closed.due_at, asked_by = 'schedule',
+    due_at = closed.due_at, trigger = 'schedule',
     interruptions = CASE WHEN closed.interrupted THEN interruptions + 1 ELSE 0 END,
     owner = NULL, claimed_at = NULL, leased_until = NULL
 FROM closed
@@ -20,7 +20,7 @@ WHERE deliveries.key = closed.key;
 
 -- name: add_attempts
 -- Closed attempts.
-INSERT INTO attempts (delivery, number, asked_by, started_at, took, verdict, status_code, head, detail)
+INSERT INTO attempts (delivery, number, trigger, started_at, took, verdict, status_code, head, detail)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: first_due_destinations
@@ -93,7 +93,7 @@ WHERE deliveries.key = taken.key;
 SELECT json_group_array(json_array(
            d.due_at, d.key, d.message_id, d.endpoint, d.destination, d.type, b.content_type, length(b.body), d.attempts,
            d.failures, d.interruptions, d.claimed_at, d.leased_until, coalesce(g.provider, ''), coalesce(g.id, ''),
-           coalesce(w.id, ''), d.asked_by)),
+           coalesce(w.id, ''), d.trigger)),
        CAST(group_concat(CAST(b.body AS TEXT), '') AS BLOB)
 FROM json_each(:keys) AS k
 CROSS JOIN deliveries AS d ON d.key = k.value
@@ -105,25 +105,20 @@ LEFT JOIN generations AS g ON g.key = w.generation;
 -- The earliest time after now at which a delivery falls due; null where none will.
 SELECT min(due_at) FROM deliveries WHERE status = 'pending' AND leased_until IS NULL AND due_at > ?;
 
--- name: leases
--- Every open attempt whose lease ran out before a time, one worker's left out.
-SELECT key, message_id, destination, attempts, failures, interruptions, claimed_at, leased_until, asked_by
+-- name: leases_that_lapsed
+-- Every open attempt whose lease ran out before a time or has no owner any more; one worker's are left out.
+SELECT key, message_id, destination, attempts, failures, interruptions, claimed_at, leased_until, trigger
 FROM deliveries
-WHERE leased_until IS NOT NULL AND leased_until < ? AND owner IS NOT ?
+WHERE leased_until IS NOT NULL AND (leased_until < :now OR owner = '') AND owner IS NOT :sparing
 ORDER BY key;
 
--- name: waiting
--- Every pending delivery that nobody works on, with its endpoint and its destination.
-SELECT key, endpoint, destination FROM deliveries WHERE status = 'pending' AND leased_until IS NULL;
+-- name: leases_of
+-- Every open attempt of one worker.
+SELECT key, message_id, destination, attempts, failures, interruptions, claimed_at, leased_until, trigger
+FROM deliveries
+WHERE leased_until IS NOT NULL AND owner = :owner
+ORDER BY key;
 
--- name: parked
--- Every parked delivery that may go on by itself, with its endpoint and its destination.
-SELECT key, endpoint, destination FROM deliveries WHERE status = 'parked' AND resumes;
-
--- name: park
--- Keep one delivery back; whether it goes on by itself.
-UPDATE deliveries SET status = ?, reason = ?, due_at = NULL, resumes = ? WHERE key = ?;
-
--- name: resume
--- Let one delivery go on.
-UPDATE deliveries SET status = ?, reason = '', due_at = ? WHERE key = ?;
+-- name: disown_leases
+-- Nobody has any lease that the last run left.
+UPDATE deliveries SET owner = '' WHERE leased_until IS NOT NULL AND owner <> '';

@@ -89,7 +89,7 @@ WITH asked (key, status, due_at) AS (
 UPDATE deliveries
 SET status = asked.status, reason = '', resumes = 0, due_at = min(coalesce(deliveries.due_at, asked.due_at), asked.due_at),
     failures = 0, interruptions = 0,
-    asked_by = 'person'
+    trigger = 'person'
 FROM asked
 WHERE deliveries.key = asked.key;
 

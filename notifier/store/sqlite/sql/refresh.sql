@@ -8,7 +8,7 @@ FROM (SELECT d.key, d.message_id, d.attempts + 1 AS number, g.provider, g.id
       CROSS JOIN deliveries AS d ON d.key = json_extract(due.value, '$[0]')
       CROSS JOIN watches AS w ON w.key = d.watch
       CROSS JOIN generations AS g ON g.key = w.generation
-      WHERE d.type = 'generation.completed' AND d.asked_by = 'schedule'
+      WHERE d.type = 'generation.completed' AND d.trigger = 'schedule'
         AND max(g.observed_at, coalesce(d.read_again_at, 0)) <= json_extract(due.value, '$[1]')
       LIMIT :room);
 

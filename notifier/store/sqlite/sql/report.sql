@@ -55,10 +55,10 @@ FROM watches WHERE generation = ? ORDER BY key;
 
 -- name: deliveries_of
 -- A watch's deliveries, oldest first, with the open attempt's beginning.
-SELECT key, message_id, type, status, reason, created_at, due_at, attempts, claimed_at, asked_by
+SELECT key, message_id, type, status, reason, created_at, due_at, attempts, claimed_at, trigger
 FROM deliveries WHERE watch = ? ORDER BY key;
 
 -- name: attempts_of
 -- A delivery's closed attempts, oldest first.
-SELECT number, started_at, took, verdict, status_code, detail, head, asked_by
+SELECT number, started_at, took, verdict, status_code, detail, head, trigger
 FROM attempts WHERE delivery = ? ORDER BY number;

@@ -1,0 +1,82 @@
+"""What the store was last told of the configured endpoints, inside a transaction, and which deliveries that parks.
+
+Every message is made by this directory and not by the configuration of the process that writes it, so that two
+processes never park and resume each other's deliveries. It is stored as JSON with the fields of `EndpointDirectory`: to
+rename one of them takes a migration.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from functools import lru_cache
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from notifier.domain.ids import Destination
+from notifier.domain.lifecycle import DELIVERY, DeliverySignal
+from notifier.domain.message import parked_because
+from notifier.domain.model import DeliveryStatus, EndpointDirectory
+from notifier.domain.times import to_micros
+from notifier.store.records import AppliedDirectory
+from notifier.store.sqlite import endpoints
+from notifier.store.sqlite.statements import statements
+
+_SQL: Final = statements("directory")
+_JSON: Final = TypeAdapter(EndpointDirectory)
+#: Before anything was told.
+_NOTHING: Final = EndpointDirectory(events={}, callbacks=False)
+
+
+def current(conn: sqlite3.Connection, destinations: Iterable[Destination]) -> EndpointDirectory:
+    """The directory, with those of `destinations` that are disabled now."""
+    _, told = _told(conn)
+    return replace(told, disabled=endpoints.disabled_among(conn, destinations))
+
+
+def apply(conn: sqlite3.Connection, directory: EndpointDirectory, *, now: datetime) -> AppliedDirectory:
+    epoch, told = _told(conn)
+    directory = replace(directory, disabled={})
+    if directory != told or not epoch:
+        content = _JSON.dump_json(directory, exclude={"disabled"}).decode()
+        epoch = conn.execute(_SQL["replace_directory"], (content, to_micros(now))).fetchall()[0][0]
+    parked, resumed = _park(conn, replace(directory, disabled=endpoints.all_disabled(conn)), to_micros(now))
+    return AppliedDirectory(epoch=epoch, parked=parked, resumed=resumed)
+
+
+def _told(conn: sqlite3.Connection) -> tuple[int, EndpointDirectory]:
+    """Its epoch, 0 before the first, and the directory."""
+    found = conn.execute(_SQL["directory"]).fetchall()
+    return (found[0][0], _read(found[0][1])) if found else (0, _NOTHING)
+
+
+@lru_cache(maxsize=4)
+def _read(content: str) -> EndpointDirectory:
+    return _JSON.validate_json(content)
+
+
+def _park(conn: sqlite3.Connection, directory: EndpointDirectory, now: int) -> tuple[int, int]:
+    """Park what may not leave by `directory`, and resume what may again. (parked, resumed)."""
+    parked = DELIVERY[DeliveryStatus.PENDING][DeliverySignal.PARK].value
+    pending = DELIVERY[DeliveryStatus.PARKED][DeliverySignal.RESUME].value
+    waiting = conn.execute(_SQL["waiting"]).fetchall()
+    kept = conn.execute(_SQL["parked"]).fetchall()
+    gone = [
+        (parked, why, True, key)
+        for key, endpoint, destination in waiting
+        if destination not in directory.disabled and (why := parked_because(endpoint, destination, directory))
+    ]
+    stuck = [
+        (parked, parked_because(endpoint, destination, directory), False, key)
+        for key, endpoint, destination in kept
+        if destination in directory.disabled
+    ]
+    back = [
+        (pending, now, key)
+        for key, endpoint, destination in kept
+        if not parked_because(endpoint, destination, directory)
+    ]
+    conn.executemany(_SQL["park"], [*gone, *stuck])
+    conn.executemany(_SQL["resume"], back)
+    return len(gone), len(back)
