@@ -264,7 +264,7 @@ class Recorder:
 
     def _tell_lag(self, transition: Transition, *, held: bool) -> None:
         before = transition.not_before
-        self._lags.add(None if before is None else (transition.observed_at - before).total_seconds(), held=held)
+        self._lags.add(None if before is None else (transition.observed_at - before).total_seconds(), long_polled=held)
 
     def _tell_lags(self) -> None:
         """How late we knew, lately: bounds that evidence gives."""
@@ -274,7 +274,7 @@ class Recorder:
                 log_events.OBSERVED,
                 provider=self.settings.name,
                 count=lags.count,
-                held=lags.held,
+                long_polled=lags.long_polled,
                 within_s_50=lags.within(0.5),
                 within_s_99=lags.within(0.99),
             )

@@ -1,13 +1,23 @@
-"""Which curve a generation goes by: one for each model and target of a provider. Pure.
+"""Which hazard curve a generation goes by: one for each model and target of a provider. Pure.
 
-The model is known once a record tells it. Until then, and for records that do not tell, a generation goes by the curve
-of its target that has learned the most. A model that is new starts from that one too.
+The model is known once a record shows it. Until then, and if records do not show it, a generation goes by the curve of
+its target that has learned the most. The curve of a new model starts as a copy of that one.
 
-Beside them stands what share of generations is at the target already when we are told of it: that, and nothing else,
-is what a look right at the start can find.
+Beside the curves is the already-done share: how many of 100 generations have reached the target before they are
+registered. A poll right at the start can find these, and nothing else. With n first polls, of which d found the target
+reached before the registration (both decayed as in `hazard`), the share is the mean of a Beta(1, 4) prior and these:
+
+    q = (d + 1) / (n + 5)
+
+If a first poll finds the target reached, that was before the registration, or since with probability p (`hazard`,
+formula 2). By Bayes' rule d grows by
+
+    q / (q + (1 - q) p)
+
+Example: before anything is known q = 1/5. A first poll finds its generation done, and p = 0.25: d grows by
+0.2 / (0.2 + 0.8 · 0.25) = 0.5, and q = (0.5 + 1) / (1 + 5) = 0.25.
 """
 
-from math import exp
 from typing import Any, Final
 
 import orjson
@@ -15,79 +25,78 @@ import orjson
 from notifier.domain.model import State
 from notifier.polling.learning.hazard import MEMORY, HazardCurve
 
-#: Models told apart for one provider; what comes beyond goes by the unnamed one.
+#: Models that have a curve of their own, of one provider; all others go by the unnamed curve.
 _MOST: Final = 200
 #: Characters of a model's name that count.
 _NAME: Final = 100
-#: Before anything is known: as good as this many of this many were there already.
-_PRIOR: Final = (1.0, 5.0)
+#: Of the prior: first polls that found it done, and all of them.
+_PRIOR_DONE: Final = 1.0
+_PRIOR_POLLS: Final = 5.0
 _EVEN: Final = 0.5
+#: The stored name of the already-done shares; no curve's name lacks the "/".
+_SHARES: Final = "met"
 
 
-class Met:
-    """What first looks found."""
+class AlreadyDone:
+    """What first polls found, of one target."""
 
-    def __init__(self, looks: float = 0.0, done: float = 0.0) -> None:
-        self._looks, self._done = looks, done
+    def __init__(self, polls: float = 0.0, done: float = 0.0) -> None:
+        self._polls, self._done = polls, done
 
     @property
     def share(self) -> float:
-        """Of generations that are there already when we are told of them."""
-        done, looks = _PRIOR
-        return (self._done + done) / (self._looks + looks)
+        """q: of generations that had reached the target when they were registered."""
+        return (self._done + _PRIOR_DONE) / (self._polls + _PRIOR_POLLS)
 
-    def first(self, *, done: bool, chance: float) -> bool:
-        """Take in a first look; `chance` is that of getting there since we were told of it. True: more likely since.
+    def first(self, *, done: bool, probability: float) -> bool:
+        """Take in a first poll. True if its generation more likely reached the target since the registration.
 
-        Where it is there, it may have been so before, or have got there since: it is shared out.
+        `probability` is p, to have reached it since.
         """
-        before = self.share
-        share = before / (before + (1 - before) * chance) if done else 0.0
-        fade = 1 - 1 / MEMORY
-        self._looks, self._done = self._looks * fade + 1, self._done * fade + share
-        return done and share < _EVEN
+        prior = self.share
+        before = prior / (prior + (1 - prior) * probability) if done else 0.0
+        decay = 1 - 1 / MEMORY
+        self._polls, self._done = self._polls * decay + 1, self._done * decay + before
+        return done and before < _EVEN
 
     def dump(self) -> list[float]:
-        return [round(self._looks, 3), round(self._done, 3)]
+        return [round(self._polls, 3), round(self._done, 3)]
 
     @classmethod
-    def load(cls, dumped: Any) -> "Met":
+    def load(cls, dumped: Any) -> "AlreadyDone":
         try:
-            looks, done = map(float, dumped)
+            polls, done = map(float, dumped)
         except (TypeError, ValueError, OverflowError):
             return cls()
-        return cls(looks, done) if 0 <= done <= looks < 2 * MEMORY else cls()
+        return cls(polls, done) if 0 <= done <= polls < 2 * MEMORY else cls()
 
 
 class CurvesByModel:
-    """All curves of one provider."""
+    """All hazard curves of one provider."""
 
     def __init__(self) -> None:
         self._curves: dict[tuple[str, State], HazardCurve] = {}
-        self._met: dict[State, Met] = {}
-        self._usual: dict[State, HazardCurve] = {}
+        self._already_done: dict[State, AlreadyDone] = {}
+        self._most_learned: dict[State, HazardCurve] = {}
 
-    def already_done(self, target: State) -> Met:
-        met = self._met.get(target)
-        return self._met.setdefault(target, Met()) if met is None else met
+    def already_done(self, target: State) -> AlreadyDone:
+        found = self._already_done.get(target)
+        return self._already_done.setdefault(target, AlreadyDone()) if found is None else found
 
     def most_learned(self, target: State) -> HazardCurve:
         """For a generation of which no record was seen."""
-        best = self._usual.get(target)
+        best = self._most_learned.get(target)
         return self.of(None, target) if best is None else best
 
     def of(self, model: str | None, target: State) -> HazardCurve:
-        """For a generation of this model; None where its record does not tell."""
+        """For a generation of this model; None if its record does not show one."""
         name = (model or "")[:_NAME]
-        if (curve := self._curves.get((name, target))) is not None:
-            return curve
-        if len(self._curves) >= _MOST:
+        if len(self._curves) >= _MOST and (name, target) not in self._curves:
             name = ""
-            if (curve := self._curves.get((name, target))) is not None:
-                return curve
-        best = self._usual.get(target)
-        curve = self._curves.setdefault((name, target), HazardCurve() if best is None else best.seeded_copy())
-        self._usual.setdefault(target, curve)
+        if (curve := self._curves.get((name, target))) is None:
+            best = self._most_learned.get(target)
+            curve = self._curves[name, target] = HazardCurve() if best is None else best.seeded_copy()
+            self._most_learned.setdefault(target, curve)
         return curve
 
     def model_of(self, curve: HazardCurve) -> str | None:
@@ -95,43 +104,33 @@ class CurvesByModel:
         return next((name or None for (name, _), each in self._curves.items() if each is curve), None)
 
     def update_most_learned(self, target: State, curve: HazardCurve) -> None:
-        """`curve` has learned something: it may be the one that has learned the most."""
-        if curve.learned > self._usual[target].learned:
-            self._usual[target] = curve
+        """`curve` has learned something: it may have learned the most now."""
+        if curve.learned > self._most_learned[target].learned:
+            self._most_learned[target] = curve
 
     # ---- kept over a restart ----
     def dump(self) -> dict[str, bytes]:
-        """Name -> JSON, for each that has learned something."""
-        dumped = {
+        """Name -> JSON: each curve that has learned something, and the shares."""
+        dumped: dict[str, Any] = {
             f"{target.value}/{model}": curve.dump() for (model, target), curve in self._curves.items() if curve.learned
         }
-        met = {target.value: met.dump() for target, met in self._met.items()}
-        return {name: orjson.dumps(each) for name, each in (dumped | {"met": met}).items()}
+        dumped[_SHARES] = {target.value: share.dump() for target, share in self._already_done.items()}
+        return {name: orjson.dumps(each) for name, each in dumped.items()}
 
     def load(self, dumped: dict[str, bytes]) -> None:
-        """The inverse of `dump`; what makes no sense is passed over."""
+        """The inverse of `dump`; whatever makes no sense is skipped."""
         for name, text in dumped.items():
-            each = _read(text)
+            try:
+                each = orjson.loads(text)
+            except orjson.JSONDecodeError:
+                each = None
             target, mark, model = name.partition("/")
-            if name == "met":
-                self._met = {State(word): Met.load(value) for word, value in _pairs(each) if word in set(State)}
+            if name == _SHARES:
+                shares = each if isinstance(each, dict) else {}
+                self._already_done = {
+                    State(word): AlreadyDone.load(share) for word, share in shares.items() if word in set(State)
+                }
             elif mark and target in set(State) and len(self._curves) < _MOST:
                 curve = self._curves[model, State(target)] = HazardCurve.load(each)
-                self.update_most_learned(State(target), self._usual.setdefault(State(target), curve))
+                self._most_learned.setdefault(State(target), curve)
                 self.update_most_learned(State(target), curve)
-
-
-def _read(text: bytes) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
-
-
-def _pairs(value: Any) -> list[tuple[str, Any]]:
-    return list(value.items()) if isinstance(value, dict) else []
-
-
-def since_told(curve: HazardCurve, since: float, until: float) -> float:
-    """The chance that a generation which was not there at one age is there at the other; none where that is earlier."""
-    return 1 - exp(min(0.0, curve.cumulative(max(0.0, since)) - curve.cumulative(max(0.0, until))))

@@ -13,7 +13,7 @@ from typing import Final
 
 from notifier.domain.ids import Destination, GenerationId
 from notifier.domain.model import Observation, OpenGeneration, State
-from notifier.polling.learning.by_model import CurvesByModel, since_told
+from notifier.polling.learning.by_model import CurvesByModel
 from notifier.polling.learning.creation import lead
 from notifier.polling.learning.hazard import HazardCurve
 from notifier.polling.scheduling.open_generation import PollTimes, TrackedGeneration
@@ -346,8 +346,8 @@ class OpenGenerations:
         told = entry.registered
         if told is None:
             return None
-        chance = since_told(entry.curve, told - entry.age_origin, at - entry.age_origin)
-        since = self.curves.already_done(entry.target).first(done=there, chance=chance)
+        probability = entry.curve.probability_between(told - entry.age_origin, at - entry.age_origin)
+        since = self.curves.already_done(entry.target).first(done=there, probability=probability)
         return told if since or not there else None
 
     def _reached(self, entry: TrackedGeneration, since: float | None, got: float) -> None:

@@ -1,7 +1,6 @@
-"""Which curve a generation goes by, and what first looks find."""
+"""Which curve a generation goes by, and what first polls find."""
 
 from collections.abc import Sequence
-from math import exp
 from random import Random
 from typing import Any
 
@@ -12,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.domain.model import State
-from notifier.polling.learning.by_model import CurvesByModel, Met, since_told
+from notifier.polling.learning.by_model import AlreadyDone, CurvesByModel
 from notifier.polling.learning.hazard import HazardCurve
 from tests.support.generations import lognormals, teach
 
@@ -32,7 +31,7 @@ def taught(
 
 # ---- one for each model and target ----
 def test_each_model_and_target_has_its_own_curve() -> None:
-    """What one takes says nothing of another; the same model and target is the same curve."""
+    """How long one takes says nothing about another; the same model and target is the same curve."""
     curves = CurvesByModel()
     found = {id(curves.of(model, target)) for model in ("ray-2", "ray-1", None) for target in (DONE, BEGUN)}
     assert len(found) == 6
@@ -49,7 +48,7 @@ def test_a_curve_knows_its_model() -> None:
     assert curves.model_of(HazardCurve()) is None
 
 
-def test_before_its_record_is_seen_a_generation_goes_by_what_is_known_best() -> None:
+def test_before_its_record_is_seen_a_generation_goes_by_the_curve_that_learned_most() -> None:
     """Of its own target: of the model that has taught the most."""
     curves = CurvesByModel()
     assert curves.most_learned(DONE) is curves.of(None, DONE)
@@ -87,12 +86,12 @@ def test_a_long_name_is_cut() -> None:
 # ---- kept over a restart ----
 @pytest.mark.parametrize("model", ["ray-2", None, "luma/ray-2/fast", "é…", ""])
 def test_what_was_learned_is_kept(model: str | None) -> None:
-    """Under whatever name, of each target, with what first looks found."""
+    """Under whatever name, of each target, with what first polls found."""
     curves, again = CurvesByModel(), CurvesByModel()
     taught(curves, model, 40, median=50.0)
     taught(curves, model, 30, median=5.0, target=BEGUN)
     for _ in range(100):
-        curves.already_done(DONE).first(done=True, chance=0.0)
+        curves.already_done(DONE).first(done=True, probability=0.0)
     again.load(curves.dump())
     assert (again.of(model, DONE).learned, again.of(model, BEGUN).learned) == (40, 30)
     assert again.most_learned(DONE) is again.of(model, DONE)
@@ -100,8 +99,8 @@ def test_what_was_learned_is_kept(model: str | None) -> None:
     assert again.dump().keys() == curves.dump().keys()
 
 
-def test_the_best_of_what_was_kept_is_the_usual_one() -> None:
-    """As before the restart, in whatever order it is read."""
+def test_the_curve_that_learned_most_is_so_after_a_restart() -> None:
+    """In whatever order it is read."""
     curves = CurvesByModel()
     for model, count in (("a", 30), ("b", 60), ("c", 40)):
         taught(curves, model, count)
@@ -131,7 +130,7 @@ JSON = st.recursive(
 @STEADY
 @given(st.dictionaries(NAMES, st.one_of(JSON, st.binary(max_size=30)), max_size=6))
 def test_whatever_was_kept_can_be_read(dumped: dict[str, bytes]) -> None:
-    """What makes no sense is passed over, and all goes on as if it had never been there."""
+    """Whatever makes no sense is skipped, as if it had never been there."""
     curves = CurvesByModel()
     curves.load(dumped)
     for target in State:
@@ -140,7 +139,7 @@ def test_whatever_was_kept_can_be_read(dumped: dict[str, bytes]) -> None:
         assert curves.most_learned(target).density.next_age(10.0, 1.0) > 10.0
 
 
-def test_too_many_that_were_kept_are_passed_over() -> None:
+def test_too_many_that_were_kept_are_skipped() -> None:
     """The bound holds for what is read, too."""
     curves, again = CurvesByModel(), CurvesByModel()
     body = orjson.dumps(taught(curves, "m", 5).dump())
@@ -148,45 +147,53 @@ def test_too_many_that_were_kept_are_passed_over() -> None:
     assert len(again.dump()) <= 201
 
 
-# ---- what first looks find ----
-def test_at_first_one_in_five_may_be_there_already() -> None:
-    """Enough that a first look at once is worth it while nothing is known."""
-    assert Met().share == pytest.approx(0.2)
+# ---- the already-done share ----
+def test_the_example_of_the_header() -> None:
+    """One first poll that finds its generation done, which may have become so since with a probability of 0.25."""
+    shares = AlreadyDone()
+    assert not shares.first(done=True, probability=0.25)
+    assert shares.dump() == [1.0, 0.5]
+    assert shares.share == pytest.approx(0.25)
+
+
+def test_at_first_one_in_five_may_be_done_already() -> None:
+    """Enough that a poll right at the start is worth it while nothing is known."""
+    assert AlreadyDone().share == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("truth", [0.0, 0.3, 1.0])
-def test_the_share_that_is_there_already_is_learned(truth: float) -> None:
-    """From first looks that came at once."""
-    met, rng = Met(), Random(1)
+def test_the_already_done_share_is_learned(truth: float) -> None:
+    """From first polls right at the registration."""
+    shares, rng = AlreadyDone(), Random(1)
     for _ in range(2_000):
-        met.first(done=rng.random() < truth, chance=0.0)
-    assert met.share == pytest.approx(truth, abs=0.06)
+        shares.first(done=rng.random() < truth, probability=0.0)
+    assert shares.share == pytest.approx(truth, abs=0.06)
 
 
-def test_what_was_hardly_there_before_got_there_since() -> None:
-    """A first look long after: where nothing is there at the start, finding it done says nothing of the start."""
-    met = Met()
+def test_what_was_hardly_done_before_became_so_since() -> None:
+    """A first poll long after: if nothing is done at the start, finding it done says nothing about the start."""
+    shares = AlreadyDone()
     for _ in range(500):
-        met.first(done=False, chance=0.01)
-    assert met.share < 0.01
-    assert met.first(done=True, chance=0.9)
-    assert not met.first(done=False, chance=0.9)
+        shares.first(done=False, probability=0.01)
+    assert shares.share < 0.01
+    assert shares.first(done=True, probability=0.9)
+    assert not shares.first(done=False, probability=0.9)
 
 
-def test_what_cannot_have_got_there_since_was_there_before() -> None:
-    """A first look at once that finds it done teaches nothing of how long it takes."""
-    assert not Met().first(done=True, chance=0.0)
+def test_what_cannot_have_become_done_since_was_so_before() -> None:
+    """A first poll right at the start that finds it done teaches nothing about how long it takes."""
+    assert not AlreadyDone().first(done=True, probability=0.0)
 
 
 @STEADY
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), max_size=60))
-def test_the_share_is_a_share_whatever_is_found(looks: Sequence[tuple[bool, float]]) -> None:
+def test_the_share_is_a_share_whatever_is_found(polls: Sequence[tuple[bool, float]]) -> None:
     """Above 0 and at most 1, and the same again after a restart."""
-    met = Met()
-    for done, chance in looks:
-        met.first(done=done, chance=chance)
-        assert 0 < met.share < 1
-    assert Met.load(orjson.loads(orjson.dumps(met.dump()))).share == pytest.approx(met.share, abs=1e-3)
+    shares = AlreadyDone()
+    for done, probability in polls:
+        shares.first(done=done, probability=probability)
+        assert 0 < shares.share < 1
+    assert AlreadyDone.load(orjson.loads(orjson.dumps(shares.dump()))).share == pytest.approx(shares.share, abs=1e-3)
 
 
 @STEADY
@@ -199,28 +206,12 @@ def test_the_share_is_a_share_whatever_is_found(looks: Sequence[tuple[bool, floa
         st.dictionaries(st.text(max_size=2), st.floats()),
     )
 )
-def test_whatever_was_kept_of_first_looks_can_be_read(dumped: Any) -> None:
+def test_whatever_was_kept_of_first_polls_can_be_read(dumped: Any) -> None:
     """What makes no sense is forgotten."""
-    assert 0 < Met.load(dumped).share <= 1
+    assert 0 < AlreadyDone.load(dumped).share <= 1
 
 
 @pytest.mark.parametrize("dumped", [[10**400, 1], [5, 6], [-1, -1], [float("nan"), 0], [1e9, 1]])
 def test_numbers_that_make_no_sense_are_forgotten(dumped: list[float]) -> None:
-    """More there than were looked at, or more than can have been looked at."""
-    assert Met.load(dumped).share == Met().share
-
-
-def test_the_chance_since_we_were_told_is_that_between_two_ages() -> None:
-    """Of those that were open at the first age, the share that is there at the other; ages before 0 are 0."""
-    curve = HazardCurve()
-    median = curve.quantile(0.5)
-    assert since_told(curve, 0.0, median) == pytest.approx(0.5)
-    assert since_told(curve, median, curve.quantile(0.75)) == pytest.approx(0.5)
-    assert since_told(curve, -5.0, median) == pytest.approx(0.5)
-    assert since_told(curve, 7.0, 7.0) == 0.0
-    assert since_told(curve, 0.0, 1e5) == pytest.approx(1 - exp(-curve.cumulative(1e5)))
-
-
-def test_before_we_were_told_nothing_got_there_since() -> None:
-    """A look that was sent for an earlier registration of the ID is older than this one: no chance, and never less."""
-    assert since_told(HazardCurve(), 60.0, 40.0) == 0.0
+    """More done than polled, or more than can have been polled."""
+    assert AlreadyDone.load(dumped).share == AlreadyDone().share

@@ -1,6 +1,7 @@
 """What a curve learns, how soon it notices that it learned wrongly, and the ages that it plans."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from math import exp, inf, isfinite
 from random import Random
 from statistics import NormalDist
@@ -20,12 +21,12 @@ from tests.support.generations import lognormals, teach
 STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 AGES = st.floats(0, 200_000)
 SECONDS = st.floats(0.5, 3_000)
-#: Generations: how long each was watched without, how long the look took that showed it; None where it went away.
-STORIES = st.lists(st.tuples(SECONDS, st.floats(0, 60), st.booleans()), max_size=25)
+#: Generations: seconds that each was watched without the target, seconds of the poll that showed it, whether any did.
+HISTORIES = st.lists(st.tuples(SECONDS, st.floats(0, 60), st.booleans()), max_size=25)
 
 
-def told(histories: list[tuple[float, float, bool]]) -> HazardCurve:
-    """A curve that has learned from them, and reckoned all of it."""
+def taught_by(histories: list[tuple[float, float, bool]]) -> HazardCurve:
+    """A curve that has learned from them, and is up to date."""
     curve = HazardCurve()
     for without, more, there in histories:
         curve.expose(0.0, without)
@@ -36,9 +37,38 @@ def told(histories: list[tuple[float, float, bool]]) -> HazardCurve:
     return curve
 
 
-def untold(curve: HazardCurve, stream: Callable[[], float], most: int, *, every: float = 5.0) -> int | None:
-    """Completions of another stream until the curve notices; None where it does not within so many."""
+def until_noticed(curve: HazardCurve, stream: Callable[[], float], most: int, *, every: float = 5.0) -> int | None:
+    """Completions of another stream until the curve notices; None if it does not within so many."""
     return next((count for count in range(1, most + 1) if teach(curve, [stream()], every=every)), None)
+
+
+# ---- the model ----
+def test_the_example_of_the_header() -> None:
+    """Hazard, probability and spacing of the worked example, with its numbers."""
+    exposure = [66.0 * (end - begin) for begin, end in pairwise(EDGES)] + [0.0]
+    events = [0.02 * seconds for seconds in exposure]
+    curve = HazardCurve.load({"form": 1, "learned": 100, "events": events, "exposure": exposure})
+    begin, end = EDGES[42:44]
+    assert (begin, end) == pytest.approx((60.3, 66.7), abs=0.05)
+    assert curve.hazard_at(60.4) == pytest.approx(0.0199, abs=5e-5)
+    assert curve.probability_between(begin, end) == pytest.approx(0.119, abs=5e-4)
+    assert curve.density.next_age(61.0, 0.7) - 61.0 == pytest.approx(5.0, abs=0.05)
+
+
+def test_the_probability_between_two_ages_is_that_of_those_open_at_the_first() -> None:
+    """Of those that were open at the first age, the share that is there at the other; ages before 0 are 0."""
+    curve = HazardCurve()
+    median = curve.quantile(0.5)
+    assert curve.probability_between(0.0, median) == pytest.approx(0.5)
+    assert curve.probability_between(median, curve.quantile(0.75)) == pytest.approx(0.5)
+    assert curve.probability_between(-5.0, median) == pytest.approx(0.5)
+    assert curve.probability_between(7.0, 7.0) == 0.0
+    assert curve.probability_between(0.0, 1e5) == pytest.approx(1 - exp(-curve.cumulative(1e5)))
+
+
+def test_nothing_is_reached_between_an_age_and_an_earlier_one() -> None:
+    """A poll for an earlier registration of the ID is older than this one: the probability is 0, and never less."""
+    assert HazardCurve().probability_between(60.0, 40.0) == 0.0
 
 
 # ---- learning ----
@@ -65,7 +95,7 @@ def test_before_anything_is_learned_most_take_one_to_three_minutes() -> None:
 
 @pytest.mark.parametrize("until", [50.0, 150.0, 400.0])
 def test_those_that_are_still_open_count_too(until: float) -> None:
-    """TrackedGeneration without it lowers the chance at every age up to there, and at none far beyond."""
+    """To be watched without it lowers the hazard at every age up to there, and at none far beyond."""
     durations = lognormals(Random(3), 240)
     sure, unsure = HazardCurve(), HazardCurve()
     for count, took in enumerate(durations):
@@ -78,7 +108,7 @@ def test_those_that_are_still_open_count_too(until: float) -> None:
 
 
 def test_what_was_watched_in_parts_counts_once() -> None:
-    """Ten looks at one generation teach what one look after the same time would have taught."""
+    """Ten polls of one generation teach what one poll after the same time would have taught."""
     often, once = HazardCurve(), HazardCurve()
     for part in range(10):
         often.expose(part * 7.0, (part + 1) * 7.0)
@@ -125,7 +155,7 @@ def test_a_change_of_regime_is_noticed_within_tens_of_completions(before: float,
     """Both ways: when they become several times faster, and when they become several times slower."""
     rng, curve = Random(seed), HazardCurve()
     assert teach(curve, lognormals(rng, 300, median=before)) == 0
-    noticed = untold(curve, lambda: rng.lognormvariate(0.0, 0.5) * after, 40)
+    noticed = until_noticed(curve, lambda: rng.lognormvariate(0.0, 0.5) * after, 40)
     assert noticed is not None
     teach(curve, lognormals(rng, 40, median=after))
     assert curve.quantile(0.5) == pytest.approx(after, rel=0.35)
@@ -135,21 +165,21 @@ def test_a_change_of_regime_is_noticed_within_tens_of_completions(before: float,
 @pytest.mark.parametrize("every", [1.0, 5.0, 20.0])
 @pytest.mark.parametrize(("median", "spread"), [(100.0, 0.1), (100.0, 0.5), (100.0, 1.0), (5.0, 0.4), (900.0, 0.4)])
 def test_a_steady_stream_is_no_change(median: float, spread: float, every: float, seed: int) -> None:
-    """Whatever its shape, however often it is looked at: nothing that is known is forgotten."""
+    """Whatever its shape, however often it is polled: nothing that is known is forgotten."""
     curve = HazardCurve()
     assert teach(curve, lognormals(Random(seed), 1_000, median=median, spread=spread), every=every) == 0
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.2])
 def test_generations_that_are_stuck_are_no_change(share: float) -> None:
-    """Some never get there: what is known of the others is not forgotten over them, but once by chance."""
+    """Some never complete: what is known of the others is not forgotten for them, but once by chance."""
     changes = 0
     for seed in range(3):
         rng, curve = Random(seed), HazardCurve()
         for took in lognormals(rng, 600):
             while rng.random() < share:
-                for looks in range(100):
-                    curve.expose(looks * 60.0, (looks + 1) * 60.0)
+                for poll in range(100):
+                    curve.expose(poll * 60.0, (poll + 1) * 60.0)
             changes += teach(curve, [took])
         assert curve.quantile(0.5 * (1 - share)) == pytest.approx(100.0, rel=0.2)
     assert changes <= 1
@@ -159,8 +189,8 @@ def test_after_a_change_it_is_not_taken_for_another_at_once() -> None:
     """Enough must be known again before anything can be a surprise."""
     rng, curve = Random(1), HazardCurve()
     teach(curve, lognormals(rng, 300))
-    assert untold(curve, lambda: rng.lognormvariate(0.0, 0.3) * 10.0, 60) is not None
-    assert untold(curve, lambda: rng.lognormvariate(0.0, 0.3) * 1_000.0, ENOUGH - 1) is None
+    assert until_noticed(curve, lambda: rng.lognormvariate(0.0, 0.3) * 10.0, 60) is not None
+    assert until_noticed(curve, lambda: rng.lognormvariate(0.0, 0.3) * 1_000.0, ENOUGH - 1) is None
 
 
 def test_a_curve_that_knows_little_is_not_surprised() -> None:
@@ -171,61 +201,61 @@ def test_a_curve_that_knows_little_is_not_surprised() -> None:
 
 # ---- planning ----
 @STEADY
-@given(STORIES, AGES, st.floats(1e-3, 100), st.floats(1.05, 10))
-def test_looks_go_forward_and_further_apart_for_a_longer_stride(
-    histories: list[tuple[float, float, bool]], age: float, stride: float, longer: float
+@given(HISTORIES, AGES, st.floats(1e-3, 100), st.floats(1.05, 10))
+def test_polls_go_forward_and_further_apart_for_a_larger_spacing(
+    histories: list[tuple[float, float, bool]], age: float, spacing: float, longer: float
 ) -> None:
-    """The next look is later than this one; a longer stride makes it later still."""
-    curve = told(histories)
-    assert age < curve.density.next_age(age, stride) < curve.density.next_age(age, stride * longer)
+    """The next poll is later than this one; a larger spacing makes it later still."""
+    curve = taught_by(histories)
+    assert age < curve.density.next_age(age, spacing) < curve.density.next_age(age, spacing * longer)
 
 
 @STEADY
-@given(STORIES, AGES, st.floats(0.01, 10_000), st.floats(1e-3, 100))
-def test_who_is_older_is_looked_at_later(
-    histories: list[tuple[float, float, bool]], age: float, more: float, stride: float
+@given(HISTORIES, AGES, st.floats(0.01, 10_000), st.floats(1e-3, 100))
+def test_who_is_older_is_polled_later(
+    histories: list[tuple[float, float, bool]], age: float, more: float, spacing: float
 ) -> None:
-    """The next look is at a later age for one that is older now."""
-    curve = told(histories)
-    assert curve.density.next_age(age, stride) < curve.density.next_age(age + more, stride)
+    """The next poll is at a later age for one that is older now."""
+    curve = taught_by(histories)
+    assert curve.density.next_age(age, spacing) < curve.density.next_age(age + more, spacing)
 
 
 @STEADY
-@given(STORIES, AGES, st.floats(1e-3, 10))
-def test_two_strides_are_one_of_twice_the_length(
-    histories: list[tuple[float, float, bool]], age: float, stride: float
+@given(HISTORIES, AGES, st.floats(1e-3, 10))
+def test_two_spacings_are_one_of_twice_the_size(
+    histories: list[tuple[float, float, bool]], age: float, spacing: float
 ) -> None:
-    """PollDensity adds up: nothing is lost or gained between two steps of age."""
-    curve = told(histories)
-    assert curve.density.next_age(curve.density.next_age(age, stride), stride) == pytest.approx(
-        curve.density.next_age(age, 2 * stride)
+    """The density adds up: nothing is lost or gained between two buckets of age."""
+    curve = taught_by(histories)
+    assert curve.density.next_age(curve.density.next_age(age, spacing), spacing) == pytest.approx(
+        curve.density.next_age(age, 2 * spacing)
     )
 
 
 @STEADY
-@given(STORIES, st.floats(0.001, 0.999))
+@given(HISTORIES, st.floats(0.001, 0.999))
 def test_a_quantile_is_the_age_by_which_that_share_is_there(
     histories: list[tuple[float, float, bool]], share: float
 ) -> None:
     """One says what the other does."""
-    curve = told(histories)
+    curve = taught_by(histories)
     assert 1 - exp(-curve.cumulative(curve.quantile(share))) == pytest.approx(share)
 
 
 @STEADY
-@given(STORIES, AGES, st.floats(0, 10_000))
+@given(HISTORIES, AGES, st.floats(0, 10_000))
 def test_the_share_that_is_there_only_grows(
     histories: list[tuple[float, float, bool]], age: float, more: float
 ) -> None:
-    """There is some chance at every age, and none is negative."""
-    curve = told(histories)
+    """The hazard is above 0 at every age."""
+    curve = taught_by(histories)
     assert all(rate > 0 for rate in curve.hazard)
     assert curve.cumulative(age + more) >= curve.cumulative(age)
     assert curve.cumulative(0.0) == 0.0
 
 
-def test_looks_are_closest_where_most_get_there() -> None:
-    """By the root of the chance: rare where few get there, before and after."""
+def test_polls_are_closest_at_the_ages_at_which_most_complete() -> None:
+    """By the root of the hazard: polls are rare at ages at which few complete."""
     curve = HazardCurve()
     teach(curve, lognormals(Random(8), 400, median=100.0, spread=0.2))
     early, ripe = (curve.density.next_age(age, 0.5) - age for age in (10.0, 100.0))
@@ -234,15 +264,15 @@ def test_looks_are_closest_where_most_get_there() -> None:
 
 # ---- kept over a restart ----
 @STEADY
-@given(STORIES, AGES, st.floats(0.01, 10))
+@given(HISTORIES, AGES, st.floats(0.01, 10))
 def test_a_curve_that_was_kept_plans_as_before(
-    histories: list[tuple[float, float, bool]], age: float, stride: float
+    histories: list[tuple[float, float, bool]], age: float, spacing: float
 ) -> None:
-    """Through JSON and back, it looks when it would have looked."""
-    curve = told(histories)
+    """Through JSON and back, it polls at the same ages."""
+    curve = taught_by(histories)
     again = HazardCurve.load(orjson.loads(orjson.dumps(curve.dump())))
     assert again.learned == curve.learned
-    assert again.density.next_age(age, stride) == pytest.approx(curve.density.next_age(age, stride), rel=1e-3)
+    assert again.density.next_age(age, spacing) == pytest.approx(curve.density.next_age(age, spacing), rel=1e-3)
 
 
 def test_what_a_million_generations_taught_is_kept() -> None:
@@ -262,7 +292,7 @@ def test_a_curve_that_was_kept_is_surprised_as_before(seed: int) -> None:
     teach(curve, lognormals(rng, 300))
     again = HazardCurve.load(curve.dump())
     assert teach(again, lognormals(rng, 300)) == 0
-    assert untold(again, lambda: rng.lognormvariate(0.0, 0.5) * 500.0, 40) is not None
+    assert until_noticed(again, lambda: rng.lognormvariate(0.0, 0.5) * 500.0, 40) is not None
 
 
 NUMBERS = st.one_of(st.integers(), st.floats(), st.booleans(), st.none(), st.text(max_size=5))
@@ -299,8 +329,8 @@ def test_another_form_is_not_read() -> None:
     assert HazardCurve.load(curve.dump() | {"form": 2}).learned == 0
 
 
-# ---- seedlings ----
-def test_a_seedling_is_like_its_parent_and_soon_itself() -> None:
+# ---- seeded copies ----
+def test_a_seeded_copy_is_like_its_parent_and_soon_itself() -> None:
     """It begins with what is known of another kind, has learned nothing of its own, and takes little to change."""
     parent = HazardCurve()
     teach(parent, lognormals(Random(6), 400, median=300.0, spread=0.3))
@@ -313,6 +343,6 @@ def test_a_seedling_is_like_its_parent_and_soon_itself() -> None:
     assert parent.quantile(0.5) == pytest.approx(300.0, rel=0.1)
 
 
-def test_a_seedling_of_one_that_knows_nothing_is_as_good_as_new() -> None:
+def test_a_seeded_copy_of_one_that_knows_nothing_is_as_good_as_new() -> None:
     """There is nothing to inherit but the prior."""
     assert HazardCurve().seeded_copy().hazard == pytest.approx(HazardCurve().hazard)

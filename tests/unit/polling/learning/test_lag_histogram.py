@@ -13,8 +13,14 @@ STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.He
 def lags(*seconds: float | None) -> LagHistogram:
     found = LagHistogram()
     for each in seconds:
-        found.add(each, held=False)
+        found.add(each, long_polled=False)
     return found
+
+
+def test_the_example_of_the_header() -> None:
+    """Nine bounds of 0.8 s and one of 7 s."""
+    found = lags(*[0.8] * 9, 7.0)
+    assert (found.within(0.5), found.within(0.99)) == (1.0, 10.0)
 
 
 def test_nothing_is_known_of_nothing() -> None:
@@ -33,17 +39,17 @@ def test_a_lag_counts_below_the_edge_that_it_does_not_exceed() -> None:
 
 
 def test_what_is_beyond_all_edges_is_infinite() -> None:
-    """It is not said to be within an hour where it was not."""
+    """It is not said to be within an hour if it was not."""
     assert lags(10_000.0).within(0.99) == float("inf")
 
 
 def test_shares_are_those_of_the_bounded_ones() -> None:
-    """What was held, and what nothing is known of, is counted apart and moves no share."""
+    """Long-polls, and transitions without a bound, are counted apart and move no share."""
     found = lags(1.0, 1.0, 1.0, 20.0, None)
     for _ in range(9):
-        found.add(3_000.0, held=True)
+        found.add(3_000.0, long_polled=True)
     assert (found.within(0.5), found.within(0.75), found.within(0.76), found.within(1.0)) == (1.0, 1.0, 20.0, 20.0)
-    assert (found.count, found.held, found.unbounded) == (14, 9, 1)
+    assert (found.count, found.long_polled, found.unbounded) == (14, 9, 1)
 
 
 @STEADY

@@ -581,7 +581,7 @@ def scarce(every: float = 1.0, *, even: float = 100.0) -> OpenGenerations:
     generations = OpenGenerations(every)
     teach(generations.curves.of("ray-2", State.COMPLETED), lognormals(Random(1), 200, spread=0.3))
     for _ in range(100):
-        generations.curves.already_done(State.COMPLETED).first(done=False, chance=0.0)
+        generations.curves.already_done(State.COMPLETED).first(done=False, probability=0.0)
     looked_at(generations, 1, now=1_000.0)
     generations.set_budget(1 / even, 1_000.0, idle=False)
     return generations
