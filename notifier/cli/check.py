@@ -16,7 +16,7 @@ from notifier.config import ConfigFile, SecretSource, known
 from notifier.domain.errors import ConfigError, InvalidWatch, StoreError
 from notifier.domain.model import WatchRequest
 from notifier.domain.settings import Settings
-from notifier.intake.drop.subdirectories import examine
+from notifier.intake.drop.safe_open import examine
 from notifier.intake.entry import Known
 from notifier.intake.watch_files import read_watch_file
 from notifier.intake.watch_listing import list_files

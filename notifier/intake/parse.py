@@ -21,6 +21,7 @@ from notifier.text.strict_yaml import read_yaml
 MAX_BYTES: Final = 16 * 1024 * 1024
 #: Kinds of drop file.
 SUFFIXES: Final = (".json", ".yaml", ".yml", ".txt")
+UNKNOWN_KIND: Final = f"What kind of file is this? Its name must end in {', '.join(SUFFIXES)}."
 #: What shows that a line of a `.txt` file is more than an ID.
 _NOT_AN_ID: Final = re.compile(r"^[{\[\"']|\s")
 _NO_LINE: Final = (
@@ -48,7 +49,7 @@ def suffix_of(name: str) -> str | None:
     return next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), None)
 
 
-class Unreadable(InvalidWatch):
+class Unparsable(InvalidWatch):
     """The bytes are no JSON or YAML at all: the file may not be complete yet."""
 
 
@@ -56,7 +57,7 @@ def parse_drop(name: str, data: bytes, known: Known) -> list[WatchRequest]:
     """The watches in a drop file called `name`, at least one. Raises `InvalidWatch` with every fault."""
     suffix = suffix_of(name)
     if suffix is None:
-        raise InvalidWatch([Fault(message=f"What kind of file is this? Its name must end in {', '.join(SUFFIXES)}.")])
+        raise InvalidWatch([Fault(message=UNKNOWN_KIND)])
     if len(data) > MAX_BYTES:
         raise InvalidWatch([Fault(message=f"The file is larger than {MAX_BYTES // 2**20} MiB; split it.")])
     if suffix == ".txt":
@@ -71,7 +72,7 @@ def parse_document(
     try:
         document = read_json(data) if json else read_yaml(data)
     except TextError as error:
-        kind = Unreadable if error.document is None else InvalidWatch
+        kind = Unparsable if error.document is None else InvalidWatch
         raise kind(_all_faults(error, known, source)) from None
     if empty is not None and document.value in (None, [], {}):
         raise InvalidWatch([Fault(message=empty, source=source)])

@@ -19,9 +19,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from notifier.domain.errors import ConfigError
-from notifier.intake.drop.inspect_file import NotYet, Taken, Waiting, look
+from notifier.intake.drop.inspect_file import Complete, Incomplete, Waiting, inspect_file
+from notifier.intake.drop.safe_open import examine
 from notifier.intake.drop.spool import Spool
-from notifier.intake.drop.subdirectories import examine
 from notifier.intake.parse import MAX_BYTES
 from tests.support.drop_rig import KNOWN, Box, drop_box
 
@@ -520,9 +520,9 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
     spool.close()
 
 
-def take(spool: Spool, name: str) -> Taken:
-    sighting = look(spool, name, Waiting(renamed=True), KNOWN, now=0.0, settle=1.0)
-    assert isinstance(sighting, Taken)
+def take(spool: Spool, name: str) -> Complete:
+    sighting = inspect_file(spool, name, Waiting(renamed=True), KNOWN, now=0.0, settle=1.0)
+    assert isinstance(sighting, Complete)
     return sighting
 
 
@@ -579,7 +579,7 @@ def test_a_file_that_is_swapped_between_look_and_open_is_looked_at_again(tmp_pat
     waiting = Waiting()
     swapping = Swapping(str(tmp_path))
     try:
-        assert look(swapping, "a.json", waiting, KNOWN, now=0.0, settle=1.0) == NotYet(name="a.json")
+        assert inspect_file(swapping, "a.json", waiting, KNOWN, now=0.0, settle=1.0) == Incomplete(name="a.json")
     finally:
         swapping.close()
 
@@ -673,10 +673,10 @@ async def test_a_file_of_which_nobody_can_say_rests_longer(tmp_path: Path, monke
     async with drop_box(path, start=False) as box:
         waiting, spool = Waiting(), Spool(str(path))
         try:
-            seen = [look(spool, "x.txt", waiting, KNOWN, now=now, settle=1.0) for now in (0.0, 1.5, 9.5)]
-            assert seen == [NotYet(name="x.txt")] * 3
-            last = look(spool, "x.txt", waiting, KNOWN, now=10.5, settle=1.0)
-            assert isinstance(last, Taken)
+            seen = [inspect_file(spool, "x.txt", waiting, KNOWN, now=now, settle=1.0) for now in (0.0, 1.5, 9.5)]
+            assert seen == [Incomplete(name="x.txt")] * 3
+            last = inspect_file(spool, "x.txt", waiting, KNOWN, now=10.5, settle=1.0)
+            assert isinstance(last, Complete)
             assert last.fd is not None
             os.close(last.fd)
         finally:

@@ -13,8 +13,8 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from notifier.intake.drop.departure import move_all
-from notifier.intake.drop.inspect_file import Taken, Waiting, look
+from notifier.intake.drop.acceptance import move_all
+from notifier.intake.drop.inspect_file import Complete, Waiting, inspect_file
 from notifier.intake.drop.spool import Spool
 from notifier.intake.parse import MAX_BYTES
 from tests.support.drop_rig import KNOWN, Box, drop_box
@@ -220,8 +220,8 @@ def test_a_full_disk_leaves_a_refused_file_where_it_is(tmp_path: Path) -> None:
         (tmp_path / "bad.json").write_text("[1]")
         (tmp_path / "good.json").write_text(ID)
         for name, room in (("bad.json", False), ("good.json", False), ("bad.json", True)):
-            one = look(spool, name, Waiting(renamed=True), KNOWN, now=0.0, settle=1.0)
-            assert isinstance(one, Taken)
+            one = inspect_file(spool, name, Waiting(renamed=True), KNOWN, now=0.0, settle=1.0)
+            assert isinstance(one, Complete)
             if room:
                 (moved,) = move_all(spool, [(one, one.faults)], NOW)
             else:

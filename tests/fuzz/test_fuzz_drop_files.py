@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from notifier.domain.errors import MAX_FAULTS, InvalidWatch
 from notifier.domain.model import State, WatchRequest
-from notifier.intake.drop.departure import reasons
+from notifier.intake.drop.acceptance import error_text
 from notifier.intake.entry import MAX_WATCHES, Known, KnownProvider
 from notifier.intake.metadata import MAX_BYTES
 from notifier.intake.parse import parse_drop
@@ -75,7 +75,7 @@ def test_any_bytes_are_watches_or_faults(name: str, content: bytes) -> None:
         assert 1 <= len(error.faults) <= MAX_FAULTS + 1
         assert all(fault.message.isprintable() and fault.path.isprintable() for fault in error.faults)
         assert all(fault.line is None or 1 <= fault.line <= len(content) + 1 for fault in error.faults)
-        lines = reasons(name, error.faults).removesuffix("\n").split("\n")
+        lines = error_text(name, error.faults).removesuffix("\n").split("\n")
         assert all(line.isprintable() for line in lines)
         return
     assert 1 <= len(requests) <= MAX_WATCHES

@@ -1,12 +1,12 @@
 """The drop directory: a file put there becomes watches, and is moved only once they are durable.
 
-Told at once of what happens there, it scans at its start and whenever its wakeup rings, because events can be lost and
-a scan cannot. Files are read and moved in batches in worker threads, bounded in number and bytes; large ones one at a
-time, so that nobody's small file waits for them.
+inotify tells at once of what happens there. A scan, which cannot lose anything as events can, runs at the start and
+whenever the wakeup is notified. Files are read and moved in batches in worker threads, bounded in number and bytes;
+large ones one at a time, so that nobody's small file waits for them.
 
-Whoever may drop files may not stop the service. Where the directory, done/ or rejected/ is gone or not safe to use, at
-the start or later, this door alone is shut: readiness says why and what to do, and files wait until it is mended, which
-is found by itself. Directories that are missing below it are made.
+Whoever may drop files may not stop the service. If the directory, done/ or rejected/ is gone or not safe to use, at the
+start or later, only this source stops: readiness says why and what to do, and files wait until it is mended, which is
+found by itself. Directories that are missing below it are made.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,14 +23,22 @@ from notifier.domain.errors import ConfigError
 from notifier.domain.os_errors import reason
 from notifier.domain.settings import DropSettings
 from notifier.intake import inotify
-from notifier.intake.drop.acceptance import Acceptance
-from notifier.intake.drop.inspect_file import SETTLE, Closed, Large, NotYet, Short, Sighting, Taken, Waiting, look
-from notifier.intake.drop.renames import Renames
+from notifier.intake.drop.acceptance import Acceptance, log_late_write
+from notifier.intake.drop.inspect_file import (
+    SETTLE,
+    Complete,
+    Finding,
+    Incomplete,
+    Large,
+    NoDescriptor,
+    Unreadable,
+    Waiting,
+    inspect_file,
+)
+from notifier.intake.drop.pending import PendingFiles
+from notifier.intake.drop.safe_open import DONE, REJECTED
 from notifier.intake.drop.spool import Spool
-from notifier.intake.drop.subdirectories import DONE, REJECTED
-from notifier.intake.drop.turns import LARGE, Turn, next_turn
 from notifier.intake.entry import Known
-from notifier.intake.file_names import ignored
 from notifier.intake.registrar import RegistrarPort
 from notifier.runtime import log_events
 from notifier.runtime.clock import Clock
@@ -45,6 +53,8 @@ _log = structlog.get_logger()
 _BATCH: Final = 256
 #: Bytes of files in one batch, beyond which no further one is read.
 _BATCH_BYTES: Final = 4 * 1024 * 1024
+#: Bytes beyond which a file is large: it takes about a quarter of a second to read.
+_LARGE: Final = 256 * 1024
 #: Seconds between scans while events keep the loop busy.
 _RESCAN: Final = 10.0
 #: Seconds to the next try while the store cannot write: the first, and at most.
@@ -52,18 +62,12 @@ _RETRY: Final = 1.0
 _RETRY_MAX: Final = 30.0
 #: Seconds without wakeup or event after which it scans anyway.
 _IDLE: Final = 300.0
-#: Seconds between looks at least, where nothing rings.
+#: Seconds between passes at least, if nothing notifies.
 _NAP: Final = 0.02
-#: Seconds until the same want is told of again.
-_TOLD_AGAIN: Final = 60.0
+#: Seconds until the same lack is logged again.
+_LOGGED_AGAIN: Final = 60.0
 #: What readiness calls this source.
 _PART: Final = "drop"
-#: Names of files in done/ that were written to, remembered at most.
-_MOST_LATE: Final = 10_000
-_LATE: Final = (
-    "a program wrote to it after it was accepted, and what it wrote is not watched: close a file when it is whole, or "
-    "write it as x.tmp and rename it; what is new, drop again as another file"
-)
 
 _T = TypeVar("_T")
 
@@ -82,50 +86,45 @@ class DropDirectory:
         settle: float = SETTLE,
     ) -> None:
         self._settings = settings
-        self._acceptance = Acceptance(registrar, clock=clock)
+        self._pending = PendingFiles()
+        self._acceptance = Acceptance(registrar, clock=clock, put_back=self._pending.put_back)
         self._known = known
         self._wakeup = wakeup
         self._clock = clock
         self._settle = settle
-        self._waiting: dict[str, Waiting] = {}
-        #: Large files that are complete; rung when one comes.
-        self._turns: dict[str, Turn] = {}
-        self._turn = Wakeup()
-        self._renames = Renames()
-        #: Names that were told of since the last pass.
-        self._told: set[str] = set()
-        #: True where the wakeup was rung for events that wait in `_told`; any other ring calls for a scan.
-        self._heard = False
+        #: Notified when a large file comes.
+        self._large = Wakeup()
+        #: True if the wakeup was notified for pending names only; any other notification calls for a scan.
+        self._no_scan = False
         self._rescan_due = True
         self._scanned_at = 0.0
         #: Name -> inode of what we may not read, and have logged.
         self._logged: dict[str, int] = {}
-        #: When it was last told that files cannot be opened for want of descriptors.
-        self._short_told = float("-inf")
+        #: When it was last logged that files cannot be opened for want of descriptors.
+        self._no_descriptor_at = float("-inf")
         #: Why no file is taken now; empty while they are.
-        self._shut = ""
+        self._unusable = ""
         self._retry = 0.0
         self._retry_at = 0.0
 
     def troubles(self) -> dict[str, str]:
         """Why nothing is taken now, or what is taken does not leave."""
-        why = self._shut or self._acceptance.trouble()
+        why = self._unusable or self._acceptance.trouble()
         return {_PART: why} if why else {}
 
     # ---- the loop
     def try_again(self) -> None:
-        """The store can write again: what was left is not waited for any longer."""
+        """The store can write again: nothing waits any longer for its next try."""
         self._retry = self._retry_at = 0.0
         self._wakeup.notify()
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled; started once nothing can be missed, or once it is known that nothing can be taken now."""
         while True:
-            spool = await self._open()
-            if spool is None:
+            while (spool := await self._open()) is None:
                 task_status.started()
-                spool = await self._reopen()
                 task_status = anyio.TASK_STATUS_IGNORED
+                await self._wakeup.wait(_RESCAN)
             try:
                 passes = await self._serve(spool, task_status)
             finally:
@@ -134,46 +133,38 @@ class DropDirectory:
             if not passes:
                 await self._wakeup.wait(_RESCAN)
 
-    async def _serve(self, spool: Spool, task_status: TaskStatus[None]) -> int:
-        """Until the directory is gone from its path, or may not be used any more; how many passes that were."""
-        passes = 0
-        self._rescan_due = True
-        self._waiting.clear()
-        self._turns.clear()
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(self._listen, spool)
-            tasks.start_soon(self._take_turns, spool)
-            task_status.started()
-            while await run_sync(spool.current):
-                passes += 1
-                wait = await self._pass(spool)
-                rung = await self._wakeup.wait(wait)
-                late = self._clock.monotonic() - self._scanned_at > _RESCAN
-                self._rescan_due |= late or (rung and not self._heard)
-            tasks.cancel_scope.cancel()
-        return passes
-
     async def _open(self) -> Spool | None:
-        """None where it must not be used; that is said once for each reason, and when it is over."""
+        """None if it must not be used; that is logged once for each reason, and when it is over."""
         try:
             spool = await run_sync(Spool, self._settings.directory)
         except ConfigError as error:
             why = f"{error.faults[0].message} Until then files wait there."
-            if why != self._shut:
+            if why != self._unusable:
                 _log.error(log_events.DROP_UNREADABLE, why=why)
-            self._shut = why
+            self._unusable = why
             return None
-        if self._shut:
+        if self._unusable:
             _log.info(log_events.DROP_REOPENED, directory=printable(self._settings.directory, 300))
-        self._shut = ""
+        self._unusable = ""
         return spool
 
-    async def _reopen(self) -> Spool:
-        """Wait until it may be used."""
-        while True:
-            await self._wakeup.wait(_RESCAN)
-            if (spool := await self._open()) is not None:
-                return spool
+    async def _serve(self, spool: Spool, task_status: TaskStatus[None]) -> int:
+        """Until the directory is gone from its path, or may not be used any more; how many passes that were."""
+        passes = 0
+        self._rescan_due = True
+        self._pending.clear()
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self._listen, spool)
+            tasks.start_soon(self._read_large_files, spool)
+            task_status.started()
+            while await run_sync(spool.current):
+                passes += 1
+                wait = await self._pass(spool)
+                notified = await self._wakeup.wait(wait)
+                late = self._clock.monotonic() - self._scanned_at > _RESCAN
+                self._rescan_due |= late or (notified and not self._no_scan)
+            tasks.cancel_scope.cancel()
+        return passes
 
     async def _listen(self, spool: Spool, *, task_status: TaskStatus[None]) -> None:
         with ExitStack() as opened:
@@ -190,35 +181,15 @@ class DropDirectory:
             while True:
                 for event in await source.events():
                     if event.watch == done:
-                        _log_late_write(event.name, late)
+                        log_late_write(event.name, late)
                     else:
-                        self._hear(event.mask, event.name, event.cookie)
-                if self._told or self._rescan_due:
+                        self._rescan_due |= self._pending.handle(event, now=self._clock.monotonic())
+                if self._rescan_due or self._pending.noticed():
                     self._notify()
 
     def _notify(self) -> None:
-        self._heard = True
+        self._no_scan = True
         self._wakeup.notify()
-
-    def _hear(self, mask: int, name: str, cookie: int) -> None:
-        still_written = self._renames.hear(mask, name, cookie)
-        if mask & (inotify.OVERFLOW | inotify.GONE):
-            self._rescan_due = True
-            for waiting in self._waiting.values():  # what was told of their writers may not hold any more
-                waiting.made, waiting.written = False, None
-        elif name and not ignored(name) and not mask & inotify.MOVED_FROM:
-            self._told.add(name)
-            if mask & inotify.MOVED_TO:
-                renamed = not self._acceptance.was_returned(name)
-                self._waiting[name] = Waiting(renamed=renamed, written=still_written or None)
-            elif mask & inotify.CREATE:
-                self._waiting[name] = Waiting(made=True)
-            elif mask & inotify.CLOSE_WRITE:
-                waiting = self._waiting.setdefault(name, Waiting())
-                waiting.made = waiting.written = False
-                waiting.since = self._clock.monotonic()  # it settles from now on, however long it was kept open
-            elif mask & inotify.MODIFY:
-                self._waiting.setdefault(name, Waiting()).written = True
 
     # ---- one pass
     async def _pass(self, spool: Spool) -> float:
@@ -226,133 +197,103 @@ class DropDirectory:
         left = self._retry_at - self._clock.monotonic()
         if left > 0:
             return left
-        due = await self._due(spool)
-        while due:
-            sightings = await run_sync(self._look, spool, due, self._known())
-            looked, due = due[: len(sightings)], due[len(sightings) :]
-            taken = [one for one, (_, waiting) in zip(sightings, looked, strict=True) if self._note(one, waiting)]
-            if not await self._deal_with(spool, [one for one in taken if isinstance(one, Taken)]):
-                return self._back_off()
-        self._retry = 0.0
-        ahead = (self._looks_in(waiting) for name, waiting in self._waiting.items() if name not in self._turns)
-        return max(min(ahead, default=_IDLE), _NAP)
-
-    def _back_off(self) -> float:
-        self._retry = min(max(self._retry * 2, _RETRY), _RETRY_MAX)
-        self._retry_at = self._clock.monotonic() + self._retry
-        return self._retry
-
-    async def _due(self, spool: Spool) -> list[tuple[str, Waiting]]:
-        """What to look at: names told of, those whose time has come, and after a scan all of them."""
         if self._rescan_due:
             self._rescan_due = False
             self._scanned_at = self._clock.monotonic()
             await self._scan(spool)
-        told, self._told, self._heard = self._told - self._turns.keys(), self._told & self._turns.keys(), False
-        for name in told:
-            self._waiting.setdefault(name, Waiting())
-        ready = [(n, w) for n, w in self._waiting.items() if n in told or self._looks_in(w) <= 0]
-        return [(name, waiting) for name, waiting in ready if name not in self._turns]
+        self._no_scan = False
+        due = self._pending.due(self._clock.monotonic())
+        while due:
+            findings = await run_sync(self._inspect, spool, due, self._known())
+            inspected, due = due[: len(findings)], due[len(findings) :]
+            for finding, (_, waiting) in zip(findings, inspected, strict=True):
+                self._note(finding, waiting)
+            if not await self._accept(spool, [finding for finding in findings if isinstance(finding, Complete)]):
+                return self._retry
+        self._retry = 0.0
+        return max(self._pending.next_in(self._clock.monotonic(), most=_IDLE), _NAP)
 
     async def _scan(self, spool: Spool) -> None:
         try:
-            there = await run_sync(spool.names)
+            names = await run_sync(spool.names)
         except OSError as error:
             self._log_once(log_events.DROP_UNREADABLE, spool.directory, 0, help=f"it cannot be listed: {reason(error)}")
             return
-        self._told.update(there)
-        self._logged = {name: self._logged[name] for name in there if name in self._logged}
-        self._acceptance.forget(but=set(there))
+        self._pending.scanned(names)
+        self._logged = {name: self._logged[name] for name in names if name in self._logged}
+        self._acceptance.forget(but=set(names))
 
-    def _looks_in(self, waiting: Waiting) -> float:
-        return 0.0 if waiting.key is None else waiting.look_at - self._clock.monotonic()
-
-    def _look(self, spool: Spool, due: Sequence[tuple[str, Waiting]], known: Known) -> list[Sighting]:
+    def _inspect(self, spool: Spool, due: Sequence[tuple[str, Waiting]], known: Known) -> list[Finding]:
         """In a worker thread: one batch, from the first that is due."""
-        sightings: list[Sighting] = []
+        findings: list[Finding] = []
         size = 0
         for name, waiting in due[:_BATCH]:
             now = self._clock.monotonic()
-            sighting = look(spool, name, waiting, known, now=now, settle=self._settle, most=LARGE)
-            sightings.append(sighting)
-            size += sighting.size if isinstance(sighting, Taken) else 0
+            finding = inspect_file(spool, name, waiting, known, now=now, settle=self._settle, most=_LARGE)
+            findings.append(finding)
+            size += finding.size if isinstance(finding, Complete) else 0
             if size > _BATCH_BYTES:
                 break
-        return sightings
+        return findings
 
-    def _note(self, sighting: Sighting, waiting: Waiting) -> bool:
-        """True where it is taken."""
-        if isinstance(sighting, Closed):
-            self._log_once(log_events.DROP_UNREADABLE, sighting.name, sighting.inode, help=sighting.hint)
-        if isinstance(sighting, Short):
-            self._tell_short(sighting.why)
-        if isinstance(sighting, Large):
-            turn = Turn(waiting=waiting, size=sighting.size, since=self._clock.monotonic())
-            self._turns.setdefault(sighting.name, turn)
-            self._turn.notify()
-        elif not isinstance(sighting, NotYet | Short) and self._waiting.get(sighting.name) is waiting:
-            del self._waiting[sighting.name]  # unless another one of that name came meanwhile
-        return isinstance(sighting, Taken)
-
-    def _tell_short(self, why: str) -> None:
-        """Of all files, and not again within a minute: some can be opened meanwhile."""
+    def _note(self, finding: Finding, waiting: Waiting) -> None:
         now = self._clock.monotonic()
-        if now - self._short_told >= _TOLD_AGAIN:
-            self._short_told = now
-            _log.warning(log_events.DROP_UNREADABLE, file=printable(self._settings.directory, 200), help=why)
+        match finding:
+            case Incomplete():
+                return
+            case NoDescriptor():  # logged for all files together
+                if now - self._no_descriptor_at >= _LOGGED_AGAIN:
+                    self._no_descriptor_at = now
+                    directory = printable(self._settings.directory, 200)
+                    _log.warning(log_events.DROP_UNREADABLE, file=directory, help=finding.why)
+                return
+            case Large():
+                self._pending.add_large(finding.name, waiting, finding.size, now=now)
+                self._large.notify()
+                return
+            case Unreadable():
+                self._log_once(log_events.DROP_UNREADABLE, finding.name, finding.inode, help=finding.hint)
+        self._pending.done(finding.name, waiting)
 
     def _log_once(self, event: str, name: str, inode: int, **fields: object) -> None:
         if self._logged.get(name) != inode:
             self._logged[name] = inode
             _log.warning(event, file=printable(name, 200), **fields)
 
-    async def _deal_with(self, spool: Spool, taken: Sequence[Taken]) -> bool:
-        """False where the store cannot write now."""
-        left = await self._acceptance.deal_with(spool, taken)
-        for one in left:
-            self._waiting.setdefault(one.name, Waiting(renamed=True))  # complete, only not registered yet
+    async def _accept(self, spool: Spool, files: Sequence[Complete]) -> bool:
+        """False if the store cannot write now: then it is tried again later."""
+        left = await self._acceptance.process(spool, files) if files else []
+        for file in left:
+            self._pending.retry(file.name)
+        if left:
+            self._retry = min(max(self._retry * 2, _RETRY), _RETRY_MAX)
+            self._retry_at = self._clock.monotonic() + self._retry
         return not left
 
-    # ---- large files
-    async def _take_turns(self, spool: Spool) -> None:
+    async def _read_large_files(self, spool: Spool) -> None:
         while True:
-            if (name := next_turn(self._turns)) is None:
-                await self._turn.wait(_IDLE)
+            if (turn := self._pending.next_large()) is None:
+                await self._large.wait(_IDLE)
                 continue
-            waiting = self._turns[name].waiting
+            name, waiting = turn
             with short_turns():
-                sighting = await run_sync(self._look_whole, spool, name, waiting, self._known())
-            taken = [sighting] if self._note(sighting, waiting) and isinstance(sighting, Taken) else []
-            if not await self._deal_with(spool, taken):
-                self._back_off()
-            del self._turns[name]
-            self._notify()  # what was told of it meanwhile
+                finding = await run_sync(self._inspect_whole, spool, name, waiting, self._known())
+            self._note(finding, waiting)
+            await self._accept(spool, [finding] if isinstance(finding, Complete) else [])
+            self._pending.end_turn(name)
+            self._notify()  # the name may have been noticed meanwhile
 
-    def _look_whole(self, spool: Spool, name: str, waiting: Waiting, known: Known) -> Sighting:
-        return look(spool, name, waiting, known, now=self._clock.monotonic(), settle=self._settle)
+    def _inspect_whole(self, spool: Spool, name: str, waiting: Waiting, known: Known) -> Finding:
+        return inspect_file(spool, name, waiting, known, now=self._clock.monotonic(), settle=self._settle)
 
     # ---- upkeep
     async def prune(self, now: datetime) -> int:
-        """Delete files accepted more than seven days ago; how many. 0 where there is no directory to use."""
+        """Delete files accepted more than seven days ago; how many. 0 if there is no directory to use."""
         return await run_sync(_with_spool, self._settings.directory, lambda spool: spool.prune(now=now), 0)
 
     async def counts(self) -> Mapping[str, int]:
-        """Files in `done` and in `rejected`, and those `waiting` to be read; none where there is no directory."""
+        """Files in `done` and in `rejected`, and those `waiting` to be read; none if there is no directory."""
         return await run_sync(_with_spool, self._settings.directory, _counts, {})
-
-
-def _log_late_write(name: str, logged: set[str]) -> None:
-    """Of a file in done/. What is written to it there is not watched, though its writer expects it; each is told once.
-
-    A file is accepted when its writer closed it. But of another user's file nobody says whether it is open, and one
-    that is kept open is accepted after a minute without change.
-    """
-    if not name or name in logged:
-        return
-    if len(logged) == _MOST_LATE:
-        logged.clear()
-    logged.add(name)
-    _log.warning(log_events.DROP_CHANGED, file=printable(f"{DONE}/{name}", 300), note=_LATE)
 
 
 def _counts(spool: Spool) -> dict[str, int]:
@@ -362,7 +303,7 @@ def _counts(spool: Spool) -> dict[str, int]:
 def _with_spool(directory: str, use: Callable[[Spool], _T], otherwise: _T) -> _T:
     """By descriptors of its own: the loop may close its own at any moment.
 
-    `otherwise` where the directory is gone or must not be used: the loop tells of that, and who counts goes on.
+    `otherwise` if the directory is gone or must not be used: the loop logs that, and who counts goes on.
     """
     try:
         spool = Spool(directory)

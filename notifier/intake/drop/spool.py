@@ -6,14 +6,16 @@ until after its move, when a second look tells whether that very file was moved 
 moved over another file.
 
 Moves are renameat2(RENAME_NOREPLACE): atomic, so a crash leaves the file in one place. link+unlink would not do: the
-kernel's `protected_hardlinks` forbids linking files of others that we may read but not write. Where the file system
+kernel's `protected_hardlinks` forbids linking files of others that we may read but not write. If the file system
 cannot do it, an empty file made with O_EXCL holds the name and is renamed over. Blocking: callers use a worker thread.
 """
 
 import ctypes
 import errno
+import fcntl
 import os
 import re
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from notifier.intake.drop.subdirectories import (
+from notifier.intake.drop.safe_open import (
     DONE,
     REJECTED,
     SUBDIRECTORIES,
@@ -29,7 +31,6 @@ from notifier.intake.drop.subdirectories import (
     open_subdirectory,
     unusable,
 )
-from notifier.intake.drop.writers import has_writer
 from notifier.intake.file_names import ignored
 
 #: How long accepted files are kept.
@@ -58,12 +59,12 @@ class Moved:
 
     #: E.g. `done/20261122T051400.123456Z-a.json`.
     to: str
-    #: False where it was no longer the file that was read, and it was put back.
+    #: False if it was no longer the file that was read, and it was put back.
     same: bool
 
 
 class Spool:
-    """The open drop directory. `ConfigError` where it must not be used."""
+    """The open drop directory. `ConfigError` if it must not be used."""
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
@@ -104,7 +105,7 @@ class Spool:
             return [e.name for e in entries if not ignored(e.name) and not e.is_dir(follow_symlinks=False)]
 
     def stat(self, name: str) -> os.stat_result | None:
-        """Of the name itself, not of what a link leads to; None where it is gone."""
+        """Of the name itself, not of what a link leads to; None if it is gone."""
         try:
             return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -216,13 +217,36 @@ def _write_new(directory: int, name: str, text: str) -> None:
         raise
 
 
+# ---- writers -------------------------------------------------------------------------------------------------------
+def has_writer(fd: int) -> bool | None:
+    """True if somebody has the open file `fd` open for writing; None if that cannot be told. Takes microseconds.
+
+    The kernel is asked by a lease. It grants a read lease only on a file that nobody has open for writing, or mapped
+    into memory for it: exactly the question, with an answer for every writer on this machine. A lease may be asked for
+    on files of our own user, or with CAP_LEASE; for another user's file nobody says, and the events of the directory
+    have to do. On a network file system the answer may be "yes" though nobody writes. `/proc/locks` and `/proc/*/fd`
+    would add nothing: few writers lock, the service sees neither (ProcSubset=pid), and other users' descriptors are
+    hidden anyway.
+
+    A writer that opens the file in between makes the kernel send a signal, whose usual one would end the process. It is
+    SIGURG here, which is ignored unless somebody asks for it. The writer waits until the lease is given back, at once.
+    """
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        return True if error.errno == errno.EAGAIN else None
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
+
+
 # ---- rename without replacing -------------------------------------------------------------------------------------
 _renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
 _UNSUPPORTED: Final[Sequence[int]] = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def _rename(source: int, name: str, target: int, new: str) -> None:
-    """Move `name` in one directory to `new` in another. `FileExistsError` where that is taken."""
+    """Move `name` in one directory to `new` in another. `FileExistsError` if that is taken."""
     if _renameat2 is not None:
         if _renameat2(source, os.fsencode(name), target, os.fsencode(new), _NOREPLACE) == 0:
             return

@@ -32,7 +32,7 @@ from notifier.domain.model import (
     WatchRequest,
 )
 from notifier.domain.settings import Secret
-from notifier.intake.drop.subdirectories import SUBDIRECTORIES, open_directory, open_subdirectory
+from notifier.intake.drop.safe_open import SUBDIRECTORIES, open_directory, open_subdirectory
 from notifier.runtime.clock import SystemClock
 from notifier.store.records import Slots, Trouble
 from notifier.store.sqlite import open_store

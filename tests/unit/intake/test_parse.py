@@ -16,7 +16,7 @@ from notifier.domain.model import State, WatchRequest
 from notifier.domain.settings import WatchDefaults
 from notifier.intake import entry
 from notifier.intake.entry import MAX_WATCHES, Known, KnownProvider
-from notifier.intake.parse import MAX_BYTES, Unreadable, parse_document, parse_drop, requests_from
+from notifier.intake.parse import MAX_BYTES, Unparsable, parse_document, parse_drop, requests_from
 from notifier.net.address_policy import Allow, parse_allow
 from notifier.text.quantity import parse_duration, parse_rate
 from notifier.text.strict_yaml import read_yaml
@@ -342,11 +342,11 @@ def test_faults_are_bounded() -> None:
 
 def test_text_that_cannot_be_read_may_be_incomplete() -> None:
     """Callers can tell a broken document from a wrong one."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(Unparsable):
         parse_drop("a.json", b'[{"id": "a"},', ONE)
     with pytest.raises(InvalidWatch) as wrong:
         parse_drop("a.json", b'{"id": 1}', ONE)
-    assert not isinstance(wrong.value, Unreadable)
+    assert not isinstance(wrong.value, Unparsable)
 
 
 def test_watches_of_a_configuration_are_found_at_their_root() -> None:

@@ -1,9 +1,9 @@
-"""The drop directory, done/ and rejected/ in it, opened; or one sentence on why they must not be used. Blocking.
+"""Opens the drop directory, done/ and rejected/ in it, or says in one sentence why they must not be used. Blocking.
 
 Members of the droppers' group may change what lies here while the daemon runs, and before it starts. So nothing that is
-wrong here ends the daemon or keeps it from starting: the sentence, a `ConfigError`, closes this one door until it is
-mended, and `notifier check` says it. That holds for a directory that every user may write to as well: only its owner
-can have made it so, but done/ may belong to whoever made it, and what is owed must go out all the same.
+wrong here ends the daemon or keeps it from starting: the sentence, a `ConfigError`, stops this one source until it is
+mended, and `notifier check` prints it. That holds for a directory that every user may write to as well: only its owner
+can have made it so, but done/ may belong to whoever made it, and pending deliveries must go out in any case.
 """
 
 import os
@@ -39,7 +39,7 @@ def open_directory(directory: str) -> int:
 
 
 def open_subdirectory(parent: int, name: str, directory: str) -> int:
-    """A descriptor of done/ or rejected/, which is made where it is not there."""
+    """A descriptor of done/ or rejected/, which is made if it is not there."""
     shown, like = f"{directory}/{name}", os.fstat(parent)
     try:
         os.mkdir(name, stat.S_IMODE(like.st_mode) & 0o1777, dir_fd=parent)  # sticky too: later we may not
@@ -56,7 +56,7 @@ def open_subdirectory(parent: int, name: str, directory: str) -> int:
 
 
 def examine(directory: str) -> None:
-    """The same with nothing made: `ConfigError` where the daemon would take nothing from the directory."""
+    """The same with nothing made: `ConfigError` if the daemon would take nothing from the directory."""
     fd = open_directory(directory)
     try:
         for shown, name in ((f"{directory}/{name}", name) for name in SUBDIRECTORIES):
@@ -68,7 +68,7 @@ def examine(directory: str) -> None:
 
 
 def unusable(fd: int, shown: str) -> str | None:
-    """Why the open directory `fd`, called `shown`, must not be used, or cannot be; None where all is well."""
+    """Why the open directory `fd`, called `shown`, must not be used, or cannot be; None if all is well."""
     if os.fstat(fd).st_mode & stat.S_IWOTH:
         return f"every user may write to it; chmod o-w {quote(shown)}, and use a group."
     if os.fstatvfs(fd).f_flag & os.ST_RDONLY:
@@ -86,7 +86,7 @@ def _unusable_below(fd: int, parent: int, shown: str) -> str | None:
 
 
 def _mount(fd: int) -> str | None:
-    """The mount it was opened through: two of one file system are two to rename. None where nobody says."""
+    """The mount it was opened through: two of one file system are two to rename. None if nobody says."""
     try:
         found = _MOUNT.search(Path(f"/proc/self/fdinfo/{fd}").read_text(encoding="utf-8"))
     except OSError:
@@ -95,7 +95,7 @@ def _mount(fd: int) -> str | None:
 
 
 def _open_below(parent: int, name: str, shown: str) -> int:
-    """`FileNotFoundError` where it is not there."""
+    """`FileNotFoundError` if it is not there."""
     try:
         return os.open(name, _OPEN, dir_fd=parent)
     except FileNotFoundError:
@@ -113,7 +113,7 @@ def _not_opened(error: OSError) -> str:
 
 
 def _kept(fd: int, why: str | None, shown: str) -> int:
-    """`fd`; closed, and refused, where something is wrong with it."""
+    """`fd`; if something is wrong with it, it is closed and `ConfigError` raised."""
     if why is None:
         return fd
     os.close(fd)
@@ -125,7 +125,7 @@ def _refused(directory: str, message: str) -> ConfigError:
 
 
 def _make_alike(fd: int, like: os.stat_result) -> None:
-    """Give a new directory its parent's group and mode, where a setgid parent and the umask did not do so already.
+    """Give a new directory its parent's group and mode, if a setgid parent and the umask did not do so already.
 
     As far as we may: a group we are not in, or a service that may set no setgid bits, leaves a directory that works.
     """
