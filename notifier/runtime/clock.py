@@ -1,6 +1,6 @@
-"""The one reader of the real clock. Everything else takes `now`, or a Clock, as an argument.
+"""The only module that reads the real clock. All other code gets `now`, or a Clock, as an argument.
 
-Wall time (`now`) is for what is written down and shown: it may jump. Monotonic time is for waiting: it does not.
+Wall time (`now`) is for what is stored and shown: it may jump. Monotonic time is for waiting: it does not jump.
 """
 
 import time
@@ -14,15 +14,15 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Seconds since some moment; only differences mean anything."""
+        """Seconds since some moment: only differences have a meaning."""
         ...
 
 
 class JumpClock(Clock, Protocol):
-    """A clock on which can be seen that its wall time was set."""
+    """A clock that shows whether its wall time was set."""
 
     def elapsed(self) -> float:
-        """Seconds since some moment, the time that the machine slept included; never set."""
+        """Seconds since some moment, the machine's sleep included; never set."""
         ...
 
 
@@ -39,5 +39,5 @@ class SystemClock:
         return time.clock_gettime(time.CLOCK_BOOTTIME) if _KNOWS_SLEEP else time.monotonic()
 
 
-#: False off Linux: there a machine that slept looks like a clock that was set.
+#: False except on Linux: elsewhere a machine that slept looks like a clock that was set.
 _KNOWS_SLEEP = hasattr(time, "CLOCK_BOOTTIME")

@@ -1,31 +1,25 @@
-"""Whether the wall clock was set. Pure: both of a clock's times come as arguments.
+"""Whether the wall clock was set. Pure: both of a clock's times are arguments.
 
-Wall time and the time that has gone by run side by side; where one gains on the other by more than `TOLERANCE` from one
-look to the next, somebody set the clock. Less than that is a clock being steered, which harms nobody: the look after it
-begins anew.
+Wall time and elapsed time advance alike. If they differ by more than `TOLERANCE` between two looks, somebody set the
+clock. Less than that is a clock that is being slewed, which does no harm; each look is compared with the one before.
 """
 
 from datetime import datetime, timedelta
 from typing import Final
 
-#: A clock that is a little off is steered, not set; waits are not so exact that it matters.
+#: A clock that is a little off is slewed, not set; no wait is so exact that it matters.
 TOLERANCE: Final = timedelta(seconds=10)
-_NONE: Final = timedelta(0)
 
 
 class ClockJumps:
-    """Remembers how the two times stood to one another at the last look."""
+    """Remembers the difference between the two times at the last look."""
 
     def __init__(self, now: datetime, elapsed: float) -> None:
-        self._began = _began(now, elapsed)
+        #: What the wall clock, as it goes now, would have shown when no time had elapsed.
+        self._began = now - timedelta(seconds=elapsed)
 
     def since_last(self, now: datetime, elapsed: float) -> timedelta:
         """How far the wall clock was set forward since the last look; below zero: back; zero: not at all."""
-        before, self._began = self._began, _began(now, elapsed)
+        before, self._began = self._began, now - timedelta(seconds=elapsed)
         by = self._began - before
-        return by if abs(by) > TOLERANCE else _NONE
-
-
-def _began(now: datetime, elapsed: float) -> datetime:
-    """What the wall clock, as it goes now, would have shown when nothing had gone by."""
-    return now - timedelta(seconds=elapsed)
+        return by if abs(by) > TOLERANCE else timedelta(0)

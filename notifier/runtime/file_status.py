@@ -1,8 +1,9 @@
-"""What stands under a path: something, nothing, or "that cannot be told" with the reason. Blocking.
+"""What is at a path: something, nothing, or "unknown" with the reason. Blocking.
 
-`Path.exists`, `is_dir`, `is_file` and `glob` know two answers only: for some errors they say "no", others they raise,
-and which ones depends on Python's version. "No" would forget what is there, and an error nobody expects ends the
-daemon. So the daemon and its commands ask here. Nothing is there only where the system says so (ENOENT, ENOTDIR).
+`Path.exists`, `is_dir`, `is_file` and `glob` have two answers only: for some errors they say "no", others they raise,
+and which ones depends on Python's version. A wrong "no" would forget what is there, and an unexpected error would end
+the daemon. So the daemon and its commands ask here. The answer is "nothing" only if the system says so (ENOENT,
+ENOTDIR).
 """
 
 import errno
@@ -18,7 +19,7 @@ _NOTHING: Final = (errno.ENOENT, errno.ENOTDIR)
 
 
 class CannotLook(NotifierError):
-    """Whether something is there cannot be told. The sentence names the path; `why` is without it."""
+    """It is unknown whether something is there. The sentence names the path; `why` does not."""
 
     def __init__(self, path: str | Path, why: str) -> None:
         super().__init__(f"{path} {why}")
@@ -26,7 +27,7 @@ class CannotLook(NotifierError):
 
 
 def status_of(path: str | Path, *, follow: bool = True) -> os.stat_result | None:
-    """What is at `path`, behind its links unless `follow` is false; None where nothing is. Raises `CannotLook`."""
+    """What is at `path`, behind its links unless `follow` is false; None if nothing is. Raises `CannotLook`."""
     try:
         return os.stat(path, follow_symlinks=follow)  # noqa: PTH116  one call for both kinds of path
     except OSError as error:
@@ -38,13 +39,13 @@ def status_of(path: str | Path, *, follow: bool = True) -> os.stat_result | None
 
 
 def is_directory(path: str | Path) -> bool:
-    """False where something else is there, or nothing. Raises `CannotLook`."""
+    """False if something else is there, or nothing. Raises `CannotLook`."""
     found = status_of(path)
     return found is not None and stat.S_ISDIR(found.st_mode)
 
 
 def _why(error: OSError, path: str) -> str:
-    """With the directory that is shut, where that is the cause: the one to be opened is often far above."""
+    """With the directory that this user may not enter, if that is the cause: it is often far above the file."""
     if error.errno != errno.EACCES:
         return reason(error)
     for directory in reversed(Path(path).absolute().parents):

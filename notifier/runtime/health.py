@@ -1,7 +1,7 @@
-"""What is wrong now, part by part, and whether every loop turns. Memory only; readiness and STATUS are drawn from it.
+"""The troubles of the process, by part. In memory only; readiness and STATUS are made of it.
 
-A part names its trouble in a sentence that says what to do, and takes it back when it is over. The store is special:
-while it cannot write, nobody looks, claims or accepts, so loops wait here for it.
+A part reports its trouble in a sentence that says what to do, and clears it when it is over. The store is special:
+while it cannot write, nothing is polled, claimed or accepted, so loops wait here for it.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,27 +17,27 @@ from notifier.runtime.wakeup import Wakeup
 _log = structlog.get_logger()
 
 STORE = "store"
-#: The part whose trouble is that this machine has too little for another connection.
+#: The part whose trouble is that this machine has too few resources for another connection.
 RESOURCES = "resources"
-#: Seconds.
-_TOLD_AGAIN: Final = 60.0
+#: Seconds between two lines in the log about that.
+_RESOURCES_LOGGED_EVERY: Final = 60.0
 
 
 class Health:
-    """Troubles by part, e.g. `provider luma` -> "401: …". No trouble at all is readiness.
+    """Troubles by part, e.g. `provider luma` -> "401: …". The process is ready if there is none.
 
-    `upkeep` is rung when the store begins to fail: upkeep asks it again, and not only when its round comes.
+    `upkeep` is notified when the store begins to fail, because upkeep probes it.
     """
 
     def __init__(self, upkeep: Wakeup | None = None) -> None:
         self._upkeep = upkeep
         self._troubles: dict[str, str] = {}
-        #: When it was last said that this machine has too little.
-        self._short_told = float("-inf")
-        #: Why the store cannot write, as it was logged since it last could.
-        self._said: set[str] = set()
-        #: Why something could not be read, as it was logged last.
-        self._said_of_reading = ""
+        #: When it was last logged that this machine has too few resources.
+        self._resources_logged = float("-inf")
+        #: Sentences on why the store cannot write that were logged since it last could.
+        self._write_errors: set[str] = set()
+        #: The last sentence that was logged on why something could not be read.
+        self._read_error = ""
         self._store_up = anyio.Event()
         self._store_up.set()
         self._recovery: list[Callable[[], None]] = []
@@ -51,7 +51,7 @@ class Health:
         return STORE not in self._troubles
 
     def trouble(self, part: str, sentence: str) -> bool:
-        """Note a part's trouble; True where that part had none before."""
+        """Note a part's trouble; True if that part had none before."""
         fresh = part not in self._troubles
         self._troubles[part] = sentence
         if part == STORE and fresh:
@@ -61,78 +61,50 @@ class Health:
         return fresh
 
     def store_failed(self, error: StoreUnavailable) -> None:
-        """The store cannot write: each cause is said once, until it can again. A later one is often the clearer.
+        """The store cannot write: each reason is logged once, until it can again. A later one is often clearer.
 
-        What could not be read for a person is said to that person, and in the log, and stops nobody: the store is asked
-        again by writing, and would be said to be well at once.
+        What could not be read for a person is told to that person and logged, but is no trouble: the store is probed by
+        a write, which would clear it at once.
         """
         if error.reading:
-            if str(error) != self._said_of_reading:
-                self._said_of_reading = str(error)
+            if str(error) != self._read_error:
+                self._read_error = str(error)
                 _log.error(log_events.STORE_UNAVAILABLE, error=str(error), note="something could not be read")
             return
         self.trouble(STORE, str(error))
-        if str(error) not in self._said:
-            self._said.add(str(error))
+        if str(error) not in self._write_errors:
+            self._write_errors.add(str(error))
             _log.error(log_events.STORE_UNAVAILABLE, error=str(error))
 
     def resources_exhausted(self, sentence: str, now: float) -> None:
-        """The machine has too little for another connection; `now` is monotonic seconds.
+        """The machine has too few resources for another connection; `now` is monotonic seconds.
 
-        It is not told again within a minute: what rides on a kept connection works meanwhile, and seems to end it.
+        It is logged once a minute at most: what uses a kept connection works meanwhile, and seems to end the trouble.
         """
-        if self.trouble(RESOURCES, sentence) and now - self._short_told >= _TOLD_AGAIN:
-            self._short_told = now
+        if self.trouble(RESOURCES, sentence) and now - self._resources_logged >= _RESOURCES_LOGGED_EVERY:
+            self._resources_logged = now
             _log.error(log_events.RESOURCES_EXHAUSTED, error=sentence)
 
     def resources_recovered(self) -> None:
-        """A connection was made again."""
+        """A connection could be made again."""
         if self.clear(RESOURCES):
             _log.info(log_events.RESOURCES_RECOVERED)
 
     def clear(self, part: str) -> bool:
-        """The part has no trouble any more; True where it had one."""
+        """The part has no trouble any more; True if it had one."""
         had = self._troubles.pop(part, None) is not None
         if part == STORE:
             self._store_up.set()
-            self._said.clear()
+            self._write_errors.clear()
             for act in self._recovery:
                 act()
         return had
 
     def at_recovery(self, act: Callable[[], None]) -> None:
-        """For who has something to do as soon as the store can write again, and does other things meanwhile."""
+        """Have `act` called as soon as the store can write again."""
         self._recovery.append(act)
 
     async def wait_for_store(self, at_most: float) -> None:
         """Until the store can write again, but no longer than `at_most` seconds."""
         with anyio.move_on_after(at_most):
             await self._store_up.wait()
-
-
-class StoreBackoff:
-    """Seconds until a store that failed is asked again: 1, 2, 4, … 30.
-
-    They begin anew only when it was well for a while: one that fails again as soon as it is used is not asked every
-    second.
-    """
-
-    _FIRST: Final = 1.0
-    _LONGEST: Final = 30.0
-    #: Seconds without trouble after which the next trouble is another one.
-    _STEADY: Final = 60.0
-
-    def __init__(self) -> None:
-        self._wait = 0.0
-        self._succeeded_at: float | None = None
-
-    def next(self, now: float) -> float:
-        """It failed, before or again; `now` is on a clock that is never set."""
-        if self._succeeded_at is not None and now - self._succeeded_at >= self._STEADY:
-            self._wait = 0.0
-        self._succeeded_at = None
-        self._wait = min(max(self._FIRST, 2 * self._wait), self._LONGEST)
-        return self._wait
-
-    def succeeded(self, now: float) -> None:
-        self._succeeded_at = now

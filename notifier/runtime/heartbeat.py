@@ -1,10 +1,10 @@
-"""A loop's sign of life, so that systemd's watchdog can tell a loop that hangs from one that waits."""
+"""A loop's heartbeat: systemd's watchdog must be able to tell a loop that hangs from one that waits."""
 
 from notifier.runtime.clock import Clock
 
 
 class Heartbeat:
-    """One loop's sign of life. A loop that has not beaten for `limit` seconds does not turn any more."""
+    """One loop's. A loop that has not called `beat` for `limit` seconds hangs."""
 
     def __init__(self, name: str, clock: Clock, *, limit: float) -> None:
         self.name = name
@@ -16,7 +16,7 @@ class Heartbeat:
         self._last = self._clock.monotonic()
 
     def excuse(self, seconds: float) -> None:
-        """The whole process stood still for so long: this loop could not turn meanwhile."""
+        """The whole process was stopped for so long: this loop could not turn meanwhile."""
         self._last = min(self._last + seconds, self._clock.monotonic())
 
     @property

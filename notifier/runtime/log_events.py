@@ -1,4 +1,4 @@
-"""Names of log events: stable, so that an operator's grep keeps working. The value is what stands in the log."""
+"""Names of log events: stable, so that an operator's grep keeps working. The value is what the log has."""
 
 from typing import Final
 

@@ -1,10 +1,10 @@
-"""How log lines look: for a person on a terminal, JSON elsewhere, with journald's priority prefix under systemd.
+"""The form of log lines: for a person on a terminal, JSON elsewhere, with journald's priority prefix under systemd.
 
-Events and their fields are the product's interface to an operator's grep; their names stand in `telemetry`.
+Events and their fields are an interface: operators grep for them. The names of events are in `log_events`.
 
-A JSON line has at most `LINE_LIMIT` bytes: journald cuts longer ones, and a line that is cut is no JSON any more. If a
-list is too long for one line, it is written as several lines, each whole and numbered (`part`). If a text is too long,
-its middle is left out.
+A JSON line has at most `LINE_LIMIT` bytes: journald cuts longer ones, and a line that was cut is not JSON any more. If
+a list is too long for one line, it is written as several lines, each whole and numbered (`part`). If a text is too
+long, its middle is left out.
 """
 
 import logging
@@ -17,14 +17,14 @@ import structlog
 
 from notifier.runtime.systemd import journal_prefix, under_journal
 
-#: These open a line.
+#: These fields come first.
 _FIRST: Final = ("at", "level", "event")
 #: Bytes of one line. Journald cuts at 48 KiB, and syslog daemons and log shippers sooner.
 LINE_LIMIT: Final = 16 * 1024
-#: Bytes of it that are left for the number of a part and the priority's prefix.
-_SPARE: Final = 64
-#: Characters; one takes four bytes at most.
-_SURELY_FITS: Final = (LINE_LIMIT - _SPARE) // 4
+#: Bytes of it that are reserved for the number of a part and the priority's prefix.
+_RESERVED: Final = 64
+#: Characters: one takes four bytes at most.
+_SURELY_FITS: Final = (LINE_LIMIT - _RESERVED) // 4
 LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -54,7 +54,7 @@ def _rendering(environ: Mapping[str, str], stream: TextIO) -> list[structlog.typ
 
 
 def _without_none(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A field that has nothing to say is left out."""
+    """Leave out empty fields."""
     return {key: value for key, value in event.items() if value is not None and value != ""}
 
 
@@ -63,7 +63,7 @@ def _json_lines(_logger: object, _method: str, event: MutableMapping[str, Any]) 
 
 
 def _journal_lines(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-    """The journal keeps the time and takes the priority from the prefix."""
+    """The journal adds the time and takes the priority from the prefix."""
     event.pop("at", None)
     return _lines(event, journal_prefix(str(event.get("level", "info"))))
 
@@ -86,7 +86,7 @@ def _json(event: Mapping[str, Any]) -> str:
 
 
 def _parts(event: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The event as one line or, if that is too long, as several."""
+    """The event as one line or, if it is too long, as several."""
     parts = list(_fitting(event))
     if len(parts) == 1:
         return parts
@@ -95,7 +95,7 @@ def _parts(event: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _fitting(event: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The event with its longest field cut until it fits: a list into halves, which all stay, a text by its middle."""
-    excess = len(_json(event).encode()) - LINE_LIMIT + _SPARE
+    excess = len(_json(event).encode()) - LINE_LIMIT + _RESERVED
     if excess <= 0:
         yield event
         return
@@ -107,25 +107,25 @@ def _fitting(event: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield from _fitting({**event, key: half})
     else:
         text = str(value[0] if isinstance(value, list | tuple) and value else value)
-        cut = _without_middle(text, max(len(text) // 4, len(text) - excess - _SPARE))
+        cut = _without_middle(text, max(len(text) // 4, len(text) - excess - _RESERVED))
         yield from _fitting(
             {**event, key: cut} if len(cut) < len(text) else {key: event[key] for key in _FIRST if key in event}
         )
 
 
 def _without_middle(text: str, length: int) -> str:
-    """About `length` characters of it: how it begins, and a quarter for how it ends."""
+    """About `length` characters of it: three quarters from its beginning and one from its end."""
     tail = length // 4
     return f"{text[: length - tail]} … {len(text) - length} characters left out … {text[len(text) - tail :]}"
 
 
 class _IntoStructlog(logging.Handler):
-    """What libraries say through `logging`, in our own form: only what an operator must know comes through."""
+    """Lines that libraries write through `logging`, in our form: from "warning" on."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             message = record.getMessage()
-        except Exception:  # noqa: BLE001  the library's mistake must not end what the library was doing
+        except Exception:  # noqa: BLE001  a library's mistake must not end what the library was doing
             self.handleError(record)
             return
         structlog.get_logger().warning("library.warned", library=record.name, message=message, exc_info=record.exc_info)
@@ -133,4 +133,4 @@ class _IntoStructlog(logging.Handler):
 
 def _take_in_libraries() -> None:
     logging.basicConfig(handlers=[_IntoStructlog()], level=logging.WARNING, force=True)
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns of every beat that comes late
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns of every late call

@@ -1,10 +1,11 @@
-"""How to go on where this machine has too little for another attempt. Pure: monotonic seconds come as arguments.
+"""Exponential backoff if this machine has too few resources for another attempt. Pure: seconds are arguments.
 
 Rules:
-- Nothing begins for a second, and twice as long each time that it happens again at once, up to half a minute: a machine
-  without descriptors fails so quickly that a loop would do nothing else.
-- After that no more attempts at a time are made than half of what there were when it happened, for a minute.
-- Many that fail together are one sign, and an attempt that began before says nothing new: not that it is over either.
+- No attempt begins for `FIRST * 2 ** (failures in a row - 1)` seconds, up to `LONGEST`: a machine without descriptors
+  fails so quickly that a loop would do nothing else.
+- After that there are half as many attempts at a time as when it failed, for `CAREFUL` seconds.
+- Many that fail together count once: an attempt that began before the wait ended says nothing new, neither that it
+  failed again nor that it is over.
 """
 
 from typing import Final
@@ -13,7 +14,7 @@ FIRST: Final = 1.0
 LONGEST: Final = 30.0
 #: Seconds for which fewer attempts are made at a time.
 CAREFUL: Final = 60.0
-#: Doublings after which the rest is at its longest; keeps the power small.
+#: Doublings after which the wait is at its longest; keeps the power small.
 _DOUBLINGS: Final = 10
 
 
@@ -21,20 +22,20 @@ class ResourceBackoff:
     """Of all attempts together, or of all requests to one provider."""
 
     def __init__(self) -> None:
-        #: Times in a row that there was too little.
+        #: Failures in a row.
         self._failures = 0
-        #: When that was seen last, and until when nothing begins.
+        #: When the last failure was, and until when nothing begins.
         self._failed_at = float("-inf")
         self._until = float("-inf")
         self._most: int | None = None
 
     @property
-    def met(self) -> bool:
-        """Whether there was too little, and no attempt worked since."""
+    def active(self) -> bool:
+        """Whether an attempt failed so, and none succeeded since."""
         return self._failures > 0
 
     def failed(self, *, began: float, now: float, in_flight: int) -> None:
-        """An attempt that began then came to nothing for this; so many were under way, it included."""
+        """An attempt that began at `began` failed for this reason; `in_flight` counts it too."""
         if began < self._until:
             return
         self._failures += 1
@@ -43,22 +44,22 @@ class ResourceBackoff:
         self._most = max(1, in_flight // 2)
 
     def succeeded(self, *, began: float) -> bool:
-        """An attempt got through; True where that shows that it is over."""
-        if not self.met or began < self._until:
+        """An attempt got through; True if that shows that it is over."""
+        if not self.active or began < self._until:
             return False
         self._failures = 0
         return True
 
     def room(self, *, now: float, in_flight: int) -> int | None:
-        """Attempts that may begin now; None is no limit of ours."""
+        """Attempts that may begin now; None if there is no limit."""
         if now < self._until:
             return 0
-        if not self.met and now - self._failed_at >= CAREFUL:
+        if not self.active and now - self._failed_at >= CAREFUL:
             self._most = None
         if self._most is None:
             return None
         return max(0, self._most - in_flight)
 
     def wait(self, now: float) -> float:
-        """Seconds until something may begin; 0 or less where that is now."""
+        """Seconds until an attempt may begin; 0 or less if one may now."""
         return self._until - now

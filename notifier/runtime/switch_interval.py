@@ -1,8 +1,8 @@
-"""How long a thread may keep the interpreter while others wait for it.
+"""How long a thread may keep the interpreter (`sys.setswitchinterval`) while others wait for it.
 
-Python's 5 ms are right as a rule: shorter turns cost a burst of callbacks a tenth of its speed. But beside a thread
-that only computes, because it reads a large file, the store's thread, which gives the interpreter up at every
-statement, gets 6 times less done. So turns are short while such a file is read, and only then.
+Python's 5 ms are right as a rule: shorter turns slow a burst of callbacks by a tenth. But while another thread only
+computes, because it reads a large file, the store's thread does 6 times less, since it releases the interpreter at
+every statement. So turns are short while such a file is read, and only then.
 """
 
 import sys
@@ -15,7 +15,7 @@ _SHORT: Final = 0.001
 
 
 class ShortTurns:
-    """Of the whole process; used by the event loop's thread alone."""
+    """For the whole process; used only by the event loop's thread."""
 
     def __init__(self) -> None:
         self._readers = 0
@@ -23,7 +23,7 @@ class ShortTurns:
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        """While something large is read in another thread."""
+        """Short turns while another thread reads something large."""
         if not self._readers:
             self._usual = sys.getswitchinterval()
             sys.setswitchinterval(_SHORT)

@@ -1,12 +1,13 @@
 """What the daemon says to systemd, and what systemd tells it: the notify protocol, watchdog, credentials, journal.
 
-Owns the words of sd_notify(3) and the variables systemd sets. Refuses to decide when anything is said: that is `app`.
-No dependency and no I/O but one datagram: the protocol is eight lines of text, and a library would hide the one rule
-that matters here: *nothing systemd does or fails to do may stop the daemon*. So a notice that cannot be sent raises
-nothing, and the socket never blocks: a full queue must not hold up the loop that feeds the watchdog. Whoever sent it is
-told, because one notice must not be lost: without READY a start, or a reload, is never over for systemd.
+Owns the words of sd_notify(3) and the variables that systemd sets. Does not decide when something is sent: that is
+`daemon.service`. No dependency, and no I/O but one datagram: the protocol is eight lines of text, and a library would
+hide the one rule that matters here: *nothing that systemd does or fails to do may stop the daemon*. So a notice that
+cannot be sent raises nothing, and the socket never blocks: a full queue must not stop the loop that feeds the watchdog.
+The sender learns whether it was sent, because one notice must not be lost: without READY a start, or a reload, is never
+over for systemd.
 
-All but the last two functions decide from what they are given: the caller passes `os.environ` and the clock's time.
+All but the last two functions are pure: the caller passes `os.environ` and the clock's time.
 """
 
 import contextlib
@@ -40,9 +41,9 @@ def reloading(monotonic: float) -> tuple[str, str]:
 
 
 def watchdog_interval(environ: Mapping[str, str], *, pid: int | None = None) -> float | None:
-    """Seconds between two `WATCHDOG` notices: half of what systemd allows. None where it does not watch us.
+    """Seconds between two `WATCHDOG` notices: half of what systemd allows. None if it does not watch us.
 
-    `pid` is this process unless said. A child inherits the variables, and must not feed its parent's watchdog.
+    `pid` is this process unless given. A child inherits the variables, and must not feed its parent's watchdog.
     """
     if environ.get("WATCHDOG_PID", own := str(os.getpid() if pid is None else pid)) != own:
         return None
@@ -53,23 +54,20 @@ def watchdog_interval(environ: Mapping[str, str], *, pid: int | None = None) -> 
 
 
 def journal_prefix(level: str) -> str:
-    """What goes before a line so that journald stores it with the priority of this log level: `<6>` for "info".
-
-    A level it does not know counts as info.
-    """
+    """The prefix with which journald stores a line at this log level: `<6>` for "info", and for an unknown level."""
     return f"<{_PRIORITIES.get(level, _PRIORITIES['info'])}>"
 
 
 def is_journal(environ: Mapping[str, str], opened: os.stat_result) -> bool:
-    """Whether what is opened is the very socket journald reads.
+    """Whether what is opened is the socket that journald reads.
 
-    $JOURNAL_STREAM alone is not enough: children and shells inherit it with their output sent elsewhere.
+    $JOURNAL_STREAM alone is not enough: children and shells inherit it though their output goes elsewhere.
     """
     return environ.get("JOURNAL_STREAM") == f"{opened.st_dev}:{opened.st_ino}"
 
 
 def notify_address(environ: Mapping[str, str]) -> str | None:
-    """The address in $NOTIFY_SOCKET as Python connects to it ("@name" is abstract); None where nobody listens."""
+    """The address in $NOTIFY_SOCKET as Python connects to it ("@name" is abstract); None if nobody listens."""
     named = environ.get("NOTIFY_SOCKET", "")
     if named.startswith("@"):
         return "\0" + named[1:]
@@ -85,9 +83,9 @@ def under_journal(environ: Mapping[str, str], stream: IO[str]) -> bool:
 
 
 def notify(*lines: str) -> bool:
-    """Send these lines as one notice. False where it was not sent; never blocks and never raises.
+    """Send these lines as one notice. False if it was not sent; never blocks and never raises.
 
-    Without $NOTIFY_SOCKET nobody waits for it: True.
+    True without $NOTIFY_SOCKET: nobody waits for it.
     """
     address = notify_address(os.environ)
     if address is None:

@@ -1,6 +1,6 @@
-"""The timer: APScheduler, and its only importer. Its jobs ring bells; no work, state or cancellation in them.
+"""The timer: APScheduler, and its only importer. Its jobs notify wakeups; they do no work and have no state.
 
-One job per recurring duty, never one per watch. A beat that comes late is made up by one, not by many.
+There is one job for each recurring duty, never one for each watch. Calls that were missed are made up by one call.
 """
 
 from collections.abc import Callable
@@ -10,16 +10,16 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 
 class Timer:
-    """Calls plain, quick functions at fixed intervals, in the event loop's own thread."""
+    """Calls plain, quick functions at fixed intervals, in the event loop's thread."""
 
     def __init__(self) -> None:
         self._scheduler = AsyncIOScheduler(
             timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
 
-    def every(self, seconds: float, beat: Callable[[], None], *, name: str) -> None:
+    def every(self, seconds: float, call: Callable[[], None], *, name: str) -> None:
         async def job() -> None:  # a coroutine, so that the scheduler does not take a thread for it
-            beat()
+            call()
 
         self._scheduler.add_job(job, "interval", seconds=seconds, id=name, name=name)
 
@@ -27,6 +27,6 @@ class Timer:
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Whether it was started or not: a start that failed is told by its own error."""
+        """May be called if it was never started: a failed start reports its own error."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)

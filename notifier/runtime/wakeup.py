@@ -1,10 +1,10 @@
-"""Wakes one loop early. Rings run together; a ring that is missed costs one interval, never a watch."""
+"""Wakes one loop early. Notifications before it wakes count as one; a lost one costs an interval, never a watch."""
 
 import anyio
 
 
 class Wakeup:
-    """Rung from the event loop's own thread; one loop waits for it."""
+    """Notified from the event loop's thread; one loop waits for it."""
 
     def __init__(self) -> None:
         self._notified = anyio.Event()
@@ -13,10 +13,10 @@ class Wakeup:
         self._notified.set()
 
     async def wait(self, at_most: float) -> bool:
-        """Until the wakeup is rung, but no longer than `at_most` seconds. True where it was rung."""
+        """Until it is notified, but no longer than `at_most` seconds. True if it was notified."""
         with anyio.move_on_after(at_most):
             await self._notified.wait()
-        rung = self._notified.is_set()
-        if rung:
+        notified = self._notified.is_set()
+        if notified:
             self._notified = anyio.Event()
-        return rung
+        return notified

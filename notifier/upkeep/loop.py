@@ -16,7 +16,7 @@ from notifier.domain.errors import StoreUnavailable
 from notifier.runtime import log_events
 from notifier.runtime.clock import JumpClock
 from notifier.runtime.clock_jumps import ClockJumps
-from notifier.runtime.health import STORE, Health, StoreBackoff
+from notifier.runtime.health import STORE, Health
 from notifier.runtime.heartbeat import Heartbeat
 from notifier.runtime.wakeup import Wakeup
 from notifier.store.ports import UpkeepStore
@@ -146,3 +146,31 @@ class Upkeep:
                 note="their deadline passed a day ago and the provider could not be asked since",
             )
             self._deliveries.notify()
+
+
+class StoreBackoff:
+    """Seconds until a store that failed is probed again: 1, 2, 4, … 30.
+
+    They begin at 1 again only after it worked for `_STEADY`: a store that fails as soon as it is used is not probed
+    every second.
+    """
+
+    _FIRST: Final = 1.0
+    _LONGEST: Final = 30.0
+    #: Seconds.
+    _STEADY: Final = 60.0
+
+    def __init__(self) -> None:
+        self._wait = 0.0
+        self._succeeded_at: float | None = None
+
+    def next(self, now: float) -> float:
+        """It failed; `now` is monotonic seconds."""
+        if self._succeeded_at is not None and now - self._succeeded_at >= self._STEADY:
+            self._wait = 0.0
+        self._succeeded_at = None
+        self._wait = min(max(self._FIRST, 2 * self._wait), self._LONGEST)
+        return self._wait
+
+    def succeeded(self, now: float) -> None:
+        self._succeeded_at = now

@@ -6,7 +6,7 @@ import anyio
 from structlog.testing import capture_logs
 
 from notifier.domain.errors import StoreUnavailable
-from notifier.runtime.health import STORE, Health, StoreBackoff
+from notifier.runtime.health import STORE, Health
 from notifier.runtime.heartbeat import Heartbeat
 from notifier.runtime.wakeup import Wakeup
 
@@ -81,18 +81,6 @@ def test_what_could_not_be_read_stops_nobody() -> None:
             health.store_failed(StoreUnavailable(sentence, reading=True))
     assert health.store_up
     assert [event["error"] for event in said] == ["no descriptors", "damaged"]
-
-
-def test_a_store_that_fails_is_asked_ever_less_often() -> None:
-    """Up to every 30 s, and from 1 s on again only when it was well for a minute."""
-    backoff = StoreBackoff()
-    assert [backoff.next(0) for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
-    backoff.succeeded(100)
-    assert backoff.next(159) == 30
-    backoff.succeeded(200)
-    assert backoff.next(260) == 1
-    backoff.succeeded(300)
-    assert [backoff.next(301), backoff.next(302)] == [2, 4]
 
 
 async def test_a_store_that_begins_to_fail_calls_upkeep_once() -> None:

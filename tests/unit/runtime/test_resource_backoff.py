@@ -29,9 +29,9 @@ def test_many_that_fail_together_are_one_sign() -> None:
         backoff.failed(began=100.0, now=100.0 + number / 1000, in_flight=300 - number)
     assert backoff.wait(100.3) == FIRST - 0.3 + 0.0 or backoff.wait(100.3) < FIRST
     assert not backoff.succeeded(began=100.5)
-    assert backoff.met
+    assert backoff.active
     assert backoff.succeeded(began=101.0)
-    assert not backoff.met
+    assert not backoff.active
 
 
 def test_fewer_go_at_a_time_for_a_minute() -> None:
