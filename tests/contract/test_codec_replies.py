@@ -54,7 +54,7 @@ def shown(seen: Observation) -> str:
     return "absent" if seen.state is None else seen.state
 
 
-def ask_for(codec: Codec, *, single: bool, a: GenerationId = A) -> PollRequest:
+def request_for(codec: Codec, *, single: bool, a: GenerationId = A) -> PollRequest:
     settings = settings_of(codec)
     return codec.poll(a, settings) if single or not codec.capabilities.batch else codec.batch_poll([a, B], settings)
 
@@ -63,11 +63,11 @@ def ask_for(codec: Codec, *, single: bool, a: GenerationId = A) -> PollRequest:
 def test_a_recorded_reply_is_read_as_written_down(codec: Codec, case: dict[str, Any]) -> None:
     """Each recorded reply gives what stands beside it, in the order asked."""
     a = codec.normalise_id(case.get("asked", A))
-    ask = ask_for(codec, single=case.get("single", False), a=a)
+    request = request_for(codec, single=case.get("single", False), a=a)
     reply = Reply(status=case.get("status", 200), body=spelled(case["body"], a), retry_after=7.0)
     if "raises" not in case:
-        seen = codec.decode(ask, reply)
-        assert [one.id for one in seen] == list(ask.ids)
+        seen = codec.decode(request, reply)
+        assert [one.id for one in seen] == list(request.ids)
         assert {letter: shown(one) for letter, one in zip("AB", seen, strict=False)} == case["expect"]
         for letter, looks in case.get("looks", {}).items():
             assert seen["AB".index(letter)].confirmations == looks
@@ -75,7 +75,7 @@ def test_a_recorded_reply_is_read_as_written_down(codec: Codec, case: dict[str, 
         assert seen[0].failure == case.get("failure", seen[0].failure)
         return
     with pytest.raises(getattr(errors, case["raises"])) as caught:
-        codec.decode(ask, reply)
+        codec.decode(request, reply)
     assert case.get("says", "") in str(caught.value)
     if isinstance(caught.value, BatchRejected):
         assert (caught.value.status, caught.value.too_large) == (reply.status, case.get("too_large", False))
@@ -83,10 +83,10 @@ def test_a_recorded_reply_is_read_as_written_down(codec: Codec, case: dict[str, 
         assert caught.value.retry_after == (None if reply.status < 300 else 7.0)
 
 
-def decoded(codec: Codec, ask: PollRequest, reply: Reply) -> list[Observation] | None:
+def decoded(codec: Codec, request: PollRequest, reply: Reply) -> list[Observation] | None:
     """What the codec sees, held to every rule of a codec; None where it raised one of the three errors."""
     try:
-        seen = codec.decode(ask, reply)
+        seen = codec.decode(request, reply)
     except (ProviderBusy, ProviderRefused, BatchRejected) as error:
         said = str(error)
     else:
@@ -94,7 +94,7 @@ def decoded(codec: Codec, ask: PollRequest, reply: Reply) -> list[Observation] |
     if said:
         assert said.isprintable()
         return None
-    assert [one.id for one in seen] == list(ask.ids)
+    assert [one.id for one in seen] == list(request.ids)
     for one in seen:
         orjson.dumps(one.record)
         assert one.provider_state is None or one.provider_state.isprintable()
@@ -117,7 +117,7 @@ STATUSES = st.one_of(st.just(200), st.integers(100, 599))
 @example(codec=LUMA, single=False, status=200, body=b"\xef\xbb\xbf[]")
 def test_any_bytes_are_observations_or_an_error(codec: Codec, *, single: bool, status: int, body: bytes) -> None:
     """Whatever arrives, with whatever status, is one of the answers that the contract names."""
-    decoded(codec, ask_for(codec, single=single), Reply(status=status, body=body))
+    decoded(codec, request_for(codec, single=single), Reply(status=status, body=body))
 
 
 IDS = st.sampled_from([A, B, C, A.upper()])
@@ -168,7 +168,7 @@ JSON = st.recursive(
 def test_any_json_is_observations_or_an_error(codec: Codec, *, single: bool, value: Any) -> None:
     """The API's own words in any arrangement never break the rules of an observation."""
     body = orjson.dumps(value) if _fits(value) else b"[]"
-    decoded(codec, ask_for(codec, single=single), Reply(status=200, body=body))
+    decoded(codec, request_for(codec, single=single), Reply(status=200, body=body))
 
 
 def _fits(value: Any) -> bool:
@@ -188,9 +188,9 @@ def test_records_are_matched_by_id_and_never_by_position(
     if not codec.capabilities.batch:
         return
     said = dict(zip((A, B, C), words, strict=True))
-    ask = codec.batch_poll([C, A, B], settings_of(codec))
+    request = codec.batch_poll([C, A, B], settings_of(codec))
     body = orjson.dumps([{"id": id_, "state": said[id_]} for id_ in order])
-    seen = decoded(codec, ask, Reply(status=200, body=body))
+    seen = decoded(codec, request, Reply(status=200, body=body))
     assert seen is not None
     assert [(one.id, one.provider_state) for one in seen] == [(id_, said[id_]) for id_ in (C, A, B)]
 
@@ -200,7 +200,7 @@ def test_a_record_too_deep_to_write_is_left_out(codec: Codec) -> None:
     """The state is still seen; only the record, which the store could not write, is not carried."""
     deep = '{"a":' * 500 + "0" + "}" * 500
     body = f'{{"id":"{A}","state":"completed","request":{deep}}}'
-    seen = decoded(codec, ask_for(codec, single=True), Reply(status=200, body=body.encode()))
+    seen = decoded(codec, request_for(codec, single=True), Reply(status=200, body=body.encode()))
     assert seen is not None
     assert (seen[0].state, seen[0].record) == ("completed", None)
 
@@ -209,7 +209,7 @@ def test_a_record_too_deep_to_write_is_left_out(codec: Codec) -> None:
 def test_a_record_travels_untouched(codec: Codec) -> None:
     """What the provider wrote is in the observation as it was."""
     record = {"id": A, "state": "completed", "x": [1, {"y": None}], "Ω": "\u202e"}
-    seen = decoded(codec, ask_for(codec, single=True), Reply(status=200, body=orjson.dumps(record)))
+    seen = decoded(codec, request_for(codec, single=True), Reply(status=200, body=orjson.dumps(record)))
     assert seen is not None
     assert seen[0].record == record
 
@@ -221,8 +221,8 @@ def test_a_record_travels_untouched(codec: Codec) -> None:
 def test_a_field_that_nobody_needs_never_costs_a_batch(codec: Codec, prompt: bytes) -> None:
     """An echoed prompt that is no JSON, and the states of all the others are seen."""
     record = b'{"id":"%s","state":"completed","video":{"url":"https://x/v"},"request":{"prompt":%s}}'
-    ask = ask_for(codec, single=not codec.capabilities.batch)
-    body = b"[" + b",".join(record % (id_.encode(), prompt) for id_ in ask.ids) + b"]"
-    seen = decoded(codec, ask, Reply(status=200, body=body))
+    request = request_for(codec, single=not codec.capabilities.batch)
+    body = b"[" + b",".join(record % (id_.encode(), prompt) for id_ in request.ids) + b"]"
+    seen = decoded(codec, request, Reply(status=200, body=body))
     assert seen is not None
-    assert [(one.state, one.result.url) for one in seen] == [(State.COMPLETED, "https://x/v")] * len(ask.ids)
+    assert [(one.state, one.result.url) for one in seen] == [(State.COMPLETED, "https://x/v")] * len(request.ids)

@@ -22,8 +22,8 @@ async def types(stage: Any) -> list[str]:
     return [line.type for line in await stage.enqueued()]
 
 
-async def test_a_finished_record_without_a_word_counts_at_the_second_look(store: SqliteStore) -> None:
-    """One look could have caught it half written; a second that shows the same a second later settles it."""
+async def test_a_finished_record_without_a_word_counts_at_the_second_poll(store: SqliteStore) -> None:
+    """One poll could have caught it half written; a second that shows the same a second later settles it."""
     async with watching(store) as stage:
         stage.upstream.judge = answering(video_url=URL)
         await stage.watch(request())
@@ -32,7 +32,7 @@ async def test_a_finished_record_without_a_word_counts_at_the_second_look(store:
         await stage.tick(1)
         assert (await types(stage), len(stage.upstream.asked)) == (["generation.completed"], 2)
         history = await stage.history()
-        assert history.not_before is None  # no look showed that it was not there
+        assert history.not_before is None  # no poll showed that it was not there
 
 
 async def test_two_looks_must_show_it_in_a_row(store: SqliteStore) -> None:
@@ -65,7 +65,7 @@ async def test_completed_without_a_result_is_looked_at_twice_more(store: SqliteS
 
 
 async def test_completed_without_a_result_is_told_then_and_named_in_the_log(store: SqliteStore) -> None:
-    """Nobody waits for ever for what does not come: the third look is believed."""
+    """Nobody waits for ever for what does not come: the third poll is believed."""
     async with watching(store) as stage, heard() as events:
         stage.upstream.judge = answering(status="done", note="no file here")
         await stage.watch(request())
@@ -82,7 +82,7 @@ async def test_completed_without_a_result_is_told_then_and_named_in_the_log(stor
 
 
 async def test_a_record_in_doubt_at_its_deadline_is_a_result(store: SqliteStore) -> None:
-    """A look after the deadline is the last one, so what it shows counts: `watch.expired` would be wrong."""
+    """A poll after the deadline is the last one, so what it shows counts: `watch.expired` would be wrong."""
     async with watching(store) as stage:
         await stage.watch(request())
         stage.upstream.states["g-1"] = "dreaming"
@@ -94,7 +94,7 @@ async def test_a_record_in_doubt_at_its_deadline_is_a_result(store: SqliteStore)
 
 
 async def test_a_word_in_doubt_is_no_running(store: SqliteStore) -> None:
-    """A watch for running waits for the look that settles it, and hears what it really is."""
+    """A watch for running waits for the poll that settles it, and hears what it really is."""
     async with watching(store) as stage:
         stage.upstream.judge = answering(url=URL)
         await stage.watch(request(target=State.RUNNING))

@@ -79,9 +79,9 @@ async def test_a_destination_is_not_slow_or_failed_for_it(store: SqliteStore) ->
         assert not stage.dispatcher.deprioritised(endpoint().destination)
 
 
-# ---- looks --------------------------------------------------------------------------------------------------------
+# ---- polls --------------------------------------------------------------------------------------------------------
 async def test_a_provider_is_not_blamed_for_it(store: SqliteStore) -> None:
-    """It is not in readiness and is not paused; what is wrong is, and goes when a look works again."""
+    """It is not in readiness and is not paused; what is wrong is, and goes when a poll works again."""
     async with watching(store) as stage:
         await stage.watch(request())
         stage.upstream.states["g-1"] = "completed"

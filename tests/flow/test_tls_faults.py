@@ -274,7 +274,7 @@ async def test_what_the_server_says_of_our_certificate_is_told(stage: Stage, ver
 async def test_what_the_server_said_last_is_told_where_our_request_cannot_be_written(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It refuses our certificate and resets the connection; an event loop that fails to write closes without a look."""
+    """It refuses our certificate and resets the connection; an event loop that cannot write closes without reading."""
     context, closed = stage.serves(asks=True), threading.Event()
     write_bytes, ready = Request.write_bytes, Protocol.ready
 

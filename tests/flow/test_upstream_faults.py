@@ -35,9 +35,9 @@ LUMA = AimlapiLuma()
 IDS = [GenerationId(f"g-{number}") for number in range(100)]
 #: Bytes of a reply about them at most.
 LIMIT = BODY_MANY
-#: Bytes that one look may hold: the body as it grows and as it is handed on, what is parsed of it, and some buffers.
+#: Bytes that one poll may take: the body as it grows and as it is handed on, what is parsed of it, and some buffers.
 MOST = 4 * LIMIT
-#: Seconds of a look here, and what only a deadline that does not hold would reach.
+#: Seconds of a poll here, and what only a deadline that does not hold would reach.
 DEADLINE = 0.4
 FAR = 20.0
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -61,7 +61,7 @@ async def real_client() -> AsyncIterator[ProviderClient]:
         yield client
 
 
-async def look(client: ProviderClient, url: str, *, within: float = FAR) -> list[Observation]:
+async def poll(client: ProviderClient, url: str, *, within: float = FAR) -> list[Observation]:
     """What one sweep sees of all IDs."""
     using = settings(url, within)
     ask = LUMA.batch_poll(IDS, using)
@@ -71,15 +71,15 @@ async def look(client: ProviderClient, url: str, *, within: float = FAR) -> list
 
 async def seen(talk: Talk) -> list[Observation]:
     async with raw_server(talk) as server, real_client() as client:
-        return await look(client, server.url)
+        return await poll(client, server.url)
 
 
 async def failed(talk: Talk, *, within: float = FAR) -> ProviderError:
-    """The error that a look comes to; one printable line without the key. The connection is over."""
+    """The error that a poll comes to; one printable line without the key. The connection is over."""
     async with raw_server(talk) as server:
         async with real_client() as client:
             with pytest.raises((ProviderBusy, ProviderRefused)) as caught:
-                await look(client, server.url, within=within)
+                await poll(client, server.url, within=within)
         with anyio.fail_after(FAR):
             await server.over.wait()
     assert str(caught.value).isprintable()
@@ -201,7 +201,7 @@ async def test_a_reply_about_others_says_nothing_of_ours() -> None:
 
 
 async def test_a_reply_that_nobody_asked_for_is_not_taken_for_the_next_one() -> None:
-    """It lies on the kept connection when the next look goes out, and would tell states that nobody asked for."""
+    """It lies on the kept connection when the next poll goes out, and would tell states that nobody asked for."""
     told, gone = anyio.Event(), anyio.Event()
     stray = sized(orjson.dumps([{"id": id_, "state": "failed"} for id_ in IDS]))
     true = sized(orjson.dumps([{"id": id_, "state": "queued"} for id_ in IDS]))
@@ -215,11 +215,11 @@ async def test_a_reply_that_nobody_asked_for_is_not_taken_for_the_next_one() -> 
             gone.set()
 
     async with raw_server(talk) as server, real_client() as client:
-        first = await look(client, server.url)
+        first = await poll(client, server.url)
         told.set()
         with anyio.fail_after(FAR):
             await gone.wait()
-        assert await look(client, server.url) == first
+        assert await poll(client, server.url) == first
     assert server.connections == 2
 
 
@@ -229,7 +229,7 @@ async def test_a_redirect_to_itself_is_asked_once(status: bytes) -> None:
     moved = b"HTTP/1.1 " + status + b" Moved\r\nLocation: /v2/again\r\nContent-Length: 0\r\n\r\n"
     async with raw_server(hanging_after(moved)) as server, real_client() as client:
         with pytest.raises(ProviderRefused, match="moved to /v2/again"):
-            await look(client, server.url)
+            await poll(client, server.url)
     assert server.connections == 1
 
 
@@ -243,7 +243,7 @@ async def test_a_refusal_counts_however_long_its_page_is(status: bytes) -> None:
 
 # ---- names that lead nowhere --------------------------------------------------------------------------------------
 async def test_a_provider_whose_name_is_gone_is_asked_again_when_it_is_back() -> None:
-    """Each look in between says so and costs no connection; a provider at an address goes on."""
+    """Each poll in between says so and costs no connection; a provider at an address goes on."""
     names = Names()
     answer = saying(OK + b"Content-Length: 2\r\nConnection: close\r\n\r\n[]")
     async with (
@@ -255,9 +255,9 @@ async def test_a_provider_whose_name_is_gone_is_asked_again_when_it_is_back() ->
         names.gone = True
         for _ in range(20):
             with pytest.raises(ProviderBusy, match=r"could not connect to api\.example"):
-                await look(client, named)
+                await poll(client, named)
         assert server.connections == 0
-        assert await look(client, server.url)
+        assert await poll(client, server.url)
         names.gone = False
-        assert await look(client, named)
+        assert await poll(client, named)
     assert (server.connections, names.asked) == (2, 21)

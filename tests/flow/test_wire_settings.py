@@ -176,7 +176,7 @@ async def test_connections_are_never_shared_between_two_certificates(
 
 
 async def test_a_renewed_certificate_is_shown_without_a_reload(tmp_path: Path, certificates: Certificates) -> None:
-    """From the next look at the files on; a certificate whose key is not written yet changes nothing."""
+    """From the next check of the files on; a certificate whose key is not written yet changes nothing."""
     seconds = [0.0]
     contexts = TlsContexts(lambda: seconds[0])
     async with receiver(tls=certificates.server(asks=True)) as app, wired(contexts=contexts) as wire:
@@ -355,7 +355,7 @@ async def test_the_environments_proxies_are_ignored(tmp_path: Path, monkeypatch:
         settings = configured(tmp_path, provider={"base_url": app.url("")}, studio={"url": app.url()})
         assert (await wire.post(settings.endpoints["studio"])).status_code == 200
         async with ProviderClient(asking, clock=SystemClock()) as client:
-            assert (await client.ask(ask(app.url("/look")), settings.providers["luma"])).body == b"[]"
+            assert (await client.ask(ask(app.url("/poll")), settings.providers["luma"])).body == b"[]"
         assert len(app.requests) == 2
         assert not station.connections
 
@@ -382,8 +382,8 @@ async def test_a_provider_is_asked_through_its_proxy(tmp_path: Path) -> None:
         provider = {"base_url": f"http://{NAME}:{app.port}", "proxy": through(station)}
         settings = configured(tmp_path, provider=provider, studio={"url": app.url()}).providers["luma"]
         async with ProviderClient(asking, clock=SystemClock()) as client:
-            assert (await client.ask(ask(f"http://{NAME}:{app.port}/look"), settings)).body == b"[]"
-        assert station.requests[0].line == f"GET http://{NAME}:{app.port}/look HTTP/1.1"
+            assert (await client.ask(ask(f"http://{NAME}:{app.port}/poll"), settings)).body == b"[]"
+        assert station.requests[0].line == f"GET http://{NAME}:{app.port}/poll HTTP/1.1"
         assert app.requests[0].headers["authorization"] == "Bearer k-123456789abc"
         assert "proxy-authorization" not in app.requests[0].headers
 
@@ -395,7 +395,7 @@ async def test_a_providers_proxy_that_refuses_is_named(tmp_path: Path) -> None:
         settings = configured(tmp_path, provider=provider, studio={"url": f"https://{NAME}"}).providers["luma"]
         async with ProviderClient(asking, clock=SystemClock()) as client:
             with pytest.raises(ProviderBusy) as refused:
-                await client.ask(ask(f"https://{NAME}/look"), settings)
+                await client.ask(ask(f"https://{NAME}/poll"), settings)
         assert f"proxy 127.0.0.1:{station.port} wants another user or password (407)" in str(refused.value)
         assert "ss" not in str(refused.value).partition("proxy")[2].replace("password", "")
 

@@ -124,19 +124,19 @@ async def test_who_waits_for_a_sign_of_life_is_told_of_each_complete_answer(stat
 
 
 # ---- what is sent -------------------------------------------------------------------------------------------------
-async def test_a_look_carries_the_key_and_says_what_it_takes() -> None:
+async def test_a_request_carries_the_key_and_says_what_it_takes() -> None:
     """One GET of exactly the URL given, with the key, our name and version, gzip only, no cookies."""
     wire, route = api(lambda _: httpx.Response(200, json=[], headers={"Set-Cookie": "a=b", "Retry-After": "3"}))
     async with ProviderClient(wire, clock=StillClock()) as client:
-        ask = PollRequest(
+        request = PollRequest(
             ids=(GenerationId("a"),), url="http://api.test/x?generation_ids%5B%5D=a%2Fb&c=d,e", batch=True
         )
         for _ in range(2):
-            reply = await client.ask(ask, settings())
+            reply = await client.ask(request, settings())
     assert reply == Reply(status=200, body=b"[]", retry_after=3.0)
     assert route.call_count == 2
     for request, _ in route.calls:
-        assert (request.method, str(request.url)) == ("GET", ask.url)
+        assert (request.method, str(request.url)) == ("GET", request.url)
         assert request.headers["authorization"] == f"Bearer {KEY}"
         assert request.headers["accept"] == "application/json"
         assert request.headers["accept-encoding"] == "gzip"
@@ -247,7 +247,7 @@ async def test_a_closed_port_is_busy(wire: httpx.AsyncBaseTransport) -> None:
     [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\ncut", b"HTTP/1.1 \x00 OK\r\n\r\n"],
 )
 async def test_what_is_not_http_or_is_cut_off_is_busy(wire: httpx.AsyncBaseTransport, sent: bytes) -> None:
-    """A connection that ends early or speaks another protocol never crashes a look."""
+    """A connection that ends early or speaks another protocol never crashes a poll."""
 
     async def answer(stream: SocketStream) -> None:
         await stream.send(sent)
@@ -280,16 +280,16 @@ async def test_the_limits_follow_the_ids_asked() -> None:
         ids=tuple(GenerationId(f"{number}") for number in range(100)), url=using.base_url + "/x", batch=True
     )
     one = PollRequest(ids=(GenerationId("g-7"),), url=using.base_url + "/x", batch=False)
-    for ask, limit, said in (
+    for request, limit, said in (
         (one, 4 * 2**20, "Provider luma: The answer about g-7 is above 4 MiB: more than is read of one ID."),
         (many, 8 * 2**20, "Provider luma: The answer about 100 IDs is above 8 MiB, so fewer are asked for at a time."),
     ):
         fits = b'["' + b"x" * (limit - 4) + b'"]'
         async with ProviderClient(replying(200, fits), clock=StillClock()) as client:
-            assert (await client.ask(ask, using)).body == fits
+            assert (await client.ask(request, using)).body == fits
         async with ProviderClient(replying(200, fits + b" "), clock=StillClock()) as client:
             with pytest.raises(ReplyTooLarge) as caught:
-                await client.ask(ask, using)
+                await client.ask(request, using)
         assert said in str(caught.value)
         assert "max_ids" not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""What every codec must write: URLs that hold exactly the IDs asked, within the limits."""
+"""What every codec must write: requests about exactly the IDs asked, within the limits."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -49,26 +49,28 @@ def values(url: str) -> list[str]:
 
 @STEADY
 @given(CODECS, IDS, SETTINGS)
-def test_a_sweep_holds_exactly_the_ids_asked(codec: Codec, ids: list[GenerationId], settings: ProviderSettings) -> None:
+def test_a_batch_poll_asks_for_exactly_the_ids_given(
+    codec: Codec, ids: list[GenerationId], settings: ProviderSettings
+) -> None:
     """Whatever characters IDs have, a server that reads the query gets them back, in their order, and nothing else."""
     if not codec.capabilities.batch:
         return
-    ask = codec.batch_poll(ids, settings)
-    got = values(ask.url)
+    request = codec.batch_poll(ids, settings)
+    got = values(request.url)
     assert (got if settings.ids_as == "array" else ",".join(got).split(",")) == ids
-    assert (ask.ids, ask.batch) == (tuple(ids), True)
-    assert str(httpx.URL(ask.url)) == ask.url
+    assert (request.ids, request.batch) == (tuple(ids), True)
+    assert str(httpx.URL(request.url)) == request.url
 
 
 @STEADY
 @given(CODECS, ID_TEXT.map(GenerationId), SETTINGS)
-def test_a_single_holds_exactly_the_id_asked(codec: Codec, id_: GenerationId, settings: ProviderSettings) -> None:
+def test_a_poll_asks_for_exactly_the_id_given(codec: Codec, id_: GenerationId, settings: ProviderSettings) -> None:
     """One ID, percent-encoded, by the single route."""
-    ask = codec.poll(id_, settings)
-    assert id_ in (*values(ask.url), urlsplit(ask.url).path.rpartition("/")[2])
-    assert (ask.ids, ask.batch) == ((id_,), False)
-    assert ask.url.startswith("https://api.example.com/base/")
-    assert str(httpx.URL(ask.url)) == ask.url
+    request = codec.poll(id_, settings)
+    assert id_ in (*values(request.url), urlsplit(request.url).path.rpartition("/")[2])
+    assert (request.ids, request.batch) == ((id_,), False)
+    assert request.url.startswith("https://api.example.com/base/")
+    assert str(httpx.URL(request.url)) == request.url
 
 
 @STEADY
@@ -101,7 +103,7 @@ def test_a_url_of_exactly_the_limit_fits(kind: str, ids_as: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_is_found_under_its_own_name(kind: str) -> None:
-    """The registry and the codec agree on the name, and the codec has a place to ask."""
+    """The registry and the codec agree on the name, and the codec has a place to request."""
     assert codec(kind).kind == kind
     assert codec(kind).base_url.startswith("https://")
     assert not codec(kind).base_url.endswith("/")
@@ -122,8 +124,8 @@ def test_an_id_has_one_form(codec: Codec, text: str) -> None:
     assert codec.normalise_id(once) == once
 
 
-def test_no_look_at_luma_asks_to_wait() -> None:
-    """A sweep answers at once: neither `state` nor `status` is sent."""
+def test_no_poll_of_luma_asks_to_wait() -> None:
+    """A poll is answered at once: neither `state` nor `status` is sent."""
     luma = codec("aimlapi-luma")
     settings = ProviderSettings(
         name=ProviderName("p"), kind="aimlapi-luma", base_url=luma.base_url, api_key=Secret("k")
@@ -133,7 +135,7 @@ def test_no_look_at_luma_asks_to_wait() -> None:
         luma.batch_poll([GenerationId("a"), GenerationId("b")], replace(settings, ids_as="comma")),
         luma.poll(GenerationId("-G3b3vVKdoC42fMNeK1T5"), settings),
     ]
-    assert [urlsplit(ask.url).path + "?" + urlsplit(ask.url).query for ask in asks] == [
+    assert [urlsplit(request.url).path + "?" + urlsplit(request.url).query for request in asks] == [
         "/v2/generate/video/luma-ai/generations?generation_ids%5B%5D=a&generation_ids%5B%5D=b",
         "/v2/generate/video/luma-ai/generations?generation_ids=a,b",
         "/v2/generate/video/luma-ai/generation?generation_id=-G3b3vVKdoC42fMNeK1T5",
@@ -182,8 +184,8 @@ def test_a_luma_id_with_a_comma_is_refused_with_a_sentence() -> None:
         codec("aimlapi-luma").normalise_id("a,b")
 
 
-# ---- asks that wait -----------------------------------------------------------------------------------------------
-HOLDERS = [kind for kind in KINDS if KINDS[kind].capabilities.long_poll is not None]
+# ---- long-polls ---------------------------------------------------------------------------------------------------
+LONG_POLLERS = [kind for kind in KINDS if KINDS[kind].capabilities.long_poll is not None]
 WAIT_NAMES = st.lists(st.sampled_from(["state", "status", "wait_for"]), min_size=1, max_size=3, unique=True).map(tuple)
 TARGETS = st.sampled_from(list(State))
 
@@ -202,7 +204,7 @@ def luma_settings(**more: Any) -> ProviderSettings:
         (State.FAILED, "failed"),
     ],
 )
-def test_a_hold_of_luma_names_the_state_in_its_own_words(target: State, word: str) -> None:
+def test_a_long_poll_of_luma_names_the_state_in_its_own_words(target: State, word: str) -> None:
     """One ID by the single route with `state`; many by the multi route, with `state` and `status` as sources differ."""
     luma, ids = codec("aimlapi-luma"), [GenerationId("a"), GenerationId("b")]
     one, many = luma.long_poll(ids[:1], target, luma_settings()), luma.long_poll(ids, target, luma_settings())
@@ -212,7 +214,7 @@ def test_a_hold_of_luma_names_the_state_in_its_own_words(target: State, word: st
     assert ((one.ids, one.batch), (many.ids, many.batch)) == ((("a",), False), (("a", "b"), True))
 
 
-def test_settings_rename_what_a_hold_sends() -> None:
+def test_settings_rename_what_a_long_poll_sends() -> None:
     """Each route has its own names, in the order given."""
     settings = luma_settings(long_poll_single_as=("until", "state"), long_poll_multi_as=("wait_for",), ids_as="comma")
     luma, ids = codec("aimlapi-luma"), [GenerationId("a"), GenerationId("b")]
@@ -223,55 +225,55 @@ def test_settings_rename_what_a_hold_sends() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_only_a_hold_has_patience(kind: str) -> None:
-    """A look is answered at once; a hold says how long the provider may keep it, as its codec does."""
+def test_only_a_long_poll_has_patience(kind: str) -> None:
+    """A poll is answered at once; a long-poll says how long the provider may keep it, as its codec does."""
     settings = luma_settings()
     a = GenerationId("a")
     assert codec(kind).poll(a, settings).patience == 0
     if codec(kind).capabilities.batch:
         assert codec(kind).batch_poll([a], settings).patience == 0
-    if kind in HOLDERS:
-        ask = codec(kind).long_poll([a], State.COMPLETED, settings)
-        assert ask.patience == codec(kind).capabilities.long_poll
+    if kind in LONG_POLLERS:
+        request = codec(kind).long_poll([a], State.COMPLETED, settings)
+        assert request.patience == codec(kind).capabilities.long_poll
     else:
         with pytest.raises(ValueError, match="has no long-polls"):
             codec(kind).long_poll([a], State.COMPLETED, settings)
 
 
 @STEADY
-@given(st.sampled_from(HOLDERS), IDS, TARGETS, SETTINGS, WAIT_NAMES)
-def test_a_hold_holds_exactly_the_ids_asked_and_the_state(
+@given(st.sampled_from(LONG_POLLERS), IDS, TARGETS, SETTINGS, WAIT_NAMES)
+def test_a_long_poll_asks_for_exactly_the_ids_and_the_state(
     kind: str, ids: list[GenerationId], target: State, settings: ProviderSettings, names: tuple[str, ...]
 ) -> None:
     """Whatever characters IDs have, a server that reads the query gets them back, and the wish, and nothing else."""
-    holder = codec(kind)
-    ask = holder.long_poll(ids, target, replace(settings, long_poll_single_as=names, long_poll_multi_as=names))
-    got = parse_qsl(urlsplit(ask.url).query, strict_parsing=True)
+    kind_ = codec(kind)
+    request = kind_.long_poll(ids, target, replace(settings, long_poll_single_as=names, long_poll_multi_as=names))
+    got = parse_qsl(urlsplit(request.url).query, strict_parsing=True)
     read = [value for _, value in got[: -len(names)]]
     assert (read if len(ids) == 1 or settings.ids_as == "array" else ",".join(read).split(",")) == ids
     assert tuple(name for name, _ in got[-len(names) :]) == names
-    assert {holder.words[value] for _, value in got[-len(names) :]} == {target}
-    assert (ask.ids, ask.batch) == (tuple(ids), len(ids) > 1)
-    assert str(httpx.URL(ask.url)) == ask.url
+    assert {kind_.words[value] for _, value in got[-len(names) :]} == {target}
+    assert (request.ids, request.batch) == (tuple(ids), len(ids) > 1)
+    assert str(httpx.URL(request.url)) == request.url
 
 
 @STEADY
-@given(st.sampled_from(HOLDERS), IDS, TARGETS, SETTINGS, WAIT_NAMES)
-def test_what_fits_in_a_hold_keeps_to_the_limits(
+@given(st.sampled_from(LONG_POLLERS), IDS, TARGETS, SETTINGS, WAIT_NAMES)
+def test_what_fits_in_a_long_poll_keeps_to_the_limits(
     kind: str, ids: list[GenerationId], target: State, settings: ProviderSettings, names: tuple[str, ...]
 ) -> None:
-    """The wish takes room too, whatever state it names: so never more IDs than in a sweep, and at least one."""
-    holder, settings = codec(kind), replace(settings, long_poll_multi_as=names)
-    count = holder.fit(ids, settings, long_poll=True)
-    assert 1 <= count <= holder.fit(ids, settings)
-    assert count == 1 or len(holder.long_poll(ids[:count], target, settings).url.encode()) <= settings.max_url
+    """The wish takes room too, whatever state it names: so never more IDs than in a batch poll, and at least one."""
+    kind_, settings = codec(kind), replace(settings, long_poll_multi_as=names)
+    count = kind_.fit(ids, settings, long_poll=True)
+    assert 1 <= count <= kind_.fit(ids, settings)
+    assert count == 1 or len(kind_.long_poll(ids[:count], target, settings).url.encode()) <= settings.max_url
     if count < min(len(ids), settings.max_ids):
-        longest = max(holder.long_poll(ids[: count + 1], state, settings).url for state in State)
+        longest = max(kind_.long_poll(ids[: count + 1], state, settings).url for state in State)
         assert len(longest) + 3 * len(names) > settings.max_url
 
 
 @pytest.mark.parametrize("ids_as", ["array", "comma"])
-def test_a_hold_of_exactly_the_limit_fits(ids_as: str) -> None:
+def test_a_long_poll_of_exactly_the_limit_fits(ids_as: str) -> None:
     """Not a byte is wasted and none is too many."""
     luma, ids = codec("aimlapi-luma"), [GenerationId(f"id/{number}") for number in range(20)]
     length = len(luma.long_poll(ids, State.COMPLETED, luma_settings(ids_as=ids_as)).url)
@@ -284,9 +286,9 @@ A_MODEL = "60ac7c34-d99b-4880-992b-f05244ddba61:luma/ray-2"
 
 
 def told(kind: str, id_: str, **fields: Any) -> Observation:
-    ask = codec(kind).poll(GenerationId(id_), luma_settings())
+    request = codec(kind).poll(GenerationId(id_), luma_settings())
     body = orjson.dumps({"id": id_, "status": "completed", "state": "completed"} | fields)
-    (seen,) = codec(kind).decode(ask, Reply(status=200, body=body))
+    (seen,) = codec(kind).decode(request, Reply(status=200, body=body))
     assert seen.state is State.COMPLETED
     return seen
 
@@ -342,6 +344,6 @@ def test_no_date_breaks_a_look(kind: str, value: Any) -> None:
 def test_what_is_not_there_tells_nothing() -> None:
     """An absent ID has no model that was seen, and no date."""
     luma = codec("aimlapi-luma")
-    ask = luma.batch_poll([GenerationId("a"), GenerationId("b")], luma_settings())
+    request = luma.batch_poll([GenerationId("a"), GenerationId("b")], luma_settings())
     reply = Reply(status=200, body=orjson.dumps([{"id": "a", "state": "completed", "model": "ray-2"}]))
-    assert [(seen.model, seen.created_at) for seen in luma.decode(ask, reply)] == [("ray-2", None), (None, None)]
+    assert [(seen.model, seen.created_at) for seen in luma.decode(request, reply)] == [("ray-2", None), (None, None)]
