@@ -11,7 +11,6 @@ Schema and the record follow. Nothing is guessed: an unknown key, or a value tha
 """
 
 from notifier.config.load import ConfigFile, load
-from notifier.config.manual import reference
 from notifier.config.records import known, known_to_drop, needs_restart
 from notifier.config.secret_sources import Origin, SecretSource
 
@@ -23,5 +22,4 @@ __all__ = [
     "known_to_drop",
     "load",
     "needs_restart",
-    "reference",
 ]

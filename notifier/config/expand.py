@@ -6,7 +6,7 @@ a dollar sign, and a `$` before anything else is just a `$`. Keys are not expand
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 from notifier.domain.errors import Fault
 from notifier.text.document import Document
@@ -42,14 +42,11 @@ class Expanded(str):
         return f"Expanded({self.source!r})"
 
 
-class Expansion(NamedTuple):
-    #: The document's value, with `Expanded` or `BROKEN` in place of each text that has a variable in it.
-    value: Any
-    faults: list[Fault]
+def expand(document: Document, environ: Mapping[str, str]) -> tuple[Any, list[Fault]]:
+    """The document's value with every `${NAME}` replaced, and a fault for each that cannot be replaced.
 
-
-def expand(document: Document, environ: Mapping[str, str]) -> Expansion:
-    """The document's value with every `${NAME}` replaced, and a fault for each that cannot be replaced."""
+    `Expanded` or `BROKEN` is in place of each text that has a variable in it.
+    """
     faults: list[Fault] = []
 
     def walk(value: Any, path: Path) -> Any:
@@ -65,7 +62,7 @@ def expand(document: Document, environ: Mapping[str, str]) -> Expansion:
             faults.append(Fault(message=str(error), path=show_path(path), line=document.line(path)))
             return BROKEN
 
-    return Expansion(walk(document.value, ()), faults)
+    return walk(document.value, ()), faults
 
 
 def expand_text(text: str, environ: Mapping[str, str]) -> str:
@@ -75,22 +72,15 @@ def expand_text(text: str, environ: Mapping[str, str]) -> str:
     def replaced(match: re.Match[str]) -> str:
         if match[0] == "$$":
             return "$"
-        name = match[1]
-        fault = _fault(name if match[2] else None, environ)
-        if fault:
+        if fault := _fault(match[1] if match[2] else None, environ):
             wrong.append(fault)
             return ""
-        return environ[name]
+        return environ[match[1]]
 
     made = _DOLLAR.sub(replaced, text)
     if wrong:
         raise ValueError(" ".join(dict.fromkeys(wrong)))
-    return Expanded(made, printable(text, 80)) if uses_environment(text) else made
-
-
-def uses_environment(text: str) -> bool:
-    """Whether `text` has a `${NAME}` in it."""
-    return bool(variables(text))
+    return Expanded(made, printable(text, 80)) if variables(text) else made
 
 
 def variables(text: str) -> list[str]:
@@ -128,7 +118,5 @@ def expanded_places(value: Any, path: Path = ()) -> dict[str, str]:
     if isinstance(value, Expanded):
         return {show_path(path): value.source}
     members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    places: dict[str, str] = {}
-    for step, member in members:
-        places |= expanded_places(member, (*path, step))
-    return places
+    found = (expanded_places(member, (*path, step)) for step, member in members)
+    return {shown: source for places in found for shown, source in places.items()}

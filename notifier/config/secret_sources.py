@@ -5,13 +5,13 @@ secret.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path as File
 from typing import Any, Final
 
-from notifier.config.expand import BROKEN, Expanded, uses_environment, variables
+from notifier.config.expand import BROKEN, Expanded, variables
 from notifier.config.keys import SECTIONS
 from notifier.config.secret_values import WAYS, SecretReading, stray_text
 from notifier.domain.errors import Fault
@@ -86,8 +86,8 @@ def _origins(written: Any) -> list[tuple[Origin, str]]:
             return [(Origin.FILE, printable(name, 200))]
         case {"credential": str(name), **rest} if not rest:
             return [(Origin.CREDENTIAL, printable(name, 200))]
-        case str() if uses_environment(written):
-            return [(Origin.ENVIRONMENT, ", ".join(variables(written)))]
+        case str() if names := variables(written):
+            return [(Origin.ENVIRONMENT, ", ".join(names))]
         case str():
             return [(Origin.LITERAL, "")]
         case _:
@@ -105,11 +105,11 @@ def places(value: Any) -> Iterator[tuple[Path, Any]]:
                 yield path, holder
 
 
-def _matching(value: Any, pattern: Path, path: Path) -> Iterator[tuple[Path, Any]]:
-    step, rest = pattern[0], pattern[1:]
-    if not isinstance(value, dict):
-        return
-    for at in list(value) if step == "*" else [step] if step in value else []:
+def _matching(value: Any, pattern: Sequence[str | int], path: Path) -> Iterator[tuple[Path, Any]]:
+    step, *rest = pattern
+    for at in value if isinstance(value, dict) else ():
+        if step not in ("*", at):
+            continue
         if rest:
             yield from _matching(value[at], rest, (*path, at))
         else:

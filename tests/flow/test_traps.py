@@ -108,7 +108,7 @@ async def test_trap_01_a_receiver_that_answers_without_end_is_cut_off(store: Sql
 async def test_trap_02_a_hint_is_kept_whole_and_chance_only_adds_to_it(
     store: SqliteStore, hint: str, wait: timedelta, chance: float
 ) -> None:
-    """An hour where the step is five seconds is an hour at least; no hint shortens a step; a day is the most."""
+    """If the step is five seconds, an hour is an hour at least; no hint shortens a step; a day is the most."""
     callbacks, wire = taking(httpx.Response(429, headers={"retry-after": hint}), httpx.Response(204))
     await enqueue(store, "g-1", at=START)
     async with worker(store, wire, chance=chance) as stage:
@@ -193,7 +193,7 @@ def completed(name: str = "g-1") -> Transition:
 
 
 async def test_trap_04_a_crash_right_after_the_state_is_recorded_loses_no_message(tmp_path: Path) -> None:
-    """Nobody was told of it and no wakeup rang: whoever opens the store next finds it owed, and sends it."""
+    """Nobody was woken: the next process that opens the store finds it pending, and sends it."""
     path = str(tmp_path / "crashed.db")
     async with open_store(path) as store:
         await store.apply_directory(BOOK, now=START)
@@ -303,7 +303,7 @@ async def test_trap_09_an_endpoint_that_is_down_for_three_days_gets_its_message(
 
 # ---- 10: dropped for being asked to wait --------------------------------------------------------------------------
 async def test_trap_10_an_endpoint_that_asks_for_less_gets_its_message_later(store: SqliteStore) -> None:
-    """429 is retried like any failure, to the end of the schedule where it never stops."""
+    """429 is retried like any failure, and to the end of the schedule if it never stops."""
     _, wire = taking(*[httpx.Response(429)] * 9, httpx.Response(204))
     await enqueue(store, "g-1", at=START)
     async with worker(store, wire) as stage:

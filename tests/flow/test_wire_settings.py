@@ -144,7 +144,7 @@ async def test_without_the_certificate_it_does_not_arrive(tmp_path: Path, certif
 
 
 async def test_ca_takes_the_place_of_the_systems_trust(tmp_path: Path, certificates: Certificates) -> None:
-    """A private authority is trusted where it is named, another one or none is not."""
+    """A private authority is trusted if the setting names it; another one is not, and without the setting none is."""
     trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
     async with receiver(tls=certificates.server()) as app, wired() as wire:
         url = app.url(scheme="https")
@@ -213,7 +213,7 @@ def through(station: Station) -> str:
 
 
 async def test_https_goes_through_a_tunnel(tmp_path: Path, certificates: Certificates) -> None:
-    """CONNECT with user and password, by a name that the proxy resolves; of the proxy the server is told nothing."""
+    """CONNECT with user and password, by a name that the proxy resolves; the server learns nothing of the proxy."""
     (tmp_path / "proxy").write_text("")
     async with proxy() as station, receiver(tls=certificates.server()) as app, wired() as wire:
         (tmp_path / "proxy").write_text(through(station) + "\n")
@@ -253,7 +253,7 @@ async def test_http_is_handed_to_the_proxy(tmp_path: Path) -> None:
     ],
 )
 async def test_a_proxy_that_refuses_is_named(tmp_path: Path, scheme: str, status: bytes, says: str) -> None:
-    """It is no word of the endpoint's. The password stands nowhere. A 403 to plain http may be the endpoint's own."""
+    """It is not the endpoint that answers. The password is not shown. A 403 to plain http may be the endpoint's own."""
     async with proxy(refuses=status) as station, wired() as wire:
         studio = {"url": f"{scheme}://{NAME}/hook", "proxy": through(station)}
         answer = await wire.post(configured(tmp_path, studio=studio).endpoints["studio"])
@@ -401,7 +401,7 @@ async def test_a_providers_proxy_that_refuses_is_named(tmp_path: Path) -> None:
 
 
 def test_a_metadata_address_is_refused_in_every_form() -> None:
-    """Behind a proxy no socket is opened to it, so what is written is all that can be judged."""
+    """Behind a proxy no socket is opened to it, so only what is written can be checked."""
     assert refusal(ip_address("::ffff:169.254.169.254"), guarded=False, allow=Allow())
 
 

@@ -1,4 +1,4 @@
-"""Whatever stands in the file, the answer is Settings or a ConfigError, never another exception."""
+"""Whatever the file contains, the answer is Settings or a ConfigError, never another exception."""
 
 import copy
 import tempfile
@@ -102,7 +102,7 @@ def test_any_bytes_are_settings_or_a_config_error(content: bytes) -> None:
 @settings(max_examples=300, deadline=None)
 @given(trees)
 def test_any_tree_is_settings_or_a_config_error(tree: Any) -> None:
-    """Any YAML value, with our own keys in strange places, is judged to its end."""
+    """Any YAML value, with our own keys in strange places, is checked to its end."""
     answer(yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "replace"))
 
 
@@ -113,7 +113,7 @@ def test_any_tree_is_settings_or_a_config_error(tree: Any) -> None:
     keys,
     trees,
 )
-def test_any_value_in_a_sound_configuration_is_judged(section: str, name: str, key: str, tree: Any) -> None:
+def test_any_value_in_a_sound_configuration_is_checked(section: str, name: str, key: str, tree: Any) -> None:
     """One strange value in a configuration that is sound elsewhere."""
     for strange in ({section: tree}, {section: {name: tree}}, {section: {"luma": {"kind": "aimlapi-luma", key: tree}}}):
         answer(yaml.safe_dump(SOUND | strange, allow_unicode=True).encode("utf-8", "replace"))

@@ -9,9 +9,9 @@ import trustme
 import yaml
 from jsonschema import Draft202012Validator
 
-from notifier.config import load, reference
+from notifier.config import load
 from notifier.config.keys import SECTIONS
-from notifier.config.manual import schema
+from notifier.config.manual import reference, schema
 from notifier.domain.settings import Secret, TlsSettings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -25,7 +25,7 @@ KEYS = sorted({(path, name) for path, section in SECTIONS.items() for name in se
 
 
 def uncommented() -> str:
-    """The example with every key that is commented out taken in, the first of two equal ones."""
+    """The example with every commented key uncommented, but only the first of two equal ones."""
     lines: list[str] = []
     for line in REAL.splitlines():
         key = re.match(r"( *)# (( *)(- )?[a-z_]+:( .*)?)$", line)
@@ -47,7 +47,7 @@ def test_the_example_loads_as_it_is() -> None:
 
 
 def test_the_example_loads_with_every_comment_taken_in(tmp_path: Path) -> None:
-    """What stands there commented out is right too, and what it calls a default is one."""
+    """Its commented keys are right too, and what it calls a default is the default."""
     (tmp_path / "all.yaml").write_text(uncommented())
     every = load(str(tmp_path / "all.yaml"), environ=ENVIRON)
     plain = load(str(EXAMPLE), environ=ENVIRON)
@@ -88,7 +88,7 @@ def test_the_second_secret_of_the_example_takes_the_place_of_the_first(tmp_path:
 
 
 def test_tls_and_proxies_of_the_example_load_where_they_fit(tmp_path: Path) -> None:
-    """They stand apart from the rest: they need an https url, files and a proxy."""
+    """They are tested apart from the rest: they need an https url, files and a proxy."""
     authority = trustme.CA()
     client = authority.issue_cert("notifier")
     client.private_key_pem.write_to_path(tmp_path / "client.key")

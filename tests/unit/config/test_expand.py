@@ -1,4 +1,4 @@
-"""`${NAME}` in a value: what stands for what, however the braces are strewn."""
+"""`${NAME}` in a value: what is replaced by what, wherever the braces are."""
 
 import pytest
 from hypothesis import given
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from notifier.config.expand import expand_text, variables
 
 UNCLOSED = '"${" has no "}" after it. Write ${NAME}, or $$ for a dollar sign.'
-#: A value that takes seconds for each 20,000 characters where each brace is looked for to the end.
+#: So many that the test takes minutes if each brace is searched for to the end of the text.
 MANY = 500_000
 
 
@@ -30,7 +30,7 @@ def read(text: str) -> list[tuple[str, str]]:
 
 @given(st.text(alphabet="$$${}}AB", max_size=12))
 def test_any_text_is_read_from_the_left(text: str) -> None:
-    """Each `${` goes to the next `}`, `$$` is a dollar sign, and all else stands for itself."""
+    """Each `${` goes to the next `}`, `$$` is a dollar sign, and all else stays as it is."""
     parts, environ = read(text), {"A": "one", "B": "two"}
     names = [part[2:-1] for kind, part in parts if kind == "name"]
     assert variables(text) == names
@@ -44,7 +44,7 @@ def test_any_text_is_read_from_the_left(text: str) -> None:
 
 @pytest.mark.parametrize("start", ["", "}", "${A}", "$$"])
 def test_a_megabyte_of_braces_that_never_close_is_refused_at_once(start: str) -> None:
-    """Each of them is looked at once, not each with all that follows it."""
+    """Each of them is read once, not each with all that follows it."""
     text = start + "${" * MANY
     with pytest.raises(ValueError, match="has no") as refused:
         expand_text(text, {"A": "one"})

@@ -49,6 +49,6 @@ def test_it_reaches_every_policy(tmp_path: Path, text: str, after: timedelta | N
 
 @pytest.mark.parametrize("value", ["on", "0s", "31d", "15", "[1h]"])
 def test_anything_else_is_refused_in_words(tmp_path: Path, value: str) -> None:
-    """The sentence says what may stand there."""
+    """The sentence says what may be written there."""
     with pytest.raises(ConfigError, match="Write a duration from 1s to 30d, or off"):
         endpoints(tmp_path, of_studio=f", refresh_after: {value}")

@@ -1,4 +1,4 @@
-"""What a right configuration comes to, where its secrets come from, and what a reload may change."""
+"""What is read from a right configuration, where its secrets come from, and what a reload may change."""
 
 import os
 from collections.abc import Mapping
@@ -190,7 +190,7 @@ endpoints:
 
 
 def test_a_secret_by_credential_or_file_is_one_secret(tmp_path: Path) -> None:
-    """`credential:` and `file:` say where the secret is; what stands behind them is no secret of its own."""
+    """`credential:` and `file:` say where the secret is; the name or path after them is no secret."""
     text = SMALL.replace(f"secret: {KEY}", "secret: {credential: hook}")
     text += "  other: {url: 'https://b.example/', secret: {file: b.key}}\n"
     found = ConfigFile(written(tmp_path, text), environ={}).secret_sources()

@@ -31,7 +31,7 @@ from notifier.domain.settings import (
 
 ROOT = Path(__file__).parents[3]
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-#: Read from the document itself, each entry with its line, and not from the shape.
+#: Read from the document itself, each entry with its line, and not from the keys.
 ELSEWHERE: Any = {((), "watches")}
 #: Values that settings are made by; any other key may have any.
 WORTH: Any = {
@@ -96,7 +96,7 @@ def test_a_key_has_the_type_of_the_field_that_it_fills(path: tuple[str | int, ..
 
 
 def test_trap_03_every_field_of_the_records_is_read_by_the_program() -> None:
-    """What the settings hold is asked for somewhere outside the configuration that fills it in."""
+    """Each field that a key fills is read somewhere outside of `config`."""
     asked = {
         node.attr
         for file in PACKAGE.rglob("*.py")
@@ -121,7 +121,7 @@ def test_trap_03_every_field_of_the_records_is_read_by_the_program() -> None:
 
 
 def faults(section: str, key: str, directory: Path) -> str:
-    """What the program says of `key`, put where the reference has it, with a value that nobody accepts."""
+    """What the program says of `key`, at its place in the reference, with a value that no key accepts."""
     steps = [] if section == "The file" else section.strip("`").replace("NAME", "some").split(".")
     tree: Any = {key: {"nonsense": [1]}}
     for step in reversed(steps):

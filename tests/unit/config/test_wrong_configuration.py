@@ -1,5 +1,5 @@
 """Every way in which a configuration can be wrong, and the exact sentence that its author reads."""
-# ruff: noqa: E501  each sentence stands whole, so that it can be searched for
+# ruff: noqa: E501  no sentence is split, so that it can be searched for
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ UNIX = (
 QUOTED = "has quotes around it, which would be a part of it: take them away"
 WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     (b"SQLite format 3\0\x10\0", "This is a database and no configuration. Name that with --config FILE."),
-    # what only follows from another fault is not told
+    # what only follows from another fault is not reported
     (
         GOOD.replace("endpoints:", "endpoint:") + "watches:\n  - id: a\n",
         '4: endpoint: Unknown key "endpoint". Did you mean "endpoints"?',
@@ -721,7 +721,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
 
 @pytest.mark.parametrize(("text", "sentences"), [(t, s) for t, *s in WRONG], ids=range(len(WRONG)))
 def test_a_wrong_configuration_is_told_in_these_words(tmp_path: Path, text: str, sentences: list[str]) -> None:
-    """Each fault says where it is, what is wrong and what to write instead, and nothing else is complained of."""
+    """Each fault says where it is, what is wrong and what to write instead, and no other fault is reported."""
     assert faults(tmp_path, text) == sentences
 
 
