@@ -84,10 +84,6 @@ class ProviderState:
         self._answered_in = 0.0
         #: When any ID was last held by a reply; None where none ever was.
         self.answered_at: float | None = None
-        #: Told of doubted trouble that more than the first probes have met, once it is over: when it began.
-        self.outage_over: Callable[[float], None] = lambda _: None
-        #: Told when a provider that knew none of the IDs knew one.
-        self.knew_one: Callable[[], None] = lambda: None
         #: Where this machine has too little to ask.
         self._backoff = ResourceBackoff()
         self._bucket, self._irregular_bucket = TokenBucket(settings.rate), TokenBucket(settings.rate * IRREGULAR_SHARE)
@@ -137,6 +133,11 @@ class ProviderState:
     def remember(self, trouble: Noted) -> None:
         """The last run left it in this trouble: it goes on, unless it is answered now."""
         self._remembered = trouble
+
+    @property
+    def absent(self) -> bool:
+        """Whether it answers, and knows none of the IDs."""
+        return self._standing.trouble is Trouble.ABSENT
 
     @property
     def answers(self) -> bool:
@@ -274,18 +275,18 @@ class ProviderState:
         """Whether such a reply speaks against the provider and not against the IDs."""
         return knows_none(asked=asked, held=held, now=self._clock.monotonic(), answered_at=self.answered_at)
 
-    def answered(self, *, sent_at: float, asked: int, held: int, multi: bool) -> None:
-        """A reply to `asked` IDs held `held` of them."""
+    def answered(self, *, sent_at: float, asked: int, held: int, multi: bool) -> float | None:
+        """A reply to `asked` IDs held `held` of them. Since when there was an outage that it ended, if it ended one."""
         self._was_asked(sent_at)
         self.evidence.answered(sent_at=sent_at)
         if held:
             self.answered_at = self._clock.monotonic()
             self._missed_alone.clear()
-        if self._standing.trouble is not Trouble.ABSENT:
-            self._recover(sent_at)
+        outage_since = None
+        if not self.absent:
+            outage_since = self._recover(sent_at)
         elif held:  # whenever it was asked: it knows one
             self._recover(self._clock.monotonic())
-            self.knew_one()
         if self._adaptive_limit.share < 1.0:
             self._adaptive_limit.answered()
             self._pace()
@@ -295,6 +296,7 @@ class ProviderState:
             self._batch_limit = self._batch_limit.proved(asked)
             if asked >= self.batch:
                 self._halved = 0
+        return outage_since
 
     def multi_spoke(self) -> None:
         """The multi route answered, whatever it said."""
@@ -382,20 +384,21 @@ class ProviderState:
         )
         self._strike(standing)
 
-    def refused(self, error: BatchRejected, *, sent_at: float, size: int) -> None:
-        """A batch of `size` was refused: the provider is there, and something in the batch is wrong."""
-        if not error.foreign:
-            self.replied(sent_at=sent_at)
+    def refused(self, error: BatchRejected, *, sent_at: float, size: int) -> float | None:
+        """A batch of `size` was refused: something in it is wrong, and the provider is there. As `answered`."""
+        outage_since = None if error.foreign else self.replied(sent_at=sent_at)
         if error.too_large:
             self._batch_limit = self._batch_limit.refused(size)
         _log.info(log_events.POLL_FAILED, provider=self._settings.name, error=str(error), ids=size, batch=self.batch)
+        return outage_since
 
-    def replied(self, *, sent_at: float) -> None:
-        """It answered, though not with what can be read of every ID: it is there."""
+    def replied(self, *, sent_at: float) -> float | None:
+        """It answered, though not with what can be read of every ID: it is there. As `answered`."""
         self._was_asked(sent_at)
         self.evidence.answered(sent_at=sent_at)
         if self._standing.trouble in (Trouble.BUSY, Trouble.REFUSED):
-            self._recover(sent_at)
+            return self._recover(sent_at)
+        return None
 
     def learn(self, split: Bisection, *, untried: bool) -> Diagnosis:
         """What a refused batch taught, once all its parts were answered; `untried` as in `knew_none`."""
@@ -506,7 +509,7 @@ class ProviderState:
             again_in_s=round(max(0.0, standing.until - self._clock.monotonic()), 1),
         )
 
-    def _recover(self, sent_at: float) -> None:
+    def _recover(self, sent_at: float) -> float | None:
         standing = self._standing.answered(asked_at=sent_at)
         if standing.ok and not self._standing.ok:
             _log.info(log_events.PROVIDER_RESUMED, provider=self._settings.name, after=self._standing.trouble.value)
@@ -515,13 +518,13 @@ class ProviderState:
             self.trouble = self._remembered = None
         before, self._standing = self._standing, standing
         if not (standing.ok and before.doubted):
-            return
+            return None
         self._alarmed_at = sent_at
         if before.strikes > SHORT_PROBES:
             self._false_alarms = 0
-            self.outage_over(before.since)
-        else:
-            self._false_alarms = min(MOST_DOUBLED, self._false_alarms + 1)
+            return before.since
+        self._false_alarms = min(MOST_DOUBLED, self._false_alarms + 1)
+        return None
 
 
 def _about(said: str, ids: Sequence[GenerationId]) -> str:

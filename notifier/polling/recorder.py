@@ -50,7 +50,7 @@ TELL_EVERY: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class PollContext:
     """How a reply came to be."""
 
     times: PollTimes
@@ -66,7 +66,7 @@ class Look:
 class _Round:
     """One reply on its way from what was seen to what is written."""
 
-    look: Look
+    context: PollContext
     #: Entry -> how often it was joined when the reply came.
     entries: dict[TrackedGeneration, int] = field(default_factory=dict)
     transitions: list[Transition] = field(default_factory=list)
@@ -85,7 +85,6 @@ class Recorder:
         clock: Clock,
         deliveries: Wakeup,
         health: Health,
-        forget: Callable[[TrackedGeneration], None],
     ) -> None:
         self.settings = settings
         self._generations = generations
@@ -94,63 +93,62 @@ class Recorder:
         self._clock = clock
         self._deliveries = deliveries
         self._health = health
-        self._forget = forget
         self._warned_of: set[str] = set()
         self._lags = LagHistogram()
         #: Whether something was learned since the last save.
         self._unsaved = False
         self._save_at = self._tell_at = clock.monotonic() + SAVE_EVERY
 
-    async def take_in(self, look: Look, observations: Sequence[Observation]) -> None:
-        """What was seen, what to write, when to look again."""
-        round_ = _Round(look=look)
+    async def take_in(self, context: PollContext, observations: Sequence[Observation]) -> Sequence[TrackedGeneration]:
+        """Learn from what was seen, write what changed, and say when to poll again. What nobody watches any more."""
+        round_ = _Round(context=context)
         for seen in observations:
             if (entry := self._generations.get(seen.id)) is not None:
                 round_.entries[entry] = entry.joined
                 self._sight(entry, seen, round_)
-        await self._record(round_)
-        await self._end(round_)
+        gone = [*await self._record(round_), *await self._end(round_)]
         self._again(round_)
+        return gone
 
     def _sight(self, entry: TrackedGeneration, seen: Observation, round_: _Round) -> None:
-        look = round_.look
+        context = round_.context
         if seen.absent:
-            miss(entry, look.times.got, single=not look.multi)
+            miss(entry, context.times.got, single=not context.multi)
             self._generations.exclude(entry)
-            if look.part and not look.multi and not entry.poll_singly:
+            if context.part and not context.multi and not entry.poll_singly:
                 entry.isolate()  # now, not when the split is done: it would rejoin a batch meanwhile
             return
         if seen.unmapped:
             self._warn_unmapped(seen)
-        if not believes(entry, seen, look.times):
+        if not believes(entry, seen, context.times):
             return
-        if self._generations.learn(entry, seen, look.times, held=look.kept):
-            self._warn_stalled(entry, look.times)
-        if transition := see(entry, seen, look.times, self.settings):
+        if self._generations.learn(entry, seen, context.times, held=context.kept):
+            self._warn_stalled(entry, context.times)
+        if transition := see(entry, seen, context.times, self.settings):
             round_.transitions.append(transition)
 
     def _again(self, round_: _Round) -> None:
         """When to look again at what stays."""
-        look = round_.look
+        context = round_.context
         now, wall = self._clock.monotonic(), self._clock.now().timestamp()
         for entry in round_.entries:
             if not self._generations.tracks(entry) or entry.long_polled:
                 continue
-            looked = look.times.sent if entry.polled_at is None else max(entry.polled_at, look.times.sent)
+            looked = context.times.sent if entry.polled_at is None else max(entry.polled_at, context.times.sent)
             self._generations.schedule_next(
-                entry, looked=looked, now=now, alone=entry.poll_singly or not look.multi, wall=wall
+                entry, looked=looked, now=now, alone=entry.poll_singly or not context.multi, wall=wall
             )
 
-    async def _record(self, round_: _Round) -> None:
+    async def _record(self, round_: _Round) -> Sequence[TrackedGeneration]:
         if not (transitions := round_.transitions):
-            return
+            return ()
         recorded = await self._insist(lambda: self._store.record_transitions(transitions, now=self._clock.now()))
         self._unsaved = True
         for transition, outcome in zip(transitions, recorded, strict=True):
             seen = transition.observation
             if seen.state is State.COMPLETED and seen.confirmations == NO_RESULT:
                 self._warn_empty(seen)
-            self._tell_lag(transition, held=round_.look.kept)
+            self._tell_lag(transition, held=round_.context.kept)
             _log.debug(  # the attempt that follows has its own line
                 log_events.GENERATION_ADVANCED,
                 provider=transition.provider,
@@ -163,11 +161,11 @@ class Recorder:
             if (entry := self._generations.get(seen.id)) is not None:
                 entry.state = seen.state
                 entry.not_before = transition.observed_at
-        self._follow([transition.observation.id for transition in transitions], recorded, round_.entries)
+        return self._follow([transition.observation.id for transition in transitions], recorded, round_.entries)
 
-    async def _end(self, round_: _Round) -> None:
+    async def _end(self, round_: _Round) -> Sequence[TrackedGeneration]:
         """Watches whose deadline has passed, and IDs that the provider does not know."""
-        times = round_.look.times
+        times = round_.context.times
         asked_at = times.asked_at.timestamp()
         endings = [
             Ending(provider=self.settings.name, generation=entry.id, kind=kind, observed_at=times.asked_at)
@@ -176,13 +174,13 @@ class Recorder:
             and self._generations.tracks(entry)
             and (kind := self._ended(entry, asked_at)) is not None
         ]
-        await self._end_watches(endings, round_.entries)
+        return await self._end_watches(endings, round_.entries)
 
-    async def expire_failing(self, id_: GenerationId, asked_at: datetime) -> None:
-        """Requests about this ID fail, and only about it. Those of its watches expire whose deadline has passed."""
+    async def expire_failing(self, id_: GenerationId, asked_at: datetime) -> Sequence[TrackedGeneration]:
+        """Requests about this ID fail, and only about it: end its watches whose deadline has passed. As `take_in`."""
         entry = self._generations.get(id_)
         if entry is None or not overdue(entry, asked_at.timestamp()):
-            return
+            return ()
         ending = Ending(
             provider=self.settings.name,
             generation=id_,
@@ -190,11 +188,13 @@ class Recorder:
             observed_at=asked_at,
             reason=PROVIDER_ERROR,
         )
-        await self._end_watches([ending], {entry: entry.joined})
+        return await self._end_watches([ending], {entry: entry.joined})
 
-    async def _end_watches(self, endings: Sequence[Ending], entries: Mapping[TrackedGeneration, int]) -> None:
+    async def _end_watches(
+        self, endings: Sequence[Ending], entries: Mapping[TrackedGeneration, int]
+    ) -> Sequence[TrackedGeneration]:
         if not endings:
-            return
+            return ()
         recorded = await self._insist(lambda: self._store.end_watches(endings, now=self._clock.now()))
         for ending, outcome in zip(endings, recorded, strict=True):
             _log.info(
@@ -204,7 +204,7 @@ class Recorder:
                 kind=ending.kind,
                 enqueued=outcome.enqueued,
             )
-        self._follow([ending.generation for ending in endings], recorded, entries)
+        return self._follow([ending.generation for ending in endings], recorded, entries)
 
     def _ended(self, entry: TrackedGeneration, asked_at: float) -> Kind | None:
         if unknown(entry, self._provider.answered_at):
@@ -213,8 +213,9 @@ class Recorder:
 
     def _follow(
         self, ids: Sequence[GenerationId], recorded: Sequence[Recorded], entries: Mapping[TrackedGeneration, int]
-    ) -> None:
-        """Let go of what nobody waits for any more, unless a watch joined while the look was under way."""
+    ) -> Sequence[TrackedGeneration]:
+        """Track no more what nobody watches any more, unless a watch joined during the poll. Which these are."""
+        gone = []
         if any(outcome.enqueued for outcome in recorded):
             self._deliveries.notify()
         for id_, outcome in zip(ids, recorded, strict=True):
@@ -229,7 +230,9 @@ class Recorder:
                     self._generations.retarget(entry, outcome.open.target)
                     self._generations.set_destinations(entry, outcome.open.destinations)
             elif as_before or (entry.state is not None and entry.state.final):
-                self._forget(entry)
+                self._generations.remove(entry)
+                gone.append(entry)
+        return gone
 
     async def _insist(self, write: Callable[[], Awaitable[T]]) -> T:
         """Until it is written: what was seen is not seen again for free."""

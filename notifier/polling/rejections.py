@@ -35,20 +35,12 @@ _SURE: Final = 2
 
 
 class Rejections:
-    """`back` puts IDs on the agenda, due at once."""
+    """Of one provider."""
 
-    def __init__(
-        self,
-        generations: OpenGenerations,
-        provider: ProviderState,
-        *,
-        clock: Clock,
-        back: Callable[[Iterable[GenerationId]], None],
-    ) -> None:
+    def __init__(self, generations: OpenGenerations, provider: ProviderState, *, clock: Clock) -> None:
         self._generations = generations
         self._provider = provider
         self._clock = clock
-        self._back = back
         #: ID -> the failures in a row of requests about it alone.
         self.setbacks: dict[GenerationId, Setback] = {}
         self._splits: deque[Bisection] = deque()
@@ -73,7 +65,7 @@ class Rejections:
         if split is not None and split in self._splits:
             split.not_asked(ids)
         else:
-            self._back(ids)
+            self._requeue(ids)
 
     def forget(self, id_: GenerationId) -> None:
         """Nobody watches it any more."""
@@ -84,7 +76,7 @@ class Rejections:
         self, ids: tuple[GenerationId, ...], split: Bisection | None, error: BatchRejected, *, sent_at: float
     ) -> None:
         """A request for these, perhaps a part of `split`, was refused because of what is in it."""
-        self._provider.refused(error, sent_at=sent_at, size=len(ids))
+        self.batch_refused(error, sent_at=sent_at, size=len(ids))
         if len(ids) == 1:
             if (entry := self._generations.get(ids[0])) is not None and not entry.poll_singly:
                 entry.isolate()  # the single route decides
@@ -107,7 +99,7 @@ class Rejections:
             return
         large = isinstance(error, ReplyTooLarge)
         if large:
-            provider.replied(sent_at=sent_at)
+            self.outage_over(provider.replied(sent_at=sent_at))
         probe = provider.probing(sent_at) and not large
         began = split.sent_at if split is not None and split.failed else sent_at
         if not large and (probe or not self._is_bad(ids, began)):
@@ -126,7 +118,7 @@ class Rejections:
         elif split in self._splits:
             split.refused(ids)
         else:
-            self._back(ids)
+            self._requeue(ids)
 
     # ---- requests that are not answered for long ----
     def late(self, ids: tuple[GenerationId, ...], split: Bisection | None, *, sent_at: float) -> Bisection | None:
@@ -266,7 +258,7 @@ class Rejections:
         for entry in entries:
             entry.failing = False
         self._clear_isolation(entries)
-        self._back(suspected)
+        self._requeue(suspected)
 
     def to_probe(self, asked: Collection[GenerationId]) -> TrackedGeneration | None:
         """Whom to ask about where the provider may be in trouble; not one that is `asked` already.
@@ -287,12 +279,18 @@ class Rejections:
         likely = chain((entry for entry in fresh if entry.id not in suspected), fresh, known)
         return next((entry for entry in likely if entry is not None and not entry.long_polled), None)
 
-    def outage_over(self, since: float) -> None:
+    def batch_refused(self, error: BatchRejected, *, sent_at: float, size: int) -> None:
+        """A request about so many IDs was refused because of what is in it: what that says of the provider."""
+        self.outage_over(self._provider.refused(error, sent_at=sent_at, size=size))
+
+    def outage_over(self, since: float | None) -> None:
         """The provider was in trouble since then: what failed meanwhile says little of IDs, and is asked again."""
+        if since is None:
+            return
         for split in [each for each in self._splits if each.failed]:
             self._splits.remove(split)
-            self._back(split.abandon())
-        self._back([id_ for id_, setback in self.setbacks.items() if setback.sent_at >= since])
+            self._requeue(split.abandon())
+        self._requeue([id_ for id_, setback in self.setbacks.items() if setback.sent_at >= since])
 
     # ---- the multi route ----
     def weigh_multi(self, request: PollRequest, held: Sequence[GenerationId]) -> None:
@@ -321,11 +319,14 @@ class Rejections:
         self._provider.do_without_multi("Requests about several IDs are not answered.")
         self._end(self._splits, self._generations)
 
+    def _requeue(self, ids: Iterable[GenerationId]) -> None:
+        self._generations.requeue(ids, self._clock.monotonic())
+
     def _end(self, splits: Iterable[Bisection], cleared: Iterable[TrackedGeneration]) -> None:
         """Nothing more is asked for because of these."""
         for each in list(splits):
             self._splits.remove(each)
-            self._back(each.abandon())
+            self._requeue(each.abandon())
         self._clear_isolation(cleared)
 
     def _clear_isolation(self, entries: Iterable[TrackedGeneration]) -> None:

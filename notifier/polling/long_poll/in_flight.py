@@ -40,19 +40,17 @@ class LongPoll:
 
 
 class LongPolls:
-    """Of one provider. `begin` sends a hold; `fit` says how many of some IDs one request takes."""
+    """Of one provider. `fit` says how many of some IDs one request takes."""
 
     def __init__(
         self,
         generations: OpenGenerations,
         provider: ProviderState,
         *,
-        begin: Callable[[LongPoll], None],
         fit: Callable[[Sequence[GenerationId]], int],
     ) -> None:
         self._generations = generations
         self._provider = provider
-        self._begin = begin
         self._fit = fit
         self._under_way: list[LongPoll] = []
         #: Not kept to the end, for they were let go or answered at once -> when that was. These wait a little.
@@ -109,11 +107,11 @@ class LongPolls:
         for hold in self._under_way:
             hold.scope.cancel()
 
-    def start_worthwhile(self, now: float, wall: float) -> None:
-        """Begin what is worth it and allowed now; `wall` is now in Unix seconds."""
+    def start_worthwhile(self, now: float, wall: float) -> Sequence[LongPoll]:
+        """What is worth it and allowed now; it counts as under way, and is to be sent. `wall`: Unix seconds."""
         provider, many = self._provider, self._many(now)
         if not provider.well() or not (many or provider.long_poll_support.single(now)):
-            return
+            return ()
         per_hold = provider.batch if many else 1
         seats = slots_for_long_polls(
             in_flight=provider.in_flight,
@@ -124,18 +122,26 @@ class LongPolls:
         free = seats - len(self._under_way)
         room = min(free, provider.room(now) - self._kept_for_sweeps(now))
         if room <= 0 and (free > 0 or now < self._review_at):
-            return
+            return ()
         candidates = self._candidates(now, wall, max(_SOME, (max(free, 0) + 1) * per_hold))
+        begun: list[LongPoll] = []
         if many and room > 0:
-            self._start_many(candidates, room, per_hold, now)
+            begun = self._several(candidates, room, per_hold, now)
         elif room > 0:
-            self._start(candidates, room - self._try(candidates[room - 1 :], now), now)
+            begun = self._trial(candidates[room - 1 :], now)
+            begun += self._singles(candidates[: room - len(begun)], now)
         elif candidates:
             self._review_at = now + _REVIEW_EVERY
             self._review(candidates, per_hold, now)
         fresh = now - self._generations.pace.every
         self._over = {entry: at for entry, at in self._over.items() if at > fresh}
         self._unfound = {entry for entry in self._unfound if self._generations.tracks(entry) and entry.state is None}
+        for each in begun:
+            if not each.trial:
+                for entry in each.entries:
+                    self._generations.start_long_poll(entry)
+        self._under_way += begun
+        return begun
 
     def free_slot(self, now: float) -> bool:
         """Something must be asked now: if no place is free, the hold for the least likely is let go."""
@@ -179,46 +185,41 @@ class LongPolls:
         return likeliest(found.values(), count, now)
 
     # ---- beginning ----
-    def _start(self, candidates: Sequence[TrackedGeneration], room: int, now: float) -> None:
+    def _singles(self, candidates: Sequence[TrackedGeneration], now: float) -> list[LongPoll]:
         pace, patience = self._generations.pace, self._provider.long_poll_support.patience or 1.0
         per_request = self._provider.batch if self._provider.multi(now) else 1
-        for entry in candidates[:room]:
+        begun = []
+        for entry in candidates:
             if pace.scarce and not worthwhile(
                 likelihood(entry, now), stride=pace.spacing, per_request=per_request, patience=patience
             ):
                 break  # the others are less likely still
-            self._send(LongPoll([entry], entry.target, now))
+            begun.append(LongPoll([entry], entry.target, now))
+        return begun
 
-    def _start_many(self, candidates: Sequence[TrackedGeneration], room: int, per_hold: int, now: float) -> None:
+    def _several(self, candidates: Sequence[TrackedGeneration], room: int, per_hold: int, now: float) -> list[LongPoll]:
+        begun: list[LongPoll] = []
         left = [entry for entry in candidates if not entry.poll_singly]
-        while left and room > 0:
+        while left and len(begun) < room:
             target = left[0].target
             some = [entry for entry in left if entry.target is target][:per_hold]
             some = some[: self._fit([entry.id for entry in some])]
-            self._send(LongPoll(some, target, now))
+            begun.append(LongPoll(some, target, now))
             taken = set(some)
             left = [entry for entry in left if entry not in taken]
-            room -= 1
+        return begun
 
-    def _try(self, candidates: Sequence[TrackedGeneration], now: float) -> bool:
-        """See what a multi hold does, where more are open than can be held one by one; True where one began."""
+    def _trial(self, candidates: Sequence[TrackedGeneration], now: float) -> list[LongPoll]:
+        """One to see what a long-poll of several IDs does, if more are open than can be long-polled one by one."""
         provider = self._provider
         if self._all(now) or not (provider.multi(now) and provider.long_poll_support.trial(now)):
-            return False
+            return []
         few = [entry for entry in candidates if not entry.poll_singly and entry.target is candidates[0].target][:_TRIAL]
         few = few[: self._fit([entry.id for entry in few])] if few else few
         if len(few) < 2:  # noqa: PLR2004  one ID shows nothing
-            return False
+            return []
         provider.long_poll_support = provider.long_poll_support.tried(now)
-        self._send(LongPoll(few, few[0].target, now, trial=True))
-        return True
-
-    def _send(self, hold: LongPoll) -> None:
-        if not hold.trial:
-            for entry in hold.entries:
-                self._generations.start_long_poll(entry)
-        self._under_way.append(hold)
-        self._begin(hold)
+        return [LongPoll(few, few[0].target, now, trial=True)]
 
     # ---- handing over ----
     def _review(self, candidates: Sequence[TrackedGeneration], per_hold: int, now: float) -> None:

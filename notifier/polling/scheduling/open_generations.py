@@ -265,6 +265,12 @@ class OpenGenerations:
         """Due at once."""
         self.queues.add(entry, now, now)
 
+    def requeue(self, ids: Iterable[GenerationId], now: float) -> None:
+        """Those that are tracked still, and that no long-poll waits for, are due at once."""
+        for id_ in ids:
+            if (entry := self.get(id_)) is not None and not entry.long_polled:
+                self.poll_now(entry, now)
+
     def start_long_poll(self, entry: TrackedGeneration) -> None:
         """A request waits for it: it is off the agenda until that ends."""
         self.queues.drop(entry)
