@@ -1,4 +1,4 @@
-"""Sentences of the operations for what cannot be done: what was meant, what there is, and what to write instead.
+"""What the operations say if something cannot be done: what was meant, what there is, and what to write instead.
 
 Pure.
 """
@@ -27,8 +27,8 @@ def unknown_name(noun: str, name: str, known: Iterable[str]) -> NotFound:
     return NotFound(f"{noun} {printable(name, 100)} is not in the configuration.{said}")
 
 
-def unknown_names(meant: Selection | WatchChoice, *, providers: Sequence[str], endpoints: Sequence[str]) -> None:
-    """`NotFound` where a name leads nowhere; a callback URL is no name."""
+def refuse_unknown_names(meant: Selection | WatchChoice, *, providers: Sequence[str], endpoints: Sequence[str]) -> None:
+    """`NotFound` if a name is not in the configuration; a callback URL is no name."""
     if meant.provider is not None and meant.provider not in providers:
         raise unknown_name("Provider", meant.provider, providers)
     if meant.endpoint is not None and "://" not in meant.endpoint and meant.endpoint not in endpoints:
@@ -38,7 +38,7 @@ def unknown_names(meant: Selection | WatchChoice, *, providers: Sequence[str], e
 def nothing_fits(selection: Selection, kept: Kept, instead: str = "") -> NotFound:
     """Nothing of what is `kept` for the selection has the status, or is of the time, that was asked for.
 
-    `instead` is a sentence for the end, where nothing is kept at all.
+    `instead` is a sentence for the end, if nothing is kept at all.
     """
     meant = _meant(selection)
     if kept.oldest is None or kept.newest is None:
@@ -46,9 +46,9 @@ def nothing_fits(selection: Selection, kept: Kept, instead: str = "") -> NotFoun
     counts = " and ".join(f"{count} {status}" for status, count in kept.counts.items())
     total = sum(kept.counts.values())
     are, noun = ("is", "message") if total == 1 else ("are", "messages")
-    times = f"owed since {iso(kept.oldest)}"
+    times = f"created {iso(kept.oldest)}"
     if kept.newest > kept.oldest:
-        times = f"the first of them {times}, the last since {iso(kept.newest)}"
+        times = f"the first of them {times}, the last {iso(kept.newest)}"
     return NotFound(
         f"No message{meant} {_narrowed(selection)}. There {are} {counts} {noun}{meant}, {times}."
         f"{_other_way(selection, kept)}"
@@ -74,13 +74,13 @@ def _narrowed(selection: Selection) -> str:
     since = "" if selection.since is None else f" at or after {iso(selection.since)}"
     until = "" if selection.until is None else f" before {iso(selection.until)}"
     if since or until:
-        parts.append(f"came to be owed{' and'.join(filter(None, [since, until]))}")
+        parts.append(f"was created{' and'.join(filter(None, [since, until]))}")
     return " and ".join(parts or ["fits"])
 
 
 def _other_way(selection: Selection, kept: Kept) -> str:
-    """What to write instead, where something else would have been found."""
-    assert kept.oldest is not None, "asked only where there is something"
+    """What to write instead, if that would find something."""
+    assert kept.oldest is not None, "asked only if there is something"
     if selection.since is not None and (not selection.statuses or selection.statuses & kept.counts.keys()):
         return f" For all of them write --since {iso(kept.oldest)}."
     if DeliveryStatus.DELIVERED in kept.counts:
@@ -90,8 +90,8 @@ def _other_way(selection: Selection, kept: Kept) -> str:
     return ""
 
 
-def other_words(url: str, *, named: Mapping[str, str], destination: str, kept: Kept) -> str:
-    """A sentence for a callback URL to which nothing is kept: what to write instead; empty where there is nothing.
+def instead_of_url(url: str, *, named: Mapping[str, str], destination: str, kept: Kept) -> str:
+    """A sentence for a callback URL to which nothing is kept: what to write instead; empty if there is nothing.
 
     `named` are the URLs of the endpoints, and `kept` is what there is to other URLs of its origin, `destination`.
     """

@@ -1,10 +1,10 @@
-"""The operations: does what a person asks for while the daemon runs. Doors and commands only carry the words.
+"""What a person may ask for while the daemon runs: redeliver, cancel, enable, disable, test.
 
 Rules: what is answered is durable; what is refused changed nothing, and the sentence says why. A large selection is
-worked through in small transactions, and the dispatcher is told after each, so delivery goes on meanwhile. What is
-redelivered flows at its endpoint's own pace: it is only made due.
+worked through in small transactions, and the dispatcher is notified after each, so delivery goes on meanwhile. A
+redelivered message is only made due: it goes out at its endpoint's own pace.
 
-Refuses to decide what may move: that is asked of `lifecycle`, inside the store.
+It does not decide what may move: the store asks `lifecycle` inside its transaction.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import anyio
 import structlog
 
-from notifier.admin.answers import nothing_fits, nothing_open, other_words, unknown_name, unknown_names
+from notifier.admin.answers import instead_of_url, nothing_fits, nothing_open, refuse_unknown_names, unknown_name
 from notifier.delivery.dispatcher import MessageSender
 from notifier.delivery.endpoint_monitor import EndpointMonitor
 from notifier.delivery.policies import Endpoints
@@ -33,20 +33,20 @@ from notifier.runtime.clock import Clock
 from notifier.runtime.health import Health
 from notifier.runtime.wakeup import Wakeup
 from notifier.store.ports import OperationStore
-from notifier.store.records import Cancelled, Mark, Redelivered, Selection, WatchChoice
+from notifier.store.records import Cancelled, Selection, WatchChoice
 from notifier.text.masking import without_query
 from notifier.text.printable import printable
 
 _log = structlog.get_logger()
 T = TypeVar("T", bound=str)
 
-#: Messages made due in one transaction: a few milliseconds, so that nobody waits for long.
+#: Messages made due in one transaction, which takes a few milliseconds: others write between two of them.
 STEP: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedeliveryResult:
-    """What came of a redelivery."""
+    """The result of a redelivery."""
 
     #: Messages that are due now.
     taken: int
@@ -56,7 +56,7 @@ class RedeliveryResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tested:
-    """What came of one test message."""
+    """The result of one test message."""
 
     message_id: MessageId
     verdict: Verdict
@@ -98,115 +98,112 @@ class Operations:
         self._health = health
 
     @contextmanager
-    def _store_watched(self) -> Iterator[None]:
-        """Whoever meets a store that cannot write says so to everybody."""
+    def _report_store_failure(self) -> Iterator[None]:
+        """A store that cannot write becomes a trouble of the daemon, whoever finds out."""
         try:
             yield
         except StoreUnavailable as error:
             self._health.store_failed(error)
             raise
 
-    # ---- again ----
+    # ---- redeliver ----
     async def redeliver(self, selection: Selection) -> RedeliveryResult:
-        """Ask again for everything selected; a message may be named by the beginning of its ID.
+        """Send everything selected again; a message may be named by the beginning of its ID.
 
-        NotFound where a message, a generation or an endpoint leads to nothing; Conflict where one message may not be
-        asked for now. StoreUnavailable says how many were taken before.
+        NotFound if a message, a generation or an endpoint leads to nothing; Conflict if one message may not be sent
+        now. StoreUnavailable says how many were taken before.
         """
-        with self._store_watched():
+        with self._report_store_failure():
             if selection.message is not None:
                 found = await self._store.messages_like(selection.message)
                 selection = replace(selection, message=_only(found, selection.message, "message"))
-            tally = await self._walk(selection)
-        if selection.message is not None and tally.refused:
-            raise Conflict(f"Message {selection.message} is not sent again: {next(iter(tally.refused))}.")
-        if not tally.taken and not tally.refused:
+            result = await self._redeliver_all(selection)
+        if selection.message is not None and result.refused:
+            raise Conflict(f"Message {selection.message} is not sent again: {next(iter(result.refused))}.")
+        if not result.taken and not result.refused:
             raise await self._nothing_fits(selection)
-        _log.info(log_events.DELIVERIES_REDELIVERED, count=tally.taken, refused=tally.refused, **_named(selection))
-        return tally
+        _log.info(log_events.DELIVERIES_REDELIVERED, count=result.taken, refused=result.refused, **_named(selection))
+        return result
 
-    async def _walk(self, selection: Selection) -> RedeliveryResult:
+    async def _redeliver_all(self, selection: Selection) -> RedeliveryResult:
         taken, refused, mark = 0, Counter[str](), None
         while True:
-            step = await self._step(selection, mark, taken)
+            try:
+                step = await self._store.redeliver_some(selection, mark=mark, most=STEP, now=self._clock.now())
+            except StoreUnavailable as error:
+                if not taken:
+                    raise
+                raise StoreUnavailable(
+                    f"{error}; {taken} messages were taken before that, ask again for the rest"
+                ) from error
+            if step.taken:
+                self._deliveries.notify()
             taken += step.taken
             refused.update(step.refused)
             if (mark := step.mark) is None:
                 return RedeliveryResult(taken=taken, refused=dict(refused))
 
-    async def _step(self, selection: Selection, mark: Mark | None, taken: int) -> Redelivered:
-        try:
-            step = await self._store.redeliver_some(selection, mark=mark, most=STEP, now=self._clock.now())
-        except StoreUnavailable as error:
-            if not taken:
-                raise
-            raise StoreUnavailable(
-                f"{error}; {taken} messages were taken before that, ask again for the rest"
-            ) from error
-        if step.taken:
-            self._deliveries.notify()
-        return step
-
     async def _nothing_fits(self, selection: Selection) -> NotFound:
         """A selection that led to nothing may have been misspelt, or asks for another time or status."""
-        with self._store_watched():
+        with self._report_store_failure():
             kept = await self._store.kept(selection)
-            instead = "" if kept.counts else await self._other_words(selection)
+            instead = "" if kept.counts else await self._instead(selection)
         if not kept.counts:
-            self._know_names(selection)
+            self._refuse_unknown_names(selection)
         return nothing_fits(selection, kept, instead)
 
-    async def _other_words(self, selection: Selection) -> str:
+    async def _instead(self, selection: Selection) -> str:
+        """What to write in place of a callback URL."""
         url = selection.endpoint or ""
         if "://" not in url:
             return ""
         destination = Destination(origin(url))
         beside = await self._store.kept(replace(selection, endpoint=None, destination=destination))
         named = {name: policy.url for name, policy in self._endpoints().named.items()}
-        return other_words(url, named=named, destination=destination, kept=beside)
+        return instead_of_url(url, named=named, destination=destination, kept=beside)
 
-    def _know_names(self, meant: Selection | WatchChoice) -> None:
-        unknown_names(meant, providers=list(self._providers()), endpoints=list(self._endpoints().named))
+    def _refuse_unknown_names(self, meant: Selection | WatchChoice) -> None:
+        refuse_unknown_names(meant, providers=list(self._providers()), endpoints=list(self._endpoints().named))
 
-    # ---- taken back ----
+    # ---- cancel ----
     async def cancel(self, choice: WatchChoice) -> Cancelled:
         """End open watches without a message; a watch may be named by the beginning of its ID.
 
-        NotFound where there is none; Conflict where all of them have ended.
+        NotFound if there is none; Conflict if all of them have ended.
         """
-        with self._store_watched():
+        with self._report_store_failure():
             if choice.watch is not None:
                 found = await self._store.watches_like(choice.watch)
                 choice = replace(choice, watch=_only(found, choice.watch, "watch"))
-            with anyio.CancelScope(shield=True):  # what is committed is told to the poller, whoever went away meanwhile
+            with anyio.CancelScope(shield=True):  # the poller hears of what is committed, even if the asker is gone
                 answer = await self._store.cancel_watches(choice, now=self._clock.now())
         for provider, generation in answer.left:
             self._remove_open(provider, generation)
         if not answer.cancelled:
             if not answer.ended:
-                self._know_names(choice)
+                self._refuse_unknown_names(choice)
             raise nothing_open(choice, answer)
         _log.info(log_events.WATCHES_CANCELLED, count=answer.cancelled, **_named(choice))
         return answer
 
-    # ---- in and out of use ----
+    # ---- enable and disable ----
     async def enable(self, name: str) -> Change:
-        """Put an endpoint, or an origin of callback URLs, into use again: what is owed from now on flows, at once.
+        """Enable an endpoint, or an origin of callback URLs: new callbacks are sent again, parked ones stay parked.
 
-        NotFound where the configuration has no such endpoint.
+        NotFound if the configuration has no such endpoint.
         """
         destination = self._destination(name)
-        with self._store_watched():
+        with self._report_store_failure():
             change = await self._monitor.enable(destination)
         self._deliveries.notify()
         return change
 
     async def disable(self, name: str, reason: str) -> Change:
-        """Take an endpoint, or an origin, out of use: what it is owed is kept back until a person asks for it."""
+        """Disable an endpoint, or an origin: its callbacks are parked until a person asks for them."""
         destination = self._destination(name)
-        with self._store_watched():
+        with self._report_store_failure():
             change = await self._monitor.disable(destination, reason or "a person disabled it")
-        self._deliveries.notify()  # the operator is owed a message about it
+        self._deliveries.notify()  # a message to the operator is pending now
         return change
 
     def _destination(self, name: str) -> Destination:
@@ -220,11 +217,11 @@ class Operations:
             raise unknown_name("Endpoint", name, known)
         return known[name].destination
 
-    # ---- tried out ----
+    # ---- test ----
     async def test(self, name: str) -> Tested:
         """Send one signed message to the endpoint of this name, now and once. It is stored nowhere.
 
-        NotFound where the configuration has no such endpoint.
+        NotFound if the configuration has no such endpoint.
         """
         policy = self._endpoints().named.get(name)
         if policy is None:

@@ -201,8 +201,8 @@ class Redelivery(Request):
     endpoint: _Endpoint = None
     type: Annotated[str | None, Key("Of this event type.", "TYPE", read=_type)] = None
     status: Annotated[frozenset[DeliveryStatus] | None, Key(_STATUSES, "STATUS", type=list[str], read=_statuses)] = None
-    since: Annotated[datetime | None, Key(f"Made since then. {_TIMES}", "TIME", read=_moment)] = None
-    until: Annotated[datetime | None, Key("Made before then.", "TIME", read=_moment)] = None
+    since: Annotated[datetime | None, Key(f"Created since then. {_TIMES}", "TIME", read=_moment)] = None
+    until: Annotated[datetime | None, Key("Created before then.", "TIME", read=_moment)] = None
 
     def __post_init__(self) -> None:
         given = [each.name for each in fields(self) if getattr(self, each.name) is not None]

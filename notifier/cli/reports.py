@@ -150,7 +150,7 @@ def _watch(watch: WatchSummary) -> Iterator[str]:
 
 def _delivery(delivery: DeliverySummary) -> Iterator[str]:
     yield f"  callback  {delivery.message_id}"
-    yield f"            {delivery.type}, owed since {iso(delivery.created_at)}"
+    yield f"            {delivery.type}, created {iso(delivery.created_at)}"
     yield (
         f"            {delivery.status}"
         + _at(", next attempt ", delivery.due_at)

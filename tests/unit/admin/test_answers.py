@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from notifier.admin.answers import nothing_fits, other_words, unknown_name
+from notifier.admin.answers import instead_of_url, nothing_fits, unknown_name
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName
 from notifier.domain.model import DeliveryStatus
 from notifier.store.records import Kept, Selection
@@ -31,26 +31,26 @@ CASES: list[tuple[Selection, Kept, str]] = [
         Selection(endpoint=STUDIO, since=NOW, statuses=OWED),
         kept(delivered=3, filtered=10),
         (
-            f"No message to studio is pending, exhausted or parked and came to be owed at or after {FIRST}. "
+            f"No message to studio is pending, exhausted or parked and was created at or after {FIRST}. "
             "There are 3 delivered and 10 filtered messages to studio, "
-            f"the first of them owed since {FIRST}, the last since {LAST}.{AGAIN}"
+            f"the first of them created {FIRST}, the last {LAST}.{AGAIN}"
         ),
     ),
     (
         Selection(endpoint=STUDIO, since=NOW + timedelta(hours=1), statuses=OWED),
         replace(kept(exhausted=1), newest=NOW),
         (
-            f"No message to studio is pending, exhausted or parked and came to be owed at or after {LAST}. "
-            f"There is 1 exhausted message to studio, owed since {FIRST}. For all of them write --since {FIRST}."
+            f"No message to studio is pending, exhausted or parked and was created at or after {LAST}. "
+            f"There is 1 exhausted message to studio, created {FIRST}. For all of them write --since {FIRST}."
         ),
     ),
     (
         Selection(provider=ProviderName("luma"), type="watch.expired", since=NOW, until=NOW + timedelta(hours=1)),
         kept(parked=2),
         (
-            f"No message of provider luma of type watch.expired came to be owed at or after {FIRST} and before {LAST}. "
+            f"No message of provider luma of type watch.expired was created at or after {FIRST} and before {LAST}. "
             "There are 2 parked messages of provider luma of type watch.expired, "
-            f"the first of them owed since {FIRST}, the last since {LAST}. For all of them write --since {FIRST}."
+            f"the first of them created {FIRST}, the last {LAST}. For all of them write --since {FIRST}."
         ),
     ),
     (Selection(generation=GenerationId("g-1"), statuses=OWED), kept(), "No message for generation g-1 is kept."),
@@ -70,7 +70,7 @@ CASES: list[tuple[Selection, Kept, str]] = [
         replace(kept(filtered=1), newest=NOW),
         (
             "No message to studio is pending, exhausted or parked. There is 1 filtered message to studio, "
-            f"owed since {FIRST}. `notifier recover --include-filtered` sends what `events:` left out, "
+            f"created {FIRST}. `notifier recover --include-filtered` sends what `events:` left out, "
             "and so does `notifier redeliver`."
         ),
     ),
@@ -102,7 +102,8 @@ A = "https://a.example.com"
 def test_a_url_that_leads_to_nothing_says_what_would(url: str, found: Kept, sentence: str) -> None:
     """The name of the endpoint that has it, or the origin."""
     assert (
-        other_words(url, named={"studio": f"{A}/hook?token=y", "b": "https://b"}, destination=A, kept=found) == sentence
+        instead_of_url(url, named={"studio": f"{A}/hook?token=y", "b": "https://b"}, destination=A, kept=found)
+        == sentence
     )
 
 
