@@ -1,7 +1,6 @@
-"""The door for commands: HTTP with JSON on a unix socket, for those whom the socket's file lets in.
+"""The API for commands: HTTP with JSON on a unix socket, for those whom the socket's file lets in.
 
-asked: what a request asks for · routes: one handler for each thing that may be asked · told: what is only read, as JSON
-· place: where the socket is · door: the socket. What is asked for is done by the operations, what is read comes from
-the store; here it is only understood, carried and answered. Nothing is imported here: a command needs `place` alone,
-and not a server.
+routes: what may be asked where · parse: what a request asks for · render: reports and errors as JSON · socket_path:
+where the socket is · server: the socket. The operations do what is asked for, and reports come from the store; here it
+is only understood, passed on and answered. Nothing is imported here: a command needs `socket_path` alone, no server.
 """

@@ -1,7 +1,7 @@
-"""One handler for each thing that may be asked: understand, have it done, answer. JSON in, JSON out.
+"""One table of routes: what may be asked where, and who answers. JSON in, JSON out.
 
-Every answer that is no success is `{"error": SENTENCE}`: 400 other words, 404 names nothing, 409 not now, 413 too
-large, 421 another daemon is meant, 503 the store cannot write. A success says that what was asked is durable.
+Every answer that is no success is `{"error": SENTENCE}`: 400 cannot be understood, 404 names nothing, 409 not now, 413
+too large, 421 another daemon is meant, 503 the store cannot write. What is answered with 200 is durable.
 """
 
 import os
@@ -32,6 +32,7 @@ from notifier.domain.times import iso
 from notifier.runtime import log_events
 from notifier.runtime.clock import Clock
 from notifier.store.ports import ReportStore
+from notifier.store.records import GenerationSummary
 from notifier.text.masking import without_query
 from notifier.text.printable import printable
 
@@ -45,15 +46,17 @@ Answer = Callable[..., Awaitable[web.Response]]
 LARGEST: Final = 64 * 1024
 #: Seconds that a request has until all of it is here.
 WHOLE_WITHIN: Final = 10.0
-#: Connections whose request is all here and carried out now: the others may be closed to make room.
-AT_WORK: Final = web.AppKey("at_work", set[object])
+#: Connections whose request is all here and carried out now. Others may be closed to make room.
+IN_PROGRESS: Final = web.AppKey("in_progress", set[object])
 
 
 def application(operations: Operations, *, clock: Clock, store: str, reports: ReportStore) -> web.Application:
-    """What answers at the door; `store` is the path of the daemon's own, and `reports` what it knows."""
+    """What the server serves; `store` is the path of the daemon's own, and `reports` what it knows."""
     routes = _Routes(operations, clock, store, reports)
-    app = web.Application(client_max_size=LARGEST, middlewares=[_noted, _in_json, _whole, routes.meant_for_us])
-    app[AT_WORK] = set()
+    app = web.Application(
+        client_max_size=LARGEST, middlewares=[_log_commands, _errors_as_json, _read_whole, routes.refuse_other_store]
+    )
+    app[IN_PROGRESS] = set()
     app.add_routes([route(path, routes.handler(asked, answer)) for route, path, asked, answer in routes.table()])
     return app
 
@@ -67,7 +70,7 @@ class _Routes:
         self._mark = mark_of(os.path.realpath(store))
 
     @web.middleware
-    async def meant_for_us(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def refuse_other_store(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.headers.get(STORE_HEADER) not in (None, self._mark):
             sentence = f"The daemon that answers here keeps another store, {self._store}: name yours with --socket."
             raise DaemonRefused(sentence)
@@ -75,12 +78,17 @@ class _Routes:
 
     def table(self) -> Sequence[tuple[Callable[[str, Handler], web.RouteDef], str, type[Request], Answer]]:
         """Method, path, what may be asked there, and who answers it."""
+        reports = self._reports
+
+        def listed(asked: Listing) -> Awaitable[Sequence[GenerationSummary]]:
+            return reports.generations(open_only=not asked.all, limit=asked.limit)
+
         return [
             (web.get, "/v1", Nothing, self._about),
-            (web.get, "/v1/generations", Listing, self._generations),
-            (web.get, "/v1/histories", HistoryOf, self._histories),
-            (web.get, "/v1/troubles", Nothing, self._troubles),
-            (web.get, "/v1/endpoints", Nothing, self._endpoints),
+            (web.get, "/v1/generations", Listing, _report(render.GENERATIONS, listed)),
+            (web.get, "/v1/histories", HistoryOf, _report(render.HISTORIES, lambda asked: reports.histories(asked.id))),
+            (web.get, "/v1/troubles", Nothing, _report(render.TROUBLES, lambda _: reports.provider_troubles())),
+            (web.get, "/v1/endpoints", Nothing, _report(render.ENDPOINTS, lambda _: reports.endpoint_summaries())),
             (web.post, "/v1/redeliver", Redelivery, self._redeliver),
             (web.post, "/v1/recover", Recovery, self._redeliver),
             (web.post, "/v1/cancel", Cancellation, self._cancel),
@@ -103,19 +111,6 @@ class _Routes:
     async def _about(self, _: Nothing) -> web.Response:
         return _answer({"version": __version__, "store": self._store})
 
-    async def _generations(self, asked: Listing) -> web.Response:
-        listed = await self._reports.generations(open_only=not asked.all, limit=asked.limit)
-        return await _report(render.GENERATIONS, listed)
-
-    async def _histories(self, asked: HistoryOf) -> web.Response:
-        return await _report(render.HISTORIES, await self._reports.histories(asked.id))
-
-    async def _troubles(self, _: Nothing) -> web.Response:
-        return await _report(render.TROUBLES, await self._reports.provider_troubles())
-
-    async def _endpoints(self, _: Nothing) -> web.Response:
-        return await _report(render.ENDPOINTS, await self._reports.endpoint_summaries())
-
     async def _redeliver(self, asked: Redelivery | Recovery) -> web.Response:
         return _answer(asdict(await self._operations.redeliver(asked.selection())))
 
@@ -124,10 +119,10 @@ class _Routes:
         return _answer({"cancelled": done.cancelled, "ended": {str(status): n for status, n in done.ended.items()}})
 
     async def _enable(self, _: Nothing, name: str) -> web.Response:
-        return _switched(await self._operations.enable(name))
+        return _changed(await self._operations.enable(name))
 
     async def _disable(self, asked: Disabling, name: str) -> web.Response:
-        return _switched(await self._operations.disable(name, asked.reason))
+        return _changed(await self._operations.disable(name, asked.reason))
 
     async def _test(self, _: Nothing, name: str) -> web.Response:
         tested = await self._operations.test(name)
@@ -145,7 +140,7 @@ class _Routes:
 
 
 async def _body(request: web.Request) -> bytes:
-    """Read once; whoever asks later has it at once."""
+    """It is read once; whoever asks later has it at once."""
     try:
         with anyio.fail_after(WHOLE_WITHIN):
             return await request.read()
@@ -155,13 +150,16 @@ async def _body(request: web.Request) -> bytes:
         raise InvalidRequest("The request's body broke off, or is not in the encoding that it says.") from error
 
 
-async def _report(form: TypeAdapter[T], report: T) -> web.Response:
-    """In a thread: the list of a full store is long, and the loops go on meanwhile."""
-    body = await anyio.to_thread.run_sync(form.dump_json, report)
-    return web.Response(body=body, content_type="application/json")
+def _report(form: TypeAdapter[T], ask: Callable[[Any], Awaitable[T]]) -> Answer:
+    async def answer(asked: Request) -> web.Response:
+        # in a thread: the list of a full store is long, and the loops go on meanwhile
+        body = await anyio.to_thread.run_sync(form.dump_json, await ask(asked))
+        return web.Response(body=body, content_type="application/json")
+
+    return answer
 
 
-def _switched(change: Change) -> web.Response:
+def _changed(change: Change) -> web.Response:
     return _answer(
         {
             "endpoint": change.after.destination,
@@ -184,7 +182,7 @@ def _failed(status: HTTPStatus, sentence: str) -> web.Response:
 
 
 @web.middleware
-async def _noted(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _log_commands(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Who asked for what, for whoever wonders later why an endpoint is disabled."""
     uid = _uid(request)
     answer = await handler(request)
@@ -196,19 +194,19 @@ async def _noted(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 @web.middleware
-async def _whole(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Nothing is done before all of a request is here."""
+async def _read_whole(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """No request is carried out before all of it is here."""
     await _body(request)
-    working = request.app[AT_WORK]
-    working.add(request.protocol)
+    in_progress = request.app[IN_PROGRESS]
+    in_progress.add(request.protocol)
     try:
         return await handler(request)
     finally:
-        working.discard(request.protocol)
+        in_progress.discard(request.protocol)
 
 
 def _uid(request: web.Request) -> int | None:
-    """The user at the other end of the socket (SO_PEERCRED, unix(7)); None where it is gone already."""
+    """The user at the other end of the socket (SO_PEERCRED, unix(7)); None if it is gone already."""
     opened = None if request.transport is None else request.transport.get_extra_info("socket")
     if opened is None:
         return None
@@ -217,20 +215,20 @@ def _uid(request: web.Request) -> int | None:
 
 
 @web.middleware
-async def _in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Whatever goes wrong is told in the same form."""
+async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whatever goes wrong is answered in the same form."""
     try:
         return await handler(request)
     except NotifierError as error:
         return _failed(render.status_of(error), str(error))
     except web.HTTPException as error:
-        return _failed(HTTPStatus(error.status), _words(error, printable(request.path, 200)))
-    except Exception:  # noqa: BLE001  a bug behind one request may not shut the door for the next
+        return _failed(HTTPStatus(error.status), _sentence(error, printable(request.path, 200)))
+    except Exception:  # noqa: BLE001  a bug behind one request may not stop the server for the next
         _log.exception(log_events.API_FAILED, path=printable(without_query(request.path), 200))
         return _failed(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong inside notifier: its log says what.")
 
 
-def _words(error: web.HTTPException, path: str) -> str:
+def _sentence(error: web.HTTPException, path: str) -> str:
     """In place of aiohttp's own."""
     match error:
         case web.HTTPRequestEntityTooLarge():

@@ -1,11 +1,11 @@
-"""The socket's file: made, guarded, taken over from a daemon that died, and removed at the end.
+"""Serves the API at a unix socket: makes its file, takes it over from a daemon that died, removes it at the end.
 
-Who may ask is decided by the file alone: 0660, so the daemon's user and group, and by the directory it is in. A socket
-that somebody answers at is never replaced; one that nobody answers at is what a killed daemon left behind.
+The file alone decides who may ask: 0660, so the daemon's user and group, and the directory it is in. A socket at which
+somebody answers is never replaced; one at which nobody answers is what a killed daemon left behind.
 
-Each connection is a descriptor, and the store and the callbacks need theirs: so their number has a limit, and so has
-the time until all of a request is here. Beyond the limit the oldest connection without a whole request is
-closed for the new one: whoever opens many and says nothing does not shut out who has something to ask.
+Each connection is a descriptor, and the store and the callbacks need theirs. So their number has a limit, and so has
+the time until all of a request is here. Beyond the limit the oldest connection without a whole request is closed for
+the new one: many open connections without a request do not shut out one that has a request.
 """
 
 import asyncio
@@ -25,25 +25,25 @@ import anyio
 from aiohttp import web
 from anyio.abc import TaskStatus
 
-from notifier.api.routes import AT_WORK, WHOLE_WITHIN
+from notifier.api.routes import IN_PROGRESS, WHOLE_WITHIN
 from notifier.api.socket_path import LONGEST
 from notifier.domain.errors import ConfigError, Fault
 from notifier.runtime.file_status import CannotLook, is_directory, status_of
 
 _MODE: Final = 0o660
-#: What aiohttp says of requests that are no HTTP: whoever sent them is told, and the operator need not be.
+#: For what aiohttp logs of requests that are no HTTP: whoever sent them is answered, and the operator need not know.
 _QUIET: Final = logging.getLogger("notifier.api")
 _QUIET.setLevel(logging.CRITICAL + 1)
-#: Seconds that requests under way get at the end; aiohttp waits for them twice as long, and then cancels them.
+#: Seconds that requests in progress get at the end; aiohttp waits for them twice as long, and then cancels them.
 _GRACE: Final = 1.0
 #: Seconds for all of the end.
 _END: Final = 2 * _GRACE + 1
-#: Connections at a time, at most; and no more than such a part of the files that this process may have open.
+#: Connections at a time, at most; and at most such a part of the files that this process may have open.
 MOST: Final = 64
 _PART: Final = 8
 #: Connections that wait to be accepted.
 _BACKLOG: Final = 32
-#: Seconds that one which is refused has to say what it wanted: closed at once, it may not hear why.
+#: Seconds that a refused connection stays open: one that is closed at once may not read why.
 _LAST_WORDS: Final = 1.0
 _FULL: Final = b'{"error":"Too many requests are carried out at this moment: ask again in a few seconds."}'
 _REFUSAL: Final = b"\r\n".join(
@@ -59,9 +59,9 @@ _REFUSAL: Final = b"\r\n".join(
 
 
 def obstacle(path: str) -> str | None:
-    """Why no daemon could listen at `path` now, as a sentence that says what to do; None where it could.
+    """Why no daemon could listen at `path` now, as a sentence that says what to do; None if it could.
 
-    A daemon that listens there is no obstacle to itself, and is not spoken of.
+    A daemon that listens there already is no obstacle.
     """
     if len(os.fsencode(path)) > LONGEST:
         return f"{path} is longer than a socket's path may be, {LONGEST} bytes: set api.listen to a shorter one."
@@ -80,12 +80,12 @@ def obstacle(path: str) -> str | None:
 
 
 def most_connections(files: int) -> int:
-    """How many there may be for a process that may have so many `files` open."""
+    """How many there may be if the process may have so many `files` open."""
     return MOST if files < 0 else max(1, min(MOST, files // _PART))
 
 
 class _Refused(asyncio.Protocol):
-    """A connection for which there is no room: told so, and closed."""
+    """A connection for which there is no room: it is answered so, and closed."""
 
     def __init__(self, open_: set[asyncio.Transport]) -> None:
         self._open = open_
@@ -102,11 +102,11 @@ class _Refused(asyncio.Protocol):
 
 
 class _Connections:
-    """Makes what speaks HTTP on a new connection."""
+    """Makes the protocol of each new connection."""
 
-    def __init__(self, server: web.Server, working: Container[object], most: int) -> None:
+    def __init__(self, server: web.Server, in_progress: Container[object], most: int) -> None:
         self._server = server
-        self._working = working
+        self._in_progress = in_progress
         self._most = most
         self._refused: set[asyncio.Transport] = set()
 
@@ -117,7 +117,7 @@ class _Connections:
     def __call__(self) -> asyncio.Protocol:
         there = [each for each in self._server.connections if each.transport and not each.transport.is_closing()]
         if len(there) >= self._most:
-            idle = next((each for each in there if each not in self._working), None)
+            idle = next((each for each in there if each not in self._in_progress), None)
             if idle is None:
                 return _Refused(self._refused)
             idle.force_close()
@@ -133,7 +133,7 @@ class Server:
         self._most = most_connections(resource.getrlimit(resource.RLIMIT_NOFILE)[0]) if most is None else most
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Until cancelled. `ConfigError` where it cannot listen; started once it does."""
+        """Until cancelled. `ConfigError` if it cannot listen; started once it does."""
         runner = web.AppRunner(
             self._app,
             access_log=None,
@@ -146,15 +146,16 @@ class Server:
         try:
             with _socket_at(self._path) as listening:
                 assert runner.server is not None, "it is set up"
-                working: set[object] = self._app[AT_WORK]
-                monitor = _Connections(runner.server, working, self._most)
-                server = await asyncio.get_running_loop().create_unix_server(monitor, sock=listening, backlog=_BACKLOG)
+                in_progress: set[object] = self._app[IN_PROGRESS]
+                connections = _Connections(runner.server, in_progress, self._most)
+                loop = asyncio.get_running_loop()
+                server = await loop.create_unix_server(connections, sock=listening, backlog=_BACKLOG)
                 task_status.started()
                 try:
                     await anyio.sleep_forever()
                 finally:
                     server.close()
-                    monitor.close()
+                    connections.close()
         finally:
             with anyio.move_on_after(_END, shield=True):
                 await runner.cleanup()
@@ -187,7 +188,7 @@ def _socket_at(path: str) -> Iterator[socket.socket]:
 
 
 def _clear(path: str) -> None:
-    """Remove what a killed daemon left behind; `ConfigError` where somebody answers."""
+    """Remove what a killed daemon left behind; `ConfigError` if somebody answers."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as asking:
         code = asking.connect_ex(path)
     if code in (0, errno.EAGAIN):

@@ -1,24 +1,24 @@
-"""Where the socket is, when nobody says, and how a command says which daemon it means. Pure.
+"""Where the socket is if the configuration does not name it, and how a command says which daemon it means. Pure.
 
-The daemon and its commands must come to the same place.
+The daemon and its commands must come to the same path.
 """
 
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
-#: A command that found a socket by its place says here which store it means.
+#: A header: a command that found the socket by itself says here which store it means.
 STORE_HEADER: Final = "notifier-store"
 #: The socket's name in its directory.
 NAME: Final = "api.sock"
-#: Where the unit of `systemd/` has its runtime directory: a command that a person runs is not told of it.
+#: Where the unit of `systemd/` has its runtime directory: a command that a person runs does not have $RUNTIME_DIRECTORY.
 SERVICE_DIRECTORY: Final = "/run/notifier"
 #: Bytes of a socket's path, at most (sun_path of unix(7), and its final NUL).
 LONGEST: Final = 107
 
 
 def mark_of(store: str) -> str:
-    """A store's real path as `STORE_HEADER` says it, in letters that a header may hold."""
+    """A store's real path as a value of `STORE_HEADER`, in letters that a header may hold."""
     return quote(store, errors="surrogateescape")
 
 
