@@ -11,7 +11,7 @@ from urllib.parse import quote
 STORE_HEADER: Final = "notifier-store"
 #: The socket's name in its directory.
 NAME: Final = "api.sock"
-#: Where the unit of `systemd/` has its runtime directory: a command that a person runs does not have $RUNTIME_DIRECTORY.
+#: Where the unit of `systemd/` has its runtime directory; a person's command has no $RUNTIME_DIRECTORY.
 SERVICE_DIRECTORY: Final = "/run/notifier"
 #: Bytes of a socket's path, at most (sun_path of unix(7), and its final NUL).
 LONGEST: Final = 107
