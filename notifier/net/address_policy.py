@@ -158,7 +158,7 @@ def refusal(address: Address, *, guarded: bool, allow: Allow) -> str | None:
     if not guarded:
         return None
     for layer in _unwrap(address):
-        why = _refused(layer)
+        why = next((why for why, networks in _REFUSED.items() if any(layer in each for each in networks)), None)
         if why and not allow.holds(layer):
             within = "" if layer == address else f", which stands for {layer}"
             return f"{address}{within} is {why}"
@@ -180,10 +180,6 @@ def _translated(address: Address) -> tuple[IPv4Address, ...]:
         return ()
     bare = address.packed[:8] + address.packed[9:]
     return tuple(IPv4Address(bare[start : start + 4]) for start in (6, 7, 8))
-
-
-def _refused(address: Address) -> str | None:
-    return next((why for why, networks in _REFUSED.items() if any(address in each for each in networks)), None)
 
 
 def _unwrap(address: Address) -> tuple[Address, ...]:

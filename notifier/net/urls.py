@@ -49,7 +49,9 @@ def normalise_url(text: str) -> str:
     _check_tail(tail)
     host, port = read_host_and_port(authority, _DEFAULT_PORT[scheme.lower()])
     path, mark, query = tail.partition("?")
-    url = _join(scheme.lower(), host, port) + (path or "/") + (mark + query if query else "")
+    shown = f"[{host}]" if ":" in host else host
+    place = shown if port == _DEFAULT_PORT[scheme.lower()] else f"{shown}:{port}"
+    url = f"{scheme.lower()}://{place}{path or '/'}{mark + query if query else ''}"
     if len(url) > URL_LIMIT:
         raise ValueError(f"A URL may have {URL_LIMIT} characters at most; this one has {len(url)} in punycode.")
     return url
@@ -104,11 +106,6 @@ def read_literal(host: str) -> Address | None:
 
 def _end_of_origin(url: str) -> int:
     return url.index("/", url.index("://") + 3)
-
-
-def _join(scheme: str, host: str, port: int) -> str:
-    shown = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{shown}" if port == _DEFAULT_PORT[scheme] else f"{scheme}://{shown}:{port}"
 
 
 def _check_tail(tail: str) -> None:

@@ -31,7 +31,15 @@ from notifier.domain.model import Observation, Result, State
 from notifier.providers.base import PollRequest, Reply
 from notifier.providers.records import STATE_FIELDS, Naming, find_records, names_an_id, state_word
 from notifier.providers.reply_text import can_be_written, read_json, try_json, what_else
-from notifier.providers.result_fields import Record, failure_of, leads_to_a_file, names, says_unfinished, says_wrong
+from notifier.providers.result_fields import (
+    Record,
+    failure_of,
+    leads_to_a_file,
+    names,
+    results_of,
+    says_unfinished,
+    says_wrong,
+)
 from notifier.providers.state_words import (
     LONGEST,
     NO_RESULT,
@@ -62,19 +70,22 @@ def observe(
     reply: Reply,
     taught: Taught,
     *,
-    result_of: Callable[[Record], Result],
+    text_of_result: Callable[[Record], str | None] = lambda _: None,
     naming: Naming | None = None,
 ) -> list[Observation]:
     """One observation for each ID asked; of an ID that the reply repeats, the one that says most.
 
-    `taught` are the words that the settings add, `naming` is as in `find_records`. Raises as `Codec.decode` does.
+    `taught` are the words that the settings add, `naming` is as in `find_records`, `text_of_result` gives a result that
+    is text. Raises as `Codec.decode` does.
     """
     best: dict[GenerationId, Observation] = {}
     if not _is_missing(request, reply):
         value = read_json(reply.body, request.ids)
         shown = can_be_written(value)
         for id_, record in find_records(value, request.ids, lone=not request.batch, naming=naming):
-            seen = _observation(id_, record, taught, result_of(record))
+            urls = results_of(record)
+            result = Result(url=urls[0] if urls else None, urls=urls, text=text_of_result(record))
+            seen = _observation(id_, record, taught, result)
             if seen is not None and (id_ not in best or _merit(seen) > _merit(best[id_])):
                 best[id_] = seen if shown or can_be_written(record) else replace(seen, record=None)
     return [best.get(id_) or Observation(id=id_, state=None) for id_ in request.ids]

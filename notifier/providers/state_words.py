@@ -23,37 +23,31 @@ NO_WORD: Final = 2
 #: Characters of a word that are read, at most.
 LONGEST: Final = 100
 
-_QUEUED: Final = """
-    accepted created enqueued in_queue init initialized initializing new not_started pending preparing queue queued
-    queueing queuing received scheduled starting submitted throttled validating waiting
-"""
-_RUNNING: Final = """
-    active aborting busy canceling cancelling dreaming executing finalizing generating in_progress in_process inprogress
-    ongoing paused processing progress reasoning rendering retrying run running started updating uploading working
-"""
-_COMPLETED: Final = """
-    complete completed done finish finished fulfilled generated ok okay partially_succeeded processed ready rendered
-    succeed succeeded success successful successfully transcribed
-"""
-_FAILED: Final = """
-    abort aborted banned blocked cancel canceled cancelled crashed dead declined deleted denied disallowed err error
-    errored errors exception expired fail failed failure fault faulted filtered flagged forbidden halted interrupted
-    invalid killed lost moderated moderation_blocked moderation_failed nsfw refused rejected revoked
-    skipped stale stopped terminated time_out timed_out timeout timedout unsuccessful
-    user_canceled user_cancelled violation content_filtered content_moderated content_policy_violation content_violation
-    policy_violation
-"""
+#: Words of every kind of provider, each in the form in which words are compared.
+_WORDS: Final = {
+    State.QUEUED: """
+        accepted created enqueued in_queue init initialized initializing new not_started pending preparing queue queued
+        queueing queuing received scheduled starting submitted throttled validating waiting
+    """,
+    State.RUNNING: """
+        active aborting busy canceling cancelling dreaming executing finalizing generating in_progress in_process
+        inprogress ongoing paused processing progress reasoning rendering retrying run running started updating
+        uploading working
+    """,
+    State.COMPLETED: """
+        complete completed done finish finished fulfilled generated ok okay partially_succeeded processed ready rendered
+        succeed succeeded success successful successfully transcribed
+    """,
+    State.FAILED: """
+        abort aborted banned blocked cancel canceled cancelled crashed dead declined deleted denied disallowed err error
+        errored errors exception expired fail failed failure fault faulted filtered flagged forbidden halted interrupted
+        invalid killed lost moderated moderation_blocked moderation_failed nsfw refused rejected revoked skipped stale
+        stopped terminated time_out timed_out timeout timedout unsuccessful user_canceled user_cancelled violation
+        content_filtered content_moderated content_policy_violation content_violation policy_violation
+    """,
+}
 VOCABULARY: Final[Mapping[str, State]] = MappingProxyType(
-    {
-        word: state
-        for state, words in (
-            (State.QUEUED, _QUEUED),
-            (State.RUNNING, _RUNNING),
-            (State.COMPLETED, _COMPLETED),
-            (State.FAILED, _FAILED),
-        )
-        for word in words.split()
-    }
+    {word: state for state, words in _WORDS.items() for word in words.split()}
 )
 #: Words that say that it is over, and not how: the rest of the record does.
 OVER: Final = frozenset({"ended", "closed", "concluded", "over", "final", "finalized", "exited"})

@@ -13,12 +13,11 @@ from typing import Final
 from urllib.parse import quote
 
 from notifier.domain.ids import GenerationId
-from notifier.domain.model import Observation, Result, State
+from notifier.domain.model import Observation, State
 from notifier.domain.settings import ProviderSettings
 from notifier.providers.base import Capabilities, Codec, PollRequest, Reply
 from notifier.providers.records import fold_uuid
 from notifier.providers.reply import observe
-from notifier.providers.result_fields import Record, results_of
 from notifier.providers.state_words import NONE_TAUGHT, Taught
 
 SINGLE_ROUTE: Final = "/v2/generate/video/luma-ai/generation?generation_id="
@@ -90,13 +89,8 @@ class AimlapiLuma(Codec):
         return max(1, most)
 
     def decode(self, request: PollRequest, reply: Reply, taught: Taught = NONE_TAUGHT) -> list[Observation]:
-        return observe(request, reply, taught, result_of=_result)
+        return observe(request, reply, taught)
 
 
 def _base(settings: ProviderSettings) -> str:
     return settings.base_url.rstrip("/")
-
-
-def _result(record: Record) -> Result:
-    urls = results_of(record)
-    return Result(url=urls[0] if urls else None, urls=urls)

@@ -20,12 +20,12 @@ from typing import Final
 from urllib.parse import quote
 
 from notifier.domain.ids import GenerationId
-from notifier.domain.model import Observation, Result, State
+from notifier.domain.model import Observation, State
 from notifier.domain.settings import ProviderSettings
 from notifier.providers.base import Capabilities, Codec, PollRequest, Reply
 from notifier.providers.records import Naming, fold_uuid
 from notifier.providers.reply import observe
-from notifier.providers.result_fields import Record, results_of
+from notifier.providers.result_fields import Record
 from notifier.providers.state_words import NONE_TAUGHT, Taught
 
 ROUTE: Final = "/v2/video/generations?generation_id="
@@ -58,7 +58,7 @@ class AimlapiVideo(Codec):
         return PollRequest(ids=(id_,), url=url, batch=False)
 
     def decode(self, request: PollRequest, reply: Reply, taught: Taught = NONE_TAUGHT) -> list[Observation]:
-        return observe(request, reply, taught, result_of=_result, naming=_naming(request.ids[0]))
+        return observe(request, reply, taught, text_of_result=_text, naming=_naming(request.ids[0]))
 
 
 def _naming(asked: GenerationId) -> Naming:
@@ -71,8 +71,6 @@ def _naming(asked: GenerationId) -> Naming:
     return naming
 
 
-def _result(record: Record) -> Result:
-    urls = results_of(record)
+def _text(record: Record) -> str | None:
     text = record.get("output")
-    said = text[:TEXT_LIMIT] if isinstance(text, str) and text.strip() else None
-    return Result(url=urls[0] if urls else None, urls=urls, text=said)
+    return text[:TEXT_LIMIT] if isinstance(text, str) and text.strip() else None
