@@ -20,6 +20,7 @@ RENAMED: Final[Mapping[Path, Mapping[str, str]]] = {
         "words": "state_words",
     },
 }
+_WHOLE: Final = "keys and values: store:, providers:, endpoints:"
 
 
 def faults_of(errors: Sequence[Mapping[str, Any]], document: Document) -> list[Fault]:
@@ -86,7 +87,8 @@ def _wrong_shape(error: Mapping[str, Any], path: Path) -> str:
     value = shown(error["input"])
     match error["type"]:
         case "dict_type":
-            return f"{value} stands where a mapping belongs. Write {_mapping(path)}."
+            below = f"{printable(str(path[-1]), 64)}: and its keys on indented lines below it" if path else _WHOLE
+            return f"{value} stands where a mapping belongs. Write {below}."
         case "list_type":
             return f"{value} stands where a list belongs. Write it in [brackets], or as lines that begin with a dash."
         case "too_short":
@@ -96,14 +98,6 @@ def _wrong_shape(error: Mapping[str, Any], path: Path) -> str:
             return f"{context['actual_length']} entries are too many. Write {context['max_length']} at most."
         case other:
             return f"This value is not accepted here ({other})."
-
-
-def _mapping(path: Path) -> str:
-    return (
-        f"{printable(str(path[-1]), 64)}: and its keys on indented lines below it"
-        if path
-        else "keys and values: store:, providers:, endpoints:"
-    )
 
 
 def _keys(section: Path) -> Mapping[str, Key]:

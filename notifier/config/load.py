@@ -14,11 +14,11 @@ from notifier.config.cross_checks import faults_between, file_faults
 from notifier.config.expand import expand, expand_text, expanded_places, plain
 from notifier.config.faults import faults_of
 from notifier.config.hints import hint
-from notifier.config.records import base_of, known, settings_from, sketch
+from notifier.config.records import known, settings_from, sketch
 from notifier.config.secret_sources import SecretSource, is_place, read_secrets, sources
 from notifier.config.sections import CONFIG
 from notifier.config.targets import Listen, Store
-from notifier.config.values import Reading, absolute
+from notifier.config.values import Reading, absolute, base_of
 from notifier.domain.errors import ConfigError, Fault, InvalidWatch
 from notifier.domain.model import WatchRequest
 from notifier.domain.settings import Settings
@@ -134,8 +134,8 @@ def _document(path: str) -> tuple[Document, list[Fault]]:
     try:
         return read_yaml(content), []
     except TextError as error:
-        told = [_discreet(fault) for fault in error.faults]
-        faults = [dataclasses.replace(fault, message=fault.message + hint(fault, content)) for fault in told]
+        hidden = [_discreet(fault) for fault in error.faults]
+        faults = [dataclasses.replace(fault, message=fault.message + hint(fault, content)) for fault in hidden]
         if error.document is None:
             raise _error(path, faults) from None
         return error.document, faults
@@ -180,12 +180,12 @@ def _not_a_mapping(document: Document) -> Fault:
     return Fault(message="The file is empty. " + _WHOLE if document.value is None else _WHOLE, line=document.line(()))
 
 
-def _once(told: list[Fault], found: list[Fault]) -> list[Fault]:
+def _once(of_text: list[Fault], found: list[Fault]) -> list[Fault]:
     """Every fault, by line, but for those at a path whose text is already refused."""
-    places = {fault.path for fault in told if fault.path}
-    merged = {fault.path for fault in told if "<<" in fault.message}
+    places = {fault.path for fault in of_text if fault.path}
+    merged = {fault.path for fault in of_text if "<<" in fault.message}
     return sorted(
-        [*told, *(fault for fault in found if fault.path not in places and not _merged(fault, merged))],
+        [*of_text, *(fault for fault in found if fault.path not in places and not _merged(fault, merged))],
         key=lambda fault: (fault.line or 0, fault.path),
     )
 

@@ -1,10 +1,9 @@
 """Makes the settings from checked keys, and says what of them `intake` offers to watches and a reload cannot change."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from functools import reduce
-from pathlib import Path as File
 from typing import Any, TypeVar
 
 from notifier.config.keys import FIXED, SECTIONS
@@ -91,25 +90,19 @@ def drop_states(provider: str | None, providers: Mapping[str, ProviderSettings])
     return {word: state for word, state in words.items() if state is not State.FAILED}
 
 
-def base_of(source: str) -> File:
-    """The directory that relative paths in the configuration start at."""
-    return File(os.path.abspath(source)).parent  # noqa: PTH100  resolve() would follow links and move the base
-
-
 # ---- for intake ---------------------------------------------------------------------------------------------------
 def known(settings: Settings) -> Known:
     """What the configuration offers to `watches:` and to watch files."""
     return Known(
-        providers={
-            name: KnownProvider(
-                normalise_id=codec(each.kind).normalise_id, words=codec(each.kind).words, timeout=each.timeout
-            )
-            for name, each in settings.providers.items()
-        },
+        providers={name: _known_provider(each.kind, each.timeout) for name, each in settings.providers.items()},
         endpoints=tuple(settings.endpoints),
         callbacks=settings.callbacks is not None,
         callback_allow=settings.callbacks.allow if settings.callbacks else (),
     )
+
+
+def _known_provider(kind: str, timeout: timedelta) -> KnownProvider:
+    return KnownProvider(normalise_id=codec(kind).normalise_id, words=codec(kind).words, timeout=timeout)
 
 
 def known_to_drop(settings: Settings) -> Known:
@@ -142,7 +135,7 @@ def _sketched(value: Any) -> KnownProvider:
     kind = value.get("kind") if isinstance(value, dict) else None
     timeout = SECTIONS["providers", "*"].keys["timeout"].default
     if isinstance(kind, str) and kind in KINDS:
-        return KnownProvider(normalise_id=codec(kind).normalise_id, words=codec(kind).words, timeout=timeout)
+        return _known_provider(kind, timeout)
     words = {word: state for each in KINDS.values() for word, state in each.words.items()}
     return KnownProvider(normalise_id=GenerationId, words=words, timeout=timeout)
 

@@ -36,32 +36,30 @@ class StateWords(Reading):
             )
         taught: dict[str, State] = {}
         for name, words in value.items():
-            state = self._state(name)
-            for key, word in self._words(name, words):
+            if name not in State.__members__.values():
+                raise ValueError(f"{shown(name)} is not a state.{guess(str(name), list(State))}")
+            state = State(name)
+            for key, word in _words(name, words):
                 if taught.setdefault(key, state) is not state:
                     raise ValueError(f"{word} stands below {taught[key]} and below {state}; keep one.")
         if not 1 <= len(taught) <= _MOST:
             raise ValueError(f"{len(taught)} words are taught. Write 1 to {_MOST}, or take the key out.")
         return taught
 
-    def _state(self, name: Any) -> State:
-        if name not in State.__members__.values():
-            raise ValueError(f"{shown(name)} is not a state.{guess(str(name), list(State))}")
-        return State(name)
 
-    def _words(self, name: str, words: Any) -> Iterator[tuple[str, str]]:
-        """Each word as it is compared, and as a person may see it."""
-        each = words if isinstance(words, list) else [words]
-        if not each:
-            raise ValueError(f"Nothing stands below {name}. Write a word, or take {name} out.")
-        for word in each:
-            if word is BROKEN:
-                raise PydanticCustomError("broken", "already reported")
-            text = text_of(word)
-            key = key_of(text) if text is not None and len(text) <= LONGEST else ""
-            if not key:
-                raise ValueError(
-                    f"{shown(word)} is not a word for a state. Write text of 1 to {LONGEST} characters, a whole "
-                    "number, true or false."
-                )
-            yield from ((spelled, shown(word)) for spelled in (_SPELLED[word] if isinstance(word, bool) else (key,)))
+def _words(name: str, words: Any) -> Iterator[tuple[str, str]]:
+    """Each word as it is compared, and as a person may see it."""
+    each = words if isinstance(words, list) else [words]
+    if not each:
+        raise ValueError(f"Nothing stands below {name}. Write a word, or take {name} out.")
+    for word in each:
+        if word is BROKEN:
+            raise PydanticCustomError("broken", "already reported")
+        text = text_of(word)
+        key = key_of(text) if text is not None and len(text) <= LONGEST else ""
+        if not key:
+            raise ValueError(
+                f"{shown(word)} is not a word for a state. Write text of 1 to {LONGEST} characters, a whole "
+                "number, true or false."
+            )
+        yield from ((spelled, shown(word)) for spelled in (_SPELLED[word] if isinstance(word, bool) else (key,)))

@@ -298,6 +298,11 @@ def absolute(path: str, base: File) -> str:
     return os.path.normpath(base / path)
 
 
+def base_of(source: str) -> File:
+    """The directory that relative paths in the configuration at `source` start at."""
+    return File(os.path.abspath(source)).parent  # noqa: PTH100  resolve() would follow links and move the base
+
+
 class EventTypes(Reading):
     """A list of event types. An empty one is refused, because such an endpoint would be sent nothing."""
 
