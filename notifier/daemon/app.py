@@ -133,7 +133,6 @@ class Daemon:
         )
         sender = Sender(open_wire=named, guarded_wire=guarded)
         deliveries = Wakeup()
-        self._refresher = Refresher(store, clock=self._clock, deliveries=deliveries, health=self.health)
         self.monitor = EndpointMonitor(
             store,
             configured.endpoints,
@@ -141,6 +140,22 @@ class Daemon:
             health=self.health,
             token=lambda: secrets.token_hex(26),
             config=self._config,
+        )
+        self._poller = Poller(
+            Dependencies(
+                store=store,
+                ask=client.ask,
+                clock=self._clock,
+                random=random.random,
+                directory=lambda: replace(configured.directory(), disabled=self.monitor.disabled),
+                deliveries=deliveries,
+                health=self.health,
+                heartbeat=self._heartbeats.add("poller", limit=HANGS_AFTER),
+            ),
+            codec,
+        )
+        self._refresher = Refresher(
+            store, self._poller.reread, clock=self._clock, deliveries=deliveries, health=self.health
         )
         self._dispatcher = Dispatcher(
             store,
@@ -156,19 +171,6 @@ class Daemon:
             refresher=self._refresher,
             outage=outage,
             in_flight=_room_for_attempts(),
-        )
-        self._poller = Poller(
-            Dependencies(
-                store=store,
-                ask=client.ask,
-                clock=self._clock,
-                random=random.random,
-                directory=lambda: replace(configured.directory(), disabled=self.monitor.disabled),
-                deliveries=deliveries,
-                health=self.health,
-                heartbeat=self._heartbeats.add("poller", limit=HANGS_AFTER),
-            ),
-            codec,
         )
         self._registrar = Registrar(
             store,
@@ -223,7 +225,7 @@ class Daemon:
         settings = self._configured.settings
         self._expiry.report_all(settings, self._clock.now())
         await self._reload.settle_parked()
-        await self._loops.start(self._refresher.run, self._poller.reread, name="refresher")
+        await self._loops.start(self._refresher.run, name="refresher")
         await self._loops.start(self._dispatcher.run, name="dispatcher")
         await self._loops.start(self._upkeep.run, name="upkeep")
         await self._loops.start(self._poller.run, settings.providers, name="poller")

@@ -1,9 +1,9 @@
-"""Which policy holds for an endpoint: the configured one, or one derived for a callback URL. Pure.
+"""The policy of an endpoint: the configured one, or one derived for a callback URL. Pure.
 
-A callback URL's destination is its origin, and its key is the origin's own, so that one receiver never holds what would
-sign for another; a `whsk_` secret signs for all, because its public half can be known to everybody. A URL whose very
-host and port the operator lists in `callbacks.allow` is as trusted as an endpoint of the configuration: it is not
-guarded, whatever the name leads to. Every other one is held to the full list of refused addresses.
+A callback URL's destination is its origin, and each origin has a key of its own, so that no receiver can sign for
+another; a `whsk_` secret signs for all, because its public half may be known to everybody. A URL whose host and port
+the operator lists in `callbacks.allow` is as trusted as a configured endpoint: it is not guarded, whatever address its
+name resolves to. For every other URL the full list of refused addresses holds.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ from notifier.domain.settings import CallbackSettings, EndpointSettings, Secret
 from notifier.net.address_policy import Allow, parse_allow
 from notifier.net.urls import origin
 
-#: Derived policies and keys kept at a time; one more costs microseconds.
+#: Derived policies and keys that are cached; deriving one more costs microseconds.
 _KEPT: Final = 4096
-_NO_CALLBACKS: Final = "a policy is derived only where callbacks are configured"
+_NO_CALLBACKS: Final = "a policy is derived only if callbacks are configured"
 
 
 class Endpoints:
@@ -34,7 +34,7 @@ class Endpoints:
         operator: str | None = None,
     ) -> None:
         self._configured = dict(endpoints)
-        #: The one that is told how the others stand; None where nobody is.
+        #: The one that is told of the health of the others; None if there is none.
         self.operator = None if operator is None else self._configured[operator]
         self._callbacks = callbacks
         self.allow: Allow = parse_allow(() if callbacks is None else callbacks.allow)
@@ -42,7 +42,7 @@ class Endpoints:
         self._derived = lru_cache(maxsize=_KEPT)(self._derive)
 
     def policy(self, identity: EndpointIdentity) -> EndpointSettings | None:
-        """What holds for this endpoint now; None where it is not configured (any more)."""
+        """The policy of this endpoint now; None if it is not configured (any more)."""
         if "://" in identity:
             return None if self._callbacks is None else self._derived(identity)
         return self._configured.get(identity)
@@ -53,12 +53,12 @@ class Endpoints:
         return self._configured
 
     def plain(self, destination: Destination) -> EndpointSettings:
-        """What holds for every callback URL's destination: the defaults, and what `callbacks:` says."""
+        """The policy of every callback URL's destination: the defaults, and what `callbacks:` says."""
         defaults = EndpointSettings(identity=EndpointIdentity(destination), destination=destination, url="", secrets=())
         return defaults if self._callbacks is None else replace(defaults, refresh_after=self._callbacks.refresh_after)
 
     def directory(self) -> EndpointDirectory:
-        """What decides whether a message leaves, and how it is written."""
+        """What decides whether and how a message goes out."""
         events = {name: settings.events for name, settings in self._configured.items()}
         waits = {name: settings.retry[0] for name, settings in self._configured.items() if settings.retry[0]}
         formats = {name: each.format for name, each in self._configured.items() if each.format is not Format.STANDARD}

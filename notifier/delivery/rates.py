@@ -1,9 +1,9 @@
-"""How many attempts a second each endpoint may get, as its `rate` says. Pure: monotonic seconds come as arguments.
+"""How many attempts a second each endpoint gets, by its `rate`. Pure: monotonic seconds are arguments.
 
-A destination's bucket stays for as long as its limit may matter: no second, wherever it begins, has more attempts than
-its rate allows. So a reload changes the pace of the bucket that there is, because a new one would be full and allow a
-second burst. This holds too where the rate is taken out for a while (what is made meanwhile counts), where the endpoint
-is taken out and comes back, and where it gets another name: the bucket goes with the `url`.
+A destination's token bucket is kept while its limit may matter: no second, wherever it begins, has more attempts than
+its rate allows. So a reload changes the rate of the same bucket; a new bucket would start full and allow a second
+burst. This also holds if the rate is removed for a while (attempts made meanwhile count), if the endpoint is removed
+and comes back, and if it gets another name: the bucket goes with the `url`.
 """
 
 from collections.abc import Mapping
@@ -14,17 +14,17 @@ from notifier.runtime.rate_limiter import TokenBucket
 
 
 class Rates:
-    """Of the destinations of one configuration after the other; only endpoints of the configuration have a rate."""
+    """Only configured endpoints have a rate."""
 
     def __init__(self) -> None:
         self._buckets: dict[Destination, TokenBucket] = {}
-        #: The limits that hold now.
+        #: The limits of now.
         self._limits: dict[Destination, float] = {}
         #: Also of destinations that are gone, while their buckets are kept.
         self._urls: dict[Destination, str] = {}
 
     def apply(self, policies: Mapping[Destination, EndpointSettings], now: float) -> None:
-        """Go by these from now on."""
+        """Apply these from now on."""
         named = {destination: policy.url for destination, policy in policies.items()}
         self._move(named)
         self._limits = {destination: policy.rate for destination, policy in policies.items() if policy.rate is not None}
@@ -43,7 +43,7 @@ class Rates:
                 self._buckets[destination] = TokenBucket(rate)
 
     def _move(self, named: Mapping[Destination, str]) -> None:
-        """What a URL was sent under one name counts under the next."""
+        """Move the bucket of a URL that has another name now."""
         left = {url: destination for destination, url in self._urls.items() if named.get(destination) != url}
         moved = {
             destination: self._buckets[left.pop(url)]
@@ -53,7 +53,7 @@ class Rates:
         self._buckets |= moved
 
     def room(self, destination: Destination, now: float) -> int | None:
-        """Attempts that may begin now; None is no limit."""
+        """Attempts that may begin now; None if there is no limit."""
         return self._buckets[destination].available(now) if destination in self._limits else None
 
     def begin(self, destination: Destination, now: float) -> None:
@@ -62,5 +62,5 @@ class Rates:
             bucket.spend(now)
 
     def waits(self, now: float) -> list[float]:
-        """Seconds until each destination that has no room now has some."""
+        """For each destination that may begin none now: seconds until it may."""
         return [wait for destination in self._limits if (wait := self._buckets[destination].wait(now)) > 0]

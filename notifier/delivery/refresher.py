@@ -27,18 +27,21 @@ from notifier.store.ports import DeliveryStore
 
 _log = structlog.get_logger()
 
-#: Deliveries under way at most: about what the share of a provider's budget that this may use shows within a hold.
+#: Deliveries under way at most: about what the re-reads' share of a provider's budget can read within `REFRESH_WAIT`.
 MOST: Final = 1_000
 
-#: The poller's: what the provider shows of an ID now; None where it does not answer.
+#: The poller's: what the provider shows of an ID now; None if it does not answer.
 Reread = Callable[[ProviderName, GenerationId], Awaitable[RereadResult | None]]
 
 
 class Refresher:
-    """Owns the tasks; `deliveries` is rung when something may go."""
+    """Owns the tasks; `deliveries` is notified when something may go out."""
 
-    def __init__(self, store: DeliveryStore, *, clock: Clock, deliveries: Wakeup, health: Health) -> None:
+    def __init__(
+        self, store: DeliveryStore, reread: Reread, *, clock: Clock, deliveries: Wakeup, health: Health
+    ) -> None:
         self._store = store
+        self._reread = reread
         self._clock = clock
         self._deliveries = deliveries
         self._health = health
@@ -47,7 +50,7 @@ class Refresher:
 
     @property
     def room(self) -> int:
-        """How many deliveries may be held back now."""
+        """How many deliveries may be postponed now."""
         return 0 if self._tasks is None else MOST - self._under_way
 
     def take(self, stale: Sequence[Stale]) -> None:
@@ -60,20 +63,22 @@ class Refresher:
         for name, some in by_generation.items():
             self._tasks.start_soon(self._refresh, *name, some)
 
-    async def run(self, reread: Reread, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled."""
-        self._reread = reread
         async with anyio.create_task_group() as self._tasks:
             task_status.started()
             await anyio.sleep_forever()
 
     async def _refresh(self, provider: ProviderName, generation: GenerationId, stale: Sequence[Stale]) -> None:
-        """Each goes as soon as its own look is answered; looks and commits are shared where they meet."""
+        """Deliveries of one generation go out as soon as it was read; polls and commits are shared if they coincide."""
         reread: RereadResult | None = None
         try:
             with anyio.move_on_after(REFRESH_WAIT.total_seconds()):
                 reread = await self._reread(provider, generation)
-            await self._write(stale, reread if reread is not None and _worth_it(reread) else None)
+            if reread is not None:
+                seen = reread.observation
+                reread = reread if seen.state is State.COMPLETED and seen.result.url is not None else None
+            await self._write(stale, reread)
         finally:
             self._under_way -= len(stale)
 
@@ -81,7 +86,7 @@ class Refresher:
         refreshes = [Refresh(message_id=each.message_id, number=each.number, reread=reread) for each in stale]
         try:
             replaced = await self._store.refresh_bodies(refreshes, now=self._clock.now())
-        except StoreUnavailable as error:  # nothing is sent now either, and the hold ends by itself
+        except StoreUnavailable as error:  # nothing is sent now either, and `REFRESH_WAIT` ends by itself
             self._health.store_failed(error)
             return
         self._deliveries.notify()
@@ -93,7 +98,3 @@ class Refresher:
             of=len(stale),
             **({} if replaced else {"note": "they go out with the result as it was stored"}),
         )
-
-
-def _worth_it(reread: RereadResult) -> bool:
-    return reread.observation.state is State.COMPLETED and reread.observation.result.url is not None

@@ -1,13 +1,13 @@
-"""One POST: build it, send it, read a bounded answer. Whatever happens comes back as an Answer.
+"""One POST: build it, send it, read a bounded answer. Whatever happens is returned as an Answer.
 
-One deadline holds over everything, the answer's body included: a receiver that drips its body for ever costs one
-timeout, not a slot. The exchange is complete at the body's end or at 16 KiB of it; one that breaks off before is a
-failure even after a 2xx head, for nobody can know what the rest would have said. Then the message is sent again: at
-least once. An attempt after the first goes by a new connection and a new look-up: what went wrong may have been the old
-one.
+One deadline covers everything, the answer's body included: a receiver that never ends its body costs one timeout, not a
+slot for ever. The exchange is complete at the end of the body or after 16 KiB of it. If it breaks off before, it is a
+failure even after a 2xx status, because nobody knows what the rest would have said; the message is then sent again
+(at-least-once). An attempt after the first uses a new connection and a new look-up: the old one may have been what went
+wrong.
 
-It calls `handle_async_request` itself with a ready request: a client above it would bring cookies, redirects and a
-parsing of its own to the one path that must be exact and quick.
+It calls `handle_async_request` itself with a ready request: a client above it would add cookies, redirects and parsing
+to the one path that must be exact and fast.
 """
 
 from dataclasses import dataclass, field
@@ -34,14 +34,15 @@ from notifier.text.printable import printable
 
 _log = structlog.get_logger()
 
-#: Raw bytes of an answer's body that are read, and kept with the attempt.
+_parsed: Final = lru_cache(maxsize=4096)(httpx.URL)
+#: Raw bytes of an answer's body that are read, and that are kept with the attempt.
 READ_LIMIT: Final = 16 * 1024
 KEPT: Final = 2 * 1024
 _DETAIL_LIMIT: Final = 300
 _LOCATION_LIMIT: Final = 2_048
 _USER_AGENT: Final = f"notifier/{__version__}"
 
-#: The first row that fits counts; what is in none is no HTTP.
+#: The first row that fits counts; an error that fits none is no HTTP.
 _VERDICTS: Final = (
     (OutOfResources, Verdict.OUT_OF_RESOURCES),
     (AddressRefused, Verdict.ADDRESS_REFUSED),
@@ -55,21 +56,19 @@ _VERDICTS: Final = (
 _UNBUILT: Final = "nothing was sent: the endpoint's url, headers or secret make no request; look at them with check"
 _FAULT: Final = "a fault in notifier itself ended this attempt; its log holds the details under attempt.crashed"
 
-_NO_SECRETS: Final = Mask(())
 
-
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Seen:
-    """What has arrived so far; it outlives a deadline that passes in the middle."""
+    """What has arrived so far; it is still there if the deadline ends the exchange in the middle."""
 
     status: int | None = None
     retry_after: float | None = None
     location: str | None = None
-    #: As it came, and a little more of it than is kept.
+    #: The beginning of the body as it came, a little more than is kept.
     head: bytearray = field(default_factory=bytearray)
-    #: Of what was sent: nothing of that is kept where it comes back.
-    mask: Mask = field(default_factory=lambda: _NO_SECRETS)
-    opening: ConnectionAttempt | None = None
+    #: Masks the secrets that were sent, if the answer repeats them.
+    mask: Mask
+    connection_attempt: ConnectionAttempt | None = None
 
     def answer(self, error: Verdict | None = None, detail: str = "") -> Answer:
         return Answer(
@@ -81,16 +80,16 @@ class _Seen:
             detail=printable(self.mask.text(detail), _DETAIL_LIMIT),
         )
 
-    def in_vain(self, seconds: float) -> str:
-        """How far it came in this time."""
-        if self.opening and (missing := self.opening.missing):
+    def timed_out(self, seconds: float) -> str:
+        """How far it came within this time, in words."""
+        if self.connection_attempt and (missing := self.connection_attempt.missing):
             return f"no connection within {seconds:g} s: {missing}"
         part = "no answer" if self.status is None else f"{self.status}, but no complete answer"
         return f"{part} within {seconds:g} s"
 
 
 class Sender:
-    """Posts to operator's endpoints over `open_wire`, to callback URLs from outside over `guarded_wire`."""
+    """Posts to configured endpoints over `open_wire`, and to callback URLs over `guarded_wire`."""
 
     def __init__(self, *, open_wire: httpx.AsyncBaseTransport, guarded_wire: httpx.AsyncBaseTransport) -> None:
         self._open = open_wire
@@ -101,21 +100,22 @@ class Sender:
         seen = _Seen(mask=mask_of_endpoint(policy))
         wire = self._guarded if policy.guarded else self._open
         with anyio.move_on_after(policy.timeout.total_seconds()):
-            said = _UNBUILT
+            fault = _UNBUILT
             try:
                 request = build(message, policy, now=now, fresh=fresh)
-                seen.opening = request.extensions["connection_attempt"]
-                said = _FAULT
+                seen.connection_attempt = request.extensions["connection_attempt"]
+                fault = _FAULT
                 await _exchange(wire, request, seen, now)
             except httpx.TransportError as error:
-                return seen.answer(_verdict(error), str(error))
+                found = (verdict for kind, verdict in _VERDICTS if isinstance(error, kind))
+                return seen.answer(next(found, Verdict.PROTOCOL_ERROR), str(error))
             except MemoryError as error:
                 return seen.answer(Verdict.OUT_OF_RESOURCES, missing(error) or "")
-            except Exception:  # noqa: BLE001  a bug on this path may cost one attempt, never the daemon
+            except Exception:  # noqa: BLE001  a bug here may cost one attempt, never the daemon
                 _log.warning(log_events.ATTEMPT_CRASHED, message=message.id, endpoint=policy.destination, exc_info=True)
-                return seen.answer(Verdict.PROTOCOL_ERROR, said)
+                return seen.answer(Verdict.PROTOCOL_ERROR, fault)
             return seen.answer()
-        return seen.answer(Verdict.TIMED_OUT, seen.in_vain(policy.timeout.total_seconds()))
+        return seen.answer(Verdict.TIMED_OUT, seen.timed_out(policy.timeout.total_seconds()))
 
 
 def build(message: Message, policy: EndpointSettings, *, now: datetime, fresh: bool = False) -> httpx.Request:
@@ -133,7 +133,7 @@ def build(message: Message, policy: EndpointSettings, *, now: datetime, fresh: b
     }
     if "://" not in policy.identity:  # only an endpoint of the configuration may have a `tls:` setting
         extensions["tls"] = policy.tls
-    # Ready headers and a ready stream: httpx then works nothing out for itself, which is most of a request's cost.
+    # Ready headers and a ready stream: what httpx derives by itself is most of a request's cost.
     request = httpx.Request(
         "POST",
         url,
@@ -145,11 +145,6 @@ def build(message: Message, policy: EndpointSettings, *, now: datetime, fresh: b
     return request
 
 
-@lru_cache(maxsize=4096)
-def _parsed(url: str) -> httpx.URL:
-    return httpx.URL(url)
-
-
 async def _exchange(wire: httpx.AsyncBaseTransport, request: httpx.Request, seen: _Seen, now: datetime) -> None:
     response = await wire.handle_async_request(request)
     try:
@@ -157,20 +152,12 @@ async def _exchange(wire: httpx.AsyncBaseTransport, request: httpx.Request, seen
         seen.retry_after = retry_after(response.headers.get("retry-after"), now)
         if 300 <= seen.status < 400:  # noqa: PLR2004  the class of redirects
             seen.location = response.headers.get("location", "") or None
-        await _read(response, seen.head, KEPT + seen.mask.reach)
+        keep, total = KEPT + seen.mask.reach, 0
+        assert isinstance(response.stream, httpx.AsyncByteStream), "an async transport answers with an async stream"
+        async for chunk in response.stream:
+            seen.head += chunk[: keep - len(seen.head)]
+            total += len(chunk)
+            if total >= READ_LIMIT:
+                return
     finally:
         await response.aclose()
-
-
-async def _read(response: httpx.Response, head: bytearray, keep: int) -> None:
-    stream, total = response.stream, 0
-    assert isinstance(stream, httpx.AsyncByteStream), "an async transport answers with an async stream"
-    async for chunk in stream:
-        head += chunk[: keep - len(head)]
-        total += len(chunk)
-        if total >= READ_LIMIT:
-            return
-
-
-def _verdict(error: httpx.TransportError) -> Verdict:
-    return next((verdict for kind, verdict in _VERDICTS if isinstance(error, kind)), Verdict.PROTOCOL_ERROR)

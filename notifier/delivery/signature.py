@@ -1,10 +1,10 @@
 """Signing by Standard Webhooks 1.0.0: keys, and the three headers of one attempt. Pure.
 
-The bytes signed are the bytes sent.
+What is signed is exactly the bytes that are sent.
 
-`whsec_` keys sign v1 (HMAC-SHA256), `whsk_` keys sign v1a (ed25519); one signature per live key, in one header. Keys
-are decoded once and kept, so that a v1 signature costs a few microseconds. `cryptography` is imported when the first
-`whsk_` key is met: most installations never meet one, and it is megabytes of memory.
+`whsec_` keys sign v1 (HMAC-SHA256), `whsk_` keys sign v1a (ed25519); there is one signature for each key, in one
+header. Keys are decoded once and kept, so that a v1 signature costs a few microseconds. `cryptography` is imported with
+the first `whsk_` key: most installations have none, and it takes megabytes of memory.
 """
 
 import base64
@@ -40,7 +40,7 @@ def headers(message_id: str, timestamp: int, body: bytes, secrets: Sequence[Secr
 
 
 def check_secret(text: str) -> None:
-    """`ValueError` with a sentence for the operator where `text` cannot sign. The sentence never holds the secret."""
+    """`ValueError` with a sentence for the operator if `text` cannot sign. The sentence never has the secret."""
     prefix, mark, rest = text.partition("_")
     if not mark or prefix not in ("whsec", "whsk", "whpk"):
         raise ValueError('A secret begins with "whsec_" (or "whsk_" for ed25519): "notifier secret new" makes one.')
@@ -50,12 +50,12 @@ def check_secret(text: str) -> None:
     if prefix == "whsec":
         if not SHORTEST <= len(key) <= LONGEST:
             raise ValueError(f'A "whsec_" key is {SHORTEST} to {LONGEST} bytes in base64; this one has {len(key)}.')
-        return
-    _private_key(key)
+    else:
+        _private_key(key)
 
 
 def new_secret(random_bytes: bytes) -> str:
-    """`whsec_…` of 24-64 bytes that the caller drew by chance."""
+    """`whsec_…` of these 24-64 random bytes."""
     text = "whsec_" + base64.b64encode(random_bytes).decode()
     check_secret(text)
     return text
@@ -67,7 +67,7 @@ def new_asymmetric_secret(seed: bytes) -> str:
 
 
 def callback_secret(master: Secret, origin: str) -> Secret:
-    """The `whsec_` key of one callback origin; it tells nothing of the master or of another origin's key."""
+    """The `whsec_` key of one callback origin; it reveals nothing of the master or of another origin's key."""
     prefix, _, rest = master.reveal().partition("_")
     if prefix != "whsec":
         raise ValueError('Keys are derived from a "whsec_" master only.')
@@ -76,7 +76,7 @@ def callback_secret(master: Secret, origin: str) -> Secret:
 
 
 def public_key(whsk: str) -> str:
-    """`whpk_…`, which receivers need, of a `whsk_…` key."""
+    """The `whpk_…` that receivers need, of a `whsk_…` key."""
     check_secret(whsk)
     if not whsk.startswith("whsk_"):
         raise ValueError('Only a "whsk_" key has a public key.')
@@ -95,7 +95,7 @@ def _decode(prefix: str, rest: str) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _signer(secret: Secret) -> Signer:
-    """Bounded: callback URLs bring one key per origin."""
+    """The cache is bounded because callback URLs bring one key for each origin."""
     text = secret.reveal()
     check_secret(text)
     prefix, _, rest = text.partition("_")

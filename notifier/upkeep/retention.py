@@ -1,13 +1,13 @@
-"""Retention: has the store forget what was finished longer ago than the configuration keeps it. A chore of upkeep.
+"""Retention: the store forgets what was finished longer ago than the configuration keeps it. A chore of upkeep.
 
-Once an hour a pass begins; it goes on a little at each round of chores until it is through, so that neither deliveries
-nor the other chores wait for it. What is free then is given back to the disk, a little at each round too: 20 MB about
-every ten seconds. At last one line says what went and what the store takes on the disk.
+A pass begins every hour. It does a little at each round of chores until it is done, so that neither deliveries nor the
+other chores wait for it. Then it returns free space to the disk, a little at each round too: 20 MB about every ten
+seconds. At the end one log line says what was forgotten and how large the store is.
 
-Who declares which watches is asked anew each time. While that is not known (a watch file cannot be read), and in the
-first hour of a run (its directory may not be mounted yet), every watch stays: to forget one that is declared would post
-it again. And where the wall clock was set nothing is forgotten for an hour, so that a wrong one can be set right before
-everything looks old.
+Which watches are declared is asked at each round. While that is unknown (a watch file cannot be read), and in the first
+hour of a run (its directory may not be mounted yet), every watch stays: if a declared one was forgotten, its result
+would be posted again. If the wall clock was set, nothing is forgotten for an hour, so that a wrong clock can be
+corrected before everything looks old.
 """
 
 from collections.abc import Callable, Container
@@ -25,16 +25,16 @@ from notifier.store.records import Pruned
 
 _log = structlog.get_logger()
 
-#: Seconds from the beginning of one pass to that of the next.
+#: Seconds between two passes.
 PASS_EVERY: Final = 3600.0
-#: Seconds that a run leaves every watch, so that whoever declares watches can come.
+#: Seconds of a run in which every watch stays, until all that declare watches are there.
 SETTLING: Final = 3600.0
-#: Rows that one round of chores looks at, and pages that it gives back.
+#: Rows that one round of chores looks at, and pages that it returns.
 ROUND: Final = 5_000
 
 
 class Retention:
-    """`keep` is how long what is finished is kept; `declared` answers None where that is not known now."""
+    """`keep` is how long what is finished is kept; `declared` answers None if that is unknown now."""
 
     def __init__(
         self,
@@ -51,13 +51,13 @@ class Retention:
         self._settled = clock.monotonic() + SETTLING
         self._next_pass = clock.monotonic()
         self._jumps = ClockJumps(clock.now(), clock.elapsed())
-        #: What the pass under way has forgotten so far.
+        #: What the current pass has forgotten so far.
         self._done = Pruned()
         #: Whether there was nothing more to forget in it.
         self._forgotten = False
 
     async def run_once(self) -> None:
-        """A little of the pass that is due, if one is. `StoreUnavailable` where the store cannot write."""
+        """A little of the pass that is due, if one is. `StoreUnavailable` if the store cannot write."""
         now = self._clock.monotonic()
         if self._jumps.since_last(self._clock.now(), self._clock.elapsed()):
             self._next_pass = now + PASS_EVERY

@@ -145,7 +145,7 @@ async def at_work(
     wire = httpx.MockTransport(receivers)
     async with ProviderClient(httpx.MockTransport(upstream), clock=hand) as client:
         poller = Poller(around(port, client, clock=hand, health=health, deliveries=wakeup), codec)
-        refresher = Refresher(port, clock=hand, deliveries=wakeup, health=health)
+        refresher = Refresher(port, poller.reread, clock=hand, deliveries=wakeup, health=health)
         configured = policies(*(endpoints or (endpoint(retry=TRY_AGAIN_LATE),)), callbacks=callbacks)
         dispatcher = Dispatcher(
             port,
@@ -173,7 +173,7 @@ async def at_work(
         )
         settings = provider or luma()
         async with anyio.create_task_group() as tasks:
-            await tasks.start(refresher.run, poller.reread)
+            await tasks.start(refresher.run)
             if poller_first:
                 await tasks.start(poller.run, {settings.name: settings})
             await tasks.start(dispatcher.run)

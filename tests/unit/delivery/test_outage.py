@@ -2,7 +2,7 @@
 
 import pytest
 
-from notifier.delivery.outage import PRESUMED, SILENT, OutageDetector
+from notifier.delivery.outage import CONNECTED, SILENT, OutageDetector
 from notifier.domain.model import Verdict
 
 OURS = {Verdict.ADDRESS_REFUSED, Verdict.INTERRUPTED, Verdict.OUT_OF_RESOURCES}
@@ -15,8 +15,8 @@ def test_silence_counts_only_while_others_answer(verdict: Verdict) -> None:
     outage = OutageDetector()
     assert not outage.affects_health(verdict, 0.0)
     outage.answered(10.0)
-    assert outage.affects_health(verdict, 10.0 + PRESUMED)
-    assert not outage.affects_health(verdict, 10.0 + PRESUMED + 0.001)
+    assert outage.affects_health(verdict, 10.0 + CONNECTED)
+    assert not outage.affects_health(verdict, 10.0 + CONNECTED + 0.001)
 
 
 @pytest.mark.parametrize("verdict", ANSWERED)
