@@ -12,7 +12,7 @@ from notifier.domain.settings import ProviderSettings
 from notifier.net.secrets_sent import mask_of_provider
 from notifier.net.transport import AiohttpTransport
 from notifier.providers.base import PollRequest
-from notifier.providers.catalogue import codec
+from notifier.providers.catalogue import KINDS
 from notifier.providers.client import ProviderClient
 from notifier.providers.masked import decode
 from notifier.providers.reply import message_of
@@ -42,12 +42,12 @@ async def _check(client: ProviderClient, settings: ProviderSettings) -> bool:
 
 
 async def _ask_both(client: ProviderClient, settings: ProviderSettings) -> dict[str, _Answer]:
-    speech = codec(settings.kind)
+    codec = KINDS[settings.kind]
     ids = [GenerationId(str(uuid.uuid4())) for _ in range(2)]
-    answers = {"single": await _ask(client, settings, speech.poll(ids[0], settings))}
-    if settings.batch and speech.capabilities.batch:
+    answers = {"single": await _ask(client, settings, codec.poll(ids[0], settings))}
+    if settings.batch and codec.capabilities.batch:
         there = answers["single"][0]
-        answers["multi"] = await _ask(client, settings, speech.batch_poll(ids, settings), there=there)
+        answers["multi"] = await _ask(client, settings, codec.batch_poll(ids, settings), there=there)
     return answers
 
 
@@ -57,7 +57,7 @@ async def _ask(
     """`there`: whether the API answered before."""
     try:
         reply = await client.ask(request, settings)
-        decode(codec(settings.kind), request, reply, settings)
+        decode(KINDS[settings.kind], request, reply, settings)
     except BatchRejected as error:
         return error.status != _NOT_FOUND, f"{error}{_hint(error) if there else ''}"
     except ProviderError as error:

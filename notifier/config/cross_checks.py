@@ -10,7 +10,7 @@ from notifier.domain.errors import Fault
 from notifier.domain.model import State
 from notifier.domain.settings import DropSettings, EndpointSettings, ProviderSettings, Settings, TlsSettings
 from notifier.net import tls_files
-from notifier.providers.catalogue import KINDS, codec
+from notifier.providers.catalogue import KINDS
 from notifier.providers.options import repeated_route, unusable
 from notifier.text.document import Document
 from notifier.text.printable import Path, printable, show_path
@@ -27,7 +27,7 @@ def faults_between(settings: Settings, written: Mapping[str, Any], document: Doc
     for name, provider in settings.providers.items():
         said = written["providers"][name]
         given = {key: getattr(provider, key) for key in said}
-        yield from (fault(("providers", name, key), message) for key, message in unusable(codec(provider.kind), given))
+        yield from (fault(("providers", name, key), message) for key, message in unusable(KINDS[provider.kind], given))
         yield from (fault(("providers", name, "base_url"), message) for message in _base_url_faults(provider, said))
     for name, endpoint in settings.endpoints.items():
         yield from (fault(("endpoints", name, *path), message) for path, message in _tls_faults(endpoint))
@@ -80,7 +80,7 @@ def _base_url_faults(provider: ProviderSettings, said: Mapping[str, Any]) -> Ite
     if url is None or (wrong := repeated_route(provider.base_url, every)) is None:
         return
     twice, right = wrong
-    route = codec(provider.kind).routes[0].partition("?")[0]
+    route = KINDS[provider.kind].routes[0].partition("?")[0]
     if isinstance(url, Expanded):
         ends = "What it stands for ends"
         write = f"Take {printable(twice, 100)} off the end of what {url.source} stands for"

@@ -21,7 +21,7 @@ from notifier.domain.settings import (
     WatchDefaults,
 )
 from notifier.intake.entry import Known, KnownProvider
-from notifier.providers.catalogue import KINDS, codec
+from notifier.providers.catalogue import KINDS
 from notifier.text.printable import closest
 
 _R = TypeVar("_R")
@@ -58,7 +58,7 @@ def _section(record: Callable[..., _R], keys: Mapping[str, Any] | None) -> _R | 
 
 
 def _provider(name: str, keys: ProviderKeys) -> ProviderSettings:
-    base_url = keys.get("base_url") or codec(keys["kind"]).base_url
+    base_url = keys.get("base_url") or KINDS[keys["kind"]].base_url
     return _record(ProviderSettings, keys, name=ProviderName(name), base_url=base_url)
 
 
@@ -86,7 +86,7 @@ def drop_states(provider: str | None, providers: Mapping[str, ProviderSettings])
     """What `drop.state` may say: our words, and those of its provider, or of all providers if it names none."""
     words = {state.value: state for state in State}
     for each in providers.values() if provider is None else filter(None, [providers.get(provider)]):
-        words |= codec(each.kind).words
+        words |= KINDS[each.kind].words
     return {word: state for word, state in words.items() if state is not State.FAILED}
 
 
@@ -102,7 +102,7 @@ def known(settings: Settings) -> Known:
 
 
 def _known_provider(kind: str, timeout: timedelta) -> KnownProvider:
-    return KnownProvider(normalise_id=codec(kind).normalise_id, words=codec(kind).words, timeout=timeout)
+    return KnownProvider(normalise_id=KINDS[kind].normalise_id, words=KINDS[kind].words, timeout=timeout)
 
 
 def known_to_drop(settings: Settings) -> Known:

@@ -44,7 +44,7 @@ from notifier.net.tls_files import TlsContexts
 from notifier.net.transport import AiohttpTransport
 from notifier.polling.poller import Poller
 from notifier.polling.provider_loop import Dependencies
-from notifier.providers.catalogue import codec
+from notifier.providers.catalogue import KINDS
 from notifier.providers.client import ProviderClient
 from notifier.runtime import log_events
 from notifier.runtime.clock import JumpClock, SystemClock
@@ -152,7 +152,7 @@ class Daemon:
                 health=self.health,
                 heartbeat=self._heartbeats.add("poller", limit=HANGS_AFTER),
             ),
-            codec,
+            KINDS.__getitem__,
         )
         self._refresher = Refresher(
             store, self._poller.reread, clock=self._clock, deliveries=deliveries, health=self.health

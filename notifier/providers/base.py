@@ -111,7 +111,7 @@ class Codec(Protocol):
         raise ValueError(f"{self.kind} has no long-polls")
 
     def fit(self, ids: Sequence[GenerationId], settings: ProviderSettings, *, long_poll: bool = False) -> int:
-        """How many of `ids`, from the first, fit in one batch poll, or long-poll, by `max_ids` and `max_url`; >= 1."""
+        """How many `ids`, from the first, fit in a batch poll or long-poll by `max_ids` and `max_url`: at least 1."""
         del ids, settings, long_poll
         return 1
 

@@ -1,4 +1,4 @@
-"""Which codec speaks which `kind:`. A new API is one module beside this one and one line here."""
+"""Which codec speaks which `kind:`. A new API is one module in `kinds` and one line here."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,8 +12,3 @@ _CODECS: Final[tuple[Codec, ...]] = (AimlapiLuma(), AimlapiVideo())
 
 #: Every kind that the configuration may name.
 KINDS: Final[Mapping[str, Codec]] = MappingProxyType({codec.kind: codec for codec in _CODECS})
-
-
-def codec(kind: str) -> Codec:
-    """The codec of a kind that the configuration accepted; `KeyError` for any other."""
-    return KINDS[kind]

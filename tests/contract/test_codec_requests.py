@@ -16,7 +16,7 @@ from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.model import Observation, State
 from notifier.domain.settings import ProviderSettings, Secret
 from notifier.providers.base import Codec, Reply
-from notifier.providers.catalogue import KINDS, codec
+from notifier.providers.catalogue import KINDS
 
 #: A busy machine is no failure.
 STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -96,24 +96,24 @@ def test_a_url_of_exactly_the_limit_fits(kind: str, ids_as: str) -> None:
     base = ProviderSettings(
         name=ProviderName("p"), kind=kind, base_url="https://x.test", api_key=Secret("k"), ids_as=ids_as
     )
-    length = len(codec(kind).batch_poll(ids, base).url)
-    assert codec(kind).fit(ids, replace(base, max_url=length)) == 20
-    assert codec(kind).fit(ids, replace(base, max_url=length - 1)) == 19
+    length = len(KINDS[kind].batch_poll(ids, base).url)
+    assert KINDS[kind].fit(ids, replace(base, max_url=length)) == 20
+    assert KINDS[kind].fit(ids, replace(base, max_url=length - 1)) == 19
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_is_found_under_its_own_name(kind: str) -> None:
-    """The registry and the codec agree on the name, and the codec has a place to request."""
-    assert codec(kind).kind == kind
-    assert codec(kind).base_url.startswith("https://")
-    assert not codec(kind).base_url.endswith("/")
+    """The catalogue and the codec agree on the name, and the codec has a place to request."""
+    assert KINDS[kind].kind == kind
+    assert KINDS[kind].base_url.startswith("https://")
+    assert not KINDS[kind].base_url.endswith("/")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_words_for_users_are_lower_case_and_cover_the_states(kind: str) -> None:
     """Every state has a word of the provider's, so that `state:` can be said in the provider's language."""
-    assert set(codec(kind).words.values()) == set(State)
-    assert all(word == word.lower().strip() for word in codec(kind).words)
+    assert set(KINDS[kind].words.values()) == set(State)
+    assert all(word == word.lower().strip() for word in KINDS[kind].words)
 
 
 @STEADY
@@ -126,7 +126,7 @@ def test_an_id_has_one_form(codec: Codec, text: str) -> None:
 
 def test_no_poll_of_luma_asks_to_wait() -> None:
     """A poll is answered at once: neither `state` nor `status` is sent."""
-    luma = codec("aimlapi-luma")
+    luma = KINDS["aimlapi-luma"]
     settings = ProviderSettings(
         name=ProviderName("p"), kind="aimlapi-luma", base_url=luma.base_url, api_key=Secret("k")
     )
@@ -154,7 +154,7 @@ def test_no_poll_of_luma_asks_to_wait() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_uuids_are_compared_without_case(kind: str, text: str, expected: str) -> None:
     """A uuid is lower case; any other ID is kept to the letter."""
-    assert codec(kind).normalise_id(text) == expected
+    assert KINDS[kind].normalise_id(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_only_uuids_are_compared_without_case(kind: str, text: str, expected: st
 )
 def test_an_id_of_the_video_endpoint_is_encoded_whole(id_: str, written: str) -> None:
     """Colons, slashes and commas are part of it, nothing is split off, and nothing but the ID is sent."""
-    video = codec("aimlapi-video")
+    video = KINDS["aimlapi-video"]
     settings = ProviderSettings(
         name=ProviderName("p"), kind="aimlapi-video", base_url=video.base_url, api_key=Secret("k")
     )
@@ -181,7 +181,7 @@ def test_an_id_of_the_video_endpoint_is_encoded_whole(id_: str, written: str) ->
 def test_a_luma_id_with_a_comma_is_refused_with_a_sentence() -> None:
     """It would be two IDs to the server."""
     with pytest.raises(ValueError, match="comma"):
-        codec("aimlapi-luma").normalise_id("a,b")
+        KINDS["aimlapi-luma"].normalise_id("a,b")
 
 
 # ---- long-polls ---------------------------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ def luma_settings(**more: Any) -> ProviderSettings:
 )
 def test_a_long_poll_of_luma_names_the_state_in_its_own_words(target: State, word: str) -> None:
     """One ID by the single route with `state`; many by the multi route, with `state` and `status` as sources differ."""
-    luma, ids = codec("aimlapi-luma"), [GenerationId("a"), GenerationId("b")]
+    luma, ids = KINDS["aimlapi-luma"], [GenerationId("a"), GenerationId("b")]
     one, many = luma.long_poll(ids[:1], target, luma_settings()), luma.long_poll(ids, target, luma_settings())
     base = "https://api.aimlapi.com/v2/generate/video/luma-ai"
     assert one.url == f"{base}/generation?generation_id=a&state={word}"
@@ -217,7 +217,7 @@ def test_a_long_poll_of_luma_names_the_state_in_its_own_words(target: State, wor
 def test_settings_rename_what_a_long_poll_sends() -> None:
     """Each route has its own names, in the order given."""
     settings = luma_settings(long_poll_single_as=("until", "state"), long_poll_multi_as=("wait_for",), ids_as="comma")
-    luma, ids = codec("aimlapi-luma"), [GenerationId("a"), GenerationId("b")]
+    luma, ids = KINDS["aimlapi-luma"], [GenerationId("a"), GenerationId("b")]
     assert luma.long_poll(ids[:1], State.COMPLETED, settings).url.endswith(
         "?generation_id=a&until=completed&state=completed"
     )
@@ -229,15 +229,15 @@ def test_only_a_long_poll_has_patience(kind: str) -> None:
     """A poll is answered at once; a long-poll says how long the provider may keep it, as its codec does."""
     settings = luma_settings()
     a = GenerationId("a")
-    assert codec(kind).poll(a, settings).patience == 0
-    if codec(kind).capabilities.batch:
-        assert codec(kind).batch_poll([a], settings).patience == 0
+    assert KINDS[kind].poll(a, settings).patience == 0
+    if KINDS[kind].capabilities.batch:
+        assert KINDS[kind].batch_poll([a], settings).patience == 0
     if kind in LONG_POLLERS:
-        request = codec(kind).long_poll([a], State.COMPLETED, settings)
-        assert request.patience == codec(kind).capabilities.long_poll
+        request = KINDS[kind].long_poll([a], State.COMPLETED, settings)
+        assert request.patience == KINDS[kind].capabilities.long_poll
     else:
         with pytest.raises(ValueError, match="has no long-polls"):
-            codec(kind).long_poll([a], State.COMPLETED, settings)
+            KINDS[kind].long_poll([a], State.COMPLETED, settings)
 
 
 @STEADY
@@ -246,7 +246,7 @@ def test_a_long_poll_asks_for_exactly_the_ids_and_the_state(
     kind: str, ids: list[GenerationId], target: State, settings: ProviderSettings, names: tuple[str, ...]
 ) -> None:
     """Whatever characters IDs have, a server that reads the query gets them back, and the wish, and nothing else."""
-    kind_ = codec(kind)
+    kind_ = KINDS[kind]
     request = kind_.long_poll(ids, target, replace(settings, long_poll_single_as=names, long_poll_multi_as=names))
     got = parse_qsl(urlsplit(request.url).query, strict_parsing=True)
     read = [value for _, value in got[: -len(names)]]
@@ -263,7 +263,7 @@ def test_what_fits_in_a_long_poll_keeps_to_the_limits(
     kind: str, ids: list[GenerationId], target: State, settings: ProviderSettings, names: tuple[str, ...]
 ) -> None:
     """The wish takes room too, whatever state it names: so never more IDs than in a batch poll, and at least one."""
-    kind_, settings = codec(kind), replace(settings, long_poll_multi_as=names)
+    kind_, settings = KINDS[kind], replace(settings, long_poll_multi_as=names)
     count = kind_.fit(ids, settings, long_poll=True)
     assert 1 <= count <= kind_.fit(ids, settings)
     assert count == 1 or len(kind_.long_poll(ids[:count], target, settings).url.encode()) <= settings.max_url
@@ -275,7 +275,7 @@ def test_what_fits_in_a_long_poll_keeps_to_the_limits(
 @pytest.mark.parametrize("ids_as", ["array", "comma"])
 def test_a_long_poll_of_exactly_the_limit_fits(ids_as: str) -> None:
     """Not a byte is wasted and none is too many."""
-    luma, ids = codec("aimlapi-luma"), [GenerationId(f"id/{number}") for number in range(20)]
+    luma, ids = KINDS["aimlapi-luma"], [GenerationId(f"id/{number}") for number in range(20)]
     length = len(luma.long_poll(ids, State.COMPLETED, luma_settings(ids_as=ids_as)).url)
     assert luma.fit(ids, luma_settings(ids_as=ids_as, max_url=length), long_poll=True) == 20
     assert luma.fit(ids, luma_settings(ids_as=ids_as, max_url=length - 1), long_poll=True) == 19
@@ -286,9 +286,9 @@ A_MODEL = "60ac7c34-d99b-4880-992b-f05244ddba61:luma/ray-2"
 
 
 def told(kind: str, id_: str, **fields: Any) -> Observation:
-    request = codec(kind).poll(GenerationId(id_), luma_settings())
+    request = KINDS[kind].poll(GenerationId(id_), luma_settings())
     body = orjson.dumps({"id": id_, "status": "completed", "state": "completed"} | fields)
-    (seen,) = codec(kind).decode(request, Reply(status=200, body=body))
+    (seen,) = KINDS[kind].decode(request, Reply(status=200, body=body))
     assert seen.state is State.COMPLETED
     return seen
 
@@ -343,7 +343,7 @@ def test_no_date_breaks_a_look(kind: str, value: Any) -> None:
 
 def test_what_is_not_there_tells_nothing() -> None:
     """An absent ID has no model that was seen, and no date."""
-    luma = codec("aimlapi-luma")
+    luma = KINDS["aimlapi-luma"]
     request = luma.batch_poll([GenerationId("a"), GenerationId("b")], luma_settings())
     reply = Reply(status=200, body=orjson.dumps([{"id": "a", "state": "completed", "model": "ray-2"}]))
     assert [(seen.model, seen.created_at) for seen in luma.decode(request, reply)] == [("ray-2", None), (None, None)]

@@ -15,7 +15,7 @@ from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.model import DeliveryStatus
 from notifier.domain.settings import ProviderSettings
 from notifier.polling.poller import Poller
-from notifier.providers.catalogue import codec
+from notifier.providers.catalogue import KINDS
 from notifier.providers.client import ProviderClient
 from notifier.runtime.health import STORE, Health
 from notifier.runtime.wakeup import Wakeup
@@ -60,7 +60,7 @@ async def polling(store: SqliteStore, *providers: ProviderSettings) -> AsyncIter
         return await upstreams[asked.url.host.partition(".")[0]](asked)
 
     async with ProviderClient(httpx.MockTransport(route), clock=clock) as client:
-        poller = Poller(around(port, client, clock=clock, health=health, deliveries=Wakeup()), codec)
+        poller = Poller(around(port, client, clock=clock, health=health, deliveries=Wakeup()), KINDS.__getitem__)
         stage = Polling(store=store, clock=clock, health=health, poller=poller, port=port, upstreams=upstreams)
 
         async def run(*, task_status: Any) -> None:

@@ -19,7 +19,7 @@ from notifier.domain.ids import GenerationId, WorkerId
 from notifier.domain.model import DeliveryStatus
 from notifier.domain.settings import CallbackSettings, EndpointSettings, ProviderSettings, Secret
 from notifier.polling.poller import Poller
-from notifier.providers.catalogue import codec
+from notifier.providers.catalogue import KINDS
 from notifier.providers.client import ProviderClient
 from notifier.runtime.health import Health
 from notifier.runtime.heartbeat import Heartbeat
@@ -144,7 +144,7 @@ async def at_work(
     receivers.answers |= {"studio.example.com": list(answers), "app.example.com": list(answers)}
     wire = httpx.MockTransport(receivers)
     async with ProviderClient(httpx.MockTransport(upstream), clock=hand) as client:
-        poller = Poller(around(port, client, clock=hand, health=health, deliveries=wakeup), codec)
+        poller = Poller(around(port, client, clock=hand, health=health, deliveries=wakeup), KINDS.__getitem__)
         refresher = Refresher(port, poller.reread, clock=hand, deliveries=wakeup, health=health)
         configured = policies(*(endpoints or (endpoint(retry=TRY_AGAIN_LATE),)), callbacks=callbacks)
         dispatcher = Dispatcher(
