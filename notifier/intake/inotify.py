@@ -13,8 +13,7 @@ import os
 import struct
 import sys
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 import anyio
 import structlog
@@ -68,7 +67,7 @@ class Event(NamedTuple):
 
 
 class Inotify:
-    """Events of some directories. `OSError` if there is no inotify."""
+    """Events of some directories, until it is closed. `OSError` if there is no inotify."""
 
     def __init__(self) -> None:
         if not sys.platform.startswith("linux"):
@@ -78,12 +77,7 @@ class Inotify:
         if self._fd < 0:
             raise _error()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         anyio.notify_closing(self._fd)
         os.close(self._fd)
 
@@ -97,10 +91,6 @@ class Inotify:
         if watch < 0:
             raise _error()
         return watch
-
-    def remove(self, watch: int) -> None:
-        """No harm if the directory is gone, and its watch with it."""
-        self._libc.inotify_rm_watch(self._fd, watch)
 
     async def events(self) -> list[Event]:
         """What happened since the last call, in order; waits for at least one."""

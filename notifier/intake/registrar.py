@@ -1,6 +1,7 @@
-"""The one door: every watch is registered here, and nothing is acknowledged before it is durable.
+"""Registers watches, of every source: nothing is acknowledged before it is durable.
 
-After the commit, and only then, the poller is told of what is watched now and the dispatcher of what is owed at once.
+After the commit, and only then, the poller learns which generations are watched now, and the dispatcher that deliveries
+are pending if some could be made at once.
 """
 
 from collections import Counter
@@ -23,9 +24,9 @@ from notifier.store.ports import WatchStore
 
 _log = structlog.get_logger()
 
-#: Watches of one call that are told of by name; of more it says how many.
+#: Watches of one call that are logged by name; of more it says how many.
 _NAMED: Final = 20
-#: Watches that the poller is told of before others have a turn: a list may hold 100,000.
+#: Watches that are handed to the poller before others have a turn: a list may hold 100,000.
 _AT_ONCE: Final = 1_000
 _FIRST_STAYS: Final = "this watch is open already with other content; the first one stays"
 
@@ -75,25 +76,25 @@ class Registrar:
         `InvalidWatch` lists every conflict; after `StoreUnavailable` try again later.
 
         With `keep_first` (the operator's own files) a watch that is open with other content stays, and is logged; what
-        they declare is remembered for as long as this run lasts. `origins` says of each request where it stands, where
-        `source` is many places.
+        they declare is remembered for as long as this run lasts. `origins` says of each request where it was written,
+        if `source` names several places.
         """
-        with anyio.CancelScope(shield=True):  # what is committed is told to all, whoever gave up waiting for it
+        with anyio.CancelScope(
+            shield=True
+        ):  # poller and dispatcher learn of what is committed, whoever gave up waiting for it
             answers = await self._add(requests, keep_first=keep_first)
             if any(answer.enqueued for answer in answers):
                 self._deliveries.notify()
             for begin in range(0, len(answers), _AT_ONCE):
                 if begin:
                     await anyio.lowlevel.checkpoint()
-                self._introduce(answers[begin : begin + _AT_ONCE], declared=keep_first)
-        self._tell(requests, answers, source, origins or [source] * len(requests))
+                some = answers[begin : begin + _AT_ONCE]
+                if keep_first:
+                    self._declared.update([each.watch_id for each in some])
+                if opened := [each.open for each in some if each.open and each.outcome is not Outcome.EXISTING]:
+                    self._add_open(opened)
+        self._log(requests, answers, source, origins or [source] * len(requests))
         return answers
-
-    def _introduce(self, answers: Sequence[Registration], *, declared: bool) -> None:
-        if declared:
-            self._declared.update([answer.watch_id for answer in answers])
-        if watched := [each.open for each in answers if each.open is not None and each.outcome is not Outcome.EXISTING]:
-            self._add_open(watched)
 
     async def _add(self, requests: Sequence[WatchRequest], *, keep_first: bool) -> list[Registration]:
         """While the store cannot write, nothing is accepted from others, even if this write would work."""
@@ -106,7 +107,7 @@ class Registrar:
             raise
 
     @staticmethod
-    def _tell(
+    def _log(
         requests: Sequence[WatchRequest], answers: Sequence[Registration], source: str, origins: Sequence[str]
     ) -> None:
         kept = [index for index, answer in enumerate(answers) if answer.outcome is Outcome.KEPT]
@@ -124,10 +125,9 @@ class Registrar:
         outcomes = Counter(answer.outcome for answer in answers)
         fresh = outcomes[Outcome.CREATED] + outcomes[Outcome.REOPENED]
         log = _log.info if fresh else _log.debug
-        first = requests[0].generation if len(requests) == 1 else None
         log(
             log_events.WATCHES_REGISTERED,
             source=source,
-            **({"generation": first} if first else {}),
+            generation=requests[0].generation if len(requests) == 1 else None,
             **{outcome.name.lower(): count for outcome, count in outcomes.items()},
         )

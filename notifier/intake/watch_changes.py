@@ -1,14 +1,15 @@
 """Tells that something changed in the directories of the watch files, so that nobody waits for the next rescan.
 
-Which directories these are may change at any time. So each pass over the files names them again: a new one is watched
-before it is listed, so that no change falls between the two, and one that is not named any more is let go.
+Which directories these are may change at any time. So each pass over the files names them again, and a new one is
+watched before it is listed: no change falls between the two. One that is not named any more stays watched as long as it
+exists; that costs a pass that finds nothing.
 
 Without inotify, or for a directory for which it has no watch left, the rescan finds every change. Each reason is logged
 once.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Final
 
 import anyio
@@ -26,8 +27,6 @@ class WatchChanges:
 
     def __init__(self) -> None:
         self._source: inotify.Inotify | None = None
-        #: Numbers of the directories that the last pass named.
-        self._watched: set[int] = set()
         #: Why directories cannot be watched, as far as was logged.
         self._logged: set[str] = set()
 
@@ -40,33 +39,19 @@ class WatchChanges:
             self._log(error)
             yield
             return
-        with source:
+        with closing(source):
             self._source = source
-            try:
-                yield
-            finally:
-                self._source, self._watched = None, set()
+            yield
 
-    @contextmanager
-    def renewed(self) -> Iterator[Callable[[str], None]]:
-        """For one pass: a function that watches a directory. What it was not called for is not watched afterwards."""
-        source, watched = self._source, set[int]()
-        if source is None:
-            yield lambda _: None
+    def watch(self, directory: str) -> None:
+        """For any thread. No harm if it is watched already, is not there, or is no directory."""
+        if self._source is None:
             return
-
-        def watch(directory: str) -> None:
-            try:
-                watched.add(source.add(directory, _CHANGES))
-            except (FileNotFoundError, NotADirectoryError):
-                pass
-            except OSError as error:
-                self._log(error)
-
-        yield watch
-        for left in self._watched - watched:
-            source.remove(left)
-        self._watched = watched
+        try:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                self._source.add(directory, _CHANGES)
+        except OSError as error:
+            self._log(error)
 
     async def run(self, notify: Callable[[], None]) -> None:
         """Call `notify` after each change, until cancelled."""

@@ -2,8 +2,8 @@
 
 Every file that the globs name is a list of watches, as YAML or JSON. A file with a fault is skipped whole, logged with
 every fault, and makes readiness say degraded: a file dropped in must not stop the daemon. What a file declared before
-stays registered; a watch that is taken out of one is not cancelled, and that is said once. Where a watch is open
-already with other content the first one stays.
+stays registered; a watch that is taken out of one is not cancelled, and that is logged once. If a watch is open
+already with other content, the first one stays.
 
 A file or a directory that cannot be looked at is not an empty one: readiness says degraded, what was declared there
 stays declared, and until everything can be seen again no file counts as taken away and nothing may be forgotten.
@@ -27,7 +27,7 @@ from anyio.to_thread import run_sync
 
 from notifier.domain.errors import Fault, InvalidWatch, StoreUnavailable
 from notifier.domain.ids import WatchId
-from notifier.domain.model import WatchRequest
+from notifier.domain.model import Registration, WatchRequest
 from notifier.intake.entry import Known
 from notifier.intake.parse import MAX_BYTES, parse_document, suffix_of
 from notifier.intake.registrar import RegistrarPort
@@ -64,7 +64,7 @@ _Key = tuple[int, int, int, int, int]
 class _File:
     """What is known of one file."""
 
-    #: As it was read last; None where it could not be read: it is tried again.
+    #: As it was read last; None if it could not be read: then it is tried again.
     key: _Key | None = None
     #: What was configured then: other names make other watches of the same text.
     known: Known | None = None
@@ -85,14 +85,14 @@ class _Read:
 
 @dataclass(slots=True, kw_only=True)
 class _Pass:
-    """What one look at all files came to; told at its end."""
+    """What one look at all files came to; logged at its end."""
 
-    #: Path, and how many watches stand there.
+    #: Path, and how many watches are in it.
     read: list[tuple[str, int]] = field(default_factory=list)
     skipped: list[tuple[str, Sequence[Fault]]] = field(default_factory=list)
-    #: Watch -> where it stood, and its generation's ID.
+    #: Watch -> the file it was in, and its generation's ID.
     taken_out: dict[WatchId, tuple[str, str]] = field(default_factory=dict)
-    #: False where the store could not write.
+    #: False if the store could not write.
     available: bool = True
 
 
@@ -113,7 +113,7 @@ class WatchFiles:
         #: What could not be looked at in the last pass, and why.
         self._unseen: Mapping[str, str] = {}
         #: Watch -> how many files declare it.
-        self._stands_in: Counter[WatchId] = Counter()
+        self._declared_in: Counter[WatchId] = Counter()
         self._retry = 0.0
         self._unread = True
 
@@ -131,8 +131,8 @@ class WatchFiles:
         return self._unread or self._retry > 0 or bool(self._faulty) or bool(self._unseen)
 
     def declared(self) -> set[WatchId]:
-        """Every watch that stands in a file now."""
-        return set(self._stands_in)
+        """Every watch that is in a file now."""
+        return set(self._declared_in)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. Started once every file was read, so that readiness can tell."""
@@ -162,14 +162,13 @@ class WatchFiles:
             for path in [path for path in self._files if path not in listing.files]:
                 self._declare(path, self._files.pop(path).declared, {}, done)
                 self._faulty.pop(path, None)
-        self._tell(done)
+        self._log_pass(done)
         self._unread = False
         self._retry = 0.0 if done.available else min(max(self._retry * 2, _RETRY), _RETRY_MAX)
 
     def _look(self, known: Known) -> tuple[Listing, list[tuple[str, _Key | None]]]:
         """In a worker thread: what is there, and the files that are not as they were read last, the first one last."""
-        with self._changes.renewed() as watch:
-            listing = list_files(self._globs, watch)
+        listing = list_files(self._globs, self._changes.watch)
         due: list[tuple[str, _Key | None]] = []
         for path, found in listing.files.items():
             file, key = self._files.get(path), None if found is None else _key(found)
@@ -188,71 +187,65 @@ class WatchFiles:
         self._unseen = listing.unseen
 
     async def _take(self, reads: Sequence[_Read], known: Known, done: _Pass) -> None:
-        """Register these files' watches; where the store cannot write now they are read again."""
-        registered: dict[str, Mapping[WatchId, str]] = {read.path: {} for read in reads if not read.requests}
+        """Register these files' watches; if the store cannot write now they are read again."""
         faults = {read.path: read.faults for read in reads if read.faults}
-        await self._register([read for read in reads if read.requests], registered, faults, done)
+        registered = await self._register([read for read in reads if not read.faults], faults, done)
         for read in reads:
-            if read.path in faults:
-                self._skip(read, known, faults[read.path], done)
-            elif read.path in registered:
+            before = self._files.get(read.path, _NOTHING)
+            if (found := faults.get(read.path)) is not None:  # what it declared before stays declared
+                if read.key is not None or self._faulty.get(read.path) != found:  # if it is tried again, once
+                    done.skipped.append((read.path, found))
+                self._faulty[read.path] = found
+                self._files[read.path] = replace(before, key=read.key, known=known)
+            elif (now := registered.get(read.path)) is not None:
                 self._faulty.pop(read.path, None)
-                before = self._files.get(read.path, _NOTHING).declared
-                self._declare(read.path, before, registered[read.path], done)
-                self._files[read.path] = _File(key=read.key, known=known, declared=registered[read.path])
-                done.read.append((read.path, len(registered[read.path])))
-
-    def _skip(self, read: _Read, known: Known, faults: Sequence[Fault], done: _Pass) -> None:
-        """What it declared before stays declared. One that is tried again and again is told of once."""
-        if read.key is not None or self._faulty.get(read.path) != faults:
-            done.skipped.append((read.path, faults))
-        self._faulty[read.path] = faults
-        self._files[read.path] = replace(self._files.get(read.path, _NOTHING), key=read.key, known=known)
+                self._declare(read.path, before.declared, now, done)
+                self._files[read.path] = _File(key=read.key, known=known, declared=now)
+                done.read.append((read.path, len(now)))
 
     async def _register(
-        self,
-        reads: Sequence[_Read],
-        registered: dict[str, Mapping[WatchId, str]],
-        faults: dict[str, Sequence[Fault]],
-        done: _Pass,
-    ) -> None:
-        """All in one call, many times cheaper than one by one; where that is refused, each tells for itself."""
-        if not reads:
-            return
-        names = [printable(read.path, 300) for read in reads]
-        source = names[0] if len(reads) == 1 else f"{names[0]} and {len(reads) - 1} more"
-        requests = [request for read in reads for request in read.requests]
-        origins = [name for name, read in zip(names, reads, strict=True) for _ in read.requests]
+        self, reads: Sequence[_Read], faults: dict[str, Sequence[Fault]], done: _Pass
+    ) -> dict[str, Mapping[WatchId, str]]:
+        """What each file declares now; what is refused goes to `faults`, what must wait is in neither.
+
+        All are registered in one call, many times cheaper than one by one; if that is refused, each by itself.
+        """
+        asked = [(printable(read.path, 300), read.requests) for read in reads if read.requests]
+        requests = [request for _, some in asked for request in some]
+        origins = [name for name, some in asked for _ in some]
+        answers: Sequence[Registration] = ()
         try:
-            answers = await self._registrar.register(requests, source=source, keep_first=True, origins=origins)
+            if requests:
+                source = origins[0] if len(asked) == 1 else f"{origins[0]} and {len(asked) - 1} more"
+                answers = await self._registrar.register(requests, source=source, keep_first=True, origins=origins)
         except InvalidWatch as error:
+            registered: dict[str, Mapping[WatchId, str]] = {}
             if len(reads) == 1:
                 faults[reads[0].path] = error.faults
-                return
-            for read in reads:
-                await self._register([read], registered, faults, done)
+            else:
+                for read in reads:
+                    registered |= await self._register([read], faults, done)
+            return registered
         except StoreUnavailable as error:
             if not self._retry and done.available:
-                _log.warning(log_events.STORE_UNAVAILABLE, file=names[0], why=str(error))
+                _log.warning(log_events.STORE_UNAVAILABLE, file=origins[0], why=str(error))
             done.available = False
-        else:
-            found = iter(zip(requests, answers, strict=True))
-            for read in reads:
-                some = islice(found, len(read.requests))
-                registered[read.path] = {answer.watch_id: str(request.generation) for request, answer in some}
+            return {read.path: {} for read in reads if not read.requests}
+        found = iter(zip(requests, answers, strict=True))
+        return {
+            read.path: {each.watch_id: str(request.generation) for request, each in islice(found, len(read.requests))}
+            for read in reads
+        }
 
     def _declare(self, path: str, before: Mapping[WatchId, str], now: Mapping[WatchId, str], done: _Pass) -> None:
         """`path` declares these now."""
-        for watch in now:
-            if watch not in before:
-                self._stands_in[watch] += 1
-        for watch, generation in before.items():
-            if watch not in now:
-                self._stands_in[watch] -= 1
-                done.taken_out[watch] = (path, generation)
+        self._declared_in.update(watch for watch in now if watch not in before)
+        left = [watch for watch in before if watch not in now]
+        self._declared_in.subtract(left)
+        done.taken_out |= {watch: (path, before[watch]) for watch in left}
 
-    def _tell(self, done: _Pass) -> None:
-        """A line each, where it is a few; of more, how many there are."""
+    def _log_pass(self, done: _Pass) -> None:
+        """A line for each thing of a kind, if these are a few; of more, how many there are."""
         for path, faults in done.skipped[:_NAMED]:
             shown = [str(fault) for fault in faults[:_LOGGED]]
             _log.error(log_events.WATCH_FILE_SKIPPED, file=printable(path, 300), count=len(faults), faults=shown)
@@ -264,23 +257,14 @@ class WatchFiles:
         if len(done.read) > _NAMED:
             watches = sum(watches for _, watches in done.read)
             _log.info(log_events.WATCH_FILE_READ, files=len(done.read), watches=watches)
-        self._tell_taken_out(done)
-
-    def _tell_taken_out(self, done: _Pass) -> None:
-        """Say of each watch that was taken out, and stands in no other file, that it goes on."""
-        gone = [(watch, *where) for watch, where in done.taken_out.items() if self._stands_in[watch] <= 0]
+        gone = [(watch, *where) for watch, where in done.taken_out.items() if self._declared_in[watch] <= 0]
         for watch, path, generation in gone[:_NAMED]:
-            _log.warning(
-                log_events.WATCH_UNDECLARED,
-                file=printable(path, 300),
-                watch=watch,
-                generation=generation,
-                note="taken out of the file; it is not cancelled",
-            )
+            fields = {"file": printable(path, 300), "watch": watch, "generation": generation}
+            _log.warning(log_events.WATCH_UNDECLARED, **fields, note="taken out of the file; it is not cancelled")
         if (more := len(gone) - _NAMED) > 0:
             _log.warning(log_events.WATCH_UNDECLARED, count=more, note="so many more were taken out; none is cancelled")
         for watch, _, _ in gone:
-            del self._stands_in[watch]
+            del self._declared_in[watch]
 
 
 def _key(found: os.stat_result) -> _Key:

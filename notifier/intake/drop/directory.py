@@ -10,7 +10,7 @@ found by itself. Directories that are missing below it are made.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -169,7 +169,7 @@ class DropDirectory:
     async def _listen(self, spool: Spool, *, task_status: TaskStatus[None]) -> None:
         with ExitStack() as opened:
             try:
-                source = opened.enter_context(inotify.Inotify())
+                source = opened.enter_context(closing(inotify.Inotify()))
                 source.add(spool.fd)
                 done = source.add(spool.below(DONE), inotify.MODIFY)
             except OSError as error:
