@@ -57,11 +57,11 @@ def nothing_fits(selection: Selection, kept: Kept, instead: str = "") -> NotFoun
 
 def _meant(selection: Selection) -> str:
     """Whose messages, as it was asked for."""
-    where = selection.endpoint or selection.destination
+    to = selection.endpoint or selection.destination
     parts = [
         f" for generation {printable(selection.generation, 256)}" if selection.generation else "",
         f" of provider {printable(selection.provider, 100)}" if selection.provider else "",
-        f" to {printable(without_query(where), 300)}" if where else "",
+        f" to {printable(without_query(to), 300)}" if to else "",
         f" of type {selection.type}" if selection.type else "",
     ]
     return "".join(parts)

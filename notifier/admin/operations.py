@@ -68,7 +68,7 @@ class Tested:
 
 
 class Operations:
-    """`remove_open` is told of each generation that nobody watches any more."""
+    """`remove_open` is called for each generation that nobody watches any more."""
 
     def __init__(
         self,

@@ -209,7 +209,7 @@ class Redelivery(Request):
         if not given:
             raise InvalidRequest(self.incomplete)
         if self.message is not None and len(given) > 1:
-            raise InvalidRequest("A message is one: nothing else may stand beside it.")
+            raise InvalidRequest("message is one message: give no other key beside it.")
         if self.since is not None and self.until is not None and self.since >= self.until:
             raise InvalidRequest("until must be later than since: nothing lies between them.")
 
@@ -259,7 +259,7 @@ class Cancellation(Request):
 
     def __post_init__(self) -> None:
         if self.watch is not None and (self.generation or self.provider or self.endpoint):
-            raise InvalidRequest("A watch is one: nothing else may stand beside it.")
+            raise InvalidRequest("watch is one watch: give no other key beside it.")
         if self.watch is None and self.generation is None:
             raise InvalidRequest(self.incomplete)
 
@@ -270,7 +270,7 @@ class Cancellation(Request):
 
 
 def _filters(request: Redelivery | Cancellation) -> dict[str, Any]:
-    """What messages and watches are narrowed by alike, as the store has it."""
+    """The filters that messages and watches share, as the store has them."""
     recipient = {} if request.endpoint is None else asdict(request.endpoint)
     return {"generation": request.generation, "provider": request.provider, **recipient}
 

@@ -1,6 +1,6 @@
-"""`notifier check`: what would stop the daemon, or make it deaf, said before it starts. Changes nothing anywhere.
+"""`notifier check`: what would stop the daemon, or make it miss watches, said before it starts. It changes nothing.
 
-Whoever runs it stands for the daemon: what that user may not write, the daemon is told not to be able to write.
+It judges for the user who runs it: if that user may not write something, it says so, whatever the daemon's user may.
 """
 
 import os
@@ -28,12 +28,12 @@ from notifier.text.printable import printable
 
 #: Faults of one watch file that are shown, at most.
 _SHOWN: Final = 20
-#: A watch, and where it stands.
-_Placed = tuple[str, WatchRequest]
+#: Where a watch is declared, and the watch.
+_Declared = tuple[str, WatchRequest]
 
 
 def check_all(config: str, *, deep: bool, online: bool) -> int:
-    """Print what was found; 0 where all is well. A bad configuration raises `ConfigError`."""
+    """Print what was found; 0 if all is well. A bad configuration raises `ConfigError`."""
     opened = ConfigFile(config, environ=os.environ)
     settings = opened.settings()
     _summary(settings, opened.secret_sources())
@@ -45,7 +45,7 @@ def check_all(config: str, *, deep: bool, online: bool) -> int:
         _check_api(settings),
         anyio.run(_check_store, settings.store, deep),
     ]
-    _tell_watches(settings, watches)
+    _print_watches(settings, watches)
     if online:
         from notifier.cli.check_online import check_providers
 
@@ -73,7 +73,7 @@ def _summary(settings: Settings, secrets: Sequence[SecretSource]) -> None:
 
 
 def _check_tls(settings: Settings) -> bool:
-    """False where a certificate is of no use now, or nobody is trusted. One that ends soon is told, and may wait."""
+    """False if a certificate is of no use now, or nobody is trusted. One that ends soon is printed and may wait."""
     now, well = SystemClock().now(), True
     for _, place, file in certificate_files(settings):
         if not file.usable(now) or file.ends_soon(now):
@@ -85,8 +85,8 @@ def _check_tls(settings: Settings) -> bool:
 
 
 # ---- watch files --------------------------------------------------------------------------------------------------
-def _check_watch_files(settings: Settings, watches: list[_Placed]) -> bool:
-    """False where a file would be skipped. That a pattern matches nothing is said, and may be as it should.
+def _check_watch_files(settings: Settings, watches: list[_Declared]) -> bool:
+    """False if a file would be skipped. A pattern that matches nothing is printed, and may be right.
 
     What the files hold is added to `watches`.
     """
@@ -105,7 +105,7 @@ def _check_watch_files(settings: Settings, watches: list[_Placed]) -> bool:
     return well
 
 
-def _check_watch_file(path: str, offered: Known, watches: list[_Placed]) -> bool:
+def _check_watch_file(path: str, offered: Known, watches: list[_Declared]) -> bool:
     source = printable(path, 300)
     try:
         requests = read_watch_file(path, offered)
@@ -121,20 +121,20 @@ def _check_watch_file(path: str, offered: Known, watches: list[_Placed]) -> bool
 
 
 # ---- what is watched ----------------------------------------------------------------------------------------------
-def _tell_watches(settings: Settings, watches: Sequence[_Placed]) -> None:
-    """What may be as it should, and often is not: nothing at all, or the same watch twice."""
+def _print_watches(settings: Settings, watches: Sequence[_Declared]) -> None:
+    """What may be right and often is not: no watch at all, or the same watch twice."""
     if not settings.watches and not settings.watch_files and settings.drop is None:
         _say("watches", "nothing says what to watch: write watches:, watch_files: or drop: into the configuration")
     twice = list(_repeated(watches))
     for sentence in twice[:_SHOWN]:
         _say("watches", sentence)
     if (more := len(twice) - _SHOWN) > 0:
-        _say("watches", f"and {more} more that stand twice")
+        _say("watches", f"and {more} more that are declared twice")
 
 
-def _repeated(watches: Sequence[_Placed]) -> Iterator[str]:
-    """Where a watch stands that stood before: the first is the one that counts."""
-    met: dict[tuple[str, ...], _Placed] = {}
+def _repeated(watches: Sequence[_Declared]) -> Iterator[str]:
+    """A sentence for each watch that was declared before: the first one counts."""
+    met: dict[tuple[str, ...], _Declared] = {}
     for place, request in watches:
         same = (request.provider, request.generation, request.target, request.endpoint)
         first, before = met.setdefault(same, (place, request))
@@ -143,7 +143,7 @@ def _repeated(watches: Sequence[_Placed]) -> Iterator[str]:
         where = f"twice in {place}" if first == place else f"in {first} and again in {place}"
         differs = "" if before == request else ", with another timeout or metadata: the first counts"
         to = printable(without_query(request.endpoint), 200)
-        yield f"{printable(request.generation, 256)} until {request.target}, for {to}, stands {where}{differs}"
+        yield f"{printable(request.generation, 256)} until {request.target}, for {to}, is declared {where}{differs}"
 
 
 # ---- drop directory -----------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def _check_drop(settings: Settings) -> bool:
 
 
 def _check_api(settings: Settings) -> bool:
-    """The usual place is the service's business: it is only judged where the configuration names one."""
+    """Only a path that the configuration names is judged: the usual one depends on who runs the daemon."""
     if settings.api is None or settings.api.listen is None:
         return True
     if why := obstacle(settings.api.listen):

@@ -24,13 +24,13 @@ _Answer = tuple[bool, str]
 
 
 async def check_providers(providers: Iterable[ProviderSettings]) -> bool:
-    """Ask each and print what came of it; True where every route can be used."""
+    """Ask each and print the result; True if every route can be used."""
     async with AiohttpTransport() as wire, ProviderClient(wire, clock=SystemClock()) as client:
         return all([await _check(client, provider) for provider in providers])
 
 
 async def _check(client: ProviderClient, settings: ProviderSettings) -> bool:
-    """What both routes say alike, as of a wrong key or a host that does not answer, is said once."""
+    """A sentence that holds for both routes, as of a wrong key or a silent host, is printed once."""
     answers = await _ask_both(client, settings)
     told: dict[str, list[str]] = {}
     for route, (_, sentence) in answers.items():
@@ -54,7 +54,7 @@ async def _ask_both(client: ProviderClient, settings: ProviderSettings) -> dict[
 async def _ask(
     client: ProviderClient, settings: ProviderSettings, request: PollRequest, *, there: bool = True
 ) -> _Answer:
-    """`there`: whether the API answered before."""
+    """`there`: whether the API answered another question."""
     try:
         reply = await client.ask(request, settings)
         decode(KINDS[settings.kind], request, reply, settings)

@@ -57,7 +57,7 @@ def check(
 ) -> None:
     """Check the configuration and the store, changing nothing.
 
-    Says what would keep the daemon from starting, or make it deaf.
+    Says what would keep the daemon from starting, or make it miss watches.
     """
     from notifier.cli.check import check_all
 
@@ -92,16 +92,16 @@ def list_(config: Config = DEFAULT_CONFIG, **asked: Any) -> None:
 
 @app.command(cls=Command)
 def endpoints(config: Config = DEFAULT_CONFIG) -> None:
-    """List how each endpoint stands: working, failing or disabled.
+    """List the state of each endpoint: working, failing or disabled.
 
-    With it: since when, what waits for it, and what is parked.
+    With it: since when, what is pending for it, and what is parked.
     """
     from notifier.cli.reports import list_endpoints
 
     list_endpoints(config)
 
 
-# An ID may begin with a dash: what is not an option of ours is taken as it stands, with or without `--` before it.
+# An ID may begin with a dash: what is not an option of ours is taken literally, with or without `--` before it.
 @app.command(
     cls=Command,
     context_settings={"ignore_unknown_options": True},
@@ -109,7 +109,7 @@ def endpoints(config: Config = DEFAULT_CONFIG) -> None:
 )
 @takes(HistoryOf)
 def show(config: Config = DEFAULT_CONFIG, **asked: Any) -> None:
-    """Tell the whole history of one generation. Why did its callback not arrive?"""
+    """Show the whole history of one generation. Why did its callback not arrive?"""
     from notifier.cli.reports import show_history
 
     raise typer.Exit(show_history(config, asked["id"]))

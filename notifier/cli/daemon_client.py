@@ -26,7 +26,7 @@ from notifier.text.printable import printable
 
 
 def ask(config: str, named: str | None, route: Sequence[str], asked: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the daemon answers to POST /v1/ROUTE, at the socket `named` or where the configuration has it."""
+    """What the daemon answers to POST /v1/ROUTE, at the socket `named` or at the configuration's."""
     if named is None:
         opened = ConfigFile(config, environ=os.environ)
         store: str | None = opened.store_path()

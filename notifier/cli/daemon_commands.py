@@ -23,7 +23,7 @@ def ask(config: str, socket: str | None, route: Sequence[str], asked: Mapping[st
 
 Socket = Annotated[
     str | None,
-    typer.Option("--socket", metavar="PATH", help="The daemon's socket. By default the configuration tells."),
+    typer.Option("--socket", metavar="PATH", help="The daemon's socket. By default the configuration leads to it."),
 ]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="An endpoint, or the origin of callback URLs.")]
 
@@ -106,7 +106,7 @@ def try_out(name: Name, config: Config = DEFAULT_CONFIG, socket: Socket = None) 
         raise typer.Exit(1)
 
 
-#: Each by its word, with what may stand behind it; in the order of `notifier --help`.
+#: Each by its word, with an example of what follows it; in the order of `notifier --help`.
 COMMANDS: Final[Sequence[tuple[str, Callable[..., None], str]]] = [
     ("redeliver", redeliver, "--endpoint studio --status exhausted --since 2d"),
     ("recover", recover, "studio --since 2d"),

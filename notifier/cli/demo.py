@@ -55,8 +55,8 @@ drop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Stage:
-    """What the demo watches."""
+class _Parts:
+    """What the demo runs beside the daemon."""
 
     emulator: Emulator
     receiver: Receiver
@@ -72,13 +72,13 @@ class _Stage:
 
 
 def run_demo() -> int:
-    """Show it; 0 where every callback arrived verified, 1 where one is missing, 128 and its number for a signal."""
+    """Show it; 0 if every callback arrived verified, 1 if one is missing, 128 and its number for a signal."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    return anyio.run(_attend, Console())
+    return anyio.run(_run_until_signal, Console())
 
 
-async def _attend(console: Console) -> int:
-    """Play until the end or the first signal, and leave nothing behind; a signal's exit code is the shell's for it."""
+async def _run_until_signal(console: Console) -> int:
+    """Until the end or the first signal; nothing is left behind. A signal's exit code is the shell's for it."""
     code = 0
     with (
         anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
@@ -111,13 +111,13 @@ async def _play(directory: Path, console: Console) -> int:
         daemon = Daemon(load(str(config), environ=environ))
         async with anyio.create_task_group() as running:
             await running.start(daemon.run)
-            stage = _Stage(emulator=emulator, receiver=receiver, ids=_submit(emulator))
+            parts = _Parts(emulator=emulator, receiver=receiver, ids=_submit(emulator))
             console.print(f"{COUNT} video generations are under way. Their IDs go to notifier as drop files.")
-            _drop(directory / "drop", stage.ids)
+            _drop(directory / "drop", parts.ids)
             with anyio.move_on_after(_LIMIT):
-                await _show(stage, console)
+                await _show(parts, console)
             daemon.stop()
-    return _sum_up(stage, console)
+    return _sum_up(parts, console)
 
 
 def _submit(emulator: Emulator) -> list[str]:
@@ -130,7 +130,7 @@ def _submit(emulator: Emulator) -> list[str]:
 
 
 def _drop(directory: Path, ids: Sequence[str]) -> None:
-    """All three kinds of drop file: JSON, YAML, and one ID a line. Written aside, then renamed in."""
+    """All three kinds of drop file: JSON, YAML, and one ID a line. Each is written under another name, then renamed."""
     files = {
         f"{id_}.json": json.dumps({"id": id_, "metadata": {"order": number}}) for number, id_ in enumerate(ids[:8])
     }
@@ -141,25 +141,25 @@ def _drop(directory: Path, ids: Sequence[str]) -> None:
         (directory / f"{name}.tmp").rename(directory / name)
 
 
-async def _show(stage: _Stage, console: Console) -> None:
+async def _show(parts: _Parts, console: Console) -> None:
     """A live table on a terminal; a line for each change elsewhere."""
     if not console.is_terminal:
-        await _tell(stage, console)
+        await _print_changes(parts, console)
         return
-    with Live(console=console, refresh_per_second=8, get_renderable=lambda: _table(stage)):
-        await stage.receiver.wait_for(COUNT)
+    with Live(console=console, refresh_per_second=8, get_renderable=lambda: _table(parts)):
+        await parts.receiver.wait_for(COUNT)
 
 
-async def _tell(stage: _Stage, console: Console) -> None:
-    told, said = 0, ""
-    while told < COUNT:
-        states = ", ".join(f"{count} {state}" for state, count in stage.emulator.states().items())
-        if states != said:
+async def _print_changes(parts: _Parts, console: Console) -> None:
+    shown, last = 0, ""
+    while shown < COUNT:
+        states = ", ".join(f"{count} {state}" for state, count in parts.emulator.states().items())
+        if states != last:
             console.print(f"  at the provider: {states}", highlight=False)
-            said = states
-        for callback in stage.receiver.callbacks[told:]:
+            last = states
+        for callback in parts.receiver.callbacks[shown:]:
             console.print(_line(callback), highlight=False)
-            told += 1
+            shown += 1
         await anyio.sleep(0.1)
 
 
@@ -167,18 +167,18 @@ def _line(callback: Received) -> str:
     return f"  {callback.generation_id}  {callback.type:22}  verified"
 
 
-def _table(stage: _Stage) -> Table:
-    # of 80 columns this takes 79; on fewer the rest folds: an ID is there to be copied
+def _table(parts: _Parts) -> Table:
+    # this takes 79 of 80 columns; on fewer the rest folds, because an ID must stay whole to be copied
     table = Table(Column("generation", min_width=36, no_wrap=True), "state", "callback", box=None, pad_edge=False)
-    for row in _rows(stage):
+    for row in _rows(parts):
         table.add_row(*row)
     return table
 
 
-def _rows(stage: _Stage) -> Iterator[tuple[str, str, str]]:
-    arrived = {callback.generation_id: callback for callback in stage.receiver.callbacks}
-    now = stage.emulator.clock.monotonic()
-    for generation in stage.emulator.generations:
+def _rows(parts: _Parts) -> Iterator[tuple[str, str, str]]:
+    arrived = {callback.generation_id: callback for callback in parts.receiver.callbacks}
+    now = parts.emulator.clock.monotonic()
+    for generation in parts.emulator.generations:
         callback = arrived.get(generation.id)
         state = generation.life.state(now)
         colour = {State.COMPLETED: "green", State.FAILED: "red", State.RUNNING: "cyan"}.get(state, "dim")
@@ -186,11 +186,11 @@ def _rows(stage: _Stage) -> Iterator[tuple[str, str, str]]:
         yield generation.id, f"[{colour}]{state}[/{colour}]", shown
 
 
-def _sum_up(stage: _Stage, console: Console) -> int:
-    verified = len({call.generation_id for call in stage.receiver.callbacks} & set(stage.ids))
-    asked = stage.emulator.stats
+def _sum_up(parts: _Parts, console: Console) -> int:
+    verified = len({call.generation_id for call in parts.receiver.callbacks} & set(parts.ids))
+    asked = parts.emulator.stats
     console.print(f"[bold]{verified} of {COUNT} callbacks verified[/bold]", highlight=False)
-    if lags := stage.lags():
+    if lags := parts.lags():
         middle, most = statistics.median(lags), max(lags)
         console.print(
             f"lag from the end of a generation to its callback: median {middle:.0f} ms, at most {most:.0f} ms",

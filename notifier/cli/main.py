@@ -1,6 +1,6 @@
 """The console script: loads the commands, runs them, and makes what they raise a message and an exit code.
 
-Exit codes: 0 done; 1 something asked for is not so; 2 wrong words on the command line; 75 (EX_TEMPFAIL) try again
+Exit codes: 0 done; 1 not done, or a check failed; 2 wrong words on the command line; 75 (EX_TEMPFAIL) try again
 later; 78 (EX_CONFIG) the operator must change something first; 130 Ctrl-C. Errors of ours are never a traceback.
 
 Nothing heavy is imported at the top: Ctrl-C must be silent from the first moment, so the rest loads under `main`.
@@ -26,7 +26,7 @@ from notifier.domain.errors import (
 
 #: The shell's for a process that Ctrl-C ended.
 _INTERRUPTED: Final = 130
-#: What is raised, and the exit code for it; the first row that fits counts. Of several errors the one whose row stands
+#: What is raised, and the exit code for it; the first row that fits counts. Of several errors the one whose row comes
 #: first is the one to act on first.
 _EXIT_CODES: Final = (
     (KeyboardInterrupt, _INTERRUPTED),
@@ -74,7 +74,7 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
 
 def cause_of(error: BaseException) -> BaseException:
-    """What task groups wrapped: of several errors the one to act on first. An error that is none of ours stays whole.
+    """The error inside a group, of several the one to act on first; the group itself if one of them is none of ours.
 
     Two loops that meet the same store at the same moment both raise.
     """

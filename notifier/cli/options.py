@@ -22,7 +22,7 @@ Config = Annotated[
         help="The configuration.",
     ),
 ]
-#: Where `notifier listen` listens, unless it is told otherwise.
+#: Where `notifier listen` listens by default.
 LISTEN_PORT: Final = 8787
 
 

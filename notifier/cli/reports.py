@@ -71,7 +71,7 @@ def _counted(counts: Mapping[WatchStatus, int] | Mapping[DeliveryStatus, int]) -
 
 
 def show_history(config: str, generation: str) -> int:
-    """Print every history of this ID; 1 where there is none."""
+    """Print every history of this ID; 1 if there is none."""
     histories = read_store(config, lambda store: store.histories(GenerationId(generation)))
     if not histories:
         others = command("list", "--all", config=to_print(config))
@@ -92,14 +92,14 @@ def _history(history: History) -> Iterator[str]:
         yield f"            {_provider_trouble(history.provider_trouble)}"
     failing = None if _is_over(history.state) else history.trouble
     unseen = f"not seen: {_failing(failing)}" if failing else "not seen yet"
-    yield f"state       {history.state or unseen}" + _aside(history.provider_state)
+    yield f"state       {history.state or unseen}" + _in_brackets(history.provider_state)
     if failing and history.state:
         yield f"            not answered now: {_failing(failing)}"
     yield f"registered  {iso(history.registered_at)}"
     for state, seen_at in history.states:
         yield f"            {iso(seen_at)}  seen {state}"
     if history.not_before:
-        yield f"            {iso(history.not_before)}  the look before, when it was not there yet"
+        yield f"            {iso(history.not_before)}  the poll before, when it was not there yet"
     if history.result_url:
         yield f"result      {printable(history.result_url, 4096)}"
     if history.failure:
@@ -133,7 +133,7 @@ def _asked(trouble: Trouble) -> str:
     return f"Asked {times} since {iso(trouble.since)}, last at {iso(trouble.last)}."
 
 
-def _aside(text: str | None) -> str:
+def _in_brackets(text: str | None) -> str:
     return f" (the provider says {printable(text, 100)})" if text else ""
 
 
@@ -218,4 +218,4 @@ def back_up(config: str, file: str) -> None:
 
     anyio.run(write)
     restore = "stop notifier, put it in the store's place, remove the -wal and -shm files beside that, start notifier"
-    typer.echo(f"The store stands in {file}. To restore: {restore}.", err=True)
+    typer.echo(f"The store is copied to {file}. To restore: {restore}.", err=True)

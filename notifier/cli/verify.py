@@ -1,8 +1,8 @@
 """`notifier verify`: did the notifier that holds our key send this callback? One line says yes, or why not.
 
-For whoever sets a receiver up, and for a callback that was captured. It judges with `notifier.verify`, as receivers do.
-A secret is no word of this command line, which everybody on the machine could read: it comes from a file or from the
-environment. All that came from outside is made printable first.
+For setting a receiver up, and for a callback that was captured. It judges with `notifier.verify`, as receivers do. A
+secret is never an argument, which everybody on the machine could read: it comes from a file or from the environment.
+All that came from outside is made printable first.
 """
 
 import os
@@ -22,7 +22,7 @@ from notifier.verify import TOLERANCE, InvalidSignature, verify
 if TYPE_CHECKING:
     from multidict import CIMultiDict
 
-#: Where the secrets are where no option says it; `notifier listen` reads the same.
+#: Where the secrets are if no option says it; `notifier listen` reads the same.
 _SECRETS: Final = "NOTIFIER_SECRET"
 _FIRST_LINE: Final = re.compile(r"[A-Z]+ \S+ HTTP/[0-9.]+|HTTP/[0-9.]+ .*")
 #: Characters of one field that are shown.
@@ -56,7 +56,7 @@ def verify_callback(
 ) -> None:
     """Verify one callback: its body from a file or standard input.
 
-    Says in one line what it is, or why it is not to be trusted. Exits 0 where it is verified, 1 where it is not.
+    Says in one line what it is, or why it is not to be trusted. Exits with 0 if it is verified, else with 1.
     """
     secrets = _secrets(secret_file, secret_env)
     sent = _pairs(header, headers)
@@ -67,10 +67,10 @@ def verify_callback(
         raise NotifierError(f"not verified: {invalid}") from None
     except ValueError as unfit:
         raise typer.BadParameter(str(unfit), param_hint="the secret") from None
-    typer.echo(f"verified: {_told(event)}, {printable(sent['webhook-id'], _SHOWN)}")
+    typer.echo(f"verified: {_described(event)}, {printable(sent['webhook-id'], _SHOWN)}")
 
 
-def _told(event: Mapping[str, Any]) -> str:
+def _described(event: Mapping[str, Any]) -> str:
     content = event.get("data")
     generation = content.get("generation_id") if isinstance(content, dict) else None
     type_ = printable(str(event.get("type", "an event without a type")), _SHOWN)
@@ -79,7 +79,7 @@ def _told(event: Mapping[str, Any]) -> str:
 
 # ---- what is given ------------------------------------------------------------------------------------------------
 def _pairs(given: Sequence[str], file: str | None) -> "CIMultiDict[str]":
-    """Every header, those that stand twice too."""
+    """Every header, repeated ones too."""
     from multidict import CIMultiDict
 
     found = [*_lines(_read(file, "--headers"))] if file is not None else []

@@ -1,7 +1,7 @@
 """What the command line says of wrong words: which ones were meant, and what to write. And its help, without types.
 
-typer's classes parse and typer prints; here are only the sentences, for a person who has this program in front of them
-for the first time. A guess is made only where the word is close to one that there is.
+typer parses and prints; here are only the sentences, for a person who uses this program for the first time. A guess is
+made only if the word is close to one that exists.
 """
 
 import difflib
@@ -26,7 +26,7 @@ _WORDS: Final = (
     (re.compile(r"\bless than or equal to\b"), "at most"),
     (re.compile(r"\bgreater than or equal to\b"), "at least"),
 )
-#: How typer writes the type of an argument, and bounds; in the help of an option its own word stands for the type.
+#: How typer writes the type of an argument, and bounds; in the help of an option its metavar says the type.
 _TYPE: Final = re.compile(r" <(str|int|float)>$")
 _BOUNDS: Final = ((re.compile(r"([\d.]+)<=x<=([\d.]+)"), r"from \1 to \2"), (re.compile(r"x>=([\d.]+)"), r"\1 or more"))
 _DAEMON: Final = "`systemctl {} notifier` does that for the service"
@@ -36,7 +36,7 @@ _ELSEWHERE: Final = {
         ("start", "serve", "daemon", "up"),
         f"Did you mean run? `notifier run` is the daemon; {_DAEMON.format('start')}.",
     ),
-    "status": "`notifier list` shows what is watched and `notifier endpoints` how each endpoint stands; "
+    "status": "`notifier list` shows what is watched and `notifier endpoints` the state of each endpoint; "
     "`systemctl status notifier` says how the service is.",
     "stop": f"Ctrl-C ends a `notifier run`; {_DAEMON.format('stop')}.",
     "restart": f"Ctrl-C ends a `notifier run`; {_DAEMON.format('restart')}.",
@@ -47,26 +47,24 @@ _ELSEWHERE: Final = {
     **dict.fromkeys(("validate", "lint", "doctor"), "Did you mean check?"),
     **dict.fromkeys(("resend", "retry", "replay"), "Did you mean redeliver?"),
     **dict.fromkeys(("delete", "remove", "rm"), "Did you mean cancel?"),
-    **dict.fromkeys(("add", "watch", "register"), "What to watch stands in the configuration, or in a file that is put "
-    "into the drop directory."),
+    **dict.fromkeys(("add", "watch", "register"), "What to watch is declared in the configuration, or in a file that "
+    "is put into the drop directory."),
     **dict.fromkeys(("keygen", "key"), "Did you mean secret new?"),
     "restore": "`notifier backup` says how one is restored.",
     "help": "`notifier --help` lists the commands, `notifier COMMAND --help` explains one.",
     "version": "Did you mean --version?",
 }  # fmt: skip
-#: How near a word must be to one that there is, from 0 to 1.
+#: How close a word must be to one that exists, from 0 to 1.
 _CLOSE: Final = 0.75
 
 
 class Commands(TyperGroup):
-    """The commands; what is refused is told in plain words."""
+    """The commands; a refusal is in plain words."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0].startswith("-") and _option(args[0]) not in {"--help", "--version"}:
             first = printable(args[0], 64)
-            ctx.fail(
-                f"{first} stands before the command. Options stand behind it: {ctx.command_path} run --config FILE."
-            )
+            ctx.fail(f"{first} comes before the command. Options come after it: {ctx.command_path} run --config FILE.")
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -84,11 +82,11 @@ class Commands(TyperGroup):
 
 
 class Command(TyperCommand):
-    """One command. Its `epilog` is an example, which is printed too where something is missing."""
+    """One command. Its `epilog` is an example, which is also printed if something is missing."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         given = list(args)
-        ctx.allow_extra_args = True  # they are told below
+        ctx.allow_extra_args = True  # refused below, with a better sentence
         try:
             rest = super().parse_args(ctx, args)
         except typer.BadParameter as error:
@@ -120,12 +118,12 @@ def no_command(word: str, commands: Sequence[str]) -> str:
 
 
 def too_many(command: str, given: Sequence[str], extra: str, *, takes_config: bool) -> str:
-    """What to say of `extra`, which `command` has no place for; `given` is all that stands behind it."""
+    """What to say of `extra`, which `command` has no place for; `given` is all that comes after it."""
     if takes_config and _names_configuration(extra) and "--config" not in map(_option, given):
         at = len(given) - 1 - list(reversed(given)).index(extra)
         return _behind([*command.split(), *given[:at], "--config", *given[at:]])
     shown = f'{command} has no place for "{printable(extra, 64)}".'
-    return f"{shown} Did you mean `notifier show`? It tells of one generation." if command.endswith(" list") else shown
+    return f"{shown} Did you mean `notifier show`? It shows one generation." if command.endswith(" list") else shown
 
 
 def _behind(words: Iterable[str]) -> str:

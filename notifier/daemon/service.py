@@ -112,8 +112,8 @@ async def _reload(daemon: Daemon, reread: Callable[[], Settings]) -> None:
 
 
 async def _say_ready(daemon: Daemon, *more: str) -> None:
-    """Until it is sent: nothing else tells systemd that the start, or a reload, is over."""
-    while not daemon.stopping and not systemd.notify(systemd.READY, *more):  # noqa: ASYNC110  no event tells of room
+    """Try until it is sent: nothing else says to systemd that the start, or a reload, is over."""
+    while not daemon.stopping and not systemd.notify(systemd.READY, *more):  # noqa: ASYNC110  there is no event for it
         await anyio.sleep(_SEND_EVERY)
 
 

@@ -24,7 +24,7 @@ _log = structlog.get_logger()
 
 
 class Sources:
-    """Before `start` there is nothing in them, and they can be asked all the same."""
+    """They may be asked before `start`: then nothing is open, and there is no trouble."""
 
     def __init__(self, configured: Configured, *, clock: Clock, health: Health) -> None:
         self._configured = configured
@@ -105,7 +105,7 @@ class Sources:
             raise
 
     def _try_files_again(self) -> None:
-        """They were left where they are while the store could not write."""
+        """Files were left in their places while the store could not write."""
         self.reread.notify()
         if self._drop is not None:
             self._drop.try_again()

@@ -22,8 +22,8 @@ _TIME_OR_NULL: Final = {"type": ["string", "null"], "format": "date-time"}
 _TEXT_OR_NULL: Final = {"type": ["string", "null"]}
 _URL: Final = {"type": "string", "maxLength": 4096}
 _COUNT: Final = {"type": "integer", "minimum": 0}
-#: Type -> how the endpoint stands that it tells of.
-_STANDS: Final[Mapping[str, EndpointState]] = {
+#: Type -> the state of the endpoint that it reports.
+_STATES: Final[Mapping[str, EndpointState]] = {
     "endpoint.failing": EndpointState.FAILING,
     "endpoint.disabled": EndpointState.DISABLED,
     "endpoint.recovered": EndpointState.WORKING,
@@ -106,7 +106,7 @@ def _of_an_endpoint(type_: str) -> Schema:
         return {"endpoint": _said({"type": "string", "minLength": 1}, "The name of the endpoint that is tried out.")}
     return {
         "endpoint": _said({"type": "string", "minLength": 1}, "Its name, or the origin of callback URLs."),
-        "state": _said({"const": _STANDS[type_]}, "How it stands now."),
+        "state": _said({"const": _STATES[type_]}, "How it stands now."),
         "reason": _said({"type": "string"}, "Why; of one that is well again, why it was what it was."),
         "failing_since": _said(_TIME_OR_NULL, "The first failure after the last success; null where there was none."),
         "failures": _said(_COUNT, "Attempts that failed since the last success."),

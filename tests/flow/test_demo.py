@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from notifier.cli.demo import _Stage, _table
+from notifier.cli.demo import _Parts, _table
 from notifier.emulator.receiver import Received, serve_receiver
 from notifier.emulator.server import serve_emulator
 
@@ -74,7 +74,7 @@ async def test_no_id_is_cut_on_80_columns() -> None:
             )
         )
         shown = io.StringIO()
-        Console(width=80, file=shown).print(_table(_Stage(emulator=emulator, receiver=receiver, ids=ids)))
+        Console(width=80, file=shown).print(_table(_Parts(emulator=emulator, receiver=receiver, ids=ids)))
     lines = shown.getvalue().splitlines()
     assert len(lines) == 3
     assert all(id_ in shown.getvalue() for id_ in ids)

@@ -463,7 +463,7 @@ def test_check_says_that_nothing_is_watched(notifier: Run, config: Path) -> None
         assert SAYS_NOTHING not in notifier("check").out, more
 
 
-def test_check_names_a_watch_that_stands_twice(notifier: Run, config: Path) -> None:
+def test_check_names_a_watch_that_is_declared_twice(notifier: Run, config: Path) -> None:
     """In the configuration or in watch files: where, and whether both say the same. Another state is another watch."""
     config.write_text(
         CONFIG + "watch_files: [w/*.yaml]\nwatches:\n  - {id: g-1}\n  - {id: g-1, state: running}\n  - {id: g-1}\n"
@@ -475,9 +475,9 @@ def test_check_names_a_watch_that_stands_twice(notifier: Run, config: Path) -> N
     a, b = (config.parent / "w" / name for name in ("a.yaml", "b.yaml"))
     assert said.code == 0
     assert [line.split(maxsplit=1)[1] for line in said.out.splitlines() if line.startswith("watches ")] == [
-        "g-1 until completed, for studio, stands twice in watches:",
-        f"g-1 until completed, for studio, stands in watches: and again in {a}, {OTHER}",
-        f"g-2 until completed, for studio, stands in {a} and again in {b}",
+        "g-1 until completed, for studio, is declared twice in watches:",
+        f"g-1 until completed, for studio, is declared in watches: and again in {a}, {OTHER}",
+        f"g-2 until completed, for studio, is declared in {a} and again in {b}",
     ]
 
 
@@ -561,7 +561,7 @@ def test_show_tells_why_a_callback_did_not_arrive(notifier: Run, store: Path) ->
         "attempt 1",
         "server error after 412 ms (503)",
         "next attempt 2026-11-22T05:15:05.000Z",
-        "2026-11-22T05:14:00.000Z  the look before",
+        "2026-11-22T05:14:00.000Z  the poll before",
     ):
         assert words in said.out
 
