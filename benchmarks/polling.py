@@ -460,15 +460,17 @@ class Storm(World):
 
     def _send(self) -> None:
         provider, now = self.provider, self.now
-        self.generations.set_budget(provider.capacity(now), now, idle=provider.idle(now), apart=provider.apart)
+        self.generations.set_budget(
+            provider.capacity(now), now, idle=provider.budget.idle(now), apart=provider.budget.interval
+        )
         room = provider.room(now)
-        if room <= 0 or not (taken := self.generations.queues.take(now, room * provider.batch)):
+        if room <= 0 or not (taken := self.generations.queues.take(now, room * provider.batch_route.limit)):
             return
-        planned = plan(taken, fit=len, batch_limit=provider.batch, multi=True, room=room, single_room=room)
+        planned = plan(taken, fit=len, batch_limit=provider.batch_route.limit, multi=True, room=room, single_room=room)
         for entry in planned.rest:
             self.generations.poll_now(entry, now)
         for request in planned.requests:
-            provider.begin(now, irregular=False)
+            provider.budget.begin(now, irregular=False)
             self.sent.append(now)
             self.requests += 1
             error = self.weather(now)
@@ -480,7 +482,7 @@ class Storm(World):
     def _end(self) -> None:
         while self.under_way and self.under_way[0][0] <= self.now:
             _, _, sent, looks, error = heapq.heappop(self.under_way)
-            self.provider.end(took=self.now - sent)
+            self.provider.budget.end(took=self.now - sent)
             if error is None:
                 self.provider.answered(sent_at=sent, asked=len(looks), held=len(looks), multi=True)
                 self.answer(looks)

@@ -91,7 +91,7 @@ class Exchanges:
         late: bool = False,
     ) -> None:
         """Ask about these, by the route for several if `batch`. `piggybacked` are those that somebody reads again."""
-        self._provider.begin(now, irregular=irregular, batch=len(ids) > 1)
+        self._provider.budget.begin(now, irregular=irregular, batch=len(ids) > 1)
         codec, settings = self._codec, self.settings
         self._start(
             Sent(
@@ -108,7 +108,7 @@ class Exchanges:
     def long_poll(self, long_poll: LongPoll) -> None:
         ids, now = [entry.id for entry in long_poll.entries], long_poll.since
         request = self._codec.long_poll(ids, long_poll.target, self.settings)
-        self._provider.begin(now, long_poll=True)
+        self._provider.budget.begin(now, long_poll=True)
         self._start(Sent(request=request, at=now, asked_at=self._clock.now(), long_poll=long_poll))
 
     def _start(self, sent: Sent) -> None:
@@ -117,7 +117,7 @@ class Exchanges:
 
     def repeat(self, now: float) -> None:
         """Let requests that lost their connection be made once more, as far as the budget allows it now."""
-        while self._repeats and self._provider.repeat(now):
+        while self._repeats and self._provider.budget.repeat(now):
             self._repeats.popleft().set()
 
     def forget(self, gone: Iterable[TrackedGeneration]) -> None:
@@ -138,7 +138,7 @@ class Exchanges:
         finally:
             took = self._clock.monotonic() - sent.at
             self._under_way.end(sent)
-            self._provider.end(
+            self._provider.budget.end(
                 took=took, irregular=sent.irregular, long_poll=sent.long_poll is not None, batch=sent.several
             )
             self._wakeup.notify()
@@ -269,7 +269,7 @@ class Exchanges:
             reached = sum(seen.state is not None and seen.state.rank >= long_poll.target.rank for seen in held)
             unseen = [entry for entry in long_poll.entries if entry.id in absent and entry.state is None]
             if not self._long_polls.unfound(unseen):
-                self._provider.held(took=took, reached=reached, asked=len(observations))
+                self._provider.long_poll.answered(took=took, reached=reached, asked=len(observations))
         if held:
             self._answered(sent, [seen.id for seen in held], asked=len(observations), multi=False)
             context = self._context(sent, kept=kept and not long_poll.trial)
@@ -284,12 +284,12 @@ class Exchanges:
     def _long_poll_failed(self, sent: Sent, long_poll: LongPoll, error: ProviderError, took: float) -> bool:
         """True if its IDs are queued, or in a bisection, again."""
         if isinstance(error, BatchRejected) or (long_poll.trial and not (error.any_id or error.asks_to_wait)):
-            self._provider.held(took=0.0, reached=0, asked=len(sent.ids))
+            self._provider.long_poll.answered(took=0.0, reached=0, asked=len(sent.ids))
             return False
         if (
             isinstance(error, ProviderBusy)
             and not isinstance(error, ReplyTooLarge)
-            and self._provider.long_poll_broke(error, took=took, asked=len(sent.ids))
+            and self._provider.long_poll.broke(error, took=took, asked=len(sent.ids))
         ):
             return False
         if long_poll.trial:

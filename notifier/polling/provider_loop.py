@@ -152,7 +152,7 @@ class ProviderLoop:
 
     def leave(self) -> None:
         """Its provider is not configured any more."""
-        self._provider.leave()
+        self._provider.clear_troubles()
         self._rereads.give_up()
 
     async def save(self) -> None:
@@ -167,7 +167,7 @@ class ProviderLoop:
     def apply(self, settings: ProviderSettings) -> None:
         """Use these from the next request on; a trouble of the old ones is forgotten."""
         self._settings = self._recorder.settings = self._exchanges.settings = settings
-        self._provider.settle(settings)
+        self._provider.apply(settings)
         self._long_polls.cancel_all()
         # Those that are asked about now, or stand in a split, come back by themselves.
         self._generations.set_poll_every(settings.poll_every.total_seconds(), now=self._around.clock.monotonic())

@@ -252,7 +252,7 @@ class Rejections:
         if len(self._held_by_multi) < PROOF:
             return
         self._held_by_multi.clear()
-        self._provider.forgo_single_long_polls()
+        self._provider.long_poll.forgo_single()
         suspected, self.setbacks = self.setbacks, {}
         entries = [entry for entry in map(self._generations.get, suspected) if entry is not None]
         for entry in entries:
@@ -310,13 +310,13 @@ class Rejections:
             return
         self._held_alone.add(id_)
         if len(self._held_alone) >= PROOF:
-            self._provider.do_without_multi(said)
+            self._provider.batch_route.do_without(said)
             self._held_alone.clear()
             self._clear_isolation(self._generations)
 
     def route_hangs(self) -> None:
         """Batches are not answered, and their IDs are, alone."""
-        self._provider.do_without_multi("Requests about several IDs are not answered.")
+        self._provider.batch_route.do_without("Requests about several IDs are not answered.")
         self._end(self._splits, self._generations)
 
     def _requeue(self, ids: Iterable[GenerationId]) -> None:

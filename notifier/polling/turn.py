@@ -43,9 +43,9 @@ class Turn:
 
     def take(self, directory: EndpointDirectory, now: float, wall: float) -> None:
         """Begin as many requests as the budget allows now."""
-        provider, long_polls = self._provider, self._long_polls
+        provider, budget, long_polls = self._provider, self._provider.budget, self._long_polls
         self._apply_endpoint_health(directory, now)
-        self._generations.set_budget(provider.capacity(now), now, idle=provider.idle(now), apart=provider.apart)
+        self._generations.set_budget(provider.capacity(now), now, idle=budget.idle(now), apart=budget.interval)
         self._under_way.bisect_late(now)
         if (probes := provider.probes) and probes % 2:
             self._probe(now)
@@ -93,18 +93,18 @@ class Turn:
     # ---- what is due ----
     def _poll_due(self, now: float) -> None:
         provider, exchanges, queues = self._provider, self._exchanges, self._generations.queues
-        multi = provider.multi(now)
+        multi, batch = provider.batch_route.usable(now), provider.batch_route.limit
         self._poll_irregular(now, multi=multi)
-        room = provider.room_for_batches(now) if multi and provider.batch > 1 else provider.room(now)
-        if room <= 0 or not (taken := queues.take(now, room * (provider.batch if multi else 1))):
+        room = provider.room_for_batches(now) if multi and batch > 1 else provider.room(now)
+        if room <= 0 or not (taken := queues.take(now, room * (batch if multi else 1))):
             return
         planned = plan(
             taken,
             fit=exchanges.fit,
-            batch_limit=provider.batch,
+            batch_limit=batch,
             multi=multi,
             room=room,
-            single_room=provider.room_for_irregular(now),
+            single_room=provider.budget.room_for_irregular(now),
         )
         for entry in planned.rest:
             self._generations.poll_now(entry, now)
@@ -116,7 +116,7 @@ class Turn:
 
     def _poll_filled(self, ids: tuple[GenerationId, ...], now: float) -> None:
         """The free places of a batch poll are for re-reads, and then for what falls due soonest: it costs no more."""
-        batch, fit = self._provider.batch, self._exchanges.fit
+        batch, fit = self._provider.batch_route.limit, self._exchanges.fit
         piggybacked = self._rereads.piggyback(ids, batch - len(ids), now, fit=fit)
         ids += piggybacked
         if (free := batch - len(ids)) > 0:
@@ -129,9 +129,9 @@ class Turn:
     # ---- irregular polls ----
     def _room(self, now: float) -> int:
         """Irregular polls that may be made now: within their share, or one while the budget is not used up."""
-        provider = self._provider
-        spare = 1 if provider.idle(now) and not self._generations.queues.is_due(now) else 0
-        return min(provider.room(now), max(provider.room_for_irregular(now), spare), provider.places_for_irregular)
+        budget = self._provider.budget
+        spare = 1 if budget.idle(now) and not self._generations.queues.is_due(now) else 0
+        return min(self._provider.room(now), max(budget.room_for_irregular(now), spare), budget.places_for_irregular)
 
     def _poll_irregular(self, now: float, *, multi: bool) -> None:
         """What is missed or polled singly.
@@ -141,7 +141,7 @@ class Turn:
         queues = self._generations.queues
         if self._provider.troubled and queues.earliest() is not None:
             return
-        batch = self._provider.batch if multi else 1
+        batch = self._provider.batch_route.limit if multi else 1
         for taken in queues.take_irregular(now, self._room(now), batch):
             planned = plan(taken, fit=self._exchanges.fit, batch_limit=batch, multi=multi, room=1, single_room=1)
             for entry in planned.rest:
@@ -162,13 +162,13 @@ class Turn:
         rereads, provider = self._rereads, self._provider
         if not provider.well():
             rereads.give_up()
-        multi = provider.multi(now)
+        multi = provider.batch_route.usable(now)
         while rereads.due(now, poll_at=self._generations.queues.earliest() if multi else None):
             if provider.room(now) <= 0:
                 if self._long_polls.free_slot(now):
                     rereads.hurry()
                 return
-            if not (provider.room_for_irregular(now) or provider.idle(now)):
+            if not (provider.budget.room_for_irregular(now) or provider.budget.idle(now)):
                 return
-            ids = rereads.next(provider.batch if multi else 1, self._exchanges.fit)
+            ids = rereads.next(provider.batch_route.limit if multi else 1, self._exchanges.fit)
             self._exchanges.poll(ids, now, batch=len(ids) > 1, irregular=True, piggybacked=ids)

@@ -68,7 +68,7 @@ class UnderWay:
 
     def end(self, sent: Sent) -> None:
         self._requests.remove(sent)
-        self._provider.hanging = 0  # it is counted anew before anything is asked
+        self._provider.budget.hanging = 0  # it is counted anew before anything is asked
 
     def _polls(self) -> Iterator[Sent]:
         return (sent for sent in self._requests if sent.long_poll is None)
@@ -79,14 +79,14 @@ class UnderWay:
 
     def bisect_late(self, now: float) -> None:
         """A batch poll that hangs may do so for one ID: the others do not wait until it is given up."""
-        provider = self._provider
+        provider, route = self._provider, self._provider.batch_route
         hangs = provider.hangs_after
-        provider.hanging = sum(now - sent.at >= hangs for sent in self._polls())
+        provider.budget.hanging = sum(now - sent.at >= hangs for sent in self._polls())
         if not provider.well():
             return
         for sent in self._requests:
             part = sent.part_of is not None
-            if not sent.divisible or now - sent.at < (provider.part_late_after if part else provider.late_after):
+            if not sent.divisible or now - sent.at < (route.part_late_after if part else route.late_after):
                 continue
             if bisection := self._rejections.late(sent.ids, sent.part_of, sent_at=sent.at):
                 sent.late, sent.part_of = True, bisection
@@ -96,14 +96,14 @@ class UnderWay:
     # ---- whether the batch route hangs ----
     def doubts_route(self, now: float) -> bool:
         """Whether something is to be asked for now, to find out."""
-        provider = self._provider
-        if not (provider.well() and provider.multi(now)):
+        route = self._provider.batch_route
+        if not (self._provider.well() and route.usable(now)):
             return False
-        hangs = provider.late_after + provider.part_late_after  # its halves would be answered by then
+        hangs = route.late_after + route.part_late_after  # its halves would be answered by then
         for sent in self._polls():
             if sent.several and now - sent.at >= hangs:
                 self._trial.late(sent.ids, now, sent_at=sent.at)
-        if self._trial.proved(now, provider.late_after):
+        if self._trial.proved(now, route.late_after):
             self._trial.answered(now)
             self._rejections.route_hangs()
             for sent in self._requests:  # they keep places; their IDs are asked for one by one
@@ -119,8 +119,8 @@ class UnderWay:
         """What a poll that is over tells of the batch route; `found`: the reply held an ID."""
         if not sent.request.batch:
             self._trial.single_answered(sent.ids[0], found=found)
-        elif answered or now - sent.at < self._provider.late_after:
+        elif answered or now - sent.at < self._provider.batch_route.late_after:
             self._trial.answered(now)
-            self._provider.multi_spoke()
+            self._provider.batch_route.replied()
         elif sent.several:
             self._trial.late(sent.ids, now, sent_at=sent.at)

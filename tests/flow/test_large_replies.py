@@ -96,7 +96,7 @@ async def test_a_batch_of_long_records_is_made_smaller(store: SqliteStore) -> No
         await stage.watch(*map(request, some(40)))
         await stage.ticks(10, step=0.25)
         assert await told(stage) == {WatchStatus.SATISFIED: 40}
-        assert (stage.health.troubles, stage.loop._provider.batch) == ({}, 5)
+        assert (stage.health.troubles, stage.loop._provider.batch_route.limit) == ({}, 5)
 
 
 async def test_pairs_that_are_too_long_say_nothing_of_the_multi_route(store: SqliteStore) -> None:

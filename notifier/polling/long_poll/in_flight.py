@@ -80,7 +80,7 @@ class LongPolls:
     def come_first(self, now: float) -> bool:
         """Whether holds go before sweeps: all can be held, and nobody waits in vain for it."""
         late = self._generations.late(now) or (
-            self._generations.late_irregular(now) and self._provider.room_for_irregular(now) > 0
+            self._generations.late_irregular(now) and self._provider.budget.room_for_irregular(now) > 0
         )
         return self._all(now) and not late
 
@@ -110,14 +110,14 @@ class LongPolls:
     def start_worthwhile(self, now: float, wall: float) -> Sequence[LongPoll]:
         """What is worth it and allowed now; it counts as under way, and is to be sent. `wall`: Unix seconds."""
         provider, many = self._provider, self._many(now)
-        if not provider.well() or not (many or provider.long_poll_support.single(now)):
+        if not provider.well() or not (many or provider.long_poll.support.single(now)):
             return ()
-        per_hold = provider.batch if many else 1
+        per_hold = provider.batch_route.limit if many else 1
         seats = slots_for_long_polls(
-            in_flight=provider.in_flight,
+            in_flight=provider.budget.in_flight,
             open_=len(self._generations),
             per_hold=per_hold,
-            sweeps=provider.places_for_polls,
+            sweeps=provider.budget.places_for_polls,
         )
         free = seats - len(self._under_way)
         room = min(free, provider.room(now) - self._kept_for_sweeps(now))
@@ -145,7 +145,7 @@ class LongPolls:
 
     def free_slot(self, now: float) -> bool:
         """Something must be asked now: if no place is free, the hold for the least likely is let go."""
-        full = len(self._under_way) + self._provider.hanging >= self._provider.in_flight
+        full = len(self._under_way) + self._provider.budget.hanging >= self._provider.budget.in_flight
         if not (self._under_way and full) or any(hold.scope.cancel_called for hold in self._under_way):
             return False
         min(self._under_way, key=lambda hold: sum(likelihood(entry, now) for entry in hold.entries)).scope.cancel()
@@ -154,25 +154,25 @@ class LongPolls:
     # ---- what there is ----
     def _all(self, now: float) -> bool:
         """Whether there are places enough to hold everything."""
-        per_hold = self._provider.batch if self._many(now) else 1
-        return len(self._generations) <= self._provider.in_flight * per_hold
+        per_hold = self._provider.batch_route.limit if self._many(now) else 1
+        return len(self._generations) <= self._provider.budget.in_flight * per_hold
 
     def _kept_for_sweeps(self, now: float) -> int:
         """Requests that holds leave for the next sweep of everybody, while the budget is ample."""
         if self._all(now) or self._generations.pace.scarce:
             return 0
-        per_request = self._provider.batch if self._provider.multi(now) else 1
+        per_request = self._provider.batch_route.limit if self._provider.batch_route.usable(now) else 1
         rate = self._provider.capacity(now) / per_request
         return min(len(self._generations) // per_request, max(0, int(rate) - 1))
 
     def _many(self, now: float) -> bool:
         """Whether one request holds many IDs."""
-        return self._provider.multi(now) and self._provider.long_poll_support.any(now)
+        return self._provider.batch_route.usable(now) and self._provider.long_poll.support.any(now)
 
     def _candidates(self, now: float, wall: float, count: int) -> list[TrackedGeneration]:
         """What can be held, likeliest first. Not what has its deadline meanwhile: a look comes then."""
         fresh = now - self._generations.pace.every
-        soon = wall + (self._provider.long_poll_support.patience or 0.0)
+        soon = wall + (self._provider.long_poll.support.patience or 0.0)
         found = {
             id(entry): entry
             for entry in self._generations.queues.soonest(count)
@@ -186,8 +186,8 @@ class LongPolls:
 
     # ---- beginning ----
     def _singles(self, candidates: Sequence[TrackedGeneration], now: float) -> list[LongPoll]:
-        pace, patience = self._generations.pace, self._provider.long_poll_support.patience or 1.0
-        per_request = self._provider.batch if self._provider.multi(now) else 1
+        pace, patience = self._generations.pace, self._provider.long_poll.support.patience or 1.0
+        per_request = self._provider.batch_route.limit if self._provider.batch_route.usable(now) else 1
         begun = []
         for entry in candidates:
             if pace.scarce and not worthwhile(
@@ -212,13 +212,13 @@ class LongPolls:
     def _trial(self, candidates: Sequence[TrackedGeneration], now: float) -> list[LongPoll]:
         """One to see what a long-poll of several IDs does, if more are open than can be long-polled one by one."""
         provider = self._provider
-        if self._all(now) or not (provider.multi(now) and provider.long_poll_support.trial(now)):
+        if self._all(now) or not (provider.batch_route.usable(now) and provider.long_poll.support.trial(now)):
             return []
         few = [entry for entry in candidates if not entry.poll_singly and entry.target is candidates[0].target][:_TRIAL]
         few = few[: self._fit([entry.id for entry in few])] if few else few
         if len(few) < 2:  # noqa: PLR2004  one ID shows nothing
             return []
-        provider.long_poll_support = provider.long_poll_support.tried(now)
+        provider.long_poll.support = provider.long_poll.support.tried(now)
         return [LongPoll(few, few[0].target, now, trial=True)]
 
     # ---- handing over ----
