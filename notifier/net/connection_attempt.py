@@ -118,16 +118,13 @@ def not_connected(tried: Mapping[str, int | None]) -> str:
     """E.g. `connection refused: 127.0.0.1:8787, [::1]:8787`. What this machine lacks comes last."""
     told: dict[str, list[str]] = {}
     for address, number in tried.items():
-        told.setdefault(_words(address, number), []).append(address)
-    return "; ".join(_listed(words, told[words]) for words in sorted(told, key=lambda words: words == _NO_IPV6))
-
-
-def _words(address: str, number: int | None) -> str:
-    if number in _NO_FAMILY and address.startswith("["):
-        return _NO_IPV6
-    return "no connection in time" if number is None else _WORDS.get(number, "the connect failed")
-
-
-def _listed(words: str, addresses: list[str]) -> str:
-    more = f" and {len(addresses) - _SHOWN} more" if len(addresses) > _SHOWN else ""
-    return f"{words}: {', '.join(addresses[:_SHOWN])}{more}"
+        words = "no connection in time" if number is None else _WORDS.get(number, "the connect failed")
+        if number in _NO_FAMILY and address.startswith("["):
+            words = _NO_IPV6
+        told.setdefault(words, []).append(address)
+    sentences = []
+    for words in sorted(told, key=lambda words: words == _NO_IPV6):
+        addresses = told[words]
+        more = f" and {len(addresses) - _SHOWN} more" if len(addresses) > _SHOWN else ""
+        sentences.append(f"{words}: {', '.join(addresses[:_SHOWN])}{more}")
+    return "; ".join(sentences)

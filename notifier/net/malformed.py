@@ -35,7 +35,8 @@ def malformed(head: bytes | None) -> str:
     begin = head.lstrip(b"\r\n")
     if begin.startswith(_TLS):
         return "the answer is TLS: write https:// in the url, not http://"
-    if begin.startswith(_PREFACE) or _is_frame(begin):
+    is_frame = len(begin) >= _FRAME_HEAD and begin[3] in _FRAMES and begin[:1] == b"\0" and begin[5:9] == b"\0\0\0\0"
+    if is_frame or begin.startswith(_PREFACE):
         return "the answer is HTTP/2, and notifier speaks HTTP/1.1: let the server answer HTTP/1.1 on this port"
     first, *lines = [line.rstrip(b"\r") for line in begin.split(b"\n")]
     if len(first) > LINE_LIMIT:
@@ -49,10 +50,6 @@ def malformed(head: bytes | None) -> str:
 def is_http(head: bytes) -> bool:
     """Whether it begins as an answer of HTTP/1 does: the parser also accepts other protocols that look like it."""
     return bool(_STATUS.match(head.lstrip(b"\r\n")))
-
-
-def _is_frame(begin: bytes) -> bool:
-    return len(begin) >= _FRAME_HEAD and begin[3] in _FRAMES and begin[:1] == b"\0" and begin[5:9] == b"\0\0\0\0"
 
 
 def _wrong_header(lines: list[bytes]) -> str | None:

@@ -194,7 +194,7 @@ def _what_failed(
     error: BaseException, request: PollRequest, settings: ProviderSettings, attempt: ConnectionAttempt
 ) -> str:
     """One line: what failed, at which host, and the transport's own words if they cannot hold the key."""
-    host = _host(request.url)
+    host = printable(request.url.partition("://")[2].partition("/")[0].rpartition("@")[2], 200)  # without a password
     late = isinstance(error, TimeoutError | httpx.TimeoutException)
     if late and attempt.missing:
         return f"could not connect to {host} within {_limit(request, settings):g} s: {attempt.missing}"
@@ -210,8 +210,3 @@ def _what_failed(
         return f"{what}."
     said = printable(mask_of_provider(settings).text(" ".join(str(error).split())), 300)
     return f"{what}: {said}" if said else f"{what}."
-
-
-def _host(url: str) -> str:
-    """Without the user and password that a URL may hold."""
-    return printable(url.partition("://")[2].partition("/")[0].rpartition("@")[2], 200)
