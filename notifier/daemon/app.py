@@ -248,13 +248,13 @@ class Daemon:
         await self._reload.stop()
         self._sources.stop()
         self._poller.stop()
-        self._dispatcher.stop_taking()
+        self._dispatcher.stop_claiming()
         with anyio.move_on_after(GRACE):
-            await self._dispatcher.idle()
+            await self._dispatcher.drained()
 
     async def _hand_back(self) -> None:
         try:
-            await self._dispatcher.hand_back()
+            await self._dispatcher.release()
             await self._poller.save()
         except StoreUnavailable as error:  # the leases lapse; the next start ends them
             if self._up:  # a start that failed says so itself

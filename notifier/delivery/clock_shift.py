@@ -1,10 +1,9 @@
-"""Keeps waits as long as they were meant to be when the wall clock is set.
+"""Shifts due times when the wall clock is set, so that every wait stays as long as it was meant to be.
 
-When something is due is stored as wall time, for people and for the next run. So where the clock is set back by an
-hour, what is due in five seconds would wait an hour and five seconds, and where it is set forward, an hour's retries
-would all be due at once; set forward by five days, it would disable an endpoint that failed for a minute. What waits
-in the store, and since when endpoints fail, is moved along with the clock instead, before anything is handed in or
-claimed.
+Due times are stored as wall time, for people and for the next run. So if the clock is set back by an hour, what is due
+in five seconds would wait an hour and five seconds. If it is set forward by an hour, the retries of an hour would all
+be due at once; by five days, and an endpoint that failed for a minute would be disabled. Instead, the due times in the
+store, and since when endpoints fail, are moved with the clock, before anything is handed in or claimed.
 
 Debt: a clock that is set while notifier is not running is not noticed.
 """
@@ -31,27 +30,27 @@ class ClockShift:
         self._clock = clock
         self._heartbeat = heartbeat
         self._jumps = ClockJumps(clock.now(), clock.elapsed())
-        #: (how far, what the clock showed then), of jumps that the store does not know of yet.
-        self._noted: deque[tuple[timedelta, datetime]] = deque()
-        #: How far the first of them is done.
+        #: (how far, what the clock showed then), of jumps that the store has not followed yet.
+        self._jumped: deque[tuple[timedelta, datetime]] = deque()
+        #: How far the store has followed the first of them.
         self._done: ShiftProgress | None = None
 
     def jumped(self) -> timedelta:
-        """How far the wall clock was set since this was last asked; `keep` has the store follow."""
+        """How far the wall clock was set since this was last asked; `follow` has the store follow."""
         now = self._clock.now()
         if by := self._jumps.since_last(now, self._clock.elapsed()):
             note = "what is due, and since when endpoints fail, goes by the store's own clock: neither changes"
             if self._store is not None:
-                self._noted.append((by, now))
+                self._jumped.append((by, now))
                 note = "pending callbacks, and since when endpoints fail, are moved with it: both last as long as ever"
             _log.warning(log_events.CLOCK_JUMPED, by_s=round(by.total_seconds()), note=note)
         return by
 
-    async def keep(self) -> None:
-        """Move what waits along with the clock, in small steps. After `StoreUnavailable` call again."""
-        while self._noted and self._store is not None:
-            by, now = self._noted[0]
+    async def follow(self) -> None:
+        """Have the store shift its due times, in small steps. After `StoreUnavailable` call again."""
+        while self._jumped and self._store is not None:
+            by, now = self._jumped[0]
             self._done = await self._store.shift(by, now=now, done=self._done)
             self._heartbeat.beat()
             if self._done is None:
-                self._noted.popleft()
+                self._jumped.popleft()

@@ -1,12 +1,13 @@
-"""Gets every due delivery attempted, and every outcome written down. Steps 9 to 13 of the path.
+"""Has every due delivery attempted, and every outcome recorded: it drains the outbox. Steps 9 to 13 of the path.
 
 One loop takes turns with the store: each turn hands in the attempts that finished since the last one and claims as many
-as there are free slots, in one transaction (`DeliveryStore.exchange`). Posts run beside it, a task each. So one commit
-serves many attempts, a claim is never made without a slot, and what finished is written before anything is claimed.
-How many may begin, and where, so that an endpoint that hangs costs only itself, `delivery.capacity` says.
+deliveries as there are free slots, in one transaction (`DeliveryStore.exchange`). Attempts run beside it, a task each.
+So one commit serves many attempts, nothing is claimed without a slot, and outcomes are recorded before anything is
+claimed. `delivery.capacity` says how many attempts may begin, and where, so that an endpoint that hangs costs only
+itself.
 
-While the store cannot write, finished attempts wait here (no more than were in flight) and nothing is claimed. Where
-the wall clock was set, what waits follows it before anything is handed in or claimed.
+While the store cannot write, finished attempts wait here (no more than were in flight) and nothing is claimed. If the
+wall clock was set, due times follow it before anything is handed in or claimed.
 """
 
 from collections import deque
@@ -27,7 +28,7 @@ from notifier.delivery.policies import Endpoints
 from notifier.domain import retry
 from notifier.domain.errors import StoreUnavailable
 from notifier.domain.ids import Destination, WorkerId
-from notifier.domain.model import Answer, AttemptResult, Claim, DeliveryStatus, Interruption, Message, Stale, Verdict
+from notifier.domain.model import Answer, AttemptResult, Claim, Interruption, Message, Stale, Verdict
 from notifier.domain.settings import DEFAULT_RETRY, EndpointSettings
 from notifier.domain.slot_sharing import IN_FLIGHT
 from notifier.domain.verdict import judge
@@ -41,8 +42,9 @@ from notifier.store.records import Slots
 
 _log = structlog.get_logger()
 
-#: The loop looks again after this, whatever the clock was set to meanwhile.
+#: Seconds after which the loop takes another turn, even if the clock was set meanwhile.
 LONGEST_WAIT: Final = 5.0
+_NO_SLOTS: Final = Slots(total=0, free={}, each=0, lease={}, lease_each=timedelta(0))
 
 
 class MessageSender(Protocol):
@@ -63,7 +65,7 @@ class ResultRefresher(Protocol):
 
 
 class Dispatcher:
-    """Owns the loop; `wakeup` wakes it when something was owed or a configuration changed."""
+    """Owns the loop; `wakeup` wakes it when a message is due or the configuration changed."""
 
     def __init__(
         self,
@@ -94,15 +96,15 @@ class Dispatcher:
         self._heartbeat = heartbeat
         self._refresher = refresher
         self._outage = outage or OutageDetector()
-        self._waits = ClockShift(store.due_times, clock, heartbeat)
+        self._clock_shift = ClockShift(store.due_times, clock, heartbeat)
         self._finished: list[AttemptResult] = []
-        #: Claims whose attempt no task has taken up yet: there is one on its way for each.
-        self._begun: deque[tuple[Claim, EndpointSettings | None]] = deque()
+        #: Claims that no task works on yet: a task is on its way for each.
+        self._queue: deque[tuple[Claim, EndpointSettings | None]] = deque()
         #: Tasks without an attempt.
-        self._resting: list[anyio.Event] = []
+        self._idle_tasks: list[anyio.Event] = []
         self._capacity = Capacity(endpoints, clock.monotonic(), in_flight=in_flight)
-        self._taking = True
-        self._idle = anyio.Event()
+        self._claiming = True
+        self._drained = anyio.Event()
 
     # ---- for the app ----
     def apply(self, endpoints: Endpoints) -> None:
@@ -116,114 +118,116 @@ class Dispatcher:
         """Whether its messages yield to those of others."""
         return self._capacity.deprioritised(destination)
 
-    def stop_taking(self) -> None:
-        """Claim nothing more; `idle` is reached when what is in flight has been written down."""
-        self._taking = False
+    def stop_claiming(self) -> None:
+        """Claim nothing more. `drained` returns when every attempt in flight has been recorded."""
+        self._claiming = False
         self._wakeup.notify()
 
-    async def idle(self) -> None:
-        await self._idle.wait()
+    async def drained(self) -> None:
+        await self._drained.wait()
 
-    async def hand_back(self) -> None:
-        """The last write: what finished is recorded, what is still open is interrupted and due at once."""
+    async def release(self) -> None:
+        """The last write: what finished is recorded, and what is still open is interrupted and due at once."""
         now = self._clock.now()
         announce = self._monitor.announcing(now)
-        exchange = await self._store.exchange(self._owner, self._finished, _none(), now=now, announce=announce)
+        exchange = await self._store.exchange(self._owner, self._finished, _NO_SLOTS, now=now, announce=announce)
         self._finished = []
         self._monitor.tell(exchange.changed)
-        self._tell_freed(await self._store.release(self._owner, self._after_interruption, now=self._clock.now()))
+        _log_interrupted(await self._store.release(self._owner, self._after_interruption, now=self._clock.now()))
 
-    async def free_lapsed(self) -> int:
-        """End attempts of other workers whose lease ran out; how many.
+    async def end_lapsed(self) -> int:
+        """End attempts of other workers whose lease expired; how many.
 
-        Our own are in flight, or wait to be handed in: a clock set forward, or a store that could not write for long,
-        does not make them anybody else's.
+        Our own are in flight, or wait to be handed in, even if the clock was set forward or the store could not write
+        for long.
         """
-        if freed := await self._end_lapsed():
+        ended = await self._store.end_lapsed(self._after_interruption, now=self._clock.now(), sparing=self._owner)
+        _log_interrupted(ended)
+        if ended:
             self._wakeup.notify()
-        return freed
+        return len(ended)
+
+    def _after_interruption(self, interruption: Interruption) -> AttemptResult:
+        policy = self._endpoints.named.get(interruption.destination)
+        schedule = DEFAULT_RETRY if policy is None else policy.retry
+        return retry.after_interruption(interruption, schedule, now=self._clock.now(), jitter=self._random())
 
     # ---- the loop ----
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. Started once the attempts that the last run left open are interrupted."""
         await self._monitor.begin()
-        await self._end_lapsed()
-        async with anyio.create_task_group() as posts:
+        await self.end_lapsed()
+        async with anyio.create_task_group() as attempts:
             task_status.started()
             while True:
                 self._heartbeat.beat()
-                await self._wakeup.wait(await self._turn(posts))
+                await self._wakeup.wait(await self._turn(attempts))
 
-    async def _turn(self, posts: TaskGroup) -> float:
+    async def _turn(self, attempts: TaskGroup) -> float:
         """One exchange with the store; seconds until the next turn is due without a wakeup."""
         self._follow_clock()
         now = self._clock.now()
         results, self._finished = self._finished, []
         try:
-            await self._waits.keep()
+            await self._clock_shift.follow()
             exchange = await self._store.exchange(
                 self._owner, results, self._slots(), now=now, announce=self._monitor.announcing(now)
             )
         except StoreUnavailable as error:
             self._finished = results + self._finished
             self._health.store_failed(error)
-            if not self._taking and not self._capacity.in_flight:
-                self._idle.set()  # nobody stays for a store that cannot write: what finished is made again
+            if not self._claiming and not self._capacity.in_flight:
+                self._drained.set()  # a stop does not wait for a store that cannot write: the attempts are made again
             await self._health.wait_for_store(LONGEST_WAIT)
             return 0
         self._monitor.tell(exchange.changed)
         self._capacity.yielded(self._clock.monotonic(), some=exchange.yielded)
         for claim in sorted(exchange.claims, key=lambda claim: self.deprioritised(claim.destination)):
-            self._begin(posts, claim)
+            self._begin(attempts, claim)
         if exchange.stale and self._refresher is not None:
             self._refresher.take(exchange.stale)
-            return 0  # others may have the slots meanwhile
-        if not self._taking and not self._finished and not self._capacity.in_flight:
-            self._idle.set()
-        return self._wait(exchange.next_due, now)
+            return 0  # other deliveries may have the slots meanwhile
+        if not self._claiming and not self._finished and not self._capacity.in_flight:
+            self._drained.set()
+        waits = [LONGEST_WAIT, *self._capacity.waits(self._clock.monotonic())]
+        if exchange.next_due is not None:
+            waits.append(max(0.0, (exchange.next_due - now).total_seconds()))
+        return min(waits)
 
     def _follow_clock(self) -> None:
-        """Outcomes from before the clock was set were reckoned by the old time."""
-        if by := self._waits.jumped():
+        """Move the due times of outcomes from before the clock was set."""
+        if by := self._clock_shift.jumped():
             self._finished = [
                 replace(result, due_at=result.due_at + by) if result.due_at else result for result in self._finished
             ]
 
-    def _wait(self, next_due: datetime | None, now: datetime) -> float:
-        waits = [LONGEST_WAIT]
-        if next_due is not None:
-            waits.append(max(0.0, (next_due - now).total_seconds()))
-        return min(waits + self._capacity.waits(self._clock.monotonic()))
-
     def _slots(self) -> Slots:
-        if not self._taking:
-            return _none()
+        if not self._claiming:
+            return _NO_SLOTS
         room = None if self._refresher is None else self._refresher.room
         return self._capacity.slots(self._clock.monotonic(), room_to_refresh=room)
 
     # ---- one attempt ----
-    def _begin(self, posts: TaskGroup, claim: Claim) -> None:
+    def _begin(self, attempts: TaskGroup, claim: Claim) -> None:
         self._capacity.begin(claim, self._clock.monotonic())
-        self._begun.append((claim, self._endpoints.policy(claim.endpoint)))
-        if self._resting:
-            self._resting.pop().set()
+        self._queue.append((claim, self._endpoints.policy(claim.endpoint)))
+        if self._idle_tasks:
+            self._idle_tasks.pop().set()
         else:
-            posts.start_soon(self._work)
+            attempts.start_soon(self._work)
 
     async def _work(self) -> None:
-        """One attempt after the other. A task that stays costs a quarter of a new one for each attempt."""
+        """One attempt after the other. To keep a task costs a quarter of a new one for each attempt."""
         while True:
-            while self._begun:
-                await self._attempt(*self._begun.popleft())
-            rest = anyio.Event()
-            self._resting.append(rest)
-            await rest.wait()
-
-    async def _attempt(self, claim: Claim, policy: EndpointSettings | None) -> None:
-        result = _unmade(claim) if policy is None else await self._post(claim, policy)
-        self._finished.append(result)
-        self._capacity.end(claim, result.verdict, self._clock.monotonic())
-        self._wakeup.notify()
+            while self._queue:
+                claim, policy = self._queue.popleft()
+                result = retry.not_configured(claim) if policy is None else await self._post(claim, policy)
+                self._finished.append(result)
+                self._capacity.end(claim, result.verdict, self._clock.monotonic())
+                self._wakeup.notify()
+            more = anyio.Event()
+            self._idle_tasks.append(more)
+            await more.wait()
 
     async def _post(self, claim: Claim, policy: EndpointSettings) -> AttemptResult:
         began = self._clock.monotonic()
@@ -245,11 +249,11 @@ class Dispatcher:
             jitter=self._random(),
             resource_wait=timedelta(seconds=max(0.0, self._capacity.backoff.wait(ended))),
         )
-        _tell(claim, result, len(policy.retry))
+        _log_attempt(claim, result, len(policy.retry))
         return result
 
     def _note_resources(self, answer: Answer, verdict: Verdict, began: float, ended: float) -> None:
-        """Whether this machine has enough for another attempt, for readiness and for the next turns."""
+        """Note whether this machine has resources for another attempt, for readiness and for the next turns."""
         backoff = self._capacity.backoff
         if verdict is Verdict.OUT_OF_RESOURCES:
             backoff.failed(began=began, now=ended, in_flight=self._capacity.in_flight.total())
@@ -257,65 +261,27 @@ class Dispatcher:
         elif backoff.succeeded(began=began):
             self._health.resources_recovered()
 
-    # ---- attempts that nobody closed ----
-    async def _end_lapsed(self) -> int:
-        freed = await self._store.end_lapsed(self._after_interruption, now=self._clock.now(), sparing=self._owner)
-        self._tell_freed(freed)
-        return len(freed)
 
-    @staticmethod
-    def _tell_freed(freed: Sequence[Interruption]) -> None:
-        if freed:
-            _log.warning(
-                log_events.ATTEMPTS_INTERRUPTED,
-                count=len(freed),
-                first=freed[0].message_id,
-                note="the outcome of these attempts is not known; each is made again with the same webhook-id",
-            )
-
-    def _after_interruption(self, interruption: Interruption) -> AttemptResult:
-        policy = self._endpoints.named.get(interruption.destination)
-        schedule = DEFAULT_RETRY if policy is None else policy.retry
-        return retry.after_interruption(interruption, schedule, now=self._clock.now(), jitter=self._random())
+def _log_interrupted(attempts: Sequence[Interruption]) -> None:
+    if attempts:
+        _log.warning(
+            log_events.ATTEMPTS_INTERRUPTED,
+            count=len(attempts),
+            first=attempts[0].message_id,
+            note="the outcome of these attempts is not known; each is made again with the same webhook-id",
+        )
 
 
-def _none() -> Slots:
-    return Slots(total=0, free={}, each=0, lease={}, lease_each=timedelta(0))
-
-
-def _unmade(claim: Claim) -> AttemptResult:
-    """The endpoint was taken out of the configuration between the claim and the attempt."""
-    return AttemptResult(
-        message_id=claim.message_id,
-        number=claim.number,
-        started_at=claim.started_at,
-        took=timedelta(0),
-        verdict=Verdict.INTERRUPTED,
-        status_code=None,
-        head=b"",
-        detail=f"endpoint {claim.destination} is not in the configuration any more: nothing was sent",
-        status=DeliveryStatus.PARKED,
-        failures=claim.failures,
-        due_at=None,
-    )
-
-
-def _about(claim: Claim) -> dict[str, str]:
-    """The generation it is about; a message to the operator is about none."""
-    if not claim.watch_id:
-        return {}
-    return {"generation": claim.generation, "provider": claim.provider, "watch": claim.watch_id}
-
-
-def _tell(claim: Claim, result: AttemptResult, steps: int) -> None:
-    """The wide line: why did this not arrive?"""
+def _log_attempt(claim: Claim, result: AttemptResult, steps: int) -> None:
+    """One wide line that answers: why did this not arrive?"""
     delivered = result.verdict is Verdict.DELIVERED
     log = _log.info if delivered else _log.warning
+    generation = {"generation": claim.generation, "provider": claim.provider, "watch": claim.watch_id}
     log(
         log_events.DELIVERY_ATTEMPTED,
         message=claim.message_id,
         type=claim.type,
-        **_about(claim),
+        **(generation if claim.watch_id else {}),  # a message to the operator is about none
         endpoint=claim.destination,
         attempt=claim.number,
         trigger=claim.trigger.value,

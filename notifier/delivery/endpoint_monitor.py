@@ -1,13 +1,12 @@
-"""Tells of endpoints that stand otherwise: the log, readiness, and the operator. Takes a person's word on them.
+"""Reports changes of endpoint health: in the log, in readiness, and to the operator. Disables and enables for a person.
 
-How an endpoint stands is decided in `health` and kept by the store, in the transaction of the attempts that show it;
-the operator's message is made inside that same transaction. So nothing here is needed for a disabled endpoint to stay
-untouched, after a restart either. Readiness knows configured endpoints alone: origins come from outside.
+Endpoint health is decided in `domain.endpoint_health` and kept by the store, in the transaction of the attempts that
+change it; the operator's message is made in that same transaction. So a disabled endpoint stays disabled without this
+module, after a restart too. Readiness shows configured endpoints only: origins come from outside.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Final
 
 import structlog
 
@@ -27,7 +26,7 @@ _log = structlog.get_logger()
 
 
 class EndpointMonitor:
-    """`begin` once; then it is told of changes, and makes those that a person asks for. `token` is random text.
+    """`begin` once; then `tell` it of changes. `token` is random text.
 
     `config` is the path of the configuration, for the commands that it prints.
     """
@@ -48,21 +47,21 @@ class EndpointMonitor:
         self._health = health
         self._token = token
         self._config = config
-        #: By destination: origins, and names that are not configured (any more) too.
+        #: Also origins, and names that are not configured (any more).
         self._disabled: dict[Destination, EndpointHealth] = {}
 
     @property
     def disabled(self) -> Mapping[Destination, str]:
-        """Destinations that nothing goes to now, with why."""
+        """Disabled destinations, and why."""
         return {destination: health.reason for destination, health in self._disabled.items()}
 
     async def begin(self) -> None:
-        """Learn what the last run left disabled."""
+        """Read what is disabled already."""
         for line in await self._store.endpoint_summaries():
             self._remember(line.health)
 
     def apply(self, endpoints: Endpoints) -> None:
-        """Readiness speaks of these from now on."""
+        """Readiness is about these from now on."""
         gone = self._endpoints.named.keys() - endpoints.named.keys()
         self._endpoints = endpoints
         for name in gone:
@@ -71,27 +70,27 @@ class EndpointMonitor:
             self._show(health)
 
     def announcing(self, now: datetime) -> Announce:
-        """What the operator is owed because of a change, for the store to keep with it."""
+        """What makes the operator's message for a change, for the store to call in the transaction of the change."""
         operator = self._endpoints.operator
         return lambda change: notice(change, operator, now=now, token=self._token())
 
     def tell(self, changes: Iterable[Change]) -> None:
-        """These are durable now."""
+        """Report changes that are durable now."""
         for change in changes:
             self._remember(change.after)
             if change.event:
-                _TELL[change.after.state](change, self._config)
+                _log_change(change, self._config)
 
     # ---- by a person ----
     async def disable(self, destination: Destination, reason: str) -> Change:
-        """Nothing goes there any more, and what is owed is kept. `Change.before` is how it stood."""
+        """Send nothing there from now on; its messages are parked. `Change.before` is the health before."""
         now = self._clock.now()
         change = await self._store.disable_endpoint(destination, now=now, reason=reason, announce=self.announcing(now))
         self.tell([change])
         return change
 
     async def enable(self, destination: Destination) -> Change:
-        """What is owed from now on goes there; what is parked stays. `Change.before` is how it stood."""
+        """Send new messages there again; what is parked stays parked. `Change.before` is the health before."""
         now = self._clock.now()
         change = await self._store.enable_endpoint(destination, now=now, announce=self.announcing(now))
         self.tell([change])
@@ -116,40 +115,16 @@ def _part(name: str) -> str:
     return f"endpoint {name}"
 
 
-# ---- the log ------------------------------------------------------------------------------------------------------
-def _tell_failing(change: Change, _: str) -> None:
-    note = f"after {DISABLE_AFTER.days} days without a success it is disabled; what it is owed is kept then"
-    _log.warning(log_events.ENDPOINT_FAILING, note=note, **_facts(change))
-
-
-def _tell_disabled(change: Change, config: str) -> None:
-    again = enable_command(change.after.destination, config=config)
-    note = f"nothing is sent there, and what it is owed is kept; `{again}` ends that"
-    _log.error(log_events.ENDPOINT_DISABLED, note=note, **_facts(change))
-
-
-def _tell_recovered(change: Change, config: str) -> None:
-    note = ""
-    if change.oldest is not None:
+def _log_change(change: Change, config: str) -> None:
+    log, event, note = _log.info, log_events.ENDPOINT_RECOVERED, ""
+    if change.after.state is EndpointState.FAILING:
+        log, event = _log.warning, log_events.ENDPOINT_FAILING
+        note = f"after {DISABLE_AFTER.days} days without a success it is disabled; its messages are then kept"
+    elif change.after.state is EndpointState.DISABLED:
+        log, event = _log.error, log_events.ENDPOINT_DISABLED
+        again = enable_command(change.after.destination, config=config)
+        note = f"nothing is sent there, and its messages are kept; `{again}` ends that"
+    elif change.oldest is not None:
         command = recover_command(change.after.destination, change.oldest, config=config)
-        note = f"what was kept back or given up is sent when it is asked for: {command}"
-    _log.info(log_events.ENDPOINT_RECOVERED, note=note, **_facts(change))
-
-
-_TELL: Final = {
-    EndpointState.WORKING: _tell_recovered,
-    EndpointState.FAILING: _tell_failing,
-    EndpointState.DISABLED: _tell_disabled,
-}
-
-
-def _facts(change: Change) -> dict[str, object]:
-    told = change.explaining
-    return {
-        "endpoint": change.after.destination,
-        "was": change.before.state.value,
-        "reason": told.reason,
-        "failing_since": told.first_failure and iso(told.first_failure),
-        "failures": told.failures,
-        "parked": change.parked,
-    }
+        note = f"what was parked or given up is sent again by: {command}"
+    log(event, note=note, was=change.before.state.value, **change.facts())

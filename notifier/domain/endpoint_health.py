@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from notifier.domain.ids import Destination
 from notifier.domain.model import Verdict
@@ -133,6 +133,17 @@ class Change:
     def explaining(self) -> EndpointHealth:
         """The one that says why: if an endpoint works again, the one before."""
         return self.before if self.after.state is EndpointState.WORKING else self.after
+
+    def facts(self) -> dict[str, Any]:
+        """What the log and the operator's message say of it."""
+        told = self.explaining
+        return {
+            "endpoint": self.after.destination,
+            "reason": told.reason,
+            "failing_since": None if told.first_failure is None else iso(told.first_failure),
+            "failures": told.failures,
+            "parked": self.parked,
+        }
 
 
 _EVENTS: Final = {

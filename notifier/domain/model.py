@@ -364,17 +364,17 @@ class AttemptResult:
     message_id: MessageId
     number: int
     started_at: datetime
-    took: timedelta
+    took: timedelta = timedelta(0)
     verdict: Verdict
-    status_code: int | None
-    head: bytes
+    status_code: int | None = None
+    head: bytes = b""
     detail: str
     #: The delivery's status from now on.
     status: DeliveryStatus
     #: Steps of the schedule used up, this attempt included.
     failures: int
     #: When to try again; None unless `status` is PENDING.
-    due_at: datetime | None
+    due_at: datetime | None = None
     #: False if it says nothing of its endpoint, see `delivery.outage`.
     affects_health: bool = True
 

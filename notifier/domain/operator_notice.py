@@ -27,7 +27,8 @@ def notice(change: Change, operator: EndpointSettings | None, *, now: datetime, 
     """The message that tells `operator` of `change`; None if there is none. `token`, random, makes the ID."""
     if operator is None or not change.event or change.after.destination == operator.destination:
         return None
-    message = _message(change.event, operator.format, MessageId(f"msg_{token}"), _facts(change), now=now)
+    facts = {"endpoint": change.after.destination, "state": change.after.state} | change.facts()
+    message = _message(change.event, operator.format, MessageId(f"msg_{token}"), facts, now=now)
     return NewDelivery(
         message_id=message.id,
         endpoint=operator.identity,
@@ -45,18 +46,6 @@ def trial_message(endpoint: EndpointSettings, random_bytes: bytes, *, now: datet
     """The test message for `endpoint`, in its format; `random_bytes` make its ID."""
     facts = {"endpoint": endpoint.identity}
     return _message(ENDPOINT_TEST, endpoint.format, trial_message_id(random_bytes), facts, now=now)
-
-
-def _facts(change: Change) -> dict[str, Any]:
-    told = change.explaining
-    return {
-        "endpoint": change.after.destination,
-        "state": change.after.state,
-        "reason": told.reason,
-        "failing_since": None if told.first_failure is None else iso(told.first_failure),
-        "failures": told.failures,
-        "parked": change.parked,
-    }
 
 
 def _message(type_: str, format_: Format, id_: MessageId, facts: Mapping[str, Any], *, now: datetime) -> Message:

@@ -100,14 +100,24 @@ def after_interruption(
         message_id=interruption.message_id,
         number=interruption.number,
         started_at=now,
-        took=timedelta(0),
         verdict=Verdict.INTERRUPTED,
-        status_code=None,
-        head=b"",
         detail="the worker stopped before the answer came",
         status=_move(signal),
         failures=failures,
         due_at=due_at,
+    )
+
+
+def not_configured(claim: Claim) -> AttemptResult:
+    """Close an attempt that was not made: its endpoint was removed from the configuration after the claim."""
+    return AttemptResult(
+        message_id=claim.message_id,
+        number=claim.number,
+        started_at=claim.started_at,
+        verdict=Verdict.INTERRUPTED,
+        detail=f"endpoint {claim.destination} is not in the configuration any more: nothing was sent",
+        status=_move(DeliverySignal.PARK),
+        failures=claim.failures,
     )
 
 

@@ -1,7 +1,7 @@
-"""Housekeeping: one chore per kind of dirt. Each says what it did in the log and is silent when that is nothing.
+"""Upkeep: chores that keep the store tidy. Each logs what it did, and nothing if it did nothing.
 
-A store that cannot write is asked again here, after 1, 2, 4 and at most 30 seconds, and everyone who waits for it is
-told. It is asked for what it could not do: that another write works says little of a damaged page, or of a full disk.
+A store that cannot write is probed here, after 1, 2, 4 and at most 30 seconds, and everyone who waits for it is told.
+The probe repeats what failed, because another write that works says little of a damaged page or a full disk.
 """
 
 from collections.abc import Awaitable, Callable
@@ -25,25 +25,25 @@ _log = structlog.get_logger()
 
 #: Seconds between two rounds of chores without a wakeup.
 INTERVAL: Final = 15.0
-#: Seconds that a run, or one whose wall clock was set, has for its first looks at what fell overdue unseen.
-_FIRST_LOOKS: Final = 3600.0
+#: Seconds after the start, or after the wall clock was set, in which overdue watches are polled before they expire.
+_FIRST_POLLS: Final = 3600.0
 _CHECKPOINT: Final = "checkpoint"
-#: An origin that failed and was sent nothing more is remembered for so long.
+#: The health of an origin that failed is kept so long after its last failure.
 _ORIGINS_KEPT: Final = timedelta(days=30)
-#: Seconds; it reads a whole directory.
+#: Seconds between two looks at the drop directory for files to remove; each lists all of it.
 _PRUNE_EVERY: Final = 3600.0
 
 
 class Leases(Protocol):
-    """The dispatcher's side of upkeep."""
+    """The dispatcher, as upkeep knows it."""
 
-    async def free_lapsed(self) -> int: ...
+    async def end_lapsed(self) -> int: ...
 
 
 class Upkeep:
-    """Runs the chores at every ring of `wakeup`, and at least every 15 s.
+    """Runs the chores whenever `wakeup` is notified, and at least every 15 s.
 
-    `prune` clears accepted drop files away; `retain` has the store forget what was finished long ago.
+    `prune` removes accepted drop files; `retain` has the store forget what was finished long ago.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Upkeep:
         self._prune = prune
         self._retain = retain
         self._prune_at = float("-inf")
-        self._expire_from = clock.monotonic() + _FIRST_LOOKS
+        self._expire_from = clock.monotonic() + _FIRST_POLLS
         self._jumps = ClockJumps(clock.now(), clock.elapsed())
         self._deliveries = deliveries
         self._health = health
@@ -89,27 +89,27 @@ class Upkeep:
                 self._health.store_failed(error)
 
     async def run_once(self) -> None:
-        """Every chore once. `StoreUnavailable` where the store cannot write."""
+        """Every chore once. `StoreUnavailable` if the store cannot write."""
         if not self._health.store_up:
             await self._store.probe(now=self._clock.now())
             self._backoff.succeeded(self._clock.monotonic())
             self._health.clear(STORE)
             _log.info(log_events.STORE_RECOVERED)
-        await self._leases.free_lapsed()
+        await self._leases.end_lapsed()
         await self._park()
         await self._expire()
         await self._retain()
         await self._checkpoint()
-        await self._clear_away()
+        await self._prune_drop_and_origins()
 
     async def _park(self) -> None:
-        """Keep back what was still to be kept back when its endpoint was disabled. Nothing of it goes out meanwhile."""
+        """Park the rest of what was pending when its endpoint was disabled. None of it is claimed meanwhile."""
         if count := await self._store.park_disabled():
             note = "their endpoints are disabled; `notifier endpoints` says which and why"
             _log.warning(log_events.DELIVERIES_PARKED, count=count, note=note)
 
     async def _checkpoint(self) -> None:
-        """Shorten the store's log. One that cannot be moved grows, and stops nobody yet."""
+        """Checkpoint the store's log. If that fails the log grows, but everything else works for now."""
         try:
             await self._store.checkpoint()
         except StoreUnavailable as error:
@@ -118,7 +118,7 @@ class Upkeep:
         else:
             self._health.clear(_CHECKPOINT)
 
-    async def _clear_away(self) -> None:
+    async def _prune_drop_and_origins(self) -> None:
         now = self._clock.monotonic()
         if now < self._prune_at:
             return
@@ -128,12 +128,12 @@ class Upkeep:
             _log.info(log_events.DROP_PRUNED, count=count)
 
     async def _expire(self) -> None:
-        """Only once this run has had the time to ask: a provider is not unreachable because we were down.
+        """Expire watches whose provider could not be asked since their deadline.
 
-        Nor because the wall clock was set.
+        Not soon after the start or a set clock: a provider is not unreachable because we were down.
         """
         if self._jumps.since_last(self._clock.now(), self._clock.elapsed()):
-            self._expire_from = self._clock.monotonic() + _FIRST_LOOKS
+            self._expire_from = self._clock.monotonic() + _FIRST_POLLS
         if self._clock.monotonic() < self._expire_from:
             return
         count = await self._store.expire_unreachable(now=self._clock.now())

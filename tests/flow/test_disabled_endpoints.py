@@ -270,7 +270,7 @@ async def test_the_last_write_of_a_stop_counts_too(store: SqliteStore) -> None:
     stage.port.down = False
     with_log: Any
     async with heard() as with_log:
-        await stage.dispatcher.hand_back()
+        await stage.dispatcher.release()
     assert events(with_log) == ["endpoint.disabled"]
     assert (await line(store)).health.state is EndpointState.DISABLED
 

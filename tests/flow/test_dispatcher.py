@@ -455,9 +455,9 @@ async def test_a_lapsed_lease_is_ended_and_its_message_goes_again(store: SqliteS
     async with sending(store) as stage:
         await _left_open(store, "g-1")
         stage.clock.advance(30)
-        assert await stage.dispatcher.free_lapsed() == 0
+        assert await stage.dispatcher.end_lapsed() == 0
         stage.clock.advance(1)
-        assert await stage.dispatcher.free_lapsed() == 1
+        assert await stage.dispatcher.end_lapsed() == 1
         await quiet(store)
         assert len(stage.callbacks.posts) == 1
 
@@ -482,7 +482,7 @@ async def test_hand_back_leaves_nothing_open(store: SqliteStore) -> None:
         await stage.enqueue("done", to="audit")
         await stage.turn()
         stage.tasks.cancel_scope.cancel()
-    await stage.dispatcher.hand_back()
+    await stage.dispatcher.release()
     for name in some(3):
         (line,) = await deliveries(store, name)
         assert verdicts(line) == [Verdict.INTERRUPTED]
@@ -496,11 +496,11 @@ async def test_stopping_takes_no_more_and_waits_for_what_is_in_flight(store: Sql
         gate = stage.callbacks.gates["studio.example.com"] = anyio.Event()
         await stage.enqueue(*some(5))
         await stage.turn()
-        stage.dispatcher.stop_taking()
+        stage.dispatcher.stop_claiming()
         await quiet(store)
-        assert not stage.dispatcher._idle.is_set()
+        assert not stage.dispatcher._drained.is_set()
         gate.set()
-        await stage.dispatcher.idle()
+        await stage.dispatcher.drained()
         assert len(stage.callbacks.posts) == 2
         assert await statuses(store) == {DeliveryStatus.DELIVERED: 2, DeliveryStatus.PENDING: 3}
 
@@ -508,8 +508,8 @@ async def test_stopping_takes_no_more_and_waits_for_what_is_in_flight(store: Sql
 async def test_stopping_with_nothing_in_flight_is_at_once(store: SqliteStore) -> None:
     """An idle daemon does not use up its grace."""
     async with sending(store) as stage:
-        stage.dispatcher.stop_taking()
-        await stage.dispatcher.idle()
+        stage.dispatcher.stop_claiming()
+        await stage.dispatcher.drained()
 
 
 # ---- changes ------------------------------------------------------------------------------------------------------
@@ -587,7 +587,7 @@ async def test_outcomes_outlive_their_leases(store: SqliteStore) -> None:
         await quiet(store)
         stage.clock.advance(3600)
         stage.port.down = False
-        assert await stage.dispatcher.free_lapsed() == 0
+        assert await stage.dispatcher.end_lapsed() == 0
         stage.health.clear(STORE)
         await stage.turn()
         assert await statuses(store) == {DeliveryStatus.DELIVERED: 3}
@@ -605,7 +605,7 @@ async def test_hand_back_writes_outcomes_that_waited(store: SqliteStore) -> None
         await quiet(store)
         stage.tasks.cancel_scope.cancel()
     stage.port.down = False
-    await stage.dispatcher.hand_back()
+    await stage.dispatcher.release()
     assert await statuses(store) == {DeliveryStatus.DELIVERED: 1}
 
 
@@ -664,7 +664,7 @@ async def test_attempts_in_flight_are_not_made_twice_by_a_clock(store: SqliteSto
         await stage.enqueue(*some(3))
         await stage.turn()
         stage.clock.set_wall(3600)
-        assert await stage.dispatcher.free_lapsed() == 0
+        assert await stage.dispatcher.end_lapsed() == 0
         await stage.turn(60)
         gate.set()
         await quiet(store)

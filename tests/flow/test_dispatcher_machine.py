@@ -242,8 +242,8 @@ class Scene:
         self.clock.advance(seconds)
         await self.turn()
 
-    async def free_lapsed(self) -> None:
-        assert await self.dispatcher.free_lapsed() == 0, "a run ends its own attempts itself"
+    async def end_lapsed(self) -> None:
+        assert await self.dispatcher.end_lapsed() == 0, "a run ends its own attempts itself"
         await self.turn()
 
     async def reload(self, configured: Mapping[str, int]) -> None:
@@ -262,11 +262,11 @@ class Scene:
 
     async def stop(self) -> None:
         """The first half of a stop, and the last write; what hangs is given up."""
-        self.dispatcher.stop_taking()
+        self.dispatcher.stop_claiming()
         await self.turn()
         self._dispatching.cancel()
         await quiet(self.store)
-        await self.dispatcher.hand_back()
+        await self.dispatcher.release()
 
     async def answer_and_forget(self, name: str, habit: str) -> None:
         """Answers are given, and nobody has the time to write down what they were: a kill follows."""
@@ -350,7 +350,7 @@ class DispatcherMachine(RuleBasedStateMachine):
 
     @rule()
     def upkeep(self) -> None:
-        self.ask(self.scene.free_lapsed)
+        self.ask(self.scene.end_lapsed)
 
     @rule(configured=st.dictionaries(st.sampled_from(NAMES), st.integers(1, 4), min_size=1))
     def reload(self, configured: dict[str, int]) -> None:

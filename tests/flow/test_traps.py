@@ -235,11 +235,11 @@ async def test_trap_05_no_second_worker_sends_while_the_first_may_still_be_sendi
         assert len(callbacks.posts) == 1
         for seconds in (1, 18.9, 0.2, 10):  # past the timeout by 10.1 s
             clock.advance(seconds)
-            assert await second.dispatcher.free_lapsed() == 0
+            assert await second.dispatcher.end_lapsed() == 0
             await second.turn()
             assert len(callbacks.posts) == 1
         clock.advance(5)
-        assert await second.dispatcher.free_lapsed() == 1
+        assert await second.dispatcher.end_lapsed() == 1
 
 
 # ---- 6: sent, and not written down --------------------------------------------------------------------------------

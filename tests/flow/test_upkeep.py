@@ -25,7 +25,7 @@ class _Leases:
     def __init__(self) -> None:
         self.calls = 0
 
-    async def free_lapsed(self) -> int:
+    async def end_lapsed(self) -> int:
         self.calls += 1
         return 0
 
