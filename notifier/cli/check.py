@@ -175,8 +175,7 @@ def _check_api(settings: Settings) -> bool:
 async def _check_store(path: str, deep: bool) -> bool:  # noqa: FBT001  anyio.run passes positions only
     try:
         there = await anyio.to_thread.run_sync(store_exists, path)
-        problems = [f"{path}: {problem}" for problem in await _problems(path, deep=deep)] if there else []
-        counts = await _watched(path) if there else ""
+        problems, counts = await _examine(path, deep=deep) if there else ([], "")
     except StoreError as error:
         _say("store", error)
         return False
@@ -188,12 +187,9 @@ async def _check_store(path: str, deep: bool) -> bool:  # noqa: FBT001  anyio.ru
     return not problems
 
 
-async def _problems(path: str, *, deep: bool) -> Sequence[str]:
+async def _examine(path: str, *, deep: bool) -> tuple[list[str], str]:
+    """What is wrong with the store, and how much it watches."""
     async with open_reader(path) as store:
-        return await store.problems(deep=deep)
-
-
-async def _watched(path: str) -> str:
-    async with open_reader(path) as store:
+        problems = [f"{path}: {problem}" for problem in await store.problems(deep=deep)]
         count = (await store.counts()).open_generations
-    return f"{count} generation{'' if count == 1 else 's'} watched"
+    return problems, f"{count} generation{'' if count == 1 else 's'} watched"

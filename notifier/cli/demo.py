@@ -10,7 +10,7 @@ import os
 import signal
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,7 @@ from rich.table import Column, Table
 from notifier.config import load
 from notifier.daemon.app import Daemon
 from notifier.domain.model import State
-from notifier.emulator.receiver import Received, Receiver, ReceiverSettings, new_secret, serve_receiver
+from notifier.emulator.receiver import Receiver, ReceiverSettings, new_secret, serve_receiver
 from notifier.emulator.server import serve_emulator
 from notifier.emulator.settings import EmulatorSettings
 from notifier.emulator.upstream import Emulator
@@ -158,24 +158,14 @@ async def _print_changes(parts: _Parts, console: Console) -> None:
             console.print(f"  at the provider: {states}", highlight=False)
             last = states
         for callback in parts.receiver.callbacks[shown:]:
-            console.print(_line(callback), highlight=False)
+            console.print(f"  {callback.generation_id}  {callback.type:22}  verified", highlight=False)
             shown += 1
         await anyio.sleep(0.1)
-
-
-def _line(callback: Received) -> str:
-    return f"  {callback.generation_id}  {callback.type:22}  verified"
 
 
 def _table(parts: _Parts) -> Table:
     # this takes 79 of 80 columns; on fewer the rest folds, because an ID must stay whole to be copied
     table = Table(Column("generation", min_width=36, no_wrap=True), "state", "callback", box=None, pad_edge=False)
-    for row in _rows(parts):
-        table.add_row(*row)
-    return table
-
-
-def _rows(parts: _Parts) -> Iterator[tuple[str, str, str]]:
     arrived = {callback.generation_id: callback for callback in parts.receiver.callbacks}
     now = parts.emulator.clock.monotonic()
     for generation in parts.emulator.generations:
@@ -183,7 +173,8 @@ def _rows(parts: _Parts) -> Iterator[tuple[str, str, str]]:
         state = generation.life.state(now)
         colour = {State.COMPLETED: "green", State.FAILED: "red", State.RUNNING: "cyan"}.get(state, "dim")
         shown = f"{callback.type}, verified" if callback else "[dim]waiting[/dim]"
-        yield generation.id, f"[{colour}]{state}[/{colour}]", shown
+        table.add_row(generation.id, f"[{colour}]{state}[/{colour}]", shown)
+    return table
 
 
 def _sum_up(parts: _Parts, console: Console) -> int:

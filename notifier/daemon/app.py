@@ -91,7 +91,7 @@ class Daemon:
         self._config = config_to_print(os.path.abspath(settings.source), environ={})  # noqa: PTH100  links stay
         self._stopping = anyio.Event()
         self._up = False
-        self._heartbeats = Heartbeats(self._clock)
+        self.heartbeats = Heartbeats(self._clock)
         self._housekeeping = Wakeup()
         self.health = Health(self._housekeeping)
         self._expiry = ExpiryReports(self.health)
@@ -150,7 +150,7 @@ class Daemon:
                 directory=lambda: replace(configured.directory(), disabled=self.monitor.disabled),
                 deliveries=deliveries,
                 health=self.health,
-                heartbeat=self._heartbeats.add("poller", limit=HANGS_AFTER),
+                heartbeat=self.heartbeats.add("poller", limit=HANGS_AFTER),
             ),
             KINDS.__getitem__,
         )
@@ -167,7 +167,7 @@ class Daemon:
             random=random.random,
             wakeup=deliveries,
             health=self.health,
-            heartbeat=self._heartbeats.add("dispatcher", limit=HANGS_AFTER),
+            heartbeat=self.heartbeats.add("dispatcher", limit=HANGS_AFTER),
             refresher=self._refresher,
             outage=outage,
             in_flight=_room_for_attempts(),
@@ -203,15 +203,15 @@ class Daemon:
             retain=retention.run_once,
             deliveries=deliveries,
             health=self.health,
-            heartbeat=self._heartbeats.add("upkeep", limit=CHORES_HANG_AFTER),
+            heartbeat=self.heartbeats.add("upkeep", limit=CHORES_HANG_AFTER),
         )
         self._reload = Reload(
-            configured,
-            store,
-            self._poller,
-            self._dispatcher,
-            self._registrar,
-            self._sources,
+            configured=configured,
+            store=store,
+            poller=self._poller,
+            dispatcher=self._dispatcher,
+            registrar=self._registrar,
+            sources=self._sources,
             expiry=self._expiry,
             clock=self._clock,
             health=self.health,
@@ -229,7 +229,7 @@ class Daemon:
         await self._loops.start(self._dispatcher.run, name="dispatcher")
         await self._loops.start(self._upkeep.run, name="upkeep")
         await self._loops.start(self._poller.run, settings.providers, name="poller")
-        self._timer.every(1, self._heartbeats.add("timer", limit=HANGS_AFTER).beat, name="heartbeat")
+        self._timer.every(1, self.heartbeats.add("timer", limit=HANGS_AFTER).beat, name="heartbeat")
         self._timer.every(0.25, self._poller.tick, name="poll")
         self._timer.every(5, self._sources.rescan.notify, name="drop rescan")
         self._timer.every(5, self._sources.reread.notify, name="watch files")
@@ -272,15 +272,6 @@ class Daemon:
         self._expiry.report_changes(self._configured.settings, self._clock.now())
 
     # ---- status ----
-    @property
-    def hanging(self) -> list[str]:
-        """Loops that do not turn any more; the watchdog is fed only while there are none."""
-        return self._heartbeats.hanging
-
-    def excuse(self, seconds: float) -> None:
-        """The process stood still for so long: no loop could turn."""
-        self._heartbeats.excuse(seconds)
-
     @property
     def troubles(self) -> Mapping[str, str]:
         """What is wrong now, by part. No trouble at all is readiness."""

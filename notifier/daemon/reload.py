@@ -1,6 +1,7 @@
 """Takes a configuration over while the daemon runs: whole, or not at all."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
@@ -27,47 +28,38 @@ _log = structlog.get_logger()
 _STORE_WAIT: Final = 5.0
 
 
+@dataclass(kw_only=True)
 class Reload:
     """What the configuration declares is settled here, at the start and again at every reload."""
 
-    def __init__(
-        self,
-        configured: Configured,
-        store: Store,
-        poller: Poller,
-        dispatcher: Dispatcher,
-        registrar: Registrar,
-        sources: Sources,
-        *,
-        expiry: ExpiryReports,
-        clock: Clock,
-        health: Health,
-        stopping: anyio.Event,
-    ) -> None:
-        self._configured = configured
-        self._store = store
-        self._poller = poller
-        self._dispatcher = dispatcher
-        self._registrar = registrar
-        self._sources = sources
-        self._expiry = expiry
-        self._clock = clock
-        self._health = health
-        self._stopping = stopping
-        self._running = anyio.CancelScope()
-        self._over = anyio.Event()
+    configured: Configured
+    store: Store
+    poller: Poller
+    dispatcher: Dispatcher
+    registrar: Registrar
+    sources: Sources
+    expiry: ExpiryReports
+    clock: Clock
+    health: Health
+    stopping: anyio.Event
+    #: Of the reload under way.
+    _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    #: Set while none is under way.
+    _over: anyio.Event = field(default_factory=anyio.Event)
+
+    def __post_init__(self) -> None:
         self._over.set()
 
     async def take(self, settings: Settings) -> None:
         """Take over `settings`, whole, or raise `ConfigError` or `StoreUnavailable` and change nothing."""
-        if sentences := needs_restart(self._configured.settings, settings):
+        if sentences := needs_restart(self.configured.settings, settings):
             raise ConfigError([Fault(source=settings.source, message=sentence) for sentence in sentences])
-        await self._store.probe(now=self._clock.now())  # what cannot be taken over whole is not begun
-        if self._stopping.is_set():
+        await self.store.probe(now=self.clock.now())  # what cannot be taken over whole is not begun
+        if self.stopping.is_set():
             return
         self._over = anyio.Event()
         try:
-            with anyio.CancelScope() as self._running:
+            with anyio.CancelScope() as self._scope:
                 await self._take_over(settings)
                 _log.info(log_events.CONFIG_RELOADED, config=settings.source)
         finally:
@@ -75,30 +67,30 @@ class Reload:
 
     async def stop(self) -> None:
         """A reload under way ends where it is."""
-        self._running.cancel()
+        self._scope.cancel()
         await self._over.wait()
 
     async def _take_over(self, settings: Settings) -> None:
         """Every step may be taken twice; a store that fails in between is waited for."""
-        before = self._configured.settings
-        self._configured.take(settings)
-        self._expiry.report_all(settings, self._clock.now())
-        self._dispatcher.apply(self._configured.endpoints)
+        before = self.configured.settings
+        self.configured.take(settings)
+        self.expiry.report_all(settings, self.clock.now())
+        self.dispatcher.apply(self.configured.endpoints)
         while True:
             try:
-                await self._poller.apply(settings.providers)
+                await self.poller.apply(settings.providers)
                 await self.settle_parked()
                 await self.declare()
                 break
             except StoreUnavailable as error:
-                self._health.store_failed(error)
-                await self._health.wait_for_store(_STORE_WAIT)
+                self.health.store_failed(error)
+                await self.health.wait_for_store(_STORE_WAIT)
         _tell_undeclared(before.watches, settings.watches)
-        await self._sources.apply()
+        await self.sources.apply()
 
     async def settle_parked(self) -> None:
         """Park what is pending for endpoints that are gone; resume what is parked for those that returned."""
-        applied = await self._store.apply_directory(self._configured.directory(), now=self._clock.now())
+        applied = await self.store.apply_directory(self.configured.directory(), now=self.clock.now())
         if applied.parked:
             note = "their endpoints are not in the configuration; they go out when the names return"
             _log.warning(log_events.DELIVERIES_PARKED, count=applied.parked, note=note)
@@ -107,9 +99,9 @@ class Reload:
 
     async def declare(self) -> None:
         """Register what `watches:` lists."""
-        settings = self._configured.settings
+        settings = self.configured.settings
         if settings.watches:
-            await self._registrar.register(settings.watches, source=settings.source, keep_first=True)
+            await self.registrar.register(settings.watches, source=settings.source, keep_first=True)
 
 
 def _tell_undeclared(before: Sequence[WatchRequest], after: Sequence[WatchRequest]) -> None:

@@ -26,6 +26,7 @@ from notifier.domain.errors import ConfigError, StoreUnavailable
 from notifier.domain.settings import Settings
 from notifier.runtime import log_events, systemd
 from notifier.runtime.clock import SystemClock
+from notifier.runtime.heartbeat import Heartbeats
 from notifier.runtime.wakeup import Wakeup
 from notifier.text.printable import printable
 
@@ -62,7 +63,7 @@ async def serve(settings: Settings, reread: Callable[[], Settings], environ: Map
             service.start_soon(_reload_when_asked, reload, daemon, reread)
             service.start_soon(tell_status, daemon)
             if (interval := systemd.watchdog_interval(environ)) is not None:
-                service.start_soon(_feed_watchdog, daemon, interval)
+                service.start_soon(_feed_watchdog, daemon.heartbeats, interval)
     _log.info(log_events.DAEMON_STOPPED)
 
 
@@ -117,10 +118,10 @@ async def _say_ready(daemon: Daemon, *more: str) -> None:
         await anyio.sleep(_SEND_EVERY)
 
 
-async def _feed_watchdog(daemon: Daemon, interval: float) -> None:
+async def _feed_watchdog(heartbeats: Heartbeats, interval: float) -> None:
     clock = SystemClock()
     while True:
-        if hanging := daemon.hanging:
+        if hanging := heartbeats.hanging:
             _log.error(log_events.LOOP_HANGS, loops=hanging, note="the watchdog is not fed any more")
         else:
             systemd.notify(systemd.WATCHDOG)
@@ -128,4 +129,4 @@ async def _feed_watchdog(daemon: Daemon, interval: float) -> None:
         await anyio.sleep(interval)
         if (late := clock.monotonic() - until) > _STALL:
             _log.warning(log_events.PROCESS_STALLED, seconds=round(late, 1))
-            daemon.excuse(late)
+            heartbeats.excuse(late)

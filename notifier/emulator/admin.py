@@ -4,6 +4,7 @@ They ask for no key and meet no faults. `docs/emulator.md` lists them.
 """
 
 import math
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from notifier.emulator.generations import STATES, WORDS
 from notifier.emulator.specs import read_specs
 from notifier.emulator.upstream import Emulator, Generation
 
+Handler = Callable[[web.Request], Awaitable[web.Response]]
 BASE: Final = "/_emulator"
 
 
@@ -24,57 +26,59 @@ class Admin:
         self._emulator = emulator
 
     def add_to(self, app: web.Application) -> None:
-        app.router.add_post(f"{BASE}/generations", self._create)
-        app.router.add_get(f"{BASE}/generations", self._list)
-        app.router.add_post(f"{BASE}/generations/{{id}}", self._move)
-        app.router.add_delete(f"{BASE}/generations/{{id}}", self._forget)
-        app.router.add_post(f"{BASE}/faults", self._faults)
-        app.router.add_get(f"{BASE}/stats", self._stats)
+        for method, path, handler in (
+            ("POST", "/generations", self._create),
+            ("GET", "/generations", self._list),
+            ("POST", "/generations/{id}", self._move),
+            ("DELETE", "/generations/{id}", self._forget),
+            ("POST", "/faults", self._faults),
+            ("GET", "/stats", self._stats),
+        ):
+            app.router.add_route(method, BASE + path, _answered(handler))
 
-    async def _create(self, request: web.Request) -> web.Response:
-        try:
-            ids = self._emulator.create_all(read_specs(await _sent(request)))
-        except ValueError as bad:
-            return _json(400, {"message": str(bad)})
-        return _json(201, {"ids": ids})
+    async def _create(self, request: web.Request) -> tuple[int, Any]:
+        return 201, {"ids": self._emulator.create_all(read_specs(orjson.loads(await request.read())))}
 
-    async def _list(self, request: web.Request) -> web.Response:  # noqa: ARG002  a handler's shape
+    async def _list(self, request: web.Request) -> tuple[int, Any]:  # noqa: ARG002  a handler's shape
         """Where each generation is and when it is there: seconds from now, null for never or not again."""
         now = self._emulator.clock.monotonic()
-        return _json(200, {"generations": [_life(generation, now) for generation in self._emulator.generations]})
+        return 200, {"generations": [_life(generation, now) for generation in self._emulator.generations]}
 
-    async def _move(self, request: web.Request) -> web.Response:
+    async def _move(self, request: web.Request) -> tuple[int, Any]:
+        sent = orjson.loads(await request.read())
+        if not isinstance(sent, dict) or sent.get("state") not in [*STATES]:
+            raise ValueError(f'Send {{"state": …}} with one of: {", ".join(STATES)}.')
+        self._emulator.move(request.match_info["id"], STATES[sent["state"]])
+        return 200, {"id": request.match_info["id"], "state": sent["state"]}
+
+    async def _forget(self, request: web.Request) -> tuple[int, Any]:
+        self._emulator.forget(request.match_info["id"])
+        return 204, None
+
+    async def _faults(self, request: web.Request) -> tuple[int, Any]:
+        sent = orjson.loads(await request.read())
+        if not isinstance(sent, dict):
+            raise ValueError("Send a JSON object.")  # noqa: TRY004  answered like every other wrong body
+        return 200, asdict(self._emulator.change_faults(**sent))
+
+    async def _stats(self, request: web.Request) -> tuple[int, Any]:  # noqa: ARG002  a handler's shape
+        return 200, {**self._emulator.stats.as_json(), "generations": self._emulator.states()}
+
+
+def _answered(handler: Callable[[web.Request], Awaitable[tuple[int, Any]]]) -> Handler:
+    async def answer(request: web.Request) -> web.Response:
         try:
-            sent = await _sent(request)
-            state = STATES[sent["state"]]
-        except (ValueError, KeyError, TypeError):
-            return _json(400, {"message": f'Send {{"state": …}} with one of: {", ".join(STATES)}.'})
-        try:
-            self._emulator.move(request.match_info["id"], state)
+            status, value = await handler(request)
+        except ValueError as bad:  # orjson's error is one too
+            status, value = 400, {"message": str(bad)}
         except KeyError:
-            return _json(404, {"message": "There is no such generation."})
-        return _json(200, {"id": request.match_info["id"], "state": sent["state"]})
+            status, value = 404, {"message": "There is no such generation."}
+        if value is None:
+            return web.Response(status=status)
+        body = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+        return web.Response(status=status, body=body, content_type="application/json")
 
-    async def _forget(self, request: web.Request) -> web.Response:
-        try:
-            self._emulator.forget(request.match_info["id"])
-        except KeyError:
-            return _json(404, {"message": "There is no such generation."})
-        return web.Response(status=204)
-
-    async def _faults(self, request: web.Request) -> web.Response:
-        try:
-            sent = await _sent(request)
-            if not isinstance(sent, dict):
-                raise ValueError("Send a JSON object.")  # noqa: TRY004, TRY301  answered like every other wrong body
-            faults = self._emulator.change_faults(**sent)
-        except ValueError as bad:
-            return _json(400, {"message": str(bad)})
-        return _json(200, asdict(faults))
-
-    async def _stats(self, request: web.Request) -> web.Response:  # noqa: ARG002  a handler's shape
-        counts = self._emulator.stats.as_json()
-        return _json(200, {**counts, "generations": self._emulator.states()})
+    return answer
 
 
 def _life(generation: Generation, now: float) -> dict[str, Any]:
@@ -86,12 +90,3 @@ def _life(generation: Generation, now: float) -> dict[str, Any]:
         "outcome": WORDS[life.outcome],
         "ends_in": None if math.isinf(left) else round(left, 3),
     }
-
-
-async def _sent(request: web.Request) -> Any:
-    # orjson's error is a ValueError
-    return orjson.loads(await request.read())
-
-
-def _json(status: int, value: Any) -> web.Response:
-    return web.Response(status=status, body=orjson.dumps(value), content_type="application/json")

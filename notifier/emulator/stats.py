@@ -1,7 +1,7 @@
 """What the emulator was asked, counted. Counting is all it does: no decision reads it."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -39,12 +39,4 @@ class Stats:
         return self.requests.total()
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "requests": dict(self.requests),
-            "statuses": {str(status): count for status, count in self.statuses.items()},
-            "faults": dict(self.faults),
-            "ids_asked": self.ids_asked,
-            "largest": self.largest,
-            "long_polls_now": self.long_polls_now,
-            "long_polls_most": self.long_polls_most,
-        }
+        return {each.name: getattr(self, each.name) for each in fields(self)}

@@ -33,7 +33,7 @@ async def test_a_drop_file_becomes_a_verified_callback(tmp_path: Path) -> None:
         assert (call.type, call.generation_id) == ("generation.completed", id_)
         assert call.content["metadata"] == {"order": 7}
         await place.until(lambda: [file.name for file in (tmp_path / "drop" / "done").iterdir()])
-        assert place.running.hanging == []
+        assert place.running.heartbeats.hanging == []
         assert place.running.troubles == {}
         assert place.running.watched == {"luma": 0}
 
@@ -351,11 +351,11 @@ async def test_a_loop_that_stands_still_is_named(tmp_path: Path) -> None:
         daemon = Daemon(place.settings(), clock=clock)
         async with anyio.create_task_group() as tasks:
             await tasks.start(daemon.run)
-            assert daemon.hanging == []
+            assert daemon.heartbeats.hanging == []
             clock.advance(60)
-            assert set(daemon.hanging) == {"dispatcher", "poller", "timer"}
+            assert set(daemon.heartbeats.hanging) == {"dispatcher", "poller", "timer"}
             clock.advance(300)  # a round of chores may take its time
-            assert set(daemon.hanging) == {"dispatcher", "poller", "upkeep", "timer"}
+            assert set(daemon.heartbeats.hanging) == {"dispatcher", "poller", "upkeep", "timer"}
             daemon.stop()
 
 

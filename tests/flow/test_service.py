@@ -282,7 +282,7 @@ async def test_a_status_that_cannot_be_told_ends_nothing(tmp_path: Path, monkeyp
 
 
 class _Watched:
-    """What the watchdog asks of a daemon whose loops turned last before the process stood still."""
+    """What the watchdog asks of loops that turned last before the process stood still."""
 
     def __init__(self) -> None:
         self.excused = 0.0
@@ -298,11 +298,11 @@ class _Watched:
 async def test_loops_are_excused_for_a_process_that_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped and continued: the watchdog sees it by its own sleep, before it judges anybody."""
     monkeypatch.setattr(service, "_STALL", 0.1)
-    daemon = _Watched()
+    heartbeats = _Watched()
     async with heard() as said, anyio.create_task_group() as tasks:
-        tasks.start_soon(service._feed_watchdog, cast("Daemon", daemon), 0.001)
+        tasks.start_soon(service._feed_watchdog, cast("Any", heartbeats), 0.001)
         await checkpoint()
         time.sleep(0.3)  # noqa: ASYNC251  nothing of this process turns meanwhile
         await _until_said(said, log_events.PROCESS_STALLED)
         tasks.cancel_scope.cancel()
-    assert daemon.excused > 0.2
+    assert heartbeats.excused > 0.2
