@@ -39,8 +39,7 @@ _Stamp = tuple[tuple[int, int, int] | None, ...]
 
 def paths(tls: TlsSettings) -> dict[str, str]:
     """The files that it names, by key."""
-    named = {"cert": tls.cert, "key": tls.key, "ca": tls.ca}
-    return {name: path for name, path in named.items() if path is not None}
+    return {name: path for name in ("cert", "key", "ca") if (path := getattr(tls, name)) is not None}
 
 
 # ---- what is wrong ------------------------------------------------------------------------------------------------

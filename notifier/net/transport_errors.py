@@ -1,7 +1,7 @@
-"""Whatever aiohttp raises, as one httpx exception with a sentence for a person: by two tables.
+"""Whatever aiohttp raises, as one httpx exception with a sentence for a person: by one table.
 
 No sentence repeats the text of an exception, because that may hold a Python literal, a class name, an error number or
-bytes of a server. An exception that is in neither table has a sentence that says little and is true.
+bytes of a server. An exception that is not in the table has a sentence that says little and is true.
 """
 
 import errno
@@ -68,23 +68,38 @@ class MalformedError(aiohttp.ClientError):
     """The answer is not HTTP; its text is a sentence of ours."""
 
 
-#: The first row that fits counts: narrow ones are above wide ones.
-_ERRORS: Final[Sequence[tuple[type[BaseException], type[httpx.TransportError]]]] = (
-    (aiohttp.ClientConnectorDNSError, NameNotResolved),
-    (aiohttp.ClientSSLError, TlsFailed),
-    (aiohttp.ClientConnectorCertificateError, TlsFailed),
-    (aiohttp.ServerFingerprintMismatch, TlsFailed),
-    (aiohttp.ClientConnectorError, httpx.ConnectError),
-    (aiohttp.ConnectionTimeoutError, DeadlinePassed),
-    (TimeoutError, DeadlinePassed),
-    (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
-    (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol),
-    (aiohttp.ClientConnectionError, ConnectionLost),
-    (aiohttp.ClientError, httpx.RemoteProtocolError),
-    (HttpProcessingError, httpx.RemoteProtocolError),
-    (OSError, ConnectionLost),
-    (ValueError, httpx.LocalProtocolError),
-    (RuntimeError, ConnectionLost),  # uvloop on a connection that is closing
+_BROKE: Final = "the connection broke before the answer was complete"
+_NO_URL: Final = "this url cannot be called: write http:// or https:// and a host"
+_LATE_WRITE: Final = "the connection was closed before the request was written"
+_MALFORMED: Final = "the answer is malformed"
+_IN_HEADER: Final = "look for a line break or a control character in a header"
+#: The first row that fits counts: narrow ones are above wide ones. Some sentences are more exact, see `_say`.
+_ERRORS: Final[Sequence[tuple[type[BaseException], type[httpx.TransportError], str]]] = (
+    (aiohttp.ClientConnectorDNSError, NameNotResolved, _BROKE),
+    (aiohttp.ClientSSLError, TlsFailed, _BROKE),
+    (aiohttp.ServerFingerprintMismatch, TlsFailed, _BROKE),
+    (aiohttp.ClientConnectorError, httpx.ConnectError, _BROKE),
+    (TimeoutError, DeadlinePassed, "no complete answer in time"),
+    (aiohttp.InvalidURL, httpx.UnsupportedProtocol, _NO_URL),
+    (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol, _NO_URL),
+    (StrayError, ConnectionLost, "the server sent something that was no answer to this request"),
+    (
+        aiohttp.ServerDisconnectedError,
+        ConnectionLost,
+        "the server closed the connection before its answer was complete",
+    ),
+    (aiohttp.ClientConnectionResetError, ConnectionLost, _LATE_WRITE),
+    (aiohttp.ClientConnectionError, ConnectionLost, _BROKE),
+    (
+        aiohttp.ClientPayloadError,
+        httpx.RemoteProtocolError,
+        "the server closed the connection inside its answer's body",
+    ),
+    (aiohttp.ClientError, httpx.RemoteProtocolError, _MALFORMED),
+    (HttpProcessingError, httpx.RemoteProtocolError, _MALFORMED),
+    (OSError, ConnectionLost, _BROKE),
+    (ValueError, httpx.LocalProtocolError, f"the request cannot be written as HTTP: {_IN_HEADER}"),
+    (RuntimeError, ConnectionLost, _LATE_WRITE),  # uvloop on a connection that is closing
 )
 #: How the system says that a rule of this machine forbids the connection.
 _FORBIDDEN: Final = frozenset({errno.EPERM, errno.EACCES})
@@ -130,7 +145,7 @@ def translate(
         return ProxyRefused(proxy.refusal(error.status), request=request)
     plain = silent and request is not None and request.url.scheme == "http"
     of_attempt = _of_attempt(error, attempt, side) if attempt and side else None
-    kind, said = of_attempt or _by_tables(error, plain=plain)
+    kind, said = of_attempt or _by_table(error, plain=plain)
     return kind(before + said + behind, request=request)
 
 
@@ -150,13 +165,14 @@ def _of_attempt(
     return None
 
 
-def _by_tables(error: BaseException, *, plain: bool) -> tuple[type[httpx.TransportError], str]:
+def _by_table(error: BaseException, *, plain: bool) -> tuple[type[httpx.TransportError], str]:
     """`plain`: it is a plain request, to which nothing came."""
-    kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), httpx.RemoteProtocolError)
+    unknown = (httpx.RemoteProtocolError, "the exchange broke off")
+    kind, said = next(((ours, said) for theirs, ours, said in _ERRORS if isinstance(error, theirs)), unknown)
     if isinstance(error, aiohttp.ClientPayloadError) and _cut_short(error):
         kind = ConnectionLost
     hint = " (if this port speaks TLS, write https://)" if plain and kind is ConnectionLost else ""
-    return kind, _say(error) + hint
+    return kind, (_say(error) or said) + hint
 
 
 def _cut_short(error: aiohttp.ClientPayloadError) -> bool:
@@ -164,22 +180,6 @@ def _cut_short(error: aiohttp.ClientPayloadError) -> bool:
     return "not completed" in str(error)
 
 
-#: The first row that fits counts.
-_SENTENCES: Final[Sequence[tuple[type[BaseException], str]]] = (
-    (TimeoutError, "no complete answer in time"),
-    (StrayError, "the server sent something that was no answer to this request"),
-    (aiohttp.ServerDisconnectedError, "the server closed the connection before its answer was complete"),
-    (aiohttp.ClientPayloadError, "the server closed the connection inside its answer's body"),
-    (aiohttp.InvalidURL, "this url cannot be called: write http:// or https:// and a host"),
-    (aiohttp.NonHttpUrlClientError, "this url cannot be called: write http:// or https:// and a host"),
-    (aiohttp.ClientConnectionResetError, "the connection was closed before the request was written"),
-    (aiohttp.ClientConnectionError, "the connection broke before the answer was complete"),
-    (HttpProcessingError, "the answer is malformed"),
-    (aiohttp.ClientError, "the answer is malformed"),
-    (OSError, "the connection broke before the answer was complete"),
-    (ValueError, "the request cannot be written as HTTP: look for a line break or a control character in a header"),
-    (RuntimeError, "the connection was closed before the request was written"),
-)
 #: Of a connection that was made. What a connect meets is told by `_say_system`.
 _BROKEN: Final[Mapping[int, str]] = {
     errno.ECONNRESET: "the server reset the connection before its answer was complete",
@@ -189,7 +189,7 @@ _BROKEN: Final[Mapping[int, str]] = {
 
 
 def _say(error: BaseException) -> str:
-    """One line for a person."""
+    """One line that is more exact than the table's; empty if there is none."""
     cause = getattr(error, "os_error", None)
     if isinstance(error, aiohttp.ClientConnectorDNSError) and isinstance(cause, OSError):
         return f"no address for {error.host}: {_say_system(cause)}"
@@ -199,9 +199,7 @@ def _say(error: BaseException) -> str:
         return str(error)
     if isinstance(error, aiohttp.ClientPayloadError) and not _cut_short(error):
         return "the body of the answer is malformed"
-    if isinstance(error, OSError) and error.errno is not None and error.errno in _BROKEN:
-        return _BROKEN[error.errno]
-    return next((said for kind, said in _SENTENCES if isinstance(error, kind)), "the exchange broke off")
+    return _BROKEN.get(error.errno or 0, "") if isinstance(error, OSError) else ""
 
 
 def _say_system(error: OSError) -> str:
