@@ -1,28 +1,24 @@
 """Claims deliveries and takes their outcomes, inside a transaction: the dispatcher's part of the store.
 
 The claim is the lease on the delivery's row and the opening of its attempt; the attempt gets a row of its own when it
-is closed. Rules: a result counts only while its lease stands; destinations take turns, each giving its longest overdue
-first, and as many as `delivery.shares` gives it; the turn goes on where the last call ended, so that no destination
-waits because of its name.
+is closed. Rules: a result counts only as long as its lease is there; destinations take turns, by `turns`, and each
+gives its longest overdue first.
 """
 
 import sqlite3
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 import orjson
 
-from notifier.domain.endpoint_health import Change, parked_reason
-from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId, WorkerId
-from notifier.domain.lifecycle import DELIVERY, DeliverySignal
+from notifier.domain.endpoint_health import Change
+from notifier.domain.ids import Destination, MessageId, WorkerId
 from notifier.domain.model import (
     AttemptResult,
     Claim,
-    DeliveryStatus,
     Interruption,
     Stale,
     Trigger,
@@ -30,28 +26,25 @@ from notifier.domain.model import (
 )
 from notifier.domain.slot_sharing import Demand, allot
 from notifier.domain.times import from_micros, to_micros
+from notifier.store import rules
+from notifier.store import turns as turn
 from notifier.store.records import Announce, Exchange, Slots
 from notifier.store.sqlite import bulk, endpoints, refresh
 from notifier.store.sqlite.rows import moment
 from notifier.store.sqlite.statements import statements
+from notifier.store.turns import Turns
 
 _SQL: Final = statements("deliveries")
+#: Of a claim with its due time and key.
+_DUE: Final = itemgetter(0, 1)
+#: Words as they are stored -> words of the model.
+_TRIGGERS: Final = {trigger.value: trigger for trigger in Trigger}
 _MICROSECOND: Final = timedelta(microseconds=1)
 #: Up to so many due deliveries, their destinations are found by reading them all; above it, by stepping from
 #: destination to destination.
 _FEW: Final = 128
-#: Destinations stepped over in one call at most, some microseconds each.
-_LOOKED_AT: Final = 512
 #: So many deliveries are looked at that fell due last, beside those whose turn it is.
 _NEWEST: Final = 128
-
-
-class Turns:
-    """Whose turn it is: kept in memory, a restart begins anywhere."""
-
-    def __init__(self) -> None:
-        #: By pool of slots: the destination that was served last.
-        self.last: defaultdict[str, str] = defaultdict(str)
 
 
 def exchange(
@@ -78,61 +71,53 @@ def _close(
 ) -> tuple[list[MessageId], list[Change]]:
     """Take results: messages whose lease is lost, and destinations that stand otherwise because of the rest."""
     asked = {"owner": owner, "messages": bulk.listed([result.message_id for result in results])}
-    leases = {
-        (message_id, number): (key, Destination(destination), trigger)
-        for message_id, number, key, destination, trigger in bulk.read(conn, _SQL["standing_leases"], asked)
-    }
-    moved, lost = [], []
+    leases = {(row[0], row[1]): _Lease(*row[2:]) for row in bulk.read(conn, _SQL["open_attempts"], asked)}
+    closed, lost = [], []
     for result in results:
         lease = leases.pop((result.message_id, result.number), None)
         if lease is None:
             lost.append(result.message_id)
         else:
-            moved.append((*lease, result))
-    told = [(destination, result.verdict if result.affects_health else None) for _, destination, _, result in moved]
-    changed, disabled = endpoints.note(conn, told, now=now)
-    closed = [
-        (key, *_moves(result, destination, disabled), result.verdict is Verdict.INTERRUPTED)
-        for key, destination, _, result in moved
-    ]
-    bulk.write(conn, _SQL["close_attempts"], closed)
-    bulk.write(conn, _SQL["add_attempts"], [_attempt(key, trigger, result) for key, _, trigger, result in moved])
-    return lost, [endpoints.act(conn, before, after, announce, now=now) for before, after in changed]
+            closed.append((lease, result))
+    verdicts = [(lease.destination, result.verdict if result.affects_health else None) for lease, result in closed]
+    changes = endpoints.note(conn, verdicts, now=now)
+    _write(conn, closed, changes.disabled)
+    return lost, [endpoints.act(conn, before, after, announce, now=now) for before, after in changes.moved]
 
 
-def _moves(
-    result: AttemptResult, destination: Destination, disabled: Mapping[Destination, str]
-) -> tuple[str, str, bool, int, int | None]:
-    """(status, reason, resumes, failures, due_at) after the result; ValueError for a move that no table allows.
+class _Lease(NamedTuple):
+    """What is known of an open attempt that its result does not say."""
 
-    What would wait for a destination that is disabled is parked. What an attempt parks by itself has lost its endpoint,
-    and goes on when that is configured again.
-    """
-    if result.status not in DELIVERY[DeliveryStatus.PENDING].values():
-        raise ValueError(f"no attempt makes a delivery {result.status}")
-    if result.status is not DeliveryStatus.PENDING:
-        lost_endpoint = result.status is DeliveryStatus.PARKED
-        return result.status.value, result.detail if lost_endpoint else "", lost_endpoint, result.failures, None
-    if result.due_at is None:
-        raise ValueError("a pending delivery needs a due_at")
-    if (why := disabled.get(destination)) is not None:
-        parked = DELIVERY[DeliveryStatus.PENDING][DeliverySignal.PARK]
-        return parked.value, parked_reason(destination, why), False, result.failures, None
-    return result.status.value, "", False, result.failures, to_micros(result.due_at)
+    key: int
+    destination: Destination
+    trigger: str
 
 
-def _attempt(key: int, trigger: str, result: AttemptResult) -> tuple[Any, ...]:
-    return (
-        key,
-        result.number,
-        trigger,
-        to_micros(result.started_at),
-        result.took // _MICROSECOND,
-        result.verdict.value,
-        result.status_code,
-        result.head,
-        result.detail,
-    )
+def _write(
+    conn: sqlite3.Connection, closed: Sequence[tuple[_Lease, AttemptResult]], disabled: Mapping[Destination, str]
+) -> None:
+    """Close attempts: each moves its delivery, gives the lease back and gets a row of its own."""
+    moves, attempts = [], []
+    for lease, result in closed:
+        moved = rules.after_attempt(result, lease.destination, disabled)
+        due_at = None if moved.due_at is None else to_micros(moved.due_at)
+        interrupted = result.verdict is Verdict.INTERRUPTED
+        moves.append((lease.key, moved.status.value, moved.reason, moved.resumes, moved.failures, due_at, interrupted))
+        attempts.append(
+            (
+                lease.key,
+                result.number,
+                lease.trigger,
+                to_micros(result.started_at),
+                result.took // _MICROSECOND,
+                result.verdict.value,
+                result.status_code,
+                result.head,
+                result.detail,
+            )
+        )
+    bulk.write(conn, _SQL["close_attempts"], moves)
+    bulk.write(conn, _SQL["add_attempts"], attempts)
 
 
 # ---- claims -------------------------------------------------------------------------------------------------------
@@ -158,17 +143,17 @@ def _share(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> tu
     """Destination -> keys of its deliveries to claim; and whether some destinations yielded to these."""
     left = slots.total
     taken: dict[str, list[int]] = {}
-    pools, hurried, yielded = _destinations_with_room(conn, turns, slots, now)
-    for pool, destinations in pools.items():
+    due, newest = _due_destinations(conn, turns, slots, now)
+    offer = turn.offer(due, newest, slots, turns)
+    for pool, destinations in offer.pools.items():
         first_slots = min(left, slots.first_slots.get(pool, 0))
         reserve = 1 if slots.pools else 0
-        found = _share_pool(conn, destinations, min(left, _left(slots, pool)), first_slots, reserve=reserve, now=now)
+        free = min(left, turn.left(slots, pool))
+        found = _share_pool(conn, destinations, free, first_slots, reserve=reserve, now=now)
         left -= sum(map(len, found.values()))
         taken |= found
-        turns.last[pool] = next(
-            (destination for destination in reversed(found) if destination not in hurried), turns.last[pool]
-        )
-    return taken, yielded
+        turns.served(pool, list(found), newest=offer.newest)
+    return taken, offer.yielded
 
 
 def _share_pool(
@@ -180,11 +165,11 @@ def _share_pool(
         again = []
         for each in destinations:
             asked = given.get(each.destination, 0)
-            found = (
-                _due_in_destination(conn, each.destination, asked, len(taken.get(each.destination, ())), now)
-                if asked
-                else []
-            )
+            found = []
+            if asked:
+                before = len(taken.get(each.destination, ()))
+                wanted = {"destination": each.destination, "most": asked, "taken": before, "now": now}
+                found = bulk.read(conn, _SQL["due_in_destination"], wanted)
             if found:
                 taken.setdefault(each.destination, []).extend(found)
                 left = max(0, left - len(found))  # first slots may have gone beyond it
@@ -193,65 +178,6 @@ def _share_pool(
                 again.append(replace(each, held=each.held + asked, room=each.room - asked))
         destinations = again
     return taken
-
-
-def _destinations_with_room(
-    conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int
-) -> tuple[dict[str, list[Demand]], AbstractSet[str], bool]:
-    """Destinations that may begin something, by pool; which of them are new and go first; whether others yield."""
-    found: dict[str, list[Demand]] = {}
-    due, newest = _due_destinations(conn, turns, slots, now)
-    for destination in due:
-        pool = _pool(slots, destination)
-        held = slots.held.get(Destination(destination), 0)
-        room = slots.free.get(Destination(destination), slots.each - held)
-        if room > 0 and (_left(slots, pool) > 0 or (held == 0 and slots.first_slots.get(pool, 0) > 0)):
-            found.setdefault(pool, []).append(Demand(destination=destination, held=held, room=room))
-    first = {
-        pool: some
-        for pool, all_ in found.items()
-        if (some := [each for each in all_ if not slots.yields(Destination(each.destination))])
-    }
-    if not first and not slots.yields_always:
-        first = found
-    in_turn = {pool: _in_turn(destinations, turns.last[pool]) for pool, destinations in first.items()}
-    hurried: set[str] = set()
-    alternating = {pool: _alternating(destinations, newest, hurried) for pool, destinations in in_turn.items()}
-    return alternating, hurried, first != found
-
-
-def _in_turn(destinations: Sequence[Demand], last: str) -> list[Demand]:
-    """In order, from the one after `last` all the way round."""
-    ordered = sorted(destinations, key=lambda each: each.destination)
-    return [each for each in ordered if each.destination > last] + [
-        each for each in ordered if each.destination <= last
-    ]
-
-
-def _alternating(in_turn: Sequence[Demand], newest: Sequence[str], hurried: set[str]) -> list[Demand]:
-    """One whose turn it is, one of the newest, and so on; the latter are added to `hurried`."""
-    turns = {each.destination: each for each in in_turn}
-    first = [destination for destination in newest if destination in turns]
-    if not first:
-        return list(in_turn)
-    ordered: list[Demand] = []
-    for destination in list(turns):
-        if destination in turns:
-            ordered.append(turns.pop(destination))
-        while first and (new := first.pop(0)):
-            if new in turns:
-                ordered.append(turns.pop(new))
-                hurried.add(new)
-                break
-    return ordered
-
-
-def _pool(slots: Slots, destination: str) -> str:
-    return slots.pool_of(Destination(destination))
-
-
-def _left(slots: Slots, pool: str) -> int:
-    return slots.pools.get(pool, 0) if slots.pools else slots.total
 
 
 def _due_destinations(
@@ -269,37 +195,12 @@ def _due_destinations(
     destinations = bulk.read(
         conn, _SQL["due_of_destinations"], {"destinations": bulk.listed(sorted(known)), "now": now}
     )
-    others, all_of_them = _due_others(conn, turns, slots, now)
+    others, all_of_them = turn.others(_round(conn, turns.last[""], now), slots, turns)
     newest: list[str] = []
     if not all_of_them:
-        last = bulk.read(conn, _SQL["last_due_destinations"], {"now": now, "looked": _LOOKED_AT, "limit": _NEWEST})
+        last = bulk.read(conn, _SQL["last_due_destinations"], {"now": now, "looked": turn.LOOKED_AT, "limit": _NEWEST})
         newest = [destination for destination in last if destination not in known]
     return list(dict.fromkeys([*destinations, *newest, *others])), newest
-
-
-def _due_others(conn: sqlite3.Connection, turns: Turns, slots: Slots, now: int) -> tuple[list[str], bool]:
-    """Destinations that are not listed, from the one whose turn it is, until the pool that takes any has enough.
-
-    Whether these are all that may begin something.
-    """
-    wanted = {pool: max(_left(slots, pool), slots.first_slots.get(pool, 0)) for pool in slots.pools or ("",)}
-    destinations: dict[str, None] = {}
-    if max(wanted.values(), default=0) <= 0:
-        return [], True
-    looked, cut = 0, False
-    for destination in _round(conn, turns.last[""], now):
-        if destination in destinations:
-            break
-        pool = _pool(slots, destination)
-        if destination not in slots.free and wanted.get(pool, 0) > 0:
-            destinations[destination] = None
-            wanted[pool] -= 1
-        looked += 1
-        if cut := looked == _LOOKED_AT or (pool == "" and wanted[""] <= 0):
-            break
-    if looked == _LOOKED_AT and not any(_pool(slots, each) == "" for each in destinations):
-        turns.last[""] = destination
-    return list(destinations), not cut
 
 
 def _round(conn: sqlite3.Connection, last: str, now: int) -> Iterator[str]:
@@ -312,58 +213,78 @@ def _round(conn: sqlite3.Connection, last: str, now: int) -> Iterator[str]:
         yield destination
 
 
-def _due_in_destination(conn: sqlite3.Connection, destination: str, most: int, taken: int, now: int) -> list[int]:
-    return bulk.read(
-        conn, _SQL["due_in_destination"], {"destination": destination, "most": most, "taken": taken, "now": now}
-    )
-
-
 def _claims(conn: sqlite3.Connection, keys: Sequence[int]) -> list[Claim]:
+    """What was just leased, longest overdue first."""
     listed, bodies = conn.execute(_SQL["claimed"], {"keys": bulk.listed(keys)}).fetchone()
-    cut, begin = [], 0
-    for row in orjson.loads(listed):
-        end = begin + row[7]
-        cut.append((row, bodies[begin:end]))
-        begin = end
-    cut.sort(key=lambda claimed: claimed[0][:2])
-    return [_claimed(row, body) for row, body in cut]
-
-
-def _claimed(row: Sequence[Any], body: bytes) -> Claim:
-    return Claim(
-        message_id=MessageId(row[2]),
-        endpoint=EndpointIdentity(row[3]),
-        destination=Destination(row[4]),
-        type=row[5],
-        content_type=row[6],
-        body=body,
-        number=row[8],
-        failures=row[9],
-        interruptions=row[10],
-        started_at=moment(row[11]),
-        leased_until=moment(row[12]),
-        provider=ProviderName(row[13]),
-        generation=GenerationId(row[14]),
-        watch_id=WatchId(row[15]),
-        trigger=Trigger(row[16]),
-    )
+    claims, begin = [], 0
+    for (
+        due_at,
+        key,
+        length,
+        message_id,
+        endpoint,
+        destination,
+        type_,
+        content_type,
+        number,
+        failures,
+        interruptions,
+        claimed_at,
+        leased_until,
+        provider,
+        generation,
+        watch_id,
+        trigger,
+    ) in orjson.loads(listed):
+        claim = Claim(
+            message_id=message_id,
+            endpoint=endpoint,
+            destination=destination,
+            type=type_,
+            content_type=content_type,
+            body=bodies[begin : begin + length],
+            number=number,
+            failures=failures,
+            interruptions=interruptions,
+            started_at=moment(claimed_at),
+            leased_until=moment(leased_until),
+            provider=provider,
+            generation=generation,
+            watch_id=watch_id,
+            trigger=_TRIGGERS[trigger],
+        )
+        claims.append((due_at, key, claim))
+        begin += length
+    claims.sort(key=_DUE)
+    return [claim for _, _, claim in claims]
 
 
 # ---- attempts without an outcome ----------------------------------------------------------------------------------
 Decide = Callable[[Interruption], AttemptResult]
 
 
+class _OpenAttempt(NamedTuple):
+    key: int
+    message_id: MessageId
+    destination: Destination
+    number: int
+    failures: int
+    interruptions: int
+    claimed_at: int
+    leased_until: int
+    trigger: str
+
+
 def end_lapsed(
     conn: sqlite3.Connection, decide: Decide, *, now: datetime, sparing: WorkerId | None
 ) -> list[Interruption]:
-    micros = to_micros(now)
-    leases = conn.execute(_SQL["leases_that_lapsed"], {"now": micros, "sparing": sparing}).fetchall()
-    return [_interrupt(conn, lease, decide, micros) for lease in leases]
+    lapsed = conn.execute(_SQL["leases_that_lapsed"], {"now": to_micros(now), "sparing": sparing}).fetchall()
+    return [_interrupt(conn, _OpenAttempt(*row), decide, now) for row in lapsed]
 
 
 def release(conn: sqlite3.Connection, owner: WorkerId, decide: Decide, *, now: datetime) -> list[Interruption]:
-    leases = conn.execute(_SQL["leases_of"], {"owner": owner}).fetchall()
-    return [_interrupt(conn, lease, decide, to_micros(now)) for lease in leases]
+    own = conn.execute(_SQL["leases_of"], {"owner": owner}).fetchall()
+    return [_interrupt(conn, _OpenAttempt(*row), decide, now) for row in own]
 
 
 def disown_leases(conn: sqlite3.Connection) -> None:
@@ -371,21 +292,20 @@ def disown_leases(conn: sqlite3.Connection) -> None:
     conn.execute(_SQL["disown_leases"])
 
 
-def _interrupt(conn: sqlite3.Connection, lease: tuple[Any, ...], decide: Decide, now: int) -> Interruption:
-    key, message_id, destination, number, failures, interruptions, claimed_at, leased_until, trigger = lease
+def _interrupt(conn: sqlite3.Connection, attempt: _OpenAttempt, decide: Decide, now: datetime) -> Interruption:
     interruption = Interruption(
-        message_id=MessageId(message_id),
-        destination=Destination(destination),
-        number=number,
-        failures=failures,
-        interruptions=interruptions + 1,
+        message_id=attempt.message_id,
+        destination=attempt.destination,
+        number=attempt.number,
+        failures=attempt.failures,
+        interruptions=attempt.interruptions + 1,
     )
     result = decide(interruption)
-    if (result.message_id, result.number) != (message_id, number):
+    if (result.message_id, result.number) != (attempt.message_id, attempt.number):
         raise ValueError("the decision is about another attempt")
-    disabled = endpoints.disabled_among(conn, [destination])
-    bulk.write(conn, _SQL["close_attempts"], [(key, *_moves(result, destination, disabled), True)])
-    took = max(0, min(now, leased_until) - claimed_at) * _MICROSECOND
-    known = replace(result, started_at=from_micros(claimed_at), took=took, verdict=Verdict.INTERRUPTED)
-    bulk.write(conn, _SQL["add_attempts"], [_attempt(key, trigger, known)])
+    known = rules.interrupted(
+        result, started_at=from_micros(attempt.claimed_at), leased_until=from_micros(attempt.leased_until), now=now
+    )
+    lease = _Lease(attempt.key, attempt.destination, attempt.trigger)
+    _write(conn, [(lease, known)], endpoints.disabled_among(conn, [attempt.destination]))
     return interruption

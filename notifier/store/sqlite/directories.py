@@ -16,9 +16,9 @@ from pydantic import TypeAdapter
 
 from notifier.domain.ids import Destination
 from notifier.domain.lifecycle import DELIVERY, DeliverySignal
-from notifier.domain.message import parked_because
 from notifier.domain.model import DeliveryStatus, EndpointDirectory
 from notifier.domain.times import to_micros
+from notifier.store import rules
 from notifier.store.records import AppliedDirectory
 from notifier.store.sqlite import endpoints
 from notifier.store.sqlite.statements import statements
@@ -57,26 +57,10 @@ def _read(content: str) -> EndpointDirectory:
 
 
 def _park(conn: sqlite3.Connection, directory: EndpointDirectory, now: int) -> tuple[int, int]:
-    """Park what may not leave by `directory`, and resume what may again. (parked, resumed)."""
-    parked = DELIVERY[DeliveryStatus.PENDING][DeliverySignal.PARK].value
-    pending = DELIVERY[DeliveryStatus.PARKED][DeliverySignal.RESUME].value
-    waiting = conn.execute(_SQL["waiting"]).fetchall()
-    kept = conn.execute(_SQL["parked"]).fetchall()
-    gone = [
-        (parked, why, True, key)
-        for key, endpoint, destination in waiting
-        if destination not in directory.disabled and (why := parked_because(endpoint, destination, directory))
-    ]
-    stuck = [
-        (parked, parked_because(endpoint, destination, directory), False, key)
-        for key, endpoint, destination in kept
-        if destination in directory.disabled
-    ]
-    back = [
-        (pending, now, key)
-        for key, endpoint, destination in kept
-        if not parked_because(endpoint, destination, directory)
-    ]
-    conn.executemany(_SQL["park"], [*gone, *stuck])
-    conn.executemany(_SQL["resume"], back)
-    return len(gone), len(back)
+    """(parked, resumed)."""
+    parking = rules.parking(conn.execute(_SQL["waiting"]).fetchall(), conn.execute(_SQL["parked"]), directory)
+    parked, pending = rules.PARKED.value, DELIVERY[DeliveryStatus.PARKED][DeliverySignal.RESUME].value
+    conn.executemany(_SQL["park"], [(parked, why, True, key) for key, why in parking.gone])
+    conn.executemany(_SQL["park"], [(parked, why, False, key) for key, why in parking.stuck])
+    conn.executemany(_SQL["resume"], [(pending, now, key) for key in parking.back])
+    return len(parking.gone), len(parking.back)

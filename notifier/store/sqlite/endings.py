@@ -11,7 +11,6 @@ from operator import attrgetter
 from typing import Final
 
 from notifier.domain.ids import Destination, GenerationId, ProviderName
-from notifier.domain.lifecycle import WATCH, WatchSignal
 from notifier.domain.message import new_delivery
 from notifier.domain.model import (
     Kind,
@@ -21,31 +20,26 @@ from notifier.domain.model import (
     Watch,
 )
 from notifier.domain.times import to_micros
+from notifier.store import rules
 from notifier.store.records import Recorded
 from notifier.store.sqlite import bulk, directories, rows
 from notifier.store.sqlite.rows import SQL, WatchRow
 
 _RANK: Final = attrgetter("rank")
-#: What a kind of message says of its watch.
-_SIGNALS: Final = {
-    Kind.RESULT: WatchSignal.SATISFY,
-    Kind.EXPIRED: WatchSignal.EXPIRE,
-    Kind.UNKNOWN: WatchSignal.LOSE,
-}
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class Reason:
     """Why watches end."""
 
     kind: Kind
     seen: SeenGeneration
-    #: Why a watch expired, where it is not the deadline alone.
-    reason: str | None = None
+    #: Why a watch expired, if it is not the deadline alone.
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class GenerationEnding:
     """One generation, and which of its open watches end."""
 
     key: int
@@ -54,46 +48,46 @@ class Case:
     #: As it is recorded now.
     state: State | None
     #: Why those that are `chosen` end; None where none does.
-    cause: Cause | None
+    reason: Reason | None
     chosen: Callable[[WatchRow], bool]
 
 
 #: One watch that ends: its key, itself, and why.
-Ended = tuple[int, Watch, Cause]
+Ended = tuple[int, Watch, Reason]
 
 
-def end_open(conn: sqlite3.Connection, cases: Sequence[Case], now: datetime) -> list[Recorded]:
+def end_open(conn: sqlite3.Connection, endings: Sequence[GenerationEnding], now: datetime) -> list[Recorded]:
     """End open watches of many generations, each of which stands there once; an answer for each, in order."""
-    found = rows.open_watches(conn, [case.key for case in cases])
+    found = rows.open_watches(conn, [each.key for each in endings])
     ending: list[Ended] = []
     answers: list[tuple[int, list[WatchRow]]] = []
-    for case in cases:
+    for each in endings:
         left, begun = [], len(ending)
-        for row in found.get(case.key, ()):
-            if case.cause is not None and case.chosen(row):
-                ending.append((row[0], rows.watch(row, case.provider, case.id), case.cause))
+        for row in found.get(each.key, ()):
+            if each.reason is not None and each.chosen(row):
+                ending.append((row.key, rows.watch(row, each.provider, each.id), each.reason))
             else:
                 left.append(row)
         answers.append((len(ending) - begun, left))
     made = iter(end_many(conn, ending, now))
     return [
-        Recorded(enqueued=sum(next(made) for _ in range(count)), open=_still_open(case, left))
-        for case, (count, left) in zip(cases, answers, strict=True)
+        Recorded(enqueued=sum(next(made) for _ in range(count)), open=_still_open(each, left))
+        for each, (count, left) in zip(endings, answers, strict=True)
     ]
 
 
-def _still_open(case: Case, left: Sequence[WatchRow]) -> OpenGeneration | None:
+def _still_open(each: GenerationEnding, left: Sequence[WatchRow]) -> OpenGeneration | None:
     """The generation as it is still watched; None where no watch is open."""
     if not left:
         return None
     return OpenGeneration(
-        provider=case.provider,
-        id=case.id,
-        state=case.state,
-        registered_at=rows.moment(min(row[9] for row in left)),
-        deadline=rows.moment(min(row[10] for row in left)),
-        target=min((rows.STATES[row[2]] for row in left), key=_RANK),
-        destinations=tuple(map(Destination, sorted({row[4] for row in left}))),
+        provider=each.provider,
+        id=each.id,
+        state=each.state,
+        registered_at=rows.moment(min(row.registered_at for row in left)),
+        deadline=rows.moment(min(row.deadline for row in left)),
+        target=min((rows.STATES[row.target] for row in left), key=_RANK),
+        destinations=tuple(map(Destination, sorted({row.destination for row in left}))),
     )
 
 
@@ -101,18 +95,15 @@ def end_many(conn: sqlite3.Connection, ending: Sequence[Ended], now: datetime) -
     """End open watches and make their messages; for each, whether its message was made (False: it is there already)."""
     if not ending:
         return []
-    bulk.write(conn, SQL["end_watches"], [(key, _ended(watch, cause), to_micros(now)) for key, watch, cause in ending])
+    micros = to_micros(now)
+    bulk.write(conn, SQL["end_watches"], [(key, rules.ENDED[reason.kind].value, micros) for key, _, reason in ending])
     directory = directories.current(conn, {watch.destination for _, watch, _ in ending})
     owed = [
-        new_delivery(watch, cause.seen, cause.kind, now=now, directory=directory, reason=cause.reason)
-        for _, watch, cause in ending
+        new_delivery(watch, reason.seen, reason.kind, now=now, directory=directory, reason=reason.detail)
+        for _, watch, reason in ending
     ]
     there = set(bulk.read(conn, SQL["made_already"], {"messages": bulk.listed([each.message_id for each in owed])}))
     new = [each.message_id not in there for each in owed]
     made = [(key, each) for (key, _, _), each, is_new in zip(ending, owed, new, strict=True) if is_new]
     rows.add_deliveries(conn, made, now)
     return new
-
-
-def _ended(watch: Watch, cause: Cause) -> str:
-    return WATCH[watch.status][_SIGNALS[cause.kind]].value

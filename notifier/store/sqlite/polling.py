@@ -7,15 +7,16 @@ no watch can slip in between. A look that showed nothing new writes nothing.
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 from notifier.domain.ids import GenerationId, ProviderName
-from notifier.domain.lifecycle import advance, satisfies
+from notifier.domain.lifecycle import advance
 from notifier.domain.model import Kind, OpenGeneration, SeenGeneration, State, Transition
 from notifier.domain.times import from_micros, to_micros
+from notifier.store import rules
 from notifier.store.records import Ending, Recorded
 from notifier.store.sqlite import bulk, rows
-from notifier.store.sqlite.endings import Case, Cause, end_open
+from notifier.store.sqlite.endings import GenerationEnding, Reason, end_open
 from notifier.store.sqlite.rows import GenerationRow, WatchRow
 from notifier.store.sqlite.statements import statements
 
@@ -25,7 +26,7 @@ CHUNK: Final = 5_000
 #: The answer for a generation that nobody ever watched.
 _UNKNOWN: Final = Recorded(enqueued=0, open=None)
 #: State -> the targets, as they are stored, that it satisfies.
-_MET: Final = {state: {target.value for target in State if satisfies(state, target)} for state in State}
+_SATISFIED: Final = {state: {target.value for target in targets} for state, targets in rules.SATISFIED.items()}
 
 
 def begin_open_generations(conn: sqlite3.Connection, provider: ProviderName) -> sqlite3.Cursor:
@@ -63,72 +64,58 @@ def save_learned(
 
 
 def record(conn: sqlite3.Connection, transitions: Sequence[Transition], *, now: datetime) -> list[Recorded]:
-    return [answer for batch in _batches(transitions) for answer in _raise(conn, batch, now)]
-
-
-def _batches(transitions: Sequence[Transition]) -> Iterator[Sequence[Transition]]:
-    """The same in the same order, in runs (mostly one) in which no generation stands twice."""
-    batch: dict[tuple[str, str], Transition] = {}
-    for transition in transitions:
-        name = (transition.provider, transition.observation.id)
-        if name in batch:
-            yield list(batch.values())
-            batch = {}
-        batch[name] = transition
-    yield list(batch.values())
+    return [answer for batch in rules.batches(transitions) for answer in _raise(conn, batch, now)]
 
 
 def _raise(conn: sqlite3.Connection, batch: Sequence[Transition], now: datetime) -> list[Recorded]:
     found = rows.find_states(conn, [(each.provider, each.observation.id) for each in batch])
     known = [(each, *found[name]) for each in batch if (name := (each.provider, each.observation.id)) in found]
-    cases = [_case(transition, key, state) for transition, key, state in known]
-    raised = [_raised(case.key, case.cause.seen) for case in cases if case.cause is not None]
+    endings = [_raised(transition, key, state) for transition, key, state in known]
+    raised = [_row(each.key, each.reason.seen) for each in endings if each.reason is not None]
     bulk.write(conn, _SQL["raise_generations"], raised)
-    bulk.write(conn, _SQL["add_states"], [(row[0], row[1], row[7]) for row in raised])
-    answers = iter(end_open(conn, cases, now))
+    bulk.write(conn, _SQL["add_states"], [(row.key, row.state, row.observed_at) for row in raised])
+    answers = iter(end_open(conn, endings, now))
     return [next(answers) if (each.provider, each.observation.id) in found else _UNKNOWN for each in batch]
 
 
-def _case(transition: Transition, key: int, before: State | None) -> Case:
+def _raised(transition: Transition, key: int, before: State | None) -> GenerationEnding:
+    """Which watches end by it, and in which state the generation then is."""
     observation = transition.observation
     state = None if observation.state is None else advance(before, observation.state)
     if state is None:
-        return Case(key, transition.provider, observation.id, before, None, bool)
-    cause = Cause(Kind.RESULT, _seen(transition, state))
-    met = _MET[state]
-    return Case(key, transition.provider, observation.id, state, cause, lambda row: row[2] in met)
+        return GenerationEnding(key, transition.provider, observation.id, before, None, bool)
+    reason = Reason(Kind.RESULT, rules.seen_in(transition, state))
+    targets = _SATISFIED[state]
+    return GenerationEnding(key, transition.provider, observation.id, state, reason, lambda row: row.target in targets)
 
 
-def _seen(transition: Transition, state: State) -> SeenGeneration:
-    observation = transition.observation
-    record, omitted = rows.stored_record(observation)
-    return SeenGeneration(
-        provider=transition.provider,
-        id=observation.id,
-        state=state,
-        provider_state=observation.provider_state,
-        result=observation.result,
-        failure=observation.failure,
-        record=record,
-        record_omitted=omitted,
-        observed_at=transition.observed_at,
-        not_before=transition.not_before,
-    )
+class _RaisedRow(NamedTuple):
+    """Of `raise_generations`."""
+
+    key: int
+    state: str
+    provider_state: str | None
+    result: str | None
+    failure: str | None
+    record: bytes | None
+    record_omitted: bool
+    observed_at: int
+    not_before: int | None
 
 
-def _raised(key: int, seen: SeenGeneration) -> tuple[Any, ...]:
+def _row(key: int, seen: SeenGeneration) -> _RaisedRow:
     assert seen.state is not None, "a generation is raised to a state"
     assert seen.observed_at is not None, "a transition was observed"
-    return (
-        key,
-        seen.state.value,
-        seen.provider_state,
-        rows.result_text(seen.result),
-        seen.failure,
-        seen.record,
-        seen.record_omitted,
-        to_micros(seen.observed_at),
-        None if seen.not_before is None else to_micros(seen.not_before),
+    return _RaisedRow(
+        key=key,
+        state=seen.state.value,
+        provider_state=seen.provider_state,
+        result=rows.result_text(seen.result),
+        failure=seen.failure,
+        record=seen.record,
+        record_omitted=seen.record_omitted,
+        observed_at=to_micros(seen.observed_at),
+        not_before=None if seen.not_before is None else to_micros(seen.not_before),
     )
 
 
@@ -145,32 +132,32 @@ def _end(conn: sqlite3.Connection, ending: Ending, now: datetime) -> Recorded:
     def chosen(row: WatchRow) -> bool:
         match ending.kind:
             case Kind.EXPIRED:
-                return bool(row[10] <= observed_at)
+                return row.deadline <= observed_at
             case Kind.UNKNOWN:
                 return True
             case _:
                 raise ValueError("a result is recorded as a transition, not as an ending")
 
-    cause = Cause(ending.kind, rows.seen(generation), reason=ending.reason)
-    (recorded,) = end_open(conn, [_ending(generation, cause, chosen)], now)
+    reason = Reason(ending.kind, rows.seen(generation), detail=ending.reason)
+    (recorded,) = end_open(conn, [_ending(generation, reason, chosen)], now)
     return recorded
 
 
-def _ending(generation: GenerationRow, cause: Cause, chosen: Callable[[WatchRow], bool]) -> Case:
-    return Case(generation[0], cause.seen.provider, cause.seen.id, cause.seen.state, cause, chosen)
+def _ending(generation: GenerationRow, reason: Reason, chosen: Callable[[WatchRow], bool]) -> GenerationEnding:
+    return GenerationEnding(generation.key, reason.seen.provider, reason.seen.id, reason.seen.state, reason, chosen)
 
 
 def expire_some(conn: sqlite3.Connection, before: int, most: int, *, now: datetime) -> int:
     """End watches whose deadline was before `before` (microseconds); about `most` of them. How many were ended."""
-    cases = [
+    endings = [
         _ending(
             generation,
-            Cause(Kind.EXPIRED, rows.seen(generation), reason="provider_unreachable"),
-            lambda row: bool(row[10] < before),
+            Reason(Kind.EXPIRED, rows.seen(generation), detail="provider_unreachable"),
+            lambda row: row.deadline < before,
         )
         for generation in _overdue(conn, before, most)
     ]
-    return sum(recorded.enqueued for recorded in end_open(conn, cases, now))
+    return sum(recorded.enqueued for recorded in end_open(conn, endings, now))
 
 
 def _overdue(conn: sqlite3.Connection, before: int, most: int) -> Iterator[GenerationRow]:

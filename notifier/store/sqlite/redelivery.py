@@ -12,10 +12,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from notifier.domain.ids import GenerationId, MessageId, ProviderName, WatchId
-from notifier.domain.lifecycle import DELIVERY, WATCH, DeliverySignal, WatchSignal
+from notifier.domain.lifecycle import WATCH, WatchSignal
 from notifier.domain.message import parked_because
 from notifier.domain.model import DeliveryStatus, WatchStatus
 from notifier.domain.times import from_micros, to_micros
+from notifier.store import rules
 from notifier.store.records import Cancelled, Kept, Mark, Redelivered, Selection, WatchChoice
 from notifier.store.sqlite import bulk, directories, rows
 from notifier.store.sqlite.statements import statements
@@ -77,19 +78,16 @@ def ask_again(
     """Make those of `keys` due that may be; the answer goes on at `mark`."""
     taken: list[tuple[int, str, int]] = []
     refused: Counter[str] = Counter()
-    found = bulk.read(conn, _SQL["standing"], {"keys": bulk.listed(keys)})
-    directory = directories.current(conn, {row[3] for row in found})
+    found = bulk.read(conn, _SQL["state_of_deliveries"], {"keys": bulk.listed(keys)})
+    directory = directories.current(conn, {destination for _, _, _, destination, _, _ in found})
     for key, word, endpoint, destination, leased, has_body in found:
         status = DeliveryStatus(word)
-        again = DELIVERY[status].get(DeliverySignal.REDELIVER)
         if selection.statuses and status not in selection.statuses:
             continue
-        if leased or again is None:
-            refused["being sent now"] += 1
-        elif why := parked_because(endpoint, destination, directory):
+        parked = parked_because(endpoint, destination, directory)
+        again, why = rules.redelivered(status, leased=leased, parked=parked, has_body=has_body)
+        if again is None:
             refused[why] += 1
-        elif not has_body:
-            refused["its body is not kept any more"] += 1
         else:
             taken.append((key, again.value, to_micros(now)))
     bulk.write(conn, _SQL["ask_again"], taken)
@@ -135,7 +133,7 @@ def cancel(conn: sqlite3.Connection, keys: Sequence[int], *, now: datetime) -> C
     ending: list[tuple[int, str, int]] = []
     ended: Counter[WatchStatus] = Counter()
     generations: set[int] = set()
-    for key, word, generation in bulk.read(conn, _SQL["standing_watches"], {"keys": bulk.listed(keys)}):
+    for key, word, generation in bulk.read(conn, _SQL["state_of_watches"], {"keys": bulk.listed(keys)}):
         status = WatchStatus(word)
         if (cancelled := WATCH[status].get(WatchSignal.CANCEL)) is None:
             ended[status] += 1

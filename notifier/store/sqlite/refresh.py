@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from notifier.domain.body_refresh import refreshed
-from notifier.domain.ids import Destination, GenerationId, MessageId, ProviderName
-from notifier.domain.model import Refresh, RereadResult, SeenGeneration, Stale
+from notifier.domain.ids import GenerationId, MessageId, ProviderName
+from notifier.domain.model import Refresh, RereadResult, Stale
 from notifier.domain.times import to_micros
+from notifier.store import rules
 from notifier.store.records import Freshness
-from notifier.store.sqlite import bulk, rows
+from notifier.store.sqlite import bulk
 from notifier.store.sqlite.statements import statements
 
 _SQL: Final = statements("refresh")
@@ -26,11 +27,9 @@ def hold_back(
     conn: sqlite3.Connection, taken: Mapping[str, Sequence[int]], freshness: Freshness, now: int
 ) -> dict[int, Stale]:
     """Of what would be claimed now (destination -> keys), what is held back instead, by key."""
-    ages = {destination: freshness.after.get(Destination(destination), freshness.each) for destination in taken}
     due = [
         (key, now - age // _MICROSECOND)
-        for destination, age in ages.items()
-        if age is not None
+        for destination, age in rules.ages(taken, freshness).items()
         for key in taken[destination]
     ]
     if not due or freshness.room <= 0:
@@ -70,23 +69,6 @@ def refresh(conn: sqlite3.Connection, refreshes: Sequence[Refresh], *, now: date
 def _refreshed(body: bytes, content_type: str, reread: RereadResult) -> bytes | None:
     """The new body; None where the stored one is not ours to change."""
     try:
-        return refreshed(body, content_type, _seen(reread), refreshed_at=reread.seen_at)
+        return refreshed(body, content_type, rules.seen_again(reread), refreshed_at=reread.seen_at)
     except ValueError:
         return None
-
-
-def _seen(reread: RereadResult) -> SeenGeneration:
-    observation = reread.observation
-    record, omitted = rows.stored_record(observation)
-    return SeenGeneration(
-        provider=ProviderName(""),  # this, and what else is not of the result, stays as it is stored
-        id=observation.id,
-        state=observation.state,
-        provider_state=observation.provider_state,
-        result=observation.result,
-        failure=observation.failure,
-        record=record,
-        record_omitted=omitted,
-        observed_at=reread.seen_at,
-        not_before=None,
-    )

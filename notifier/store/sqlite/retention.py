@@ -89,4 +89,4 @@ def _next(conn: sqlite3.Connection, name: str, place: Place, before: int) -> lis
 
 
 def _after(found: list[tuple[Any, ...]], place: Place, *, then: Place) -> Place:
-    return then if len(found) < STEP else Place(place.in_watches, *max(row[:2] for row in found))
+    return then if len(found) < STEP else Place(place.in_watches, *max((at, key) for at, key, *_ in found))

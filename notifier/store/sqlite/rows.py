@@ -8,16 +8,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import orjson
 
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName, WatchId
-from notifier.domain.message import RECORD_LIMIT
 from notifier.domain.model import (
     DeliveryStatus,
     NewDelivery,
-    Observation,
     Result,
     SeenGeneration,
     State,
@@ -29,11 +27,6 @@ from notifier.store.sqlite import bulk
 from notifier.store.sqlite.statements import statements
 
 SQL: Final = statements("watches")
-#: One row of `find_generation`: key, provider, id, state, …
-GenerationRow = tuple[Any, ...]
-#: One row of `find_watches` or `open_watches`, without its generation: key, id, target, endpoint, …
-#: Its metadata is text, as it is read in bulk.
-WatchRow = Sequence[Any]
 _KEY: Final = itemgetter(0)
 #: `from_micros`; rows that were written together hold the same few times.
 moment: Final = lru_cache(maxsize=1_024)(from_micros)
@@ -41,18 +34,51 @@ moment: Final = lru_cache(maxsize=1_024)(from_micros)
 STATES: Final = {state.value: state for state in State}
 #: A state's rank -> the state.
 RANKED: Final = {state.rank: state for state in State}
-_WATCH_STATUSES: Final = {status.value: status for status in WatchStatus}
+WATCH_STATUSES: Final = {status.value: status for status in WatchStatus}
 _NO_RESULT: Final = Result()
 
 
+class GenerationRow(NamedTuple):
+    """Of `find_generation`."""
+
+    key: int
+    provider: ProviderName
+    id: GenerationId
+    state: str | None
+    provider_state: str | None
+    result: str | None
+    failure: str | None
+    record: bytes | None
+    record_omitted: int
+    registered_at: int
+    observed_at: int | None
+    not_before: int | None
+
+
+class WatchRow(NamedTuple):
+    """Of `find_watches` and `open_watches`, and of `add_watches`; times and the timeout in microseconds."""
+
+    key: int
+    id: WatchId
+    target: str
+    endpoint: EndpointIdentity
+    destination: Destination
+    status: str
+    round: int
+    #: Text as it is read, bytes as it is written.
+    metadata: str | bytes
+    timeout: int
+    registered_at: int
+    deadline: int
+
+
 def find_generation(conn: sqlite3.Connection, provider: str, generation: str) -> GenerationRow | None:
-    row: GenerationRow | None = conn.execute(SQL["find_generation"], (generation, provider)).fetchone()
-    return row
+    row = conn.execute(SQL["find_generation"], (generation, provider)).fetchone()
+    return None if row is None else GenerationRow(*row)
 
 
 def generation_by_key(conn: sqlite3.Connection, key: int) -> GenerationRow:
-    row: GenerationRow = conn.execute(SQL["find_generation_by_key"], (key,)).fetchone()
-    return row
+    return GenerationRow(*conn.execute(SQL["find_generation_by_key"], (key,)).fetchone())
 
 
 def find_states(
@@ -69,23 +95,19 @@ def find_states(
     }
 
 
-def recorded_state(row: GenerationRow) -> State | None:
-    return None if row[3] is None else STATES[row[3]]
-
-
 def seen(row: GenerationRow) -> SeenGeneration:
     """The recorded facts, from which bodies are made."""
     return SeenGeneration(
-        provider=ProviderName(row[1]),
-        id=GenerationId(row[2]),
-        state=recorded_state(row),
-        provider_state=row[4],
-        result=result_from(row[5]),
-        failure=row[6],
-        record=row[7],
-        record_omitted=bool(row[8]),
-        observed_at=None if row[10] is None else moment(row[10]),
-        not_before=None if row[11] is None else moment(row[11]),
+        provider=row.provider,
+        id=row.id,
+        state=None if row.state is None else STATES[row.state],
+        provider_state=row.provider_state,
+        result=result_from(row.result),
+        failure=row.failure,
+        record=row.record,
+        record_omitted=bool(row.record_omitted),
+        observed_at=None if row.observed_at is None else moment(row.observed_at),
+        not_before=None if row.not_before is None else moment(row.not_before),
     )
 
 
@@ -99,27 +121,30 @@ def open_watches(conn: sqlite3.Connection, generations: Sequence[int]) -> dict[i
     """The open watches of each of `generations` that has any, in the order they came."""
     found: dict[int, list[WatchRow]] = {}
     for generation, *row in bulk.read(conn, SQL["open_watches"], {"generations": bulk.listed(generations)}):
-        found.setdefault(generation, []).append(row)
+        found.setdefault(generation, []).append(WatchRow._make(row))
     for several in found.values():
         several.sort(key=_KEY)
     return found
 
 
 def watch(row: WatchRow, provider: ProviderName, generation: GenerationId) -> Watch:
-    """One of `open_watches`."""
     return Watch(
-        id=WatchId(row[1]),
+        id=row.id,
         provider=provider,
         generation=generation,
-        target=STATES[row[2]],
-        endpoint=EndpointIdentity(row[3]),
-        destination=Destination(row[4]),
-        status=_WATCH_STATUSES[row[5]],
-        round=row[6],
-        metadata=row[7].encode(),
-        registered_at=moment(row[9]),
-        deadline=moment(row[10]),
+        target=STATES[row.target],
+        endpoint=row.endpoint,
+        destination=row.destination,
+        status=WATCH_STATUSES[row.status],
+        round=row.round,
+        metadata=metadata(row),
+        registered_at=moment(row.registered_at),
+        deadline=moment(row.deadline),
     )
+
+
+def metadata(row: WatchRow) -> bytes:
+    return row.metadata.encode() if isinstance(row.metadata, str) else row.metadata
 
 
 def add_deliveries(conn: sqlite3.Connection, made: Iterable[tuple[int | None, NewDelivery]], now: datetime) -> None:
@@ -157,11 +182,3 @@ def result_text(result: Result) -> str | None:
     if result == _NO_RESULT:
         return None
     return orjson.dumps({"url": result.url, "urls": result.urls, "text": result.text}).decode()
-
-
-def stored_record(observation: Observation) -> tuple[bytes | None, bool]:
-    """The provider's record in its stored form, and whether it was too large to keep."""
-    if observation.record is None:
-        return None, False
-    text = orjson.dumps(dict(observation.record))
-    return (text, False) if len(text) <= RECORD_LIMIT else (None, True)

@@ -63,6 +63,7 @@ from notifier.store.sqlite import (
 from notifier.store.sqlite.reports import SqliteReports
 from notifier.store.sqlite.statements import statements
 from notifier.store.sqlite.writer import Writer
+from notifier.store.turns import Turns
 
 T = TypeVar("T")
 _SQL: Final = statements("upkeep")
@@ -78,7 +79,7 @@ class SqliteStore(SqliteReports):
     def __init__(self, path: str, writer: Writer) -> None:
         super().__init__(path)
         self.writer = writer
-        self._turns = deliveries.Turns()
+        self._turns = Turns()
         #: How far retention has come: kept in memory, a restart begins anew.
         self._pruned_to = retention.START
 

@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-import orjson
-
 from notifier.domain.errors import MAX_FAULTS, Fault, InvalidWatch
 from notifier.domain.ids import Destination, WatchId, watch_id
-from notifier.domain.lifecycle import WATCH, WatchSignal, satisfies
+from notifier.domain.lifecycle import satisfies
 from notifier.domain.model import (
     Kind,
     OpenGeneration,
@@ -28,8 +26,10 @@ from notifier.domain.model import (
     WatchStatus,
 )
 from notifier.domain.times import to_micros
+from notifier.store import rules
+from notifier.store.rules import RecordedWatch
 from notifier.store.sqlite import bulk, rows
-from notifier.store.sqlite.endings import Cause, end_many
+from notifier.store.sqlite.endings import Reason, end_many
 from notifier.store.sqlite.rows import SQL, WatchRow
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -37,7 +37,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _TOGETHER: Final = 256
 _OPEN: Final = WatchStatus.OPEN.value
 #: What a watch is at once that opens while the recorded state satisfies it.
-_SATISFIED: Final = WATCH[WatchStatus.OPEN][WatchSignal.SATISFY].value
+_SATISFIED: Final = rules.ENDED[Kind.RESULT].value
 
 
 def add(
@@ -57,26 +57,18 @@ def add(
     faults: list[Fault] = []
     for begin in range(0, len(requests), _TOGETHER):
         some = requests[begin : begin + _TOGETHER]
-        for request, answer in zip(
-            some, _register(conn, some, now, reopen=not keep_first, forgotten=forgotten), strict=True
-        ):
+        together = _Together(conn, some, now, keep_first=keep_first, forgotten=forgotten)
+        for request in some:
+            answer = together.register(request)
             if answer.outcome is Outcome.KEPT and not keep_first:
-                faults.append(_contradiction(len(answers), request, answer))
+                faults.append(rules.contradiction(len(answers), request, answer.differs))
             answers.append(answer)
+        together.write()
         if len(faults) >= MAX_FAULTS:  # nothing of it will stand: everybody else's writes wait for this
             faults[MAX_FAULTS:] = [Fault(message="There may be more of these; looking for them ended here.")]
             break
     if faults:
         raise InvalidWatch(faults)
-    return answers
-
-
-def _register(
-    conn: sqlite3.Connection, requests: Sequence[WatchRequest], now: datetime, *, reopen: bool, forgotten: bool
-) -> list[Registration]:
-    together = _Together(conn, requests, now, reopen=reopen, forgotten=forgotten)
-    answers = [together.register(request) for request in requests]
-    together.write()
     return answers
 
 
@@ -89,12 +81,12 @@ class _Together:
         requests: Sequence[WatchRequest],
         now: datetime,
         *,
-        reopen: bool,
+        keep_first: bool,
         forgotten: bool,
     ) -> None:
         self._conn = conn
         self._now, self._micros = now, to_micros(now)
-        self._may_reopen = reopen
+        self._keep_first = keep_first
         #: Whether any watch was forgotten that had been reopened.
         self._forgotten = forgotten
         #: Provider and ID -> key and recorded state.
@@ -116,7 +108,9 @@ class _Together:
             if (generation := self._generations.get((each.provider, each.generation))) is not None
         ]
         found = bulk.read(self._conn, SQL["find_watches"], {"asked": bulk.listed(asked)}) if asked else ()
-        return {(row[0], row[3], row[4]): (*row[1:8], row[8].encode(), *row[9:]) for row in found}
+        return {
+            (generation, (watch := WatchRow._make(row)).target, watch.endpoint): watch for generation, *row in found
+        }
 
     # ---- one request
     def register(self, request: WatchRequest) -> Registration:
@@ -124,15 +118,22 @@ class _Together:
         found = self._watches.get((generation, request.target.value, request.endpoint))
         if found is None:
             return self._make(request, generation, state)
-        status = WatchStatus(found[5])
-        if status is WatchStatus.OPEN:
-            return _meet(request, state, found)
-        reopens = self._may_reopen and WatchSignal.REOPEN in WATCH[status]
-        if not reopens or _registered_before(request, found, self._micros):
-            return Registration(watch_id=WatchId(found[1]), outcome=Outcome.FINISHED, open=None)
-        row = self._row(request, found[0], WatchId(found[1]), found[6] + 1)
-        self._reopened.append(row)
-        return self._begin(request, row, generation, state, Outcome.REOPENED)
+        recorded = RecordedWatch(
+            status=rows.WATCH_STATUSES[found.status],
+            metadata=rows.metadata(found),
+            timeout=found.timeout * _MICROSECOND,
+            registered_at=rows.moment(found.registered_at),
+        )
+        outcome, differs = rules.outcome(request, recorded, keep_first=self._keep_first, now=self._now)
+        if outcome is Outcome.REOPENED:
+            row = self._row(request, found.key, found.id, found.round + 1)
+            self._reopened.append(row)
+            return self._begin(request, row, generation, state, outcome)
+        still = None
+        if recorded.status is WatchStatus.OPEN:
+            deadline = rows.moment(found.deadline)
+            still = _poll_for(request, state, found.destination, recorded.registered_at, deadline)
+        return Registration(watch_id=found.id, outcome=outcome, open=still, differs=differs)
 
     def _generation(self, request: WatchRequest) -> tuple[int, State | None]:
         """Its key and recorded state; one that nobody ever watched is made."""
@@ -154,48 +155,57 @@ class _Together:
         return self._begin(request, row, generation, state, Outcome.CREATED)
 
     def _row(self, request: WatchRequest, key: int, id_: WatchId, round_: int) -> WatchRow:
-        timeout, micros = request.timeout // _MICROSECOND, self._micros
-        return (
-            key,
-            id_,
-            request.target.value,
-            request.endpoint,
-            request.destination,
-            _OPEN,
-            round_,
-            request.metadata,
-            timeout,
-            micros,
-            micros + timeout,
+        timeout = request.timeout // _MICROSECOND
+        return WatchRow(
+            key=key,
+            id=id_,
+            target=request.target.value,
+            endpoint=request.endpoint,
+            destination=request.destination,
+            status=_OPEN,
+            round=round_,
+            metadata=request.metadata,
+            timeout=timeout,
+            registered_at=self._micros,
+            deadline=self._micros + timeout,
         )
 
     def _begin(
         self, request: WatchRequest, row: WatchRow, generation: int, state: State | None, outcome: Outcome
     ) -> Registration:
         """A watch that opens while the recorded state satisfies it is satisfied at once."""
-        now = self._now
+        name = (generation, row.target, row.endpoint)
         if state is None or not satisfies(state, request.target):
-            self._watches[generation, row[2], row[3]] = row
-            asked = _asked(request, state, request.destination, now, now + request.timeout)
-            return Registration(watch_id=row[1], outcome=outcome, open=asked)
-        self._watches[generation, row[2], row[3]] = (*row[:5], _SATISFIED, *row[6:])
-        self._ending.append((row[0], _watch(request, row, now), generation))
-        return Registration(watch_id=row[1], outcome=outcome, open=None, enqueued=True)
+            self._watches[name] = row
+            deadline = self._now + request.timeout
+            still = _poll_for(request, state, request.destination, self._now, deadline)
+            return Registration(watch_id=row.id, outcome=outcome, open=still)
+        self._watches[name] = row._replace(status=_SATISFIED)
+        self._ending.append((row.key, rows.watch(row, request.provider, request.generation), generation))
+        return Registration(watch_id=row.id, outcome=outcome, open=None, enqueued=True)
 
     # ---- all of them
     def write(self) -> None:
         bulk.write(self._conn, SQL["add_generations"], self._new_generations)
         bulk.write(self._conn, SQL["add_watches"], self._new_watches)
-        bulk.write(self._conn, SQL["reopen_watches"], [(row[0], row[4], *row[5:]) for row in self._reopened])
-        causes = {
-            key: Cause(Kind.RESULT, rows.seen(rows.generation_by_key(self._conn, key))) for _, _, key in self._ending
+        reopened = [
+            (
+                row.key,
+                row.destination,
+                row.status,
+                row.round,
+                row.metadata,
+                row.timeout,
+                row.registered_at,
+                row.deadline,
+            )
+            for row in self._reopened
+        ]
+        bulk.write(self._conn, SQL["reopen_watches"], reopened)
+        reasons = {
+            key: Reason(Kind.RESULT, rows.seen(rows.generation_by_key(self._conn, key))) for _, _, key in self._ending
         }
-        end_many(self._conn, [(key, watch, causes[of]) for key, watch, of in self._ending], self._now)
-
-
-def _registered_before(request: WatchRequest, found: WatchRow, now: int) -> bool:
-    """Whether it is what the watch was made of, as far as can be told."""
-    return request.put_at is not None and to_micros(request.put_at) <= found[9] <= now
+        end_many(self._conn, [(key, watch, reasons[of]) for key, watch, of in self._ending], self._now)
 
 
 def _round_before(conn: sqlite3.Connection, made: WatchId) -> int:
@@ -206,7 +216,7 @@ def _round_before(conn: sqlite3.Connection, made: WatchId) -> int:
     return int(found[0][0]) if found else 0
 
 
-def _asked(
+def _poll_for(
     request: WatchRequest, state: State | None, destination: Destination, registered_at: datetime, deadline: datetime
 ) -> OpenGeneration:
     """What one watch asks of the poller. Not what its whole generation does: summed up each time, that is quadratic."""
@@ -219,56 +229,3 @@ def _asked(
         target=request.target,
         destinations=(destination,),
     )
-
-
-def _meet(request: WatchRequest, state: State | None, found: WatchRow) -> Registration:
-    """The same watch is open already: with the same content, or not."""
-    differs = []
-    if not _same_metadata(found[7], request.metadata):
-        differs.append("metadata")
-    if found[8] != request.timeout // _MICROSECOND:
-        differs.append("timeout")
-    return Registration(
-        watch_id=WatchId(found[1]),
-        outcome=Outcome.KEPT if differs else Outcome.EXISTING,
-        open=_asked(request, state, Destination(found[4]), rows.moment(found[9]), rows.moment(found[10])),
-        differs=tuple(differs),
-    )
-
-
-def _watch(request: WatchRequest, row: WatchRow, now: datetime) -> Watch:
-    return Watch(
-        id=row[1],
-        provider=request.provider,
-        generation=request.generation,
-        target=State(request.target),
-        endpoint=request.endpoint,
-        destination=request.destination,
-        status=WatchStatus.OPEN,
-        round=row[6],
-        metadata=request.metadata,
-        registered_at=now,
-        deadline=now + request.timeout,
-    )
-
-
-def _same_metadata(one: bytes, other: bytes) -> bool:
-    """The order of keys does not matter; `1` and `true` do."""
-    if one == other:
-        return True
-    plain = (orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS) for text in (one, other))
-    return next(plain) == next(plain)
-
-
-def _contradiction(index: int, request: WatchRequest, answer: Registration) -> Fault:
-    what = " and ".join(answer.differs)
-    return Fault(
-        path=f"[{index}]",
-        message=f"generation {request.generation} is watched for {request.target} by {_shown(request.endpoint)}"
-        f" already, with other {what}: send the same {what}, or wait until that watch ends.",
-    )
-
-
-def _shown(endpoint: str) -> str:
-    """Without a query, which may carry a token: this ends up in logs."""
-    return endpoint.partition("?")[0]

@@ -35,9 +35,9 @@ def test_a_message_that_is_there_already_is_not_made_again() -> None:
         for name in ("g-1", "g-2"):
             generation = rows.find_generation(conn, "luma", name)
             assert generation is not None
-            ((row,),) = rows.open_watches(conn, [generation[0]]).values()
+            ((row,),) = rows.open_watches(conn, [generation.key]).values()
             seen = rows.seen(generation)
-            ending.append((row[0], rows.watch(row, seen.provider, seen.id), endings.Cause(Kind.EXPIRED, seen)))
+            ending.append((row.key, rows.watch(row, seen.provider, seen.id), endings.Reason(Kind.EXPIRED, seen)))
         assert endings.end_many(conn, ending[:1], NOW) == [True]
         before = conn.execute("SELECT * FROM deliveries JOIN bodies ON delivery = key").fetchall()
         later = NOW + timedelta(hours=1)

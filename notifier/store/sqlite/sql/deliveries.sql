@@ -1,4 +1,4 @@
--- name: standing_leases
+-- name: open_attempts
 -- Number, key and destination of the attempts that a worker has open, of a JSON list of messages, and who each is made for.
 SELECT json_group_array(json_array(d.message_id, d.attempts, d.key, d.destination, d.trigger))
 FROM json_each(:messages) AS asked
@@ -91,7 +91,7 @@ WHERE deliveries.key = taken.key;
 -- What the sender must know of the deliveries just claimed (a JSON list of keys), as a JSON list; their bodies one after
 -- the other, in the same order and each as long as its row says.
 SELECT json_group_array(json_array(
-           d.due_at, d.key, d.message_id, d.endpoint, d.destination, d.type, b.content_type, length(b.body), d.attempts,
+           d.due_at, d.key, length(b.body), d.message_id, d.endpoint, d.destination, d.type, b.content_type, d.attempts,
            d.failures, d.interruptions, d.claimed_at, d.leased_until, coalesce(g.provider, ''), coalesce(g.id, ''),
            coalesce(w.id, ''), d.trigger)),
        CAST(group_concat(CAST(b.body AS TEXT), '') AS BLOB)

@@ -1,16 +1,16 @@
--- name: standings_of
--- How the destinations of a JSON list stand, as a JSON list; those of which nothing is known are left out.
+-- name: health_of
+-- The health of destinations of a JSON list, as a JSON list; those of which nothing is known are left out.
 SELECT json_group_array(json_array(
     e.destination, e.state, e.first_failure, e.last_failure, e.failures, e.last_success, e.warned_at, e.disabled_at, e.reason))
 FROM json_each(:destinations) AS asked
 CROSS JOIN endpoints AS e ON e.destination = asked.value;
 
--- name: all_standings
--- How every destination stands of which anything is known.
+-- name: all_health
+-- The health of every destination of which anything is known.
 SELECT destination, state, first_failure, last_failure, failures, last_success, warned_at, disabled_at, reason FROM endpoints;
 
--- name: save_standings
--- How destinations stand from now on.
+-- name: save_health
+-- The health of destinations from now on.
 INSERT INTO endpoints (destination, state, first_failure, last_failure, failures, last_success, warned_at, disabled_at, reason)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (destination) DO UPDATE
@@ -18,7 +18,7 @@ SET state = excluded.state, first_failure = excluded.first_failure, last_failure
     failures = excluded.failures, last_success = excluded.last_success, warned_at = excluded.warned_at,
     disabled_at = excluded.disabled_at, reason = excluded.reason;
 
--- name: forget_standing
+-- name: forget_health
 -- Nothing bad is known of a destination any more.
 DELETE FROM endpoints WHERE destination = ?;
 
@@ -36,7 +36,7 @@ CROSS JOIN endpoints AS e ON e.destination = asked.value AND e.state = 'disabled
 -- Every destination that is disabled, and why.
 SELECT destination, reason FROM endpoints WHERE state = 'disabled';
 
--- name: disabled_and_owed
+-- name: disabled_with_pending
 -- A disabled destination for which something still waits that nobody works on.
 SELECT e.destination, e.reason FROM endpoints AS e
 WHERE e.state = 'disabled' AND EXISTS (
@@ -64,9 +64,9 @@ WHERE d.status = 'exhausted' AND d.destination = :destination AND a.started_at >
 -- Deliveries of a destination that wait and that nobody works on.
 SELECT count(*) FROM deliveries WHERE status = 'pending' AND leased_until IS NULL AND destination = ?;
 
--- name: owed_by_destination
--- What is owed to each destination, by status: waiting, in flight, and kept back; of these, when the first was made of those
--- that do not go on by themselves.
+-- name: unfinished_by_destination
+-- Deliveries of each destination that are not finished, by status: waiting, in flight, and parked; of these, when the first
+-- was made of those that do not resume by themselves.
 SELECT destination, 'pending', count(*), NULL FROM deliveries
 WHERE status = 'pending' AND leased_until IS NULL GROUP BY destination
 UNION ALL

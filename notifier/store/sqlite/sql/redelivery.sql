@@ -73,8 +73,8 @@ WHERE (:endpoint IS NULL OR d.endpoint = :endpoint) AND (:destination IS NULL OR
   AND (:type IS NULL OR d.type = :type)
 GROUP BY d.status ORDER BY d.status;
 
--- name: standing
--- How deliveries (a JSON list of keys) stand now: whether each is being sent, and whether it still has a body.
+-- name: state_of_deliveries
+-- Deliveries (a JSON list of keys) as they are now: whether each is being sent, and whether it still has a body.
 SELECT json_group_array(json_array(
     d.key, d.status, d.endpoint, d.destination, d.leased_until IS NOT NULL, b.delivery IS NOT NULL))
 FROM json_each(:keys) AS asked
@@ -104,8 +104,8 @@ FROM json_each(:generations) AS asked
 CROSS JOIN watches AS w ON w.generation = asked.value
 WHERE (:endpoint IS NULL OR w.endpoint = :endpoint) AND (:destination IS NULL OR w.destination = :destination);
 
--- name: standing_watches
--- How watches (a JSON list of keys) stand now, and their generations.
+-- name: state_of_watches
+-- Watches (a JSON list of keys) as they are now, and their generations.
 SELECT json_group_array(json_array(w.key, w.status, w.generation))
 FROM json_each(:keys) AS asked
 CROSS JOIN watches AS w ON w.key = asked.value;
