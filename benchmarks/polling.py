@@ -154,7 +154,7 @@ class World:
             else:
                 if transition is not None:
                     entry.state, entry.not_before = seen.state, transition.observed_at
-                self.generations.schedule_next(entry, looked=now, now=now, alone=self.batch == 1, wall=EPOCH + now)
+                self.generations.schedule_next(entry, polled=now, now=now, singly=self.batch == 1, wall=EPOCH + now)
 
     def wait(self) -> float:
         """When something can be done next."""

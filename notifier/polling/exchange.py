@@ -170,7 +170,7 @@ class Exchanges:
 
     def _missed_singly(self, id_: GenerationId, sent: Sent) -> None:
         generations = self._generations
-        self._provider.missed_alone(id_, sent_at=sent.at, watched=len(generations), untried=generations.untried)
+        self._provider.missed_alone(id_, sent_at=sent.at, watched=len(generations), untried=generations.queues.untried)
 
     def _requeue(self, ids: Iterable[GenerationId]) -> None:
         self._generations.requeue(ids, self._clock.monotonic())
@@ -234,7 +234,7 @@ class Exchanges:
         if sent.part_of is None and self._provider.knows_none(asked=ours, held=len(held)):
             what = f"none of the {ours} IDs asked, such as {sent.ids[0]}, is in the reply"
             self._generations.exclude_all(sent.ids)
-            self._provider.knew_none(what, sent_at=sent.at, untried=self._generations.untried)
+            self._provider.knew_none(what, sent_at=sent.at, untried=self._generations.queues.untried)
             self._requeue(sent.ids)
             return
         self._rejections.seen(sent.request, held)

@@ -122,7 +122,7 @@ class Recorder:
             self._warn_unmapped(seen)
         if not believes(entry, seen, context.times):
             return
-        if self._generations.learn(entry, seen, context.times, held=context.kept):
+        if self._generations.learn(entry, seen, context.times, kept=context.kept):
             self._warn_stalled(entry, context.times)
         if transition := see(entry, seen, context.times, self.settings):
             round_.transitions.append(transition)
@@ -136,7 +136,7 @@ class Recorder:
                 continue
             looked = context.times.sent if entry.polled_at is None else max(entry.polled_at, context.times.sent)
             self._generations.schedule_next(
-                entry, looked=looked, now=now, alone=entry.poll_singly or not context.multi, wall=wall
+                entry, polled=looked, now=now, singly=entry.poll_singly or not context.multi, wall=wall
             )
 
     async def _record(self, round_: _Round) -> Sequence[TrackedGeneration]:

@@ -341,7 +341,7 @@ class Rejections:
     def _conclude(self, split: Bisection) -> None:
         if not split.done or split not in self._splits:
             return
-        lesson = self._provider.learn(split, untried=self._generations.untried)
+        lesson = self._provider.learn(split, untried=self._generations.queues.untried)
         if lesson is Diagnosis.MULTI_UNUSABLE:
             self._end(self._splits, self._generations)  # the others would only teach the same
         else:

@@ -78,7 +78,7 @@ class Turn:
         Every second time; in between something that is due is asked for, because the single route may be what is wrong.
         """
         if self._provider.room(now) > 0 and (entry := self._rejections.to_probe(self._under_way.polled_singly())):
-            self._generations.take_out(entry)
+            self._generations.queues.drop(entry)
             self._exchanges.poll((entry.id,), now, batch=False)
 
     def _try_route(self, now: float) -> None:

@@ -180,7 +180,7 @@ class LongPolls:
             and not (entry.misses.count or entry.failing)
             and not (entry.state is None and entry in self._unfound)
             and entry.deadline >= soon
-            and not self._generations.undeliverable(entry)
+            and entry.destinations not in self._generations.undeliverable
         }
         return likeliest(found.values(), count, now)
 

@@ -1,8 +1,8 @@
-"""What the poller remembers of one open generation, and what one sight of it comes to. Pure, memory only.
+"""What is remembered of one open generation, and what follows from one poll of it. Pure, memory only.
 
 A million of these must fit in memory, at 400 bytes each with all that refers to them: slots, numbers rather than
-datetimes, nothing for what is rarely there, and what many share (a curve, destinations, the time of a sweep) is one
-object.
+datetimes, nothing for what is rarely there, and one object for what many share (a curve, destinations, the time of a
+batch poll).
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from notifier.polling.scheduling.poll_queue import Bucket
 
 NO_MISSES: Final = Misses()
-#: An ID that was singled out this often is asked alone for good.
+#: An ID that was isolated more often than this is polled singly for good.
 TRUSTED_ISOLATIONS: Final = 1
 
 
@@ -59,40 +59,40 @@ class TrackedGeneration:
         self.state: State | None = open_.state
         #: The lowest target that one of its watches still waits for.
         self.target = open_.target
-        #: Destinations of its watches; empty where these are too many to be told apart.
+        #: Destinations of its watches; empty if these are too many to be told apart.
         self.destinations: tuple[Destination, ...] = open_.destinations
-        #: When its age was 0, monotonic seconds: at registration, or before it as far as `lead` goes.
+        #: When its age was 0, monotonic seconds: at registration, or before it by what `creation.lead` says.
         self.age_origin = age_origin
-        #: When it was registered, monotonic seconds; None where that was before this run.
+        #: When it was registered, monotonic seconds; None if that was before this run.
         self.registered = registered
         #: The earliest deadline of its watches, Unix seconds.
         self.deadline = open_.deadline.timestamp()
-        #: When the last look was sent that found it short of its target, monotonic seconds; None where there was none.
+        #: When the last poll was sent that found it short of its target, monotonic seconds; None if there was none.
         self.polled_at: float | None = None
         #: The same moment in wall time, for whatever state comes next.
         self.not_before: datetime | None = None
         self.curve = curve
-        #: The agenda's.
+        #: The bucket of the queue that it waits in.
         self.bucket: Bucket | None = None
         self.misses = NO_MISSES
-        #: Looks in a row that showed what is not believed yet.
+        #: Polls in a row that showed what is not believed yet.
         self.doubts = 0
-        #: True where it must be asked by itself.
+        #: True if it must be asked for by itself.
         self.poll_singly = False
         self.isolations = 0
-        #: True while requests about it alone fail.
+        #: True while requests for it alone fail.
         self.failing = False
-        #: True while it is missed.
+        #: True while it is missed: it is polled by other rules then.
         self.excluded = False
-        #: True while it has a part in how the budget is shared out: not before its first look, nor while it is missed.
+        #: True while it has a part of the budget (`pace`): not before its first poll, nor while it is missed.
         self.counted = False
-        #: Counts registrations that joined; a look that began before the last one must not drop it.
+        #: How many registrations joined; a poll that began before the last one must not drop it.
         self.joined = 0
-        #: True while a request waits for it.
+        #: True while a long-poll waits for it.
         self.long_polled = False
-        #: True once a record was seen, which told its model and when it was made.
+        #: True once a record was seen, which shows its model and when it was made.
         self.model_known = False
-        #: True once it was warned of.
+        #: True once its watchers were warned that it is stalled.
         self.stalled = False
 
     def join(self, open_: OpenGeneration) -> None:
@@ -105,7 +105,7 @@ class TrackedGeneration:
         self.isolations += 1
 
     def clear_isolation(self) -> None:
-        """It was not the ID: it was the provider, its route or the batch's size."""
+        """The ID was not the reason: it was the provider, its route or the batch's size."""
         if self.poll_singly:
             self.poll_singly = False
             self.isolations -= 1
@@ -113,7 +113,7 @@ class TrackedGeneration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollTimes:
-    """When one look was sent and when its reply was complete."""
+    """When one poll was sent and when its reply was complete."""
 
     #: In wall time.
     asked_at: datetime
@@ -123,58 +123,56 @@ class PollTimes:
     got: float
 
 
-def believes(watched: TrackedGeneration, seen: Observation, times: PollTimes) -> bool:
-    """Take in a sight of it; whether it has been seen so often that it counts.
+def believes(entry: TrackedGeneration, seen: Observation, times: PollTimes) -> bool:
+    """Take in a poll of it. Returns whether its result was seen so often that it counts.
 
-    What says less than it should (see `Observation.confirmations`) counts once so many polls in a row said the same. A
-    poll at or after the deadline is the last one: what it shows counts, whatever it lacks.
+    A result that says less than it should (see `Observation.confirmations`) counts once so many polls in a row said the
+    same. A poll at or after the deadline is the last one: its result counts, whatever it lacks.
     """
-    final = watched.state is not None and watched.state.final
-    if seen.confirmations <= 1 or final or overdue(watched, times.asked_at.timestamp()):
-        watched.doubts = 0
+    final = entry.state is not None and entry.state.final
+    if seen.confirmations <= 1 or final or overdue(entry, times.asked_at.timestamp()):
+        entry.doubts = 0
         return True
-    watched.misses = NO_MISSES
-    watched.doubts += 1
-    return watched.doubts >= seen.confirmations
+    entry.misses = NO_MISSES
+    entry.doubts += 1
+    return entry.doubts >= seen.confirmations
 
 
-def see(
-    watched: TrackedGeneration, seen: Observation, times: PollTimes, settings: ProviderSettings
-) -> Transition | None:
-    """Take in a sight of it; the transition where it moved.
+def see(entry: TrackedGeneration, seen: Observation, times: PollTimes, settings: ProviderSettings) -> Transition | None:
+    """Take in a poll that found it. Returns the transition, if it moved.
 
-    It was "not there yet" when the look was *sent*: what the reply shows may be as old as that.
+    If it did not, it was "not there yet" when the poll was *sent*: what the reply shows may be as old as that.
     """
     assert seen.state is not None, "an absent ID is a miss"
-    watched.misses = NO_MISSES
-    if watched.poll_singly and watched.isolations <= TRUSTED_ISOLATIONS:
-        watched.poll_singly = False
-    if seen.state is watched.state or advance(watched.state, seen.state) is None:
-        before = watched.not_before
-        # A kept request may be older than looks beside it; a bound in the future is of a clock that was set back.
+    entry.misses = NO_MISSES
+    if entry.poll_singly and entry.isolations <= TRUSTED_ISOLATIONS:
+        entry.poll_singly = False
+    if seen.state is entry.state or advance(entry.state, seen.state) is None:
+        before = entry.not_before
+        # A long-poll may be older than polls beside it; a bound in the future is of a clock that was set back.
         if before is None or not times.asked_at < before <= times.answered_at:
-            watched.not_before = times.asked_at
+            entry.not_before = times.asked_at
         return None
     return Transition(
         provider=settings.name,
         observation=seen,
         observed_at=times.answered_at,
-        not_before=watched.not_before,
+        not_before=entry.not_before,
     )
 
 
-def miss(watched: TrackedGeneration, now: float, *, single: bool) -> None:
-    """Take in a reply without it. After some misses in batches it is asked alone: a multi route may leave IDs out."""
-    watched.misses = watched.misses.missed(now, single=single)
-    if watched.misses.to_confirm and not watched.poll_singly:
-        watched.isolate()
+def miss(entry: TrackedGeneration, now: float, *, single: bool) -> None:
+    """Take in a reply without it. After some misses in batches it is polled singly: a multi route may leave IDs out."""
+    entry.misses = entry.misses.missed(now, single=single)
+    if entry.misses.to_confirm and not entry.poll_singly:
+        entry.isolate()
 
 
-def unknown(watched: TrackedGeneration, other_answered_at: float | None) -> bool:
+def unknown(entry: TrackedGeneration, other_answered_at: float | None) -> bool:
     """Whether the provider does not know it, or does not know it any more."""
-    return is_unknown(watched.misses, other_answered_at=other_answered_at)
+    return is_unknown(entry.misses, other_answered_at=other_answered_at)
 
 
-def overdue(watched: TrackedGeneration, asked_at: float) -> bool:
-    """Whether a look sent at this Unix second allows its watches to expire: at or after the deadline."""
-    return asked_at >= watched.deadline
+def overdue(entry: TrackedGeneration, asked_at: float) -> bool:
+    """Whether a poll sent at this Unix second lets its watches expire: at or after the deadline."""
+    return asked_at >= entry.deadline

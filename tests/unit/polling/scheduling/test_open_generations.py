@@ -16,7 +16,7 @@ from notifier.domain.ids import Destination, GenerationId
 from notifier.domain.model import State
 from notifier.polling.batching.batch_plan import plan
 from notifier.polling.scheduling.open_generation import TrackedGeneration, miss, see
-from notifier.polling.scheduling.open_generations import ALONE_LIMIT, RARELY, OpenGenerations
+from notifier.polling.scheduling.open_generations import RARELY, SINGLE_LIMIT, OpenGenerations
 from notifier.polling.scheduling.queues import FIRST
 from notifier.runtime.rate_limiter import TokenBucket
 from tests.support.generations import AUDIT, LUMA, NOW, STUDIO, lognormals, opened, sight, teach, times, wall
@@ -90,7 +90,7 @@ class World:
             self.generations.remove(entry)
             self.completed(entry)
         else:
-            self.generations.schedule_next(entry, looked=now, now=now, alone=self.batch == 1, wall=wall(now))
+            self.generations.schedule_next(entry, polled=now, now=now, singly=self.batch == 1, wall=wall(now))
 
     def gaps(self) -> list[float]:
         """Seconds from each look at each generation, or its registration, to the next look or to now."""
@@ -324,7 +324,7 @@ def test_thousands_of_watches_told_at_destinations_of_their_own_join_at_a_bounde
     generations = OpenGenerations(1.0)
     generations.apply_endpoint_health(lambda _: True, now=1_000.0)
     entry = generations.add(opened("a", destinations=(Destination("https://first.example.com"),)), now=1_000.0)
-    assert generations.undeliverable(entry)
+    assert entry.destinations in generations.undeliverable
     for number in range(3_000):
         generations.join(
             entry,
@@ -332,9 +332,9 @@ def test_thousands_of_watches_told_at_destinations_of_their_own_join_at_a_bounde
             now=1_000.0,
             wall=wall(1_000.0),
         )
-    assert not generations.undeliverable(entry)
-    assert len(generations._destinations) < 100
-    assert sum(map(len, generations._destinations)) < 5_000
+    assert entry.destinations not in generations.undeliverable
+    assert len(generations.undeliverable._known) < 100
+    assert sum(map(len, generations.undeliverable._known)) < 5_000
 
 
 def test_what_joins_never_takes_back_what_others_wait_for() -> None:
@@ -482,14 +482,16 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
     ) -> None:
         made = None if age is None else NOW + timedelta(seconds=self.now - age)
         seen = sight(entry.id, state, model=model, created_at=made)
-        self.generations.learn(entry, seen, times(sent, self.now), held=kept)
+        self.generations.learn(entry, seen, times(sent, self.now), kept=kept)
         if (transition := see(entry, seen, times(sent, self.now), LUMA)) is not None:
             entry.state = transition.observation.state
         if entry.state is not None and entry.state.rank >= entry.target.rank:
             self.generations.remove(entry)
 
     def again(self, looked: float, entry: TrackedGeneration) -> None:
-        self.generations.schedule_next(entry, looked=looked, now=self.now, alone=entry.poll_singly, wall=wall(self.now))
+        self.generations.schedule_next(
+            entry, polled=looked, now=self.now, singly=entry.poll_singly, wall=wall(self.now)
+        )
 
     # ---- what changes for all ----
     @rule(every=st.sampled_from([0.1, 1.0, 5.0, 60.0]))
@@ -498,11 +500,11 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
 
     @rule(deaf=st.sets(st.sampled_from([*AUDIT, *STUDIO])))
     def hear(self, deaf: set[Destination]) -> None:
-        before = {entry: self.generations.undeliverable(entry) for entry in self.generations}
+        before = {entry: entry.destinations in self.generations.undeliverable for entry in self.generations}
         self.deaf = deaf
         self.generations.apply_endpoint_health(lambda destination: destination in deaf, now=self.now)
         for entry in self.generations:
-            if before[entry] and not self.generations.undeliverable(entry) and entry.bucket is not None:
+            if before[entry] and entry.destinations not in self.generations.undeliverable and entry.bucket is not None:
                 assert entry in self.due_now()
 
     def due_now(self) -> Sequence[TrackedGeneration]:
@@ -535,7 +537,7 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
         for entry in self.generations:
             if (due := self.generations.queues.due(entry)) is not None:
                 age = max(0.0, self.now - entry.age_origin)
-                assert due <= self.now + max(RARELY, ALONE_LIMIT, 8 * self.most_even(), 4 * 60.0, 0.02 * age) + 2.0
+                assert due <= self.now + max(RARELY, SINGLE_LIMIT, 8 * self.most_even(), 4 * 60.0, 0.02 * age) + 2.0
 
     def most_even(self) -> float:
         return len(list(self.generations)) / 0.1 + 1_000.0
@@ -552,9 +554,8 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
     def who_can_be_told_nowhere_is_known(self) -> None:
         """By the destinations of its watches, and what is said of them now."""
         for entry in self.generations:
-            assert self.generations.undeliverable(entry) is all(
-                destination in self.deaf for destination in entry.destinations
-            )
+            undeliverable = entry.destinations in self.generations.undeliverable
+            assert undeliverable is all(destination in self.deaf for destination in entry.destinations)
 
     @invariant()
     def the_crowds_are_those_that_are_there(self) -> None:
@@ -565,7 +566,7 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
             assert entry.counted or entry.excluded or not entry.model_known
             if entry.counted:
                 crowds[id(entry.curve)] = crowds.get(id(entry.curve), 0) + 1
-        assert {id(curve): count for curve, count in self.generations._crowds.items()} == crowds
+        assert {id(curve): count for curve, count in self.generations.pace.demand.items()} == crowds
 
 
 def test_every_open_generation_always_has_a_next_look() -> None:
@@ -648,7 +649,7 @@ def test_who_stands_twice_in_its_bucket_fills_one_seat() -> None:
     entry = generations.add(opened("a"), now=1_000.0)
     generations.queues.take(1_000.0, 1)
     for at in (1_050.0, 1_080.0, 1_050.0):
-        generations.schedule_next(entry, looked=at, now=1_000.0, alone=False, wall=wall(1_000.0))
+        generations.schedule_next(entry, polled=at, now=1_000.0, singly=False, wall=wall(1_000.0))
     assert generations.fill_batch(1_040.0, 9) == [entry]
 
 
@@ -658,7 +659,7 @@ def test_what_is_done_within_its_first_hold_teaches() -> None:
     for number in range(60):
         sent = 1_000.0 + 100 * number
         entry = generations.add(opened(f"g-{number}", registered=sent), now=sent)
-        generations.learn(entry, sight(entry.id, State.COMPLETED), times(sent, sent + 20.0), held=True)
+        generations.learn(entry, sight(entry.id, State.COMPLETED), times(sent, sent + 20.0), kept=True)
         generations.remove(entry)
     curve = generations.curves.of("ray-2", State.COMPLETED)
     assert curve.learned == 60
@@ -672,7 +673,7 @@ def test_what_passed_its_deadline_during_a_look_is_looked_at_soon() -> None:
     generations.apply_endpoint_health(lambda destination: destination in AUDIT, now=1_000.0)
     entry = generations.add(opened(destinations=AUDIT, deadline=1_010.0, registered=1_000.0), now=1_000.0)
     (taken,) = generations.queues.take(1_005.0, 1)
-    generations.schedule_next(taken, looked=1_005.0, now=1_015.0, alone=False, wall=wall(1_015.0))
+    generations.schedule_next(taken, polled=1_005.0, now=1_015.0, singly=False, wall=wall(1_015.0))
     assert (due := generations.queues.due(entry)) is not None
     assert due <= 1_017.0
 
@@ -683,7 +684,7 @@ def test_a_free_seat_is_taken_by_what_fits_and_by_nothing_else() -> None:
     entries = [generations.add(opened(name), now=1_000.0) for name in "abc"]
     generations.queues.take(1_000.0, 3)
     for entry in entries:
-        generations.schedule_next(entry, looked=1_010.0, now=1_000.0, alone=False, wall=wall(1_000.0))
+        generations.schedule_next(entry, polled=1_010.0, now=1_000.0, singly=False, wall=wall(1_000.0))
     before = generations.queues.due(entries[2])
     assert generations.fill_batch(1_005.0, 3, fit=lambda some: min(1, len(some))) == entries[:1]
     assert [generations.queues.due(entry) for entry in entries] == [None, before, before]
@@ -714,7 +715,7 @@ def test_a_free_seat_is_not_for_what_was_looked_at_just_now() -> None:
     assert alone.bucket is not None
 
 
-@pytest.mark.parametrize(("every", "longest"), [(1.0, ALONE_LIMIT), (600.0, 2_400.0)])
+@pytest.mark.parametrize(("every", "longest"), [(1.0, SINGLE_LIMIT), (600.0, 2_400.0)])
 def test_an_id_that_stands_alone_is_looked_at_less_and_less_often(every: float, longest: float) -> None:
     """Each miss doubles the interval, up to two minutes; an interval that is longer than that is never shortened."""
     generations = OpenGenerations(every)
@@ -722,14 +723,14 @@ def test_an_id_that_stands_alone_is_looked_at_less_and_less_often(every: float, 
     waits = []
     for _ in range(40):
         miss(entry, 1_000.0, single=True)
-        generations.schedule_next(entry, looked=1_000.0, now=1_000.0, alone=True, wall=wall(1_000.0))
+        generations.schedule_next(entry, polled=1_000.0, now=1_000.0, singly=True, wall=wall(1_000.0))
         due = generations.queues.due(entry)
         assert due is not None
         waits.append(due - 1_000.0)
     assert waits == sorted(waits)
     assert waits[0] >= every
     assert waits[-1] <= longest + 1.0
-    assert every > ALONE_LIMIT or waits[-1] == ALONE_LIMIT
+    assert every > SINGLE_LIMIT or waits[-1] == SINGLE_LIMIT
 
 
 def test_what_is_missed_has_no_part_in_the_budget_until_it_is_seen() -> None:
@@ -842,7 +843,7 @@ def test_a_change_of_regime_brings_looks_forward_and_no_look_back() -> None:
         generations.learn(entry, sight(entry.id), times(now))
     for entry in (*waiting, unheard):
         generations.set_budget(0.1, now, idle=False)
-        generations.schedule_next(entry, looked=now, now=now, alone=False, wall=wall(now))
+        generations.schedule_next(entry, polled=now, now=now, singly=False, wall=wall(now))
     before = {entry: generations.queues.due(entry) or 0.0 for entry in (*waiting, unheard)}
     for number in range(30):
         entry = generations.add(opened(f"g-{number}"), now=now)
@@ -866,7 +867,7 @@ def test_a_change_of_regime_takes_nobody_past_a_deadline() -> None:
     generations.queues.take(now, 1)
     generations.learn(entry, sight("a"), times(now))
     generations.set_budget(0.01, now, idle=False)
-    generations.schedule_next(entry, looked=now, now=now, alone=False, wall=wall(now))
+    generations.schedule_next(entry, polled=now, now=now, singly=False, wall=wall(now))
     before = generations.queues.due(entry)
     learned = curve.quantile(0.5)
     for number in range(60):
@@ -877,17 +878,6 @@ def test_a_change_of_regime_takes_nobody_past_a_deadline() -> None:
         generations.remove(slow)
         assert generations.queues.due(entry) == before
     assert curve.quantile(0.5) > 10 * learned
-
-
-def test_destinations_that_came_and_went_are_forgotten() -> None:
-    """Each callback origin is a destination: those of generations that are over do not stay in memory."""
-    generations = OpenGenerations(1.0)
-    for number in range(5_000):
-        entry = generations.add(
-            opened(f"g-{number}", destinations=(Destination(f"https://{number}.example.com"),)), now=1_000.0
-        )
-        generations.remove(entry)
-    assert len(generations._destinations) < 1_100
 
 
 def test_new_generations_say_nothing_of_how_late_looks_are() -> None:
@@ -941,7 +931,7 @@ def test_completions_in_a_reply_leave_nobody_of_that_reply_behind(ends: int) -> 
     waits = []
     for entry in entries[ends:]:
         generations.learn(entry, sight(entry.id), times(now))
-        generations.schedule_next(entry, looked=now, now=now, alone=False, wall=wall(now))
+        generations.schedule_next(entry, polled=now, now=now, singly=False, wall=wall(now))
         waits.append((generations.queues.due(entry) or 0.0) - now)
     if ends < 30:  # nothing is known yet: all are looked at alike, in ten seconds
         assert max(waits) <= 12.0
@@ -956,7 +946,7 @@ def test_once_there_is_budget_again_nobody_waits_as_long_as_in_the_storm(count: 
     entries = looked_at(generations, count, now=now)
     generations.set_budget(count / 100, now, idle=False)
     for entry in entries:
-        generations.schedule_next(entry, looked=now, now=now, alone=False, wall=wall(now))
+        generations.schedule_next(entry, polled=now, now=now, singly=False, wall=wall(now))
     before = [generations.queues.due(entry) or 0.0 for entry in entries]
     assert min(before) >= now + 90.0
     for _ in range(3):
@@ -974,7 +964,7 @@ def test_a_budget_that_eases_brings_nobody_forward_who_waits_for_other_reasons()
     generations.exclude(missed)
     generations.set_budget(0.01, now, idle=False)
     for entry in (unheard, missed, other):
-        generations.schedule_next(entry, looked=now, now=now, alone=entry is missed, wall=wall(now))
+        generations.schedule_next(entry, polled=now, now=now, singly=entry is missed, wall=wall(now))
     before = [generations.queues.due(entry) for entry in (unheard, missed)]
     generations.set_budget(100.0, now + 1.0, idle=False)
     assert [generations.queues.due(entry) for entry in (unheard, missed)] == before
@@ -991,7 +981,7 @@ def test_to_wait_for_the_next_request_is_not_to_be_late(rate: float, batch: int)
     before = generations.pace.spacing
     for turn in range(200):
         for entry in generations.queues.take(now, 4 * batch):
-            generations.schedule_next(entry, looked=now, now=now, alone=False, wall=wall(now))
+            generations.schedule_next(entry, polled=now, now=now, singly=False, wall=wall(now))
         earliest = generations.queues.earliest()
         assert earliest is not None
         now = earliest + apart

@@ -1,4 +1,4 @@
-"""Whose next look is decided anew, and when."""
+"""For which generations the next poll is decided anew, and when."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from notifier.polling.scheduling.review import Review
 
 
 @pytest.mark.parametrize(
-    ("spreads", "due"),
+    ("intervals", "due"),
     [
         ([10.0], False),
         ([10.0, 7.0], False),
@@ -16,13 +16,13 @@ from notifier.polling.scheduling.review import Review
         ([1.5, 0.9], True),
     ],
 )
-def test_it_is_time_once_looks_could_be_much_closer_together(spreads: list[float], *, due: bool) -> None:
+def test_it_is_due_once_polls_could_be_much_closer_together(intervals: list[float], *, due: bool) -> None:
     """By half as much again than at the scarcest moment; while the budget was ample no wait was too long."""
     review: Review[str] = Review()
-    assert any(review.due(even, 1.0) for even in spreads) == due
+    assert any(review.due(even, 1.0) for even in intervals) == due
 
 
-def test_after_it_has_begun_it_is_time_only_when_it_was_scarcer_again() -> None:
+def test_after_it_has_begun_it_is_due_only_when_it_was_scarcer_again() -> None:
     """A budget that goes up and down by a little starts nothing twice."""
     review: Review[str] = Review()
     assert not review.due(10.0, 1.0)
@@ -33,7 +33,7 @@ def test_after_it_has_begun_it_is_time_only_when_it_was_scarcer_again() -> None:
     assert review.due(3.0, 1.0)
 
 
-def test_many_are_gone_through_by_and_by_and_each_once() -> None:
+def test_many_are_reviewed_in_steps_and_each_once() -> None:
     """It begins from the first again when it is begun again."""
     review: Review[int] = Review()
     review.begin(range(4_500), 1.0)
