@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-from notifier.net.urls import Address, host_and_port, literal_address, read_host_and_port, read_literal
+from notifier.net.urls import Address, host_and_port, literal_address, read_host_and_port, read_literal, show_place
 
 Network = IPv4Network | IPv6Network
 
@@ -84,8 +84,7 @@ def port_refusal(url: str, allow: Allow) -> str | None:
     host, port = host_and_port(url)
     if port in PORTS or allow.names(url):
         return None
-    entry = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    listed = ", ".join(map(str, PORTS))
+    listed, entry = ", ".join(map(str, PORTS)), show_place(host, port)
     return f"Port {port} is not one of {listed}: use one of them, or have the operator add {entry} to callbacks.allow."
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from notifier.net.tls_errors import Handshake
+from notifier.net.urls import show_place
 
 #: Descriptors that connections leave to others; the system always takes the lowest free one.
 _KEPT_FREE: Final = 32
@@ -56,8 +57,7 @@ class ReportingSocket(socket.socket):
 
     def __init__(self, family: int, kind: int, protocol: int, target: tuple[Any, ...]) -> None:
         self._seen = current()
-        host, port = target[:2]
-        self._shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._shown = show_place(*target[:2])
         self._seen.tried[self._shown] = None
         try:
             super().__init__(family, kind, protocol)

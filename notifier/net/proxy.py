@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from notifier.domain.settings import Secret
 from notifier.net.address_policy import Allow, refusal
-from notifier.net.urls import host_and_port, literal_address, normalise_url
+from notifier.net.urls import host_and_port, literal_address, normalise_url, show_place
 
 _FORM: Final = "http://host:port, or http://user:password@host:port"
 _WANTS_PASSWORD: Final = 407
@@ -29,16 +29,12 @@ class Proxy:
     password: Secret | None = None
 
     def __str__(self) -> str:
-        return f"proxy {self._shown}"
+        return f"proxy {show_place(self.host, self.port)}"
 
     @property
     def url(self) -> str:
         """Without user and password."""
-        return f"http://{self._shown}"
-
-    @property
-    def _shown(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"http://{show_place(self.host, self.port)}"
 
     def authorization(self) -> str | None:
         """The value of Proxy-Authorization; None if none is sent."""

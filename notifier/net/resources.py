@@ -39,9 +39,8 @@ def missing(error: BaseException, tried: Mapping[str, int | None] = MappingProxy
     `tried` is what the system said of each address: of several, aiohttp reports only the last one.
     """
     for address, number in tried.items():
-        if number == errno.EADDRNOTAVAIL and not address.startswith(
-            "["
-        ):  # for IPv6 it means that this machine has none
+        # For an IPv6 address, EADDRNOTAVAIL means that this machine has none.
+        if number == errno.EADDRNOTAVAIL and not address.startswith("["):
             return _PORTS
         if number in _SENTENCES:
             return _SENTENCES[number]

@@ -92,6 +92,11 @@ def host_and_port(url: str) -> tuple[str, int]:
     return parts.hostname or "", parts.port or _DEFAULT_PORT[parts.scheme]
 
 
+def show_place(host: str, port: int) -> str:
+    """`host:port`, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def literal_address(url: str) -> Address | None:
     """The address that a normalised URL itself names; None if it names a host."""
     return read_literal(host_and_port(url)[0])

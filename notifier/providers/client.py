@@ -130,7 +130,7 @@ class ProviderClient:
 
 
 def _limit(request: PollRequest, settings: ProviderSettings) -> float:
-    """Seconds for all of it; a long-poll has the provider's patience beside."""
+    """Seconds for all of it; of a long-poll with the provider's patience added."""
     return settings.request_timeout.total_seconds() + request.patience
 
 

@@ -110,6 +110,15 @@ def test_a_kind_is_found_under_its_own_name(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_key_is_in_the_headers_that_authenticate_and_nowhere_else(kind: str) -> None:
+    """So a request may be logged and compared; what proves who asks is added when it is sent."""
+    key = "sk-very-secret-key-0123456789"
+    settings = ProviderSettings(name=ProviderName("p"), kind=kind, base_url=KINDS[kind].base_url, api_key=Secret(key))
+    assert any(key in value for value in KINDS[kind].authenticate(settings).values())
+    assert key not in repr(KINDS[kind].poll(GenerationId("a"), settings))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_words_for_users_are_lower_case_and_cover_the_states(kind: str) -> None:
     """Every state has a word of the provider's, so that `state:` can be said in the provider's language."""
     assert set(KINDS[kind].words.values()) == set(State)
