@@ -56,7 +56,7 @@ def nothing_fits(selection: Selection, kept: Kept, instead: str = "") -> NotFoun
 
 
 def _meant(selection: Selection) -> str:
-    """Whose messages, as it was asked for."""
+    """Whose messages were asked for."""
     to = selection.endpoint or selection.destination
     parts = [
         f" for generation {printable(selection.generation, 256)}" if selection.generation else "",
@@ -68,7 +68,7 @@ def _meant(selection: Selection) -> str:
 
 
 def _narrowed(selection: Selection) -> str:
-    """Which of them, as it was asked for."""
+    """Which of them were asked for."""
     words = [status.value for status in DeliveryStatus if status in selection.statuses]
     parts = [f"is {' or '.join(filter(None, [', '.join(words[:-1]), words[-1]]))}"] if words else []
     since = "" if selection.since is None else f" at or after {iso(selection.since)}"

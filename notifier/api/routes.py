@@ -39,7 +39,7 @@ from notifier.text.printable import printable
 T = TypeVar("T")
 _log = structlog.get_logger()
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-#: From what was asked, and what the path names.
+#: From the parsed request, and what the path names.
 Answer = Callable[..., Awaitable[web.Response]]
 
 #: Bytes of a request's body, at most.
@@ -57,7 +57,7 @@ def application(operations: Operations, *, clock: Clock, store: str, reports: Re
         client_max_size=LARGEST, middlewares=[_log_commands, _errors_as_json, _read_whole, routes.refuse_other_store]
     )
     app[IN_PROGRESS] = set()
-    app.add_routes([route(path, routes.handler(asked, answer)) for route, path, asked, answer in routes.table()])
+    app.add_routes([route(path, routes.handler(model, answer)) for route, path, model, answer in routes.table()])
     return app
 
 
@@ -80,13 +80,18 @@ class _Routes:
         """Method, path, what may be asked there, and who answers it."""
         reports = self._reports
 
-        def listed(asked: Listing) -> Awaitable[Sequence[GenerationSummary]]:
-            return reports.generations(open_only=not asked.all, limit=asked.limit)
+        def listed(params: Listing) -> Awaitable[Sequence[GenerationSummary]]:
+            return reports.generations(open_only=not params.all, limit=params.limit)
 
         return [
             (web.get, "/v1", Nothing, self._about),
             (web.get, "/v1/generations", Listing, _report(render.GENERATIONS, listed)),
-            (web.get, "/v1/histories", HistoryOf, _report(render.HISTORIES, lambda asked: reports.histories(asked.id))),
+            (
+                web.get,
+                "/v1/histories",
+                HistoryOf,
+                _report(render.HISTORIES, lambda asked: reports.histories(asked.id)),
+            ),
             (web.get, "/v1/troubles", Nothing, _report(render.TROUBLES, lambda _: reports.provider_troubles())),
             (web.get, "/v1/endpoints", Nothing, _report(render.ENDPOINTS, lambda _: reports.endpoint_summaries())),
             (web.post, "/v1/redeliver", Redelivery, self._redeliver),
@@ -97,32 +102,32 @@ class _Routes:
             (web.post, "/v1/endpoints/{name}/test", Nothing, self._test),
         ]
 
-    def handler(self, asked: type[Request], answer: Answer) -> Handler:
+    def handler(self, model: type[Request], answer: Answer) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             now = self._clock.now()
             if request.method == hdrs.METH_POST:
-                parsed = parse_body(asked, await _body(request), now=now)
+                params = parse_body(model, await _body(request), now=now)
             else:
-                parsed = parse_query(asked, request.query, now=now)
-            return await answer(parsed, **request.match_info)
+                params = parse_query(model, request.query, now=now)
+            return await answer(params, **request.match_info)
 
         return handle
 
     async def _about(self, _: Nothing) -> web.Response:
         return _answer({"version": __version__, "store": self._store})
 
-    async def _redeliver(self, asked: Redelivery | Recovery) -> web.Response:
-        return _answer(asdict(await self._operations.redeliver(asked.selection())))
+    async def _redeliver(self, params: Redelivery | Recovery) -> web.Response:
+        return _answer(asdict(await self._operations.redeliver(params.selection())))
 
-    async def _cancel(self, asked: Cancellation) -> web.Response:
-        done = await self._operations.cancel(asked.choice())
+    async def _cancel(self, params: Cancellation) -> web.Response:
+        done = await self._operations.cancel(params.choice())
         return _answer({"cancelled": done.cancelled, "ended": {str(status): n for status, n in done.ended.items()}})
 
     async def _enable(self, _: Nothing, name: str) -> web.Response:
         return _changed(await self._operations.enable(name))
 
-    async def _disable(self, asked: Disabling, name: str) -> web.Response:
-        return _changed(await self._operations.disable(name, asked.reason))
+    async def _disable(self, params: Disabling, name: str) -> web.Response:
+        return _changed(await self._operations.disable(name, params.reason))
 
     async def _test(self, _: Nothing, name: str) -> web.Response:
         tested = await self._operations.test(name)
@@ -151,9 +156,9 @@ async def _body(request: web.Request) -> bytes:
 
 
 def _report(form: TypeAdapter[T], ask: Callable[[Any], Awaitable[T]]) -> Answer:
-    async def answer(asked: Request) -> web.Response:
+    async def answer(params: Request) -> web.Response:
         # in a thread: the list of a full store is long, and the loops go on meanwhile
-        body = await anyio.to_thread.run_sync(form.dump_json, await ask(asked))
+        body = await anyio.to_thread.run_sync(form.dump_json, await ask(params))
         return web.Response(body=body, content_type="application/json")
 
     return answer

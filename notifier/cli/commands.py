@@ -83,11 +83,11 @@ app.command("schema", cls=Command)(print_schema)
 
 @app.command("list", cls=Command)
 @takes(Listing)
-def list_(config: Config = DEFAULT_CONFIG, **asked: Any) -> None:
+def list_(config: Config = DEFAULT_CONFIG, **params: Any) -> None:
     """List the generations that are watched, the newest first."""
     from notifier.cli.reports import list_generations
 
-    list_generations(config, everything=asked["all"], limit=asked["limit"], most=LIST_MOST)
+    list_generations(config, everything=params["all"], limit=params["limit"], most=LIST_MOST)
 
 
 @app.command(cls=Command)
@@ -108,11 +108,11 @@ def endpoints(config: Config = DEFAULT_CONFIG) -> None:
     epilog="For example: notifier show YOUR-GENERATION-ID",
 )
 @takes(HistoryOf)
-def show(config: Config = DEFAULT_CONFIG, **asked: Any) -> None:
+def show(config: Config = DEFAULT_CONFIG, **params: Any) -> None:
     """Show the whole history of one generation. Why did its callback not arrive?"""
     from notifier.cli.reports import show_history
 
-    raise typer.Exit(show_history(config, asked["id"]))
+    raise typer.Exit(show_history(config, params["id"]))
 
 
 @app.command(cls=Command, epilog="For example: notifier backup /var/backups/notifier.db")

@@ -25,7 +25,7 @@ from notifier.text.command_line import command
 from notifier.text.printable import printable
 
 
-def ask(config: str, named: str | None, route: Sequence[str], asked: Mapping[str, Any]) -> Mapping[str, Any]:
+def ask(config: str, named: str | None, route: Sequence[str], params: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the daemon answers to POST /v1/ROUTE, at the socket `named` or at the configuration's."""
     if named is None:
         opened = ConfigFile(config, environ=os.environ)
@@ -36,7 +36,7 @@ def ask(config: str, named: str | None, route: Sequence[str], asked: Mapping[str
 
     async def post() -> httpx.Response:
         async with client(path, store, timeout=None) as opened:  # it works as long as it takes
-            given = {key: value for key, value in asked.items() if value not in (None, [], "")}
+            given = {key: value for key, value in params.items() if value not in (None, [], "")}
             return await opened.post("/".join(quote(part, safe="") for part in route), content=orjson.dumps(given))
 
     try:

@@ -15,10 +15,10 @@ from notifier.cli.options import DEFAULT_CONFIG, Config, takes, to_print
 from notifier.text.printable import printable
 
 
-def ask(config: str, socket: str | None, route: Sequence[str], asked: Mapping[str, Any]) -> Mapping[str, Any]:
+def ask(config: str, socket: str | None, route: Sequence[str], params: Mapping[str, Any]) -> Mapping[str, Any]:
     from notifier.cli import daemon_client
 
-    return daemon_client.ask(config, socket, route, asked)
+    return daemon_client.ask(config, socket, route, params)
 
 
 Socket = Annotated[
@@ -29,28 +29,28 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="An endpoint, or the o
 
 
 @takes(Redelivery)
-def redeliver(config: Config = DEFAULT_CONFIG, socket: Socket = None, **asked: Any) -> None:
+def redeliver(config: Config = DEFAULT_CONFIG, socket: Socket = None, **params: Any) -> None:
     """Send messages again: one, or all that the options select.
 
     Each goes out at once with the same webhook-id, and has its whole schedule again. What is being sent is left alone.
     """
-    _print_redelivered(ask(config, socket, ["redeliver"], asked))
+    _print_redelivered(ask(config, socket, ["redeliver"], params))
 
 
 @takes(Recovery)
-def recover(config: Config = DEFAULT_CONFIG, socket: Socket = None, **asked: Any) -> None:
+def recover(config: Config = DEFAULT_CONFIG, socket: Socket = None, **params: Any) -> None:
     """Send what an endpoint did not get since a time.
 
     That is what waits for its next attempt, was given up, or was parked while the endpoint was disabled. It is sent at
     the endpoint's own pace.
     """
-    _print_redelivered(ask(config, socket, ["recover"], asked))
+    _print_redelivered(ask(config, socket, ["recover"], params))
 
 
 @takes(Cancellation)
-def cancel(config: Config = DEFAULT_CONFIG, socket: Socket = None, **asked: Any) -> None:
+def cancel(config: Config = DEFAULT_CONFIG, socket: Socket = None, **params: Any) -> None:
     """Take back a watch, or all open ones of a generation. No message is sent."""
-    answer = ask(config, socket, ["cancel"], asked)
+    answer = ask(config, socket, ["cancel"], params)
     typer.echo(f"{_number(answer['cancelled'], 'watch is', 'watches are')} cancelled; nobody is sent a message.")
     if answer["ended"]:
         ends = ", ".join(f"{count} {status}" for status, count in answer["ended"].items())
@@ -82,9 +82,9 @@ def enable(name: Name, config: Config = DEFAULT_CONFIG, socket: Socket = None) -
 
 
 @takes(Disabling)
-def disable(name: Name, config: Config = DEFAULT_CONFIG, socket: Socket = None, **asked: Any) -> None:
+def disable(name: Name, config: Config = DEFAULT_CONFIG, socket: Socket = None, **params: Any) -> None:
     """Disable an endpoint. Its callbacks are parked until you ask for them."""
-    answer = ask(config, socket, ["endpoints", name, "disable"], asked)
+    answer = ask(config, socket, ["endpoints", name, "disable"], params)
     already = " already" if answer["was"] == "disabled" else ""
     typer.echo(f"Endpoint {answer['endpoint']} is disabled{already}: {printable(answer['reason'], 300)}")
     typer.echo(f"{_number(answer['parked'], 'message is', 'messages are')} parked.")

@@ -50,9 +50,9 @@ class _Daemon:
     async def endpoint_summaries(self) -> Sequence[EndpointSummary]:
         return await self._get(render.ENDPOINTS, "endpoints")
 
-    async def _get(self, answer: TypeAdapter[T], route: str, **asked: Any) -> T:
+    async def _get(self, answer: TypeAdapter[T], route: str, **params: Any) -> T:
         try:
-            reply = await self._client.get(route, params=asked)
+            reply = await self._client.get(route, params=params)
             if reply.status_code != httpx.codes.OK:
                 raise _Unanswered
             return answer.validate_json(reply.content)

@@ -32,14 +32,14 @@ def draw_fault(settings: FaultSettings, seed: int, number: int) -> FaultKind | N
 
 
 class Bucket:
-    """A rate kept: one second's worth may come at once, the rest at `rate` a second."""
+    """A token bucket: one second's worth may come at once, the rest at `rate` a second."""
 
     def __init__(self) -> None:
         self._tokens: float | None = None
         self._at = 0.0
 
     def wait(self, rate: float, *, now: float) -> float:
-        """0 where a request may pass at `now`, and it is counted; else the seconds until one may."""
+        """0 if a request may pass at `now`, and it is counted; else the seconds until one may."""
         size = max(rate, 1.0)
         tokens = size if self._tokens is None else min(size, self._tokens + (now - self._at) * rate)
         self._at = now
@@ -54,7 +54,7 @@ _TYPES: Final = get_type_hints(FaultSettings)
 
 
 def changed_faults(settings: FaultSettings, change: Any) -> FaultSettings:
-    """`settings` with the fields that `change` names; `ValueError` with a sentence where it makes no sense."""
+    """`settings` with the fields that `change` names; `ValueError` with a sentence if it makes no sense."""
     known = [field.name for field in fields(FaultSettings)]
     if not isinstance(change, dict) or not change.keys() <= set(known):
         raise ValueError(f"Send a JSON object with some of: {', '.join(known)}.")
@@ -62,7 +62,7 @@ def changed_faults(settings: FaultSettings, change: Any) -> FaultSettings:
 
 
 def _typed(name: str, value: Any) -> Any:
-    """`value` as the field holds it. A number may be whole where a fraction is meant, and nothing else is converted."""
+    """`value` as the field holds it. A whole number is taken for a fraction, and nothing else is converted."""
     wanted = _TYPES[name]
     if wanted is float and type(value) is int:
         return float(value)

@@ -1,6 +1,6 @@
-"""A generation's life as a function of time: no timer moves it, it is looked up. Pure.
+"""A generation's life as a function of time: no timer moves it, it is computed when it is asked for. Pure.
 
-Ten thousand generations therefore cost nothing while nobody asks. Times are seconds on one monotonic clock.
+So ten thousand generations cost nothing while nobody asks. Times are seconds on one monotonic clock.
 """
 
 import math
@@ -32,7 +32,7 @@ class Life:
     created: float
     #: Seconds after `created`.
     dreams_after: float
-    #: Seconds after `created`, not less than `dreams_after`; infinity where it never ends.
+    #: Seconds after `created`, not less than `dreams_after`; infinity if it never ends.
     ends_after: float
     #: COMPLETED or FAILED.
     outcome: State
@@ -44,7 +44,7 @@ class Life:
         return State.RUNNING if gone < self.ends_after else self.outcome
 
     def reaches(self, target: State) -> float:
-        """When its state is `target` or of higher rank for the first time; infinity where never."""
+        """When its state is `target` or of higher rank for the first time; infinity if never."""
         if target is State.QUEUED:
             return self.created
         if target is State.RUNNING:
@@ -72,7 +72,7 @@ def draw_life(settings: EmulatorSettings, number: int, *, now: float) -> Life:
 
 
 def given_life(seed: int, number: int, *, now: float, ends_after: float, outcome: State) -> Life:
-    """A life that ends when it was told to."""
+    """A life with a given end."""
     dreams = 0.0 if math.isinf(ends_after) else ends_after * _queue_share(seed, number)
     return Life(created=now, dreams_after=dreams, ends_after=ends_after, outcome=outcome)
 

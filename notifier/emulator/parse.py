@@ -1,7 +1,7 @@
 """What a query string asks for: which IDs, and which state to wait for. Pure.
 
-It reads the raw query itself: a multi request of 100 IDs is the emulator's daily bread, and the general parser of URLs
-costs more than everything else in it.
+It reads the raw query itself: most requests are multi requests of 100 IDs, and for these the general parser of URLs
+costs more than everything else.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from notifier.domain.model import State
 from notifier.emulator.generations import STATES
 from notifier.emulator.settings import WaitName
 
-#: The documented sentence, as it stands.
+#: The documented sentence, literally.
 CANNOT_WAIT: Final = "You cannot wait for an failed state"
 INVALID: Final = "Body validation error!"
 
@@ -61,7 +61,7 @@ def _pairs(query: str) -> Iterator[tuple[str, str]]:
 
 @lru_cache(maxsize=64)
 def _decoded_name(text: str) -> str:
-    """Remembered: `generation_ids%5B%5D` stands in one query a hundred times; decoding it was a third of the work."""
+    """Cached: `generation_ids%5B%5D` is a hundred times in one query; decoding it was a third of the work."""
     return _decoded(text)
 
 
@@ -77,7 +77,7 @@ def _ids(pairs: list[tuple[str, str]], names: frozenset[str], *, commas: bool) -
 
 
 def _wait(pairs: list[tuple[str, str]], accepted: WaitName) -> State | None:
-    """The state to wait for. `state` wins over `status` where both are there."""
+    """The state to wait for. `state` wins over `status` if both are there."""
     given = dict(pairs)
     names = ("state", "status") if accepted is WaitName.BOTH else (accepted.value,)
     word = next((given[name] for name in names if given.get(name)), None)

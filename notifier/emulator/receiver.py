@@ -2,7 +2,7 @@
 
 Every POST, to any path, is checked by `notifier.verify`, the same code that is offered to receivers. What is verified
 and answered 2xx counts as a callback, once per `webhook-id`, because that is what an app that follows the rules does: a
-message that comes again is the same message. It can be told to fail, so that the sender's schedule is seen at work.
+message that comes again is the same message. It can be made to fail, to see the sender's retries.
 """
 
 import base64
@@ -63,13 +63,13 @@ class Received:
 
     received_at: datetime
     path: str
-    #: `webhook-id` as sent; empty where there is none.
+    #: `webhook-id` as sent; empty if there is none.
     message_id: str
-    #: What was signed, parsed; empty where it is not verified.
+    #: What was signed, parsed; empty if it is not verified.
     event: Mapping[str, Any]
-    #: Why it is not verified; None where it is.
+    #: Why it is not verified; None if it is.
     refused: str | None
-    #: 1 for the first verified POST with this `webhook-id`; 0 where it is not verified.
+    #: 1 for the first verified POST with this `webhook-id`; 0 if it is not verified.
     seen: int
     #: What it was answered with.
     status: int
@@ -84,7 +84,7 @@ class Received:
 
     @property
     def content(self) -> Mapping[str, Any]:
-        """The event's `data`; empty where there is none."""
+        """The event's `data`; empty if there is none."""
         found = self.event.get("data")
         return found if isinstance(found, dict) else {}
 
@@ -94,7 +94,7 @@ class Received:
 
     @property
     def lag(self) -> float | None:
-        """Seconds from `data.observed_at` to the POST; None where the event does not say it."""
+        """Seconds from `data.observed_at` to the POST; None if the event does not say it."""
         with contextlib.suppress(TypeError, ValueError):
             observed = datetime.fromisoformat(self.content.get("observed_at"))  # type: ignore[arg-type]  # suppressed
             return (self.received_at - observed).total_seconds()
@@ -116,9 +116,9 @@ class Receiver:
         self.secrets = settings.secrets or (new_secret(),)
         #: Where it listens, once it is served.
         self.url = ""
-        #: Every POST, in order; empty where nothing is kept.
+        #: Every POST, in order; empty if nothing is kept.
         self.posts: list[Received] = []
-        #: The callbacks: verified, answered 2xx, each `webhook-id` once, in order; empty where nothing is kept.
+        #: The callbacks: verified, answered 2xx, each `webhook-id` once, in order; empty if nothing is kept.
         self.callbacks: list[Received] = []
         self.post_count = 0
         self.callback_count = 0
@@ -154,7 +154,7 @@ class Receiver:
         self._closing.set()
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Take one POST. It counts before any delay: a sender that gives up waiting has delivered it all the same."""
+        """Take one POST. It counts before any delay: a sender that gives up waiting has delivered it nevertheless."""
         received = self._judge(request, await request.read())
         self._take(received)
         if self.settings.delay:
@@ -224,7 +224,7 @@ async def serve_receiver(
     on_post: Callable[[Received], None] | None = None,
     clock: Clock | None = None,
 ) -> AsyncIterator[Receiver]:
-    """Serve a receiver; yields it with its `url`. `on_post` gets every POST. `NotifierError` where it cannot listen."""
+    """Serve a receiver; yields it with its `url`. `on_post` gets every POST. `NotifierError` if it cannot listen."""
     receiver = Receiver(settings or ReceiverSettings(), on_post=on_post, clock=clock)
     app = web.Application()
     app.router.add_post("/{path:.*}", receiver.answer)

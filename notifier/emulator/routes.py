@@ -31,7 +31,7 @@ SINGLE: Final = "/v2/generate/video/luma-ai/generation"
 MULTI: Final = "/v2/generate/video/luma-ai/generations"
 VIDEO: Final = "/v2/video/generations"
 
-#: Luma's words -> those of the universal endpoint, where they differ.
+#: Luma's words -> those of the universal endpoint, if they differ.
 _VIDEO_WORDS: Final = {WORDS[State.RUNNING]: "generating", WORDS[State.FAILED]: "error"}
 
 _NOT_FOUND: Final = "Generation not found"
@@ -155,34 +155,34 @@ class Routes:
         return 200, self._shown_video(found)
 
     async def _single(self, request: web.Request, number: int) -> tuple[int, Any]:  # noqa: ARG002  a route's shape
-        asked = parse_single(request.rel_url.raw_query_string)
+        query = parse_single(request.rel_url.raw_query_string)
         self._emulator.stats.ids_asked += 1
-        found = self._emulator.found(asked.ids[0])
+        found = self._emulator.found(query.ids[0])
         if found is None:
             raise _Refusal(self._emulator.settings.unknown.status or 404, _NOT_FOUND)
-        if asked.wait is not None:
-            await self._emulator.long_poll([found], asked.wait, LongPoll.ANY)
+        if query.wait is not None:
+            await self._emulator.long_poll([found], query.wait, LongPoll.ANY)
         return 200, self._shown_alone(found)
 
     async def _multi(self, request: web.Request, number: int) -> tuple[int, Any]:
         if not self._emulator.faults.batch:
             return await self._other(request, number)
         emulator, settings = self._emulator, self._emulator.settings
-        asked = parse_multi(request.rel_url.raw_query_string, settings.wait_name)
-        emulator.stats.count_ids(len(asked.ids))
-        if settings.max_ids and len(asked.ids) > settings.max_ids:
+        query = parse_multi(request.rel_url.raw_query_string, settings.wait_name)
+        emulator.stats.count_ids(len(query.ids))
+        if settings.max_ids and len(query.ids) > settings.max_ids:
             raise _Refusal(settings.max_ids_status, f"generation_ids must contain at most {settings.max_ids} items")
-        found = {id_: emulator.found(id_) for id_ in asked.ids}
+        found = {id_: emulator.found(id_) for id_ in query.ids}
         known = [generation for generation in found.values() if generation is not None]
         if settings.unknown.status is not None and len(known) < len(found):
             raise _Refusal(settings.unknown.status, _NOT_FOUND)
-        if asked.wait is not None:
-            await emulator.long_poll(known, asked.wait, settings.long_poll)
-        ordered = in_order(asked.ids, settings.order, seed=settings.seed, number=number)
+        if query.wait is not None:
+            await emulator.long_poll(known, query.wait, settings.long_poll)
+        ordered = in_order(query.ids, settings.order, seed=settings.seed, number=number)
         return 200, multi_reply(settings.shape, settings.unknown, self._records([(id_, found[id_]) for id_ in ordered]))
 
     def _records(self, found: list[tuple[str, Generation | None]]) -> dict[str, dict[str, Any] | None]:
-        """ID as the provider writes it -> its record now, None where it is not known."""
+        """ID as the provider writes it -> its record now, None if it is not known."""
         now, form = self._emulator.clock.monotonic(), self._emulator.settings.record
         return {
             id_ if one is None else one.id: None if one is None else self._emulator.shown(one, form, now=now)

@@ -21,9 +21,9 @@ async def serve_emulator(
     port: int = 0,
     clock: Clock | None = None,
 ) -> AsyncIterator[Emulator]:
-    """Serve an emulated API; yields the `Emulator` with its `url`. At the end held requests are answered as they stand.
+    """Serve an emulated API; yields the `Emulator` with its `url`. At the end waiting requests are answered at once.
 
-    `NotifierError` where it cannot listen there.
+    `NotifierError` if it cannot listen there.
     """
     emulator = Emulator(settings or EmulatorSettings(), clock)
     # a list of a million IDs is for the admin route only, but the limit is the application's

@@ -22,8 +22,8 @@ _GRACE: Final = 1.0
 async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
     """Serve `app`; yields its URL without a slash at the end. Port 0 takes a free one.
 
-    `NotifierError` if it cannot listen. A client that goes away ends the handler that worked for it, so that a
-    long-poll does not outlive who asked for it.
+    `NotifierError` if it cannot listen. If a client goes away, its handler ends, so that no
+    long-poll outlives its client.
     """
     runner = web.AppRunner(
         app, access_log=None, handler_cancellation=True, shutdown_timeout=_GRACE, max_line_size=MAX_LINE

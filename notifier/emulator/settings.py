@@ -22,7 +22,7 @@ class Shape(StrEnum):
     ITEMS = "items"
     #: ID -> record.
     MAP = "map"
-    #: One bare record where one ID was asked, an array otherwise.
+    #: One bare record if one ID was asked for, an array otherwise.
     OBJECT = "object"
 
 
@@ -67,7 +67,7 @@ class Unknown(StrEnum):
 
     @property
     def status(self) -> int | None:
-        """The status the whole request is refused with; None where it is not."""
+        """The status that the whole request is refused with; None if it is not."""
         return int(self.removeprefix("reject")) if self.startswith("reject") else None
 
 

@@ -81,7 +81,7 @@ def multi_reply(shape: Shape, unknown: Unknown, records: Mapping[str, dict[str, 
 
 
 def _stand_in(unknown: Unknown, id_: str) -> dict[str, Any] | None:
-    """What stands where an unknown ID's record would be."""
+    """What is in place of an unknown ID's record."""
     error = {"name": "NotFoundError", "message": "Generation not found"}
     if unknown is Unknown.ERROR:
         return {"id": id_, "error": error, "statusCode": 404}

@@ -7,7 +7,7 @@ from typing import Any, Final
 from notifier.domain.model import State
 from notifier.emulator.generations import STATES
 
-#: Generations in one request at most, so that a typing error does not eat the machine's memory.
+#: Generations in one request at most, so that a typing error does not use up the machine's memory.
 MOST: Final = 1_000_000
 _KEYS: Final = frozenset({"count", "id", "complete_at", "duration", "outcome"})
 
@@ -17,16 +17,16 @@ class Spec:
     """Some generations that are alike."""
 
     count: int = 1
-    #: Only where `count` is 1; None draws one.
+    #: Only if `count` is 1; None draws one.
     id: str | None = None
     #: Seconds from now to the end, infinity for never; None draws a duration.
     ends_after: float | None = None
-    #: COMPLETED or FAILED; None is COMPLETED where the end is given, and is drawn with it where not.
+    #: COMPLETED or FAILED; None is COMPLETED if the end is given, and is drawn with it if not.
     outcome: State | None = None
 
 
 def read_specs(value: Any) -> list[Spec]:
-    """One spec or a list of them; `ValueError` with a sentence where it is neither."""
+    """One spec or a list of them; `ValueError` with a sentence if it is neither."""
     specs = [_spec(item) for item in (value if isinstance(value, list) else [value])]
     if sum(spec.count for spec in specs) > MOST:
         raise ValueError(f"That is more than {MOST} generations.")
@@ -40,7 +40,7 @@ def _spec(value: Any) -> Spec:
     if type(count) is not int or count < 1:
         raise ValueError("count is a whole number from 1.")
     if id_ is not None and (not isinstance(id_, str) or not id_ or count != 1):
-        raise ValueError("id is a string, and stands only where count is 1.")
+        raise ValueError("id is a string, and allowed only if count is 1.")
     return Spec(count=count, id=id_, ends_after=_ends_after(value), outcome=_outcome(value.get("outcome")))
 
 

@@ -1,4 +1,4 @@
-"""What the emulator was asked, counted. Counting is all it does: no decision reads it."""
+"""Counts of what the emulator was asked for. No decision reads them."""
 
 from collections import Counter
 from dataclasses import dataclass, field, fields
@@ -15,7 +15,7 @@ class Stats:
     statuses: Counter[int] = field(default_factory=Counter)
     #: By kind of injected fault.
     faults: Counter[str] = field(default_factory=Counter)
-    #: IDs in single and multi requests that were read, each as often as it was asked.
+    #: IDs in single and multi requests that were read, each as often as it was asked for.
     ids_asked: int = 0
     #: IDs in the largest multi request.
     largest: int = 0

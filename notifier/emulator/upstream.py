@@ -1,4 +1,4 @@
-"""The provider behind the routes: which generations there are, where each is now, and how long a request is held.
+"""The provider behind the routes: which generations there are, the state of each now, and how long a request waits.
 
 `Emulator` is also what a test holds in its hand: it makes generations, moves them, forgets them and reads the counts.
 All of it is meant for the event loop's own thread. HTTP is none of its business.
@@ -59,20 +59,20 @@ class Emulator:
         return self.create_all([Spec(count=count, id=id_, ends_after=complete_at, outcome=outcome)])
 
     def create_all(self, specs: Sequence[Spec]) -> list[str]:
-        """Make all of `specs`, or none of them: `ValueError` where an ID is taken already or stands twice."""
+        """Make all of `specs`, or none of them: `ValueError` if an ID is taken already or is there twice."""
         given = [spec.id.lower() for spec in specs if spec.id is not None]
         if len(set(given)) < len(given) or any(id_ in self._generations for id_ in given):
             raise ValueError("An ID is taken already.")
         return [self.add(spec, _PROMPT).id for spec in specs for _ in range(spec.count)]
 
     def move(self, id_: str, state: State) -> None:
-        """Put a generation in `state`, where it stays; it may step back. `KeyError` where the ID is unknown."""
+        """Put a generation in `state`, in which it stays; it may step back. `KeyError` if the ID is unknown."""
         generation = self._generations[id_.lower()]
         generation.life = moved_life(generation.life, state, now=self.clock.monotonic())
         self._look_again()
 
     def forget(self, id_: str) -> None:
-        """From now on the ID is unknown. `KeyError` where it is already."""
+        """From now on the ID is unknown. `KeyError` if it is already."""
         del self._generations[id_.lower()]
         self._look_again()
 
@@ -112,7 +112,7 @@ class Emulator:
         return made
 
     def found(self, id_: str) -> Generation | None:
-        """The generation, where it is known and readable already. Case does not matter in an ID."""
+        """The generation, if it is known and readable already. Case does not matter in an ID."""
         generation = self._generations.get(id_) or self._generations.get(id_.lower())
         if generation is None:
             return None
@@ -153,7 +153,7 @@ class Emulator:
             await self._wait(left)
 
     def close(self) -> None:
-        """Let every held request go with the current state."""
+        """Answer every waiting request with the current state."""
         self._closed = True
         self._look_again()
 
