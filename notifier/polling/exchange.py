@@ -6,11 +6,13 @@ the provider to its state.
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 import anyio
 import anyio.to_thread
+from anyio.abc import TaskGroup
 
 from notifier.domain.errors import BatchRejected, ProviderBusy, ProviderError, ReplyTooLarge
 from notifier.domain.ids import GenerationId
@@ -36,47 +38,32 @@ from notifier.runtime.wakeup import Wakeup
 LONG: Final = 32 * 1024
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class Exchanges:
-    """Of one provider. `wakeup` is notified when a request is over."""
+    """Of one provider."""
 
-    def __init__(
-        self,
-        settings: ProviderSettings,
-        codec: Codec,
-        *,
-        generations: OpenGenerations,
-        provider: ProviderState,
-        rejections: Rejections,
-        under_way: UnderWay,
-        recorder: Recorder,
-        long_polls: LongPolls,
-        rereads: Rereads,
-        ask: Callable[[PollRequest, ProviderSettings, BeforeRepeat], Awaitable[Reply]],
-        readers: anyio.CapacityLimiter,
-        clock: Clock,
-        wakeup: Wakeup,
-    ) -> None:
-        self.settings = settings
-        self._codec = codec
-        self._generations = generations
-        self._provider = provider
-        self._rejections = rejections
-        self._under_way = under_way
-        self._recorder = recorder
-        self._long_polls = long_polls
-        self._rereads = rereads
-        self._ask_provider = ask
-        self._readers = readers
-        self._clock = clock
-        self._wakeup = wakeup
-        #: Where requests run; set before the first one.
-        self.tasks: anyio.abc.TaskGroup | None = None
-        #: Of requests that lost their connection, and wait to be made once more.
-        self._repeats: deque[anyio.Event] = deque()
+    settings: ProviderSettings
+    codec: Codec
+    generations: OpenGenerations
+    provider: ProviderState
+    rejections: Rejections
+    under_way: UnderWay
+    recorder: Recorder
+    long_polls: LongPolls
+    rereads: Rereads
+    ask: Callable[[PollRequest, ProviderSettings, BeforeRepeat], Awaitable[Reply]]
+    readers: anyio.CapacityLimiter
+    clock: Clock
+    #: Notified when a request is over.
+    wakeup: Wakeup
+    #: Where requests run; set before the first one.
+    tasks: TaskGroup | None = None
+    #: Of requests that lost their connection, and wait to be made once more.
+    _repeats: deque[anyio.Event] = field(default_factory=deque)
 
     def fit(self, ids: Sequence[GenerationId]) -> int:
         """How many of these, from the first, fit in one batch poll."""
-        return self._codec.fit(ids, self.settings)
+        return self.codec.fit(ids, self.settings)
 
     # ---- beginning ----
     def poll(
@@ -91,15 +78,15 @@ class Exchanges:
         late: bool = False,
     ) -> None:
         """Ask about these, by the route for several if `batch`. `piggybacked` are those that somebody reads again."""
-        self._provider.budget.begin(now, irregular=irregular, batch=len(ids) > 1)
-        codec, settings = self._codec, self.settings
+        self.provider.budget.begin(now, irregular=irregular, batch=len(ids) > 1)
+        codec, settings = self.codec, self.settings
         self._start(
             Sent(
                 request=codec.batch_poll(ids, settings) if batch else codec.poll(ids[0], settings),
                 at=now,
-                asked_at=self._clock.now(),
+                asked_at=self.clock.now(),
                 part_of=part_of,
-                piggybacked=frozenset([id_ for id_ in piggybacked if self._generations.get(id_) is None]),
+                piggybacked=frozenset([id_ for id_ in piggybacked if self.generations.get(id_) is None]),
                 irregular=irregular,
                 late=late,
             )
@@ -107,9 +94,9 @@ class Exchanges:
 
     def long_poll(self, long_poll: LongPoll) -> None:
         ids, now = [entry.id for entry in long_poll.entries], long_poll.since
-        request = self._codec.long_poll(ids, long_poll.target, self.settings)
-        self._provider.budget.begin(now, long_poll=True)
-        self._start(Sent(request=request, at=now, asked_at=self._clock.now(), long_poll=long_poll))
+        request = self.codec.long_poll(ids, long_poll.target, self.settings)
+        self.provider.budget.begin(now, long_poll=True)
+        self._start(Sent(request=request, at=now, asked_at=self.clock.now(), long_poll=long_poll))
 
     def _start(self, sent: Sent) -> None:
         assert self.tasks is not None, "the loop runs"
@@ -117,43 +104,43 @@ class Exchanges:
 
     def repeat(self, now: float) -> None:
         """Let requests that lost their connection be made once more, as far as the budget allows it now."""
-        while self._repeats and self._provider.budget.repeat(now):
+        while self._repeats and self.provider.budget.repeat(now):
             self._repeats.popleft().set()
 
     def forget(self, gone: Iterable[TrackedGeneration]) -> None:
         """Nobody watches these any more, and they are not tracked any more."""
         for entry in gone:
-            self._long_polls.cancel(entry)
-            self._rejections.forget(entry.id)
+            self.long_polls.cancel(entry)
+            self.rejections.forget(entry.id)
 
     # ---- one request ----
     async def _make(self, sent: Sent) -> None:
         """Steps 5 to 8. When this ends every ID asked is queued, in a bisection, or not watched any more."""
-        self._under_way.begin(sent)
+        self.under_way.begin(sent)
         try:
             if sent.long_poll is None:
                 await self._poll(sent)
             else:
                 await self._long_poll(sent, sent.long_poll)
         finally:
-            took = self._clock.monotonic() - sent.at
-            self._under_way.end(sent)
-            self._provider.budget.end(
+            took = self.clock.monotonic() - sent.at
+            self.under_way.end(sent)
+            self.provider.budget.end(
                 took=took, irregular=sent.irregular, long_poll=sent.long_poll is not None, batch=sent.several
             )
-            self._wakeup.notify()
+            self.wakeup.notify()
 
     async def _observe(self, sent: Sent) -> Sequence[Observation]:
-        reply = await self._ask_provider(sent.request, self.settings, self._before_repeat)
-        read = partial(decode, self._codec, sent.request, reply, self.settings)
+        reply = await self.ask(sent.request, self.settings, self._before_repeat)
+        read = partial(decode, self.codec, sent.request, reply, self.settings)
         if len(reply.body) < LONG:
             return read()
-        return await anyio.to_thread.run_sync(read, limiter=self._readers)
+        return await anyio.to_thread.run_sync(read, limiter=self.readers)
 
     async def _before_repeat(self) -> None:
         granted = anyio.Event()
         self._repeats.append(granted)
-        self._wakeup.notify()
+        self.wakeup.notify()
         try:
             await granted.wait()
         finally:
@@ -162,21 +149,21 @@ class Exchanges:
 
     def _answered(self, sent: Sent, held: Sequence[GenerationId], *, asked: int, multi: bool) -> None:
         """A reply to `asked` IDs held these: what that says of the provider."""
-        if held and self._provider.absent:
-            self._generations.readmit()
-        outage_since = self._provider.answered(sent_at=sent.at, asked=asked, held=len(held), multi=multi)
-        self._rejections.outage_over(outage_since)
-        self._provider.trusted.extend(held)
+        if held and self.provider.absent:
+            self.generations.readmit()
+        outage_since = self.provider.answered(sent_at=sent.at, asked=asked, held=len(held), multi=multi)
+        self.rejections.outage_over(outage_since)
+        self.provider.trusted.extend(held)
 
     def _missed_singly(self, id_: GenerationId, sent: Sent) -> None:
-        generations = self._generations
-        self._provider.missed_alone(id_, sent_at=sent.at, watched=len(generations), untried=generations.queues.untried)
+        generations = self.generations
+        self.provider.missed_alone(id_, sent_at=sent.at, watched=len(generations), untried=generations.queues.untried)
 
     def _requeue(self, ids: Iterable[GenerationId]) -> None:
-        self._generations.requeue(ids, self._clock.monotonic())
+        self.generations.requeue(ids, self.clock.monotonic())
 
     def _context(self, sent: Sent, *, kept: bool = False) -> PollContext:
-        clock = self._clock
+        clock = self.clock
         times = PollTimes(asked_at=sent.asked_at, answered_at=clock.now(), sent=sent.at, got=clock.monotonic())
         return PollContext(times=times, multi=sent.request.batch, part=sent.part_of is not None, kept=kept)
 
@@ -189,9 +176,9 @@ class Exchanges:
         except BatchRejected as error:
             self._tried(sent, answered=True)
             if not (sent.piggybacked or sent.late):
-                self._rejections.refused(sent.ids, sent.part_of, error, sent_at=sent.at)
+                self.rejections.refused(sent.ids, sent.part_of, error, sent_at=sent.at)
                 return
-            self._rejections.batch_refused(error, sent_at=sent.at, size=len(sent.ids))
+            self.rejections.batch_refused(error, sent_at=sent.at, size=len(sent.ids))
             if sent.piggybacked:  # they may be to blame
                 self._repeat_without_piggybacked(sent)
         except ProviderError as error:
@@ -204,49 +191,49 @@ class Exchanges:
             elif sent.piggybacked:
                 self._repeat_without_piggybacked(sent)
             elif not sent.late:
-                self._rejections.unanswered(sent.ids, sent.part_of)
+                self.rejections.unanswered(sent.ids, sent.part_of)
 
     def _tried(self, sent: Sent, *, answered: bool, found: bool = False) -> None:
-        self._under_way.tried(sent, self._clock.monotonic(), answered=answered, found=found)
+        self.under_way.tried(sent, self.clock.monotonic(), answered=answered, found=found)
 
     async def _failed(self, sent: Sent, error: ProviderError) -> None:
         """It was not answered: whose failure that is, `rejections` finds out."""
         if sent.piggybacked and not error.any_id and sent.several:
             self._repeat_without_piggybacked(sent)
             return
-        self._rereads.failed(sent.ids)
+        self.rereads.failed(sent.ids)
         if sent.late:
-            self._rejections.failed_late(sent.ids, error, sent_at=sent.at)
+            self.rejections.failed_late(sent.ids, error, sent_at=sent.at)
             return
-        self._rejections.failed(sent.request, sent.part_of, error, sent_at=sent.at)
-        if not sent.several and self._rejections.may_expire(sent.ids[0]):
-            self.forget(await self._recorder.expire_failing(sent.ids[0], sent.asked_at))
+        self.rejections.failed(sent.request, sent.part_of, error, sent_at=sent.at)
+        if not sent.several and self.rejections.may_expire(sent.ids[0]):
+            self.forget(await self.recorder.expire_failing(sent.ids[0], sent.asked_at))
 
     def _repeat_without_piggybacked(self, sent: Sent) -> None:
-        self._rereads.refused(sent.piggybacked, self._clock.monotonic())
+        self.rereads.refused(sent.piggybacked, self.clock.monotonic())
         self._requeue(sent.ids)
 
     async def _learn(self, sent: Sent, observations: Sequence[Observation]) -> None:
-        self._rereads.answered(observations, self._clock.now())
+        self.rereads.answered(observations, self.clock.now())
         asked, held = len(observations), [seen.id for seen in observations if not seen.absent]
         # A piggybacked ID that is gone is an old one: that says nothing of the provider.
         ours = asked - sum(seen.absent and seen.id in sent.piggybacked for seen in observations)
-        if sent.part_of is None and self._provider.knows_none(asked=ours, held=len(held)):
+        if sent.part_of is None and self.provider.knows_none(asked=ours, held=len(held)):
             what = f"none of the {ours} IDs asked, such as {sent.ids[0]}, is in the reply"
-            self._generations.exclude_all(sent.ids)
-            self._provider.knew_none(what, sent_at=sent.at, untried=self._generations.queues.untried)
+            self.generations.exclude_all(sent.ids)
+            self.provider.knew_none(what, sent_at=sent.at, untried=self.generations.queues.untried)
             self._requeue(sent.ids)
             return
-        self._rejections.seen(sent.request, held)
+        self.rejections.seen(sent.request, held)
         self._answered(sent, held, asked=asked, multi=sent.request.batch)
-        self._rejections.weigh_multi(sent.request, held)
-        self.forget(await self._recorder.take_in(self._context(sent), observations))
+        self.rejections.weigh_multi(sent.request, held)
+        self.forget(await self.recorder.take_in(self._context(sent), observations))
         if ours == 1 and not held:
             self._missed_singly(sent.ids[0], sent)
         if sent.part_of is not None and sent.late:
-            self._rejections.answered_late(sent.ids, sent.part_of)
+            self.rejections.answered_late(sent.ids, sent.part_of)
         elif sent.part_of is not None:
-            self._rejections.answered(sent.part_of, sent.ids, held)
+            self.rejections.answered(sent.part_of, sent.ids, held)
 
     # ---- long-polls ----
     async def _long_poll(self, sent: Sent, long_poll: LongPoll) -> None:
@@ -258,9 +245,9 @@ class Exchanges:
                 observations = await self._observe(sent)
             except ProviderError as error:
                 failure = error
-        took = self._clock.monotonic() - sent.at
+        took = self.clock.monotonic() - sent.at
         kept = failure is None and bool(observations) and took >= QUICK
-        self._long_polls.ended(long_poll, sent.at + took, kept=kept)
+        self.long_polls.ended(long_poll, sent.at + took, kept=kept)
         if failure is not None and self._long_poll_failed(sent, long_poll, failure, took):
             return
         held = [seen for seen in observations if not seen.absent]
@@ -268,12 +255,12 @@ class Exchanges:
         if observations:
             reached = sum(seen.state is not None and seen.state.rank >= long_poll.target.rank for seen in held)
             unseen = [entry for entry in long_poll.entries if entry.id in absent and entry.state is None]
-            if not self._long_polls.unfound(unseen):
-                self._provider.long_poll.answered(took=took, reached=reached, asked=len(observations))
+            if not self.long_polls.unfound(unseen):
+                self.provider.long_poll.answered(took=took, reached=reached, asked=len(observations))
         if held:
             self._answered(sent, [seen.id for seen in held], asked=len(observations), multi=False)
             context = self._context(sent, kept=kept and not long_poll.trial)
-            self.forget(await self._recorder.take_in(context, held))
+            self.forget(await self.recorder.take_in(context, held))
             self._requeue(absent)
             return
         if len(observations) == 1:  # whether it is unknown, a poll that is answered at once will tell
@@ -284,16 +271,16 @@ class Exchanges:
     def _long_poll_failed(self, sent: Sent, long_poll: LongPoll, error: ProviderError, took: float) -> bool:
         """True if its IDs are queued, or in a bisection, again."""
         if isinstance(error, BatchRejected) or (long_poll.trial and not (error.any_id or error.asks_to_wait)):
-            self._provider.long_poll.answered(took=0.0, reached=0, asked=len(sent.ids))
+            self.provider.long_poll.answered(took=0.0, reached=0, asked=len(sent.ids))
             return False
         if (
             isinstance(error, ProviderBusy)
             and not isinstance(error, ReplyTooLarge)
-            and self._provider.long_poll.broke(error, took=took, asked=len(sent.ids))
+            and self.provider.long_poll.broke(error, took=took, asked=len(sent.ids))
         ):
             return False
         if long_poll.trial:
-            self._provider.failed(error, sent_at=sent.at)
+            self.provider.failed(error, sent_at=sent.at)
         else:
-            self._rejections.failed(sent.request, None, error, sent_at=sent.at)
+            self.rejections.failed(sent.request, None, error, sent_at=sent.at)
         return True

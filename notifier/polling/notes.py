@@ -7,6 +7,7 @@ until it answers.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -35,51 +36,42 @@ _MOST: Final = 1_000
 Troubles = Mapping[GenerationId | None, Trouble]
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class Notes:
     """Of one provider."""
 
-    def __init__(
-        self,
-        generations: OpenGenerations,
-        provider: ProviderState,
-        rejections: Rejections,
-        *,
-        store: PollStore,
-        clock: Clock,
-        health: Health,
-    ) -> None:
-        self._generations = generations
-        self._provider = provider
-        self._rejections = rejections
-        self._store = store
-        self._clock = clock
-        self._health = health
-        #: What is in the store.
-        self._written: dict[GenerationId | None, Trouble] = {}
-        self._next = float("-inf")
+    generations: OpenGenerations
+    provider: ProviderState
+    rejections: Rejections
+    store: PollStore
+    clock: Clock
+    health: Health
+    #: What is in the store.
+    _written: dict[GenerationId | None, Trouble] = field(default_factory=dict)
+    _next: float = float("-inf")
 
     async def load(self) -> None:
         """What the last run left; once the open generations are known."""
-        self._written = dict(await self._store.troubles(self._provider.name))
+        self._written = dict(await self.store.troubles(self.provider.name))
         for id_, trouble in self._written.items():
             if id_ is None:
-                self._provider.remember(trouble)
+                self.provider.remember(trouble)
             elif trouble.kind != ABSENT:
-                self._rejections.remember(id_, trouble)
+                self.rejections.remember(id_, trouble)
 
     async def keep(self) -> None:
         """Write down what has changed."""
-        now = self._clock.monotonic()
-        if now < self._next or not self._health.store_up:
+        now = self.clock.monotonic()
+        if now < self._next or not self.health.store_up:
             return
         self._next = now + EVERY
         changes = self._changes()
         if not changes:
             return
         try:
-            await self._store.save_troubles(self._provider.name, changes)
+            await self.store.save_troubles(self.provider.name, changes)
         except StoreUnavailable as error:
-            self._health.store_failed(error)
+            self.health.store_failed(error)
             return
         for id_, trouble in changes.items():
             if trouble is None:
@@ -94,9 +86,9 @@ class Notes:
         }
         for id_ in self._written.keys() - now.keys():
             if id_ is None:
-                if self._provider.answers:
+                if self.provider.answers:
                     changes[id_] = None
-            elif self._generations.get(id_) is not None:
+            elif self.generations.get(id_) is not None:
                 changes[id_] = None
             elif len(self._written) > _MOST:  # it keeps the last that was written of it
                 del self._written[id_]
@@ -104,15 +96,15 @@ class Notes:
 
     def _now(self) -> dict[GenerationId | None, Trouble]:
         now: dict[GenerationId | None, Trouble] = dict(self._absent())
-        now.update(self._rejections.troubles())
-        if (trouble := self._provider.trouble) is not None:
+        now.update(self.rejections.troubles())
+        if (trouble := self.provider.trouble) is not None:
             now[None] = trouble
         return now
 
     def _absent(self) -> Iterator[tuple[GenerationId, Trouble]]:
         """IDs that the provider does not know, more than once: a new one may not be readable yet."""
-        wall, elapsed = self._clock.now(), self._clock.monotonic()
-        for entry in self._generations.missing():
+        wall, elapsed = self.clock.now(), self.clock.monotonic()
+        for entry in self.generations.missing():
             misses, before = entry.misses, self._written.get(entry.id)
             if misses.count < _TOLD_FROM or misses.first_at is None or misses.last_at is None:
                 continue

@@ -74,23 +74,30 @@ class ProviderLoop:
         )
         rejections = Rejections(generations, provider, clock=clock)
         self._recorder = Recorder(
-            settings,
-            generations,
-            provider,
+            settings=settings,
+            generations=generations,
+            provider=provider,
             store=around.store,
             clock=clock,
             deliveries=around.deliveries,
             health=health,
         )
-        self._notes = Notes(generations, provider, rejections, store=around.store, clock=clock, health=health)
+        self._notes = Notes(
+            generations=generations,
+            provider=provider,
+            rejections=rejections,
+            store=around.store,
+            clock=clock,
+            health=health,
+        )
         self._long_polls = LongPolls(
             generations, provider, fit=lambda ids: codec.fit(ids, self._settings, long_poll=True)
         )
         self._rereads = Rereads()
         under_way = UnderWay(generations, provider, rejections)
         self._exchanges = Exchanges(
-            settings,
-            codec,
+            settings=settings,
+            codec=codec,
             generations=generations,
             provider=provider,
             rejections=rejections,
@@ -104,9 +111,9 @@ class ProviderLoop:
             wakeup=self._wakeup,
         )
         self._turn = Turn(
-            generations,
-            provider,
-            rejections,
+            generations=generations,
+            provider=provider,
+            rejections=rejections,
             under_way=under_way,
             exchanges=self._exchanges,
             long_polls=self._long_polls,

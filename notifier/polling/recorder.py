@@ -72,38 +72,32 @@ class _Round:
     transitions: list[Transition] = field(default_factory=list)
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class Recorder:
-    """Of one provider. `forget` is told of what nobody watches any more."""
+    """Of one provider."""
 
-    def __init__(
-        self,
-        settings: ProviderSettings,
-        generations: OpenGenerations,
-        provider: ProviderState,
-        *,
-        store: PollStore,
-        clock: Clock,
-        deliveries: Wakeup,
-        health: Health,
-    ) -> None:
-        self.settings = settings
-        self._generations = generations
-        self._provider = provider
-        self._store = store
-        self._clock = clock
-        self._deliveries = deliveries
-        self._health = health
-        self._warned_of: set[str] = set()
-        self._lags = LagHistogram()
-        #: Whether something was learned since the last save.
-        self._unsaved = False
-        self._save_at = self._tell_at = clock.monotonic() + SAVE_EVERY
+    settings: ProviderSettings
+    generations: OpenGenerations
+    provider: ProviderState
+    store: PollStore
+    clock: Clock
+    deliveries: Wakeup
+    health: Health
+    _warned_of: set[str] = field(default_factory=set)
+    _lags: LagHistogram = field(default_factory=LagHistogram)
+    #: Whether something was learned since the last save.
+    _unsaved: bool = False
+    _save_at: float = field(init=False)
+    _tell_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._save_at = self._tell_at = self.clock.monotonic() + SAVE_EVERY
 
     async def take_in(self, context: PollContext, observations: Sequence[Observation]) -> Sequence[TrackedGeneration]:
         """Learn from what was seen, write what changed, and say when to poll again. What nobody watches any more."""
         round_ = _Round(context=context)
         for seen in observations:
-            if (entry := self._generations.get(seen.id)) is not None:
+            if (entry := self.generations.get(seen.id)) is not None:
                 round_.entries[entry] = entry.joined
                 self._sight(entry, seen, round_)
         gone = [*await self._record(round_), *await self._end(round_)]
@@ -114,7 +108,7 @@ class Recorder:
         context = round_.context
         if seen.absent:
             miss(entry, context.times.got, single=not context.multi)
-            self._generations.exclude(entry)
+            self.generations.exclude(entry)
             if context.part and not context.multi and not entry.poll_singly:
                 entry.isolate()  # now, not when the split is done: it would rejoin a batch meanwhile
             return
@@ -122,7 +116,7 @@ class Recorder:
             self._warn_unmapped(seen)
         if not believes(entry, seen, context.times):
             return
-        if self._generations.learn(entry, seen, context.times, kept=context.kept):
+        if self.generations.learn(entry, seen, context.times, kept=context.kept):
             self._warn_stalled(entry, context.times)
         if transition := see(entry, seen, context.times, self.settings):
             round_.transitions.append(transition)
@@ -130,19 +124,19 @@ class Recorder:
     def _again(self, round_: _Round) -> None:
         """When to look again at what stays."""
         context = round_.context
-        now, wall = self._clock.monotonic(), self._clock.now().timestamp()
+        now, wall = self.clock.monotonic(), self.clock.now().timestamp()
         for entry in round_.entries:
-            if not self._generations.tracks(entry) or entry.long_polled:
+            if not self.generations.tracks(entry) or entry.long_polled:
                 continue
             looked = context.times.sent if entry.polled_at is None else max(entry.polled_at, context.times.sent)
-            self._generations.schedule_next(
+            self.generations.schedule_next(
                 entry, polled=looked, now=now, singly=entry.poll_singly or not context.multi, wall=wall
             )
 
     async def _record(self, round_: _Round) -> Sequence[TrackedGeneration]:
         if not (transitions := round_.transitions):
             return ()
-        recorded = await self._insist(lambda: self._store.record_transitions(transitions, now=self._clock.now()))
+        recorded = await self._insist(lambda: self.store.record_transitions(transitions, now=self.clock.now()))
         self._unsaved = True
         for transition, outcome in zip(transitions, recorded, strict=True):
             seen = transition.observation
@@ -158,7 +152,7 @@ class Recorder:
                 enqueued=outcome.enqueued,
                 not_before=transition.not_before and transition.not_before.isoformat(),
             )
-            if (entry := self._generations.get(seen.id)) is not None:
+            if (entry := self.generations.get(seen.id)) is not None:
                 entry.state = seen.state
                 entry.not_before = transition.observed_at
         return self._follow([transition.observation.id for transition in transitions], recorded, round_.entries)
@@ -171,14 +165,14 @@ class Recorder:
             Ending(provider=self.settings.name, generation=entry.id, kind=kind, observed_at=times.asked_at)
             for entry in round_.entries
             if (entry.misses.count or overdue(entry, asked_at))
-            and self._generations.tracks(entry)
+            and self.generations.tracks(entry)
             and (kind := self._ended(entry, asked_at)) is not None
         ]
         return await self._end_watches(endings, round_.entries)
 
     async def expire_failing(self, id_: GenerationId, asked_at: datetime) -> Sequence[TrackedGeneration]:
         """Requests about this ID fail, and only about it: end its watches whose deadline has passed. As `take_in`."""
-        entry = self._generations.get(id_)
+        entry = self.generations.get(id_)
         if entry is None or not overdue(entry, asked_at.timestamp()):
             return ()
         ending = Ending(
@@ -195,7 +189,7 @@ class Recorder:
     ) -> Sequence[TrackedGeneration]:
         if not endings:
             return ()
-        recorded = await self._insist(lambda: self._store.end_watches(endings, now=self._clock.now()))
+        recorded = await self._insist(lambda: self.store.end_watches(endings, now=self.clock.now()))
         for ending, outcome in zip(endings, recorded, strict=True):
             _log.info(
                 log_events.WATCHES_ENDED,
@@ -207,7 +201,7 @@ class Recorder:
         return self._follow([ending.generation for ending in endings], recorded, entries)
 
     def _ended(self, entry: TrackedGeneration, asked_at: float) -> Kind | None:
-        if unknown(entry, self._provider.answered_at):
+        if unknown(entry, self.provider.answered_at):
             return Kind.UNKNOWN
         return Kind.EXPIRED if overdue(entry, asked_at) else None
 
@@ -217,9 +211,9 @@ class Recorder:
         """Track no more what nobody watches any more, unless a watch joined during the poll. Which these are."""
         gone = []
         if any(outcome.enqueued for outcome in recorded):
-            self._deliveries.notify()
+            self.deliveries.notify()
         for id_, outcome in zip(ids, recorded, strict=True):
-            entry = self._generations.get(id_)
+            entry = self.generations.get(id_)
             if entry is None:
                 continue
             as_before = entries.get(entry) == entry.joined
@@ -227,10 +221,10 @@ class Recorder:
                 known = outcome.open.deadline.timestamp()
                 entry.deadline = known if as_before else min(known, entry.deadline)
                 if as_before:
-                    self._generations.retarget(entry, outcome.open.target)
-                    self._generations.set_destinations(entry, outcome.open.destinations)
+                    self.generations.retarget(entry, outcome.open.target)
+                    self.generations.set_destinations(entry, outcome.open.destinations)
             elif as_before or (entry.state is not None and entry.state.final):
-                self._generations.remove(entry)
+                self.generations.remove(entry)
                 gone.append(entry)
         return gone
 
@@ -240,30 +234,30 @@ class Recorder:
             try:
                 return await write()
             except StoreUnavailable as error:
-                self._health.store_failed(error)
-                await self._health.wait_for_store(LONGEST_WAIT)
+                self.health.store_failed(error)
+                await self.health.wait_for_store(LONGEST_WAIT)
 
     # ---- what was learned ----
     async def keep(self) -> None:
         """Save it now and then; what is lost with a crash is learned again."""
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         if now >= self._tell_at:
             self._tell_at = now + TELL_EVERY
             self._tell_lags()
-        if now >= self._save_at and self._health.store_up:
+        if now >= self._save_at and self.health.store_up:
             await self.save()
 
     async def save(self) -> None:
         """What was learned since the last time; where the store cannot write it stays unsaved."""
         if not self._unsaved:
             return
-        self._save_at, self._unsaved = self._clock.monotonic() + SAVE_EVERY, False
+        self._save_at, self._unsaved = self.clock.monotonic() + SAVE_EVERY, False
         try:
-            learned = self._generations.curves.dump()
-            await self._store.save_learned(self.settings.name, learned, now=self._clock.now())
+            learned = self.generations.curves.dump()
+            await self.store.save_learned(self.settings.name, learned, now=self.clock.now())
         except StoreUnavailable as error:
             self._unsaved = True
-            self._health.store_failed(error)
+            self.health.store_failed(error)
 
     def _tell_lag(self, transition: Transition, *, held: bool) -> None:
         before = transition.not_before

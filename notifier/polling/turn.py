@@ -5,6 +5,8 @@ re-reads. They get a fifth of the rate, and more only while the budget is not us
 in a batch that failed would wait for no gain otherwise.
 """
 
+from dataclasses import dataclass
+
 from notifier.domain.ids import EndpointIdentity, GenerationId
 from notifier.domain.message import parked_because
 from notifier.domain.model import EndpointDirectory
@@ -18,35 +20,25 @@ from notifier.polling.scheduling.open_generations import OpenGenerations
 from notifier.polling.under_way import UnderWay
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class Turn:
     """Of one provider. Times are monotonic seconds, but `wall`: Unix seconds."""
 
-    def __init__(
-        self,
-        generations: OpenGenerations,
-        provider: ProviderState,
-        rejections: Rejections,
-        *,
-        under_way: UnderWay,
-        exchanges: Exchanges,
-        long_polls: LongPolls,
-        rereads: Rereads,
-    ) -> None:
-        self._generations = generations
-        self._provider = provider
-        self._rejections = rejections
-        self._under_way = under_way
-        self._exchanges = exchanges
-        self._long_polls = long_polls
-        self._rereads = rereads
-        self._directory: EndpointDirectory | None = None
+    generations: OpenGenerations
+    provider: ProviderState
+    rejections: Rejections
+    under_way: UnderWay
+    exchanges: Exchanges
+    long_polls: LongPolls
+    rereads: Rereads
+    _directory: EndpointDirectory | None = None
 
     def take(self, directory: EndpointDirectory, now: float, wall: float) -> None:
         """Begin as many requests as the budget allows now."""
-        provider, budget, long_polls = self._provider, self._provider.budget, self._long_polls
+        provider, budget, long_polls = self.provider, self.provider.budget, self.long_polls
         self._apply_endpoint_health(directory, now)
-        self._generations.set_budget(provider.capacity(now), now, idle=budget.idle(now), apart=budget.interval)
-        self._under_way.bisect_late(now)
+        self.generations.set_budget(provider.capacity(now), now, idle=budget.idle(now), apart=budget.interval)
+        self.under_way.bisect_late(now)
         if (probes := provider.probes) and probes % 2:
             self._probe(now)
         self._try_route(now)
@@ -57,7 +49,7 @@ class Turn:
         if not long_polls_first:
             self._poll_due(now)
         for each in long_polls.start_worthwhile(now, wall):
-            self._exchanges.long_poll(each)
+            self.exchanges.long_poll(each)
         if long_polls_first:
             self._poll_due(now)
         if probes:
@@ -67,7 +59,7 @@ class Turn:
         """A generation of which nobody can be told is polled rarely."""
         if directory != self._directory:
             self._directory = directory
-            self._generations.apply_endpoint_health(
+            self.generations.apply_endpoint_health(
                 lambda destination: parked_because(EndpointIdentity(destination), destination, directory) is not None,
                 now=now,
             )
@@ -77,22 +69,22 @@ class Turn:
 
         Every second time; in between something that is due is asked for, because the single route may be what is wrong.
         """
-        if self._provider.room(now) > 0 and (entry := self._rejections.to_probe(self._under_way.polled_singly())):
-            self._generations.queues.drop(entry)
-            self._exchanges.poll((entry.id,), now, batch=False)
+        if self.provider.room(now) > 0 and (entry := self.rejections.to_probe(self.under_way.polled_singly())):
+            self.generations.queues.drop(entry)
+            self.exchanges.poll((entry.id,), now, batch=False)
 
     def _try_route(self, now: float) -> None:
         """Whether batches hang because of the batch route; their IDs are asked for elsewhere too."""
-        if not self._under_way.doubts_route(now):
+        if not self.under_way.doubts_route(now):
             return
-        if self._provider.room(now) <= 0:
-            self._long_polls.free_slot(now)
-        elif ids := self._under_way.next_of_trial(now):
-            self._exchanges.poll(ids, now, batch=len(ids) > 1, late=True)
+        if self.provider.room(now) <= 0:
+            self.long_polls.free_slot(now)
+        elif ids := self.under_way.next_of_trial(now):
+            self.exchanges.poll(ids, now, batch=len(ids) > 1, late=True)
 
     # ---- what is due ----
     def _poll_due(self, now: float) -> None:
-        provider, exchanges, queues = self._provider, self._exchanges, self._generations.queues
+        provider, exchanges, queues = self.provider, self.exchanges, self.generations.queues
         multi, batch = provider.batch_route.usable(now), provider.batch_route.limit
         self._poll_irregular(now, multi=multi)
         room = provider.room_for_batches(now) if multi and batch > 1 else provider.room(now)
@@ -107,7 +99,7 @@ class Turn:
             single_room=provider.budget.room_for_irregular(now),
         )
         for entry in planned.rest:
-            self._generations.poll_now(entry, now)
+            self.generations.poll_now(entry, now)
         for each in planned.requests:
             if each.multi and each is planned.requests[-1]:
                 self._poll_filled(each.ids, now)
@@ -116,59 +108,59 @@ class Turn:
 
     def _poll_filled(self, ids: tuple[GenerationId, ...], now: float) -> None:
         """The free places of a batch poll are for re-reads, and then for what falls due soonest: it costs no more."""
-        batch, fit = self._provider.batch_route.limit, self._exchanges.fit
-        piggybacked = self._rereads.piggyback(ids, batch - len(ids), now, fit=fit)
+        batch, fit = self.provider.batch_route.limit, self.exchanges.fit
+        piggybacked = self.rereads.piggyback(ids, batch - len(ids), now, fit=fit)
         ids += piggybacked
         if (free := batch - len(ids)) > 0:
-            more = self._generations.fill_batch(
+            more = self.generations.fill_batch(
                 now, free, fit=lambda some: max(0, fit((*ids, *[entry.id for entry in some])) - len(ids))
             )
             ids = tuple(dict.fromkeys((*ids, *[entry.id for entry in more])))  # one may be in it as a re-read
-        self._exchanges.poll(ids, now, batch=True, piggybacked=piggybacked)
+        self.exchanges.poll(ids, now, batch=True, piggybacked=piggybacked)
 
     # ---- irregular polls ----
     def _room(self, now: float) -> int:
         """Irregular polls that may be made now: within their share, or one while the budget is not used up."""
-        budget = self._provider.budget
-        spare = 1 if budget.idle(now) and not self._generations.queues.is_due(now) else 0
-        return min(self._provider.room(now), max(budget.room_for_irregular(now), spare), budget.places_for_irregular)
+        budget = self.provider.budget
+        spare = 1 if budget.idle(now) and not self.generations.queues.is_due(now) else 0
+        return min(self.provider.room(now), max(budget.room_for_irregular(now), spare), budget.places_for_irregular)
 
     def _poll_irregular(self, now: float, *, multi: bool) -> None:
         """What is missed or polled singly.
 
         A provider in trouble is asked about one that it answered about before, if there is any.
         """
-        queues = self._generations.queues
-        if self._provider.troubled and queues.earliest() is not None:
+        queues = self.generations.queues
+        if self.provider.troubled and queues.earliest() is not None:
             return
-        batch = self._provider.batch_route.limit if multi else 1
+        batch = self.provider.batch_route.limit if multi else 1
         for taken in queues.take_irregular(now, self._room(now), batch):
-            planned = plan(taken, fit=self._exchanges.fit, batch_limit=batch, multi=multi, room=1, single_room=1)
+            planned = plan(taken, fit=self.exchanges.fit, batch_limit=batch, multi=multi, room=1, single_room=1)
             for entry in planned.rest:
-                self._generations.poll_now(entry, now)
+                self.generations.poll_now(entry, now)
             for each in planned.requests:
-                by_multi = each.multi or (multi and self._rejections.by_multi(each.ids))
-                self._exchanges.poll(each.ids, now, batch=by_multi, irregular=True)
+                by_multi = each.multi or (multi and self.rejections.by_multi(each.ids))
+                self.exchanges.poll(each.ids, now, batch=by_multi, irregular=True)
 
     def _poll_parts(self, now: float) -> None:
         """Parts of batches that were refused or failed."""
-        parts = self._rejections.parts(batches=lambda: self._provider.room_for_batches(now) > 0)
+        parts = self.rejections.parts(batches=lambda: self.provider.room_for_batches(now) > 0)
         while self._room(now) and (part := next(parts, None)):
             bisection, ids = part
-            self._exchanges.poll(ids, now, batch=len(ids) > 1, irregular=True, part_of=bisection)
+            self.exchanges.poll(ids, now, batch=len(ids) > 1, irregular=True, part_of=bisection)
 
     def _poll_rereads(self, now: float) -> None:
         """Requests of their own for re-reads that found no place in a batch poll."""
-        rereads, provider = self._rereads, self._provider
+        rereads, provider = self.rereads, self.provider
         if not provider.well():
             rereads.give_up()
         multi = provider.batch_route.usable(now)
-        while rereads.due(now, poll_at=self._generations.queues.earliest() if multi else None):
+        while rereads.due(now, poll_at=self.generations.queues.earliest() if multi else None):
             if provider.room(now) <= 0:
-                if self._long_polls.free_slot(now):
+                if self.long_polls.free_slot(now):
                     rereads.hurry()
                 return
             if not (provider.budget.room_for_irregular(now) or provider.budget.idle(now)):
                 return
-            ids = rereads.next(provider.batch_route.limit if multi else 1, self._exchanges.fit)
-            self._exchanges.poll(ids, now, batch=len(ids) > 1, irregular=True, piggybacked=ids)
+            ids = rereads.next(provider.batch_route.limit if multi else 1, self.exchanges.fit)
+            self.exchanges.poll(ids, now, batch=len(ids) > 1, irregular=True, piggybacked=ids)

@@ -59,6 +59,10 @@ class OpenGenerations:
     def get(self, id_: GenerationId) -> TrackedGeneration | None:
         return self._entries.get(id_)
 
+    def tracked(self, ids: Iterable[GenerationId]) -> Iterator[TrackedGeneration]:
+        """Those of these that are tracked."""
+        return (entry for entry in map(self.get, ids) if entry is not None)
+
     def tracks(self, entry: TrackedGeneration) -> bool:
         return self._entries.get(entry.id) is entry
 
@@ -225,8 +229,8 @@ class OpenGenerations:
 
     def requeue(self, ids: Iterable[GenerationId], now: float) -> None:
         """Those that are tracked still, and that no long-poll waits for, are due at once."""
-        for id_ in ids:
-            if (entry := self.get(id_)) is not None and not entry.long_polled:
+        for entry in self.tracked(ids):
+            if not entry.long_polled:
                 self.poll_now(entry, now)
 
     def start_long_poll(self, entry: TrackedGeneration) -> None:
