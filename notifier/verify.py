@@ -1,7 +1,7 @@
-"""The receivers' side: is this callback really from the notifier that holds our key? Standard Webhooks 1.0.0.
+"""The receivers' side: is this callback really from the notifier that has our key? Standard Webhooks 1.0.0.
 
-For apps that receive, so it stands alone: nothing of the daemon, only the standard library, and `cryptography` where a
-`whpk_` key is given (no other library verifies v1a, so this one does). Hand it the raw body: JSON that was parsed and
+It is for apps that receive, so it imports nothing of the daemon: only the standard library, and `cryptography` if a
+`whpk_` key is given (no other library verifies v1a, so this one does). Give it the raw body: JSON that was parsed and
 dumped again is another body. A verified message may still be a repeat: remember `webhook-id`, and answer 2xx again.
 
     event = notifier.verify.verify(request.body, request.headers, "whsec_…")
@@ -14,13 +14,13 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 #: Seconds that a message's time may differ from ours, either way.
 TOLERANCE: Final = 300.0
-#: Signatures looked at in one header; senders rotate a few keys, not more.
+#: Signatures that are tried of one header; senders rotate a few keys, not more.
 _MOST_SIGNATURES: Final = 32
-#: Bytes of a body that is looked through for what was changed in it.
+#: A body up to so many bytes is examined for what was changed in it.
 _TRIED: Final = 256 * 1024
 _UNFIT: Final = "No signature fits: another key signed this message, or its body was changed on the way."
 _HEADERS: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
@@ -64,7 +64,7 @@ def _now() -> float:
 
 
 def _required(headers: Mapping[str, str]) -> list[str]:
-    """The three headers' values. What is read here must be what the app reads, or a repeat would pass for another."""
+    """The three headers' values. They must be what the app reads, otherwise a repeat would pass as another message."""
     found: dict[str, str] = {}
     texts = _texts(headers)
     for name, value in texts:
@@ -168,21 +168,16 @@ def _as_it_may_have_been(body: bytes) -> Iterator[tuple[bytes, str]]:
         body.removeprefix(b"\xef\xbb\xbf"),
         " It fits without the byte order mark before it: take the body as it was sent.",
     )
-    anew = " It fits the same JSON without its blanks: take the raw body, not one that was parsed and written anew."
-    yield from ((written, anew) for written in _written_anew(body))
+    with suppress(ValueError, RecursionError):  # no JSON, or half a character in it
+        minified = json.dumps(json.loads(body), separators=(",", ":"), ensure_ascii=False).encode()
+        yield (
+            minified,
+            " It fits the same JSON without its blanks: take the raw body, not one that was parsed and written anew.",
+        )
     for charset in ("latin-1", "cp1252"):
         with suppress(ValueError):
             sent = body.decode().encode(charset)
             yield sent, " It fits if the body was read in a wrong charset and written as UTF-8: take the raw body."
-
-
-def _written_anew(body: bytes) -> list[bytes]:
-    """The JSON of `body` as the sender writes it: minified."""
-    try:
-        value = json.loads(body)
-        return [json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()]
-    except (ValueError, RecursionError):  # no JSON, or half a character in it
-        return []
 
 
 def _not_raw(body: object) -> str:
@@ -218,17 +213,16 @@ def _keys(secrets: object) -> list[tuple[str, bytes]]:
     given = list(secrets) if isinstance(secrets, Iterable) and not isinstance(secrets, str | bytes) else [secrets]
     if not given:
         raise ValueError("Give at least one secret.")
-    return [_key(secret.strip()) if isinstance(secret, str) else _no_secret(secret) for secret in given]
+    return [_key(secret) for secret in given]
 
 
-def _no_secret(secret: object) -> NoReturn:
+def _key(secret: object) -> tuple[str, bytes]:
+    """The version that a secret verifies, and its bytes."""
     if secret is None:
         raise ValueError("There is no secret: is the variable set that it is read from?")
-    raise ValueError('A secret is text that begins with "whsec_" or "whpk_": decode it first.')
-
-
-def _key(secret: str) -> tuple[str, bytes]:
-    """The version that a secret verifies, and its bytes."""
+    if not isinstance(secret, str):
+        raise ValueError('A secret is text that begins with "whsec_" or "whpk_": decode it first.')  # noqa: TRY004  one class for all that the caller must change
+    secret = secret.strip()
     if secret[:1] in ("'", '"') and secret[-1:] == secret[:1]:
         raise ValueError("The secret stands in quotes: hand it over without them.")
     prefix, _, rest = secret.partition("_")

@@ -126,7 +126,7 @@ class Capacity:
             pool_of=self._pool,
             pools=slot_sharing.free_in_pools(held, self._most),
             first_slots=slot_sharing.first_slots_in_pools(held, self._most, recent=recent),
-            yields=self.deprioritised if self._yield_wait(now) != 0.0 else _nobody,
+            yields=self.deprioritised if self._yield_wait(now) != 0.0 else lambda _: False,
             yields_always=self._yielding_since is not None and not all(map(self.deprioritised, self.in_flight)),
             freshness=freshness,
         )
@@ -148,7 +148,3 @@ class Capacity:
         room = self._named[destination].concurrency - self.in_flight[destination]
         allowed = self._rates.room(destination, now)
         return max(0, room if allowed is None else min(room, allowed))
-
-
-def _nobody(_: Destination) -> bool:
-    return False

@@ -25,10 +25,11 @@ from notifier.delivery.clock_shift import ClockShift
 from notifier.delivery.endpoint_monitor import EndpointMonitor
 from notifier.delivery.outage import OutageDetector
 from notifier.delivery.policies import Endpoints
+from notifier.delivery.refresher import Refresher
 from notifier.domain import retry
 from notifier.domain.errors import StoreUnavailable
 from notifier.domain.ids import Destination, WorkerId
-from notifier.domain.model import Answer, AttemptResult, Claim, Interruption, Message, Stale, Verdict
+from notifier.domain.model import Answer, AttemptResult, Claim, Interruption, Message, Verdict
 from notifier.domain.settings import DEFAULT_RETRY, EndpointSettings
 from notifier.domain.slot_sharing import IN_FLIGHT
 from notifier.domain.verdict import judge
@@ -55,15 +56,6 @@ class MessageSender(Protocol):
     ) -> Answer: ...
 
 
-class ResultRefresher(Protocol):
-    """`delivery.refresher`, as the dispatcher knows it."""
-
-    @property
-    def room(self) -> int: ...
-
-    def take(self, stale: Sequence[Stale]) -> None: ...
-
-
 class Dispatcher:
     """Owns the loop; `wakeup` wakes it when a message is due or the configuration changed."""
 
@@ -80,7 +72,7 @@ class Dispatcher:
         wakeup: Wakeup,
         health: Health,
         heartbeat: Heartbeat,
-        refresher: ResultRefresher | None = None,
+        refresher: Refresher | None = None,
         outage: OutageDetector | None = None,
         in_flight: int = IN_FLIGHT,
     ) -> None:
@@ -168,10 +160,14 @@ class Dispatcher:
         self._follow_clock()
         now = self._clock.now()
         results, self._finished = self._finished, []
+        slots = _NO_SLOTS
+        if self._claiming:
+            room = None if self._refresher is None else self._refresher.room
+            slots = self._capacity.slots(self._clock.monotonic(), room_to_refresh=room)
         try:
             await self._clock_shift.follow()
             exchange = await self._store.exchange(
-                self._owner, results, self._slots(), now=now, announce=self._monitor.announcing(now)
+                self._owner, results, slots, now=now, announce=self._monitor.announcing(now)
             )
         except StoreUnavailable as error:
             self._finished = results + self._finished
@@ -200,12 +196,6 @@ class Dispatcher:
             self._finished = [
                 replace(result, due_at=result.due_at + by) if result.due_at else result for result in self._finished
             ]
-
-    def _slots(self) -> Slots:
-        if not self._claiming:
-            return _NO_SLOTS
-        room = None if self._refresher is None else self._refresher.room
-        return self._capacity.slots(self._clock.monotonic(), room_to_refresh=room)
 
     # ---- one attempt ----
     def _begin(self, attempts: TaskGroup, claim: Claim) -> None:

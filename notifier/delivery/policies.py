@@ -33,9 +33,10 @@ class Endpoints:
         *,
         operator: str | None = None,
     ) -> None:
-        self._configured = dict(endpoints)
+        #: The configured ones, by name.
+        self.named: Mapping[str, EndpointSettings] = dict(endpoints)
         #: The one that is told of the health of the others; None if there is none.
-        self.operator = None if operator is None else self._configured[operator]
+        self.operator = None if operator is None else self.named[operator]
         self._callbacks = callbacks
         self.allow: Allow = parse_allow(() if callbacks is None else callbacks.allow)
         self._key = lru_cache(maxsize=_KEPT)(self._derive_key)
@@ -45,12 +46,7 @@ class Endpoints:
         """The policy of this endpoint now; None if it is not configured (any more)."""
         if "://" in identity:
             return None if self._callbacks is None else self._derived(identity)
-        return self._configured.get(identity)
-
-    @property
-    def named(self) -> Mapping[str, EndpointSettings]:
-        """The configured ones, by name."""
-        return self._configured
+        return self.named.get(identity)
 
     def plain(self, destination: Destination) -> EndpointSettings:
         """The policy of every callback URL's destination: the defaults, and what `callbacks:` says."""
@@ -59,9 +55,9 @@ class Endpoints:
 
     def directory(self) -> EndpointDirectory:
         """What decides whether and how a message goes out."""
-        events = {name: settings.events for name, settings in self._configured.items()}
-        waits = {name: settings.retry[0] for name, settings in self._configured.items() if settings.retry[0]}
-        formats = {name: each.format for name, each in self._configured.items() if each.format is not Format.STANDARD}
+        events = {name: settings.events for name, settings in self.named.items()}
+        waits = {name: settings.retry[0] for name, settings in self.named.items() if settings.retry[0]}
+        formats = {name: each.format for name, each in self.named.items() if each.format is not Format.STANDARD}
         return EndpointDirectory(
             events=events,
             callbacks=self._callbacks is not None,

@@ -71,29 +71,25 @@ class Refresher:
 
     async def _refresh(self, provider: ProviderName, generation: GenerationId, stale: Sequence[Stale]) -> None:
         """Deliveries of one generation go out as soon as it was read; polls and commits are shared if they coincide."""
-        reread: RereadResult | None = None
         try:
+            reread: RereadResult | None = None
             with anyio.move_on_after(REFRESH_WAIT.total_seconds()):
                 reread = await self._reread(provider, generation)
-            if reread is not None:
-                seen = reread.observation
-                reread = reread if seen.state is State.COMPLETED and seen.result.url is not None else None
-            await self._write(stale, reread)
-        finally:
-            self._under_way -= len(stale)
-
-    async def _write(self, stale: Sequence[Stale], reread: RereadResult | None) -> None:
-        refreshes = [Refresh(message_id=each.message_id, number=each.number, reread=reread) for each in stale]
-        try:
+            seen = None if reread is None else reread.observation
+            if seen is None or seen.state is not State.COMPLETED or seen.result.url is None:
+                reread = None
+            refreshes = [Refresh(message_id=each.message_id, number=each.number, reread=reread) for each in stale]
             replaced = await self._store.refresh_bodies(refreshes, now=self._clock.now())
         except StoreUnavailable as error:  # nothing is sent now either, and `REFRESH_WAIT` ends by itself
             self._health.store_failed(error)
             return
+        finally:
+            self._under_way -= len(stale)
         self._deliveries.notify()
         _log.info(
             log_events.DELIVERIES_REFRESHED,
-            provider=stale[0].provider,
-            generation=stale[0].generation,
+            provider=provider,
+            generation=generation,
             count=replaced,
             of=len(stale),
             **({} if replaced else {"note": "they go out with the result as it was stored"}),

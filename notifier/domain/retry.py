@@ -27,6 +27,8 @@ JITTER: Final = 0.1
 #: From so many interrupted attempts in a row on, each counts as a failure.
 FORGIVEN: Final = 3
 _ZERO: Final = timedelta(0)
+#: An attempt is only open while its delivery is pending.
+_MOVES: Final = DELIVERY[DeliveryStatus.PENDING]
 
 
 def next_attempt_at(
@@ -79,7 +81,7 @@ def settle(
         status_code=answer.status_code,
         head=answer.head,
         detail=explain(answer, verdict),
-        status=_move(_signal(verdict, due_at)),
+        status=_MOVES[_signal(verdict, due_at)],
         failures=failures,
         due_at=due_at,
         affects_health=affects_health,
@@ -102,7 +104,7 @@ def after_interruption(
         started_at=now,
         verdict=Verdict.INTERRUPTED,
         detail="the worker stopped before the answer came",
-        status=_move(signal),
+        status=_MOVES[signal],
         failures=failures,
         due_at=due_at,
     )
@@ -116,7 +118,7 @@ def not_configured(claim: Claim) -> AttemptResult:
         started_at=claim.started_at,
         verdict=Verdict.INTERRUPTED,
         detail=f"endpoint {claim.destination} is not in the configuration any more: nothing was sent",
-        status=_move(DeliverySignal.PARK),
+        status=_MOVES[DeliverySignal.PARK],
         failures=claim.failures,
     )
 
@@ -125,8 +127,3 @@ def _signal(verdict: Verdict, due_at: datetime | None) -> DeliverySignal:
     if verdict is Verdict.DELIVERED:
         return DeliverySignal.SUCCEED
     return DeliverySignal.GIVE_UP if due_at is None else DeliverySignal.RETRY
-
-
-def _move(signal: DeliverySignal) -> DeliveryStatus:
-    """An attempt is only open while its delivery is pending."""
-    return DELIVERY[DeliveryStatus.PENDING][signal]

@@ -181,10 +181,6 @@ class LatencyTracker:
         """Whether it yields to others, by rule 5, as of the last time that was told."""
         return destination in self._slow or destination in self._failed or destination in self._slow_open
 
-    def slow(self, now: float) -> set[Destination]:
-        self._age(now)
-        return self._slow.keys() | self._slow_open.keys()
-
     def recent(self, now: float) -> int:
         """Attempts to origins that are not proven, begun within `UNPROVEN_WINDOW`."""
         self._age(now)

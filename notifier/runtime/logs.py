@@ -30,27 +30,21 @@ LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": loggin
 
 def set_up(*, level: str, environ: Mapping[str, str], stream: TextIO = sys.stderr) -> None:
     """Configure structlog for the whole process. `level` is one of `LEVELS`."""
+    rendering = _journal_lines if under_journal(environ, stream) else _json_lines
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
             structlog.processors.format_exc_info,
             _without_none,
-            *_rendering(environ, stream),
+            structlog.dev.ConsoleRenderer(colors=True, pad_event_to=24) if stream.isatty() else rendering,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
-    _take_in_libraries()
-
-
-def _rendering(environ: Mapping[str, str], stream: TextIO) -> list[structlog.types.Processor]:
-    if stream.isatty():
-        return [structlog.dev.ConsoleRenderer(colors=True, pad_event_to=24)]
-    if under_journal(environ, stream):
-        return [_journal_lines]
-    return [_json_lines]
+    logging.basicConfig(handlers=[_IntoStructlog()], level=logging.WARNING, force=True)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns of every late call
 
 
 def _without_none(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -69,10 +63,14 @@ def _journal_lines(_logger: object, _method: str, event: MutableMapping[str, Any
 
 
 def _lines(event: Mapping[str, Any], prefix: str) -> str:
+    """The event as one line or, if it is too long, as several."""
     line = _json(event)
     if len(line) <= _SURELY_FITS:
         return prefix + line
-    return "\n".join(prefix + _json(part) for part in _parts(event))
+    parts = list(_fitting(event))
+    if len(parts) > 1:
+        parts = [{**part, "part": f"{number} of {len(parts)}"} for number, part in enumerate(parts, 1)]
+    return "\n".join(prefix + _json(part) for part in parts)
 
 
 def _json(event: Mapping[str, Any]) -> str:
@@ -83,14 +81,6 @@ def _json(event: Mapping[str, Any]) -> str:
     except TypeError:
         plain = {key: str(value).encode(errors="backslashreplace").decode() for key, value in line.items()}
         return orjson.dumps(plain).decode()
-
-
-def _parts(event: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The event as one line or, if it is too long, as several."""
-    parts = list(_fitting(event))
-    if len(parts) == 1:
-        return parts
-    return [{**part, "part": f"{number} of {len(parts)}"} for number, part in enumerate(parts, 1)]
 
 
 def _fitting(event: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -129,8 +119,3 @@ class _IntoStructlog(logging.Handler):
             self.handleError(record)
             return
         structlog.get_logger().warning("library.warned", library=record.name, message=message, exc_info=record.exc_info)
-
-
-def _take_in_libraries() -> None:
-    logging.basicConfig(handlers=[_IntoStructlog()], level=logging.WARNING, force=True)
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns of every late call
