@@ -41,7 +41,7 @@ def recorded() -> Iterator[Any]:
 
 
 def spelled(body: str, a: GenerationId) -> bytes:
-    """The body with IDs in place of the letters that stand for them."""
+    """The body with IDs in place of the letters."""
     for letter, id_ in (("UPPER_A", a.upper()), ("A", a), ("B", B), ("C", C)):
         body = body.replace(f'"{letter}"', f'"{id_}"')
     return body.encode()
@@ -61,7 +61,7 @@ def request_for(codec: Codec, *, single: bool, a: GenerationId = A) -> PollReque
 
 @pytest.mark.parametrize(("codec", "case"), list(recorded()))
 def test_a_recorded_reply_is_read_as_written_down(codec: Codec, case: dict[str, Any]) -> None:
-    """Each recorded reply gives what stands beside it, in the order asked."""
+    """Each recorded reply gives what is written beside it, in the order asked."""
     a = codec.normalise_id(case.get("asked", A))
     request = request_for(codec, single=case.get("single", False), a=a)
     reply = Reply(status=case.get("status", 200), body=spelled(case["body"], a), retry_after=7.0)
@@ -84,7 +84,7 @@ def test_a_recorded_reply_is_read_as_written_down(codec: Codec, case: dict[str, 
 
 
 def decoded(codec: Codec, request: PollRequest, reply: Reply) -> list[Observation] | None:
-    """What the codec sees, held to every rule of a codec; None where it raised one of the three errors."""
+    """What the codec sees, checked by every rule of a codec; None if it raised one of the three errors."""
     try:
         seen = codec.decode(request, reply)
     except (ProviderBusy, ProviderRefused, BatchRejected) as error:

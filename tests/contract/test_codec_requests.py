@@ -315,7 +315,7 @@ def test_a_record_tells_its_model(kind: str) -> None:
 @pytest.mark.parametrize("model", ["", None, 7, True, ["ray-2"], {"name": "ray-2"}])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_model_that_is_no_name_is_none(kind: str, model: Any) -> None:
-    """What stands in its place and is no text tells nothing."""
+    """What is in its place and is no text tells nothing."""
     assert told(kind, "a", model=model).model is None
     assert told(kind, A_MODEL, model=model).model == "luma/ray-2"
 
@@ -345,7 +345,7 @@ def test_a_date_that_cannot_be_read_is_none(kind: str, garbage: Any) -> None:
     st.one_of(st.text(max_size=40), st.datetimes().map(str), st.integers(-(2**63), 2**63)),
 )
 def test_no_date_breaks_a_look(kind: str, value: Any) -> None:
-    """Whatever stands there: a time with an offset, that can be compared, or none."""
+    """Whatever is there: a time with an offset, that can be compared, or none."""
     made = told(kind, "a", created_at=value).created_at
     assert made is None or made - datetime(2026, 11, 22, tzinfo=UTC) is not None
 

@@ -128,7 +128,7 @@ def test_a_public_address_is_fine(text: str) -> None:
 @pytest.mark.parametrize("text", [*map(str, sorted(METADATA, key=str)), *DISGUISED_METADATA])
 @pytest.mark.parametrize("guarded", [True, False])
 def test_metadata_addresses_are_never_connected_to(text: str, guarded: bool) -> None:  # noqa: FBT001  a parameter
-    """Not by an operator's endpoint, not by leave, and not in disguise."""
+    """Not by an operator's endpoint, not by permission, and not in another notation."""
     everything = parse_allow(["0.0.0.0/0", "::/0"])
     assert "metadata" in (refusal(ip_address(text), guarded=guarded, allow=everything) or "")
 
@@ -144,11 +144,11 @@ def test_what_is_allowed_is_allowed_in_every_disguise_that_is_allowed_too() -> N
 
 @pytest.mark.parametrize("port", ["", ":80", ":443", ":8080", ":8443"])
 def test_the_usual_ports_are_open_to_callbacks(port: str) -> None:
-    """80, 443, 8080 and 8443 need no leave."""
+    """80, 443, 8080 and 8443 need no permission."""
     assert port_refusal(normalise_url(f"http://h.example{port}/"), NOTHING) is None
 
 
-def test_another_port_needs_the_operators_leave_for_that_very_host() -> None:
+def test_another_port_needs_the_operators_permission_for_that_very_host() -> None:
     """The refusal names the entry that would allow it, and that entry does."""
     url = normalise_url("http://App.internal:9000/x")
     assert "app.internal:9000" in (port_refusal(url, NOTHING) or "")

@@ -29,7 +29,7 @@ def test_the_fields_are_those_that_a_full_reader_finds() -> None:
 
 @pytest.mark.parametrize("end", [datetime(2049, 12, 31, tzinfo=UTC), datetime(2050, 1, 1, tzinfo=UTC)])
 def test_both_ways_to_write_a_time_are_read(end: datetime) -> None:
-    """From 2050 on the year has four digits; and where the issuer can be fetched is seen."""
+    """From 2050 on the year has four digits; and a place to fetch the issuer from is found."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "A company")])
     place = x509.UniformResourceIdentifier("http://ca.example/inter.der")

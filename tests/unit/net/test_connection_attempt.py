@@ -100,7 +100,7 @@ async def test_of_two_kinds_of_addresses_the_one_that_answers_is_taken(addresses
 @pytest.mark.parametrize(("named", "place"), [("127.0.0.1", "::1"), ("::1", "127.0.0.1")])
 @pytest.mark.parametrize("host", ["localhost", "localhost."])
 async def test_localhost_is_both_loopback_addresses(named: str, place: str, host: str) -> None:
-    """Though /etc/hosts has one of them alone; where nobody listens, both are named."""
+    """Though /etc/hosts has one of them alone; if nobody listens, both are named."""
     family = socket.AF_INET6 if ":" in place else socket.AF_INET
     with socket.create_server((place, 0), family=family) as listening:
         port = listening.getsockname()[1]
@@ -182,5 +182,5 @@ async def test_an_address_that_hangs_holds_up_no_other() -> None:
     ],
 )
 def test_what_came_of_each_address_is_told(tried: dict[str, int | None], says: str) -> None:
-    """By what the system said, without its numbers; what this machine lacks stands last."""
+    """By what the system said, without its numbers; what this machine lacks comes last."""
     assert not_connected(tried) == says

@@ -196,7 +196,7 @@ async def test_what_a_server_has_not_read_yet_when_it_sends_too_much_is_left_to_
         for _ in range(2):
             unread.extend(connection.recv(size))
             with suppress(OSError):
-                connection.sendall(OK)  # where nobody takes it, the second one fails
+                connection.sendall(OK)  # if nobody takes it, the second one fails
                 connection.sendall(OK)
                 continue
             break
@@ -427,7 +427,7 @@ async def test_an_answer_before_anything_was_sent_is_none(monkeypatch: pytest.Mo
 
     def slowly(protocol: Protocol, transport: Any) -> None:
         made(protocol, transport)
-        time.sleep(0.1)  # the loop stands still until the server has spoken
+        time.sleep(0.1)  # the loop is blocked until the server has spoken
 
     monkeypatch.setattr(Protocol, "connection_made", slowly)
 
@@ -511,18 +511,18 @@ async def _told(transport: AiohttpTransport, url: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_request_is_repeated_once_it_has_leave(method: str) -> None:
+async def test_a_request_is_repeated_once_it_is_allowed(method: str) -> None:
     """The caller counts it; until then nothing is sent."""
     talk, die = together(1)
     asked, granted = anyio.Event(), anyio.Event()
 
-    async def leave() -> None:
+    async def allowed() -> None:
         asked.set()
         await granted.wait()
 
     async def repeated() -> None:
         answers.append(
-            await exchange(transport, httpx.Request(method, server.url(), extensions={"before_repeat": leave}))
+            await exchange(transport, httpx.Request(method, server.url(), extensions={"before_repeat": allowed}))
         )
 
     answers: list[Any] = []

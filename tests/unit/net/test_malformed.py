@@ -32,7 +32,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
     ],
 )
 def test_the_beginning_is_shown(head: bytes, said: str) -> None:
-    """As text where it is one, and never as Python would write it."""
+    """As text if it is text, and never as Python would write it."""
     assert malformed(head) == said + (": is this the right port?" if "begins with" in said else "")
 
 

@@ -69,7 +69,7 @@ async def test_a_url_in_the_extensions_is_sent_letter_by_letter() -> None:
 
 
 async def test_the_answer_comes_back_raw() -> None:
-    """Its body is not decoded, even where it says gzip and is garbage; headers stand as sent."""
+    """Its body is not decoded, even if it says gzip and is garbage; headers are as sent."""
     reply = b"HTTP/1.1 200 Fine\r\nContent-Encoding: gzip\r\nX-A: 1\r\nX-A: 2\r\nContent-Length: 7\r\n\r\ngarbage"
     async with serving(answering(reply)) as server, wired() as transport:
         response, body = await exchange(transport, post(server.url()))
@@ -525,7 +525,7 @@ async def test_a_server_that_speaks_no_tls_fails() -> None:
 # ---- the guard ----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
 async def test_a_refused_address_is_never_connected_to(host: str) -> None:
-    """Literal addresses pass no resolver, and are refused all the same."""
+    """Literal addresses pass no resolver, and are refused too."""
     async with serving(answering(OK)) as server, wired(guard=no_loopback) as transport:
         with pytest.raises(AddressRefused, match="is this machine"):
             await exchange(transport, post(server.url(host=host)))
@@ -544,7 +544,7 @@ async def test_an_odd_spelling_of_an_address_slips_past_nothing(host: str) -> No
 
 @pytest.mark.parametrize("addresses", [["127.0.0.1", "192.0.2.1"], ["192.0.2.1", "127.0.0.1"], ["::1", "192.0.2.1"]])
 async def test_a_name_is_refused_if_any_of_its_addresses_is(addresses: list[str]) -> None:
-    """Wherever it stands in the list."""
+    """Wherever it is in the list."""
     async with serving(answering(OK)) as server, wired(guard=no_loopback, resolver=Resolver(addresses)) as transport:
         with pytest.raises(AddressRefused):
             await exchange(transport, post(server.url(host="hooks.example")))

@@ -78,7 +78,7 @@ def test_the_failure_is_found_in_its_order(record: dict[str, Any], expected: str
 
 
 def test_of_two_equal_records_the_one_with_a_result_counts() -> None:
-    """A repeated ID is read as the record that says most, wherever it stands."""
+    """A repeated ID is read as the record that says most, wherever it is."""
     luma = AimlapiLuma()
     empty, full = {"id": "a", "state": "completed"}, {"id": "a", "state": "completed", "video_url": "https://x/v"}
     for pair in ([empty, full], [full, empty]):
@@ -114,7 +114,7 @@ def test_an_id_may_be_a_number_in_the_reply() -> None:
     assert [id_ for id_, _ in find_records([{"id": 7}, {"id": True}], ids, lone=False)] == ["7"]
 
 
-def test_a_key_of_a_map_counts_where_its_record_names_a_stranger() -> None:
+def test_a_key_of_a_map_counts_although_its_record_names_an_unknown_id() -> None:
     """The map answers for the ID we asked; the record may carry the inner provider's ID."""
     hits = find_records({"a": {"id": "inner", "state": "queued"}}, [A], lone=False)
     assert [id_ for id_, _ in hits] == ["a"]
@@ -203,5 +203,5 @@ def test_a_state_is_found_inside_or_told_by_what_is_over(
 
 @pytest.mark.parametrize("name", ["task", "result", "output", "job"])
 def test_the_state_of_another_generation_is_not_taken(name: str) -> None:
-    """What stands inside may name an ID that was not asked for."""
+    """What is inside may name an ID that was not asked for."""
     assert alone({name: {"id": "b", "status": "completed", "video_url": URL}}).state is None

@@ -100,7 +100,7 @@ def test_reasons_are_found_where_apis_of_this_field_put_them(record: dict[str, A
 
 
 def test_what_may_say_anything_counts_only_in_a_record_that_failed() -> None:
-    """A running one may say "in the queue" as its message; its error counts all the same."""
+    """A running one may say "in the queue" as its message; its error counts anyway."""
     assert failure_of({"message": "in the queue", "detail": "x", "error": None}, failed=False) is None
     assert failure_of({"error": {"message": "soft"}, "message": "m"}, failed=False) == "soft"
 
