@@ -1,4 +1,4 @@
-"""What is known of holds: the table of what one shows, and how much it takes to believe it."""
+"""What is known of long-polls: the table of what one shows, and how much it takes to believe it."""
 
 import hypothesis
 import pytest
@@ -21,7 +21,7 @@ STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.He
 PATIENCE = 30.0
 
 
-def holding(mode: Mode = Mode.AUTO, patience: float | None = PATIENCE) -> LongPollSupport:
+def support(mode: Mode = Mode.AUTO, patience: float | None = PATIENCE) -> LongPollSupport:
     return LongPollSupport(mode=mode, patience=patience)
 
 
@@ -49,8 +49,8 @@ def holding(mode: Mode = Mode.AUTO, patience: float | None = PATIENCE) -> LongPo
         (30.0, 0, 1, LongPollOutcome.NOTHING),
     ],
 )
-def test_what_one_hold_shows(took: float, reached: int, asked: int, expected: LongPollOutcome) -> None:
-    """Only what fits nothing else is a sign."""
+def test_what_one_long_poll_shows(took: float, reached: int, asked: int, expected: LongPollOutcome) -> None:
+    """Only an outcome that has one explanation is a sign."""
     assert showed(took=took, patience=PATIENCE, reached=reached, asked=asked) is expected
 
 
@@ -60,16 +60,16 @@ def learned(begin: LongPollSupport, *signs: LongPollOutcome, now: float = 100.0)
     return begin
 
 
-def test_a_provider_without_patience_is_never_asked_to_hold() -> None:
+def test_a_provider_without_patience_gets_no_long_polls() -> None:
     """Whatever the mode says."""
     for mode in Mode:
-        nobody = holding(mode, None)
+        nobody = support(mode, None)
         assert (nobody.single(0.0), nobody.any(0.0), nobody.trial(0.0)) == (False, False, False)
 
 
 def test_what_each_mode_allows_at_the_start() -> None:
-    """`off` nothing, `single` one ID, `any` many, and `auto` one ID and a trial."""
-    known = {mode: holding(mode) for mode in Mode}
+    """`off` nothing, `single` one ID, `any` several, and `auto` one ID and a trial."""
+    known = {mode: support(mode) for mode in Mode}
     allowed = {mode: (each.single(0.0), each.any(0.0), each.trial(0.0)) for mode, each in known.items()}
     assert allowed == {
         Mode.OFF: (False, False, False),
@@ -81,15 +81,15 @@ def test_what_each_mode_allows_at_the_start() -> None:
 
 @pytest.mark.parametrize("sign", list(LongPollOutcome))
 def test_one_observation_is_never_believed(sign: LongPollOutcome) -> None:
-    """One sign neither proves that many can be held nor ends the trials for ten minutes."""
-    once = learned(holding(), sign)
+    """One sign neither proves that several can be long-polled nor ends the trials for ten minutes."""
+    once = learned(support(), sign)
     assert not once.any(100.0)
     assert once.trial(100.0 + TRIAL_EVERY)
 
 
-def test_many_are_held_once_three_trials_agree() -> None:
+def test_several_are_long_polled_once_three_trials_agree() -> None:
     """Then there is no trial any more."""
-    known = learned(holding(), *[LongPollOutcome.ANY] * (PROOF - 1))
+    known = learned(support(), *[LongPollOutcome.ANY] * (PROOF - 1))
     assert not known.any(100.0)
     known = learned(known, LongPollOutcome.ANY)
     assert known.any(100.0)
@@ -97,9 +97,9 @@ def test_many_are_held_once_three_trials_agree() -> None:
 
 
 @pytest.mark.parametrize("sign", [LongPollOutcome.ALL, LongPollOutcome.IGNORED])
-def test_a_provider_that_does_not_hold_many_is_tried_again_after_ten_minutes(sign: LongPollOutcome) -> None:
+def test_a_provider_that_keeps_none_of_several_ids_is_tried_again_after_ten_minutes(sign: LongPollOutcome) -> None:
     """Three signs in a row, and no trial until then."""
-    known = learned(holding(), *[sign] * PROOF)
+    known = learned(support(), *[sign] * PROOF)
     assert not known.trial(100.0 + AGAIN - 0.1)
     assert known.trial(100.0 + AGAIN)
 
@@ -107,7 +107,7 @@ def test_a_provider_that_does_not_hold_many_is_tried_again_after_ten_minutes(sig
 def test_a_sign_against_it_begins_the_proof_anew() -> None:
     """Proofs count in a row only, and so do doubts."""
     known = learned(
-        holding(),
+        support(),
         LongPollOutcome.ANY,
         LongPollOutcome.ANY,
         LongPollOutcome.IGNORED,
@@ -116,7 +116,7 @@ def test_a_sign_against_it_begins_the_proof_anew() -> None:
     )
     assert not known.any(1_000.0)
     known = learned(
-        holding(),
+        support(),
         LongPollOutcome.IGNORED,
         LongPollOutcome.IGNORED,
         LongPollOutcome.ANY,
@@ -128,8 +128,8 @@ def test_a_sign_against_it_begins_the_proof_anew() -> None:
 
 @pytest.mark.parametrize("sign", [LongPollOutcome.ALL, LongPollOutcome.IGNORED])
 def test_what_is_proved_takes_three_signs_to_unprove(sign: LongPollOutcome) -> None:
-    """Two may be chance; after the third nothing is held together for ten minutes, and all is to be proved again."""
-    known = learned(holding(), *[LongPollOutcome.ANY] * PROOF, sign, sign)
+    """Two may be chance; after the third none is long-polled together for ten minutes, and all must be proved again."""
+    known = learned(support(), *[LongPollOutcome.ANY] * PROOF, sign, sign)
     assert known.any(100.0)
     known = learned(known, sign)
     assert not known.any(100.0 + AGAIN)
@@ -137,27 +137,27 @@ def test_what_is_proved_takes_three_signs_to_unprove(sign: LongPollOutcome) -> N
 
 
 def test_nothing_shown_changes_nothing() -> None:
-    """Most holds end without a sign."""
-    known = learned(holding(), LongPollOutcome.ANY, LongPollOutcome.IGNORED)
+    """Most long-polls end without a sign."""
+    known = learned(support(), LongPollOutcome.ANY, LongPollOutcome.IGNORED)
     assert learned(known, LongPollOutcome.NOTHING) == known
 
 
 def test_trials_are_some_time_apart() -> None:
-    """One that began keeps the next away, whatever comes of it, until it shows that it was held."""
-    known = holding().tried(100.0)
+    """One that began keeps the next away, whatever comes of it, until it shows that it was kept."""
+    known = support().tried(100.0)
     assert (known.trial(100.0 + TRIAL_EVERY - 0.1), known.trial(100.0 + TRIAL_EVERY)) == (False, True)
     assert known.learned(LongPollOutcome.ANY, 110.0).trial(110.0)
 
 
 def kept(*took: float) -> LongPollSupport:
-    known = holding()
+    known = support()
     for each in took:
         known = known.kept(took=each, reached=False).judged(100.0)
     return known
 
 
-def test_one_id_is_held_until_three_holds_in_a_row_fell_short() -> None:
-    """Then not for ten minutes: the next would be answered at once too, and the budget would go there."""
+def test_one_id_is_long_polled_until_three_in_a_row_were_not_kept() -> None:
+    """Then not for ten minutes: the next would be answered at once too, and the budget would be spent on them."""
     assert kept(0.1, 0.1).single(100.0)
     known = kept(0.1, 0.1, 0.1)
     assert not known.single(100.0 + AGAIN - 0.1)
@@ -166,22 +166,22 @@ def test_one_id_is_held_until_three_holds_in_a_row_fell_short() -> None:
     assert known.kept(took=0.1, reached=False).judged(100.0 + AGAIN).single(100.0 + AGAIN)
 
 
-def test_a_hold_that_was_kept_forgives_those_that_were_not() -> None:
+def test_a_long_poll_that_was_kept_makes_good_for_those_that_were_not() -> None:
     """They count in a row only."""
     assert kept(0.1, 0.1, QUICK, 0.1, 0.1).single(100.0)
 
 
 def test_an_answer_at_once_with_the_state_there_says_nothing() -> None:
     """It had nothing to wait for."""
-    known = holding()
+    known = support()
     for _ in range(9):
         known = known.kept(took=0.1, reached=True).judged(100.0)
-    assert known == holding()
+    assert known == support()
 
 
-def test_a_gateway_that_cuts_holds_off_counts_like_one_that_answers_at_once() -> None:
+def test_a_gateway_that_cuts_long_polls_off_counts_like_one_that_answers_at_once() -> None:
     """Three cuts in a row."""
-    known = holding()
+    known = support()
     for _ in range(PROOF):
         assert known.single(100.0)
         known = known.broke(asked=1, since=100.0, now=100.0)
@@ -195,8 +195,8 @@ SIGNS = st.lists(st.tuples(st.sampled_from(LongPollOutcome), st.floats(0, 100)),
 @STEADY
 @given(st.sampled_from(Mode), SIGNS)
 def test_what_did_not_work_is_always_tried_again(mode: Mode, signs: list[tuple[LongPollOutcome, float]]) -> None:
-    """After whatever signs: ten minutes later one ID may be held, and many are held or tried where the mode allows."""
-    known, now = holding(mode), 0.0
+    """After whatever signs: ten minutes later one ID may be long-polled, and several tried if the mode allows."""
+    known, now = support(mode), 0.0
     for sign, seconds in signs:
         now += seconds
         if known.trial(now):
@@ -209,7 +209,7 @@ def test_what_did_not_work_is_always_tried_again(mode: Mode, signs: list[tuple[L
 
 def test_one_doubt_does_not_overrule_the_operator() -> None:
     """With `long_poll: any` a single answer at once changes nothing; three in a row stop it for ten minutes."""
-    known = holding(Mode.ANY)
+    known = support(Mode.ANY)
     for _ in range(PROOF - 1):
         known = known.learned(LongPollOutcome.IGNORED, 100.0)
         assert known.any(100.0)
