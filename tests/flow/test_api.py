@@ -1,4 +1,4 @@
-"""The door for commands, on a real socket: the daemon in process does what is asked, and says what came of it."""
+"""The API on a real socket: the daemon in process does what is asked for, and answers what it did."""
 
 import contextlib
 import os
@@ -52,13 +52,13 @@ async def delivered(place: Site, generation: str) -> bool:
 # ---- the whole daemon ---------------------------------------------------------------------------------------------
 async def test_a_message_is_sent_again(tmp_path: Path) -> None:
     """By its ID or how it begins: the same webhook-id, the same bytes, and an attempt that says a person asked."""
-    async with up(tmp_path) as place, caller(place) as operations:
+    async with up(tmp_path) as place, caller(place) as client:
         (id_,) = place.emulator.create(complete_at=0)
         place.drop("one.json", {"id": id_})
         (first,) = await place.receiver.wait_for(1)
         await place.until(lambda: delivered(place, id_))
         (line,) = await deliveries_of(place, id_)
-        answer = await operations.done("redeliver", message=line.message_id[:20])
+        answer = await client.done("redeliver", message=line.message_id[:20])
         assert answer == {"taken": 1, "refused": {}}
         await place.receiver.wait_for_posts(2)
         await place.until(lambda: delivered(place, id_))
@@ -69,22 +69,22 @@ async def test_a_message_is_sent_again(tmp_path: Path) -> None:
 
 async def test_what_was_kept_back_is_recovered(tmp_path: Path) -> None:
     """Disabled, its message is parked; enabled, it stays so until it is asked for, and new ones flow."""
-    async with up(tmp_path) as place, caller(place) as operations:
+    async with up(tmp_path) as place, caller(place) as client:
         first, second = place.emulator.create(2, complete_at=0)
-        off = await operations.done("endpoints/studio/disable", reason="too loud")
+        off = await client.done("endpoints/studio/disable", reason="too loud")
         assert (off["was"], off["state"], off["reason"], off["parked"]) == ("working", "disabled", "too loud", 0)
         assert "endpoint studio" in place.running.troubles
         place.drop("one.json", {"id": first})
         await place.until(lambda: _only(place, DeliveryStatus.PARKED))
-        refused = await operations.post("redeliver", message=(await deliveries_of(place, first))[0].message_id)
+        refused = await client.post("redeliver", message=(await deliveries_of(place, first))[0].message_id)
         assert (refused.status_code, "disabled: too loud" in refused.json()["error"]) == (409, True)
 
-        on = await operations.done("endpoints/studio/enable")
+        on = await client.done("endpoints/studio/enable")
         assert (on["was"], on["state"], on["parked"]) == ("disabled", "working", 1)
         assert place.running.troubles == {}
         place.drop("two.json", {"id": second})
         await place.receiver.wait_for(1)
-        assert await operations.done("recover", endpoint="studio", since=on["oldest"]) == {"taken": 1, "refused": {}}
+        assert await client.done("recover", endpoint="studio", since=on["oldest"]) == {"taken": 1, "refused": {}}
         calls = await place.receiver.wait_for(2)
         assert [call.generation_id for call in calls] == [second, first]
 
@@ -95,14 +95,14 @@ async def _only(place: Site, status: DeliveryStatus) -> bool:
 
 async def test_a_watch_is_taken_back(tmp_path: Path) -> None:
     """It is cancelled, the poller lets its generation go at once, and a second try says that it has ended."""
-    async with up(tmp_path) as place, caller(place) as operations:
+    async with up(tmp_path) as place, caller(place) as client:
         (id_,) = place.emulator.create(complete_at=float("inf"))
         place.drop("one.json", {"id": id_})
         await place.until(lambda: place.running.watched == {"luma": 1})
-        assert await operations.done("cancel", generation=id_) == {"cancelled": 1, "ended": {}}
+        assert await client.done("cancel", generation=id_) == {"cancelled": 1, "ended": {}}
         assert place.running.watched == {"luma": 0}
         assert await place.statuses(id_) == [WatchStatus.CANCELLED]
-        again = await operations.post("cancel", generation=id_)
+        again = await client.post("cancel", generation=id_)
         assert (again.status_code, "1 cancelled" in again.json()["error"]) == (409, True)
         place.emulator.move(id_, State.COMPLETED)
         place.drop("again.json", {"id": id_})  # the same watch, reopened, is served as ever
@@ -110,12 +110,12 @@ async def test_a_watch_is_taken_back(tmp_path: Path) -> None:
 
 
 async def test_watches_that_have_ended_are_counted_by_how(tmp_path: Path) -> None:
-    """One is satisfied, the other still open: that one is cancelled, and the first is told of."""
-    async with up(tmp_path) as place, caller(place) as operations:
+    """One is satisfied, the other still open: that one is cancelled, and the first is counted."""
+    async with up(tmp_path) as place, caller(place) as client:
         (id_,) = place.emulator.create(complete_at=float("inf"))
         place.drop("one.json", {"id": id_, "state": ["queued", "completed"]})
         await place.receiver.wait_for(1)
-        assert await operations.done("cancel", generation=id_) == {"cancelled": 1, "ended": {"satisfied": 1}}
+        assert await client.done("cancel", generation=id_) == {"cancelled": 1, "ended": {"satisfied": 1}}
         assert place.running.watched == {"luma": 0}
 
 
@@ -126,14 +126,14 @@ async def test_an_endpoint_is_tried_out(tmp_path: Path) -> None:
         place.config["endpoints"] = {"studio": configured(place.receiver), "bad": configured(bad)}
         async with anyio.create_task_group() as tasks:
             await tasks.start(place.run)
-            async with caller(place) as operations:
-                good = await operations.done("endpoints/studio/test")
+            async with caller(place) as client:
+                good = await client.done("endpoints/studio/test")
                 assert (good["delivered"], good["verdict"], good["status"]) == (True, "delivered", 204)
                 (call,) = await place.receiver.wait_for(1)
                 assert (call.type, call.message_id) == ("endpoint.test", good["message"])
-                failed = await operations.done("endpoints/bad/test")
+                failed = await client.done("endpoints/bad/test")
                 assert (failed["delivered"], failed["verdict"], failed["status"]) == (False, "server error", 500)
-                unknown = await operations.post("endpoints/studoi/test")
+                unknown = await client.post("endpoints/studoi/test")
                 assert (unknown.status_code, 'Did you mean "studio"?' in unknown.json()["error"]) == (404, True)
             assert await place.deliveries() == {}
             await place.stop()
@@ -145,8 +145,8 @@ async def test_an_endpoint_is_tried_out_in_its_format(tmp_path: Path) -> None:
         place.config["endpoints"] = {"studio": configured(place.receiver) | {"format": "cloudevents"}}
         async with anyio.create_task_group() as tasks:
             await tasks.start(place.run)
-            async with caller(place) as operations:
-                good = await operations.done("endpoints/studio/test")
+            async with caller(place) as client:
+                good = await client.done("endpoints/studio/test")
             (call,) = await place.receiver.wait_for(1)
             assert call.verified
             assert {name: value for name, value in call.event.items() if name != "time"} == {
@@ -172,9 +172,9 @@ async def test_a_stop_does_not_wait_for_a_command(tmp_path: Path) -> None:
             await tasks.start(place.run)
 
             async def ask() -> None:
-                async with caller(place) as operations:
+                async with caller(place) as client:
                     with pytest.raises(httpx.TransportError):
-                        await operations.post("endpoints/studio/test")
+                        await client.post("endpoints/studio/test")
 
             tasks.start_soon(ask)
             await late.wait_for_posts(1)
@@ -212,12 +212,12 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
 
 
 async def test_what_cannot_be_done_is_said_in_one_form(tmp_path: Path) -> None:
-    """Every error is a status and a sentence, and the door goes on."""
-    async with up(tmp_path) as place, caller(place) as operations:
+    """Every error is a status and a sentence, and the server goes on."""
+    async with up(tmp_path) as place, caller(place) as client:
         for method, path, more, status, sentence in REFUSED:
-            answer = await operations.raw(method, path, **more)
+            answer = await client.raw(method, path, **more)
             assert (answer.status_code, sentence in answer.json()["error"]) == (status, True), answer.text
-        about = await operations.raw("GET", "/v1", headers={STORE_HEADER: mark_of(str(tmp_path / "notifier.db"))})
+        about = await client.raw("GET", "/v1", headers={STORE_HEADER: mark_of(str(tmp_path / "notifier.db"))})
         assert about.json()["store"] == str(tmp_path / "notifier.db")
 
 
@@ -231,9 +231,11 @@ GARBAGE = [
 ]
 
 
-async def test_what_is_no_request_at_all_leaves_the_door_open(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_is_no_request_leaves_the_server_running(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Broken off in the middle, or no HTTP: it is no bug of ours, and fills nobody's log."""
-    async with up(tmp_path) as place, caller(place) as operations, heard() as events:
+    async with up(tmp_path) as place, caller(place) as client, heard() as events:
         for data in GARBAGE:
             async with await anyio.connect_unix(tmp_path / "api.sock") as raw:
                 await raw.send(data)
@@ -241,9 +243,7 @@ async def test_what_is_no_request_at_all_leaves_the_door_open(tmp_path: Path, ca
                 with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError):
                     while True:
                         await raw.receive()
-        answer = await operations.raw(
-            "POST", "/v1/redeliver", content=b"0123456789", headers={"content-encoding": "gzip"}
-        )
+        answer = await client.raw("POST", "/v1/redeliver", content=b"0123456789", headers={"content-encoding": "gzip"})
         assert (answer.status_code, "body broke off" in answer.json()["error"]) == (400, True)
     assert {event["event"] for event in events} <= {"api.request"}
     assert caplog.records == []
@@ -251,17 +251,17 @@ async def test_what_is_no_request_at_all_leaves_the_door_open(tmp_path: Path, ca
 
 async def test_who_asked_for_what_is_in_the_log(tmp_path: Path) -> None:
     """Whatever came of it, and whoever is at the other end of the socket."""
-    async with up(tmp_path) as place, caller(place) as operations, heard() as events:
-        await operations.done("endpoints/studio/disable")
-        await operations.post("redeliver")
+    async with up(tmp_path) as place, caller(place) as client, heard() as events:
+        await client.done("endpoints/studio/disable")
+        await client.post("redeliver")
         asked = [(event["path"], event["status"], event["uid"]) for event in events if event["event"] == "api.request"]
     assert asked == [("/v1/endpoints/studio/disable", 200, os.geteuid()), ("/v1/redeliver", 400, os.geteuid())]
 
 
 async def test_an_origin_is_taken_out_of_use_by_its_url(tmp_path: Path) -> None:
     """Whatever path the URL has."""
-    async with up(tmp_path, callbacks={"secret": SECRET}) as place, caller(place) as operations:
-        off = await operations.done("endpoints/https%3A%2F%2FApp.example.com%2Fhooks/disable")
+    async with up(tmp_path, callbacks={"secret": SECRET}) as place, caller(place) as client:
+        off = await client.done("endpoints/https%3A%2F%2FApp.example.com%2Fhooks/disable")
         assert (off["endpoint"], off["state"], off["reason"]) == (
             "https://app.example.com",
             "disabled",
@@ -274,16 +274,16 @@ SECRET_URL = "https://app.example.com/done?token=s3cr3t-t0k3n"
 
 async def test_the_query_of_a_callback_url_is_nowhere_to_be_read(tmp_path: Path) -> None:
     """It may carry a token: `show`, the log of what was asked for and the answers say "?…", whoever named the URL."""
-    async with up(tmp_path, callbacks={"secret": SECRET}) as place, caller(place) as operations, heard() as events:
+    async with up(tmp_path, callbacks={"secret": SECRET}) as place, caller(place) as client, heard() as events:
         (id_,) = place.emulator.create(complete_at=0)
         place.drop("one.json", {"id": id_, "callback_url": SECRET_URL})
-        await operations.done(f"endpoints/{quote(SECRET_URL, safe='')}/disable")
+        await client.done(f"endpoints/{quote(SECRET_URL, safe='')}/disable")
         await place.until(lambda: _any_callback(place, id_))
         answers = [
-            await operations.post("recover", endpoint=SECRET_URL, since="2d"),
-            await operations.post("redeliver", endpoint=SECRET_URL, status="filtered"),
-            await operations.post("redeliver", endpoint=SECRET_URL, type="watch.expired"),
-            await operations.post("cancel", generation=id_, endpoint=SECRET_URL),
+            await client.post("recover", endpoint=SECRET_URL, since="2d"),
+            await client.post("redeliver", endpoint=SECRET_URL, status="filtered"),
+            await client.post("redeliver", endpoint=SECRET_URL, type="watch.expired"),
+            await client.post("cancel", generation=id_, endpoint=SECRET_URL),
         ]
         assert [answer.status_code for answer in answers[1:]] == [404, 404, 409], [each.text for each in answers]
         async with open_reader(str(place.directory / "notifier.db")) as store:
@@ -305,22 +305,22 @@ async def test_the_socket_is_there_for_as_long_as_the_daemon_runs(tmp_path: Path
     path = tmp_path / "api.sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    async with up(tmp_path) as place, caller(place) as operations:
+    async with up(tmp_path) as place, caller(place) as client:
         found = path.lstat()
         assert (stat.S_ISSOCK(found.st_mode), stat.S_IMODE(found.st_mode)) == (True, 0o660)
-        assert (await operations.raw("GET", "/v1")).status_code == 200
+        assert (await client.raw("GET", "/v1")).status_code == 200
     assert not path.exists()
 
 
 async def test_the_configuration_says_where_it_is(tmp_path: Path) -> None:
     """There and nowhere else; a reload does not move it."""
-    async with up(tmp_path, api={"listen": "here.sock"}) as place, Caller(tmp_path / "here.sock") as operations:
-        assert (await operations.raw("GET", "/v1")).status_code == 200
+    async with up(tmp_path, api={"listen": "here.sock"}) as place, Caller(tmp_path / "here.sock") as client:
+        assert (await client.raw("GET", "/v1")).status_code == 200
         assert not (tmp_path / "api.sock").exists()
         with pytest.raises(ConfigError, match=r"api\.listen: needs a restart to change"):
             await place.running.reload(place.settings(api={"listen": "there.sock"}))
         await place.running.reload(place.settings(api={"listen": "here.sock"}))
-        assert (await operations.raw("GET", "/v1")).status_code == 200
+        assert (await client.raw("GET", "/v1")).status_code == 200
 
 
 def _live(path: Path) -> socket.socket:
@@ -362,7 +362,7 @@ def _leaves(error: BaseException) -> list[BaseException]:
     return [error]
 
 
-async def test_without_its_usual_place_what_is_owed_goes_out_all_the_same(tmp_path: Path) -> None:
+async def test_without_its_usual_path_callbacks_go_out_nevertheless(tmp_path: Path) -> None:
     """Nobody asked for the socket: readiness says that it is missing, and the next reload opens it."""
     (tmp_path / "api.sock").write_text("mine")
     async with up(tmp_path) as place:
@@ -373,8 +373,8 @@ async def test_without_its_usual_place_what_is_owed_goes_out_all_the_same(tmp_pa
         (tmp_path / "api.sock").unlink()
         await place.running.reload(place.settings())
         assert place.running.troubles == {}
-        async with caller(place) as operations:
-            assert (await operations.raw("GET", "/v1")).status_code == 200
+        async with caller(place) as client:
+            assert (await client.raw("GET", "/v1")).status_code == 200
 
 
 UNFINISHED = (
@@ -393,8 +393,8 @@ async def test_requests_that_are_never_finished_shut_nobody_out(tmp_path: Path, 
             stream = await opened.enter_async_context(await anyio.connect_unix(tmp_path / "api.sock"))
             with suppress(anyio.BrokenResourceError):  # it was closed for another meanwhile
                 await stream.send(begun)
-        async with caller(place) as operations:
-            assert (await operations.raw("GET", "/v1")).status_code == 200
+        async with caller(place) as client:
+            assert (await client.raw("GET", "/v1")).status_code == 200
             # ours, and of theirs those that are accepted or wait for it
             assert open_sockets() - before <= 300 + MOST + 5
 
@@ -435,7 +435,7 @@ async def test_more_than_can_be_carried_out_are_told_to_come_again(store: Sqlite
             assert (await caller.raw("GET", "/slow")).status_code == 200
         answered.set()
 
-    async with a_operations(store) as (operations, _, _), anyio.create_task_group() as tasks:
+    async with operations_on(store) as (operations, _, _), anyio.create_task_group() as tasks:
         app = application(operations, clock=HandClock(), store="notifier.db", reports=store)
         app.router.add_get("/slow", slow)
         await tasks.start(Server(app, str(path), most=1).run)
@@ -457,10 +457,9 @@ def test_the_store_and_the_callbacks_keep_most_descriptors(files: int, most: int
     assert most_connections(files) == most
 
 
-# ---- the operations alone, on a store that can fail
-# ---------------------------------------------------------------------
+# ---- the operations alone, on a store that can fail ---------------------------------------------------------------
 @asynccontextmanager
-async def a_operations(store: SqliteStore, port: Any = None) -> AsyncIterator[tuple[Operations, Health, Wakeup]]:
+async def operations_on(store: SqliteStore, port: Any = None) -> AsyncIterator[tuple[Operations, Health, Wakeup]]:
     clock, health, wakeup = HandClock(), Health(), Wakeup()
     named = Endpoints({"studio": endpoint()}, None)
     wire = httpx.MockTransport(lambda _: httpx.Response(204))
@@ -482,7 +481,7 @@ async def a_operations(store: SqliteStore, port: Any = None) -> AsyncIterator[tu
 
 
 async def finished(store: SqliteStore, count: int) -> None:
-    """So many messages that were given up, all owed at one moment."""
+    """So many messages that were given up, all created at one moment."""
     await enqueue(store, *(f"g-{number}" for number in range(count)), at=HandClock().now())
     await store.writer.run(
         lambda conn: conn.execute("UPDATE deliveries SET status = 'exhausted', due_at = NULL").rowcount
@@ -506,7 +505,7 @@ async def test_a_large_recovery_goes_in_steps_and_holds_nobody_up(store: SqliteS
         return await store.redeliver_some(*args, **more)
 
     port.instead["redeliver_some"] = step
-    async with a_operations(store, port) as (operations, _, wakeup), anyio.create_task_group() as tasks:
+    async with operations_on(store, port) as (operations, _, wakeup), anyio.create_task_group() as tasks:
         tasks.start_soon(operations.redeliver, Selection(statuses=frozenset({DeliveryStatus.EXHAUSTED})))
         await between.wait()
         assert await wakeup.wait(0)  # the dispatcher need not wait for the end
@@ -523,7 +522,7 @@ async def test_a_store_that_fails_halfway_says_how_far_it_came(store: SqliteStor
     """What was taken stays taken; asked again, the rest is."""
     await finished(store, STEP + 5)
     port = Tripped(store)
-    async with a_operations(store, port) as (operations, health, _):
+    async with operations_on(store, port) as (operations, health, _):
         steps = iter([False, True])
 
         async def step(*args: Any, **more: Any) -> Any:
@@ -541,7 +540,7 @@ async def test_a_store_that_fails_halfway_says_how_far_it_came(store: SqliteStor
 
 async def test_a_change_of_an_endpoint_wakes_the_dispatcher(store: SqliteStore) -> None:
     """The operator's message about it, and what flows again, wait for no interval."""
-    async with a_operations(store) as (operations, _, wakeup):
+    async with operations_on(store) as (operations, _, wakeup):
         await operations.disable("studio", "")
         assert await wakeup.wait(0)
         await operations.enable("studio")
@@ -551,7 +550,7 @@ async def test_a_change_of_an_endpoint_wakes_the_dispatcher(store: SqliteStore) 
 async def test_a_store_that_cannot_write_is_told_to_everybody(store: SqliteStore) -> None:
     """Whatever was asked for: nothing is done, and readiness says why."""
     port = Tripped(store)
-    async with a_operations(store, port) as (operations, health, _):
+    async with operations_on(store, port) as (operations, health, _):
         port.down = True
         for ask in (
             lambda: operations.redeliver(Selection(message=MessageId("msg_a"))),
@@ -568,18 +567,18 @@ async def test_a_store_that_cannot_write_is_told_to_everybody(store: SqliteStore
 async def test_the_beginning_of_several_ids_is_refused(store: SqliteStore) -> None:
     """Nobody guesses which one was meant."""
     await finished(store, 2)
-    async with a_operations(store) as (operations, _, _):
+    async with operations_on(store) as (operations, _, _):
         with pytest.raises(InvalidRequest, match="More than one message begins with msg_"):
             await operations.redeliver(Selection(message=MessageId("msg_")))
         with pytest.raises(InvalidRequest, match="More than one watch begins with wch_"):
             await operations.cancel(WatchChoice(watch=WatchId("wch_")))
 
 
-async def test_a_bug_behind_one_request_leaves_the_door_open(store: SqliteStore, tmp_path: Path) -> None:
-    """It is told as an error like any other, and the next one is answered."""
+async def test_a_bug_behind_one_request_leaves_the_server_running(store: SqliteStore, tmp_path: Path) -> None:
+    """It is answered as an error like any other, and the next one is answered."""
     port = Tripped(store)
     path = tmp_path / "a.sock"
-    async with a_operations(store, port) as (operations, _, _), anyio.create_task_group() as tasks:
+    async with operations_on(store, port) as (operations, _, _), anyio.create_task_group() as tasks:
         await tasks.start(
             Server(application(operations, clock=HandClock(), store="/n.db", reports=store), str(path)).run
         )

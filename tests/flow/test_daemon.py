@@ -149,7 +149,7 @@ async def test_watch_files_are_read(tmp_path: Path) -> None:
 
 
 async def test_a_restart_loses_nothing(tmp_path: Path) -> None:
-    """What was watched by the run before is watched by the next one, without being told of again."""
+    """What was watched by the run before is watched by the next one, without being registered again."""
     async with site(tmp_path) as place:
         (id_,) = place.emulator.create(complete_at=float("inf"))
         async with anyio.create_task_group() as tasks:
@@ -291,7 +291,7 @@ async def test_a_reload_that_needs_a_restart_changes_nothing(tmp_path: Path) -> 
 
 
 async def test_a_reload_while_the_store_cannot_write_leaves_a_daemon_that_can_be_asked(tmp_path: Path) -> None:
-    """The status line is still told, and the same reload acts whole once the store works."""
+    """The status line is still sent, and the same reload acts whole once the store works."""
     (tmp_path / "watches.d").mkdir()
     async with up(tmp_path) as place:
         first, second = place.emulator.create(2, complete_at=float("inf"))

@@ -17,13 +17,13 @@ STUDIO = Destination("studio")
 
 async def test_the_operator_that_the_configuration_names_is_told(tmp_path: Path) -> None:
     """From the reload on that names one: signed, when another endpoint is disabled and when it is enabled."""
-    async with up(tmp_path) as place, caller(place) as operations:
-        await operations.done("endpoints/studio/disable", reason="before anybody was to be told")
-        await operations.done("endpoints/studio/enable")
+    async with up(tmp_path) as place, caller(place) as client:
+        await client.done("endpoints/studio/disable", reason="before anybody was to be told")
+        await client.done("endpoints/studio/enable")
         both = {"studio": endpoint(place.receiver), "ops": endpoint(place.receiver)}
         await place.running.reload(place.settings(endpoints=both, operator="ops"))
-        await operations.done("endpoints/studio/disable", reason="the app moves")
-        await operations.done("endpoints/studio/enable")
+        await client.done("endpoints/studio/disable", reason="the app moves")
+        await client.done("endpoints/studio/enable")
         calls = await place.receiver.wait_for(2)
         assert sorted((call.type, call.content["endpoint"], call.content["reason"]) for call in calls) == [
             ("endpoint.disabled", "studio", "the app moves"),
@@ -34,10 +34,10 @@ async def test_the_operator_that_the_configuration_names_is_told(tmp_path: Path)
 @pytest.mark.parametrize("format_", Format)
 async def test_what_the_operator_gets_is_as_the_schema_says(tmp_path: Path, format_: Format) -> None:
     """Judged on what a receiver gets, with the ID that the daemon gives it."""
-    async with up(tmp_path) as place, caller(place) as operations:
+    async with up(tmp_path) as place, caller(place) as client:
         both = {"studio": endpoint(place.receiver), "ops": endpoint(place.receiver, format=str(format_))}
         await place.running.reload(place.settings(endpoints=both, operator="ops"))
-        await operations.done("endpoints/studio/disable", reason="the app moves")
+        await client.done("endpoints/studio/disable", reason="the app moves")
         (call,) = await place.receiver.wait_for(1)
         Draft202012Validator(schema("endpoint.disabled", format_)).validate(call.event)
 

@@ -86,6 +86,6 @@ async def test_a_daemon_of_another_store_is_not_asked(tmp_path: Path, capsys: py
 )
 async def test_a_wrong_question_is_refused(tmp_path: Path, path: str, sentence: str) -> None:
     """A misspelt one would be answered with something else than was meant."""
-    async with up(tmp_path) as place, caller(place) as operations:
-        answer = await operations.raw("GET", path)
+    async with up(tmp_path) as place, caller(place) as client:
+        answer = await client.raw("GET", path)
         assert (answer.status_code, sentence in answer.json()["error"]) == (400, True)

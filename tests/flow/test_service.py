@@ -72,7 +72,7 @@ async def test_sigterm_ends_it(tmp_path: Path) -> None:
 
 
 async def test_sigterm_during_the_start_is_heeded(tmp_path: Path) -> None:
-    """It is not lost because the doors were not open yet."""
+    """It is not lost because the sources were not open yet."""
     settings = configuration(tmp_path)
     async with heard() as said:
         async with anyio.create_task_group() as tasks:
@@ -258,7 +258,7 @@ def _fill() -> None:
 
 
 class _Faulty(Daemon):
-    """Its state cannot be told: there is no memory for it."""
+    """Its state cannot be shown: there is no memory for it."""
 
     @property
     def watched(self) -> Mapping[str, int]:

@@ -1,4 +1,4 @@
-"""What a person is told whose words led to nothing."""
+"""What is answered if a selection leads to nothing."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

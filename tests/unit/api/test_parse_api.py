@@ -120,10 +120,10 @@ def test_what_is_not_understood_is_refused(read: Callable[[bytes], Any], data: b
 
 def test_a_recovery_is_of_what_did_not_succeed_so_far() -> None:
     """It waits for its next attempt, was given up or kept back; what `events:` left out only where it is asked for."""
-    owed = {DeliveryStatus.PENDING, DeliveryStatus.EXHAUSTED, DeliveryStatus.PARKED}
+    pending = {DeliveryStatus.PENDING, DeliveryStatus.EXHAUSTED, DeliveryStatus.PARKED}
     keys = {"endpoint": "studio", "since": "2026-11-20"}
     since = datetime(2026, 11, 20, tzinfo=UTC)
-    for more, statuses in (({}, owed), ({"include_filtered": True}, owed | {DeliveryStatus.FILTERED})):
+    for more, statuses in (({}, pending), ({"include_filtered": True}, pending | {DeliveryStatus.FILTERED})):
         selection = recovery(body(**keys, **more))
         assert selection == Selection(endpoint=selection.endpoint, since=since, statuses=frozenset(statuses))
         assert selection.endpoint == "studio"

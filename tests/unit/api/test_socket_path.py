@@ -12,6 +12,6 @@ def test_the_usual_place_is_systemds_or_beside_the_store() -> None:
 
 
 def test_a_command_looks_wherever_a_daemon_may_be() -> None:
-    """It is not told of systemd's directory, and the daemon may have been started by hand."""
+    """It does not know systemd's directory, and the daemon may have been started by hand."""
     assert socket_paths("/s/n.db", {}) == ["/s/api.sock", "/run/notifier/api.sock"]
     assert socket_paths("/s/n.db", {"RUNTIME_DIRECTORY": "/r"})[0] == "/r/api.sock"

@@ -39,7 +39,7 @@ from notifier.store.sqlite import open_store
 from tests.support.fork_client import forge
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
-BOOK = EndpointDirectory(events={"studio": None}, callbacks=False)
+DIRECTORY = EndpointDirectory(events={"studio": None}, callbacks=False)
 LUMA = ProviderName("luma")
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 CONFIG = f"""\
@@ -104,7 +104,7 @@ def store(config: Path) -> Path:
 
     async def prepare() -> None:
         async with open_store(str(path)) as opened:
-            await opened.apply_directory(BOOK, now=NOW)
+            await opened.apply_directory(DIRECTORY, now=NOW)
             await opened.add_watches([watch("g-1"), watch("g-2"), watch("-G3b-dash"), watch("evil\x1b[31m")], now=NOW)
             sight = Observation(
                 id=GenerationId("g-1"),

@@ -16,7 +16,7 @@ from notifier.store.sqlite import SqliteStore, open_store
 from notifier.store.sqlite.endpoints import save
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
-BOOK = EndpointDirectory(events={"studio": None, "audit": None}, callbacks=False)
+DIRECTORY = EndpointDirectory(events={"studio": None, "audit": None}, callbacks=False)
 CONFIG = """\
 store: sqlite:notifier.db
 providers:
@@ -87,7 +87,7 @@ def test_every_endpoint_is_listed_with_what_to_type(
 
     async def prepare() -> None:
         async with open_store(str(store)) as opened:
-            await opened.apply_directory(BOOK, now=NOW)
+            await opened.apply_directory(DIRECTORY, now=NOW)
             await enqueue(opened, "g-1")
             await opened.disable_endpoint(Destination("studio"), now=NOW, reason="it answered \x1b[31m410")
             await opened.writer.run(lambda conn: save(conn, [(failing, failing)]))

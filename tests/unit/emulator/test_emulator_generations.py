@@ -83,7 +83,7 @@ def test_the_same_seed_makes_the_same_generations() -> None:
 
 
 def test_a_given_end_is_kept_exactly() -> None:
-    """A life told to end at an offset ends there, and one told never to end is dreaming for ever."""
+    """A life with a given end ends there, and one without an end is dreaming for ever."""
     life = given_life(1, 1, now=100.0, ends_after=5.0, outcome=State.COMPLETED)
     assert life.reaches(State.COMPLETED) == 105.0
     never = given_life(1, 1, now=100.0, ends_after=math.inf, outcome=State.COMPLETED)
