@@ -231,9 +231,7 @@ GARBAGE = [
 ]
 
 
-async def test_what_is_no_request_leaves_the_server_running(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_what_is_no_request_leaves_the_server_running(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Broken off in the middle, or no HTTP: it is no bug of ours, and fills nobody's log."""
     async with up(tmp_path) as place, caller(place) as client, heard() as events:
         for data in GARBAGE:
