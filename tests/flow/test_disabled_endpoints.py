@@ -152,7 +152,7 @@ async def test_five_days_of_nothing_but_failure_disable(store: SqliteStore) -> N
 
 
 async def test_an_endpoint_that_succeeds_now_and_then_is_never_disabled(store: SqliteStore) -> None:
-    """One success in two days is enough: the count begins anew; that it recovered is told."""
+    """One success in two days is enough: the count begins anew; that it recovered is reported."""
     async with sending(store, endpoint(retry=HOURLY), endpoint("ops"), operator="ops") as stage:
         for _ in range(4):
             stage.callbacks.answers["studio.example.com"] = [httpx.Response(503)]
@@ -182,7 +182,7 @@ async def test_an_origin_is_disabled_by_five_days_and_its_urls_with_it(store: Sq
         assert len(stage.callbacks.posts) == sent
 
 
-async def test_the_operators_own_endpoint_is_told_of_in_the_log_alone(store: SqliteStore) -> None:
+async def test_the_operators_own_endpoint_is_reported_in_the_log_alone(store: SqliteStore) -> None:
     """Nobody would read it there."""
     async with sending(store, endpoint("audit"), operator="audit") as stage, heard() as log:
         stage.callbacks.answers["audit.example.com"] = [httpx.Response(410)]
@@ -277,7 +277,7 @@ async def test_the_last_write_of_a_stop_counts_too(store: SqliteStore) -> None:
 
 # ---- a network that is down ----------------------------------------------------------------------------------------
 async def _unreachable_for_days(stage: Sending, days: float, *, others: str = "") -> None:
-    """Nobody reaches studio; every four hours something is owed to it, and to `others` just before."""
+    """Nobody reaches studio; every four hours it has a message, and `others` just before."""
     stage.callbacks.answers["studio.example.com"] = [httpx.ConnectError("network is unreachable")]
     for number in range(round(days * 6)):
         if others:
@@ -326,7 +326,7 @@ async def test_a_clock_set_forward_disables_nothing(store: SqliteStore) -> None:
 
 
 async def test_a_clock_set_back_spares_nothing(store: SqliteStore) -> None:
-    """A month back in the middle: five days since the first failure are five days all the same."""
+    """A month back in the middle: five days since the first failure are still five days."""
     async with sending(store, endpoint(retry=HOURLY)) as stage, heard() as log:
         stage.callbacks.answers["studio.example.com"] = [httpx.Response(503)]
         await fail_for_days(stage, 3)

@@ -37,7 +37,7 @@ SECOND = timedelta(seconds=1)
 
 
 # ---- the usual way ------------------------------------------------------------------------------------------------
-async def test_what_is_owed_is_posted_signed_and_closed(store: SqliteStore) -> None:
+async def test_a_due_message_is_posted_signed_and_closed(store: SqliteStore) -> None:
     """The stored body goes out under its webhook-id, the receiver can verify it, and the delivery is done."""
     async with sending(store) as stage:
         await stage.enqueue("g-1")
@@ -50,7 +50,7 @@ async def test_what_is_owed_is_posted_signed_and_closed(store: SqliteStore) -> N
         assert (line.status, verdicts(line)) == (DeliveryStatus.DELIVERED, [Verdict.DELIVERED])
 
 
-async def test_what_the_last_run_left_owing_goes_out_at_once(store: SqliteStore) -> None:
+async def test_what_the_last_run_left_pending_goes_out_at_once(store: SqliteStore) -> None:
     """A start needs no wakeup for it."""
     await enqueue(store, "g-1", at=START)
     async with sending(store) as stage:
@@ -178,7 +178,7 @@ async def test_origins_that_hang_take_nothing_from_the_configured(store: SqliteS
 
 
 async def strangers(stage: Sending, *hosts: str) -> None:
-    """A message each for callback URLs of so many origins, owed together."""
+    """A message each for callback URLs of so many origins, due together."""
     now = stage.clock.now()
     requests = [request(host, endpoint=f"https://{host}/done") for host in hosts]
     await stage.store.add_watches(requests, now=now)
@@ -197,7 +197,7 @@ async def until_sent(stage: Sending, host: str, *, steps: int) -> int:
 
 
 async def test_origins_that_hang_by_the_thousand_delay_no_other(store: SqliteStore) -> None:
-    """Enqueued by one file: one among them is tried with them, one that comes later at once, one known well too."""
+    """Of one file: one among them is tried with them; one that comes later at once, and so is a proven one."""
     callbacks = CallbackSettings(secret=Secret(SECRET))
     async with sending(store, callbacks=callbacks) as stage:
         await strangers(stage, "known.example.com")
@@ -221,7 +221,7 @@ async def test_origins_that_hang_by_the_thousand_delay_no_other(store: SqliteSto
 
 
 async def test_what_hangs_and_comes_back_delays_no_other(store: SqliteStore) -> None:
-    """Their attempts fail and are due again: they are slow by then, and a new origin does not stand behind them."""
+    """Their attempts fail and are due again: they are slow by then, and a new origin does not queue behind them."""
     async with sending(store, callbacks=CallbackSettings(secret=Secret(SECRET))) as stage:
         hosts = [f"h{number:04}.example.com" for number in range(600)]
         gate = anyio.Event()
@@ -241,7 +241,7 @@ async def test_what_hangs_and_comes_back_delays_no_other(store: SqliteStore) -> 
         assert stage.callbacks.to("after.example.com") == 1
 
 
-async def test_who_answers_well_is_sent_to_first(store: SqliteStore) -> None:
+async def test_healthy_endpoints_are_sent_to_first(store: SqliteStore) -> None:
     """Of what is claimed together, messages for an endpoint that failed last go out after the others', though older."""
     async with sending(store, endpoint(), endpoint("audit")) as stage:
         stage.callbacks.answers["studio.example.com"] = [httpx.Response(500)]
@@ -514,7 +514,7 @@ async def test_stopping_with_nothing_in_flight_is_at_once(store: SqliteStore) ->
 
 # ---- changes ------------------------------------------------------------------------------------------------------
 async def test_a_new_policy_acts_from_the_next_attempt(store: SqliteStore) -> None:
-    """A changed URL and secret are used for what is owed already."""
+    """A changed URL and secret are used for what is pending already."""
     other = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo="
     async with sending(store) as stage:
         stage.callbacks.answers["studio.example.com"] = [httpx.Response(404)]
@@ -622,7 +622,7 @@ async def test_a_destination_is_forgotten_when_it_is_empty(store: SqliteStore) -
 
 # ---- a wall clock that is set -------------------------------------------------------------------------------------
 async def _failed_once(stage: Sending, *generations: str, after: float) -> None:
-    """Their first attempts failed; the next is due `after` seconds later, and will be answered well."""
+    """Their first attempts failed; the next is due `after` seconds later, and will succeed."""
     stage.callbacks.answers["studio.example.com"] = [*[httpx.Response(503)] * len(generations), httpx.Response(204)]
     await stage.enqueue(*generations)
     await stage.turn()

@@ -318,7 +318,7 @@ class DispatcherMachine(RuleBasedStateMachine):
                 self.ask(self.scene.recover, name)
             for _ in range(len(RETRY) + 1):
                 self.ask(self.scene.pass_time, 700.0)
-            self.what_was_owed_is_where_the_receivers_know_it_to_be()
+            self.each_message_is_where_the_receivers_know_it_to_be()
             for message, line in self.ask(self.scene.lines).items():
                 assert line.status in OVER, f"{message} is {line.status}"
         finally:
@@ -391,9 +391,9 @@ class DispatcherMachine(RuleBasedStateMachine):
             assert counted[message] == count, f"{message} was over and came again"
 
     @invariant()
-    def what_was_owed_is_where_the_receivers_know_it_to_be(self) -> None:
+    def each_message_is_where_the_receivers_know_it_to_be(self) -> None:
         lines = self.ask(self.scene.lines)
-        assert len(lines) == len(self.scene.generations), "each watch is owed one message"
+        assert len(lines) == len(self.scene.generations), "each watch has one message"
         came: dict[str, list[Post]] = {message: [] for message in lines}
         for post in self.scene.receivers.posts:
             came[post.message].append(post)

@@ -100,7 +100,7 @@ async def test_what_goes_out_is_as_the_shipped_schema_says(store: SqliteStore, f
 
 
 async def test_the_signature_covers_the_attributes(store: SqliteStore) -> None:
-    """Whoever changes one on the way is found out: they stand in the body."""
+    """Whoever changes one on the way is found out: they are in the body."""
     await apply(store, EVENTS)
     await enqueue(store, "g-1", at=START)
     callbacks, wire = taking()
@@ -114,8 +114,8 @@ async def test_the_signature_covers_the_attributes(store: SqliteStore) -> None:
             verify(other, post.headers, [SECRET], now=now)
 
 
-async def test_a_changed_format_acts_on_what_is_owed_from_then_on(store: SqliteStore) -> None:
-    """What was owed before goes out as it was owed, and again as such."""
+async def test_a_changed_format_holds_for_new_messages(store: SqliteStore) -> None:
+    """What was made before goes out as it was made, and again as such."""
     callbacks, wire = taking()
     async with worker(store, wire) as stage:
         callbacks.gates["studio.example.com"] = gate = anyio.Event()

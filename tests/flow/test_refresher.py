@@ -51,7 +51,7 @@ APP = "https://app.example.com/done"
 
 
 class Moving(Upstream):
-    """A provider whose links run out: each look shows another, and `gone` what has none any more."""
+    """A provider whose links run out: each poll shows another, and `gone` what has none any more."""
 
     def __init__(self, clock: HandClock) -> None:
         super().__init__(clock)
@@ -98,7 +98,7 @@ class Stage:
         await self.turn()
 
     async def turn(self, seconds: float = 0.0) -> None:
-        """Let so much time pass, tick and ring, and wait until all that follows has happened."""
+        """Let so much time pass, tick and notify, and wait until all that follows has happened."""
         self.clock.advance(seconds)
         self.poller.tick()
         self.wakeup.notify()
@@ -246,7 +246,7 @@ async def test_callback_urls_have_an_age_of_their_own(store: SqliteStore, after:
 
 
 async def test_a_watch_that_joins_late_gets_a_fresh_link_at_once(store: SqliteStore) -> None:
-    """What is owed to it was seen long ago."""
+    """Its message was seen long ago."""
     async with at_work(store, endpoint(), endpoint("audit")) as stage:
         stage.callbacks.answers.clear()
         await stage.complete("g-1")
@@ -291,7 +291,7 @@ async def test_old_results_cost_one_request_together_where_no_sweep_is_due(store
 
 
 async def test_a_provider_that_answers_about_one_id_at_a_time(store: SqliteStore) -> None:
-    """Each has a request of its own, within the budget; nobody waits longer than a hold."""
+    """Each has a request of its own, within the budget; nobody waits longer than `REFRESH_WAIT`."""
     async with at_work(store, provider=luma(batch=False, rate=5.0)) as stage:
         old = [f"old-{number}" for number in range(8)]
         stage.callbacks.answers["studio.example.com"] = [httpx.Response(503)]
@@ -309,7 +309,7 @@ async def test_a_provider_that_answers_about_one_id_at_a_time(store: SqliteStore
 
 
 async def test_what_the_budget_cannot_show_in_time_goes_out_as_it_is(store: SqliteStore) -> None:
-    """Each that was seen goes at once with what was seen; the others when their hold ends."""
+    """Each that was seen goes at once with what was seen; the others after `REFRESH_WAIT`."""
     async with at_work(store, provider=luma(batch=False, rate=1.0)) as stage:
         old = [f"old-{number}" for number in range(20)]
         stage.callbacks.answers["studio.example.com"] = [httpx.Response(503)]
@@ -418,7 +418,7 @@ async def test_a_guest_that_has_a_batch_refused_harms_nobody(store: SqliteStore)
 
 
 async def test_a_store_that_cannot_write_loses_nothing(store: SqliteStore) -> None:
-    """The refresh is lost with it, and the attempt is made when the hold has ended."""
+    """The refresh is lost with it, and the attempt is made after `REFRESH_WAIT`."""
     async with at_work(store) as stage:
         await stage.complete("g-1")
 
@@ -466,7 +466,7 @@ async def test_after_a_long_stop_what_is_due_at_once_is_fresh(store: SqliteStore
 
 
 async def test_connections_that_all_wait_let_one_go(store: SqliteStore) -> None:
-    """Where everything is held there is no seat for a sweep: an old result has one all the same."""
+    """If all slots are long-polls there is none for a batch poll, but an old result still gets one."""
     async with at_work(store, provider=luma(long_poll="single", in_flight=2)) as stage:
         await stage.complete("g-1")
         stage.upstream.states |= {"a": "queued", "b": "queued"}

@@ -18,7 +18,7 @@ from tests.support.fakes import START, HandClock, Tripped, enqueue, heard, reque
 DAY = 24 * 3600.0
 
 
-class _House:
+class _Rig:
     def __init__(self, store: SqliteStore, declared: Container[WatchId] | None = ()) -> None:
         self.store = store
         self.clock = HandClock()
@@ -66,118 +66,118 @@ def _outcome(claim: Claim) -> AttemptResult:
 
 async def test_what_is_finished_goes_after_the_set_time(store: SqliteStore) -> None:
     """Not before it; and a reload that shortens the time acts at the next pass."""
-    house = _House(store)
+    rig = _Rig(store)
     await delivered(store, "g-1")
-    house.clock.advance(30 * DAY)
-    await house.rounds()
-    assert await house.kept() == (1, 1)
-    house.keep = timedelta(days=29)
-    house.clock.advance(PASS_EVERY)
-    await house.rounds()
-    assert await house.kept() == (0, 0)
+    rig.clock.advance(30 * DAY)
+    await rig.rounds()
+    assert await rig.kept() == (1, 1)
+    rig.keep = timedelta(days=29)
+    rig.clock.advance(PASS_EVERY)
+    await rig.rounds()
+    assert await rig.kept() == (0, 0)
 
 
 async def test_a_pass_an_hour_and_one_line_for_it(store: SqliteStore) -> None:
     """The line says what went and what the store takes, even where nothing went; no round in between says anything."""
-    house = _House(store)
+    rig = _Rig(store)
     await delivered(store, "g-1", "g-2")
-    house.clock.advance(31 * DAY)
-    (line,) = await house.rounds(3)
+    rig.clock.advance(31 * DAY)
+    (line,) = await rig.rounds(3)
     assert (line["event"], line["deliveries_pruned"], line["watches_pruned"]) == (log_events.STORE_SIZE, 2, 2)
     assert line["file"] + line["log"] > 0
-    house.clock.advance(PASS_EVERY - 1)
-    assert await house.rounds(3) == []
-    house.clock.advance(1)
-    (line,) = await house.rounds(3)
+    rig.clock.advance(PASS_EVERY - 1)
+    assert await rig.rounds(3) == []
+    rig.clock.advance(1)
+    (line,) = await rig.rounds(3)
     assert line["deliveries_pruned"] == 0
 
 
 async def test_much_is_forgotten_a_little_at_each_round(store: SqliteStore) -> None:
     """So that a long backlog keeps no other chore waiting; the one line comes at the end and counts all of it."""
-    house = _House(store)
+    rig = _Rig(store)
     count = ROUND + 700
     await delivered(store, *(f"g-{number}" for number in range(count)))
-    house.clock.advance(31 * DAY)
-    assert await house.rounds() == []
-    deliveries, _ = await house.kept()
+    rig.clock.advance(31 * DAY)
+    assert await rig.rounds() == []
+    deliveries, _ = await rig.kept()
     assert 0 < deliveries < count
-    (line,) = await house.rounds(5)
+    (line,) = await rig.rounds(5)
     assert (line["deliveries_pruned"], line["watches_pruned"], line["generations_pruned"]) == (count,) * 3
-    assert await house.kept() == (0, 0)
+    assert await rig.kept() == (0, 0)
 
 
 async def test_much_free_space_is_given_back_a_little_at_each_round(store: SqliteStore) -> None:
     """Until there is none to give, and not once an hour; the line comes after that."""
-    house = _House(store)
+    rig = _Rig(store)
     pages = [ROUND, ROUND, ROUND, 10]
 
     async def give_back(*, most: int) -> int:
         assert most == ROUND
         return pages.pop(0)
 
-    house.port.instead["give_back"] = give_back
-    assert await house.rounds(3) == []
-    (line,) = await house.rounds(3)
+    rig.port.instead["give_back"] = give_back
+    assert await rig.rounds(3) == []
+    (line,) = await rig.rounds(3)
     assert (line["event"], pages) == (log_events.STORE_SIZE, [])
 
 
 async def test_declared_watches_are_asked_for_each_time(store: SqliteStore) -> None:
     """One that is declared stays; where that is not known, all stay."""
-    house = _House(store)
+    rig = _Rig(store)
     await delivered(store, "g-1", "g-2")
-    house.clock.advance(31 * DAY)
-    house.declared = None
-    await house.rounds()
-    assert await house.kept() == (0, 2)
+    rig.clock.advance(31 * DAY)
+    rig.declared = None
+    await rig.rounds()
+    assert await rig.kept() == (0, 2)
     wanted = request("g-1")
-    house.declared = {
+    rig.declared = {
         watch_id(provider=wanted.provider, generation=wanted.generation, target=wanted.target, endpoint=wanted.endpoint)
     }
-    house.clock.advance(PASS_EVERY)
-    await house.rounds()
-    assert await house.kept() == (0, 1)
-    (again,) = await store.add_watches([wanted], now=house.clock.now(), keep_first=True)
+    rig.clock.advance(PASS_EVERY)
+    await rig.rounds()
+    assert await rig.kept() == (0, 1)
+    (again,) = await store.add_watches([wanted], now=rig.clock.now(), keep_first=True)
     assert (again.outcome, again.enqueued) == (Outcome.FINISHED, False)
 
 
 async def test_a_run_leaves_every_watch_in_its_first_hour(store: SqliteStore) -> None:
     """Whoever declares watches may come a little later than we do; deliveries are forgotten at once."""
     await delivered(store, "g-1")
-    house = _House(store)
-    house.keep = timedelta(hours=-1)  # as if everything were old
-    house.clock.advance(SETTLING - 1)
-    await house.rounds()
-    assert await house.kept() == (0, 1)
-    house.clock.advance(PASS_EVERY)
-    await house.rounds()
+    rig = _Rig(store)
+    rig.keep = timedelta(hours=-1)  # as if everything were old
+    rig.clock.advance(SETTLING - 1)
+    await rig.rounds()
+    assert await rig.kept() == (0, 1)
+    rig.clock.advance(PASS_EVERY)
+    await rig.rounds()
     assert (await store.counts()).watches == {}
 
 
 async def test_a_clock_that_is_set_makes_nothing_old_for_an_hour(store: SqliteStore) -> None:
     """A wrong year can be set right before all that is finished is forgotten for it."""
-    house = _House(store)
+    rig = _Rig(store)
     await delivered(store, "g-1")
-    await house.rounds()
-    house.clock.set_wall(400 * DAY)
-    house.clock.advance(PASS_EVERY - 1)
-    assert await house.rounds() == []
-    house.clock.set_wall(-400 * DAY)
-    house.clock.advance(PASS_EVERY)
-    assert await house.rounds() == []
-    house.clock.advance(PASS_EVERY)
-    await house.rounds()
-    assert await house.kept() == (1, 1)
+    await rig.rounds()
+    rig.clock.set_wall(400 * DAY)
+    rig.clock.advance(PASS_EVERY - 1)
+    assert await rig.rounds() == []
+    rig.clock.set_wall(-400 * DAY)
+    rig.clock.advance(PASS_EVERY)
+    assert await rig.rounds() == []
+    rig.clock.advance(PASS_EVERY)
+    await rig.rounds()
+    assert await rig.kept() == (1, 1)
 
 
-async def test_a_store_that_fails_is_told_and_asked_again(store: SqliteStore) -> None:
+async def test_a_store_that_fails_is_reported_and_asked_again(store: SqliteStore) -> None:
     """The pass goes on when it can write."""
-    house = _House(store)
+    rig = _Rig(store)
     await delivered(store, "g-1")
-    house.clock.advance(31 * DAY)
-    house.port.down = True
+    rig.clock.advance(31 * DAY)
+    rig.port.down = True
     with pytest.raises(StoreUnavailable):
-        await house.retention.run_once()
-    house.port.down = False
-    (line,) = await house.rounds()
+        await rig.retention.run_once()
+    rig.port.down = False
+    (line,) = await rig.rounds()
     assert line["deliveries_pruned"] == 1
     assert WatchStatus.SATISFIED not in (await store.counts()).watches

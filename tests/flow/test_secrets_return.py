@@ -99,7 +99,7 @@ REPLIES = {
 
 
 @pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES)
-async def test_a_providers_key_is_not_told(store: SqliteStore, reply: httpx.Response) -> None:
+async def test_a_providers_key_is_not_shown(store: SqliteStore, reply: httpx.Response) -> None:
     """Neither by the log nor by readiness, in whichever reply it comes back."""
     async with heard() as events, watching(store, api_key=Secret(KEY)) as stage:
         await stage.watch(request())
@@ -111,7 +111,7 @@ async def test_a_providers_key_is_not_told(store: SqliteStore, reply: httpx.Resp
         assert secret not in told
 
 
-async def test_a_failure_that_names_the_key_is_told_without_it(store: SqliteStore) -> None:
+async def test_a_failure_that_names_the_key_is_shown_without_it(store: SqliteStore) -> None:
     """It goes to the receivers of callbacks too."""
     async with watching(store, api_key=Secret(KEY)) as stage:
         await stage.watch(request())
@@ -122,7 +122,7 @@ async def test_a_failure_that_names_the_key_is_told_without_it(store: SqliteStor
 
 
 @pytest.mark.parametrize("escaped", [("/", "\\/"), ("k", "\\u006b"), ("-", "\\u002D")])
-async def test_a_record_that_holds_the_key_is_told_without_it(store: SqliteStore, escaped: tuple[str, str]) -> None:
+async def test_a_record_with_the_key_is_shown_without_it(store: SqliteStore, escaped: tuple[str, str]) -> None:
     """It is the body of a callback: whoever receives that may not use the provider."""
     async with watching(store, api_key=Secret(KEY)) as stage:
         await stage.watch(request())

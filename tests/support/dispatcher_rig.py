@@ -59,7 +59,7 @@ class Worker:
     port: Tripped
 
     async def turn(self, seconds: float = 0.0) -> None:
-        """Let so much time pass, ring, and wait until nothing moves but the wire."""
+        """Let so much time pass, notify, and wait until nothing moves but the wire."""
         self.clock.advance(seconds)
         self.wakeup.notify()
         await quiet(self.store)
@@ -75,7 +75,7 @@ async def worker(
     owner: str = "worker-1",
     callbacks: CallbackSettings | None = None,
 ) -> AsyncIterator[Worker]:
-    """A dispatcher over `wire`, which stands for both of the sender's."""
+    """A dispatcher over `wire`, which is both of the sender's."""
     hand, wakeup, health, port = clock or HandClock(), Wakeup(), Health(), Tripped(store)
     posting = Posting(Sender(open_wire=wire, guarded_wire=wire))
     configured = policies(*(endpoints or (endpoint(),)), callbacks=callbacks)

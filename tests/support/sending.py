@@ -43,7 +43,7 @@ class Sending:
     tasks: anyio.abc.TaskGroup
 
     async def turn(self, seconds: float = 0.0) -> None:
-        """Let so much time pass, ring, and wait until all that follows has happened."""
+        """Let so much time pass, notify, and wait until all that follows has happened."""
         self.clock.advance(seconds)
         self.wakeup.notify()
         await quiet(self.store)

@@ -101,7 +101,7 @@ def test_the_vector_of_an_empty_body_verifies_and_is_no_event() -> None:
     "header", [f"{V1} {V3}", f"{V3} {V1}", f"v1,AAAA v9,AAAA  {V3} v1a,AAAA {V1}", f"v1 {V1} , {V3}"]
 )
 def test_versions_and_keys_may_be_mixed_in_any_order(header: str, secrets: str | list[str]) -> None:
-    """A header of a sender that rotates from one version to the other, and whatever else may stand in it."""
+    """A header of a sender that rotates from one version to the other, and whatever else may be in it."""
     assert verify(BODY, signed(SECRET) | {"webhook-signature": header}, secrets, now=AT)
 
 
@@ -298,7 +298,7 @@ def test_a_line_end_behind_a_secret_is_not_part_of_it(secret: str | list[str]) -
     ],
 )
 def test_a_header_under_another_name_is_pointed_out(named: Callable[[str], str], says: str) -> None:
-    """It is missing all the same: what is verified must be what the app reads."""
+    """It counts as missing: what is verified must be what the app reads."""
     renamed = {named(name): value for name, value in signed(SECRET).items()}
     with pytest.raises(InvalidSignature, match=says):
         verify(BODY, renamed, SECRET, now=AT)

@@ -29,7 +29,7 @@ def test_whatever_was_answered_counts_and_shows_that_somebody_answers(verdict: V
 
 @pytest.mark.parametrize("verdict", [Verdict.ADDRESS_REFUSED, Verdict.INTERRUPTED])
 def test_what_nobody_was_asked_shows_nothing(verdict: Verdict) -> None:
-    """What we refuse ourselves is no sign of a network, and is the endpoint's all the same."""
+    """What we refuse ourselves is no sign of a network, but counts against the endpoint."""
     outage = OutageDetector()
     assert outage.affects_health(verdict, 10.0)
     assert not outage.affects_health(Verdict.TIMED_OUT, 11.0)

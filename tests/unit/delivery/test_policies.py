@@ -62,7 +62,7 @@ def test_without_callbacks_a_url_is_not_configured() -> None:
 
 
 def test_the_directory_says_what_each_endpoint_wants() -> None:
-    """For the transaction that owes messages."""
+    """For the transaction that makes messages."""
     directory = Endpoints({"studio": STUDIO}, CallbackSettings(secret=MASTER)).directory()
     assert directory.events == {"studio": frozenset({"generation.completed"})}
     assert directory.callbacks

@@ -183,7 +183,7 @@ async def test_every_failure_is_an_answer_with_its_own_verdict(error: Exception,
 
 
 @pytest.mark.parametrize("error", [RuntimeError("b'raw'"), KeyError("raw"), OSError(5, "raw"), httpx.InvalidURL("raw")])
-async def test_what_nobody_thought_of_is_told_without_its_text(error: Exception) -> None:
+async def test_an_unexpected_error_is_reported_without_its_text(error: Exception) -> None:
     """The text of an exception is for the log."""
 
     def fail(_: httpx.Request) -> httpx.Response:

@@ -1,4 +1,4 @@
-"""How an endpoint stands: the table whole, and no way to be disabled but those that the header names."""
+"""Endpoint health: the whole table, and no way to be disabled but those that the header names."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -147,7 +147,7 @@ def test_what_is_disabled_already_keeps_its_reason() -> None:
 
 @pytest.mark.parametrize("health", [STUDIO, failed(failed(STUDIO, 9, at=NOW), 1, at=NOW + DAY)])
 def test_enabling_what_is_not_disabled_changes_nothing(health: EndpointHealth) -> None:
-    """Only a success shows that a failing endpoint is well."""
+    """Only a success shows that a failing endpoint works."""
     assert enabled(health) is health
 
 

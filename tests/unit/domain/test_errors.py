@@ -65,7 +65,7 @@ def test_a_fault_says_where_it_is(fault: Fault, shown: str) -> None:
     assert str(fault) == shown
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     """Nobody has to correct one fault to be told of the next."""
     error = ConfigError([Fault(message="One."), Fault(message="Two.")])
     assert str(error) == "One.\nTwo."

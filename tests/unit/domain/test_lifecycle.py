@@ -107,18 +107,18 @@ def test_a_final_state_is_final(final: State, seen: State) -> None:
 
 
 @given(st.lists(SEEN))
-def test_any_order_of_sights_ends_at_the_first_final_one_or_the_highest(sights: list[State]) -> None:
+def test_any_order_of_observations_ends_at_the_first_final_one_or_the_highest(states: list[State]) -> None:
     """However a provider jumps about, what is recorded is the first final state, or else the highest one."""
     recorded: State | None = None
-    for seen in sights:
+    for seen in states:
         recorded = advance(recorded, seen) or recorded
-    finals = [seen for seen in sights if seen.final]
-    assert recorded == (finals[0] if finals else max(sights, key=lambda seen: seen.rank, default=None))
+    finals = [seen for seen in states if seen.final]
+    assert recorded == (finals[0] if finals else max(states, key=lambda seen: seen.rank, default=None))
 
 
 @pytest.mark.parametrize(("state", "target"), list(product(State, State)))
 def test_a_target_is_met_at_or_above_it(state: State, target: State) -> None:
-    """A watch is owed its delivery as soon as the generation stands at its target or beyond."""
+    """A watch gets its delivery as soon as the generation is at its target or beyond."""
     order = [State.QUEUED, State.RUNNING, State.COMPLETED, State.FAILED]
     assert satisfies(state, target) == (order.index(state) >= order.index(target))
 
@@ -131,6 +131,6 @@ def test_nothing_seen_satisfies_nothing(target: State) -> None:
 
 @given(RECORDED, SEEN, st.sampled_from(State))
 def test_satisfied_once_is_satisfied_for_good(recorded: State | None, seen: State, target: State) -> None:
-    """No later sight takes a reached target back."""
+    """No later observation takes a reached target back."""
     if satisfies(recorded, target):
         assert satisfies(advance(recorded, seen) or recorded, target)

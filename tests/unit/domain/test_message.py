@@ -79,10 +79,10 @@ NO_RECORD = '"generation":null,"generation_omitted":false'
 EMPTY = '"result":{"url":null,"urls":[],"text":null,"truncated":false}'
 
 
-def golden(type_: str, middle: str, sight: str, record: str, tail: str = "") -> bytes:
+def golden(type_: str, middle: str, seen_: str, record: str, tail: str = "") -> bytes:
     return (
         f'{{"type":"{type_}","timestamp":"2026-11-22T05:14:00.200Z","data":{{{HEAD},{middle},'
-        f'"metadata":{{"order":1234}},{TIMES},{sight},{record}{tail},"refreshed_at":null}}}}'
+        f'"metadata":{{"order":1234}},{TIMES},{seen_},{record}{tail},"refreshed_at":null}}}}'
     ).encode()
 
 
@@ -156,7 +156,7 @@ def test_each_type_has_its_one_form(kind: Kind, state: State | None, body: bytes
 
 
 def test_a_cloudevent_has_its_one_form_too() -> None:
-    """The attributes stand in the body, and `data` is that of the standard form, byte for byte."""
+    """The attributes are in the body, and `data` is that of the standard form, byte for byte."""
     directory = EndpointDirectory(events={"studio": None}, callbacks=True, formats={"studio": Format.CLOUDEVENTS})
     made = new_delivery(watch(), seen(), Kind.RESULT, now=NOW, directory=directory)
     data = delivery().body.partition(b',"data":')[2].removesuffix(b"}")
@@ -320,7 +320,7 @@ JSON = st.recursive(
 def test_every_body_is_minified_json_that_says_what_was_seen(
     kind: Kind, state: State, metadata: dict[str, Any], record: dict[str, Any], failure: str | None, word: str
 ) -> None:
-    """Whatever comes from outside, the body parses, holds it untouched and wastes no byte."""
+    """Whatever comes from outside, the body parses, holds it unchanged and wastes no byte."""
     facts = seen(state, record=orjson.dumps(record), failure=failure, provider_state=word)
     made = new_delivery(watch(metadata=orjson.dumps(metadata)), facts, kind, now=NOW, directory=BOOK)
     body = orjson.loads(made.body)

@@ -21,7 +21,7 @@ OPS = EndpointSettings(
     events=frozenset({"generation.failed"}),
     retry=(timedelta(seconds=3),),
 )
-WELL = EndpointHealth(destination=Destination("studio"))
+WORKING = EndpointHealth(destination=Destination("studio"))
 DISABLED = EndpointHealth(
     destination=Destination("studio"),
     state=EndpointState.DISABLED,
@@ -34,7 +34,7 @@ DISABLED = EndpointHealth(
 
 def test_the_operator_is_told_what_and_why() -> None:
     """All that the one who is woken needs; `events:`, which is of generations, does not leave it out."""
-    told = notice(Change(before=WELL, after=DISABLED, parked=40), OPS, now=NOW, token="abc")
+    told = notice(Change(before=WORKING, after=DISABLED, parked=40), OPS, now=NOW, token="abc")
     assert told is not None
     assert (told.message_id, told.endpoint, told.destination) == ("msg_abc", "ops", "ops")
     assert (told.type, told.content_type, told.wait) == (
@@ -58,7 +58,7 @@ def test_the_operator_is_told_what_and_why() -> None:
 
 def test_the_operator_is_told_in_the_format_of_their_endpoint() -> None:
     """A `format:` that acts on every other message acts on this one: the attributes around the same data."""
-    change = Change(before=WELL, after=DISABLED, parked=40)
+    change = Change(before=WORKING, after=DISABLED, parked=40)
     plain = notice(change, OPS, now=NOW, token="abc")
     told = notice(change, replace(OPS, format=Format.CLOUDEVENTS), now=NOW, token="abc")
     assert plain is not None
@@ -77,9 +77,9 @@ def test_the_operator_is_told_in_the_format_of_their_endpoint() -> None:
     }
 
 
-def test_of_an_endpoint_that_is_well_again_what_it_was_is_told() -> None:
-    """Or the message would hold nothing."""
-    told = notice(Change(before=DISABLED, after=WELL, parked=40), OPS, now=NOW, token="abc")
+def test_a_recovered_endpoint_is_reported_with_what_it_was() -> None:
+    """Otherwise the message would say nothing."""
+    told = notice(Change(before=DISABLED, after=WORKING, parked=40), OPS, now=NOW, token="abc")
     assert told is not None
     data = orjson.loads(told.body)["data"]
     assert (told.type, data["state"]) == ("endpoint.recovered", "working")
@@ -90,11 +90,11 @@ def test_of_an_endpoint_that_is_well_again_what_it_was_is_told() -> None:
     )
 
 
-def test_nobody_is_told_where_nobody_is_to_be() -> None:
+def test_there_is_no_notice_without_an_operator_or_a_change() -> None:
     """No operator, no change of state, or the operator's own endpoint."""
     own = EndpointHealth(destination=Destination("ops"), state=EndpointState.DISABLED, disabled_at=NOW, reason="gone")
     changes = {
-        "no operator": (Change(before=WELL, after=DISABLED, parked=0), None),
+        "no operator": (Change(before=WORKING, after=DISABLED, parked=0), None),
         "no change": (Change(before=DISABLED, after=DISABLED, parked=0), OPS),
         "its own": (Change(before=EndpointHealth(destination=Destination("ops")), after=own, parked=0), OPS),
     }

@@ -1,4 +1,4 @@
-"""Who may hold how many send slots: properties that hold for every load, and the numbers of the header."""
+"""How send slots are shared: properties of every load, and the numbers of the header."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,18 +44,18 @@ def test_never_more_than_there_is(rooms: list[tuple[int, int]], left: int, reser
 
 @given(ROOMS, st.integers(0, 600))
 def test_what_a_destination_is_given_stays_free_beside_it(rooms: list[tuple[int, int]], left: int) -> None:
-    """A destination that holds more than its first slot leaves as many free for whoever comes."""
+    """A destination that has more than its first slot leaves as many free for the next."""
     asking = destinations(*rooms)
     given_out = allot(asking, left)
     free = left - sum(given_out.values())
     for each in asking:
-        holds = each.held + given_out.get(each.destination, 0)
-        assert each.destination not in given_out or holds == 1 or holds <= free
+        uses = each.held + given_out.get(each.destination, 0)
+        assert each.destination not in given_out or uses == 1 or uses <= free
 
 
 @given(ROOMS, st.integers(0, 20))
 def test_who_has_none_comes_before_who_has_some(rooms: list[tuple[int, int]], left: int) -> None:
-    """Nobody is given a slot while a destination that holds none and wants one is left without."""
+    """Nobody is given a slot while a destination that has none and wants one gets none."""
     asking = destinations(*rooms)
     given_out = allot(asking, left)
     without = [each for each in asking if each.room and not each.held and each.destination not in given_out]
@@ -67,7 +67,7 @@ def test_who_has_none_comes_before_who_has_some(rooms: list[tuple[int, int]], le
 
 @given(ROOMS, st.integers(0, 600))
 def test_equals_are_served_alike(rooms: list[tuple[int, int]], left: int) -> None:
-    """Of two destinations that hold and want the same, one gets at most one more, and that is who had the turn."""
+    """Of two destinations with the same slots and demand, one gets one more at most: the one whose turn it was."""
     asking = destinations(*rooms)
     given_out = allot(asking, left)
     for first in asking:
@@ -83,8 +83,8 @@ def test_nothing_is_held_back_without_a_rule(rooms: list[tuple[int, int]], left:
     given_out = allot(asking, left)
     free = left - sum(given_out.values())
     for each in asking:
-        holds = each.held + given_out.get(each.destination, 0)
-        assert given_out.get(each.destination, 0) == each.room or free == 0 or holds + 1 >= free
+        uses = each.held + given_out.get(each.destination, 0)
+        assert given_out.get(each.destination, 0) == each.room or free == 0 or uses + 1 >= free
 
 
 @given(ROOMS, st.integers(0, 600))
@@ -98,7 +98,7 @@ def test_without_a_spare_all_of_it_is_used(rooms: list[tuple[int, int]], left: i
 def test_first_slots_go_beyond_the_pool_and_no_further(
     rooms: list[tuple[int, int]], left: int, first_slots: int
 ) -> None:
-    """Only to destinations that hold none, one each, and never above what there is in all."""
+    """Only to destinations that have none, one each, and never above what there is in all."""
     asking = destinations(*rooms)
     within, beyond = allot(asking, left), allot(asking, left, first_slots=first_slots)
     assert sum(beyond.values()) <= max(left, first_slots)
@@ -151,7 +151,7 @@ def test_pools_never_promise_what_is_not_there(held: dict[str, int]) -> None:
 
 @given(st.integers(0, 400), st.integers(4, IN_FLIGHT))
 def test_strangers_are_tried_so_many_at_once(recent: int, in_flight: int) -> None:
-    """And where few attempts may be made at all, each kind of destination has some of them all the same."""
+    """And if few attempts may be made at all, each kind of destination still has some of them."""
     first_slots = first_slots_in_pools({}, in_flight, recent=recent)
     assert first_slots[ORIGINS] <= max(0, UNPROVEN_AT_ONCE - recent)
     assert free_in_pools({}, in_flight)[ORIGINS] >= min(POOLS[ORIGINS], in_flight // 2)
@@ -238,7 +238,7 @@ def test_slow_destinations_are_not_remembered_without_end() -> None:
     assert origins[-1] in found
 
 
-def test_an_origin_that_did_well_has_slots_of_its_own() -> None:
+def test_a_proven_origin_has_slots_of_its_own() -> None:
     """Once a message was delivered in time, until one was not; while an attempt hangs it is slow like any other."""
     latency = LatencyTracker()
     for took, delivered, pool in ((0.1, True, PROVEN), (15.0, True, SLOW), (0.1, True, PROVEN), (0.1, False, ORIGINS)):

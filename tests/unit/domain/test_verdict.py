@@ -92,7 +92,7 @@ def test_a_receiver_that_does_not_trust_us_is_asked_for_its_secret(status: int, 
         (999, "999 is no status of HTTP: let it answer 2xx once it has the callback, 4xx or 5xx otherwise"),
     ],
 )
-def test_a_status_that_says_nothing_is_told_with_what_to_do(status: int, said: str) -> None:
+def test_an_unknown_status_is_reported_with_what_to_do(status: int, said: str) -> None:
     """Its verdict alone, "not HTTP", would leave the reader alone."""
     answer = Answer(status_code=status)
     assert explain(answer, judge(answer)) == said

@@ -1,4 +1,4 @@
-"""A wall clock that was set, told from one that is only steered."""
+"""A wall clock that was set, and one that is only slewed."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +12,7 @@ NONE = timedelta(0)
 
 
 @pytest.mark.parametrize("by", [HOUR, -HOUR, timedelta(days=20_000), TOLERANCE * 1.01])
-def test_a_clock_that_was_set_is_told_once(by: timedelta) -> None:
+def test_a_clock_that_was_set_is_reported_once(by: timedelta) -> None:
     """With how far it was set, however much time went by in between; then it is as right as any."""
     jumps = ClockJumps(NOW, 100.0)
     assert jumps.since_last(NOW + 5 * HOUR + by, 100.0 + 5 * 3600) == by
@@ -27,7 +27,7 @@ def test_time_that_goes_by_is_no_jump() -> None:
 
 
 def test_a_clock_that_is_steered_is_not_set() -> None:
-    """Half a second in each of a thousand: never told, however much it adds up to."""
+    """Half a second in each of a thousand: never reported, however much it adds up to."""
     jumps = ClockJumps(NOW, 0.0)
     for number in range(1, 1_000):
         assert jumps.since_last(NOW + timedelta(seconds=number * 1_000.5), number * 1_000.0) == NONE

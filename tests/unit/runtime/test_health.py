@@ -42,7 +42,7 @@ def test_a_trouble_is_fresh_once() -> None:
 
 
 def test_a_trouble_is_taken_back_once() -> None:
-    """The part alone that had a trouble is told to be well again."""
+    """Only a part that had a trouble is reported as clear."""
     health = Health()
     health.trouble("provider luma", "401")
     health.trouble("provider other", "busy")
@@ -74,7 +74,7 @@ def test_each_cause_of_a_store_that_fails_is_logged_once() -> None:
 
 
 def test_what_could_not_be_read_stops_nobody() -> None:
-    """It is logged once for each cause, and the store is as well as it was."""
+    """It is logged once for each reason, and the store still counts as working."""
     health = Health()
     with capture_logs() as said:
         for sentence in ("no descriptors", "no descriptors", "damaged"):
@@ -109,7 +109,7 @@ async def test_who_waits_for_the_store_is_woken_by_its_recovery() -> None:
             health.clear(STORE)
 
 
-async def test_who_does_other_things_meanwhile_is_rung_at_the_recovery() -> None:
+async def test_what_is_registered_is_called_at_the_recovery() -> None:
     """Each wakeup, when the store was in trouble and is not any more."""
     health, bells = Health(), [Wakeup(), Wakeup()]
     for wakeup in bells:

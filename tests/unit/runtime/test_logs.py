@@ -1,4 +1,4 @@
-"""Log lines as machines read them, and what must never stand in one."""
+"""Log lines as machines read them, and what must never be in one."""
 
 import io
 import logging
@@ -74,7 +74,7 @@ def test_a_secret_is_never_written(where: Any) -> None:
     assert "very_secret" not in stream.getvalue()
 
 
-def test_an_error_is_told_with_its_traceback_on_the_same_line() -> None:
+def test_an_error_has_its_traceback_on_the_same_line() -> None:
     """One event is one line, whatever broke."""
     stream = written()
     try:
@@ -110,7 +110,7 @@ def test_a_library_that_logs_wrongly_does_not_break_what_it_was_doing() -> None:
 
 @pytest.mark.parametrize("value", ["\ud800", "a\udcffb", 2**70, {1: "x"}, {"x": {2, 3}}, b"\xff", float("nan")])
 def test_no_value_can_break_a_line(value: object) -> None:
-    """A file name that is not UTF-8, or a number without end, may cost its own beauty, never the loop that told it."""
+    """A file name that is not UTF-8, or a number without end, may look bad in the log, but ends no loop."""
     stream = written()
     structlog.get_logger().info("x", value=value)
     assert [line["event"] for line in lines(stream)] == ["x"]
@@ -159,7 +159,7 @@ def test_no_line_is_longer_than_the_limit(value: object) -> None:
 
 
 def test_a_line_of_too_many_fields_says_at_least_what_happened() -> None:
-    """Nothing of it can be cut any more: it ends all the same."""
+    """Nothing of it can be cut any more, but it ends."""
     stream = written()
     structlog.get_logger().info("x", **{f"field{number}": "v" * 20 for number in range(1_000)})
     assert [line["event"] for line in lines(stream)] == ["x"]
@@ -187,7 +187,7 @@ def test_every_part_has_the_priority_of_its_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("level", "priority"), [("debug", 7), ("info", 6), ("warning", 4), ("error", 3)])
 def test_under_systemd_the_journal_gets_the_priority(tmp_path: Path, level: str, priority: int) -> None:
-    """The prefix stands before the JSON, and the time is left to the journal."""
+    """The prefix is before the JSON, and the time is left to the journal."""
     with (tmp_path / "journal").open("w+") as stream:
         opened = os.fstat(stream.fileno())
         logs.set_up(level="debug", environ={"JOURNAL_STREAM": f"{opened.st_dev}:{opened.st_ino}"}, stream=stream)

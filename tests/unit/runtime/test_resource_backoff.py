@@ -3,7 +3,7 @@
 from notifier.runtime.resource_backoff import CAREFUL, FIRST, LONGEST, ResourceBackoff
 
 
-def test_nothing_is_limited_while_all_is_well() -> None:
+def test_nothing_is_limited_while_nothing_failed() -> None:
     """No attempt that works changes that."""
     backoff = ResourceBackoff()
     assert not backoff.succeeded(began=1.0)

@@ -25,7 +25,7 @@ async def test_a_ring_wakes_who_waits() -> None:
 
 
 async def test_rings_run_together() -> None:
-    """Many rings are one reason to look, and once heard they are over."""
+    """Many notifications wake once, and are then over."""
     wakeup = Wakeup()
     for _ in range(3):
         wakeup.notify()
@@ -34,12 +34,12 @@ async def test_rings_run_together() -> None:
 
 
 async def test_silence_ends_with_the_interval() -> None:
-    """Nobody waits longer than the interval: a ring that is missed costs one of them."""
+    """Nobody waits longer than the interval: a notification that is missed costs one of them."""
     assert not await Wakeup().wait(0.001)
 
 
 async def test_a_wait_of_nothing_still_hears_a_ring() -> None:
-    """A loop in a hurry does not swallow the ring, nor miss it."""
+    """A loop in a hurry does not swallow the notification, nor miss it."""
     wakeup = Wakeup()
     wakeup.notify()
     assert await wakeup.wait(0)
