@@ -1,4 +1,4 @@
-"""Takes replies in: what was seen is learned, what changed is written, what stays is looked at again. Steps 7 and 8.
+"""Takes replies in: learns from what was seen, writes what changed, queues the rest for its next poll. Steps 7 and 8.
 
 An unchanged observation writes nothing. While the store cannot write, what was seen waits here, in the task of its
 reply, until it is written.
@@ -40,9 +40,9 @@ T = TypeVar("T")
 
 #: Seconds between two tries of a write that the store could not make, without a wakeup.
 LONGEST_WAIT: Final = 5.0
-#: Why a watch expires of an ID that the provider does not answer about.
+#: Why a watch of an ID expires if the provider does not answer about that ID.
 PROVIDER_ERROR: Final = "provider_error"
-#: Words of states that are warned of, at most.
+#: Unknown words for states that are warned of, at most.
 MOST_WORDS: Final = 100
 #: Seconds between two saves of what was learned, and between two lines on how late we knew.
 SAVE_EVERY: Final = 60.0
@@ -54,11 +54,11 @@ class PollContext:
     """How a reply came to be."""
 
     times: PollTimes
-    #: True where it used the multi route.
+    #: True if it used the batch route.
     multi: bool
-    #: True where it was part of a refused batch.
+    #: True if it was part of a refused batch.
     part: bool = False
-    #: True where the provider held the request.
+    #: True if it was a long-poll that the provider kept.
     kept: bool = False
 
 
@@ -110,7 +110,7 @@ class Recorder:
             miss(entry, context.times.got, single=not context.multi)
             self.generations.exclude(entry)
             if context.part and not context.multi and not entry.poll_singly:
-                entry.isolate()  # now, not when the split is done: it would rejoin a batch meanwhile
+                entry.isolate()  # now, not when the bisection is done: it would rejoin a batch meanwhile
             return
         if seen.unmapped:
             self._warn_unmapped(seen)
@@ -122,15 +122,15 @@ class Recorder:
             round_.transitions.append(transition)
 
     def _again(self, round_: _Round) -> None:
-        """When to look again at what stays."""
+        """When to poll again what stays."""
         context = round_.context
         now, wall = self.clock.monotonic(), self.clock.now().timestamp()
         for entry in round_.entries:
             if not self.generations.tracks(entry) or entry.long_polled:
                 continue
-            looked = context.times.sent if entry.polled_at is None else max(entry.polled_at, context.times.sent)
+            polled = context.times.sent if entry.polled_at is None else max(entry.polled_at, context.times.sent)
             self.generations.schedule_next(
-                entry, polled=looked, now=now, singly=entry.poll_singly or not context.multi, wall=wall
+                entry, polled=polled, now=now, singly=entry.poll_singly or not context.multi, wall=wall
             )
 
     async def _record(self, round_: _Round) -> Sequence[TrackedGeneration]:
@@ -142,7 +142,9 @@ class Recorder:
             seen = transition.observation
             if seen.state is State.COMPLETED and seen.confirmations == NO_RESULT:
                 self._warn_empty(seen)
-            self._tell_lag(transition, held=round_.context.kept)
+            before = transition.not_before
+            late = None if before is None else (transition.observed_at - before).total_seconds()
+            self._lags.add(late, long_polled=round_.context.kept)
             _log.debug(  # the attempt that follows has its own line
                 log_events.GENERATION_ADVANCED,
                 provider=transition.provider,
@@ -150,7 +152,7 @@ class Recorder:
                 state=seen.state,
                 provider_state=seen.provider_state,
                 enqueued=outcome.enqueued,
-                not_before=transition.not_before and transition.not_before.isoformat(),
+                not_before=before and before.isoformat(),
             )
             if (entry := self.generations.get(seen.id)) is not None:
                 entry.state = seen.state
@@ -158,20 +160,24 @@ class Recorder:
         return self._follow([transition.observation.id for transition in transitions], recorded, round_.entries)
 
     async def _end(self, round_: _Round) -> Sequence[TrackedGeneration]:
-        """Watches whose deadline has passed, and IDs that the provider does not know."""
+        """End watches whose deadline has passed, and those of IDs that the provider does not know."""
         times = round_.context.times
         asked_at = times.asked_at.timestamp()
-        endings = [
-            Ending(provider=self.settings.name, generation=entry.id, kind=kind, observed_at=times.asked_at)
-            for entry in round_.entries
-            if (entry.misses.count or overdue(entry, asked_at))
-            and self.generations.tracks(entry)
-            and (kind := self._ended(entry, asked_at)) is not None
-        ]
+        endings = []
+        for entry in round_.entries:
+            late = overdue(entry, asked_at)
+            if not (late or entry.misses.count) or not self.generations.tracks(entry):
+                continue
+            gone = unknown(entry, self.provider.answered_at)
+            if gone or late:
+                kind = Kind.UNKNOWN if gone else Kind.EXPIRED
+                endings.append(
+                    Ending(provider=self.settings.name, generation=entry.id, kind=kind, observed_at=times.asked_at)
+                )
         return await self._end_watches(endings, round_.entries)
 
     async def expire_failing(self, id_: GenerationId, asked_at: datetime) -> Sequence[TrackedGeneration]:
-        """Requests about this ID fail, and only about it: end its watches whose deadline has passed. As `take_in`."""
+        """Requests about this ID fail, and only about it: end its watches if their deadline has passed. As `take_in`."""
         entry = self.generations.get(id_)
         if entry is None or not overdue(entry, asked_at.timestamp()):
             return ()
@@ -200,15 +206,10 @@ class Recorder:
             )
         return self._follow([ending.generation for ending in endings], recorded, entries)
 
-    def _ended(self, entry: TrackedGeneration, asked_at: float) -> Kind | None:
-        if unknown(entry, self.provider.answered_at):
-            return Kind.UNKNOWN
-        return Kind.EXPIRED if overdue(entry, asked_at) else None
-
     def _follow(
         self, ids: Sequence[GenerationId], recorded: Sequence[Recorded], entries: Mapping[TrackedGeneration, int]
     ) -> Sequence[TrackedGeneration]:
-        """Track no more what nobody watches any more, unless a watch joined during the poll. Which these are."""
+        """Stop tracking what nobody watches any more, unless a watch joined during the poll. What that is."""
         gone = []
         if any(outcome.enqueued for outcome in recorded):
             self.deliveries.notify()
@@ -229,7 +230,7 @@ class Recorder:
         return gone
 
     async def _insist(self, write: Callable[[], Awaitable[T]]) -> T:
-        """Until it is written: what was seen is not seen again for free."""
+        """Try until it is written: what was seen would cost requests to see again."""
         while True:
             try:
                 return await write()
@@ -239,16 +240,25 @@ class Recorder:
 
     # ---- what was learned ----
     async def keep(self) -> None:
-        """Save it now and then; what is lost with a crash is learned again."""
+        """Save it now and then, and log how late states were known; what a crash loses is learned again."""
         now = self.clock.monotonic()
         if now >= self._tell_at:
             self._tell_at = now + TELL_EVERY
-            self._tell_lags()
+            lags, self._lags = self._lags, LagHistogram()
+            if lags.count:
+                _log.info(
+                    log_events.OBSERVED,
+                    provider=self.settings.name,
+                    count=lags.count,
+                    long_polled=lags.long_polled,
+                    within_s_50=lags.within(0.5),
+                    within_s_99=lags.within(0.99),
+                )
         if now >= self._save_at and self.health.store_up:
             await self.save()
 
     async def save(self) -> None:
-        """What was learned since the last time; where the store cannot write it stays unsaved."""
+        """Save what was learned since the last time; if the store cannot write, it stays unsaved."""
         if not self._unsaved:
             return
         self._save_at, self._unsaved = self.clock.monotonic() + SAVE_EVERY, False
@@ -258,23 +268,6 @@ class Recorder:
         except StoreUnavailable as error:
             self._unsaved = True
             self.health.store_failed(error)
-
-    def _tell_lag(self, transition: Transition, *, held: bool) -> None:
-        before = transition.not_before
-        self._lags.add(None if before is None else (transition.observed_at - before).total_seconds(), long_polled=held)
-
-    def _tell_lags(self) -> None:
-        """How late we knew, lately: bounds that evidence gives."""
-        lags, self._lags = self._lags, LagHistogram()
-        if lags.count:
-            _log.info(
-                log_events.OBSERVED,
-                provider=self.settings.name,
-                count=lags.count,
-                long_polled=lags.long_polled,
-                within_s_50=lags.within(0.5),
-                within_s_99=lags.within(0.99),
-            )
 
     def _warn_stalled(self, entry: TrackedGeneration, times: PollTimes) -> None:
         _log.warning(
@@ -287,17 +280,17 @@ class Recorder:
         )
 
     def _warn_empty(self, seen: Observation) -> None:
-        """Its watchers are told all the same: the record that came is in the callback."""
+        """The callback goes out, with the record as it came."""
         _log.warning(
             log_events.RESULT_MISSING,
             provider=self.settings.name,
             generation=seen.id,
             word=seen.provider_state,
-            note=f"{NO_RESULT} looks showed it completed, and no URL or text in any place where results are looked for",
+            note=f"{NO_RESULT} polls showed it completed, and no URL or text in any place where results are looked for",
         )
 
     def _warn_unmapped(self, seen: Observation) -> None:
-        """Once for each word: it is taken as running until somebody says what it means."""
+        """Once for each word: it counts as running until somebody says what it means."""
         word = seen.provider_state or ""
         if word in self._warned_of or len(self._warned_of) >= MOST_WORDS:
             return
