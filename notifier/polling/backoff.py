@@ -1,9 +1,10 @@
 """What is wrong with one provider (`ProviderHealth`), or with one ID (`Misses`). Pure.
 
-A provider in trouble is asked one request at a time, at growing intervals, until one succeeds; others go on as usual.
-A request that was sent before the trouble began says nothing new: its failure is no further strike and its success no
-cure. Otherwise nine requests that fail together would count as nine failures in a row. Where nothing new was said, the
-very same `ProviderHealth` is answered, so that the caller has nothing to log.
+`ProviderHealth` is a circuit breaker with exponential backoff: a provider in trouble is asked one request at a time, at
+growing intervals, until one succeeds; others go on as usual.
+A request that was sent before the trouble began says nothing new: its failure does not count and its success does not
+end the trouble. Otherwise nine requests that fail together would count as nine failures in a row. If nothing new was
+said, the very same `ProviderHealth` is returned, so that the caller has nothing to log.
 Times are monotonic seconds, `jitter` is in [0, 1] and only adds.
 """
 
@@ -19,7 +20,7 @@ ANSWERED_LATELY: Final = 600.0
 RETRY_AFTER_LIMIT: Final = 600.0
 UNKNOWN_AFTER: Final = 600.0
 UNKNOWN_MISSES: Final = 3
-#: Of the time between two misses in a row this much counts as time in which the ID was asked for: looks at it are up to
+#: Of the time between two misses in a row this much counts as time in which the ID was asked for: polls of it are up to
 #: two minutes apart. What is longer is an outage, a pause or a sleeping machine.
 _ASKED_AT_MOST: Final = 150.0
 
@@ -28,9 +29,9 @@ class Trouble(StrEnum):
     """Why a provider is not asked as usual."""
 
     OK = "ok"
-    #: It cannot answer now; time mends it.
+    #: It cannot answer now; it will be able to later.
     BUSY = "busy"
-    #: It will not answer us; the operator mends it.
+    #: It will not answer us until the operator changes something.
     REFUSED = "refused"
     #: It answers, and about none of our IDs: the wrong account, or the wrong API.
     ABSENT = "knows none of the IDs"
@@ -42,7 +43,7 @@ _PAUSES: Final = {
     Trouble.REFUSED: (30.0, 300.0),
     Trouble.ABSENT: (5.0, 300.0),
 }
-#: First pause where failures of some IDs speak against the provider, and there are others to ask about: the next one
+#: First pause if failures of some IDs speak against the provider, and there are others to ask about: the next request
 #: may be answered.
 DOUBTED_PAUSE: Final = 1.0
 #: So many such pauses are equally short: the first IDs that are asked about may be bad ones too.
@@ -55,16 +56,16 @@ _DOUBLINGS: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderHealth:
-    """How one provider stands with us."""
+    """Whether one provider is well, and until when it is not asked if it is not."""
 
     trouble: Trouble = Trouble.OK
     #: Failures in a row, all of this trouble.
-    strikes: int = 0
+    failures: int = 0
     #: When the last of them counted.
-    struck_at: float = 0.0
+    failed_at: float = 0.0
     #: An answer to a request that was sent at or after this time is the end of it.
     since: float = 0.0
-    #: True where failures that one ID each may explain speak against it together.
+    #: True if several failures, each of which one ID may explain, speak against it together.
     doubted: bool = False
     #: True under ABSENT while there are IDs that were not asked about yet: the next ones may be known.
     untried: bool = False
@@ -117,7 +118,7 @@ class ProviderHealth:
         """
         stretch = 1 + 0.5 * jitter
         first = DOUBTED_PAUSE if doubted else None
-        struck = self._strike(
+        struck = self._failed(
             Trouble.BUSY, now, asked_at=asked_at, reason=reason, stretch=stretch, since=since, first=first
         )
         asked_to_wait = now + min(retry_after or 0.0, RETRY_AFTER_LIMIT)
@@ -128,18 +129,18 @@ class ProviderHealth:
     ) -> Self:
         """After `ProviderRefused`; `since` as above. `doubted`: there are others to ask about, so it begins short."""
         first = DOUBTED_PAUSE if doubted else None
-        return self._strike(Trouble.REFUSED, now, asked_at=asked_at, reason=reason, since=since, first=first)
+        return self._failed(Trouble.REFUSED, now, asked_at=asked_at, reason=reason, since=since, first=first)
 
     def absent(self, now: float, *, asked_at: float, reason: str, untried: bool = False) -> Self:
-        """After a reply for which `knows_none` holds, or a batch that was refused down to every single ID.
+        """After a reply for which `knows_none` is true, or a batch that was refused down to every single ID.
 
         While other IDs are `untried` there is no pause, and the one that follows does not grow.
         """
         new = inf if self.untried else asked_at  # each reply is about other IDs
-        struck = self._strike(Trouble.ABSENT, now, asked_at=new, reason=reason)
+        struck = self._failed(Trouble.ABSENT, now, asked_at=new, reason=reason)
         if not untried or struck is self:
             return struck
-        return replace(struck, strikes=0, until=now, untried=True)
+        return replace(struck, failures=0, until=now, untried=True)
 
     def registered(self, now: float) -> Self:
         """After a new registration: a provider that knew none of the IDs may know this one, and is asked at once.
@@ -149,14 +150,14 @@ class ProviderHealth:
         """
         if self.trouble is Trouble.ABSENT:
             return replace(self, until=min(self.until, now))
-        early = max(now, self.struck_at + min(_EARLY_LIMIT, 2.0 ** min(self.early, _DOUBLINGS)))
+        early = max(now, self.failed_at + min(_EARLY_LIMIT, 2.0 ** min(self.early, _DOUBLINGS)))
         return replace(self, until=early, early=self.early + 1) if self.doubted and early < self.until else self
 
     def answered(self, *, asked_at: float) -> Self:
         """After a request that succeeded."""
         return type(self)() if asked_at >= self.since else self
 
-    def _strike(
+    def _failed(
         self,
         trouble: Trouble,
         now: float,
@@ -167,17 +168,17 @@ class ProviderHealth:
         since: float | None = None,
         first: float | None = None,
     ) -> Self:
-        if not self.ok and asked_at <= self.struck_at:
+        if not self.ok and asked_at <= self.failed_at:
             return self
-        strikes = self.strikes + 1 if self.trouble is trouble else 1
+        failures = self.failures + 1 if self.trouble is trouble else 1
         usual, longest = _PAUSES[trouble]
         short = 1 if first is None else SHORT_PROBES
-        pause = min(longest, (first or usual) * 2.0 ** min(max(0, strikes - short), _DOUBLINGS)) * stretch
+        pause = min(longest, (first or usual) * 2.0 ** min(max(0, failures - short), _DOUBLINGS)) * stretch
         return replace(
             self,
             trouble=trouble,
-            strikes=strikes,
-            struck_at=now,
+            failures=failures,
+            failed_at=now,
             since=now if since is None else since,
             doubted=since is not None,
             untried=False,
@@ -189,26 +190,26 @@ class ProviderHealth:
 def knows_none(*, asked: int, held: int, now: float, answered_at: float | None) -> bool:
     """Whether a reply to `asked` IDs that held `held` of them speaks against the provider and not against the IDs.
 
-    `answered_at` is when any ID of this provider was last held by a reply; None where none ever was.
+    `answered_at` is when a reply last held any ID of this provider; None if none ever did.
     """
     return asked > 1 and held == 0 and (answered_at is None or now - answered_at >= ANSWERED_LATELY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Misses:
-    """The looks in a row that did not find one ID."""
+    """The polls in a row that did not find one ID."""
 
     count: int = 0
     #: When the first and the last of them were answered.
     first_at: float | None = None
     last_at: float | None = None
-    #: Seconds in which it was asked for, all the while in vain.
+    #: Seconds in which it was asked for and not found.
     asked_for: float = 0.0
     #: True once a request for this ID alone, after the first of them, did not find it either.
     confirmed: bool = False
 
     def missed(self, now: float, *, single: bool) -> Self:
-        """One more look did not find it; `single` where it asked for this ID alone."""
+        """One more poll did not find it; `single`: it asked for this ID alone."""
         since = now if self.last_at is None else self.last_at
         return replace(
             self,
@@ -221,7 +222,7 @@ class Misses:
 
     @property
     def to_confirm(self) -> bool:
-        """Whether the next look should ask for this ID alone."""
+        """Whether the next poll should ask for this ID alone."""
         return self.count >= UNKNOWN_MISSES - 1 and not self.confirmed
 
 

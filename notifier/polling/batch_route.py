@@ -1,7 +1,7 @@
 """What is known of a provider's route for batch polls: whether it can be used, how many IDs it takes, how fast it is.
 
-The decisions are pure (`batching/`); here they are kept together, and told to log and readiness. Times are monotonic
-seconds.
+The decisions are pure (`batching/`); here they are kept together, and reported to log and readiness.
+Times are monotonic seconds.
 """
 
 from typing import Final

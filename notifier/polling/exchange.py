@@ -157,7 +157,7 @@ class Exchanges:
 
     def _missed_singly(self, id_: GenerationId, sent: Sent) -> None:
         generations = self.generations
-        self.provider.missed_alone(id_, sent_at=sent.at, watched=len(generations), untried=generations.queues.untried)
+        self.provider.missed_singly(id_, sent_at=sent.at, watched=len(generations), untried=generations.queues.untried)
 
     def _requeue(self, ids: Iterable[GenerationId]) -> None:
         self.generations.requeue(ids, self.clock.monotonic())
@@ -226,7 +226,7 @@ class Exchanges:
             return
         self.rejections.seen(sent.request, held)
         self._answered(sent, held, asked=asked, multi=sent.request.batch)
-        self.rejections.weigh_multi(sent.request, held)
+        self.rejections.weigh_batch_route(sent.request, held)
         self.forget(await self.recorder.take_in(self._context(sent), observations))
         if ours == 1 and not held:
             self._missed_singly(sent.ids[0], sent)

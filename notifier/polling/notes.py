@@ -1,9 +1,9 @@
-"""Keeps in the store what is wrong now with a provider or with one of its generations, so that a person can be told.
+"""Keeps in the store what is wrong now with a provider or with one of its generations, so that people can see it.
 
 `show` and `list` read the store beside the daemon. A row is written when the trouble begins, says something else, or
-ends; besides after 2, 4, 8 … failures and once a minute, so that "14 times" does not stay "once": never at each look.
-After a restart what was known goes on: an ID that was known to be bad is asked alone, and a provider's trouble stands
-until it answers.
+ends; besides after 2, 4, 8 … failures and once a minute, so that "14 times" does not stay "once": never at each poll.
+After a restart what was known goes on: an ID that was known to be bad is polled singly, and a provider's trouble
+lasts until it answers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,12 +23,12 @@ from notifier.store.records import Trouble
 
 #: Seconds between two comparisons.
 EVERY: Final = 1.0
-#: A trouble that only went on is written again after this time.
+#: A trouble that only goes on is written again after this time.
 AGAIN: Final = timedelta(minutes=1)
 #: The kind of trouble with an ID that the provider answers about, and does not know.
 ABSENT: Final = "absent"
 _REASON: Final = "The provider does not know this ID: is it right, and one of this provider's?"
-#: Looks in a row that missed it.
+#: Polls in a row that missed it before that is written.
 _TOLD_FROM: Final = 2
 #: Generations that are remembered though nobody watches them any more.
 _MOST: Final = 1_000

@@ -1,4 +1,4 @@
-"""All provider loops: one for each provider of the configuration, started and ended as it changes.
+"""All provider loops: one for each provider of the configuration, started and ended as the configuration changes.
 
 Generations of a provider that is not configured (any more) stay in the store and are watched again when its name
 returns.
@@ -30,7 +30,7 @@ class Poller:
     async def run(
         self, providers: Mapping[str, ProviderSettings], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:
-        """Until `stop` or cancelled. Started once every open generation is on an agenda."""
+        """Until `stop` or cancelled. Started once every open generation is queued."""
         async with anyio.create_task_group() as self._group:
             await self.apply(providers)
             self._started.set()
@@ -82,14 +82,14 @@ class Poller:
                 loop.add(some)
 
     def remove(self, provider: ProviderName, id_: GenerationId) -> None:
-        """A generation is watched by nobody any more, says the store."""
+        """Nobody watches this generation any more."""
         if (loop := self._loops.get(provider)) is not None:
             loop.remove(id_)
 
     async def reread(self, provider: ProviderName, id_: GenerationId) -> RereadResult | None:
-        """One more sight of `id_`, watched or not; those that are wanted at the same time share a request.
+        """Read `id_` again, watched or not; IDs that are wanted at the same time share a request.
 
-        None where the provider does not show it, is in trouble or is not configured. May be cancelled at any time.
+        None if the provider does not show it, is in trouble or is not configured. May be cancelled at any time.
         """
         await self._started.wait()
         loop = self._loops.get(provider)
@@ -101,7 +101,7 @@ class Poller:
         return {name: loop.watched for name, loop in self._loops.items()}
 
     def stop(self) -> None:
-        """No more looks, at once: a request under way is let go."""
+        """No more polls, at once: a request under way is cancelled."""
         if self._group is not None:
             self._group.cancel_scope.cancel()
 

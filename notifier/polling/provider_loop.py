@@ -38,8 +38,8 @@ from notifier.store.ports import PollStore
 
 _log = structlog.get_logger()
 
-#: Seconds a tick's leave lasts; ticks come every 0.25 s.
-LEAVE: Final = 1.0
+#: Seconds for which a tick allows polls; ticks come every 0.25 s.
+TICK_LASTS: Final = 1.0
 LONGEST_WAIT: Final = 5.0
 
 
@@ -66,7 +66,7 @@ class ProviderLoop:
         self._around = around
         self._settings = settings
         self._wakeup = Wakeup()
-        self._leave_until = float("-inf")
+        self._may_poll_until = float("-inf")
         clock, health = around.clock, around.health
         generations = self._generations = OpenGenerations(settings.poll_every.total_seconds())
         provider = self._provider = ProviderState(
@@ -130,11 +130,11 @@ class ProviderLoop:
         return self._settings
 
     def tick(self) -> None:
-        self._leave_until = self._around.clock.monotonic() + LEAVE
+        self._may_poll_until = self._around.clock.monotonic() + TICK_LASTS
         self._wakeup.notify()
 
     def add(self, watched: Sequence[OpenGeneration]) -> None:
-        """Watches were registered, each for one of these: look as soon as that is worth a look."""
+        """Watches were registered, each for one of these: poll them as soon as that is worth a poll."""
         now, before = self._around.clock.monotonic(), len(self._generations)
         for open_ in watched:
             if (entry := self._generations.get(open_.id)) is not None:
@@ -147,7 +147,7 @@ class ProviderLoop:
 
     def _join(self, entry: TrackedGeneration, open_: OpenGeneration) -> None:
         if entry.long_polled and open_.target.rank < entry.target.rank:
-            self._long_polls.cancel(entry)  # it waits for what nobody wants first any more
+            self._long_polls.cancel(entry)  # it waits for a later state
         clock = self._around.clock
         self._generations.join(entry, open_, now=clock.monotonic(), wall=clock.now().timestamp())
 
@@ -167,7 +167,7 @@ class ProviderLoop:
         await self._recorder.save()
 
     async def reread(self, id_: GenerationId) -> RereadResult | None:
-        """One more sight of it, watched or not; None where the provider does not show it."""
+        """Read it again, watched or not; None if the provider does not show it."""
         self._wakeup.notify()
         return await self._rereads.show(id_, self._around.clock.monotonic())
 
@@ -176,13 +176,13 @@ class ProviderLoop:
         self._settings = self._recorder.settings = self._exchanges.settings = settings
         self._provider.apply(settings)
         self._long_polls.cancel_all()
-        # Those that are asked about now, or stand in a split, come back by themselves.
+        # Those that are polled now, or in a bisection, come back by themselves.
         self._generations.set_poll_every(settings.poll_every.total_seconds(), now=self._around.clock.monotonic())
         self._wakeup.notify()
 
     # ---- the loop ----
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Until cancelled. Started once the store's open generations are on the agenda."""
+        """Until cancelled. Started once the store's open generations are queued."""
         self._generations.curves.load(dict(await self._around.store.learned(self._settings.name)))
         await self._load()
         await self._notes.load()
@@ -212,11 +212,11 @@ class ProviderLoop:
             for at in (self._generations.queues.earliest(), self._generations.queues.earliest_irregular())
             if at is not None
         ]
-        if now >= self._leave_until or not self._around.health.store_up or not due:
+        if now >= self._may_poll_until or not self._around.health.store_up or not due:
             return LONGEST_WAIT
         wait = self._provider.wait(now)
         waits = [wait] if self._provider.probes else [max(at - now, wait) for at in due]
-        # Due, budget there, and still not sent: all places are taken, and whoever frees one rings.
+        # If something is due and the budget allows it, all places are taken; the end of a request wakes the loop.
         return min((each for each in waits if 0 < each < LONGEST_WAIT), default=LONGEST_WAIT)
 
     def _begin_due(self) -> None:
@@ -224,5 +224,5 @@ class ProviderLoop:
         clock = self._around.clock
         now = clock.monotonic()
         self._exchanges.repeat(now)
-        if now < self._leave_until and self._around.health.store_up:
+        if now < self._may_poll_until and self._around.health.store_up:
             self._turn.take(self._around.directory(), now, clock.now().timestamp())

@@ -1,8 +1,8 @@
 """Whether one provider is well, as far as requests about its IDs tell, and what that lets us ask it.
 
-The decisions are pure (`backoff`, `batching.blame`); here they are kept together, and told to log and readiness. What
-its requests cost is the `budget`'s, what is known of its two other routes `batch_route`'s and `long_poll`'s. Each is
-public: callers ask the part that knows.
+The decisions are pure (`backoff`, `batching.blame`); here they are kept together, and reported to log and readiness.
+Three parts of it are public, and callers ask the part that knows: `budget` (what may be asked), `batch_route` and
+`long_poll` (what is known of these two kinds of request).
 """
 
 from collections import deque
@@ -29,7 +29,7 @@ from notifier.store.records import Trouble as Noted
 _log = structlog.get_logger()
 
 _NEVER: Final = float("-inf")
-#: A doubt that was none is remembered for so many seconds.
+#: Seconds for which it is remembered that the provider was doubted and was well.
 FALSE_ALARM_COUNTS: Final = 600.0
 #: Seconds for which IDs are missed one by one, until that speaks against the provider: a new one may not be readable
 #: yet. As long as some were never asked about it takes longer. So many IDs are remembered.
@@ -73,9 +73,9 @@ class ProviderState:
 
     def _forget(self, settings: ProviderSettings) -> None:
         self.name: ProviderName = settings.name
-        #: IDs that were held by replies lately.
+        #: IDs that replies held lately.
         self.trusted: deque[GenerationId] = deque(maxlen=_TRUSTED)
-        self._standing = ProviderHealth()
+        self._provider_health = ProviderHealth()
         #: The same for people; None while it answers, or was not asked yet.
         self.trouble: Noted | None = None
         self._remembered: Noted | None = None
@@ -83,8 +83,8 @@ class ProviderState:
         self.evidence = Evidence()
         #: Doubted troubles in a row that one of the first probes ended, and when the last one was.
         self._false_alarms, self._alarmed_at = 0, _NEVER
-        #: IDs that requests about them alone missed since any was held -> when they first did.
-        self._missed_alone: dict[GenerationId, float] = {}
+        #: IDs that single polls missed since a reply last held any -> when the first of these polls was answered.
+        self._missed_singly: dict[GenerationId, float] = {}
         self.clear_troubles()
 
     def clear_troubles(self) -> None:
@@ -103,18 +103,18 @@ class ProviderState:
     @property
     def absent(self) -> bool:
         """Whether it answers, and knows none of the IDs."""
-        return self._standing.trouble is Trouble.ABSENT
+        return self._provider_health.trouble is Trouble.ABSENT
 
     @property
     def answers(self) -> bool:
         """Whether it answered in this run, and is in no trouble now."""
-        return self._standing.ok and self.evidence.answered_at > _NEVER
+        return self._provider_health.ok and self.evidence.answered_at > _NEVER
 
     # ---- what may be asked ----
     def room(self, now: float) -> int:
         """Requests that may be made now."""
         budget = self.budget
-        return self._standing.room(now, free=budget.free(now), in_flight=budget.polls - budget.hanging)
+        return self._provider_health.room(now, free=budget.free(now), in_flight=budget.polls - budget.hanging)
 
     def room_for_batches(self, now: float) -> int:
         """The same for batch polls: unless these are answered just now, they leave one place.
@@ -135,33 +135,33 @@ class ProviderState:
 
     def wait(self, now: float) -> float:
         """Seconds until a request may be made, as far as time decides it; 0 or less if it may."""
-        return max(self.budget.wait(now), self._standing.until - now)
+        return max(self.budget.wait(now), self._provider_health.until - now)
 
     def well(self) -> bool:
         """Whether it is asked as usual."""
-        return self._standing.asked_as_usual
+        return self._provider_health.asked_as_usual
 
     @property
     def troubled(self) -> bool:
         """Whether anything speaks against it, though it may be asked as usual."""
-        return not self._standing.ok
+        return not self._provider_health.ok
 
     @property
     def probes(self) -> int | None:
-        """How many requests found the provider in doubted trouble; None where it is not in such trouble."""
-        return self._standing.strikes if self._standing.doubted else None
+        """How many requests found the provider in doubted trouble; None if it is not in such trouble."""
+        return self._provider_health.failures if self._provider_health.doubted else None
 
     @property
     def hangs_after(self) -> float:
         """Seconds after which a request keeps a provider in trouble from being asked about others no longer.
 
-        With each failure twice as many: where everything hangs, not one probe more is made in the end.
+        With each failure twice as many: if everything hangs, not one probe more is made in the end.
         """
-        return self.batch_route.late_after * 2.0 ** min(self._standing.strikes, _HANGS_DOUBLED)
+        return self.batch_route.late_after * 2.0 ** min(self._provider_health.failures, _HANGS_DOUBLED)
 
     def registered(self, now: float) -> None:
         """An ID was registered: a provider that knew none, or failed for the only ID there was, may know this one."""
-        self._standing = self._standing.registered(now)
+        self._provider_health = self._provider_health.registered(now)
 
     # ---- what came back ----
     def knows_none(self, *, asked: int, held: int) -> bool:
@@ -174,7 +174,7 @@ class ProviderState:
         self.evidence.answered(sent_at=sent_at)
         if held:
             self.answered_at = self._clock.monotonic()
-            self._missed_alone.clear()
+            self._missed_singly.clear()
         outage_since = None
         if not self.absent:
             outage_since = self._recover(sent_at)
@@ -187,7 +187,7 @@ class ProviderState:
 
     def probing(self, sent_at: float) -> bool:
         """Whether a request that was sent then asked a provider in trouble whether it is over."""
-        return not self._standing.ok and sent_at > self._standing.struck_at
+        return not self._provider_health.ok and sent_at > self._provider_health.failed_at
 
     def doubt(
         self,
@@ -208,7 +208,7 @@ class ProviderState:
         evidence.failed(ids, sent_at=sent_at)
         lately = sent_at < self._alarmed_at + FALSE_ALARM_COUNTS
         known = evidence.against_provider(watched=watched, doubled=self._false_alarms if lately else 0)
-        if not self._standing.ok or known or (at_once and not lately):
+        if not self._provider_health.ok or known or (at_once and not lately):
             since = evidence.since if evidence else None
             others = not evidence.of_all(watched=watched)
             self.failed(error, sent_at=sent_at, since=since, doubted=others, asked=ids)
@@ -230,19 +230,21 @@ class ProviderState:
         self.budget.asked(sent_at)
         if isinstance(error, ProviderBusy):
             hint, jitter = error.retry_after, self._random()
-            struck = self._standing.busy(
+            struck = self._provider_health.busy(
                 now, asked_at=sent_at, reason=reason, jitter=jitter, retry_after=hint, since=since, doubted=doubted
             )
-            if error.overloaded and struck is not self._standing:  # many that fail together are one sign
+            if error.overloaded and struck is not self._provider_health:  # many that fail together are one sign
                 self.budget.overloaded()
-            self._strike(struck)
+            self._note(struck)
         else:
-            self._strike(self._standing.refused(now, asked_at=sent_at, reason=reason, since=since, doubted=doubted))
+            self._note(
+                self._provider_health.refused(now, asked_at=sent_at, reason=reason, since=since, doubted=doubted)
+            )
 
-    def missed_alone(self, id_: GenerationId, *, sent_at: float, watched: int, untried: bool) -> None:
-        """A request about it alone was answered without it: so it is said of several IDs, one after the other."""
+    def missed_singly(self, id_: GenerationId, *, sent_at: float, watched: int, untried: bool) -> None:
+        """A single poll of it was answered without it; that may be so for several IDs, one after the other."""
         now = self._clock.monotonic()
-        missed = self._missed_alone
+        missed = self._missed_singly
         if len(missed) < _REMEMBERED:
             missed.setdefault(id_, now)
         since = now - next(iter(missed.values()))
@@ -257,13 +259,8 @@ class ProviderState:
     def knew_none(self, what: str, *, sent_at: float, untried: bool) -> None:
         """It answered, and about none of the IDs asked; `untried`: there are others, not asked about yet."""
         fix = "check this provider's api_key (is it the account that made them?), base_url and kind"
-        standing = self._standing.absent(
-            self._clock.monotonic(),
-            asked_at=sent_at,
-            reason=f"{what}: {fix}",
-            untried=untried,
-        )
-        self._strike(standing)
+        now, reason = self._clock.monotonic(), f"{what}: {fix}"
+        self._note(self._provider_health.absent(now, asked_at=sent_at, reason=reason, untried=untried))
 
     def refused(self, error: BatchRejected, *, sent_at: float, size: int) -> float | None:
         """A batch of `size` was refused: something in it is wrong, and the provider is there. As `answered`."""
@@ -277,7 +274,7 @@ class ProviderState:
         """It answered, though not with what can be read of every ID: it is there. As `answered`."""
         self.budget.asked(sent_at)
         self.evidence.answered(sent_at=sent_at)
-        if self._standing.trouble in (Trouble.BUSY, Trouble.REFUSED):
+        if self._provider_health.trouble in (Trouble.BUSY, Trouble.REFUSED):
             return self._recover(sent_at)
         return None
 
@@ -292,44 +289,44 @@ class ProviderState:
         self.knew_none(what, sent_at=self._clock.monotonic(), untried=untried)
         return diagnosis
 
-    # ---- how it stands ----
-    def _strike(self, standing: ProviderHealth) -> None:
-        if standing is self._standing:  # of a request sent before the trouble began: nothing new
+    # ---- its health ----
+    def _note(self, health: ProviderHealth) -> None:
+        if health is self._provider_health:  # of a request sent before the trouble began: nothing new
             return
-        self._standing = standing
+        self._provider_health = health
         wall, before = self._clock.now(), self.trouble or self._remembered
         self._remembered = None
         self.trouble = Noted(
-            kind=standing.trouble.value,
-            reason=standing.reason,
+            kind=health.trouble.value,
+            reason=health.reason,
             since=before.since if before else wall,
             last=wall,
             times=before.times + 1 if before else 1,
         )
-        fresh = self._health.trouble(self._part, standing.reason)
-        if not fresh and not standing.strikes:  # the same trouble, with other IDs
+        fresh = self._health.trouble(self._part, health.reason)
+        if not fresh and not health.failures:  # the same trouble, with other IDs
             return
-        log = _log.error if standing.paused else _log.warning
+        log = _log.error if health.paused else _log.warning
         log(
             log_events.PROVIDER_PAUSED,
             provider=self.name,
-            trouble=standing.trouble.value,
-            error=standing.reason,
-            again_in_s=round(max(0.0, standing.until - self._clock.monotonic()), 1),
+            trouble=health.trouble.value,
+            error=health.reason,
+            again_in_s=round(max(0.0, health.until - self._clock.monotonic()), 1),
         )
 
     def _recover(self, sent_at: float) -> float | None:
-        standing = self._standing.answered(asked_at=sent_at)
-        if standing.ok and not self._standing.ok:
-            _log.info(log_events.PROVIDER_RESUMED, provider=self.name, after=self._standing.trouble.value)
+        health = self._provider_health.answered(asked_at=sent_at)
+        if health.ok and not self._provider_health.ok:
+            _log.info(log_events.PROVIDER_RESUMED, provider=self.name, after=self._provider_health.trouble.value)
             self._health.clear(self._part)
-        if standing.ok:
+        if health.ok:
             self.trouble = self._remembered = None
-        before, self._standing = self._standing, standing
-        if not (standing.ok and before.doubted):
+        before, self._provider_health = self._provider_health, health
+        if not (health.ok and before.doubted):
             return None
         self._alarmed_at = sent_at
-        if before.strikes > SHORT_PROBES:
+        if before.failures > SHORT_PROBES:
             self._false_alarms = 0
             return before.since
         self._false_alarms = min(MOST_DOUBLED, self._false_alarms + 1)
@@ -337,7 +334,7 @@ class ProviderState:
 
 
 def _about(said: str, ids: Sequence[GenerationId]) -> str:
-    """With the IDs that were asked for, where one of them may be the reason."""
+    """With the IDs that were asked for, if one of them may be the reason."""
     if not ids:
         return said
     more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""

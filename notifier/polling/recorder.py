@@ -177,7 +177,7 @@ class Recorder:
         return await self._end_watches(endings, round_.entries)
 
     async def expire_failing(self, id_: GenerationId, asked_at: datetime) -> Sequence[TrackedGeneration]:
-        """Requests about this ID fail, and only about it: end its watches if their deadline has passed. As `take_in`."""
+        """Requests about this ID fail, and only these: end its watches if their deadline has passed. As `take_in`."""
         entry = self.generations.get(id_)
         if entry is None or not overdue(entry, asked_at.timestamp()):
             return ()

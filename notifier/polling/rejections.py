@@ -26,7 +26,7 @@ from notifier.store.records import Trouble
 
 _log = structlog.get_logger()
 
-#: IDs that the multi route refuses and the single route holds, until the multi route counts as unusable.
+#: So many IDs that one route refuses or fails for, and the other one holds, make a route count as broken.
 PROOF: Final = 2
 FAILING: Final = "failing"
 _BEFORE: Final = float("-inf")
@@ -41,14 +41,14 @@ class Rejections:
         self._generations = generations
         self._provider = provider
         self._clock = clock
-        #: ID -> the failures in a row of requests about it alone.
+        #: ID -> the failures in a row of single polls of it.
         self.setbacks: dict[GenerationId, Setback] = {}
         self._bisections: deque[Bisection] = deque()
-        #: ID -> what the multi route said when it refused that one ID.
+        #: ID -> what the batch route said when it refused that one ID.
         self._refused_alone: dict[GenerationId, str] = {}
-        #: Those of them that the single route holds.
+        #: Those of them that the single route then held.
         self._held_alone: set[GenerationId] = set()
-        #: IDs that failed alone and that the multi route holds, since the single route last held any.
+        #: IDs whose single polls failed and that the batch route held, since the single route last held any.
         self._held_by_multi: set[GenerationId] = set()
 
     def parts(self, *, batches: Callable[[], bool]) -> Iterator[tuple[Bisection, tuple[GenerationId, ...]]]:
@@ -229,7 +229,7 @@ class Rejections:
 
     # ---- the single route ----
     def by_multi(self, ids: Sequence[GenerationId]) -> bool:
-        """Whether this one ID is asked by the multi route: it failed by the other. Later by both in turn."""
+        """Whether this one ID is asked for by the batch route: it failed by the other. Later by both in turn."""
         setback = self.setbacks.get(ids[0])
         return setback is not None and setback.count % 2 == 1
 
@@ -274,8 +274,8 @@ class Rejections:
         self._end([each for each in self._bisections if each.failed])
         self._requeue([id_ for id_, setback in self.setbacks.items() if setback.sent_at >= since])
 
-    # ---- the multi route ----
-    def weigh_multi(self, request: PollRequest, held: Sequence[GenerationId]) -> None:
+    # ---- the batch route ----
+    def weigh_batch_route(self, request: PollRequest, held: Sequence[GenerationId]) -> None:
         """The batch route is unusable once it refused two single IDs each of which the single route then held.
 
         If it answers it is usable. An ID that the single route does not hold either may be new, and is no sign.
@@ -284,9 +284,9 @@ class Rejections:
             self._refused_alone.clear()
             self._held_alone.clear()
         elif request.ids[0] in self._refused_alone:
-            self._doubt_multi(request.ids[0], held=bool(held))
+            self._doubt_batch_route(request.ids[0], held=bool(held))
 
-    def _doubt_multi(self, id_: GenerationId, *, held: bool) -> None:
+    def _doubt_batch_route(self, id_: GenerationId, *, held: bool) -> None:
         said = self._refused_alone.pop(id_)
         if not held:
             return
@@ -297,7 +297,7 @@ class Rejections:
             self._end((), cleared=self._generations)
 
     def route_hangs(self) -> None:
-        """Batches are not answered, and their IDs are, alone."""
+        """Batch polls are not answered, and single polls of their IDs are."""
         self._provider.batch_route.do_without("Requests about several IDs are not answered.")
         self._end(self._bisections, cleared=self._generations)
 

@@ -1,10 +1,10 @@
 """IDs that somebody wants to see once more, at one provider: which wait, which are asked for, what is answered to whom.
 
-They are on no agenda, teach no curve and make no transition. How a request is sent is the provider loop's. Rules:
-- A reread rides in a free seat of an ordinary sweep, for nothing, where one is expected within `PATIENCE` seconds.
+They are in no queue, teach no curve and make no transition. `turn` sends the requests. Rules:
+- A re-read is piggybacked on a batch poll that has a free place, if one is expected within `PATIENCE` seconds.
   Otherwise it has a request of its own, out of the share of the budget that is set apart for exceptions.
-- Each is asked for once. Where a batch is refused that it rode in, it is asked for alone, and for `MISTRUST` seconds
-  none rides: the batch is not blamed, but looks that matter must not be refused again and again for the guests in them.
+- Each is asked for once. If a batch poll is refused on which it was piggybacked, it is polled singly, and for
+  `MISTRUST` seconds none is piggybacked: ordinary polls must not be refused again and again because of these.
 - Who asked is answered, whatever happens; two who want the same are answered together.
 """
 
@@ -43,7 +43,7 @@ class Rereads:
 
     # ---- for those who want to see ----
     async def show(self, id_: GenerationId, now: float) -> RereadResult | None:
-        """What the provider shows of `id_`; None where it does not answer about it. May be cancelled at any time."""
+        """What the provider shows of `id_`; None if it does not answer about it. May be cancelled at any time."""
         waiter = self._waiters.get(id_)
         if waiter is None:
             waiter = self._waiters[id_] = _Waiter()
@@ -59,7 +59,7 @@ class Rereads:
 
     # ---- what to ask for ----
     def due(self, now: float, *, poll_at: float | None) -> bool:
-        """Whether some are to be asked for by themselves now; `sweep_at` is when the next sweep is due, if ever."""
+        """Whether some are to be asked for by themselves now; `poll_at` is when the next poll is due, if any."""
         if self._alone:
             return True
         if not self._waiting:
@@ -68,11 +68,11 @@ class Rereads:
         return not rides or now >= next(iter(self._waiting.values())) + PATIENCE
 
     def hurry(self) -> None:
-        """A connection was freed for them: none waits for a sweep any more."""
+        """A connection was freed for them: none waits for a batch poll any more."""
         self._waiting = dict.fromkeys(self._waiting, float("-inf"))
 
     def next(self, most: int, fit: Callable[[Sequence[GenerationId]], int]) -> tuple[GenerationId, ...]:
-        """What to ask for in the next request of their own: several, or one that must stand alone."""
+        """What to ask for in the next request of their own: several, or one that must be polled singly."""
         if self._alone:
             id_ = next(iter(self._alone))
             del self._alone[id_]
@@ -83,7 +83,7 @@ class Rereads:
     def piggyback(
         self, ids: Sequence[GenerationId], free: int, now: float, *, fit: Callable[[Sequence[GenerationId]], int]
     ) -> tuple[GenerationId, ...]:
-        """What rides along in a sweep of `ids` with so many free seats; what is in it anyway needs none."""
+        """What is piggybacked on a batch poll of `ids` with so many free places; what is in it anyway needs none."""
         if not self._waiting:
             return ()
         self._take([id_ for id_ in ids if id_ in self._waiting])
@@ -106,7 +106,7 @@ class Rereads:
             self._settle(seen.id, None if seen.absent else RereadResult(observation=seen, seen_at=seen_at))
 
     def refused(self, ids: Iterable[GenerationId], now: float) -> None:
-        """A request was refused that these were in by their own wish."""
+        """A request was refused on which these were piggybacked."""
         self._piggyback_from = now + MISTRUST
         self._alone |= {id_: now for id_ in ids if id_ in self._waiters}
 

@@ -59,9 +59,9 @@ def test_requests_that_fail_together_are_one_strike() -> None:
     for _ in range(8):
         assert standing.busy(10.2, asked_at=9.5, reason="", jitter=0) is standing
         assert standing.refused(10.2, asked_at=9.5, reason="") is standing
-    assert (standing.strikes, standing.until) == (1, 11)
+    assert (standing.failures, standing.until) == (1, 11)
     standing = standing.busy(10.5, asked_at=9.5, reason="", jitter=0, retry_after=30)
-    assert (standing.strikes, standing.until) == (1, 40.5)
+    assert (standing.failures, standing.until) == (1, 40.5)
 
 
 def test_only_a_success_asked_after_the_trouble_clears_it() -> None:
@@ -76,7 +76,7 @@ def test_another_trouble_counts_from_one() -> None:
     """A key that is refused after an outage starts its own pauses."""
     standing = ProviderHealth().busy(0, asked_at=0, reason="", jitter=0).busy(1, asked_at=1, reason="", jitter=0)
     standing = standing.refused(3, asked_at=3, reason="401")
-    assert (standing.trouble, standing.strikes, standing.until) == (Trouble.REFUSED, 1, 33)
+    assert (standing.trouble, standing.failures, standing.until) == (Trouble.REFUSED, 1, 33)
 
 
 def test_a_new_registration_ends_the_pause_of_a_provider_that_knew_no_id() -> None:
@@ -84,7 +84,7 @@ def test_a_new_registration_ends_the_pause_of_a_provider_that_knew_no_id() -> No
     absent = ProviderHealth().absent(0, asked_at=0, reason="none").absent(5, asked_at=5, reason="none")
     assert absent.until == 15
     assert absent.registered(7).until == 7
-    assert absent.registered(7).strikes == 2
+    assert absent.registered(7).failures == 2
     assert absent.registered(20).until == 15
     refused = ProviderHealth().refused(0, asked_at=0, reason="401")
     assert refused.registered(1) == refused
@@ -103,9 +103,9 @@ def test_a_provider_that_knew_none_is_asked_as_usual_about_those_that_were_not_a
     assert again.busy(9, asked_at=8, reason="503", jitter=0.0).room(9, free=4, in_flight=0) == 0
 
 
-def test_many_strikes_stay_at_the_longest_pause() -> None:
+def test_many_failures_stay_at_the_longest_pause() -> None:
     """The number of failures never overflows anything."""
-    standing = ProviderHealth(trouble=Trouble.ABSENT, strikes=10**6)
+    standing = ProviderHealth(trouble=Trouble.ABSENT, failures=10**6)
     assert standing.absent(1, asked_at=1, reason="").until == 301
 
 
