@@ -16,7 +16,7 @@ from notifier.cli.reading import Reports, read_store
 from notifier.config import ConfigFile
 from notifier.domain.endpoint_health import EndpointState
 from notifier.domain.ids import GenerationId, ProviderName
-from notifier.domain.model import DeliveryStatus, State, Trigger, Verdict, WatchStatus
+from notifier.domain.model import Trigger, Verdict
 from notifier.domain.times import iso
 from notifier.store.records import (
     AttemptSummary,
@@ -37,37 +37,27 @@ _ID_WIDTH: Final = 36
 
 def list_generations(config: str, *, everything: bool, limit: int, most: int) -> None:
     """Print the newest; `most` is the highest limit there is."""
-    lines, troubles = read_store(config, lambda store: _list(store, everything=everything, limit=limit))
+
+    async def read(store: Reports) -> tuple[Sequence[GenerationSummary], Mapping[ProviderName, Trouble]]:
+        return await store.generations(open_only=not everything, limit=limit), await store.provider_troubles()
+
+    lines, troubles = read_store(config, read)
     if not lines:
         typer.echo("Nothing is watched now." if not everything else "Nothing was ever registered.", err=True)
         return
     typer.echo(f"{'GENERATION':{_ID_WIDTH}}  {'PROVIDER':12}  {'STATE':10}  {'REGISTERED':24}  WATCHES, CALLBACKS")
     for line in lines:
-        typer.echo(_generation(line))
+        counted = [*line.watches.items(), *line.deliveries.items()]
+        counts = ", ".join(f"{count} {status}" for status, count in counted if count)
+        if line.trouble and not (line.state and line.state.final):
+            counts += f"; {_why(line.trouble)}"
+        state, id_ = line.state or "not seen", printable(line.id, 256)
+        typer.echo(f"{id_:{_ID_WIDTH}}  {line.provider:12}  {state:10}  {iso(line.registered_at):24}  {counts}")
     for provider in sorted({line.provider for line in lines} & troubles.keys()):
-        typer.echo(f"{provider}: {_provider_trouble(troubles[provider])}")
+        typer.echo(f"{provider}: {troubles[provider].kind}: {_why(troubles[provider])}")
     if len(lines) == limit:
         more = "--limit shows more" if limit < most else "no more can be listed"
         typer.echo(f"The newest {limit} are shown; {more}.", err=True)
-
-
-async def _list(
-    store: Reports, *, everything: bool, limit: int
-) -> tuple[Sequence[GenerationSummary], Mapping[ProviderName, Trouble]]:
-    return await store.generations(open_only=not everything, limit=limit), await store.provider_troubles()
-
-
-def _generation(line: GenerationSummary) -> str:
-    state = line.state or "not seen"
-    counts = ", ".join([*_counted(line.watches), *_counted(line.deliveries)])
-    if line.trouble and not _is_over(line.state):
-        counts += f"; {_failing(line.trouble)}"
-    id_ = printable(line.id, 256)
-    return f"{id_:{_ID_WIDTH}}  {line.provider:12}  {state:10}  {iso(line.registered_at):24}  {counts}"
-
-
-def _counted(counts: Mapping[WatchStatus, int] | Mapping[DeliveryStatus, int]) -> list[str]:
-    return [f"{count} {status}" for status, count in counts.items() if count]
 
 
 def show_history(config: str, generation: str) -> int:
@@ -89,12 +79,13 @@ def _history(history: History) -> Iterator[str]:
     yield f"generation  {printable(history.id, 256)}"
     yield f"provider    {history.provider}"
     if history.provider_trouble:
-        yield f"            {_provider_trouble(history.provider_trouble)}"
-    failing = None if _is_over(history.state) else history.trouble
-    unseen = f"not seen: {_failing(failing)}" if failing else "not seen yet"
-    yield f"state       {history.state or unseen}" + _in_brackets(history.provider_state)
+        yield f"            {history.provider_trouble.kind}: {_why(history.provider_trouble)}"
+    failing = None if history.state and history.state.final else history.trouble
+    unseen = f"not seen: {_why(failing)}" if failing else "not seen yet"
+    word = f" (the provider says {printable(history.provider_state, 100)})" if history.provider_state else ""
+    yield f"state       {history.state or unseen}{word}"
     if failing and history.state:
-        yield f"            not answered now: {_failing(failing)}"
+        yield f"            not answered now: {_why(failing)}"
     yield f"registered  {iso(history.registered_at)}"
     for state, seen_at in history.states:
         yield f"            {iso(seen_at)}  seen {state}"
@@ -109,32 +100,12 @@ def _history(history: History) -> Iterator[str]:
         yield from _watch(watch)
 
 
-def _is_over(state: State | None) -> bool:
-    return state is not None and state.final
-
-
-def _failing(trouble: Trouble) -> str:
-    """Why there is no answer about a generation, while there is about others."""
-    return f"{_sentence(trouble.reason)} {_asked(trouble)}"
-
-
-def _provider_trouble(trouble: Trouble) -> str:
-    """Why there is no answer about any."""
-    return f"{trouble.kind}: {_sentence(trouble.reason)} {_asked(trouble)}"
-
-
-def _sentence(text: str) -> str:
-    shown = printable(text, 400)
-    return shown if shown.endswith((".", "!", "?", "…")) else f"{shown}."
-
-
-def _asked(trouble: Trouble) -> str:
+def _why(trouble: Trouble) -> str:
+    """Why there is no answer."""
+    reason = printable(trouble.reason, 400)
+    end = "" if reason.endswith((".", "!", "?", "…")) else "."
     times = "once" if trouble.times == 1 else f"{trouble.times} times"
-    return f"Asked {times} since {iso(trouble.since)}, last at {iso(trouble.last)}."
-
-
-def _in_brackets(text: str | None) -> str:
-    return f" (the provider says {printable(text, 100)})" if text else ""
+    return f"{reason}{end} Asked {times} since {iso(trouble.since)}, last at {iso(trouble.last)}."
 
 
 def _watch(watch: WatchSummary) -> Iterator[str]:

@@ -17,27 +17,19 @@ from notifier.runtime import logs
 _FILES: Final = 65_536
 
 
-def _tune_collection() -> None:
-    """Collect less often: a burst makes many short-lived records and hardly a cycle (a tenth of its time, measured)."""
-    gc.freeze()  # what is loaded now stays
-    gc.set_threshold(50_000, 20, 50)
-
-
-def _raise_limit_of_files() -> None:
-    """A connection is a file: 4,096 attempts may be in flight, and many a shell allows no more open files than that."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
-    if soft not in (resource.RLIM_INFINITY, hard) and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
 def run_daemon(config: str, log_level: str) -> None:
     if log_level not in logs.LEVELS:
         raise typer.BadParameter(f"{log_level!r} is none of {', '.join(logs.LEVELS)}", param_hint="--log-level")
     logs.set_up(level=log_level, environ=os.environ)
     settings = load(config, environ=os.environ)
-    _tune_collection()
-    _raise_limit_of_files()
+    # collect less often: a burst makes many short-lived records and hardly a cycle (a tenth of its time, measured)
+    gc.freeze()  # what is loaded now stays
+    gc.set_threshold(50_000, 20, 50)
+    # a connection is a file: 4,096 attempts may be in flight, and many shells allow fewer open files than that
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft not in (resource.RLIM_INFINITY, hard) and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     anyio.run(
         service.serve,
         settings,

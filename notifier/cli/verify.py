@@ -8,8 +8,8 @@ All that came from outside is made printable first.
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -67,14 +67,11 @@ def verify_callback(
         raise NotifierError(f"not verified: {invalid}") from None
     except ValueError as unfit:
         raise typer.BadParameter(str(unfit), param_hint="the secret") from None
-    typer.echo(f"verified: {_described(event)}, {printable(sent['webhook-id'], _SHOWN)}")
-
-
-def _described(event: Mapping[str, Any]) -> str:
     content = event.get("data")
     generation = content.get("generation_id") if isinstance(content, dict) else None
+    of = "" if generation is None else f" of {printable(str(generation), _SHOWN)}"
     type_ = printable(str(event.get("type", "an event without a type")), _SHOWN)
-    return type_ if generation is None else f"{type_} of {printable(str(generation), _SHOWN)}"
+    typer.echo(f"verified: {type_}{of}, {printable(sent['webhook-id'], _SHOWN)}")
 
 
 # ---- what is given ------------------------------------------------------------------------------------------------

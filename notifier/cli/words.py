@@ -112,9 +112,9 @@ def no_command(word: str, commands: Sequence[str]) -> str:
     shown = f'"{printable(word, 64)}" is not a command.'
     if _names_configuration(word):
         return f"{shown} {_behind(['notifier', 'run', '--config', word])}"
-    if (meant := _close(word.lower(), [*commands, *_ELSEWHERE])) is None:
-        return shown
-    return f"{shown} {_ELSEWHERE.get(meant, f'Did you mean {meant}?')}"
+    for meant in difflib.get_close_matches(word.lower()[:64], [*commands, *_ELSEWHERE], n=1, cutoff=_CLOSE):
+        return f"{shown} {_ELSEWHERE.get(meant, f'Did you mean {meant}?')}"
+    return shown
 
 
 def too_many(command: str, given: Sequence[str], extra: str, *, takes_config: bool) -> str:
@@ -132,10 +132,6 @@ def _behind(words: Iterable[str]) -> str:
 
 def _names_configuration(word: str) -> bool:
     return word.endswith((".yaml", ".yml")) or ("/" in word and os.path.isfile(word))  # noqa: PTH113  never raises
-
-
-def _close(word: str, known: Iterable[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(word[:64], list(known), n=1, cutoff=_CLOSE)), None)
 
 
 def _option(word: str) -> str:
