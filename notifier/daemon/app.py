@@ -196,7 +196,7 @@ class Daemon:
         )
         self._upkeep = Upkeep(
             store,
-            self._dispatcher,
+            end_lapsed=self._dispatcher.end_lapsed,
             clock=self._clock,
             wakeup=self._housekeeping,
             prune=self._sources.prune_drop,

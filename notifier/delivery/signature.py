@@ -8,7 +8,6 @@ the first `whsk_` key: most installations have none, and it takes megabytes of m
 """
 
 import base64
-import binascii
 import hmac
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -41,17 +40,7 @@ def headers(message_id: str, timestamp: int, body: bytes, secrets: Sequence[Secr
 
 def check_secret(text: str) -> None:
     """`ValueError` with a sentence for the operator if `text` cannot sign. The sentence never has the secret."""
-    prefix, mark, rest = text.partition("_")
-    if not mark or prefix not in ("whsec", "whsk", "whpk"):
-        raise ValueError('A secret begins with "whsec_" (or "whsk_" for ed25519): "notifier secret new" makes one.')
-    if prefix == "whpk":
-        raise ValueError('That is the public key, for receivers: the secret key begins with "whsk_".')
-    key = _decode(prefix, rest)
-    if prefix == "whsec":
-        if not SHORTEST <= len(key) <= LONGEST:
-            raise ValueError(f'A "whsec_" key is {SHORTEST} to {LONGEST} bytes in base64; this one has {len(key)}.')
-    else:
-        _private_key(key)
+    _parsed(text)
 
 
 def new_secret(random_bytes: bytes) -> str:
@@ -68,38 +57,46 @@ def new_asymmetric_secret(seed: bytes) -> str:
 
 def callback_secret(master: Secret, origin: str) -> Secret:
     """The `whsec_` key of one callback origin; it reveals nothing of the master or of another origin's key."""
-    prefix, _, rest = master.reveal().partition("_")
+    prefix, master_key = _parsed(master.reveal())
     if prefix != "whsec":
         raise ValueError('Keys are derived from a "whsec_" master only.')
-    key = hmac.digest(_decode(prefix, rest), _CALLBACK + origin.encode(), "sha256")
+    key = hmac.digest(master_key, _CALLBACK + origin.encode(), "sha256")
     return Secret("whsec_" + base64.b64encode(key).decode())
 
 
 def public_key(whsk: str) -> str:
     """The `whpk_…` that receivers need, of a `whsk_…` key."""
-    check_secret(whsk)
-    if not whsk.startswith("whsk_"):
+    prefix, key = _parsed(whsk)
+    if prefix != "whsk":
         raise ValueError('Only a "whsk_" key has a public key.')
-    public = _private_key(_decode("whsk", whsk.removeprefix("whsk_"))).public_key()
+    public = _private_key(key).public_key()
     return "whpk_" + base64.b64encode(public.public_bytes_raw()).decode()
 
 
-def _decode(prefix: str, rest: str) -> bytes:
+def _parsed(text: str) -> tuple[str, bytes]:
+    """The prefix and the key of a secret that can sign; `ValueError` as for `check_secret`."""
+    prefix, mark, rest = text.partition("_")
+    if not mark or prefix not in ("whsec", "whsk", "whpk"):
+        raise ValueError('A secret begins with "whsec_" (or "whsk_" for ed25519): "notifier secret new" makes one.')
+    if prefix == "whpk":
+        raise ValueError('That is the public key, for receivers: the secret key begins with "whsk_".')
     try:
-        return base64.b64decode(rest, validate=True)
-    except (binascii.Error, ValueError):
+        key = base64.b64decode(rest, validate=True)
+    except ValueError:
         raise ValueError(
             f'What follows "{prefix}_" is not base64 with its padding ("="): copy the secret whole.'
         ) from None
+    if prefix == "whsk":
+        _private_key(key)
+    elif not SHORTEST <= len(key) <= LONGEST:
+        raise ValueError(f'A "whsec_" key is {SHORTEST} to {LONGEST} bytes in base64; this one has {len(key)}.')
+    return prefix, key
 
 
 @lru_cache(maxsize=4096)
 def _signer(secret: Secret) -> Signer:
     """The cache is bounded because callback URLs bring one key for each origin."""
-    text = secret.reveal()
-    check_secret(text)
-    prefix, _, rest = text.partition("_")
-    key = _decode(prefix, rest)
+    prefix, key = _parsed(secret.reveal())
     if prefix == "whsec":
         return lambda content: "v1," + base64.b64encode(hmac.digest(key, content, "sha256")).decode()
     sign = _private_key(key).sign

@@ -6,7 +6,7 @@ The probe repeats what failed, because another write that works says little of a
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final
 
 import anyio
 import structlog
@@ -34,23 +34,18 @@ _ORIGINS_KEPT: Final = timedelta(days=30)
 _PRUNE_EVERY: Final = 3600.0
 
 
-class Leases(Protocol):
-    """The dispatcher, as upkeep knows it."""
-
-    async def end_lapsed(self) -> int: ...
-
-
 class Upkeep:
     """Runs the chores whenever `wakeup` is notified, and at least every 15 s.
 
-    `prune` removes accepted drop files; `retain` has the store forget what was finished long ago.
+    `end_lapsed` ends attempts whose worker is gone; `prune` removes accepted drop files; `retain` has the store forget
+    what was finished long ago.
     """
 
     def __init__(
         self,
         store: UpkeepStore,
-        leases: Leases,
         *,
+        end_lapsed: Callable[[], Awaitable[int]],
         clock: JumpClock,
         wakeup: Wakeup,
         prune: Callable[[], Awaitable[int]],
@@ -63,7 +58,7 @@ class Upkeep:
         self._store = store
         self._sleep = sleep
         self._backoff = StoreBackoff()
-        self._leases = leases
+        self._end_lapsed = end_lapsed
         self._clock = clock
         self._wakeup = wakeup
         self._prune = prune
@@ -95,7 +90,7 @@ class Upkeep:
             self._backoff.succeeded(self._clock.monotonic())
             self._health.clear(STORE)
             _log.info(log_events.STORE_RECOVERED)
-        await self._leases.end_lapsed()
+        await self._end_lapsed()
         await self._park()
         await self._expire()
         await self._retain()

@@ -18,8 +18,9 @@ from notifier.domain.model import DeliveryStatus, EndpointDirectory, Format
 from notifier.domain.settings import CallbackSettings, Secret
 from notifier.store.sqlite.store import SqliteStore
 from notifier.verify import InvalidSignature, verify
-from tests.support.dispatcher_rig import policies, taking, worker
+from tests.support.dispatcher_rig import taking, worker
 from tests.support.fakes import BOOK, SECRET, START, Callbacks, deliveries, endpoint, enqueue, quiet
+from tests.support.sending import policies
 from tests.support.store_builders import apply
 
 EVENTS = EndpointDirectory(

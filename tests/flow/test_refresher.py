@@ -26,7 +26,7 @@ from notifier.runtime.heartbeat import Heartbeat
 from notifier.runtime.wakeup import Wakeup
 from notifier.store.sqlite.store import SqliteStore
 from notifier.verify import verify
-from tests.support.dispatcher_rig import Posting, policies
+from tests.support.dispatcher_rig import Posting
 from tests.support.fakes import (
     SECRET,
     START,
@@ -43,6 +43,7 @@ from tests.support.fakes import (
     refuse_batches_with,
     request,
 )
+from tests.support.sending import policies
 
 LATE = 16 * 60.0
 HOUR = 3600.0

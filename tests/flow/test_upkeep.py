@@ -19,22 +19,13 @@ from notifier.upkeep.loop import Upkeep
 from tests.support.fakes import START, HandClock, Tripped, deliveries, enqueue, heard, quiet, request, statuses
 
 
-class _Leases:
-    """The dispatcher's side: counts."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    async def end_lapsed(self) -> int:
-        self.calls += 1
-        return 0
-
-
 class _Rig:
     def __init__(self, store: SqliteStore) -> None:
         self.clock = HandClock()
         self.port = Tripped(store)
-        self.health, self.wakeup, self.deliveries, self.leases = Health(), Wakeup(), Wakeup(), _Leases()
+        self.health, self.wakeup, self.deliveries = Health(), Wakeup(), Wakeup()
+        #: How often lapsed attempts were ended.
+        self.ended = 0
         #: What the next pruning clears away.
         self.old_files = 0
         self.prunings = 0
@@ -44,7 +35,7 @@ class _Rig:
         self.waking = anyio.Event()
         self.upkeep = Upkeep(
             self.port,
-            self.leases,
+            end_lapsed=self.end_lapsed,
             clock=self.clock,
             wakeup=self.wakeup,
             prune=self.prune,
@@ -63,6 +54,10 @@ class _Rig:
     async def retain(self) -> None:
         self.retained += 1
 
+    async def end_lapsed(self) -> int:
+        self.ended += 1
+        return 0
+
     async def prune(self) -> int:
         self.prunings += 1
         return self.old_files
@@ -74,7 +69,7 @@ async def test_nothing_to_do_is_silence(store: SqliteStore) -> None:
     async with heard() as said:
         await rig.upkeep.run_once()
     assert said == []
-    assert (rig.leases.calls, rig.retained) == (1, 1)
+    assert (rig.ended, rig.retained) == (1, 1)
     assert not await rig.deliveries.wait(0)
 
 

@@ -1,6 +1,5 @@
 """A dispatcher at work on a real store, over any wire, real sockets too: its answers can be waited for."""
 
-import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,18 +10,16 @@ import anyio
 import httpx
 
 from notifier.delivery.dispatcher import Dispatcher, MessageSender
-from notifier.delivery.endpoint_monitor import EndpointMonitor
-from notifier.delivery.policies import Endpoints
 from notifier.delivery.sender import Sender
 from notifier.domain.ids import WorkerId
 from notifier.domain.model import Answer, Message
 from notifier.domain.settings import CallbackSettings, EndpointSettings
 from notifier.net.transport import AiohttpTransport
 from notifier.runtime.health import Health
-from notifier.runtime.heartbeat import Heartbeat
 from notifier.runtime.wakeup import Wakeup
 from notifier.store.sqlite.store import SqliteStore
 from tests.support.fakes import Callbacks, HandClock, Tripped, endpoint, quiet
+from tests.support.sending import dispatcher_on, policies
 
 
 class Posting:
@@ -79,18 +76,15 @@ async def worker(
     hand, wakeup, health, port = clock or HandClock(), Wakeup(), Health(), Tripped(store)
     posting = Posting(Sender(open_wire=wire, guarded_wire=wire))
     configured = policies(*(endpoints or (endpoint(),)), callbacks=callbacks)
-    tokens = (f"random{number}" for number in itertools.count(1))
-    dispatcher = Dispatcher(
+    dispatcher = dispatcher_on(
         port,
         posting,
+        hand,
         configured,
-        monitor=EndpointMonitor(port, configured, clock=hand, health=health, token=lambda: next(tokens)),
         owner=WorkerId(owner),
-        clock=hand,
         random=lambda: chance,
         wakeup=wakeup,
         health=health,
-        heartbeat=Heartbeat("dispatcher", hand, limit=25),
     )
     async with anyio.create_task_group() as tasks:
         await tasks.start(dispatcher.run)
@@ -99,10 +93,6 @@ async def worker(
             store=store, clock=hand, dispatcher=dispatcher, posting=posting, health=health, wakeup=wakeup, port=port
         )
         tasks.cancel_scope.cancel()
-
-
-def policies(*endpoints: EndpointSettings, callbacks: CallbackSettings | None = None) -> Endpoints:
-    return Endpoints({each.identity: each for each in endpoints}, callbacks)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import httpx
 
-from notifier.delivery.dispatcher import Dispatcher
+from notifier.delivery.dispatcher import Dispatcher, MessageSender
 from notifier.delivery.endpoint_monitor import EndpointMonitor
 from notifier.delivery.policies import Endpoints
 from notifier.delivery.sender import Sender
@@ -58,21 +58,18 @@ def policies(
     return Endpoints({each.identity: each for each in endpoints}, callbacks, operator=operator)
 
 
-def dispatcher_on(port: Any, callbacks: Callbacks, endpoints: Endpoints, **more: Any) -> Dispatcher:
-    wire = httpx.MockTransport(callbacks)
+def dispatcher_on(port: Any, sender: MessageSender, clock: HandClock, endpoints: Endpoints, **more: Any) -> Dispatcher:
     parts: dict[str, Any] = {
         "owner": WorkerId("worker-1"),
-        "clock": callbacks.clock,
+        "clock": clock,
         "random": lambda: 0.0,
         "wakeup": Wakeup(),
         "health": Health(),
-        "heartbeat": Heartbeat("dispatcher", callbacks.clock, limit=25),
+        "heartbeat": Heartbeat("dispatcher", clock, limit=25),
     } | more
     tokens = (f"random{number}" for number in itertools.count(1))
-    monitor = EndpointMonitor(
-        port, endpoints, clock=callbacks.clock, health=parts["health"], token=lambda: next(tokens)
-    )
-    return Dispatcher(port, Sender(open_wire=wire, guarded_wire=wire), endpoints, monitor=monitor, **parts)
+    monitor = EndpointMonitor(port, endpoints, clock=clock, health=parts["health"], token=lambda: next(tokens))
+    return Dispatcher(port, sender, endpoints, monitor=monitor, **parts)
 
 
 @asynccontextmanager
@@ -80,7 +77,9 @@ async def sending(store: SqliteStore, *endpoints: EndpointSettings, **more: Any)
     clock, wakeup, health, port = HandClock(), Wakeup(), Health(), Tripped(store)
     callbacks = Callbacks(clock=clock)
     configured = policies(*(endpoints or (endpoint(),)), **more)
-    dispatcher = dispatcher_on(port, callbacks, configured, wakeup=wakeup, health=health)
+    wire = httpx.MockTransport(callbacks)
+    sender = Sender(open_wire=wire, guarded_wire=wire)
+    dispatcher = dispatcher_on(port, sender, clock, configured, wakeup=wakeup, health=health)
     async with anyio.create_task_group() as tasks:
         await tasks.start(dispatcher.run)
         await quiet(store)
