@@ -9,7 +9,7 @@ Rules for every store:
 - Protocols are narrow, one per user. One object implements them all.
 """
 
-from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -30,6 +30,7 @@ from notifier.store.records import (
     AppliedDirectory,
     Cancelled,
     Counts,
+    Decide,
     Ending,
     EndpointSummary,
     Exchange,
@@ -68,7 +69,6 @@ class WatchStore(Protocol):
         A watch that is made or reopened while the recorded state satisfies it is satisfied at once and its delivery
         made, in this transaction; `Registration.enqueued` says so.
         """
-        ...
 
 
 class PollStore(Protocol):
@@ -76,7 +76,6 @@ class PollStore(Protocol):
 
     def open_generations(self, provider: ProviderName) -> AsyncIterator[Sequence[OpenGeneration]]:
         """All generations of `provider` with an open watch, in chunks, from one consistent snapshot."""
-        ...
 
     async def record_transitions(self, transitions: Sequence[Transition], *, now: datetime) -> list[Recorded]:
         """Raise each generation's state, satisfy its watches and make what is owed: one transaction for all of it.
@@ -85,7 +84,6 @@ class PollStore(Protocol):
         answered all the same. Which open watches are satisfied is selected inside the transaction, so that a watch
         which joins at the same moment is satisfied either here or in `add_watches`, never twice and never not at all.
         """
-        ...
 
     async def end_watches(self, endings: Sequence[Ending], *, now: datetime) -> list[Recorded]:
         """End open watches; each is owed its message, in the same transaction.
@@ -93,19 +91,15 @@ class PollStore(Protocol):
         EXPIRED: those whose deadline is at or before `observed_at`. UNKNOWN: all of them; the message carries the last
         state seen, if any.
         """
-        ...
 
     async def learned(self, provider: ProviderName) -> Mapping[str, bytes]:
         """What `save_learned` saved last under each name; the store does not read it."""
-        ...
 
     async def save_learned(self, provider: ProviderName, learned: Mapping[str, bytes], *, now: datetime) -> None:
         """Keep each of `learned` under its name, in place of what stood there; other names stay."""
-        ...
 
     async def troubles(self, provider: ProviderName) -> Mapping[GenerationId | None, Trouble]:
         """What `save_troubles` saved last: of generations of this provider, and under None its own."""
-        ...
 
     async def save_troubles(
         self, provider: ProviderName, changes: Mapping[GenerationId | None, Trouble | None]
@@ -114,7 +108,6 @@ class PollStore(Protocol):
 
         What is not named stays as it is. One that nobody ever watched is passed over.
         """
-        ...
 
 
 class DeliveryStore(Protocol):
@@ -144,7 +137,6 @@ class DeliveryStore(Protocol):
         stale: due again `hold` later, or as soon as `refresh_bodies` says what came of it, and claimed then, whatever
         that was. Up to `room` of them; the others are claimed. What a person asked for goes out as it is stored.
         """
-        ...
 
     async def refresh_bodies(self, refreshes: Sequence[Refresh], *, now: datetime) -> int:
         """Let deliveries that were held back go at once, with the new body of each that has a reread: one transaction.
@@ -153,15 +145,8 @@ class DeliveryStore(Protocol):
         replaced whole, by `delivery.refresh`, and nothing else is; one that is not ours to change stays. Answers how
         many bodies were replaced.
         """
-        ...
 
-    async def end_lapsed(
-        self,
-        decide: Callable[[Interruption], AttemptResult],
-        *,
-        now: datetime,
-        sparing: WorkerId | None = None,
-    ) -> list[Interruption]:
+    async def end_lapsed(self, decide: Decide, *, now: datetime, sparing: WorkerId | None = None) -> list[Interruption]:
         """End attempts whose worker is gone: their lease ran out before `now`, or the store knows that nobody has it.
 
         A store that one process at a time can open knows it of every lease that it finds when it is opened. Leases of
@@ -170,18 +155,13 @@ class DeliveryStore(Protocol):
         interruption; the store fills in when the attempt was started and how long it lasted, and ignores those two of
         its answer.
         """
-        ...
 
-    async def release(
-        self, owner: WorkerId, decide: Callable[[Interruption], AttemptResult], *, now: datetime
-    ) -> list[Interruption]:
+    async def release(self, owner: WorkerId, decide: Decide, *, now: datetime) -> list[Interruption]:
         """End every attempt that `owner` has open, as `end_lapsed` does; of other workers none."""
-        ...
 
     @property
     def due_times(self) -> "DueTimeStore | None":
         """None if due times follow a clock of the store's own, such as a database server's."""
-        ...
 
 
 #: How far a `shift` has come, for the store alone to read.
@@ -201,7 +181,6 @@ class DueTimeStore(Protocol):
         that are handed in by the new time come after that. One short transaction, for those that the calls before it,
         whose answer is `done`, have not moved; None is the beginning, and the end.
         """
-        ...
 
 
 class DirectoryStore(Protocol):
@@ -218,7 +197,6 @@ class DirectoryStore(Protocol):
         what was parked because of one, or is parked while it is disabled, does not resume. `disabled` of `directory`
         is ignored: the store knows it.
         """
-        ...
 
 
 class EndpointStore(Protocol):
@@ -229,7 +207,6 @@ class EndpointStore(Protocol):
 
     async def endpoint_summaries(self) -> Sequence[EndpointSummary]:
         """Every destination of which anything is known or to which anything is owed, by name."""
-        ...
 
     async def disable_endpoint(
         self, destination: Destination, *, now: datetime, reason: str, announce: Announce = silent
@@ -239,7 +216,6 @@ class EndpointStore(Protocol):
         As with `exchange`, a bounded number is parked here and the rest by `park_disabled`; `Change.parked` counts all
         of it. Attempts under way end as they may. A destination that is disabled already keeps its reason.
         """
-        ...
 
     async def enable_endpoint(self, destination: Destination, *, now: datetime, announce: Announce = silent) -> Change:
         """Put a destination into use again: what is owed to it from now on flows.
@@ -247,7 +223,6 @@ class EndpointStore(Protocol):
         What is parked because it was disabled stays parked, and what waited for it still is parked now; it comes back
         by redelivery alone. `Change.before` is what it was: a destination that was not disabled is left as it is.
         """
-        ...
 
 
 class UpkeepStore(Protocol):
@@ -258,29 +233,24 @@ class UpkeepStore(Protocol):
 
         The reason they give is `provider_unreachable`. In small transactions, so that nothing else waits for long.
         """
-        ...
 
     async def park_disabled(self) -> int:
         """Park what waits for disabled destinations and nobody works on; how many. In small transactions."""
-        ...
 
     async def forget_endpoints(self, *, before: datetime) -> int:
         """Forget origins of callback URLs whose last failure was before then; how many.
 
         Disabled ones stay, and so does every configured endpoint: there are few.
         """
-        ...
 
     async def probe(self, *, now: datetime) -> None:
         """`StoreUnavailable` where the store cannot write now, or cannot do what it failed to do since the last probe.
 
         Makes one small durable write of no consequence; what failed is tried and not kept.
         """
-        ...
 
     async def checkpoint(self) -> None:
         """Move what the log has gathered into the main file, off the commit path."""
-        ...
 
     async def prune(self, *, before: datetime, declared: Container[WatchId] | None, most: int) -> Pruned:
         """Forget what was finished before `before`: looks at about `most` rows, from where the last call stopped.
@@ -292,11 +262,9 @@ class UpkeepStore(Protocol):
         watch that was reopened is its round: registered again, its messages have the IDs that they had. In small
         transactions, so that no other write waits for long.
         """
-        ...
 
     async def give_back(self, *, most: int) -> int:
         """Give free space back to the disk, as far as there is much and the store can; about `most` pages. How many."""
-        ...
 
     async def size(self) -> Size: ...
 
@@ -306,11 +274,9 @@ class OperationStore(Protocol):
 
     async def messages_like(self, beginning: str) -> Sequence[MessageId]:
         """Messages whose ID begins so; two of them at most. Each has an ID of the same length."""
-        ...
 
     async def watches_like(self, beginning: str) -> Sequence[WatchId]:
         """The same of watches."""
-        ...
 
     async def redeliver_some(self, selection: Selection, *, mark: Mark | None, most: int, now: datetime) -> Redelivered:
         """Make up to `most` deliveries of `selection` due at `now`, in one transaction; each with its schedule unused.
@@ -321,15 +287,12 @@ class OperationStore(Protocol):
         what has no body any more. What lost its place in the selection between the search and the transaction is passed
         over. A generation's ID is compared without case where no exact match exists. The next attempt is a PERSON's.
         """
-        ...
 
     async def kept(self, selection: Selection) -> Kept:
         """How many deliveries there are for `selection`, its `statuses`, `since` and `until` left aside."""
-        ...
 
     async def cancel_watches(self, choice: WatchChoice, *, now: datetime) -> Cancelled:
         """Cancel open watches, in one transaction; no message is made. A generation's ID is compared as above."""
-        ...
 
 
 class ReportStore(Protocol):
@@ -339,27 +302,21 @@ class ReportStore(Protocol):
 
     async def generations(self, *, open_only: bool, limit: int) -> Sequence[GenerationSummary]:
         """The newest registrations first."""
-        ...
 
     async def histories(self, generation: GenerationId) -> Sequence[History]:
         """One for each provider that has a generation of this ID; compared without case where no exact match exists."""
-        ...
 
     async def provider_troubles(self) -> Mapping[ProviderName, Trouble]:
         """Why providers do not answer; those that do are not in it."""
-        ...
 
     async def endpoint_summaries(self) -> Sequence[EndpointSummary]:
         """Every destination of which anything is known or to which anything is owed, by name."""
-        ...
 
     async def problems(self, *, deep: bool) -> Sequence[str]:
         """What an integrity check finds; empty when all is well."""
-        ...
 
     async def backup(self, path: str) -> None:
         """Write a consistent copy to `path`, which must not exist yet."""
-        ...
 
 
 class Store(

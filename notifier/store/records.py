@@ -10,8 +10,10 @@ from datetime import datetime, timedelta
 from notifier.domain.endpoint_health import Change, EndpointHealth
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId
 from notifier.domain.model import (
+    AttemptResult,
     Claim,
     DeliveryStatus,
+    Interruption,
     Kind,
     NewDelivery,
     OpenGeneration,
@@ -132,6 +134,8 @@ class Exchange:
     changed: Sequence[Change] = ()
 
 
+#: Says what becomes of a delivery whose attempt was interrupted.
+Decide = Callable[[Interruption], AttemptResult]
 #: Says what the operator is owed because of a change, inside its transaction; None is nothing.
 Announce = Callable[[Change], NewDelivery | None]
 

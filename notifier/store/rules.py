@@ -51,26 +51,25 @@ PARKED: Final = DELIVERY[DeliveryStatus.PENDING][DeliverySignal.PARK]
 
 
 # ---- registering --------------------------------------------------------------------------------------------------
-class RecordedWatch(NamedTuple):
-    """What a request for a watch is compared with."""
-
-    status: WatchStatus
-    metadata: bytes
-    timeout: timedelta
-    registered_at: datetime
-
-
 def outcome(
-    request: WatchRequest, found: RecordedWatch, *, keep_first: bool, now: datetime
+    request: WatchRequest,
+    status: WatchStatus,
+    metadata: bytes,
+    timeout: timedelta,
+    registered_at: datetime,
+    *,
+    keep_first: bool,
+    now: datetime,
 ) -> tuple[Outcome, tuple[str, ...]]:
-    """What becomes of a request for a watch that is recorded already; for KEPT, what differs."""
-    if found.status is WatchStatus.OPEN:
-        differs = [] if _same_json(found.metadata, request.metadata) else ["metadata"]
-        differs += [] if found.timeout == request.timeout else ["timeout"]
-        return Outcome.KEPT if differs else Outcome.EXISTING, tuple(differs)
-    reopens = not keep_first and WatchSignal.REOPEN in WATCH[found.status]
+    """What becomes of a request for a watch that is recorded, as these say; for KEPT, what differs."""
+    if status is WatchStatus.OPEN:
+        differs: tuple[str, ...] = () if _same_json(metadata, request.metadata) else ("metadata",)
+        if timeout != request.timeout:
+            differs = (*differs, "timeout")
+        return Outcome.KEPT if differs else Outcome.EXISTING, differs
+    reopens = not keep_first and WatchSignal.REOPEN in WATCH[status]
     # Registered since it was put there: as far as can be told, it is what the watch was made of.
-    same_request = request.put_at is not None and request.put_at <= found.registered_at <= now
+    same_request = request.put_at is not None and request.put_at <= registered_at <= now
     return Outcome.REOPENED if reopens and not same_request else Outcome.FINISHED, ()
 
 

@@ -10,11 +10,10 @@ own reads are short. Another program's may not be, so a log that cannot be cut i
 
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 from typing import Final
 
 from notifier.domain.errors import StoreUnavailable
-from notifier.store.sqlite import connection, errors
+from notifier.store.sqlite import connection, errors, files
 
 #: A log that is so many times longer than it may be, and still cannot be cut, is trouble.
 _TOO_LONG: Final = 4
@@ -25,21 +24,13 @@ def move(path: str) -> None:
     try:
         with closing(connection.writer(path)) as conn:
             conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            if _log_size(path) > connection.LOG_LIMIT:
+            if (files.size(f"{path}-wal") or 0) > connection.LOG_LIMIT:
                 conn.execute("PRAGMA busy_timeout = 100")
                 conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.Error as error:
         raise errors.unavailable(error, path) from error
-    if (size := _log_size(path)) > _TOO_LONG * connection.LOG_LIMIT:
+    if (size := files.size(f"{path}-wal") or 0) > _TOO_LONG * connection.LOG_LIMIT:
         raise StoreUnavailable(
             f"store {path}: its log has grown to {size // 2**20:,} MiB, because another program keeps reading an old"
             " state of it: find it with `fuser`, and let it finish"
         )
-
-
-def _log_size(path: str) -> int:
-    """Bytes; 0 where there is no log."""
-    try:
-        return Path(f"{path}-wal").stat().st_size
-    except FileNotFoundError:
-        return 0

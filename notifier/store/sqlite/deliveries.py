@@ -6,11 +6,11 @@ gives its longest overdue first.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -28,7 +28,7 @@ from notifier.domain.slot_sharing import Demand, allot
 from notifier.domain.times import from_micros, to_micros
 from notifier.store import rules
 from notifier.store import turns as turn
-from notifier.store.records import Announce, Exchange, Slots
+from notifier.store.records import Announce, Decide, Exchange, Slots
 from notifier.store.sqlite import bulk, endpoints, refresh
 from notifier.store.sqlite.rows import moment
 from notifier.store.sqlite.statements import statements
@@ -260,31 +260,16 @@ def _claims(conn: sqlite3.Connection, keys: Sequence[int]) -> list[Claim]:
 
 
 # ---- attempts without an outcome ----------------------------------------------------------------------------------
-Decide = Callable[[Interruption], AttemptResult]
-
-
-class _OpenAttempt(NamedTuple):
-    key: int
-    message_id: MessageId
-    destination: Destination
-    number: int
-    failures: int
-    interruptions: int
-    claimed_at: int
-    leased_until: int
-    trigger: str
-
-
 def end_lapsed(
     conn: sqlite3.Connection, decide: Decide, *, now: datetime, sparing: WorkerId | None
 ) -> list[Interruption]:
     lapsed = conn.execute(_SQL["leases_that_lapsed"], {"now": to_micros(now), "sparing": sparing}).fetchall()
-    return [_interrupt(conn, _OpenAttempt(*row), decide, now) for row in lapsed]
+    return [_interrupt(conn, row, decide, now) for row in lapsed]
 
 
 def release(conn: sqlite3.Connection, owner: WorkerId, decide: Decide, *, now: datetime) -> list[Interruption]:
     own = conn.execute(_SQL["leases_of"], {"owner": owner}).fetchall()
-    return [_interrupt(conn, _OpenAttempt(*row), decide, now) for row in own]
+    return [_interrupt(conn, row, decide, now) for row in own]
 
 
 def disown_leases(conn: sqlite3.Connection) -> None:
@@ -292,20 +277,19 @@ def disown_leases(conn: sqlite3.Connection) -> None:
     conn.execute(_SQL["disown_leases"])
 
 
-def _interrupt(conn: sqlite3.Connection, attempt: _OpenAttempt, decide: Decide, now: datetime) -> Interruption:
+def _interrupt(conn: sqlite3.Connection, row: tuple[Any, ...], decide: Decide, now: datetime) -> Interruption:
+    key, message_id, destination, number, failures, interruptions, claimed_at, leased_until, trigger = row
     interruption = Interruption(
-        message_id=attempt.message_id,
-        destination=attempt.destination,
-        number=attempt.number,
-        failures=attempt.failures,
-        interruptions=attempt.interruptions + 1,
+        message_id=message_id,
+        destination=destination,
+        number=number,
+        failures=failures,
+        interruptions=interruptions + 1,
     )
     result = decide(interruption)
-    if (result.message_id, result.number) != (attempt.message_id, attempt.number):
+    if (result.message_id, result.number) != (message_id, number):
         raise ValueError("the decision is about another attempt")
-    known = rules.interrupted(
-        result, started_at=from_micros(attempt.claimed_at), leased_until=from_micros(attempt.leased_until), now=now
-    )
-    lease = _Lease(attempt.key, attempt.destination, attempt.trigger)
-    _write(conn, [(lease, known)], endpoints.disabled_among(conn, [attempt.destination]))
+    started_at, until = from_micros(claimed_at), from_micros(leased_until)
+    known = rules.interrupted(result, started_at=started_at, leased_until=until, now=now)
+    _write(conn, [(_Lease(key, destination, trigger), known)], endpoints.disabled_among(conn, [destination]))
     return interruption

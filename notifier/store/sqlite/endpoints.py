@@ -15,10 +15,11 @@ from notifier.domain.endpoint_health import Change, EndpointHealth, EndpointStat
 from notifier.domain.ids import Destination
 from notifier.domain.message import parked_if_disabled
 from notifier.domain.model import DeliveryStatus, Verdict
-from notifier.domain.times import from_micros, to_micros
+from notifier.domain.times import to_micros
 from notifier.store import rules
 from notifier.store.records import Announce, EndpointSummary
 from notifier.store.sqlite import bulk, rows
+from notifier.store.sqlite.rows import micros_or_none, moment_or_none
 from notifier.store.sqlite.statements import statements
 
 _SQL: Final = statements("endpoints")
@@ -48,7 +49,7 @@ def act(
         parked += conn.execute(_SQL["count_waiting"], (after.destination,)).fetchone()[0]
     given_up, first = _given_up(conn, before) if after.state is EndpointState.WORKING else (0, None)
     change = Change(
-        before=before, after=after, parked=parked, given_up=given_up, oldest=_moment(_earlier(oldest, first))
+        before=before, after=after, parked=parked, given_up=given_up, oldest=moment_or_none(_earlier(oldest, first))
     )
     if (told := announce(change)) is not None:
         rows.add_deliveries(conn, [(None, parked_if_disabled(told, disabled_among(conn, [told.destination])))], now)
@@ -150,7 +151,7 @@ def report(conn: sqlite3.Connection) -> list[EndpointSummary]:
                 pending=counts.get((destination, DeliveryStatus.PENDING.value), 0),
                 parked=counts.get((destination, DeliveryStatus.PARKED.value), 0),
                 given_up=given_up,
-                oldest=_moment(_earlier(oldest.get(destination), first)),
+                oldest=moment_or_none(_earlier(oldest.get(destination), first)),
             )
         )
     return summaries
@@ -180,12 +181,12 @@ def _read(row: EndpointRow) -> EndpointHealth:
     return EndpointHealth(
         destination=row.destination,
         state=EndpointState(row.state),
-        first_failure=_moment(row.first_failure),
-        last_failure=_moment(row.last_failure),
+        first_failure=moment_or_none(row.first_failure),
+        last_failure=moment_or_none(row.last_failure),
         failures=row.failures,
-        last_success=_moment(row.last_success),
-        warned_at=_moment(row.warned_at),
-        disabled_at=_moment(row.disabled_at),
+        last_success=moment_or_none(row.last_success),
+        warned_at=moment_or_none(row.warned_at),
+        disabled_at=moment_or_none(row.disabled_at),
         reason=row.reason,
     )
 
@@ -198,22 +199,7 @@ def save(conn: sqlite3.Connection, changed: Sequence[tuple[EndpointHealth, Endpo
 
 
 def _row(each: EndpointHealth) -> EndpointRow:
-    return EndpointRow(
-        destination=each.destination,
-        state=each.state.value,
-        first_failure=_micros(each.first_failure),
-        last_failure=_micros(each.last_failure),
-        failures=each.failures,
-        last_success=_micros(each.last_success),
-        warned_at=_micros(each.warned_at),
-        disabled_at=_micros(each.disabled_at),
-        reason=each.reason,
-    )
-
-
-def _moment(micros: int | None) -> datetime | None:
-    return None if micros is None else from_micros(micros)
-
-
-def _micros(moment: datetime | None) -> int | None:
-    return None if moment is None else to_micros(moment)
+    first, last, success = map(micros_or_none, (each.first_failure, each.last_failure, each.last_success))
+    warned, disabled = map(micros_or_none, (each.warned_at, each.disabled_at))
+    state = each.state.value
+    return EndpointRow(each.destination, state, first, last, each.failures, success, warned, disabled, each.reason)

@@ -187,8 +187,8 @@ class OpenFiles:
             return True
         if self._log_read is not None and os.pread(self._log_read, 8, 16) != index.salt:
             return False
-        size = _size(self.log)
-        return size is None or size >= index.log_bytes
+        found = size(self.log)
+        return found is None or found >= index.log_bytes
 
     def _read_index(self) -> _Index | None:
         """None where it cannot be read, or is written at this moment."""
@@ -222,8 +222,8 @@ def _opened(name: str) -> int | None:
         return None
 
 
-def _size(name: str) -> int | None:
-    """None where it went away since its name was looked at: the next look tells."""
+def size(name: str) -> int | None:
+    """Bytes; None if there is no such file, or nobody can look."""
     try:
         return os.stat(name).st_size  # noqa: PTH116  as in `identity`
     except OSError:

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from notifier.domain.ids import EndpointIdentity, GenerationId, MessageId, ProviderName, WatchId
@@ -10,14 +10,14 @@ from notifier.domain.model import DeliveryStatus, State, Trigger, Verdict, Watch
 from notifier.domain.times import from_micros
 from notifier.store.records import AttemptSummary, DeliverySummary, History, Trouble, WatchSummary
 from notifier.store.sqlite import troubles
-from notifier.store.sqlite.rows import result_from
+from notifier.store.sqlite.rows import moment_or_none, result_from
 from notifier.store.sqlite.statements import statements
 
 _SQL: Final = statements("report")
 Row = tuple[Any, ...]
 
 
-def tell(conn: sqlite3.Connection, generation: str) -> list[History]:
+def read(conn: sqlite3.Connection, generation: str) -> list[History]:
     """One history for each provider; compared without case where no exact match exists."""
     found = conn.execute(_SQL["find_generations"], (generation,)).fetchall()
     if not found:
@@ -37,8 +37,8 @@ def _history(conn: sqlite3.Connection, row: Row, providers: Mapping[ProviderName
         failure=failure,
         result_url=result_from(result).url,
         registered_at=from_micros(registered_at),
-        observed_at=_moment(observed_at),
-        not_before=_moment(not_before),
+        observed_at=moment_or_none(observed_at),
+        not_before=moment_or_none(not_before),
         states=sorted(states, key=lambda entry: entry[0].rank),  # they only rise; clocks may not
         watches=[_watch(conn, watch) for watch in conn.execute(_SQL["watches_of"], (key,)).fetchall()],
         trouble=None if told is None else troubles.read(told),
@@ -57,7 +57,7 @@ def _watch(conn: sqlite3.Connection, row: Row) -> WatchSummary:
         metadata=metadata,
         registered_at=from_micros(registered_at),
         deadline=from_micros(deadline),
-        ended_at=_moment(ended_at),
+        ended_at=moment_or_none(ended_at),
         deliveries=[_delivery(conn, found) for found in conn.execute(_SQL["deliveries_of"], (key,)).fetchall()],
     )
 
@@ -66,14 +66,14 @@ def _delivery(conn: sqlite3.Connection, row: Row) -> DeliverySummary:
     key, message_id, type_, status, reason, created_at, due_at, number, claimed_at, trigger = row
     attempts = [_attempt(found) for found in conn.execute(_SQL["attempts_of"], (key,))]
     if claimed_at is not None:
-        attempts.append(_open_attempt(number, claimed_at, trigger))
+        attempts.append(_attempt((number, claimed_at, None, None, None, "", b"", trigger)))
     return DeliverySummary(
         message_id=MessageId(message_id),
         type=type_,
         status=DeliveryStatus(status),
         reason=reason,
         created_at=from_micros(created_at),
-        due_at=_moment(due_at),
+        due_at=moment_or_none(due_at),
         attempts=attempts,
     )
 
@@ -84,26 +84,9 @@ def _attempt(row: Row) -> AttemptSummary:
         number=number,
         trigger=Trigger(trigger),
         started_at=from_micros(started_at),
-        took=timedelta(microseconds=took),
-        verdict=Verdict(verdict),
+        took=None if took is None else timedelta(microseconds=took),
+        verdict=None if verdict is None else Verdict(verdict),
         status_code=status_code,
         detail=detail,
         head=head,
     )
-
-
-def _open_attempt(number: int, claimed_at: int, trigger: str) -> AttemptSummary:
-    return AttemptSummary(
-        number=number,
-        trigger=Trigger(trigger),
-        started_at=from_micros(claimed_at),
-        took=None,
-        verdict=None,
-        status_code=None,
-        detail="",
-        head=b"",
-    )
-
-
-def _moment(micros: int | None) -> datetime | None:
-    return None if micros is None else from_micros(micros)

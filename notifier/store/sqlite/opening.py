@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from notifier.domain.errors import StoreRefused, StoreUnavailable
 from notifier.store.ports import ReportStore
-from notifier.store.sqlite import connection, deliveries, errors, lock
+from notifier.store.sqlite import connection, deliveries, errors, files, lock
 from notifier.store.sqlite.reports import SqliteReports
 from notifier.store.sqlite.statements import migrations
 from notifier.store.sqlite.store import SqliteStore
@@ -80,22 +80,14 @@ def _refuse_places(path: str) -> None:
 
 def _refuse_log_alone(path: str) -> None:
     """A log without its file: SQLite removes it as soon as anybody opens a new or an empty file of that name."""
-    log, size = Path(f"{path}-wal"), _size(Path(path))
-    if size or not _size(log):
+    log, size = Path(f"{path}-wal"), files.size(path)
+    if size or not files.size(str(log)):
         return
     what = "is not there" if size is None else "is empty"
     raise StoreRefused(
         f"store {path} {what}, but its log, {log.name}, is: what was written last stands there alone. Put the file back"
         f" beside it; or, to begin with a backup or anew, move {log.name} and {Path(path).name}-shm away first"
     )
-
-
-def _size(file: Path) -> int | None:
-    """None where there is none, or nobody can look: to open it says why."""
-    try:
-        return file.stat().st_size
-    except OSError:
-        return None
 
 
 def _open_writer(path: str, held: int | None = None) -> sqlite3.Connection:

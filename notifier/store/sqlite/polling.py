@@ -7,7 +7,7 @@ no watch can slip in between. A look that showed nothing new writes nothing.
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.lifecycle import advance
@@ -71,9 +71,10 @@ def _raise(conn: sqlite3.Connection, batch: Sequence[Transition], now: datetime)
     found = rows.find_states(conn, [(each.provider, each.observation.id) for each in batch])
     known = [(each, *found[name]) for each in batch if (name := (each.provider, each.observation.id)) in found]
     endings = [_raised(transition, key, state) for transition, key, state in known]
-    raised = [_row(each.key, each.reason.seen) for each in endings if each.reason is not None]
-    bulk.write(conn, _SQL["raise_generations"], raised)
-    bulk.write(conn, _SQL["add_states"], [(row.key, row.state, row.observed_at) for row in raised])
+    raised = [(each.key, each.reason.seen) for each in endings if each.reason is not None]
+    bulk.write(conn, _SQL["raise_generations"], [_row(key, seen) for key, seen in raised])
+    states = [(key, str(seen.state), rows.micros_or_none(seen.observed_at)) for key, seen in raised]
+    bulk.write(conn, _SQL["add_states"], states)
     answers = iter(end_open(conn, endings, now))
     return [next(answers) if (each.provider, each.observation.id) in found else _UNKNOWN for each in batch]
 
@@ -89,33 +90,18 @@ def _raised(transition: Transition, key: int, before: State | None) -> Generatio
     return GenerationEnding(key, transition.provider, observation.id, state, reason, lambda row: row.target in targets)
 
 
-class _RaisedRow(NamedTuple):
-    """Of `raise_generations`."""
-
-    key: int
-    state: str
-    provider_state: str | None
-    result: str | None
-    failure: str | None
-    record: bytes | None
-    record_omitted: bool
-    observed_at: int
-    not_before: int | None
-
-
-def _row(key: int, seen: SeenGeneration) -> _RaisedRow:
+def _row(key: int, seen: SeenGeneration) -> tuple[object, ...]:
     assert seen.state is not None, "a generation is raised to a state"
-    assert seen.observed_at is not None, "a transition was observed"
-    return _RaisedRow(
-        key=key,
-        state=seen.state.value,
-        provider_state=seen.provider_state,
-        result=rows.result_text(seen.result),
-        failure=seen.failure,
-        record=seen.record,
-        record_omitted=seen.record_omitted,
-        observed_at=to_micros(seen.observed_at),
-        not_before=None if seen.not_before is None else to_micros(seen.not_before),
+    return (
+        key,
+        seen.state.value,
+        seen.provider_state,
+        rows.result_text(seen.result),
+        seen.failure,
+        seen.record,
+        seen.record_omitted,
+        rows.micros_or_none(seen.observed_at),
+        rows.micros_or_none(seen.not_before),
     )
 
 

@@ -42,7 +42,7 @@ class SqliteReports:
         return await self._read(lambda conn: _generations(conn, open_only=open_only, limit=limit))
 
     async def histories(self, generation: GenerationId) -> Sequence[History]:
-        return await self._read(lambda conn: history.tell(conn, generation))
+        return await self._read(lambda conn: history.read(conn, generation))
 
     async def provider_troubles(self) -> Mapping[ProviderName, Trouble]:
         return await self._read(troubles.of_providers)
@@ -51,7 +51,7 @@ class SqliteReports:
         return await self._read(endpoints.report)
 
     async def problems(self, *, deep: bool) -> Sequence[str]:
-        return await self._read(lambda conn: _problems(conn, deep=deep))
+        return await self._read(lambda conn: list(_problems(conn, deep=deep)))
 
     async def backup(self, path: str) -> None:
         """BackupRefused where `path` exists or cannot be made; StoreUnavailable where the disk fails meanwhile."""
@@ -110,11 +110,7 @@ def _tallies(conn: sqlite3.Connection, name: str, keys: str) -> Mapping[int, dic
     return found
 
 
-def _problems(conn: sqlite3.Connection, *, deep: bool) -> list[str]:
-    return list(_complaints(conn, deep=deep))
-
-
-def _complaints(conn: sqlite3.Connection, *, deep: bool) -> Iterator[str]:
+def _problems(conn: sqlite3.Connection, *, deep: bool) -> Iterator[str]:
     for (line,) in conn.execute("PRAGMA integrity_check" if deep else "PRAGMA quick_check"):
         if line != "ok":
             yield line

@@ -38,6 +38,14 @@ WATCH_STATUSES: Final = {status.value: status for status in WatchStatus}
 _NO_RESULT: Final = Result()
 
 
+def moment_or_none(micros: int | None) -> datetime | None:
+    return None if micros is None else moment(micros)
+
+
+def micros_or_none(moment: datetime | None) -> int | None:
+    return None if moment is None else to_micros(moment)
+
+
 class GenerationRow(NamedTuple):
     """Of `find_generation`."""
 
@@ -106,8 +114,8 @@ def seen(row: GenerationRow) -> SeenGeneration:
         failure=row.failure,
         record=row.record,
         record_omitted=bool(row.record_omitted),
-        observed_at=None if row.observed_at is None else moment(row.observed_at),
-        not_before=None if row.not_before is None else moment(row.not_before),
+        observed_at=moment_or_none(row.observed_at),
+        not_before=moment_or_none(row.not_before),
     )
 
 

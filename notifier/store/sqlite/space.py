@@ -8,10 +8,10 @@ stops notifier and runs `VACUUM` by hand.
 """
 
 import sqlite3
-from pathlib import Path
 from typing import Final
 
 from notifier.store.records import Size
+from notifier.store.sqlite import files
 
 #: Pages of one transaction.
 STEP: Final = 100
@@ -23,8 +23,8 @@ _INCREMENTAL: Final = 2
 def measure(conn: sqlite3.Connection, path: str) -> Size:
     """On a connection that reads."""
     return Size(
-        file=_bytes(path),
-        log=_bytes(f"{path}-wal"),
+        file=files.size(path) or 0,
+        log=files.size(f"{path}-wal") or 0,
         free_pages=_pragma(conn, "freelist_count"),
         page=_pragma(conn, "page_size"),
     )
@@ -43,11 +43,3 @@ def give_back(conn: sqlite3.Connection, *, kept: int = KEPT) -> int:
 
 def _pragma(conn: sqlite3.Connection, name: str) -> int:
     return int(conn.execute(f"PRAGMA {name}").fetchone()[0])
-
-
-def _bytes(path: str) -> int:
-    """0 where there is no such file."""
-    try:
-        return Path(path).stat().st_size
-    except FileNotFoundError:
-        return 0

@@ -30,6 +30,7 @@ from notifier.store.records import (
     Announce,
     AppliedDirectory,
     Cancelled,
+    Decide,
     Ending,
     Exchange,
     Kept,
@@ -138,12 +139,10 @@ class SqliteStore(SqliteReports):
     async def refresh_bodies(self, refreshes: Sequence[Refresh], *, now: datetime) -> int:
         return await self.writer.run(lambda conn: refresh.refresh(conn, refreshes, now=now))
 
-    async def end_lapsed(
-        self, decide: deliveries.Decide, *, now: datetime, sparing: WorkerId | None = None
-    ) -> list[Interruption]:
+    async def end_lapsed(self, decide: Decide, *, now: datetime, sparing: WorkerId | None = None) -> list[Interruption]:
         return await self.writer.run(lambda conn: deliveries.end_lapsed(conn, decide, now=now, sparing=sparing))
 
-    async def release(self, owner: WorkerId, decide: deliveries.Decide, *, now: datetime) -> list[Interruption]:
+    async def release(self, owner: WorkerId, decide: Decide, *, now: datetime) -> list[Interruption]:
         return await self.writer.run(lambda conn: deliveries.release(conn, owner, decide, now=now))
 
     @property

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Final
 
 import orjson
@@ -44,24 +45,11 @@ def of_providers(conn: sqlite3.Connection) -> dict[ProviderName, Trouble]:
 
 def read(text: str) -> Trouble:
     """What `_written` wrote."""
-    held = orjson.loads(text)
-    return Trouble(
-        kind=held["kind"],
-        reason=held["reason"],
-        since=from_micros(held["since"]),
-        last=from_micros(held["last"]),
-        times=held["times"],
-    )
+    fields = orjson.loads(text)
+    return Trouble(**fields | {"since": from_micros(fields["since"]), "last": from_micros(fields["last"])})
 
 
 def _written(trouble: Trouble | None) -> str | None:
     if trouble is None:
         return None
-    held = {
-        "kind": trouble.kind,
-        "reason": trouble.reason,
-        "since": to_micros(trouble.since),
-        "last": to_micros(trouble.last),
-        "times": trouble.times,
-    }
-    return orjson.dumps(held).decode()
+    return orjson.dumps(asdict(trouble) | {"since": to_micros(trouble.since), "last": to_micros(trouble.last)}).decode()

@@ -27,7 +27,6 @@ from notifier.domain.model import (
 )
 from notifier.domain.times import to_micros
 from notifier.store import rules
-from notifier.store.rules import RecordedWatch
 from notifier.store.sqlite import bulk, rows
 from notifier.store.sqlite.endings import Reason, end_many
 from notifier.store.sqlite.rows import SQL, WatchRow
@@ -118,21 +117,24 @@ class _Together:
         found = self._watches.get((generation, request.target.value, request.endpoint))
         if found is None:
             return self._make(request, generation, state)
-        recorded = RecordedWatch(
-            status=rows.WATCH_STATUSES[found.status],
-            metadata=rows.metadata(found),
-            timeout=found.timeout * _MICROSECOND,
-            registered_at=rows.moment(found.registered_at),
+        status, registered_at = rows.WATCH_STATUSES[found.status], rows.moment(found.registered_at)
+        timeout = found.timeout * _MICROSECOND
+        outcome, differs = rules.outcome(
+            request,
+            status,
+            rows.metadata(found),
+            timeout,
+            registered_at,
+            keep_first=self._keep_first,
+            now=self._now,
         )
-        outcome, differs = rules.outcome(request, recorded, keep_first=self._keep_first, now=self._now)
         if outcome is Outcome.REOPENED:
             row = self._row(request, found.key, found.id, found.round + 1)
             self._reopened.append(row)
             return self._begin(request, row, generation, state, outcome)
         still = None
-        if recorded.status is WatchStatus.OPEN:
-            deadline = rows.moment(found.deadline)
-            still = _poll_for(request, state, found.destination, recorded.registered_at, deadline)
+        if status is WatchStatus.OPEN:
+            still = _poll_for(request, state, found.destination, registered_at, rows.moment(found.deadline))
         return Registration(watch_id=found.id, outcome=outcome, open=still, differs=differs)
 
     def _generation(self, request: WatchRequest) -> tuple[int, State | None]:
@@ -155,19 +157,19 @@ class _Together:
         return self._begin(request, row, generation, state, Outcome.CREATED)
 
     def _row(self, request: WatchRequest, key: int, id_: WatchId, round_: int) -> WatchRow:
-        timeout = request.timeout // _MICROSECOND
+        target, timeout, micros = request.target.value, request.timeout // _MICROSECOND, self._micros
         return WatchRow(
-            key=key,
-            id=id_,
-            target=request.target.value,
-            endpoint=request.endpoint,
-            destination=request.destination,
-            status=_OPEN,
-            round=round_,
-            metadata=request.metadata,
-            timeout=timeout,
-            registered_at=self._micros,
-            deadline=self._micros + timeout,
+            key,
+            id_,
+            target,
+            request.endpoint,
+            request.destination,
+            _OPEN,
+            round_,
+            request.metadata,
+            timeout,
+            micros,
+            micros + timeout,
         )
 
     def _begin(
@@ -188,20 +190,7 @@ class _Together:
     def write(self) -> None:
         bulk.write(self._conn, SQL["add_generations"], self._new_generations)
         bulk.write(self._conn, SQL["add_watches"], self._new_watches)
-        reopened = [
-            (
-                row.key,
-                row.destination,
-                row.status,
-                row.round,
-                row.metadata,
-                row.timeout,
-                row.registered_at,
-                row.deadline,
-            )
-            for row in self._reopened
-        ]
-        bulk.write(self._conn, SQL["reopen_watches"], reopened)
+        bulk.write(self._conn, SQL["reopen_watches"], self._reopened)
         reasons = {
             key: Reason(Kind.RESULT, rows.seen(rows.generation_by_key(self._conn, key))) for _, _, key in self._ending
         }

@@ -51,8 +51,8 @@ DELETE FROM rounds WHERE watch = ? RETURNING round;
 
 -- name: reopen_watches
 -- Watches that ended without their target start again, with the content of the new request.
-WITH reopened (key, destination, status, round, metadata, timeout, registered_at, deadline) AS (
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+WITH reopened (key, id, target, endpoint, destination, status, round, metadata, timeout, registered_at, deadline) AS (
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 )
 UPDATE watches
 SET
