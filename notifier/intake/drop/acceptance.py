@@ -196,12 +196,9 @@ def move_all(spool: Spool, judged: Sequence[tuple[Complete, Sequence[Fault]]], n
     """
     outcomes: list[Moved | OSError] = []
     for file, faults in judged:
+        why = error_text(file.name, faults) if faults else ""
         try:
-            if faults:
-                text = error_text(file.name, faults)
-                outcomes.append(spool.reject(file.name, file.fd, file.key, text, now=now, held=file.held))
-            else:
-                outcomes.append(spool.accept(file.name, file.fd, file.key, now=now, held=file.held))
+            outcomes.append(spool.move(file.name, file.fd, file.key, why, now=now, held=file.held))
         except OSError as error:
             outcomes.append(error)
     return outcomes

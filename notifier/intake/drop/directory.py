@@ -10,7 +10,7 @@ found by itself. Directories that are missing below it are made.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -28,9 +28,9 @@ from notifier.intake.drop.inspect_file import (
     SETTLE,
     Complete,
     Finding,
-    Incomplete,
     Large,
     NoDescriptor,
+    Nothing,
     Unreadable,
     Waiting,
     inspect_file,
@@ -206,8 +206,8 @@ class DropDirectory:
         while due:
             findings = await run_sync(self._inspect, spool, due, self._known())
             inspected, due = due[: len(findings)], due[len(findings) :]
-            for finding, (_, waiting) in zip(findings, inspected, strict=True):
-                self._note(finding, waiting)
+            for finding, (name, waiting) in zip(findings, inspected, strict=True):
+                self._note(name, finding, waiting)
             if not await self._accept(spool, [finding for finding in findings if isinstance(finding, Complete)]):
                 return self._retry
         self._retry = 0.0
@@ -236,24 +236,22 @@ class DropDirectory:
                 break
         return findings
 
-    def _note(self, finding: Finding, waiting: Waiting) -> None:
+    def _note(self, name: str, finding: Finding, waiting: Waiting) -> None:
         now = self._clock.monotonic()
         match finding:
-            case Incomplete():
-                return
-            case NoDescriptor():  # logged for all files together
+            case NoDescriptor(why):  # logged for all files together
                 if now - self._no_descriptor_at >= _LOGGED_AGAIN:
                     self._no_descriptor_at = now
                     directory = printable(self._settings.directory, 200)
-                    _log.warning(log_events.DROP_UNREADABLE, file=directory, help=finding.why)
-                return
-            case Large():
-                self._pending.add_large(finding.name, waiting, finding.size, now=now)
+                    _log.warning(log_events.DROP_UNREADABLE, file=directory, help=why)
+            case Large(size):
+                self._pending.add_large(name, waiting, size, now=now)
                 self._large.notify()
-                return
-            case Unreadable():
-                self._log_once(log_events.DROP_UNREADABLE, finding.name, finding.inode, help=finding.hint)
-        self._pending.done(finding.name, waiting)
+            case Unreadable(inode, hint):
+                self._log_once(log_events.DROP_UNREADABLE, name, inode, help=hint)
+                self._pending.done(name, waiting)
+            case Complete() | Nothing.GONE:
+                self._pending.done(name, waiting)
 
     def _log_once(self, event: str, name: str, inode: int, **fields: object) -> None:
         if self._logged.get(name) != inode:
@@ -278,7 +276,7 @@ class DropDirectory:
             name, waiting = turn
             with short_turns():
                 finding = await run_sync(self._inspect_whole, spool, name, waiting, self._known())
-            self._note(finding, waiting)
+            self._note(name, finding, waiting)
             await self._accept(spool, [finding] if isinstance(finding, Complete) else [])
             self._pending.end_turn(name)
             self._notify()  # the name may have been noticed meanwhile
@@ -305,13 +303,6 @@ def _with_spool(directory: str, use: Callable[[Spool], _T], otherwise: _T) -> _T
 
     `otherwise` if the directory is gone or must not be used: the loop logs that, and who counts goes on.
     """
-    try:
-        spool = Spool(directory)
-    except (ConfigError, OSError):
-        return otherwise
-    try:
+    with suppress(ConfigError, OSError), closing(Spool(directory)) as spool:
         return use(spool)
-    except OSError:
-        return otherwise
-    finally:
-        spool.close()
+    return otherwise

@@ -95,46 +95,38 @@ class Complete:
     held: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incomplete:
-    """Inspect it again once it has settled, or changes."""
+class Nothing(Enum):
+    """There is nothing to read."""
 
-    name: str
+    #: Inspect it again once it has settled, or changes.
+    INCOMPLETE = "incomplete"
+    #: Nothing of that name is for us.
+    GONE = "gone"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Large:
     """It is complete, and so large that it has to wait for its turn."""
 
-    name: str
     size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gone:
-    """Nothing of that name is for us."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Unreadable:
     """It may not be read. `hint` says what helps."""
 
-    name: str
     inode: int
     hint: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class NoDescriptor:
     """It cannot be opened for want of descriptors, which says nothing of the file: inspect it again."""
 
-    name: str
     why: str
 
 
-Finding = Complete | Incomplete | Large | Gone | Unreadable | NoDescriptor
+Finding = Complete | Nothing | Large | Unreadable | NoDescriptor
 
 
 def inspect_file(
@@ -155,7 +147,7 @@ def inspect_file(
     try:
         found = spool.stat(name)
         if found is None or stat.S_ISDIR(found.st_mode):
-            return Gone(name=name)
+            return Nothing.GONE
         if waiting.key != (key := key_of(found)):
             waiting.renamed = waiting.renamed and waiting.key is None
             waiting.key, waiting.since = key, now
@@ -163,16 +155,16 @@ def inspect_file(
         waiting.due_at = now + settle * (1 - still if still < 1 else max(1, still / 4))
         return _inspect(spool, name, found, waiting, known, still=still, most=most)
     except FileNotFoundError:
-        return Gone(name=name)
+        return Nothing.GONE
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):  # another thing than a moment ago: the next time tells what
-            return Incomplete(name=name)
+            return Nothing.INCOMPLETE
         if error.errno in (errno.EMFILE, errno.ENFILE):
-            return NoDescriptor(name=name, why=f"its files cannot be read: {reason(error)}")
+            return NoDescriptor(f"its files cannot be read: {reason(error)}")
         hint = f"it cannot be read: {reason(error)}"
         if found and isinstance(error, PermissionError):
             hint = _command(spool, name, found)
-        return Unreadable(name=name, inode=found.st_ino if found else 0, hint=hint)
+        return Unreadable(found.st_ino if found else 0, hint)
 
 
 def _command(spool: Spool, name: str, found: os.stat_result) -> str:
@@ -188,15 +180,15 @@ def _inspect(
     """`still` is for how long nothing changed, in settling times."""
     writer = _writer(None, waiting, found.st_size)
     if writer is Writer.OPEN and still < 1:  # a large file is not opened at every write to it
-        return Incomplete(name=name)
+        return Nothing.INCOMPLETE
     why = _not_a_file(name, found)
     if why:
         ripe = _ripe(writer, waiting, still, empty=not found.st_size) if stat.S_ISREG(found.st_mode) else still >= 1
         if not (ripe or (waiting.renamed and writer is not Writer.OPEN)):
-            return Incomplete(name=name)
+            return Nothing.INCOMPLETE
         return Complete(name=name, fd=None, key=key_of(found), faults=(Fault(message=why),))
     if still < 1 and not waiting.renamed and suffix_of(name) != ".json":
-        return Incomplete(name=name)
+        return Nothing.INCOMPLETE
     fd = spool.open(name)
     finding: Finding | None = None
     try:
@@ -223,20 +215,19 @@ def _inspect_open(fd: int, name: str, waiting: Waiting, known: Known, *, still: 
     before = os.fstat(fd)
     size, key = before.st_size, key_of(before)
     if key != waiting.key or not stat.S_ISREG(before.st_mode) or before.st_nlink != 1:
-        return Incomplete(name=name)  # another file than a moment ago
+        return Nothing.INCOMPLETE  # another file than a moment ago
     writer = _writer(has_writer(fd), waiting, size)
     ripe = _ripe(writer, waiting, still, empty=not size)
     if not ripe and not (_may_be_whole(name, writer, still) and _ends_like_json(fd, size)):
-        return Incomplete(name=name)
+        return Nothing.INCOMPLETE
     if most is not None and size > most:
-        return Large(name=name, size=size)
+        return Large(size)
     complete = Complete(name=name, fd=fd, key=key, size=size, held=writer is Writer.OPEN)
     return _judge(complete, fd, known, ripe=ripe)
 
 
-def _judge(complete: Complete, fd: int, known: Known, *, ripe: bool) -> Complete | Incomplete:
+def _judge(complete: Complete, fd: int, known: Known, *, ripe: bool) -> Complete | Nothing:
     """What the file holds, or why it is refused. `ripe`: it is to be refused if it cannot be parsed."""
-    name = complete.name
     try:
         body = read_regular_file(fd, MAX_BYTES)
     except FileTooLarge as error:
@@ -244,15 +235,15 @@ def _judge(complete: Complete, fd: int, known: Known, *, ripe: bool) -> Complete
     except FileUnreadable as error:
         raise error.error from None
     if key_of(os.fstat(fd)) != complete.key:
-        return Incomplete(name=name)
-    if complete.held and suffix_of(name) != ".json" and not body.endswith(b"\n"):
+        return Nothing.INCOMPLETE
+    if complete.held and suffix_of(complete.name) != ".json" and not body.endswith(b"\n"):
         return replace(complete, faults=(Fault(message=_NO_END),))
     try:
         put_at = from_micros(complete.key[3] // 1_000)
-        requests = tuple(replace(request, put_at=put_at) for request in parse_drop(name, body, known))
+        requests = tuple(replace(request, put_at=put_at) for request in parse_drop(complete.name, body, known))
     except InvalidWatch as error:
         may_be_cut = isinstance(error, Unparsable) or complete.size > MAX_BYTES
-        return Incomplete(name=name) if may_be_cut and not ripe else replace(complete, faults=error.faults)
+        return Nothing.INCOMPLETE if may_be_cut and not ripe else replace(complete, faults=error.faults)
     return replace(complete, requests=requests)
 
 

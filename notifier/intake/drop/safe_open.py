@@ -40,29 +40,24 @@ def open_directory(directory: str) -> int:
 
 def open_subdirectory(parent: int, name: str, directory: str) -> int:
     """A descriptor of done/ or rejected/, which is made if it is not there."""
-    shown, like = f"{directory}/{name}", os.fstat(parent)
+    like = os.fstat(parent)
     try:
         os.mkdir(name, stat.S_IMODE(like.st_mode) & 0o1777, dir_fd=parent)  # sticky too: later we may not
-        made = True
     except FileExistsError:
-        made = False
+        return _open_below(parent, name, f"{directory}/{name}")
     except OSError as error:
         message = f"it cannot be made: {reason(error)}; let notifier's user write to the directory."
-        raise _refused(shown, message) from None
-    fd = _open_below(parent, name, shown)
-    if made:
-        _make_alike(fd, like)
-    return _kept(fd, _unusable_below(fd, parent, shown), shown)
+        raise _refused(f"{directory}/{name}", message) from None
+    return _open_below(parent, name, f"{directory}/{name}", like)
 
 
 def examine(directory: str) -> None:
     """The same with nothing made: `ConfigError` if the daemon would take nothing from the directory."""
     fd = open_directory(directory)
     try:
-        for shown, name in ((f"{directory}/{name}", name) for name in SUBDIRECTORIES):
+        for name in SUBDIRECTORIES:
             with suppress(FileNotFoundError):
-                below = _open_below(fd, name, shown)
-                os.close(_kept(below, _unusable_below(below, fd, shown), shown))
+                os.close(_open_below(fd, name, f"{directory}/{name}"))
     finally:
         os.close(fd)
 
@@ -78,13 +73,6 @@ def unusable(fd: int, shown: str) -> str | None:
     return None
 
 
-def _unusable_below(fd: int, parent: int, shown: str) -> str | None:
-    """A file can only be moved at once, and never be seen half, within one mounted file system."""
-    if os.fstat(fd).st_dev != os.fstat(parent).st_dev or _mount(fd) != _mount(parent):
-        return "it is on another file system than the drop directory; unmount it, so that it is a directory there."
-    return unusable(fd, shown)
-
-
 def _mount(fd: int) -> str | None:
     """The mount it was opened through: two of one file system are two to rename. None if nobody says."""
     try:
@@ -94,14 +82,23 @@ def _mount(fd: int) -> str | None:
     return found and found[1]
 
 
-def _open_below(parent: int, name: str, shown: str) -> int:
-    """`FileNotFoundError` if it is not there."""
+def _open_below(parent: int, name: str, shown: str, like: os.stat_result | None = None) -> int:
+    """`FileNotFoundError` if it is not there. With `like` it is new, and gets the group and mode of that.
+
+    A file can only be moved at once, and never be seen half, within one mounted file system.
+    """
     try:
-        return os.open(name, _OPEN, dir_fd=parent)
+        fd = os.open(name, _OPEN, dir_fd=parent)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise _refused(shown, f"{_not_opened(error)} Remove it, or give it another name: notifier makes it.") from None
+    if like is not None:
+        _make_alike(fd, like)
+    if os.fstat(fd).st_dev != os.fstat(parent).st_dev or _mount(fd) != _mount(parent):
+        why = "it is on another file system than the drop directory; unmount it, so that it is a directory there."
+        return _kept(fd, why, shown)
+    return _kept(fd, unusable(fd, shown), shown)
 
 
 def _not_opened(error: OSError) -> str:

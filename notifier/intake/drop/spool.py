@@ -115,35 +115,30 @@ class Spool:
         return os.open(name, _OPEN_FILE, dir_fd=self.fd)
 
     # ---- moves
-    def accept(self, name: str, fd: int | None, key: Key, *, now: datetime, held: bool = False) -> Moved:
-        """Move a file that was read as `key` through `fd` to done/. `held`: that it has a writer is known."""
-        for target in _targets(name, now):
-            try:
-                _rename(self.fd, name, self._subdirectories[DONE], target)
-            except FileExistsError:
-                continue
-            return self._look_again(name, DONE, target, fd, key, held=held)
-        raise FileExistsError(errno.EEXIST, "every name for it is taken", name)
+    def move(self, name: str, fd: int | None, key: Key, why: str = "", *, now: datetime, held: bool = False) -> Moved:
+        """Move a file that was read as `key` through `fd` to done/. `held`: that it has a writer is known.
 
-    def reject(self, name: str, fd: int | None, key: Key, why: str, *, now: datetime, held: bool = False) -> Moved:
-        """Move a file to rejected/, with `why` in an .error file beside it, which is written first."""
-        rejected = self._subdirectories[REJECTED]
+        With `why` to rejected/, with `why` in an .error file beside it, which is written first.
+        """
+        where = REJECTED if why else DONE
+        there = self._subdirectories[where]
         for target in _targets(name, now):
             try:
-                _write_new(rejected, target + ERROR, why)
+                if why:
+                    _write_new(there, target + ERROR, why)
             except FileExistsError:
                 continue
             try:
-                _rename(self.fd, name, rejected, target)
-            except FileExistsError:
-                os.unlink(target + ERROR, dir_fd=rejected)
-                continue
-            except OSError:
-                os.unlink(target + ERROR, dir_fd=rejected)
+                _rename(self.fd, name, there, target)
+            except OSError as error:
+                if why:
+                    os.unlink(target + ERROR, dir_fd=there)
+                if isinstance(error, FileExistsError):
+                    continue
                 raise
-            moved = self._look_again(name, REJECTED, target, fd, key, held=held)
-            if not moved.same:
-                os.unlink(target + ERROR, dir_fd=rejected)
+            moved = self._look_again(name, where, target, fd, key, held=held)
+            if why and not moved.same:
+                os.unlink(target + ERROR, dir_fd=there)
             return moved
         raise FileExistsError(errno.EEXIST, "every name for it is taken", name)
 
@@ -169,7 +164,7 @@ class Spool:
         """Delete what was moved to done/ more than `KEEP_DONE` ago; how many."""
         done, gone = self._subdirectories[DONE], 0
         oldest = _stamp(now - KEEP_DONE)
-        for name in _listed(done):
+        for name in os.listdir(done):  # noqa: PTH208  pathlib knows no descriptors
             stamped = _STAMPED.match(name)
             if stamped and stamped[1] < oldest:
                 with suppress(OSError):  # a directory of that name, or gone already
@@ -179,13 +174,8 @@ class Spool:
 
     def count(self, where: str) -> int:
         """Files in done/ or rejected/, the .error files not counted."""
-        return sum(1 for name in _listed(self._subdirectories[where]) if not name.endswith(ERROR))
-
-
-def _listed(fd: int) -> Iterator[str]:
-    with os.scandir(fd) as entries:
-        for entry in entries:
-            yield entry.name
+        names = os.listdir(self._subdirectories[where])  # noqa: PTH208  as above
+        return sum(not name.endswith(ERROR) for name in names)
 
 
 # ---- names --------------------------------------------------------------------------------------------------------
