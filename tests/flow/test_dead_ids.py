@@ -14,7 +14,7 @@ from tests.support.fakes import Watching, request, some, watching
 async def lag(
     stage: Watching, good: list[str], others: Iterable[str], *, warm: float, gone: Iterable[str] = ()
 ) -> float:
-    """Median seconds from the moment a good one is there to the look that finds it, one after the other."""
+    """Median seconds from the moment a good one is there to the poll that finds it, one after the other."""
     stage.upstream.states |= dict.fromkeys(good, "queued")
     await stage.watch(*map(request, [*others, *good]))
     await stage.ticks(warm / 2, step=0.5)
@@ -55,7 +55,7 @@ async def test_dead_ids_leave_others_the_requests_where_each_has_its_own(store: 
 
 @pytest.mark.parametrize("first", ["dead ones", "good ones"])
 async def test_good_ids_do_not_wait_for_dead_ones_whichever_came_first(store: SqliteStore, first: str) -> None:
-    """The provider has held no ID yet: the good ones have their first look, and are told, as beside live ones."""
+    """The provider has held no ID yet: the good ones have their first poll, and are told, as beside live ones."""
     dead, good = some(2_000), [f"good-{number}" for number in range(20)]
     async with watching(store, rate=5.0, long_poll="off", poll_every=timedelta(seconds=1)) as stage:
         stage.upstream.states |= dict.fromkeys(good, "queued")
@@ -70,8 +70,8 @@ async def test_good_ids_do_not_wait_for_dead_ones_whichever_came_first(store: Sq
         assert (await store.counts()).watches[WatchStatus.SATISFIED] == len(good)
 
 
-async def test_an_id_that_is_not_readable_yet_is_looked_at_as_soon_as_others(store: SqliteStore) -> None:
-    """It rides in a free seat of the next sweep: there half a second after its registration, it is known two later."""
+async def test_an_id_that_is_not_readable_yet_is_polled_as_soon_as_others(store: SqliteStore) -> None:
+    """It fills a free place of the next batch poll: there half a second after its registration, it is known two later."""
     async with watching(store, rate=1.0, long_poll="off", poll_every=timedelta(seconds=1)) as stage:
         stage.upstream.states |= dict.fromkeys(some(10), "queued")
         await stage.watch(*map(request, some(10)))

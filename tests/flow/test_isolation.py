@@ -146,7 +146,7 @@ async def test_ids_that_fail_one_by_one_slow_nobody(store: SqliteStore, by: Fail
 
 
 async def test_a_bad_id_is_asked_less_and_less_and_rejoins_when_it_is_well(store: SqliteStore) -> None:
-    """Its own waits double to five minutes; once it is answered it is looked at as the others are."""
+    """Its own waits double to five minutes; once it is answered it is polled as the others are."""
     ids = some(10)
     async with watching(store, poll_every=timedelta(seconds=5)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "queued")
@@ -235,10 +235,10 @@ async def test_one_bad_id_in_each_of_two_batches(store: SqliteStore) -> None:
         assert not stage.health.troubles
 
 
-async def test_a_bad_id_of_a_hold_is_isolated_too(store: SqliteStore) -> None:
+async def test_a_bad_id_of_a_long_poll_is_isolated_too(store: SqliteStore) -> None:
     """Requests that wait fail for it at once, and no other is let go for that."""
     async with watching(store, long_poll="single", rate=5.0) as stage:
-        stage.upstream.holds = "any"
+        stage.upstream.long_polls = "any"
         stage.upstream.states |= dict.fromkeys(some(3), "dreaming")
         stage.upstream.judge = broken("g-2", by=FAILURES["500"])
         await stage.tick()
@@ -288,7 +288,7 @@ async def test_a_bad_id_expires_when_the_others_are_long_done(store: SqliteStore
 
 
 async def test_one_failure_at_the_deadline_is_no_reason_to_expire(store: SqliteStore) -> None:
-    """It was well until then, and the next look may show it completed."""
+    """It was well until then, and the next poll may show it completed."""
     async with watching(store, rate=5.0, poll_every=timedelta(seconds=5)) as stage:
         stage.upstream.states |= dict.fromkeys(some(2), "queued")
         await register(stage, ["g-1"])
@@ -341,7 +341,7 @@ async def test_an_outage_multiplies_no_requests(store: SqliteStore, by: Failure,
 
 
 async def test_an_outage_leaves_no_id_with_waits_of_its_own(store: SqliteStore) -> None:
-    """When it is over everybody is looked at as before: what failed meanwhile was not the ID."""
+    """When it is over everybody is polled as before: what failed meanwhile was not the ID."""
     ids = some(60)
     async with watching(store, rate=5.0, poll_every=timedelta(seconds=2)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "queued")
@@ -546,10 +546,10 @@ async def test_a_request_that_is_made_again_counts_in_the_budget(store: SqliteSt
         assert not stage.health.troubles
 
 
-async def test_a_hold_that_is_made_again_counts_in_the_budget(store: SqliteStore) -> None:
-    """It waits for its place in the budget as a look does, and is kept then."""
+async def test_a_long_poll_that_is_made_again_counts_in_the_budget(store: SqliteStore) -> None:
+    """It waits for its place in the budget as a poll does, and is kept then."""
     async with watching(store, long_poll="single", rate=2.0) as stage:
-        stage.upstream.holds = "any"
+        stage.upstream.long_polls = "any"
         stage.upstream.states |= dict.fromkeys(some(4), "queued")
         stage.upstream.lost = 100
         await register(stage, some(4))
@@ -564,7 +564,7 @@ async def test_a_hold_that_is_made_again_counts_in_the_budget(store: SqliteStore
 
 # ---- what people are told -----------------------------------------------------------------------------------------
 async def test_show_tells_how_often_one_id_failed_and_that_it_is_well(store: SqliteStore) -> None:
-    """The sentence has no advice about the provider, which is well; a few rows are written, not one a look."""
+    """The sentence has no advice about the provider, which is well; a few rows are written, not one a poll."""
     async with watching(store, rate=5.0, poll_every=timedelta(seconds=2)) as stage:
         stage.upstream.states |= dict.fromkeys(some(3), "queued")
         stage.upstream.judge = broken("g-2", by=FAILURES["410"])
@@ -589,7 +589,7 @@ async def test_show_tells_how_often_one_id_failed_and_that_it_is_well(store: Sql
 
 
 async def test_show_tells_that_the_provider_does_not_know_an_id(store: SqliteStore) -> None:
-    """From the second look on, with how often, over a restart, until it is there; nobody asks it alone for that."""
+    """From the second poll on, with how often, over a restart, until it is there; nobody asks it alone for that."""
     async with watching(store, poll_every=timedelta(seconds=2)) as stage:
         stage.upstream.states |= dict.fromkeys(some(2), "queued")
         await register(stage, some(3))

@@ -78,7 +78,7 @@ def by_name(*providers: ProviderSettings) -> dict[str, ProviderSettings]:
 
 
 async def test_one_provider_in_trouble_does_not_slow_another(store: SqliteStore) -> None:
-    """While one hangs with every place taken and is refused later, the other is looked at on time."""
+    """While one hangs with every place taken and is refused later, the other is polled on time."""
     async with polling(store, luma(in_flight=1), luma("other")) as stage:
         stage.upstreams["luma"].gate = anyio.Event()
         stage.upstreams["luma"].script.append(error(401))
@@ -106,7 +106,7 @@ async def test_a_generation_is_asked_of_its_own_provider(store: SqliteStore) -> 
         assert len(await store.histories(GenerationId("g-1"))) == 2
 
 
-async def test_a_provider_that_is_added_is_looked_at(store: SqliteStore) -> None:
+async def test_a_provider_that_is_added_is_polled(store: SqliteStore) -> None:
     """What the store holds open for it is loaded, and asked for at the next tick."""
     await store.add_watches([request("g-9", provider="other")], now=START)
     async with polling(store) as stage:
@@ -136,7 +136,7 @@ async def test_a_provider_that_is_removed_is_not_asked_any_more(store: SqliteSto
 
 
 async def test_a_provider_whose_settings_stay_is_left_alone(store: SqliteStore) -> None:
-    """A reload that changes something else neither hurries its looks nor forgets its trouble."""
+    """A reload that changes something else neither hurries its polls nor forgets its trouble."""
     async with polling(store) as stage:
         stage.upstreams["luma"].script.append(error(401))
         await stage.watch("g-1")
@@ -216,7 +216,7 @@ async def test_a_provider_that_could_not_be_loaded_is_begun_by_the_next_reload(s
 
 
 async def test_new_settings_keep_what_is_watched(store: SqliteStore) -> None:
-    """Another rate or address is taken over without reading the store again, and everything is looked at."""
+    """Another rate or address is taken over without reading the store again, and everything is polled."""
     async with polling(store) as stage:
         stage.upstreams["luma"].states["g-1"] = "queued"
         await stage.watch("g-1")

@@ -11,7 +11,7 @@ from notifier.domain.model import State, WatchStatus
 from notifier.store.sqlite.store import SqliteStore
 from tests.support.fakes import Asked, Watching, error, luma, request, watching
 
-#: Seconds after which everything is known, once the provider is well: its longest pause, a hold, and a few looks.
+#: Seconds after which everything is known, once the provider is well: its longest pause, a long-poll, and a few polls.
 BOUND = 180
 GENERATIONS = 40
 
@@ -48,7 +48,7 @@ class Storm:
         chance, upstream = self.chance, self.stage.upstream
         if chance.random() < 0.1:
             self.bad = chance.choice([0.0, 0.0, 0.1, 0.5, 1.0])
-            upstream.holds = chance.choice(["any", "all", None])
+            upstream.long_polls = chance.choice(["any", "all", None])
             upstream.cut = chance.choice([None, None, (3.0, error(504)), (0.0, error(502))])
         if chance.random() < 0.02:
             self.stage.loop.apply(luma(long_poll=chance.choice(["auto", "single", "any", "off"]), **self._settings()))

@@ -27,8 +27,8 @@ from tests.support.fakes import (
 )
 
 
-# ---- when it looks ------------------------------------------------------------------------------------------------
-async def test_nothing_is_looked_at_without_a_tick(store: SqliteStore) -> None:
+# ---- when it polls ------------------------------------------------------------------------------------------------
+async def test_nothing_is_polled_without_a_tick(store: SqliteStore) -> None:
     """With the timer stopped the loop is still, however much is due."""
     async with watching(store) as stage:
         await stage.watch(request())
@@ -40,7 +40,7 @@ async def test_nothing_is_looked_at_without_a_tick(store: SqliteStore) -> None:
 
 
 async def test_a_ticks_leave_runs_out(store: SqliteStore) -> None:
-    """A timer that stops later is obeyed too: a second after its last tick nothing is looked at any more."""
+    """A timer that stops later is obeyed too: a second after its last tick nothing is polled any more."""
     async with watching(store) as stage:
         await stage.tick()
         stage.clock.advance(1.0)
@@ -49,7 +49,7 @@ async def test_a_ticks_leave_runs_out(store: SqliteStore) -> None:
         assert stage.upstream.asked == []
 
 
-async def test_a_new_watch_is_looked_at_at_once(store: SqliteStore) -> None:
+async def test_a_new_watch_is_polled_at_once(store: SqliteStore) -> None:
     """It does not wait for the next tick, let alone for the cadence."""
     async with watching(store) as stage:
         await stage.tick()
@@ -57,8 +57,8 @@ async def test_a_new_watch_is_looked_at_at_once(store: SqliteStore) -> None:
         await stage.upstream.until(1)
 
 
-async def test_then_it_is_looked_at_every_poll_every_or_less_often(store: SqliteStore) -> None:
-    """At ages at which few are done looks are further apart, though never more than four times as far."""
+async def test_then_it_is_polled_every_poll_every_or_less_often(store: SqliteStore) -> None:
+    """At ages at which few are done polls are further apart, though never more than four times as far."""
     async with watching(store, poll_every=timedelta(seconds=5)) as stage:
         stage.upstream.states["g-1"] = "queued"
         await stage.tick()
@@ -80,7 +80,7 @@ async def test_all_ids_ride_in_one_request(store: SqliteStore) -> None:
         assert stage.upstream.since(0) == [sorted(ids)]
 
 
-async def test_two_watches_of_one_generation_cost_one_look(store: SqliteStore) -> None:
+async def test_two_watches_of_one_generation_cost_one_poll(store: SqliteStore) -> None:
     """However many wait for it, it is asked for once."""
     async with watching(store) as stage:
         await stage.watch(request(), request(endpoint="audit"), request(target=State.RUNNING))
@@ -88,7 +88,7 @@ async def test_two_watches_of_one_generation_cost_one_look(store: SqliteStore) -
         assert stage.upstream.since(0) == [["g-1"]]
 
 
-async def test_what_was_open_before_a_start_is_looked_at(store: SqliteStore) -> None:
+async def test_what_was_open_before_a_start_is_polled(store: SqliteStore) -> None:
     """The store is the memory: a restarted provider loop asks for everything that is open in it."""
     ids = some(3)
     async with watching(store) as before:
@@ -130,7 +130,7 @@ async def test_a_request_that_hangs_takes_one_place(store: SqliteStore) -> None:
 
 # ---- what it writes -----------------------------------------------------------------------------------------------
 async def test_an_unchanged_observation_writes_nothing(store: SqliteStore) -> None:
-    """Disk work grows with changes, never with looks."""
+    """Disk work grows with changes, never with polls."""
     async with watching(store) as stage:
         stage.upstream.states["g-1"] = "queued"
         await stage.watch(request())
@@ -158,8 +158,8 @@ async def test_a_transition_and_its_delivery_are_one(store: SqliteStore) -> None
         assert await stage.rung()
 
 
-async def test_nobody_is_looked_at_once_nobody_waits(store: SqliteStore) -> None:
-    """The last satisfied watch ends the looks."""
+async def test_nobody_is_polled_once_nobody_waits(store: SqliteStore) -> None:
+    """The last satisfied watch ends the polls."""
     async with watching(store) as stage:
         stage.upstream.states["g-1"] = "completed"
         await stage.watch(request())
@@ -170,7 +170,7 @@ async def test_nobody_is_looked_at_once_nobody_waits(store: SqliteStore) -> None
 
 
 async def test_a_watch_for_running_is_answered_on_the_way(store: SqliteStore) -> None:
-    """One watch is satisfied by running, the other waits on, and looks go on for it."""
+    """One watch is satisfied by running, the other waits on, and polls go on for it."""
     async with watching(store) as stage:
         stage.upstream.states["g-1"] = "dreaming"
         await stage.watch(request(target=State.RUNNING), request())
@@ -181,8 +181,8 @@ async def test_a_watch_for_running_is_answered_on_the_way(store: SqliteStore) ->
         assert sorted(line.type for line in await stage.enqueued()) == ["generation.failed", "generation.running"]
 
 
-async def test_not_before_is_when_the_look_before_was_sent(store: SqliteStore) -> None:
-    """The callback brackets the moment: after the last look that did not show it, before the one that did."""
+async def test_not_before_is_when_the_poll_before_was_sent(store: SqliteStore) -> None:
+    """The callback brackets the moment: after the last poll that did not show it, before the one that did."""
     async with watching(store) as stage:
         stage.upstream.states["g-1"] = "queued"
         await stage.watch(request())
@@ -208,8 +208,8 @@ async def test_a_record_above_the_limit_is_left_out_of_the_callback(store: Sqlit
         assert b"https://cdn.example.com/g-1.mp4" in body
 
 
-async def test_a_watch_that_joins_while_a_look_is_under_way_is_not_dropped(store: SqliteStore) -> None:
-    """It is answered by that very look or stays watched: never neither."""
+async def test_a_watch_that_joins_while_a_poll_is_under_way_is_not_dropped(store: SqliteStore) -> None:
+    """It is answered by that very poll or stays watched: never neither."""
     async with watching(store) as stage:
         stage.upstream.states["g-1"] = "dreaming"
         stage.upstream.gate = anyio.Event()
@@ -484,8 +484,8 @@ async def test_the_only_id_is_never_called_unknown(store: SqliteStore) -> None:
         assert [line.type for line in await stage.enqueued()] == ["watch.expired"]
 
 
-async def test_a_watch_expires_by_a_look_at_its_deadline_or_later(store: SqliteStore) -> None:
-    """A look that was sent before the deadline lets nothing expire; the next one does, and rings the wakeup."""
+async def test_a_watch_expires_by_a_poll_at_its_deadline_or_later(store: SqliteStore) -> None:
+    """A poll that was sent before the deadline lets nothing expire; the next one does, and rings the wakeup."""
     async with watching(store) as stage:
         stage.upstream.states["g-1"] = "dreaming"
         await stage.watch(request(timeout=timedelta(seconds=12)))
@@ -500,7 +500,7 @@ async def test_a_watch_expires_by_a_look_at_its_deadline_or_later(store: SqliteS
 
 
 async def test_nothing_expires_while_the_provider_cannot_be_asked(store: SqliteStore) -> None:
-    """It may have been finished long before the deadline: the first good look decides."""
+    """It may have been finished long before the deadline: the first good poll decides."""
     async with watching(store) as stage:
         stage.upstream.states["g-1"] = "completed"
         stage.upstream.judge = lambda _: error(503)
@@ -557,8 +557,8 @@ async def test_a_nearer_deadline_that_joins_while_a_sight_is_written_counts(stor
 
 
 # ---- a store that cannot write ------------------------------------------------------------------------------------
-async def test_nothing_is_looked_at_while_the_store_cannot_write(store: SqliteStore) -> None:
-    """What could not be written down is not asked for; when it can, looks go on."""
+async def test_nothing_is_polled_while_the_store_cannot_write(store: SqliteStore) -> None:
+    """What could not be written down is not asked for; when it can, polls go on."""
     async with watching(store) as stage:
         stage.upstream.states["g-1"] = "completed"
         await stage.watch(request())
@@ -632,7 +632,7 @@ async def test_new_settings_act_from_the_next_request_on(store: SqliteStore) -> 
 
 
 async def test_new_settings_while_a_request_is_under_way_lose_nothing(store: SqliteStore) -> None:
-    """Its answer is still taken, and its ID is looked at by the new cadence."""
+    """Its answer is still taken, and its ID is polled by the new cadence."""
     async with watching(store) as stage:
         stage.upstream.states["g-1"] = "queued"
         stage.upstream.gate = anyio.Event()
@@ -647,7 +647,7 @@ async def test_new_settings_while_a_request_is_under_way_lose_nothing(store: Sql
 
 
 async def test_a_split_survives_new_settings(store: SqliteStore) -> None:
-    """IDs that were on their way through a split when the configuration changed are still looked at."""
+    """IDs that were on their way through a split when the configuration changed are still polled."""
     ids = some(8)
     async with watching(store, rate=5.0) as stage:
         stage.upstream.states |= dict.fromkeys(ids[1:], "queued")
@@ -661,7 +661,7 @@ async def test_a_split_survives_new_settings(store: SqliteStore) -> None:
 
 
 async def test_new_settings_while_what_was_asked_is_finished_trip_nobody(store: SqliteStore) -> None:
-    """An ID that leaves the watch while a reload has it on a new agenda is not looked at, and nothing breaks."""
+    """An ID that leaves the watch while a reload has it on a new agenda is not polled, and nothing breaks."""
     async with watching(store) as stage:
         stage.upstream.states["g-1"] = "completed"
         stage.upstream.gate = anyio.Event()
@@ -752,7 +752,7 @@ async def test_a_new_id_does_not_wait_for_what_was_open_at_the_start(store: Sqli
 
 
 async def test_dead_ids_cost_less_and_less_without_batches(store: SqliteStore) -> None:
-    """With `batch: off` each look is a request of its own; IDs that are not there leave room for those that are."""
+    """With `batch: off` each poll is a request of its own; IDs that are not there leave room for those that are."""
     dead, good = some(100), [f"good-{number}" for number in range(10)]
     async with watching(store, batch=False, rate=5.0) as stage:
         stage.upstream.states |= dict.fromkeys(good, "queued")

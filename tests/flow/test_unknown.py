@@ -9,7 +9,7 @@ from notifier.domain.model import State, WatchStatus
 from notifier.store.sqlite.store import SqliteStore
 from tests.support.fakes import MINUTE, START, Asked, Watching, error, request, watching
 
-#: Ten minutes, and the longest time between two looks at an ID that is not found.
+#: Ten minutes, and the longest time between two polls of an ID that is not found.
 SURE = 12 * MINUTE
 
 
@@ -58,7 +58,7 @@ async def test_it_is_unknown_where_each_id_is_asked_for_alone_too(store: SqliteS
 async def test_it_is_unknown_where_requests_wait_for_it_too(store: SqliteStore) -> None:
     """A request that waits is answered at once for an ID that is gone: it is asked no more often for that."""
     async with watching(store, long_poll="single", rate=5.0) as stage:
-        stage.upstream.holds = "any"
+        stage.upstream.long_polls = "any"
         await stage.tick()
         await begin(stage, gone="dreaming")
         del stage.upstream.states["gone"]
@@ -115,7 +115,7 @@ async def test_ten_minutes_since_registration_are_not_ten_minutes_of_being_asked
         assert [line.type for line in await stage.enqueued("new")] == ["generation.completed"]
 
 
-async def test_an_outage_between_two_looks_is_no_time_of_being_asked(store: SqliteStore) -> None:
+async def test_an_outage_between_two_polls_is_no_time_of_being_asked(store: SqliteStore) -> None:
     """Two misses, an hour of 503, two misses: it was asked for during two minutes."""
     async with watching(store, rate=5.0) as stage:
         await begin(stage, gone="dreaming")

@@ -187,7 +187,7 @@ class Upstream:
         #: Judges every request before `states` does; None lets it pass.
         self.judge: Callable[[Asked], httpx.Response | None] = lambda _: None
         #: When a request with a wait parameter is answered: `any`, `all`, or at once (None).
-        self.holds: str | None = None
+        self.long_polls: str | None = None
         #: Answers in place of the states where a request has waited for so many seconds.
         self.cut: tuple[float, httpx.Response] | None = None
         #: Requests about any of these are given up after half a minute.
@@ -225,7 +225,7 @@ class Upstream:
                 if self._clock.monotonic() - asked.at >= 30:
                     raise httpx.ReadTimeout("too late")
                 await self._changed.wait()
-            if asked.wait and self.holds and (cut := await self._hold(asked)):
+            if asked.wait and self.long_polls and (cut := await self._hold(asked)):
                 return cut
             return self._answer(asked)
         finally:
@@ -233,7 +233,7 @@ class Upstream:
 
     async def _hold(self, asked: Asked) -> httpx.Response | None:
         """Keep it as the API says it does: until the state is there, for 30 seconds at most."""
-        until = any if self.holds == "any" else all
+        until = any if self.long_polls == "any" else all
         while not until(self._reached(id_, asked.wait) for id_ in asked.ids):
             waited = self._clock.monotonic() - asked.at
             if self.cut and waited >= self.cut[0]:
@@ -331,7 +331,7 @@ class Watching:
         return answers
 
     async def tick(self, seconds: float = 0.0) -> None:
-        """Let so much time pass, give leave to look, and wait until all that follows has happened."""
+        """Let so much time pass, allow polls, and wait until all that follows has happened."""
         self.clock.advance(seconds)
         self.upstream.notify()
         self.loop.tick()
@@ -359,7 +359,7 @@ class Watching:
 
 @asynccontextmanager
 async def watching(store: SqliteStore, **settings: Any) -> AsyncIterator[Watching]:
-    """A provider loop that runs; nothing is looked at before the first tick."""
+    """A provider loop that runs; nothing is polled before the first tick."""
     clock, health, deliveries, port = HandClock(), Health(), Wakeup(), Tripped(store)
     upstream = Upstream(clock)
     async with ProviderClient(httpx.MockTransport(upstream), clock=clock) as client:
@@ -406,14 +406,14 @@ def around(
     )
 
 
-def held(asked: Sequence[Asked]) -> list[Asked]:
+def long_polls(asked: Sequence[Asked]) -> list[Asked]:
     """Those that the provider was asked to keep."""
     return [each for each in asked if each.wait]
 
 
-async def begin(stage: Watching, ids: Sequence[str], *, holds: str | None = "any") -> None:
+async def begin(stage: Watching, ids: Sequence[str], *, long_polls: str | None = "any") -> None:
     """Watch them all while they run, at a provider that keeps such requests."""
-    stage.upstream.holds = holds
+    stage.upstream.long_polls = long_polls
     stage.upstream.states |= dict.fromkeys(ids, "dreaming")
     await stage.tick()
     await stage.watch(*map(request, ids))

@@ -12,11 +12,11 @@ def test_a_provider_that_stands_well_is_asked_as_usual() -> None:
 
 def test_pauses_of_a_busy_provider_double_to_a_minute() -> None:
     """1, 2, 4 … 60 seconds, each counted from the failure."""
-    standing, pauses, now = ProviderHealth(), [], 100.0
+    health, pauses, now = ProviderHealth(), [], 100.0
     for _ in range(8):
-        standing = standing.busy(now, asked_at=now, reason="503", jitter=0)
-        pauses.append(standing.until - now)
-        now = standing.until
+        health = health.busy(now, asked_at=now, reason="503", jitter=0)
+        pauses.append(health.until - now)
+        now = health.until
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
@@ -34,49 +34,49 @@ def test_retry_after_makes_a_pause_longer_but_never_for_ever() -> None:
 
 def test_a_refused_provider_is_tried_again_slowly() -> None:
     """30 seconds, then doubling to five minutes; readiness can tell."""
-    standing, pauses, now = ProviderHealth(), [], 0.0
+    health, pauses, now = ProviderHealth(), [], 0.0
     for _ in range(6):
-        standing = standing.refused(now, asked_at=now, reason="401")
-        pauses.append(standing.until - now)
-        now = standing.until
+        health = health.refused(now, asked_at=now, reason="401")
+        pauses.append(health.until - now)
+        now = health.until
     assert pauses == [30, 60, 120, 240, 300, 300]
-    assert standing.paused
+    assert health.paused
     assert not ProviderHealth().busy(0, asked_at=0, reason="", jitter=0).paused
 
 
 def test_in_trouble_there_is_one_probe_at_a_time() -> None:
     """Nothing before the pause ends, then one request, and no second beside it."""
-    standing = ProviderHealth().refused(0, asked_at=0, reason="401")
-    assert standing.room(29.9, free=9, in_flight=0) == 0
-    assert standing.room(30, free=9, in_flight=0) == 1
-    assert standing.room(30, free=9, in_flight=1) == 0
-    assert standing.room(30, free=0, in_flight=0) == 0
+    health = ProviderHealth().refused(0, asked_at=0, reason="401")
+    assert health.room(29.9, free=9, in_flight=0) == 0
+    assert health.room(30, free=9, in_flight=0) == 1
+    assert health.room(30, free=9, in_flight=1) == 0
+    assert health.room(30, free=0, in_flight=0) == 0
 
 
 def test_requests_that_fail_together_are_one_strike() -> None:
     """Those sent before the trouble began do not make the pause longer."""
-    standing = ProviderHealth().busy(10, asked_at=9, reason="", jitter=0)
+    health = ProviderHealth().busy(10, asked_at=9, reason="", jitter=0)
     for _ in range(8):
-        assert standing.busy(10.2, asked_at=9.5, reason="", jitter=0) is standing
-        assert standing.refused(10.2, asked_at=9.5, reason="") is standing
-    assert (standing.failures, standing.until) == (1, 11)
-    standing = standing.busy(10.5, asked_at=9.5, reason="", jitter=0, retry_after=30)
-    assert (standing.failures, standing.until) == (1, 40.5)
+        assert health.busy(10.2, asked_at=9.5, reason="", jitter=0) is health
+        assert health.refused(10.2, asked_at=9.5, reason="") is health
+    assert (health.failures, health.until) == (1, 11)
+    health = health.busy(10.5, asked_at=9.5, reason="", jitter=0, retry_after=30)
+    assert (health.failures, health.until) == (1, 40.5)
 
 
 def test_only_a_success_asked_after_the_trouble_clears_it() -> None:
     """A late answer to an earlier request is no cure; the probe's is."""
-    standing = ProviderHealth().busy(10, asked_at=9, reason="", jitter=0)
-    assert standing.answered(asked_at=9.5) == standing
-    assert standing.answered(asked_at=11).ok
-    assert standing.answered(asked_at=11).busy(20, asked_at=20, reason="", jitter=0).until == 21
+    health = ProviderHealth().busy(10, asked_at=9, reason="", jitter=0)
+    assert health.answered(asked_at=9.5) == health
+    assert health.answered(asked_at=11).ok
+    assert health.answered(asked_at=11).busy(20, asked_at=20, reason="", jitter=0).until == 21
 
 
 def test_another_trouble_counts_from_one() -> None:
     """A key that is refused after an outage starts its own pauses."""
-    standing = ProviderHealth().busy(0, asked_at=0, reason="", jitter=0).busy(1, asked_at=1, reason="", jitter=0)
-    standing = standing.refused(3, asked_at=3, reason="401")
-    assert (standing.trouble, standing.failures, standing.until) == (Trouble.REFUSED, 1, 33)
+    health = ProviderHealth().busy(0, asked_at=0, reason="", jitter=0).busy(1, asked_at=1, reason="", jitter=0)
+    health = health.refused(3, asked_at=3, reason="401")
+    assert (health.trouble, health.failures, health.until) == (Trouble.REFUSED, 1, 33)
 
 
 def test_a_new_registration_ends_the_pause_of_a_provider_that_knew_no_id() -> None:
@@ -105,8 +105,8 @@ def test_a_provider_that_knew_none_is_asked_as_usual_about_those_that_were_not_a
 
 def test_many_failures_stay_at_the_longest_pause() -> None:
     """The number of failures never overflows anything."""
-    standing = ProviderHealth(trouble=Trouble.ABSENT, failures=10**6)
-    assert standing.absent(1, asked_at=1, reason="").until == 301
+    health = ProviderHealth(trouble=Trouble.ABSENT, failures=10**6)
+    assert health.absent(1, asked_at=1, reason="").until == 301
 
 
 @pytest.mark.parametrize(
@@ -127,14 +127,14 @@ def test_a_reply_without_any_id_speaks_against_the_provider(
 
 
 def missed(*singles: bool, every: float = 100.0) -> Misses:
-    """So many looks in vain, from second 100 on."""
+    """So many polls in vain, from second 100 on."""
     misses = Misses()
     for number, single in enumerate(singles):
         misses = misses.missed(100.0 + every * number, single=single)
     return misses
 
 
-#: Ten minutes of looks, one every 100 s, of which the second was for this ID alone.
+#: Ten minutes of polls, one every 100 s, of which the second was for this ID alone.
 LONG = [False, True, False, False, False, False, False]
 
 
@@ -149,7 +149,7 @@ def test_an_id_is_unknown_when_everything_speaks_for_it() -> None:
         pytest.param(missed(*LONG, every=99.9), 101.0, id="not yet ten minutes"),
         pytest.param(missed(False, True, every=600.0), 101.0, id="two misses"),
         pytest.param(missed(*[False] * 7), 101.0, id="never alone"),
-        pytest.param(missed(True, *[False] * 6), 101.0, id="the first look alone is no confirmation"),
+        pytest.param(missed(True, *[False] * 6), 101.0, id="the first poll alone is no confirmation"),
         pytest.param(missed(*LONG), None, id="no other ID was ever answered"),
         pytest.param(missed(*LONG), 99.0, id="no other ID was answered since"),
         pytest.param(Misses(), 101.0, id="never missed"),
@@ -161,7 +161,7 @@ def test_an_id_is_not_unknown_while_anything_speaks_against_it(misses: Misses, o
 
 
 def test_time_in_which_nobody_asked_is_no_proof() -> None:
-    """Two looks, an outage of hours, two looks: that is minutes of being asked, however long ago the first one was."""
+    """Two polls, an outage of hours, two polls: that is minutes of being asked, however long ago the first one was."""
     misses = missed(False, True)
     for now in (20_000.0, 20_010.0):
         misses = misses.missed(now, single=True)
@@ -177,35 +177,35 @@ def test_a_clock_that_goes_back_takes_no_proof_away() -> None:
 
 def test_pauses_are_short_while_there_are_others_to_ask_about() -> None:
     """403 for three IDs of many may speak of those three: 1 s three times, then 2, 4, and not half a minute."""
-    standing, pauses, now = ProviderHealth(), [], 10.0
+    health, pauses, now = ProviderHealth(), [], 10.0
     for _ in range(5):
-        standing = standing.refused(now, asked_at=now, reason="403", since=9.0, doubted=True)
-        pauses.append(standing.until - now)
-        now = standing.until
+        health = health.refused(now, asked_at=now, reason="403", since=9.0, doubted=True)
+        pauses.append(health.until - now)
+        now = health.until
     assert pauses == [1, 1, 1, 2, 4]
-    assert standing.paused
+    assert health.paused
 
 
 def test_an_answer_beside_the_failures_ends_doubted_trouble() -> None:
     """What was sent together with the first of them and was answered shows that the others failed for themselves."""
-    standing = ProviderHealth().busy(10, asked_at=9, reason="500", jitter=0, since=8.0)
-    assert standing.answered(asked_at=7.9) is standing
-    assert standing.answered(asked_at=8.0).ok
+    health = ProviderHealth().busy(10, asked_at=9, reason="500", jitter=0, since=8.0)
+    assert health.answered(asked_at=7.9) is health
+    assert health.answered(asked_at=8.0).ok
 
 
 def test_registrations_in_an_outage_ask_less_and_less_often() -> None:
     """A new ID may be answered where the others failed: a second after the last failure, then 2, 4 … up to a minute."""
-    standing, early = ProviderHealth(), []
+    health, early = ProviderHealth(), []
     for now in range(0, 100_000, 1_000):
-        standing = standing.refused(now, asked_at=now, reason="410", since=0.0)
-        standing = standing.registered(now + 0.5)
-        early.append(standing.until - now)
+        health = health.refused(now, asked_at=now, reason="410", since=0.0)
+        health = health.registered(now + 0.5)
+        early.append(health.until - now)
     assert early[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
     assert set(early[8:]) == {60}
 
 
 def test_an_id_is_to_be_confirmed_alone_before_the_third_miss() -> None:
-    """After two misses the next look should be for this ID alone, until one was."""
+    """After two misses the next poll should be for this ID alone, until one was."""
     assert not missed(False).to_confirm
     assert missed(False, False).to_confirm
     assert not missed(False, False, True).to_confirm

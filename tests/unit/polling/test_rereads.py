@@ -62,7 +62,7 @@ def test_nothing_wanted_is_nothing_to_do() -> None:
     assert rereads.piggyback(some("a"), 99, 0.0, fit=all_fit) == ()
 
 
-async def test_they_ride_where_a_sweep_is_expected() -> None:
+async def test_they_ride_where_a_batch_poll_is_expected() -> None:
     """They wait for it, but no longer than their patience; without one they are due at once."""
     rereads = Rereads()
     async with wanted(rereads, "a", "b"):
@@ -85,7 +85,7 @@ async def test_no_more_ride_than_there_are_seats_and_room_in_the_url() -> None:
         assert len(rereads.next(99, all_fit)) == 1
 
 
-async def test_one_that_is_in_the_sweep_anyway_needs_no_seat() -> None:
+async def test_one_that_is_in_the_batch_poll_anyway_needs_no_seat() -> None:
     """It is watched still: whoever looks answers both."""
     rereads = Rereads()
     async with wanted(rereads, "a") as answers:
@@ -135,7 +135,7 @@ async def test_after_a_refusal_each_is_asked_for_alone_and_none_rides() -> None:
         assert rereads.piggyback(some("x"), 99, MISTRUST, fit=all_fit) == ("c",)
 
 
-async def test_who_was_hurried_waits_for_no_sweep() -> None:
+async def test_who_was_hurried_waits_for_no_batch_poll() -> None:
     """A connection was freed for it, which nothing else may take first."""
     rereads = Rereads()
     async with wanted(rereads, "a"):
