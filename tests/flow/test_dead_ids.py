@@ -71,7 +71,7 @@ async def test_good_ids_do_not_wait_for_dead_ones_whichever_came_first(store: Sq
 
 
 async def test_an_id_that_is_not_readable_yet_is_polled_as_soon_as_others(store: SqliteStore) -> None:
-    """It fills a free place of the next batch poll: there half a second after its registration, it is known two later."""
+    """It fills a place of the next batch poll: there half a second after its registration, it is known two later."""
     async with watching(store, rate=1.0, long_poll="off", poll_every=timedelta(seconds=1)) as stage:
         stage.upstream.states |= dict.fromkeys(some(10), "queued")
         await stage.watch(*map(request, some(10)))

@@ -52,8 +52,8 @@ async def test_one_place_is_always_for_batch_polls(store: SqliteStore) -> None:
         assert (await store.counts()).watches[WatchStatus.SATISFIED] == 1
 
 
-async def test_a_provider_that_ignores_the_wish_is_not_asked_again_and_again(store: SqliteStore) -> None:
-    """It answers at once: after three such answers its IDs are polled as usual, and long-polls are tried again later."""
+async def test_a_provider_that_ignores_the_wait_is_not_asked_again_and_again(store: SqliteStore) -> None:
+    """It answers at once: after three such its IDs are polled as usual, and long-polls are tried again later."""
     async with watching(store, long_poll="auto") as stage:
         await begin(stage, some(4), long_polls=None)
         await stage.ticks(5 * MINUTE, step=0.5)
