@@ -279,7 +279,7 @@ def _filters(request: Redelivery | Cancellation) -> dict[str, Any]:
 class Disabling(Request):
     """Disable an endpoint."""
 
-    reason: Annotated[str, Key("Shown wherever it is.", "TEXT", read=_reason)] = ""
+    reason: Annotated[str | None, Key("Why; it is shown with the endpoint.", "TEXT", read=_reason)] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,7 +127,7 @@ class _Routes:
         return _changed(await self._operations.enable(name))
 
     async def _disable(self, params: Disabling, name: str) -> web.Response:
-        return _changed(await self._operations.disable(name, params.reason))
+        return _changed(await self._operations.disable(name, params.reason or ""))
 
     async def _test(self, _: Nothing, name: str) -> web.Response:
         tested = await self._operations.test(name)

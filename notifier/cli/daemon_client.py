@@ -27,16 +27,16 @@ from notifier.text.printable import printable
 
 def ask(config: str, named: str | None, route: Sequence[str], params: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the daemon answers to POST /v1/ROUTE, at the socket `named` or at the configuration's."""
+    store: str | None = None
+    paths: Sequence[str] = []
     if named is None:
         opened = ConfigFile(config, environ=os.environ)
-        store: str | None = opened.store_path()
-        path = find(paths_of(opened, opened.store_path()), command("run", config=to_print(config)))
-    else:
-        store, path = None, find([named], command("run", config=to_print(config)))
+        store, paths = opened.store_path(), paths_of(opened)
+    path = find(paths if named is None else [named], command("run", config=to_print(config)))
 
     async def post() -> httpx.Response:
         async with client(path, store, timeout=None) as opened:  # it works as long as it takes
-            given = {key: value for key, value in params.items() if value not in (None, [], "")}
+            given = {key: value for key, value in params.items() if value not in (None, [])}
             return await opened.post("/".join(quote(part, safe="") for part in route), content=orjson.dumps(given))
 
     try:
@@ -47,14 +47,15 @@ def ask(config: str, named: str | None, route: Sequence[str], params: Mapping[st
         ) from None
     try:
         content = orjson.loads(answer.content)
-        if answer.status_code == httpx.codes.OK and isinstance(content, dict):
-            return content
-        sentence = printable(content["error"], 2_000)
-    except (orjson.JSONDecodeError, TypeError, KeyError):
-        raise DaemonRefused(
-            f"What answers at {printable(path, 300)} is not notifier: name the daemon's socket with --socket."
-        ) from None
-    raise error_of(answer.status_code, sentence)
+    except orjson.JSONDecodeError:
+        content = None
+    if answer.status_code == httpx.codes.OK and isinstance(content, dict):
+        return content
+    match content:
+        case {"error": str(sentence)}:
+            raise error_of(answer.status_code, printable(sentence, 2_000))
+    other = f"What answers at {printable(path, 300)} is not notifier: name the daemon's socket with --socket."
+    raise DaemonRefused(other)
 
 
 def client(path: str, store: str | None, *, timeout: httpx.Timeout | None) -> httpx.AsyncClient:
@@ -69,10 +70,10 @@ def client(path: str, store: str | None, *, timeout: httpx.Timeout | None) -> ht
     )
 
 
-def paths_of(config: ConfigFile, store: str) -> Sequence[str]:
-    """Where a daemon for `store` may listen, the likeliest first. The store's real path counts, not its name."""
+def paths_of(config: ConfigFile) -> Sequence[str]:
+    """Where the daemon of this store may listen, the likeliest first. The store's real path counts, not its name."""
     listen = config.listen_path()
-    return [listen] if listen else socket_paths(os.path.realpath(store), os.environ)
+    return [listen] if listen else socket_paths(os.path.realpath(config.store_path()), os.environ)
 
 
 def answers(path: str, *, within: float | None = None) -> bool:

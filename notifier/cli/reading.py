@@ -69,7 +69,7 @@ def read_store(config: str, question: Callable[[Reports], Awaitable[T]]) -> T:
     store = opened.store_path()
 
     async def ask() -> T:
-        if (path := _answering(opened, store)) is not None:
+        if (path := _answering(opened)) is not None:
             try:
                 async with client(path, store, timeout=httpx.Timeout(_ANSWER, connect=_CONNECT)) as daemon:
                     return await question(_Daemon(daemon))
@@ -81,10 +81,10 @@ def read_store(config: str, question: Callable[[Reports], Awaitable[T]]) -> T:
     return anyio.run(ask)
 
 
-def _answering(config: ConfigFile, store: str) -> str | None:
-    """The socket at which somebody answers, of those that a daemon for this store may have."""
+def _answering(config: ConfigFile) -> str | None:
+    """The socket at which somebody answers, of those that the store's daemon may have."""
     try:
-        paths = paths_of(config, store)
+        paths = paths_of(config)
     except ConfigError:  # `store:` is right, and that is all that a reader needs
         return None
     for path in paths:

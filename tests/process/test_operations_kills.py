@@ -19,9 +19,9 @@ MORE = 6
 @pytest.mark.timeout(180)
 def test_killed_while_people_ask(stage: Stage, upstream: Upstream, receiver: Receiver) -> None:
     """What was promised is made again, a disabled endpoint is sent nothing, nothing is lost, ids and bytes stay."""
-    chance = random.Random(SEED)
+    rng = random.Random(SEED)
     points = [*OPERATIONS, *[AT_RANDOM] * AT_RANDOM_TIMES]
-    chance.shuffle(points)
+    rng.shuffle(points)
     with OperationsLedger(stage, upstream, receiver, seed=SEED) as ledger:
         for point in points:
             ledger.kill(point)

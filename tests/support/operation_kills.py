@@ -23,7 +23,7 @@ from tests.support.process_rig import Receiver, Stage, Upstream, some_ids
 
 _API: Final = "api"
 _FAILING, _STEADY = "app", "audit"
-WAVE: Final = 12
+BATCH: Final = 12
 #: Share of runs in which one endpoint says that it is gone.
 _GONE: Final = 0.4
 #: Seconds after which a daemon that was to be killed by itself is killed from outside, and its point not passed.
@@ -35,7 +35,7 @@ class OperationsLedger:
 
     def __init__(self, stage: Stage, upstream: Upstream, receiver: Receiver, *, seed: int) -> None:
         self._stage, self._upstream, self._receiver = stage, upstream, receiver
-        self._chance = random.Random(seed)
+        self._rng = random.Random(seed)
         self._gone = random.Random(seed)
         self._doomed = Doomed(stage)
         self._logs = {name: stage.directory / f"{name}.log" for name in (_FAILING, _STEADY)}
@@ -62,14 +62,14 @@ class OperationsLedger:
         self._receiver.begin(
             _FAILING,
             one_in=5,
-            seed=self._chance.randrange(2**32),
+            seed=self._rng.randrange(2**32),
             script=["410"] if self._gone.random() < _GONE else [],
             log=str(self._logs[_FAILING]),
         )
-        self._drop_wave()
+        self._drop_batch()
         named = point in OPERATIONS
-        pid = self._doomed.start(point if named else "", self._chance.randint(1, OPERATIONS.get(point, 1)))
-        outside = _Killer(pid, _PATIENCE if named else self._chance.uniform(0.3, 1.5))
+        pid = self._doomed.start(point if named else "", self._rng.randint(1, OPERATIONS.get(point, 1)))
+        outside = _Killer(pid, _PATIENCE if named else self._rng.uniform(0.3, 1.5))
         promised = self._ask_until(outside)
         code = self._doomed.ended()
         outside.call_off()
@@ -92,11 +92,11 @@ class OperationsLedger:
         return self.seen
 
     # ---- their parts ----
-    def _drop_wave(self) -> None:
-        ids = some_ids(WAVE)
+    def _drop_batch(self) -> None:
+        ids = some_ids(BATCH)
         self._upstream.tell(_API, dict.fromkeys(ids, "completed"))
         self.dropped += [(id_, name) for id_ in ids for name in self._logs]
-        self._stage.put_watches(f"wave-{len(self.dropped)}", ids, notify=[*self._logs])
+        self._stage.put_watches(f"batch-{len(self.dropped)}", ids, notify=[*self._logs])
 
     def _post(self, route: str, **asked: str | list[str]) -> int:
         """What is answered; 0 where nobody does. No command of the product: one costs a second."""
@@ -117,11 +117,11 @@ class OperationsLedger:
 
     def _ask_once(self) -> set[str]:
         """One of the things that people ask for; the message that was promised to go out again, where it was one."""
-        name = self._chance.choice([*self._logs])
-        way = self._chance.choice(["one", "one", "recover", "all", "disable", "enable", "enable"])
+        name = self._rng.choice([*self._logs])
+        way = self._rng.choice(["one", "one", "recover", "all", "disable", "enable", "enable"])
         known = [message for message, row in self.seen.deliveries.items() if row[0][1] == name]
         if way == "one" and known:
-            message = self._chance.choice(known)
+            message = self._rng.choice(known)
             if self._post("redeliver", message=message) == 200:
                 return {message}
         elif way == "recover":

@@ -36,7 +36,7 @@ def cancellation(data: bytes) -> WatchChoice:
 
 
 def reason(data: bytes) -> str:
-    return parse_body(Disabling, data, now=NOW).reason
+    return parse_body(Disabling, data, now=NOW).reason or ""
 
 
 def nothing(data: bytes) -> None:

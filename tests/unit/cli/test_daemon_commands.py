@@ -168,6 +168,9 @@ ASKED: list[tuple[list[str], str, dict[str, Any]]] = [
         {"generation": "-G3", "status": ["parked", "filtered"], "until": "1h"},
     ),
     (["redeliver", "--", "msg_a"], "/v1/redeliver", {"message": "msg_a"}),
+    # an empty filter is for the daemon to refuse: left out, it would select more than was meant
+    (["redeliver", "--endpoint", "", "--since", "2d"], "/v1/redeliver", {"endpoint": "", "since": "2d"}),
+    (["disable", "studio"], "/v1/endpoints/studio/disable", {}),
     (
         ["recover", "https://a.example.com/h", "--since", "2d", "--include-filtered"],
         "/v1/recover",
