@@ -6,7 +6,6 @@ import mmap
 import os
 import stat
 import subprocess
-import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -24,6 +23,7 @@ from notifier.intake.drop.safe_open import examine
 from notifier.intake.drop.spool import Spool
 from notifier.intake.parse import MAX_BYTES
 from tests.support.drop_rig import KNOWN, Box, drop_box
+from tests.support.other_user import run_as_other_user
 
 NOW = datetime(2026, 11, 22, 5, 14, 0, 123456, tzinfo=UTC)
 #: Longer than any test: with it, nothing is ever taken for settled.
@@ -37,7 +37,7 @@ async def test_files_that_are_renamed_in_are_taken_at_once(tmp_path: Path) -> No
         box.rename_in("a.yaml", "- id: one\n- id: two\n")
         box.rename_in("b.txt", "three\n")
         box.rename_in("c.json", '{"id": "four"}')
-        assert sorted(await box.door.registered(4)) == ["four", "one", "three", "two"]
+        assert sorted(await box.registrar.registered(4)) == ["four", "one", "three", "two"]
         await box.until_moved("done", "a.yaml", "b.txt", "c.json")
         assert box.here() == []
 
@@ -52,10 +52,10 @@ async def test_json_written_in_place_is_taken_as_soon_as_it_is_closed(tmp_path: 
                 box.wakeup.notify()
                 box.rename_in("other.txt", "other\n")
                 await box.until_moved("done", "other.txt")
-                assert "two" not in box.door.ids
+                assert "two" not in box.registrar.ids
                 clear(box.path / "done")
         await box.until_moved("done", "a.json")
-        assert box.door.ids[-2:] == ["one", "two"]
+        assert box.registrar.ids[-2:] == ["one", "two"]
 
 
 def clear(directory: Path) -> None:
@@ -71,9 +71,9 @@ async def test_a_truncated_yaml_list_is_not_believed(tmp_path: Path) -> None:
                 file.write(f"- id: id{number}\n")
                 file.flush()
                 await anyio.sleep(0.1)  # the writer's own pace, three times within the settling time
-            assert box.door.ids == []
-        assert await box.door.registered(8) == [f"id{number}" for number in range(8)]
-        assert len(box.door.sources) == 1
+            assert box.registrar.ids == []
+        assert await box.registrar.registered(8) == [f"id{number}" for number in range(8)]
+        assert len(box.registrar.sources) == 1
 
 
 async def test_json_that_never_parses_is_judged_once_it_stood_still(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ async def test_what_lay_there_before_the_start_is_found(tmp_path: Path) -> None:
     async with drop_box(tmp_path / "d", start=False) as box:
         (box.path / "a.json").write_text('{"id": "one"}')
     async with drop_box(tmp_path / "d") as box:
-        assert await box.door.registered(1) == ["one"]
+        assert await box.registrar.registered(1) == ["one"]
 
 
 class NoInotify:
@@ -109,7 +109,7 @@ async def test_the_wakeup_calls_for_a_scan(tmp_path: Path, monkeypatch: pytest.M
         for number in range(3):
             box.rename_in(f"{number}.json", json.dumps({"id": f"id{number}"}))
             box.wakeup.notify()
-            assert len(await box.door.registered(number + 1)) == number + 1
+            assert len(await box.registrar.registered(number + 1)) == number + 1
 
 
 async def test_other_files_are_left_alone(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ async def test_other_files_are_left_alone(tmp_path: Path) -> None:
         box.rename_in("ok.json", '{"id": "one"}')
         box.wakeup.notify()
         await box.until_moved("done", "ok.json")
-        assert await box.door.registered(1) == ["one"]
+        assert await box.registrar.registered(1) == ["one"]
         assert box.here() == sorted([*names, "sub.json"])
 
 
@@ -145,7 +145,7 @@ async def test_many_files_are_one_line_of_the_log(tmp_path: Path) -> None:
             await box.until_moved("done", *(f"{number}.json" for number in range(20)))
             box.rename_in("alone.txt", "one\n")
             await box.until_moved("done", "alone.txt", *(f"{number}.json" for number in range(20)))
-            await box.door.registered(21)
+            await box.registrar.registered(21)
             with anyio.fail_after(20):
                 while logs[-1].get("file") != "alone.txt":  # noqa: ASYNC110  a log sets no event
                     await anyio.sleep(0.005)
@@ -162,7 +162,7 @@ async def test_thousands_of_files_are_all_taken(tmp_path: Path) -> None:
         for number in range(1_500):
             (box.path / f"{number}.json").write_text(json.dumps({"id": f"id{number}"}))
     async with drop_box(tmp_path / "d") as box:
-        assert sorted(await box.door.registered(1_500)) == sorted(f"id{number}" for number in range(1_500))
+        assert sorted(await box.registrar.registered(1_500)) == sorted(f"id{number}" for number in range(1_500))
         await box.until_moved("done", *(f"{number}.json" for number in range(1_500)))
         assert await box.drop.counts() == {"done": 1_500, "rejected": 0, "waiting": 0}
 
@@ -180,7 +180,7 @@ async def test_a_refused_file_says_why_beside_it(tmp_path: Path) -> None:
 
             Correct the file and drop it again.
             """)
-        assert box.door.tries == 0
+        assert box.registrar.tries == 0
         (kept,) = (path for path in (box.path / "rejected").iterdir() if path.suffix == ".yaml")
         assert kept.read_text().startswith("- id: good")
 
@@ -188,7 +188,7 @@ async def test_a_refused_file_says_why_beside_it(tmp_path: Path) -> None:
 async def test_a_conflict_that_the_store_finds_is_told_the_same_way(tmp_path: Path) -> None:
     """What registering refuses is refused to the sender."""
     async with drop_box(tmp_path / "d") as box:
-        box.door.refusing = {"one"}
+        box.registrar.refusing = {"one"}
         box.rename_in("a.json", '{"id": "one"}')
         assert "[0]: This watch is open with other metadata." in await box.why("a.json")
 
@@ -199,10 +199,10 @@ async def test_a_refused_file_takes_no_other_with_it(tmp_path: Path) -> None:
         for name in ("a", "b", "c"):
             (box.path / f"{name}.json").write_text(json.dumps({"id": name}))
     async with drop_box(tmp_path / "d", start=False) as box:
-        box.door.refusing = {"b"}
+        box.registrar.refusing = {"b"}
         async with anyio.create_task_group() as tasks:
             await tasks.start(box.drop.run)
-            assert sorted(await box.door.registered(2)) == ["a", "c"]
+            assert sorted(await box.registrar.registered(2)) == ["a", "c"]
             assert "open with other metadata" in await box.why("b.json")
             await box.until_moved("done", "a.json", "c.json")
             tasks.cancel_scope.cancel()
@@ -226,7 +226,7 @@ async def test_tricks_are_refused_and_nothing_is_read_through_them(tmp_path: Pat
         assert "must end in .json, .yaml, .yml, .txt" in await box.why("notes.csv")
         assert "holds no watch" in await box.why("empty.yaml")
         assert "larger than 16 MiB" in await box.why("large.txt")
-        assert box.door.tries == 0
+        assert box.registrar.tries == 0
         assert secret.read_text() == '{"id": "secret"}'
 
 
@@ -237,7 +237,7 @@ async def test_odd_names_do_no_harm(tmp_path: Path) -> None:
         with capture_logs() as logs:
             for name in names:
                 (box.path / name).write_text(json.dumps({"id": "one"}))
-            await box.door.registered(len(names))
+            await box.registrar.registered(len(names))
             with anyio.fail_after(20):
                 while box.here():  # noqa: ASYNC110  a file system sets no event
                     await anyio.sleep(0.005)
@@ -251,27 +251,27 @@ async def test_odd_names_do_no_harm(tmp_path: Path) -> None:
 async def test_a_file_waits_for_a_store_that_cannot_write(tmp_path: Path) -> None:
     """It stays where it is, is never rejected, and is registered once the store can write again."""
     async with drop_box(tmp_path / "d") as box:
-        box.door.shut = True
+        box.registrar.shut = True
         with capture_logs() as logs:
             box.rename_in("a.yaml", "id: one")
-            await box.door.tried(2)
+            await box.registrar.tried(2)
         assert (box.here(), box.moved("rejected"), box.moved("done")) == (["a.yaml"], [], [])
         assert [log["event"] for log in logs] == ["store.unavailable"]
-        box.door.shut = False
-        assert await box.door.registered(1) == ["one"]
+        box.registrar.shut = False
+        assert await box.registrar.registered(1) == ["one"]
         await box.until_moved("done", "a.yaml")
 
 
 async def test_a_file_that_changes_while_it_is_registered_is_put_back(tmp_path: Path) -> None:
     """What was written after the reading is read too."""
     async with drop_box(tmp_path / "d", settle=0.05) as box:
-        box.door.before = anyio.Event()
+        box.registrar.before = anyio.Event()
         path = box.rename_in("a.txt", "one\n")
-        await box.door.tried(1)
+        await box.registrar.tried(1)
         with path.open("a") as file:
             file.write("two\n")
-        box.door.before.set()
-        assert await box.door.registered(3) == ["one", "one", "two"]
+        box.registrar.before.set()
+        assert await box.registrar.registered(3) == ["one", "one", "two"]
         await box.until_moved("done", "a.txt")
         assert box.here() == []
 
@@ -279,12 +279,12 @@ async def test_a_file_that_changes_while_it_is_registered_is_put_back(tmp_path: 
 async def test_another_file_of_that_name_is_not_moved_unread(tmp_path: Path) -> None:
     """A file that took the name meanwhile is read as a new one."""
     async with drop_box(tmp_path / "d", settle=0.05) as box:
-        box.door.before = anyio.Event()
+        box.registrar.before = anyio.Event()
         box.rename_in("a.json", '{"id": "one"}')
-        await box.door.tried(1)
+        await box.registrar.tried(1)
         box.rename_in("a.json", '{"id": "other"}')
-        box.door.before.set()
-        assert await box.door.registered(2) == ["one", "other"]
+        box.registrar.before.set()
+        assert await box.registrar.registered(2) == ["one", "other"]
         await box.until_moved("done", "a.json")
 
 
@@ -295,7 +295,7 @@ async def test_the_directory_may_be_made_anew(tmp_path: Path) -> None:
         box.path.mkdir(mode=0o770)
         (box.path / "a.json").write_text('{"id": "one"}')
         box.wakeup.notify()
-        assert await box.door.registered(1) == ["one"]
+        assert await box.registrar.registered(1) == ["one"]
         assert box.drop.troubles() == {}
 
 
@@ -312,13 +312,10 @@ async def test_a_directory_that_is_gone_is_waited_for(tmp_path: Path) -> None:
         (tmp_path / "old").rename(box.path)
         box.rename_in("a.json", '{"id": "one"}')
         box.wakeup.notify()
-        assert await box.door.registered(1) == ["one"]
+        assert await box.registrar.registered(1) == ["one"]
 
 
 UNREADABLE = """
-import os, sys, tempfile
-from pathlib import Path
-import anyio
 from structlog.testing import capture_logs
 from tests.support.drop_rig import drop_box
 
@@ -332,7 +329,7 @@ async def main(directory):
             for number in range(3):
                 box.rename_in(f"{number}.json", '{"id": "x"}')
                 box.wakeup.notify()
-                await box.door.registered(number + 1)
+                await box.registrar.registered(number + 1)
             while sum(log["event"] == "drop.unreadable" for log in logs) == 0:
                 await anyio.sleep(0.01)
         told = [log for log in logs if log["event"] == "drop.unreadable"]
@@ -342,7 +339,7 @@ async def main(directory):
         assert box.here() == ["sealed.json"]
         assert box.moved("rejected") == []
         (box.path / "sealed.json").chmod(0o640)
-        assert (await box.door.registered(4))[-1] == "one"
+        assert (await box.registrar.registered(4))[-1] == "one"
         for shut, mode in ((box.path, 0), (box.path / "done", 0o500), (box.path / "rejected", 0o660)):
             while box.here():
                 await anyio.sleep(0.005)
@@ -358,30 +355,12 @@ async def main(directory):
                 box.wakeup.notify()
                 await anyio.sleep(0.005)
             assert box.drop.troubles() == {}
-
-# Whatever is imported late is imported now: the interpreter's own files may be root's.
-anyio.run(anyio.to_thread.run_sync, int)
-if os.geteuid() == 0:
-    os.setgroups([])
-    os.setresgid(65534, 65534, 65534)
-    os.setresuid(65534, 65534, 65534)
-with tempfile.TemporaryDirectory() as directory:
-    anyio.run(main, Path(directory))
 """
 
 
 def test_a_file_that_may_not_be_read_stays_and_is_logged_once() -> None:
     """It is not refused: the log says once which chmod helps, and after that it is taken. A directory likewise."""
-    paths = str(Path(__file__).parents[2])
-    ran = subprocess.run(
-        [sys.executable, "-c", UNREADABLE],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
+    run_as_other_user(UNREADABLE)
 
 
 # ---- the directory itself -----------------------------------------------------------------------------------------
@@ -404,7 +383,7 @@ def test_a_file_that_may_not_be_read_stays_and_is_logged_once() -> None:
     ],
 )
 @pytest.mark.parametrize("running", [False, True])
-async def test_a_directory_that_is_not_safe_shuts_this_door_alone(
+async def test_a_directory_that_is_not_safe_stops_this_source_alone(
     tmp_path: Path, spoil: Callable[[Path], object], words: str, *, running: bool
 ) -> None:
     """At the start and later: it is started, says once what to do, takes nothing, and goes on once that is done."""
@@ -432,7 +411,7 @@ async def test_a_directory_that_is_not_safe_shuts_this_door_alone(
         path.mkdir(mode=0o770)
         box.rename_in("a.json", '{"id": "one"}')
         box.wakeup.notify()
-        assert await box.door.registered(1) == ["one"]
+        assert await box.registrar.registered(1) == ["one"]
         await box.until_moved("done", "a.json")
         assert box.drop.troubles() == {}
         tasks.cancel_scope.cancel()
@@ -494,7 +473,7 @@ def test_subdirectories_are_made_like_their_parent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["done", "rejected"])
-async def test_a_subdirectory_on_another_file_system_is_found_by_check_and_shuts_the_door(
+async def test_a_subdirectory_on_another_file_system_is_found_by_check_and_stops_the_source(
     tmp_path: Path, name: str
 ) -> None:
     """A file cannot be moved there at once; also where it is the same file system, mounted twice."""
@@ -646,11 +625,11 @@ async def test_a_file_is_taken_once_its_writer_closed_it(
                 file.write(part)
                 file.flush()
                 await passes(box, 0.06)
-                assert (box.door.tries, box.here()) == (0, [name])
+                assert (box.registrar.tries, box.here()) == (0, [name])
         await box.until_moved("done", name)
         (kept,) = (box.path / "done").iterdir()
         assert kept.read_text() == "".join(parts)
-        assert len(box.door.sources) == 1
+        assert len(box.registrar.sources) == 1
 
 
 async def test_a_file_that_is_still_written_when_notifier_starts_is_waited_for(tmp_path: Path) -> None:
@@ -662,10 +641,10 @@ async def test_a_file_that_is_still_written_when_notifier_starts_is_waited_for(t
         file.flush()
         async with drop_box(path, settle=0.03) as box:
             await passes(box, 0.1)
-            assert box.door.tries == 0
+            assert box.registrar.tries == 0
             file.write("b\n")
             file.close()
-            assert await box.door.registered(2) == ["a", "b"]
+            assert await box.registrar.registered(2) == ["a", "b"]
 
 
 async def test_a_file_of_which_nobody_can_say_rests_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -685,7 +664,7 @@ async def test_a_file_of_which_nobody_can_say_rests_longer(tmp_path: Path, monke
             os.close(last.fd)
         finally:
             spool.close()
-        assert box.door.tries == 0
+        assert box.registrar.tries == 0
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["ours", "theirs"], indirect=True)
@@ -696,7 +675,7 @@ async def test_a_writer_that_never_closes_is_not_waited_for_for_ever(tmp_path: P
         with capture_logs() as logs, (box.path / "x.txt").open("w") as file:
             file.write("a\n")
             file.flush()
-            assert await box.door.registered(1) == ["a"]
+            assert await box.registrar.registered(1) == ["a"]
             await box.until_moved("done", "x.txt")
         (said,) = (log for log in logs if log["event"] == "drop.accepted")
         assert "kept it open for a minute" in said["note"]
@@ -709,7 +688,7 @@ async def test_half_a_line_of_a_writer_that_never_closes_is_refused(tmp_path: Pa
             file.write("a\n755f9bbb")
             file.flush()
             assert "its last line has no end: it may be half an ID. Close the file" in await box.why("x.txt")
-        assert box.door.tries == 0
+        assert box.registrar.tries == 0
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["ours", "theirs"], indirect=True)
@@ -723,11 +702,11 @@ async def test_renamed_in_while_it_is_still_written_is_not_complete(tmp_path: Pa
             file.flush()
             (box.path / "x.tmp").rename(box.path / "x.txt")
             await passes(box, 0.1)
-            assert box.door.tries == 0
+            assert box.registrar.tries == 0
             file.write("b\n")
             file.flush()
             await passes(box, 0.1)
-        assert await box.door.registered(len(first.split()) + 1) == [*first.split(), "b"]
+        assert await box.registrar.registered(len(first.split()) + 1) == [*first.split(), "b"]
 
 
 async def test_a_mapped_file_is_still_written(tmp_path: Path) -> None:
@@ -738,25 +717,25 @@ async def test_a_mapped_file_is_still_written(tmp_path: Path) -> None:
             file.flush()
             mapped = mmap.mmap(file.fileno(), 0)
         await passes(box, 0.1)
-        assert box.door.tries == 0
+        assert box.registrar.tries == 0
         mapped[4:8] = b"bbbb"
         mapped.close()
-        assert await box.door.registered(1) == ["aaaabbbb"]
+        assert await box.registrar.registered(1) == ["aaaabbbb"]
 
 
 async def test_a_writer_that_comes_while_the_file_is_registered_is_noticed_after_the_move(tmp_path: Path) -> None:
     """It has written nothing yet: the file is put back, and taken again once it is closed."""
     async with drop_box(tmp_path / "d", settle=0.03) as box:
-        box.door.before = anyio.Event()
+        box.registrar.before = anyio.Event()
         path = box.rename_in("a.txt", "one\n")
-        await box.door.tried(1)
+        await box.registrar.tried(1)
         with capture_logs() as logs, path.open("a") as file:
-            box.door.before.set()
+            box.registrar.before.set()
             with anyio.fail_after(20):
                 while not any(log["event"] == "drop.returned" for log in logs):  # noqa: ASYNC110  a log sets no event
                     await anyio.sleep(0.005)
             file.write("two\n")
-        assert await box.door.registered(3) == ["one", "one", "two"]
+        assert await box.registrar.registered(3) == ["one", "one", "two"]
         await box.until_moved("done", "a.txt")
 
 
@@ -764,35 +743,35 @@ async def test_a_writer_that_comes_while_the_file_is_registered_is_noticed_after
 async def test_large_files_do_not_stop_small_ones(tmp_path: Path) -> None:
     """Two that take for ever, noticed first of all: small ones are through meanwhile, and the large ones one by one."""
     async with drop_box(tmp_path / "d", settle=NEVER) as box:
-        box.door.holding = {"a", "b"}
+        box.registrar.holding = {"a", "b"}
         for name in ("a", "b"):
             box.rename_in(f"{name}.txt", f"{name}\n" + "#" * 300_000)
-        await box.door.tried(1)
+        await box.registrar.tried(1)
         for number in range(50):
             box.rename_in(f"{number:02}.json", json.dumps({"id": f"id{number}"}))
         await box.until_moved("done", *(f"{number:02}.json" for number in range(50)))
         assert box.here() == ["a.txt", "b.txt"]
-        box.door.released.set()
+        box.registrar.released.set()
         await box.until_moved("done", *(f"{number:02}.json" for number in range(50)), "a.txt", "b.txt")
-        assert box.door.ids[-2:] == ["a", "b"]
+        assert box.registrar.ids[-2:] == ["a", "b"]
 
 
 async def test_a_large_file_that_changes_while_it_waits_for_its_turn_is_read_as_it_is(tmp_path: Path) -> None:
     """What was told of it meanwhile is not forgotten."""
     async with drop_box(tmp_path / "d", settle=0.03) as box:
-        box.door.holding = {"a"}
+        box.registrar.holding = {"a"}
         box.rename_in("a.txt", "a\n" + "#" * 300_000)
-        await box.door.tried(1)
+        await box.registrar.tried(1)
         waits = box.rename_in("b.txt", "b\n" + "#" * 300_000)
         await passes(box, 0.1)
         with waits.open("a") as file:
             file.write("\nc\n")
             file.flush()
-            box.door.released.set()
+            box.registrar.released.set()
             await box.until_moved("done", "a.txt")
             await passes(box, 0.1)
-            assert box.door.ids == ["a"]
-        assert await box.door.registered(3) == ["a", "b", "c"]
+            assert box.registrar.ids == ["a"]
+        assert await box.registrar.registered(3) == ["a", "b", "c"]
 
 
 # ---- what comes afterwards ----------------------------------------------------------------------------------------
@@ -837,7 +816,7 @@ async def test_what_is_written_to_an_accepted_file_is_told(
         (said,) = (log for log in logs if log["event"] == "drop.changed")
         assert said["file"] == f"done/{there.name}"
         assert "what it wrote is not watched" in said["note"]
-        assert box.door.ids == ["a"]
+        assert box.registrar.ids == ["a"]
 
 
 @pytest.mark.parametrize("name", ["tmp.aB3dE5gH7j", "rmlpX0Eq", "upload"])
@@ -849,7 +828,7 @@ async def test_an_empty_file_of_no_kind_is_given_time(tmp_path: Path, name: str)
         assert box.here() == [name]
         (box.path / name).write_text("a\n")
         (box.path / name).rename(box.path / "x.txt")
-        assert await box.door.registered(1) == ["a"]
+        assert await box.registrar.registered(1) == ["a"]
         (box.path / name).touch()
         assert "What kind of file is this?" in await box.why(name)
 
@@ -866,7 +845,7 @@ async def test_a_file_settles_from_its_close_on(tmp_path: Path, name: str) -> No
         assert box.here() == [name]
         (box.path / name).write_text("a\n")
         (box.path / name).rename(box.path / "x.txt")
-        assert await box.door.registered(1) == ["a"]
+        assert await box.registrar.registered(1) == ["a"]
         assert not box.moved("rejected")
 
 
@@ -892,4 +871,4 @@ async def test_files_that_cannot_be_opened_for_want_of_descriptors_are_one_line(
         said = logs[0]
         assert (said["event"], said["file"]) == ("drop.unreadable", str(box.path))
         assert "too many files are open" in said["help"]
-        assert sorted(await box.door.registered(5)) == [f"g{number}" for number in range(5)]
+        assert sorted(await box.registrar.registered(5)) == [f"g{number}" for number in range(5)]

@@ -25,9 +25,9 @@ NOW = datetime(2026, 11, 22, 5, 14, 0, 123456, tzinfo=UTC)
 
 async def goes_on(box: Box) -> None:
     """A good file that comes now is taken."""
-    count = len(box.door.ids)
+    count = len(box.registrar.ids)
     box.rename_in(f"good-{count}.json", f'{{"id": "good-{count}"}}')
-    assert (await box.door.registered(count + 1))[-1] == f"good-{count}"
+    assert (await box.registrar.registered(count + 1))[-1] == f"good-{count}"
 
 
 # ---- contents -----------------------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ async def test_a_harmful_content_is_refused_with_the_reason(
             why = await box.why(name)
         assert words in why
         assert all(line.isprintable() for line in why.splitlines())
-        assert box.door.tries == 0
+        assert box.registrar.tries == 0
         await goes_on(box)
 
 
@@ -175,10 +175,10 @@ async def test_a_file_that_is_written_again_and_again_is_read_as_it_was_left(tmp
         writer.start()
         last = {f"id299-{part}" for part in range(50)}
         with anyio.fail_after(20):
-            while not last <= set(box.door.ids):  # noqa: ASYNC110  another thread and a file system set no event
+            while not last <= set(box.registrar.ids):  # noqa: ASYNC110  another thread and a file system set no event
                 await anyio.sleep(0.005)
         await anyio.to_thread.run_sync(writer.join)
-        assert len(box.door.ids) % 50 == 0
+        assert len(box.registrar.ids) % 50 == 0
         assert box.moved("rejected") == []
         await goes_on(box)
 
@@ -188,13 +188,13 @@ async def test_files_that_vanish_are_forgotten(tmp_path: Path) -> None:
     async with drop_box(tmp_path / "d", settle=0.05) as box:
         (box.path / "gone.yaml").write_text("id: never")
         (box.path / "gone.yaml").unlink()
-        box.door.before = anyio.Event()
+        box.registrar.before = anyio.Event()
         with capture_logs() as logs:
             late = box.rename_in("late.json", '{"id": "late"}')
-            await box.door.tried(1)
+            await box.registrar.tried(1)
             late.unlink()
-            box.door.before.set()
-            assert await box.door.registered(1) == ["late"]
+            box.registrar.before.set()
+            assert await box.registrar.registered(1) == ["late"]
             await goes_on(box)
         (told,) = (log for log in logs if log["event"] == "drop.stuck")
         assert (told["file"], told["why"]) == ("late.json", "no such file or directory")

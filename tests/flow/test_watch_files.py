@@ -4,8 +4,6 @@ import ctypes
 import errno
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -23,9 +21,10 @@ from notifier.domain.model import Outcome, Registration, WatchRequest
 from notifier.intake.watch_files import WatchFiles
 from notifier.runtime.wakeup import Wakeup
 from tests.support.drop_rig import KNOWN
+from tests.support.other_user import run_as_other_user
 
 
-class Door:
+class Registrar:
     """Keeps what was registered, by source."""
 
     def __init__(self) -> None:
@@ -56,15 +55,17 @@ class Door:
                 await anyio.sleep(0.01)
 
 
-class Operations:
+class Watched:
     """A directory of watch files that is watched."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.door = Door()
+        self.registrar = Registrar()
         self.wakeup = Wakeup()
         self.known = KNOWN
-        self.files = WatchFiles([f"{path}/*.yaml", f"{path}/*.json"], self.door, lambda: self.known, wakeup=self.wakeup)
+        self.files = WatchFiles(
+            [f"{path}/*.yaml", f"{path}/*.json"], self.registrar, lambda: self.known, wakeup=self.wakeup
+        )
 
     def write(self, name: str, text: str) -> None:
         temporary = self.path / f".{name}"
@@ -73,67 +74,67 @@ class Operations:
 
 
 @asynccontextmanager
-async def operations(path: Path, **texts: str) -> AsyncIterator[Operations]:
-    operations = Operations(path)
+async def watched(path: Path, **texts: str) -> AsyncIterator[Watched]:
+    it = Watched(path)
     for name, text in texts.items():
-        operations.write(f"{name}.yaml", text)
+        it.write(f"{name}.yaml", text)
     async with anyio.create_task_group() as tasks:
-        await tasks.start(operations.files.run)
-        yield operations
+        await tasks.start(it.files.run)
+        yield it
         tasks.cancel_scope.cancel()
 
 
 async def test_every_file_is_read_before_it_counts_as_started(tmp_path: Path) -> None:
     """Declared watches are registered with the first content kept, file by file."""
-    async with operations(tmp_path, b="- id: three", a="- id: one\n- id: two\n", c="# nothing yet") as it:
-        assert it.door.calls == [("a.yaml", ["one", "two"], True), ("b.yaml", ["three"], True)]
+    async with watched(tmp_path, b="- id: three", a="- id: one\n- id: two\n", c="# nothing yet") as it:
+        assert it.registrar.calls == [("a.yaml", ["one", "two"], True), ("b.yaml", ["three"], True)]
         assert it.files.troubles() == {}
         assert len(it.files.declared()) == 3
 
 
 async def test_what_is_declared_is_complete_only_once_every_file_is_known(tmp_path: Path) -> None:
     """Not before they were read, not while one is skipped for a fault, and not while one waits for the store."""
-    assert Operations(tmp_path).files.incomplete
-    async with operations(tmp_path, a="- id: one", b="- id: [") as it:
+    assert Watched(tmp_path).files.incomplete
+    async with watched(tmp_path, a="- id: one", b="- id: [") as it:
         assert it.files.incomplete
         it.write("b.yaml", "- id: two")
-        await it.door.until(lambda: not it.files.incomplete)
-        it.door.shut = True
+        await it.registrar.until(lambda: not it.files.incomplete)
+        it.registrar.shut = True
         it.write("a.yaml", "- id: three")
-        await it.door.until(lambda: it.files.incomplete)
-        it.door.shut = False
+        await it.registrar.until(lambda: it.files.incomplete)
+        it.registrar.shut = False
         it.wakeup.notify()
-        await it.door.until(lambda: not it.files.incomplete)
+        await it.registrar.until(lambda: not it.files.incomplete)
         assert it.files.troubles() == {}
 
 
 async def test_a_changed_or_new_file_is_read_again_and_others_are_not(tmp_path: Path) -> None:
     """A change is noticed by itself."""
-    async with operations(tmp_path, a="- id: one", b="- id: two") as it:
+    async with watched(tmp_path, a="- id: one", b="- id: two") as it:
         it.write("a.yaml", "- id: one\n- id: more\n")
         it.write("c.json", '[{"id": "three"}]')
-        await it.door.until(lambda: len(it.door.calls) >= 4)
-        assert sorted(it.door.calls[2:]) == [("a.yaml", ["one", "more"], True), ("c.json", ["three"], True)]
+        await it.registrar.until(lambda: len(it.registrar.calls) >= 4)
+        assert sorted(it.registrar.calls[2:]) == [("a.yaml", ["one", "more"], True), ("c.json", ["three"], True)]
 
 
 async def test_a_directory_that_comes_later_tells_of_its_changes(tmp_path: Path) -> None:
     """Once a rescan found it; also one that took another's place, under its name or behind a link."""
-    async with operations(tmp_path / "d") as it:
+    async with watched(tmp_path / "d") as it:
         for number in range(2):
             it.path.mkdir()
             it.wakeup.notify()
             await it.files.read_all()
             it.write("a.yaml", f"- id: made-{number}")
-            await it.door.until(lambda: len(it.door.calls) == number + 1)  # noqa: B023  awaited in this turn
+            await it.registrar.until(lambda: len(it.registrar.calls) == number + 1)  # noqa: B023  awaited in this turn
             shutil.rmtree(it.path)
-            await it.door.until(lambda: not it.files.declared())
+            await it.registrar.until(lambda: not it.files.declared())
         for number in range(2):
             (tmp_path / f"target-{number}").mkdir()
             (tmp_path / "link").symlink_to(tmp_path / f"target-{number}")
             (tmp_path / "link").rename(it.path)
             await it.files.read_all()
             it.write("a.yaml", f"- id: linked-{number}")
-            await it.door.until(lambda: len(it.door.calls) == number + 3)  # noqa: B023  awaited in this turn
+            await it.registrar.until(lambda: len(it.registrar.calls) == number + 3)  # noqa: B023  awaited in this turn
 
 
 class NoneLeft:
@@ -162,11 +163,11 @@ async def test_without_inotify_the_rescan_finds_changes(
     """Its limit is named with its cure, once."""
     monkeypatch.setattr("ctypes.CDLL", NoneLeft(name))
     with capture_logs() as logs:
-        async with operations(tmp_path, a="- id: one") as it:
+        async with watched(tmp_path, a="- id: one") as it:
             for number in range(3):
                 it.write("a.yaml", f"- id: next-{number}")
                 it.wakeup.notify()
-                await it.door.until(lambda: len(it.door.calls) == number + 2)  # noqa: B023  awaited in this turn
+                await it.registrar.until(lambda: len(it.registrar.calls) == number + 2)  # noqa: B023  awaited in this turn
     (told,) = (log for log in logs if log["event"] == "inotify.unavailable")
     assert told["source"] == "watch_files"
     assert "fs.inotify.max_user_watches" in told["why"]
@@ -175,8 +176,8 @@ async def test_without_inotify_the_rescan_finds_changes(
 async def test_a_faulty_file_is_skipped_whole_and_said(tmp_path: Path) -> None:
     """All its faults are logged, readiness can tell, and a correction ends it."""
     with capture_logs() as logs:
-        async with operations(tmp_path, a="- id: one\n- id: 0123\n- {id: x, stat: y}\n", b="- id: two") as it:
-            assert it.door.calls == [("b.yaml", ["two"], True)]
+        async with watched(tmp_path, a="- id: one\n- id: 0123\n- {id: x, stat: y}\n", b="- id: two") as it:
+            assert it.registrar.calls == [("b.yaml", ["two"], True)]
             assert list(it.files.troubles()) == [f"{tmp_path}/a.yaml"]
             (told,) = (log for log in logs if log["event"] == "watch_file.skipped")
             assert told["count"] == 2
@@ -184,53 +185,53 @@ async def test_a_faulty_file_is_skipped_whole_and_said(tmp_path: Path) -> None:
                 f'{tmp_path}/a.yaml:3: [2].stat: "stat" is not a part of a watch. Did you mean "state"?'
             )
             it.write("a.yaml", "- id: one")
-            await it.door.until(lambda: len(it.door.calls) == 2)
-            await it.door.until(lambda: it.files.troubles() == {})
+            await it.registrar.until(lambda: len(it.registrar.calls) == 2)
+            await it.registrar.until(lambda: it.files.troubles() == {})
 
 
 async def test_a_watch_that_is_taken_out_is_not_cancelled_and_that_is_said_once(tmp_path: Path) -> None:
     """Neither where its line goes nor where the file goes; but not where it stands in another file."""
     with capture_logs() as logs:
-        async with operations(tmp_path, a="- id: one\n- id: two\n- id: both\n", b="- id: both") as it:
+        async with watched(tmp_path, a="- id: one\n- id: two\n- id: both\n", b="- id: both") as it:
             it.write("a.yaml", "- id: one")
-            await it.door.until(lambda: len(it.door.calls) == 3)
+            await it.registrar.until(lambda: len(it.registrar.calls) == 3)
             (tmp_path / "a.yaml").unlink()
             it.wakeup.notify()
-            await it.door.until(lambda: len(it.files.declared()) == 1)
+            await it.registrar.until(lambda: len(it.files.declared()) == 1)
     assert [log["generation"] for log in logs if log["event"] == "watch.undeclared"] == ["two", "one"]
 
 
 async def test_a_faulty_change_undeclares_nothing(tmp_path: Path) -> None:
     """While a file cannot be read, what it declared before still counts."""
     with capture_logs() as logs:
-        async with operations(tmp_path, a="- id: one") as it:
+        async with watched(tmp_path, a="- id: one") as it:
             it.write("a.yaml", "- id: [")
-            await it.door.until(lambda: it.files.troubles() != {})
+            await it.registrar.until(lambda: it.files.troubles() != {})
             assert len(it.files.declared()) == 1
     assert not [log for log in logs if log["event"] == "watch.undeclared"]
 
 
 async def test_files_wait_for_a_store_that_cannot_write(tmp_path: Path) -> None:
     """They are read again until it can, and are not called faulty."""
-    async with operations(tmp_path) as it:
-        it.door.shut = True
+    async with watched(tmp_path) as it:
+        it.registrar.shut = True
         with capture_logs() as logs:
             it.write("a.yaml", "- id: one")
-            await it.door.until(lambda: bool(logs))
+            await it.registrar.until(lambda: bool(logs))
         assert [log["event"] for log in logs] == ["store.unavailable"]
         assert it.files.troubles() == {}
-        it.door.shut = False
-        await it.door.until(lambda: it.door.calls == [("a.yaml", ["one"], True)])
+        it.registrar.shut = False
+        await it.registrar.until(lambda: it.registrar.calls == [("a.yaml", ["one"], True)])
 
 
 async def test_other_configuration_makes_the_same_text_mean_more(tmp_path: Path) -> None:
     """After a reload, files are judged by the names that are configured now."""
-    async with operations(tmp_path, a="- {id: one, notify: lab}") as it:
+    async with watched(tmp_path, a="- {id: one, notify: lab}") as it:
         assert list(it.files.troubles()) == [f"{tmp_path}/a.yaml"]
         it.known = replace(KNOWN, endpoints=["studio", "lab"])
         it.wakeup.notify()
-        await it.door.until(lambda: it.door.calls == [("a.yaml", ["one"], True)])
-        await it.door.until(lambda: it.files.troubles() == {})
+        await it.registrar.until(lambda: it.registrar.calls == [("a.yaml", ["one"], True)])
+        await it.registrar.until(lambda: it.files.troubles() == {})
 
 
 async def test_what_is_no_file_does_not_stop_anything(tmp_path: Path) -> None:
@@ -238,8 +239,8 @@ async def test_what_is_no_file_does_not_stop_anything(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.yaml")
     (tmp_path / "b.yaml").mkdir()
     (tmp_path / "c.yaml").symlink_to(tmp_path / "nowhere")
-    async with operations(tmp_path, d="- id: one") as it:
-        assert it.door.calls == [("d.yaml", ["one"], True)]
+    async with watched(tmp_path, d="- id: one") as it:
+        assert it.registrar.calls == [("d.yaml", ["one"], True)]
         assert list(it.files.troubles()) == [f"{tmp_path}/a.yaml", f"{tmp_path}/c.yaml"]
 
 
@@ -247,14 +248,14 @@ async def test_many_files_are_one_transaction_and_one_line(tmp_path: Path) -> No
     """Also what is taken out of them: a few by name, and how many more."""
     texts = {f"f{number:03}": f"- id: a{number}\n- id: b{number}\n" for number in range(300)}
     with capture_logs() as logs:
-        async with operations(tmp_path, **texts) as it:
-            assert len(it.door.calls) == 300
-            assert it.door.transactions == 1
+        async with watched(tmp_path, **texts) as it:
+            assert len(it.registrar.calls) == 300
+            assert it.registrar.transactions == 1
             assert len(it.files.declared()) == 600
             for name in texts:
                 (tmp_path / f"{name}.yaml").unlink()
             it.wakeup.notify()
-            await it.door.until(lambda: it.files.declared() == set())
+            await it.registrar.until(lambda: it.files.declared() == set())
     (told,) = (log for log in logs if log["event"] == "watch_file.read" and log["log_level"] == "info")
     assert (told["files"], told["watches"]) == (300, 600)
     gone = [log for log in logs if log["event"] == "watch.undeclared"]
@@ -265,7 +266,7 @@ async def test_many_files_are_one_transaction_and_one_line(tmp_path: Path) -> No
 async def test_a_watch_that_moves_to_another_file_was_not_taken_out(tmp_path: Path) -> None:
     """Neither to an earlier nor to a later one, as long as both are read in one look."""
     with capture_logs() as logs:
-        async with operations(tmp_path, a="- id: one\n", b="- id: two\n- id: three") as it:
+        async with watched(tmp_path, a="- id: one\n", b="- id: two\n- id: three") as it:
             it.write("a.yaml", "- id: two")
             it.write("b.yaml", "- id: one\n- id: three")
             await it.files.read_all()
@@ -275,19 +276,19 @@ async def test_a_watch_that_moves_to_another_file_was_not_taken_out(tmp_path: Pa
 
 async def test_a_refused_file_among_many_is_found(tmp_path: Path) -> None:
     """Files that are registered together and refused are registered one by one."""
-    async with operations(tmp_path) as it:
-        it.door.refusing = {"two"}
+    async with watched(tmp_path) as it:
+        it.registrar.refusing = {"two"}
         for name, id_ in (("a", "one"), ("b", "two"), ("c", "three")):
             it.write(f"{name}.yaml", f"- id: {id_}")
         await it.files.read_all()
-        assert sorted(it.door.calls) == [("a.yaml", ["one"], True), ("c.yaml", ["three"], True)]
+        assert sorted(it.registrar.calls) == [("a.yaml", ["one"], True), ("c.yaml", ["three"], True)]
         assert list(it.files.troubles()) == [f"{tmp_path}/b.yaml"]
 
 
 async def test_what_cannot_be_looked_at_stops_nothing_and_takes_nothing_away(tmp_path: Path) -> None:
     """A link that is too long, or leads in a circle: degraded, incomplete, said once; nothing is taken out yet."""
     with capture_logs() as logs:
-        async with operations(tmp_path, a="- id: one", b="- id: two") as it:
+        async with watched(tmp_path, a="- id: one", b="- id: two") as it:
             (tmp_path / "c.yaml").symlink_to("x" * 300)
             (tmp_path / "a.yaml").unlink()
             (tmp_path / "a.yaml").symlink_to("a.yaml")
@@ -305,22 +306,19 @@ async def test_what_cannot_be_looked_at_stops_nothing_and_takes_nothing_away(tmp
             (tmp_path / "c.yaml").unlink()
             it.write("a.yaml", "- id: one")
             await it.files.read_all()
-            await it.door.until(lambda: not it.files.incomplete)
+            await it.registrar.until(lambda: not it.files.incomplete)
             assert it.files.troubles() == {}
             assert len(it.files.declared()) == 1
 
 
 SHUT = """
-import os, sys, tempfile
-from pathlib import Path
-import anyio
 import pytest
-from tests.flow.test_watch_files import operations
+from tests.flow.test_watch_files import watched
 
 async def main(root):
     place = root / "watches.d"
     place.mkdir()
-    async with operations(place, a="- id: one", b="- id: two") as it:
+    async with watched(place, a="- id: one", b="- id: two") as it:
         for mode, many in ((0o644, 2), (0o311, 1), (0, 1)):
             place.chmod(mode)
             await it.files.read_all()
@@ -337,36 +335,17 @@ async def main(root):
         (place / "c.yaml").symlink_to(shut / "c.yaml")
         shut.chmod(0)
         await it.files.read_all()
-        assert it.files.incomplete and len(it.door.calls) == 2
+        assert it.files.incomplete and len(it.registrar.calls) == 2
         print(*it.files.troubles().values(), file=sys.stderr)
         shut.chmod(0o755)
         await it.files.read_all()
-        assert it.door.calls[-1] == ("c.yaml", ["three"], True)
-
-# Whatever is imported late is imported now: the interpreter's own files may be root's.
-anyio.run(anyio.to_thread.run_sync, int)
-if os.geteuid() == 0:
-    os.setgroups([])
-    os.setresgid(65534, 65534, 65534)
-    os.setresuid(65534, 65534, 65534)
-with tempfile.TemporaryDirectory() as directory:
-    anyio.run(main, Path(directory))
+        assert it.registrar.calls[-1] == ("c.yaml", ["three"], True)
 """
 
 
 def test_a_directory_that_is_shut_is_not_an_empty_one() -> None:
     """Not entered, not listed, or a link into one: what was declared stays, and the reason names what is shut."""
-    paths = str(Path(__file__).parents[2])
-    ran = subprocess.run(
-        [sys.executable, "-c", SHUT],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    lines = ran.stderr.splitlines()
+    lines = run_as_other_user(SHUT)
     assert "cannot be looked at: this user may not enter /" in lines[0]
     assert lines[0].endswith("/watches.d")
     assert lines[1:3] == ["0o311|cannot be listed: permission denied", "0o0|cannot be listed: permission denied"]

@@ -24,7 +24,7 @@ KNOWN = Known(
 )
 
 
-class Door:
+class FakeRegistrar:
     """Takes watches as the registrar does: durable, refused (`refusing`), or not now (`shut`)."""
 
     def __init__(self) -> None:
@@ -64,14 +64,14 @@ class Door:
         self._changed = anyio.Event()
 
     async def registered(self, count: int) -> list[str]:
-        """ClockShift until that many watches were registered."""
+        """Wait until that many watches were registered."""
         with anyio.fail_after(20):
             while len(self.ids) < count:
                 await self._changed.wait()
         return self.ids
 
     async def tried(self, count: int) -> None:
-        """ClockShift until registering was tried that often."""
+        """Wait until registering was tried that often."""
         with anyio.fail_after(20):
             while self.tries < count:
                 await self._changed.wait()
@@ -84,11 +84,11 @@ class Box:
         path.mkdir(exist_ok=True)
         path.chmod(0o770)
         self.path = path
-        self.door = Door()
+        self.registrar = FakeRegistrar()
         self.wakeup = Wakeup()
         self.drop = DropDirectory(
             DropSettings(directory=str(path), defaults=WatchDefaults()),
-            self.door,
+            self.registrar,
             lambda: KNOWN,
             wakeup=self.wakeup,
             clock=SystemClock(),
@@ -111,7 +111,7 @@ class Box:
         return sorted(path.name.partition("Z")[2].partition("-")[2] for path in (self.path / where).iterdir())
 
     async def until_moved(self, where: str, *names: str) -> None:
-        """ClockShift until exactly these lie in done/ or rejected/, the .error files not counted."""
+        """Wait until exactly these lie in done/ or rejected/, the .error files not counted."""
         with anyio.fail_after(20):
             while [n for n in self.moved(where) if not n.endswith(".error")] != sorted(names):  # noqa: ASYNC110  a file system sets no event
                 await anyio.sleep(0.005)

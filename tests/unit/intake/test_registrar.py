@@ -1,4 +1,4 @@
-"""The one door, on a real store: nothing is acknowledged before it is durable, and all who must know are told."""
+"""The registrar on a real store: nothing is acknowledged before it is durable, and all who must know are told."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -47,7 +47,7 @@ class _Still:
 
 
 @dataclass(slots=True, kw_only=True)
-class Door:
+class Rig:
     store: SqliteStore
     wakeup: Wakeup = field(default_factory=Wakeup)
     health: Health = field(default_factory=Health)
@@ -66,9 +66,9 @@ class Door:
 
 
 @pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[Door]:
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     async with open_store(lay(tmp_path / "notifier.db")) as store:
-        yield Door(store=store)
+        yield Rig(store=store)
 
 
 def request(generation: str = "g-1", **more: Any) -> WatchRequest:
@@ -89,108 +89,108 @@ async def finish(store: SqliteStore) -> None:
     await store.record_transitions([sight], now=NOW)
 
 
-async def test_a_new_watch_is_durable_and_the_poller_is_told(door: Door) -> None:
+async def test_a_new_watch_is_durable_and_the_poller_is_told(rig: Rig) -> None:
     """By the time it is acknowledged the store has it, and the poller knows what to look at."""
-    assert await door.register(request()) == [Outcome.CREATED]
-    assert (await door.store.counts()).open_generations == 1
-    assert [(open_.id, open_.deadline) for open_ in door.opened] == [("g-1", NOW + timedelta(hours=1))]
-    assert not await door.wakeup.wait(0)
+    assert await rig.register(request()) == [Outcome.CREATED]
+    assert (await rig.store.counts()).open_generations == 1
+    assert [(open_.id, open_.deadline) for open_ in rig.opened] == [("g-1", NOW + timedelta(hours=1))]
+    assert not await rig.wakeup.wait(0)
 
 
-async def test_the_same_watch_again_disturbs_nobody(door: Door) -> None:
+async def test_the_same_watch_again_disturbs_nobody(rig: Rig) -> None:
     """A restart that declares its watches again makes nothing new and hurries no look."""
-    await door.register(request())
-    door.opened.clear()
+    await rig.register(request())
+    rig.opened.clear()
     with structlog.testing.capture_logs() as said:
-        assert await door.register(request()) == [Outcome.EXISTING]
-    assert door.opened == []
+        assert await rig.register(request()) == [Outcome.EXISTING]
+    assert rig.opened == []
     assert [line["log_level"] for line in said] == ["debug"]
 
 
-async def test_a_finished_watch_is_not_asked_for_again(door: Door) -> None:
+async def test_a_finished_watch_is_not_asked_for_again(rig: Rig) -> None:
     """Registering it posts nothing and looks at nothing."""
-    await door.register(request())
-    await finish(door.store)
-    door.opened.clear()
-    assert await door.register(request()) == [Outcome.FINISHED]
-    assert door.opened == []
-    assert not await door.wakeup.wait(0)
+    await rig.register(request())
+    await finish(rig.store)
+    rig.opened.clear()
+    assert await rig.register(request()) == [Outcome.FINISHED]
+    assert rig.opened == []
+    assert not await rig.wakeup.wait(0)
 
 
-async def test_a_watch_that_comes_late_is_owed_its_callback_at_once(door: Door) -> None:
+async def test_a_watch_that_comes_late_is_owed_its_callback_at_once(rig: Rig) -> None:
     """The generation is at its target already: the dispatcher is woken, and nobody looks again."""
-    await door.register(request(target=State.RUNNING))
-    await finish(door.store)
-    door.opened.clear()
-    assert await door.register(request()) == [Outcome.CREATED]
-    assert await door.wakeup.wait(0)
-    assert door.opened == []
+    await rig.register(request(target=State.RUNNING))
+    await finish(rig.store)
+    rig.opened.clear()
+    assert await rig.register(request()) == [Outcome.CREATED]
+    assert await rig.wakeup.wait(0)
+    assert rig.opened == []
 
 
-async def test_a_reopened_watch_is_looked_at_again(door: Door) -> None:
+async def test_a_reopened_watch_is_looked_at_again(rig: Rig) -> None:
     """What expired is watched anew, with a new deadline."""
-    await door.register(request(timeout=timedelta(0)))
-    await door.store.end_watches([Ending(provider=LUMA, generation=G1, kind=Kind.EXPIRED, observed_at=NOW)], now=NOW)
-    door.opened.clear()
-    assert await door.register(request()) == [Outcome.REOPENED]
-    assert [open_.deadline for open_ in door.opened] == [NOW + timedelta(hours=1)]
+    await rig.register(request(timeout=timedelta(0)))
+    await rig.store.end_watches([Ending(provider=LUMA, generation=G1, kind=Kind.EXPIRED, observed_at=NOW)], now=NOW)
+    rig.opened.clear()
+    assert await rig.register(request()) == [Outcome.REOPENED]
+    assert [open_.deadline for open_ in rig.opened] == [NOW + timedelta(hours=1)]
 
 
-async def test_other_content_is_refused_whole(door: Door) -> None:
+async def test_other_content_is_refused_whole(rig: Rig) -> None:
     """One conflict in a list and nothing of the list is registered; nobody is told of it."""
-    await door.register(request())
-    door.opened.clear()
+    await rig.register(request())
+    rig.opened.clear()
     with pytest.raises(InvalidWatch) as refused:
-        await door.register(request("g-2"), request(metadata=b'{"a":1}'))
+        await rig.register(request("g-2"), request(metadata=b'{"a":1}'))
     assert [fault.path for fault in refused.value.faults] == ["[1]"]
     assert "metadata" in str(refused.value)
-    assert door.opened == []
-    assert (await door.store.counts()).open_generations == 1
+    assert rig.opened == []
+    assert (await rig.store.counts()).open_generations == 1
 
 
-async def test_the_operators_own_files_keep_the_first_and_say_so(door: Door) -> None:
+async def test_the_operators_own_files_keep_the_first_and_say_so(rig: Rig) -> None:
     """Other content from YAML is a warning that names what differs, and the watch that is open stays."""
-    await door.register(request())
+    await rig.register(request())
     with structlog.testing.capture_logs() as said:
-        assert await door.register(request(metadata=b'{"a":1}'), keep_first=True) == [Outcome.KEPT]
+        assert await rig.register(request(metadata=b'{"a":1}'), keep_first=True) == [Outcome.KEPT]
     (kept,) = [line for line in said if line["event"] == log_events.WATCH_KEPT]
     assert kept["differs"] == ("metadata",)
     assert kept["generation"] == "g-1"
 
 
-async def test_a_store_that_cannot_write_accepts_nothing_and_is_told_of(door: Door) -> None:
+async def test_a_store_that_cannot_write_accepts_nothing_and_is_told_of(rig: Rig) -> None:
     """The sender may try again, readiness says why, and nobody was told of a watch that is not there."""
-    await door.store.writer.run(lambda conn: conn.execute("PRAGMA query_only = on").close())
+    await rig.store.writer.run(lambda conn: conn.execute("PRAGMA query_only = on").close())
     with pytest.raises(StoreUnavailable):
-        await door.register(request())
-    assert STORE in door.health.troubles
-    assert door.opened == []
-    await door.store.writer.run(lambda conn: conn.execute("PRAGMA query_only = off").close())
-    assert (await door.store.counts()).open_generations == 0
+        await rig.register(request())
+    assert STORE in rig.health.troubles
+    assert rig.opened == []
+    await rig.store.writer.run(lambda conn: conn.execute("PRAGMA query_only = off").close())
+    assert (await rig.store.counts()).open_generations == 0
 
 
-async def test_one_line_tells_of_a_whole_list(door: Door) -> None:
+async def test_one_line_tells_of_a_whole_list(rig: Rig) -> None:
     """A thousand watches are one line of log with their outcomes counted."""
-    await door.register(request())
+    await rig.register(request())
     with structlog.testing.capture_logs() as said:
-        await door.register(*(request(f"g-{number}") for number in range(1, 5)))
+        await rig.register(*(request(f"g-{number}") for number in range(1, 5)))
     (line,) = said
     assert (line["created"], line["existing"], line["source"]) == (3, 1, "a test")
 
 
-async def test_what_is_declared_is_remembered_for_the_run(door: Door) -> None:
+async def test_what_is_declared_is_remembered_for_the_run(rig: Rig) -> None:
     """Also where it was finished already or is taken out later; what others register is not declared."""
     registrar = Registrar(
-        door.store,
+        rig.store,
         clock=_Still(),
-        add_open=door.opened.extend,
-        deliveries=door.wakeup,
-        health=door.health,
+        add_open=rig.opened.extend,
+        deliveries=rig.wakeup,
+        health=rig.health,
     )
     await registrar.register([request("g-2")], source="a drop file")
     assert registrar.declared == set()
-    await door.register(request())
-    await finish(door.store)
+    await rig.register(request())
+    await finish(rig.store)
     (answer,) = await registrar.register([request()], source="config.yaml", keep_first=True)
     assert answer.outcome is Outcome.FINISHED
     await registrar.register([request("g-3")], source="watches.yaml", keep_first=True)
@@ -198,7 +198,7 @@ async def test_what_is_declared_is_remembered_for_the_run(door: Door) -> None:
     assert len(registrar.declared) == 2
 
 
-async def test_others_have_turns_while_the_poller_is_told_of_many(door: Door) -> None:
+async def test_others_have_turns_while_the_poller_is_told_of_many(rig: Rig) -> None:
     """A list may hold 100,000 watches: what is told of them at once is bounded, and all are told in order."""
     turns: list[int] = []
     told: list[str] = []
@@ -210,11 +210,11 @@ async def test_others_have_turns_while_the_poller_is_told_of_many(door: Door) ->
             await anyio.lowlevel.checkpoint()
 
     registrar = Registrar(
-        door.store,
+        rig.store,
         clock=_Still(),
         add_open=lambda watched: told.extend(each.id for each in watched),
-        deliveries=door.wakeup,
-        health=door.health,
+        deliveries=rig.wakeup,
+        health=rig.health,
     )
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(others)

@@ -18,6 +18,7 @@ from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, Pro
 from notifier.domain.model import State, WatchRequest
 from notifier.store.sqlite import SqliteStore, connection, lock, open_reader, open_store, store_exists
 from notifier.store.sqlite.statements import migrations
+from tests.support.other_user import run_as_other_user
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -524,9 +525,6 @@ async def test_a_long_log_is_cut(path: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 MAY_NOT_WRITE = """
-import os, sys, tempfile
-from pathlib import Path
-import anyio, anyio.to_thread
 from notifier.domain.errors import StoreRefused
 from notifier.store.sqlite import open_store, write_obstacles
 
@@ -537,37 +535,28 @@ async def opened(path):
     except StoreRefused as error:
         return str(error)
 
-# Whatever is imported late is imported now: the interpreter's own files may be root's.
-with tempfile.TemporaryDirectory() as directory:
-    anyio.run(opened, Path(directory) / "first.db")
-if os.geteuid() == 0:
-    os.setgroups([])
-    os.setresgid(65534, 65534, 65534)
-    os.setresuid(65534, 65534, 65534)
-for shut in ("", "notifier.db", "notifier.db.lock"):
-    with tempfile.TemporaryDirectory() as directory:
-        harmed = Path(directory) / shut
+async def main(root):
+    for shut in ("", "notifier.db", "notifier.db.lock"):
+        directory = root / f"without-{shut}"
+        directory.mkdir()
+        harmed = directory / shut
         if shut:
             harmed.touch(0o444)
         else:
             harmed.chmod(0o555)
-        store = Path(directory) / "notifier.db"
+        store = directory / "notifier.db"
         (checked,) = write_obstacles(str(store))
-        told = anyio.run(opened, store)
+        told = await opened(store)
         assert told == checked, (told, checked)
         assert f"{harmed} cannot be written by this user: be the user that runs notifier, or root" in told, told
         harmed.chmod(0o755)
+
+# What opening a store imports late is imported now: the interpreter's own files may be root's.
+with tempfile.TemporaryDirectory() as directory:
+    anyio.run(opened, Path(directory) / "first.db")
 """
 
 
 def test_a_user_who_may_not_write_the_store_is_told_so() -> None:
     """The start says what `check` says of it, and names no file that is not there."""
-    ran = subprocess.run(
-        [sys.executable, "-c", MAY_NOT_WRITE],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
+    run_as_other_user(MAY_NOT_WRITE)
