@@ -15,6 +15,7 @@ from notifier.domain.errors import StoreUnavailable
 from notifier.domain.ids import GenerationId
 from notifier.domain.model import Kind, Observation, State, Transition
 from notifier.domain.settings import ProviderSettings
+from notifier.polling.backoff import is_unknown
 from notifier.polling.learning.lag_histogram import LagHistogram
 from notifier.polling.provider_state import ProviderState
 from notifier.polling.scheduling.open_generation import (
@@ -24,7 +25,6 @@ from notifier.polling.scheduling.open_generation import (
     miss,
     overdue,
     see,
-    unknown,
 )
 from notifier.polling.scheduling.open_generations import OpenGenerations
 from notifier.providers.state_words import NO_RESULT, how_to_teach
@@ -168,7 +168,7 @@ class Recorder:
             late = overdue(entry, asked_at)
             if not (late or entry.misses.count) or not self.generations.tracks(entry):
                 continue
-            gone = unknown(entry, self.provider.answered_at)
+            gone = is_unknown(entry.misses, other_answered_at=self.provider.answered_at)
             if gone or late:
                 kind = Kind.UNKNOWN if gone else Kind.EXPIRED
                 endings.append(

@@ -39,7 +39,7 @@ def opened(
 
 
 def entry(id_: str = "g-1", *, curve: HazardCurve | None = None, begun: float = 0.0) -> TrackedGeneration:
-    return TrackedGeneration(opened(id_), curve or HazardCurve(), age_origin=begun, registered=begun)
+    return TrackedGeneration.of(opened(id_), curve or HazardCurve(), age_origin=begun, registered=begun)
 
 
 def wall(now: float) -> float:

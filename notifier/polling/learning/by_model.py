@@ -18,6 +18,7 @@ Example: before anything is known q = 1/5. A first poll finds its generation don
 0.2 / (0.2 + 0.8 · 0.25) = 0.5, and q = (0.5 + 1) / (1 + 5) = 0.25.
 """
 
+from collections import defaultdict
 from typing import Any, Final
 
 import orjson
@@ -76,12 +77,8 @@ class CurvesByModel:
 
     def __init__(self) -> None:
         self._curves: dict[tuple[str, State], HazardCurve] = {}
-        self._already_done: dict[State, AlreadyDone] = {}
+        self.already_done: defaultdict[State, AlreadyDone] = defaultdict(AlreadyDone)
         self._most_learned: dict[State, HazardCurve] = {}
-
-    def already_done(self, target: State) -> AlreadyDone:
-        found = self._already_done.get(target)
-        return self._already_done.setdefault(target, AlreadyDone()) if found is None else found
 
     def most_learned(self, target: State) -> HazardCurve:
         """For a generation of which no record was seen."""
@@ -114,7 +111,7 @@ class CurvesByModel:
         dumped: dict[str, Any] = {
             f"{target.value}/{model}": curve.dump() for (model, target), curve in self._curves.items() if curve.learned
         }
-        dumped[_SHARES] = {target.value: share.dump() for target, share in self._already_done.items()}
+        dumped[_SHARES] = {target.value: share.dump() for target, share in self.already_done.items()}
         return {name: orjson.dumps(each) for name, each in dumped.items()}
 
     def load(self, dumped: dict[str, bytes]) -> None:
@@ -127,9 +124,8 @@ class CurvesByModel:
             target, mark, model = name.partition("/")
             if name == _SHARES:
                 shares = each if isinstance(each, dict) else {}
-                self._already_done = {
-                    State(word): AlreadyDone.load(share) for word, share in shares.items() if word in set(State)
-                }
+                known = set(shares).intersection(State)
+                self.already_done.update({State(word): AlreadyDone.load(shares[word]) for word in known})
             elif mark and target in set(State) and len(self._curves) < _MOST:
                 curve = self._curves[model, State(target)] = HazardCurve.load(each)
                 self._most_learned.setdefault(State(target), curve)

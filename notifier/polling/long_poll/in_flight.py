@@ -111,10 +111,8 @@ class LongPolls:
     # ---- what begins ----
     def come_first(self, now: float) -> bool:
         """Whether long-polls go before polls: every ID can be long-polled, and none waits in vain for it."""
-        late = self._generations.late(now) or (
-            self._generations.late_irregular(now) and self._provider.budget.room_for_irregular(now) > 0
-        )
-        return self._room_for_all(now) and not late
+        room = self._provider.budget.room_for_irregular(now) > 0
+        return self._room_for_all(now) and not self._generations.late(now, irregular=room)
 
     def start_worthwhile(self, now: float, wall: float) -> Sequence[LongPoll]:
         """What is worth it and allowed now; it counts as under way, and is to be sent. `wall`: Unix seconds."""

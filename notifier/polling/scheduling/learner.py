@@ -71,7 +71,7 @@ class Learner:
         if (registered := entry.registered) is None:
             return None
         probability = entry.curve.probability_between(registered - entry.age_origin, at - entry.age_origin)
-        since = self._curves.already_done(entry.target).first(done=there, probability=probability)
+        since = self._curves.already_done[entry.target].first(done=there, probability=probability)
         return registered if since or not there else None
 
     def _reached(self, entry: TrackedGeneration, since: float, got: float) -> Finding:

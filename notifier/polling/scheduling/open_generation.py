@@ -7,93 +7,77 @@ batch poll).
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final, Self
 
+from notifier.domain.ids import Destination, GenerationId
 from notifier.domain.lifecycle import advance
 from notifier.domain.model import Observation, OpenGeneration, State, Transition
 from notifier.domain.settings import ProviderSettings
-from notifier.polling.backoff import Misses, is_unknown
+from notifier.polling.backoff import Misses
 from notifier.polling.learning.hazard import HazardCurve
-
-if TYPE_CHECKING:
-    from notifier.domain.ids import Destination, GenerationId
-    from notifier.polling.scheduling.poll_queue import Bucket
+from notifier.polling.scheduling.poll_queue import Bucket
 
 NO_MISSES: Final = Misses()
 #: An ID that was isolated more often than this is polled singly for good.
 TRUSTED_ISOLATIONS: Final = 1
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class TrackedGeneration:
     """One open generation."""
 
-    __slots__ = (
-        "age_origin",
-        "bucket",
-        "counted",
-        "curve",
-        "deadline",
-        "destinations",
-        "doubts",
-        "excluded",
-        "failing",
-        "id",
-        "isolations",
-        "joined",
-        "long_polled",
-        "misses",
-        "model_known",
-        "not_before",
-        "poll_singly",
-        "polled_at",
-        "registered",
-        "stalled",
-        "state",
-        "target",
-    )
+    id: GenerationId
+    state: State | None
+    #: The lowest target that one of its watches still waits for.
+    target: State
+    #: Destinations of its watches; empty if these are too many to be told apart.
+    destinations: tuple[Destination, ...]
+    #: The earliest deadline of its watches, Unix seconds.
+    deadline: float
+    curve: HazardCurve
+    #: When its age was 0, monotonic seconds: at registration, or before it by what `creation.lead` says.
+    age_origin: float
+    #: When it was registered, monotonic seconds; None if that was before this run.
+    registered: float | None
+    #: When the last poll was sent that found it short of its target, monotonic seconds; None if there was none.
+    polled_at: float | None = None
+    #: The same moment in wall time, for whatever state comes next.
+    not_before: datetime | None = None
+    #: The bucket of the queue that it waits in.
+    bucket: Bucket | None = None
+    misses: Misses = NO_MISSES
+    #: Polls in a row that showed what is not believed yet.
+    doubts: int = 0
+    #: True if it must be asked for by itself.
+    poll_singly: bool = False
+    isolations: int = 0
+    #: True while requests for it alone fail.
+    failing: bool = False
+    #: True while it is missed: it is polled by other rules then.
+    excluded: bool = False
+    #: True while it has a part of the budget (`pace`): not before its first poll, nor while it is missed.
+    counted: bool = False
+    #: How many registrations joined; a poll that began before the last one must not drop it.
+    joined: int = 0
+    #: True while a long-poll waits for it.
+    long_polled: bool = False
+    #: True once a record was seen, which shows its model and when it was made.
+    model_known: bool = False
+    #: True once its watchers were warned that it is stalled.
+    stalled: bool = False
 
-    def __init__(
-        self, open_: OpenGeneration, curve: HazardCurve, *, age_origin: float, registered: float | None
-    ) -> None:
-        self.id: GenerationId = open_.id
-        self.state: State | None = open_.state
-        #: The lowest target that one of its watches still waits for.
-        self.target = open_.target
-        #: Destinations of its watches; empty if these are too many to be told apart.
-        self.destinations: tuple[Destination, ...] = open_.destinations
-        #: When its age was 0, monotonic seconds: at registration, or before it by what `creation.lead` says.
-        self.age_origin = age_origin
-        #: When it was registered, monotonic seconds; None if that was before this run.
-        self.registered = registered
-        #: The earliest deadline of its watches, Unix seconds.
-        self.deadline = open_.deadline.timestamp()
-        #: When the last poll was sent that found it short of its target, monotonic seconds; None if there was none.
-        self.polled_at: float | None = None
-        #: The same moment in wall time, for whatever state comes next.
-        self.not_before: datetime | None = None
-        self.curve = curve
-        #: The bucket of the queue that it waits in.
-        self.bucket: Bucket | None = None
-        self.misses = NO_MISSES
-        #: Polls in a row that showed what is not believed yet.
-        self.doubts = 0
-        #: True if it must be asked for by itself.
-        self.poll_singly = False
-        self.isolations = 0
-        #: True while requests for it alone fail.
-        self.failing = False
-        #: True while it is missed: it is polled by other rules then.
-        self.excluded = False
-        #: True while it has a part of the budget (`pace`): not before its first poll, nor while it is missed.
-        self.counted = False
-        #: How many registrations joined; a poll that began before the last one must not drop it.
-        self.joined = 0
-        #: True while a long-poll waits for it.
-        self.long_polled = False
-        #: True once a record was seen, which shows its model and when it was made.
-        self.model_known = False
-        #: True once its watchers were warned that it is stalled.
-        self.stalled = False
+    @classmethod
+    def of(cls, open_: OpenGeneration, curve: HazardCurve, *, age_origin: float, registered: float | None) -> Self:
+        return cls(
+            id=open_.id,
+            state=open_.state,
+            target=open_.target,
+            destinations=open_.destinations,
+            deadline=open_.deadline.timestamp(),
+            curve=curve,
+            age_origin=age_origin,
+            registered=registered,
+        )
 
     def join(self, open_: OpenGeneration) -> None:
         """Another watch waits for it."""
@@ -166,11 +150,6 @@ def miss(entry: TrackedGeneration, now: float, *, single: bool) -> None:
     entry.misses = entry.misses.missed(now, single=single)
     if entry.misses.to_confirm and not entry.poll_singly:
         entry.isolate()
-
-
-def unknown(entry: TrackedGeneration, other_answered_at: float | None) -> bool:
-    """Whether the provider does not know it, or does not know it any more."""
-    return is_unknown(entry.misses, other_answered_at=other_answered_at)
 
 
 def overdue(entry: TrackedGeneration, asked_at: float) -> bool:

@@ -69,7 +69,7 @@ class OpenGenerations:
     def add(self, open_: OpenGeneration, *, now: float) -> TrackedGeneration:
         """A generation was registered just now."""
         entry = self._enter(open_, age_origin=now, registered=now)
-        wait = self.pace.first_wait(entry.curve, self.curves.already_done(entry.target).share)
+        wait = self.pace.first_wait(entry.curve, self.curves.already_done[entry.target].share)
         if wait:
             at = self._by_deadline(entry, now + wait, now=now, wall=open_.registered_at.timestamp())
             self.queues.add(entry, at, now)
@@ -85,7 +85,9 @@ class OpenGenerations:
 
     def _enter(self, open_: OpenGeneration, *, age_origin: float, registered: float | None) -> TrackedGeneration:
         curve = self.curves.most_learned(open_.target)
-        entry = self._entries[open_.id] = TrackedGeneration(open_, curve, age_origin=age_origin, registered=registered)
+        entry = self._entries[open_.id] = TrackedGeneration.of(
+            open_, curve, age_origin=age_origin, registered=registered
+        )
         self.set_destinations(entry, open_.destinations)
         self.pace.count(entry, curve)
         return entry
@@ -209,19 +211,16 @@ class OpenGenerations:
             self.queues.drop(entry)
         return taken
 
-    def late(self, now: float) -> bool:
-        """Whether anything waits for longer than polls that are only queued up do."""
+    def late(self, now: float, *, irregular: bool) -> bool:
+        """Whether anything waits for longer than polls that are only queued up do; `irregular`: of all queues."""
         new = self.queues.first_new()
-        since = (self.queues.earliest_known(), new.registered if new else None)
-        return self._is_late(min((at for at in since if at is not None), default=now), now)
-
-    def late_irregular(self, now: float) -> bool:
-        """The same of those that are missed or polled singly."""
-        earliest = self.queues.earliest_irregular()
-        return earliest is not None and self._is_late(earliest, now)
-
-    def _is_late(self, due: float, now: float) -> bool:
-        return now - due > _LATE * max(self.pace.every, self.pace.even_interval)
+        since = (
+            self.queues.earliest_known(),
+            new.registered if new else None,
+            self.queues.earliest_irregular() if irregular else None,
+        )
+        first = min((at for at in since if at is not None), default=now)
+        return now - first > _LATE * max(self.pace.every, self.pace.even_interval)
 
     def poll_now(self, entry: TrackedGeneration, now: float) -> None:
         """It is due at once."""

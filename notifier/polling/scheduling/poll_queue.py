@@ -55,9 +55,6 @@ class PollQueue(Generic[K]):
         #: Places in all buckets, stale ones included.
         self._places = 0
 
-    def __len__(self) -> int:
-        return self.live
-
     def add(self, entry: K, at: float, now: float) -> None:
         """Poll `entry` next at `at`; an entry that is in this queue already, or in another, is moved."""
         if at <= now:
@@ -88,19 +85,23 @@ class PollQueue(Generic[K]):
             bucket.queue.live -= 1
             entry.bucket = None
 
-    def take(self, now: float, limit: int) -> list[K]:
-        """Up to `limit` due entries, longest overdue first. They leave the queue: add them again after the poll."""
+    def take(self, now: float, limit: int, *, newest: bool = False) -> list[K]:
+        """Up to `limit` due entries, longest overdue first. They leave the queue: add them again after the poll.
+
+        Of entries in one bucket the first added comes first, or the last added (`newest`).
+        """
         taken: list[K] = []
         edge = floor(now / self._width)
         while len(taken) < limit and (bucket := self._first()) is not None and bucket.number <= edge:
-            self._draw(bucket, taken, limit)
-        return taken
-
-    def take_newest(self, now: float, limit: int) -> list[K]:
-        """The same of the earliest bucket, the entry added last first."""
-        taken: list[K] = []
-        if (bucket := self._first()) is not None and bucket.number <= floor(now / self._width):
-            self._draw(bucket, taken, limit, newest=True)
+            places = bucket.places
+            while bucket.live and len(taken) < limit:
+                entry = places.pop() if newest else places.popleft()
+                self._places -= 1
+                if entry.bucket is bucket:
+                    entry.bucket = None
+                    bucket.live -= 1
+                    self.live -= 1
+                    taken.append(entry)  # type: ignore[arg-type]  # only add() puts entries there, and they are K
         return taken
 
     def soonest(self, limit: int) -> list[K]:
@@ -110,7 +111,7 @@ class PollQueue(Generic[K]):
         for number in self._order:
             bucket = self._buckets[number]
             live = (entry for entry in bucket.places if entry.bucket is bucket)
-            found += islice(live, limit - len(found))  # type: ignore[arg-type]  # as in _draw
+            found += islice(live, limit - len(found))  # type: ignore[arg-type]  # as in take
             if len(found) >= limit:
                 break
         return found
@@ -133,17 +134,6 @@ class PollQueue(Generic[K]):
             del self._buckets[heappop(self._order)]
             self._places -= len(bucket.places)
         return None
-
-    def _draw(self, bucket: Bucket, taken: list[K], limit: int, *, newest: bool = False) -> None:
-        places = bucket.places
-        while bucket.live and len(taken) < limit:
-            entry = places.pop() if newest else places.popleft()
-            self._places -= 1
-            if entry.bucket is bucket:
-                entry.bucket = None
-                bucket.live -= 1
-                self.live -= 1
-                taken.append(entry)  # type: ignore[arg-type]  # only add() puts entries there, and they are K
 
     def _compact(self) -> None:
         """Remove all stale places: entries that are moved often before they fall due would fill the memory."""

@@ -106,7 +106,7 @@ class Queues:
         if self._new.live <= _FEW * limit:
             return self._new.take(now, limit)
         half, self._newest_next = _share(limit, first=self._newest_next)
-        return self._new.take_newest(now, half) + self._new.take(now, limit - half)
+        return self._new.take(now, half, newest=True) + self._new.take(now, limit - half)
 
     # ---- irregular ones ----
     def earliest_irregular(self) -> float | None:

@@ -91,11 +91,11 @@ def test_what_was_learned_is_kept(model: str | None) -> None:
     taught(curves, model, 40, median=50.0)
     taught(curves, model, 30, median=5.0, target=BEGUN)
     for _ in range(100):
-        curves.already_done(DONE).first(done=True, probability=0.0)
+        curves.already_done[DONE].first(done=True, probability=0.0)
     again.load(curves.dump())
     assert (again.of(model, DONE).learned, again.of(model, BEGUN).learned) == (40, 30)
     assert again.most_learned(DONE) is again.of(model, DONE)
-    assert again.already_done(DONE).share == pytest.approx(curves.already_done(DONE).share, rel=0.01)
+    assert again.already_done[DONE].share == pytest.approx(curves.already_done[DONE].share, rel=0.01)
     assert again.dump().keys() == curves.dump().keys()
 
 
@@ -134,7 +134,7 @@ def test_whatever_was_kept_can_be_read(dumped: dict[str, bytes]) -> None:
     curves = CurvesByModel()
     curves.load(dumped)
     for target in State:
-        assert 0 < curves.already_done(target).share <= 1
+        assert 0 < curves.already_done[target].share <= 1
         assert curves.of("ray-2", target).density.next_age(10.0, 1.0) > 10.0
         assert curves.most_learned(target).density.next_age(10.0, 1.0) > 10.0
 

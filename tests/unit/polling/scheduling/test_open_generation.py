@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from notifier.domain.ids import Destination, GenerationId, ProviderName
 from notifier.domain.model import Observation, OpenGeneration, State
 from notifier.domain.settings import ProviderSettings, Secret
+from notifier.polling.backoff import is_unknown
 from notifier.polling.learning.hazard import HazardCurve
 from notifier.polling.scheduling.open_generation import (
     PollTimes,
@@ -14,7 +15,6 @@ from notifier.polling.scheduling.open_generation import (
     miss,
     overdue,
     see,
-    unknown,
 )
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
@@ -40,7 +40,7 @@ def opened(state: State | None = None, *, deadline: datetime = NOW + timedelta(h
 
 def known(state: State | None = None, *, deadline: datetime = NOW + timedelta(hours=1)) -> TrackedGeneration:
     """Registered at `NOW`, which is second 0 of the monotonic clock."""
-    return TrackedGeneration(opened(state, deadline=deadline), CURVE, age_origin=0.0, registered=0.0)
+    return TrackedGeneration.of(opened(state, deadline=deadline), CURVE, age_origin=0.0, registered=0.0)
 
 
 def look(at: datetime, took: timedelta = SECOND) -> PollTimes:
@@ -145,11 +145,11 @@ def test_unknown_needs_all_its_proofs() -> None:
     """Ten minutes of misses, one of them alone, and the provider answering about another ID since the first."""
     watched = known()
     for at in range(0, 601, 60):
-        assert not unknown(watched, other_answered_at=25.0)
+        assert not is_unknown(watched.misses, other_answered_at=25.0)
         miss(watched, float(at), single=at == 120)
-    assert unknown(watched, other_answered_at=25.0)
-    assert not unknown(watched, other_answered_at=None)
-    assert not unknown(watched, other_answered_at=-1.0)
+    assert is_unknown(watched.misses, other_answered_at=25.0)
+    assert not is_unknown(watched.misses, other_answered_at=None)
+    assert not is_unknown(watched.misses, other_answered_at=-1.0)
 
 
 def test_an_id_once_seen_is_unknown_by_the_same_proof() -> None:
@@ -160,9 +160,9 @@ def test_an_id_once_seen_is_unknown_by_the_same_proof() -> None:
     see(watched, sight(State.QUEUED), look(NOW + timedelta(seconds=570)), LUMA)
     for at in range(600, 1_141, 60):
         miss(watched, float(at), single=True)
-        assert not unknown(watched, other_answered_at=700.0)
+        assert not is_unknown(watched.misses, other_answered_at=700.0)
     miss(watched, 1_200.0, single=True)
-    assert unknown(watched, other_answered_at=700.0)
+    assert is_unknown(watched.misses, other_answered_at=700.0)
 
 
 def test_who_was_singled_out_for_nothing_rejoins() -> None:

@@ -582,7 +582,7 @@ def scarce(every: float = 1.0, *, even: float = 100.0) -> OpenGenerations:
     generations = OpenGenerations(every)
     teach(generations.curves.of("ray-2", State.COMPLETED), lognormals(Random(1), 200, spread=0.3))
     for _ in range(100):
-        generations.curves.already_done(State.COMPLETED).first(done=False, probability=0.0)
+        generations.curves.already_done[State.COMPLETED].first(done=False, probability=0.0)
     looked_at(generations, 1, now=1_000.0)
     generations.set_budget(1 / even, 1_000.0, idle=False)
     return generations
@@ -664,7 +664,7 @@ def test_what_is_done_within_its_first_hold_teaches() -> None:
     curve = generations.curves.of("ray-2", State.COMPLETED)
     assert curve.learned == 60
     assert 15.0 < curve.quantile(0.5) < 25.0
-    assert generations.curves.already_done(State.COMPLETED).share < 0.1
+    assert generations.curves.already_done[State.COMPLETED].share < 0.1
 
 
 def test_what_passed_its_deadline_during_a_look_is_looked_at_soon() -> None:
@@ -696,9 +696,9 @@ def test_who_waits_behind_new_ones_is_late_all_the_same() -> None:
     old = generations.add(opened("old", registered=1_000.0), now=1_000.0)
     generations.queues.take(1_000.0, 1)
     generations.poll_now(old, 1_000.0)
-    assert not generations.late(1_001.0)
+    assert not generations.late(1_001.0, irregular=False)
     generations.add(opened("new", registered=1_010.0), now=1_010.0)
-    assert generations.late(1_010.0)
+    assert generations.late(1_010.0, irregular=False)
 
 
 def test_a_free_seat_is_not_for_what_was_looked_at_just_now() -> None:
@@ -807,7 +807,7 @@ def test_a_creation_that_was_believed_before_anything_was_learned_is_no_reason_f
 def test_what_was_there_before_we_were_told_teaches_no_duration() -> None:
     """A first look at once that finds it done says that such ones are there already, and not that they take no time."""
     generations = OpenGenerations(1.0)
-    curve, met = generations.curves.of("ray-2", State.COMPLETED), generations.curves.already_done(State.COMPLETED)
+    curve, met = generations.curves.of("ray-2", State.COMPLETED), generations.curves.already_done[State.COMPLETED]
     for number in range(50):
         entry = generations.add(opened(f"g-{number}"), now=1_000.0)
         generations.learn(entry, sight(entry.id, State.COMPLETED), times(1_000.0, 1_000.2))
@@ -902,8 +902,8 @@ def test_who_waits_for_room_of_its_own_makes_nobody_late() -> None:
     for entry in (lonely, missed, other):
         generations.poll_now(entry, 1_000.0)
     assert generations.queues.take(1_100.0, 9) == [other]
-    assert not generations.late(1_100.0)
-    assert generations.late_irregular(1_100.0)
+    assert not generations.late(1_100.0, irregular=False)
+    assert generations.late(1_100.0, irregular=True)
     assert generations.queues.take_irregular(1_100.0, 9, 100) == [[missed], [lonely]]
     assert generations.queues.earliest_irregular() is None
 
