@@ -100,36 +100,41 @@ class ProviderHealth:
             return free
         return min(1, free) if now >= self.until and in_flight == 0 else 0
 
-    def busy(
+    def failed(
         self,
+        trouble: Trouble,
         now: float,
         *,
         asked_at: float,
         reason: str,
-        jitter: float,
+        jitter: float = 0.0,
         retry_after: float | None = None,
         since: float | None = None,
         doubted: bool = False,
     ) -> Self:
-        """After `ProviderBusy`. `retry_after` only ever makes the pause longer, by ten minutes at most.
+        """After `ProviderBusy` or `ProviderRefused`. `retry_after` only makes the pause longer, by 10 minutes at most.
 
         `since` is when the first request was sent of those that speak against the provider together; `doubted`: there
-        are others to ask about.
+        are others to ask about, so pauses begin short.
         """
-        stretch = 1 + 0.5 * jitter
-        first = DOUBTED_PAUSE if doubted else None
-        struck = self._failed(
-            Trouble.BUSY, now, asked_at=asked_at, reason=reason, stretch=stretch, since=since, first=first
+        asked_to_wait = -inf if retry_after is None else now + min(retry_after, RETRY_AFTER_LIMIT)
+        if not self.ok and asked_at <= self.failed_at:
+            return self if asked_to_wait <= self.until else replace(self, until=asked_to_wait)
+        failures = self.failures + 1 if self.trouble is trouble else 1
+        first, longest = _PAUSES[trouble]
+        first, short = (DOUBTED_PAUSE, SHORT_PROBES) if doubted else (first, 1)
+        pause = min(longest, first * 2.0 ** min(max(0, failures - short), _DOUBLINGS)) * (1 + 0.5 * jitter)
+        return replace(
+            self,
+            trouble=trouble,
+            failures=failures,
+            failed_at=now,
+            since=now if since is None else since,
+            doubted=since is not None,
+            untried=False,
+            until=max(now + pause, asked_to_wait),
+            reason=reason,
         )
-        asked_to_wait = now + min(retry_after or 0.0, RETRY_AFTER_LIMIT)
-        return struck if asked_to_wait <= struck.until else replace(struck, until=asked_to_wait)
-
-    def refused(
-        self, now: float, *, asked_at: float, reason: str, since: float | None = None, doubted: bool = False
-    ) -> Self:
-        """After `ProviderRefused`; `since` as above. `doubted`: there are others to ask about, so it begins short."""
-        first = DOUBTED_PAUSE if doubted else None
-        return self._failed(Trouble.REFUSED, now, asked_at=asked_at, reason=reason, since=since, first=first)
 
     def absent(self, now: float, *, asked_at: float, reason: str, untried: bool = False) -> Self:
         """After a reply for which `knows_none` is true, or a batch that was refused down to every single ID.
@@ -137,7 +142,7 @@ class ProviderHealth:
         While other IDs are `untried` there is no pause, and the one that follows does not grow.
         """
         new = inf if self.untried else asked_at  # each reply is about other IDs
-        struck = self._failed(Trouble.ABSENT, now, asked_at=new, reason=reason)
+        struck = self.failed(Trouble.ABSENT, now, asked_at=new, reason=reason)
         if not untried or struck is self:
             return struck
         return replace(struck, failures=0, until=now, untried=True)
@@ -156,35 +161,6 @@ class ProviderHealth:
     def answered(self, *, asked_at: float) -> Self:
         """After a request that succeeded."""
         return type(self)() if asked_at >= self.since else self
-
-    def _failed(
-        self,
-        trouble: Trouble,
-        now: float,
-        *,
-        asked_at: float,
-        reason: str,
-        stretch: float = 1.0,
-        since: float | None = None,
-        first: float | None = None,
-    ) -> Self:
-        if not self.ok and asked_at <= self.failed_at:
-            return self
-        failures = self.failures + 1 if self.trouble is trouble else 1
-        usual, longest = _PAUSES[trouble]
-        short = 1 if first is None else SHORT_PROBES
-        pause = min(longest, (first or usual) * 2.0 ** min(max(0, failures - short), _DOUBLINGS)) * stretch
-        return replace(
-            self,
-            trouble=trouble,
-            failures=failures,
-            failed_at=now,
-            since=now if since is None else since,
-            doubted=since is not None,
-            untried=False,
-            until=now + pause,
-            reason=reason,
-        )
 
 
 def knows_none(*, asked: int, held: int, now: float, answered_at: float | None) -> bool:

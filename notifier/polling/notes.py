@@ -80,7 +80,9 @@ class Notes:
                 self._written[id_] = trouble
 
     def _changes(self) -> dict[GenerationId | None, Trouble | None]:
-        now = self._now()
+        now: dict[GenerationId | None, Trouble] = {**dict(self._absent()), **dict(self.rejections.troubles())}
+        if (trouble := self.provider.trouble) is not None:
+            now[None] = trouble
         changes: dict[GenerationId | None, Trouble | None] = {
             id_: trouble for id_, trouble in now.items() if _is_news(trouble, self._written.get(id_))
         }
@@ -93,13 +95,6 @@ class Notes:
             elif len(self._written) > _MOST:  # it keeps the last that was written of it
                 del self._written[id_]
         return changes
-
-    def _now(self) -> dict[GenerationId | None, Trouble]:
-        now: dict[GenerationId | None, Trouble] = dict(self._absent())
-        now.update(self.rejections.troubles())
-        if (trouble := self.provider.trouble) is not None:
-            now[None] = trouble
-        return now
 
     def _absent(self) -> Iterator[tuple[GenerationId, Trouble]]:
         """IDs that the provider does not know, more than once: a new one may not be readable yet."""

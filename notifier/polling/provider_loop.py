@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
-import anyio.to_thread
-import structlog
 from anyio.abc import TaskStatus
 
 from notifier.domain.ids import GenerationId
@@ -35,8 +33,6 @@ from notifier.runtime.health import Health
 from notifier.runtime.heartbeat import Heartbeat
 from notifier.runtime.wakeup import Wakeup
 from notifier.store.ports import PollStore
-
-_log = structlog.get_logger()
 
 #: Seconds for which a tick allows polls; ticks come every 0.25 s.
 TICK_LASTS: Final = 1.0
@@ -64,7 +60,7 @@ class ProviderLoop:
 
     def __init__(self, settings: ProviderSettings, codec: Codec, around: Dependencies) -> None:
         self._around = around
-        self._settings = settings
+        self.settings = settings
         self._wakeup = Wakeup()
         self._may_poll_until = float("-inf")
         clock, health = around.clock, around.health
@@ -91,7 +87,7 @@ class ProviderLoop:
             health=health,
         )
         self._long_polls = LongPolls(
-            generations, provider, fit=lambda ids: codec.fit(ids, self._settings, long_poll=True)
+            generations, provider, fit=lambda ids: codec.fit(ids, self.settings, long_poll=True)
         )
         self._rereads = Rereads()
         under_way = UnderWay(generations, provider, rejections)
@@ -124,10 +120,6 @@ class ProviderLoop:
     @property
     def watched(self) -> int:
         return len(self._generations)
-
-    @property
-    def settings(self) -> ProviderSettings:
-        return self._settings
 
     def tick(self) -> None:
         self._may_poll_until = self._around.clock.monotonic() + TICK_LASTS
@@ -173,7 +165,7 @@ class ProviderLoop:
 
     def apply(self, settings: ProviderSettings) -> None:
         """Use these from the next request on; a trouble of the old ones is forgotten."""
-        self._settings = self._recorder.settings = self._exchanges.settings = settings
+        self.settings = self._recorder.settings = self._exchanges.settings = settings
         self._provider.apply(settings)
         self._long_polls.cancel_all()
         # Those that are polled now, or in a bisection, come back by themselves.
@@ -183,7 +175,7 @@ class ProviderLoop:
     # ---- the loop ----
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. Started once the store's open generations are queued."""
-        self._generations.curves.load(dict(await self._around.store.learned(self._settings.name)))
+        self._generations.curves.load(dict(await self._around.store.learned(self.settings.name)))
         await self._load()
         await self._notes.load()
         async with anyio.create_task_group() as self._exchanges.tasks:
@@ -196,7 +188,7 @@ class ProviderLoop:
                 await self._wakeup.wait(self._pause())
 
     async def _load(self) -> None:
-        async for chunk in self._around.store.open_generations(self._settings.name):
+        async for chunk in self._around.store.open_generations(self.settings.name):
             now, wall = self._around.clock.monotonic(), self._around.clock.now()
             for open_ in chunk:
                 if (entry := self._generations.get(open_.id)) is not None:  # a watch of it was registered meanwhile
@@ -207,11 +199,8 @@ class ProviderLoop:
     def _pause(self) -> float:
         """Seconds until something can be done that no wakeup announces."""
         now = self._around.clock.monotonic()
-        due = [
-            at
-            for at in (self._generations.queues.earliest(), self._generations.queues.earliest_irregular())
-            if at is not None
-        ]
+        queues = self._generations.queues
+        due = [at for at in (queues.earliest(), queues.earliest_irregular()) if at is not None]
         if now >= self._may_poll_until or not self._around.health.store_up or not due:
             return LONGEST_WAIT
         wait = self._provider.wait(now)

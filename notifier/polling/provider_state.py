@@ -228,18 +228,20 @@ class ProviderState:
             self.budget.not_asked(error, sent_at=sent_at, now=now)
             return
         self.budget.asked(sent_at)
-        if isinstance(error, ProviderBusy):
-            hint, jitter = error.retry_after, self._random()
-            struck = self._provider_health.busy(
-                now, asked_at=sent_at, reason=reason, jitter=jitter, retry_after=hint, since=since, doubted=doubted
-            )
-            if error.overloaded and struck is not self._provider_health:  # many that fail together are one sign
-                self.budget.overloaded()
-            self._note(struck)
-        else:
-            self._note(
-                self._provider_health.refused(now, asked_at=sent_at, reason=reason, since=since, doubted=doubted)
-            )
+        busy = isinstance(error, ProviderBusy)
+        health = self._provider_health.failed(
+            Trouble.BUSY if busy else Trouble.REFUSED,
+            now,
+            asked_at=sent_at,
+            reason=reason,
+            jitter=self._random() if busy else 0.0,
+            retry_after=error.wait if busy else None,
+            since=since,
+            doubted=doubted,
+        )
+        if isinstance(error, ProviderBusy) and error.overloaded and health is not self._provider_health:
+            self.budget.overloaded()  # many that fail together are one sign
+        self._note(health)
 
     def missed_singly(self, id_: GenerationId, *, sent_at: float, watched: int, untried: bool) -> None:
         """A single poll of it was answered without it; that may be so for several IDs, one after the other."""

@@ -284,17 +284,12 @@ class Rejections:
             self._refused_alone.clear()
             self._held_alone.clear()
         elif request.ids[0] in self._refused_alone:
-            self._doubt_batch_route(request.ids[0], held=bool(held))
-
-    def _doubt_batch_route(self, id_: GenerationId, *, held: bool) -> None:
-        said = self._refused_alone.pop(id_)
-        if not held:
-            return
-        self._held_alone.add(id_)
-        if len(self._held_alone) >= PROOF:
-            self._provider.batch_route.do_without(said)
-            self._held_alone.clear()
-            self._end((), cleared=self._generations)
+            said = self._refused_alone.pop(request.ids[0])
+            self._held_alone.update(held)
+            if len(self._held_alone) >= PROOF:
+                self._provider.batch_route.do_without(said)
+                self._held_alone.clear()
+                self._end((), cleared=self._generations)
 
     def route_hangs(self) -> None:
         """Batch polls are not answered, and single polls of their IDs are."""

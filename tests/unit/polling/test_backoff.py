@@ -14,7 +14,7 @@ def test_pauses_of_a_busy_provider_double_to_a_minute() -> None:
     """1, 2, 4 … 60 seconds, each counted from the failure."""
     health, pauses, now = ProviderHealth(), [], 100.0
     for _ in range(8):
-        health = health.busy(now, asked_at=now, reason="503", jitter=0)
+        health = health.failed(Trouble.BUSY, now, asked_at=now, reason="503", jitter=0)
         pauses.append(health.until - now)
         now = health.until
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
@@ -22,31 +22,31 @@ def test_pauses_of_a_busy_provider_double_to_a_minute() -> None:
 
 def test_jitter_only_adds() -> None:
     """The pause is longer by up to a half, never shorter."""
-    assert ProviderHealth().busy(0, asked_at=0, reason="", jitter=1).until == 1.5
+    assert ProviderHealth().failed(Trouble.BUSY, 0, asked_at=0, reason="", jitter=1).until == 1.5
 
 
 def test_retry_after_makes_a_pause_longer_but_never_for_ever() -> None:
     """The provider's wish is kept up to ten minutes, and a wish below our own pause changes nothing."""
-    assert ProviderHealth().busy(0, asked_at=0, reason="", jitter=0, retry_after=20).until == 20
-    assert ProviderHealth().busy(0, asked_at=0, reason="", jitter=0, retry_after=0.1).until == 1
-    assert ProviderHealth().busy(0, asked_at=0, reason="", jitter=0, retry_after=1e9).until == 600
+    assert ProviderHealth().failed(Trouble.BUSY, 0, asked_at=0, reason="", jitter=0, retry_after=20).until == 20
+    assert ProviderHealth().failed(Trouble.BUSY, 0, asked_at=0, reason="", jitter=0, retry_after=0.1).until == 1
+    assert ProviderHealth().failed(Trouble.BUSY, 0, asked_at=0, reason="", jitter=0, retry_after=1e9).until == 600
 
 
 def test_a_refused_provider_is_tried_again_slowly() -> None:
     """30 seconds, then doubling to five minutes; readiness can tell."""
     health, pauses, now = ProviderHealth(), [], 0.0
     for _ in range(6):
-        health = health.refused(now, asked_at=now, reason="401")
+        health = health.failed(Trouble.REFUSED, now, asked_at=now, reason="401")
         pauses.append(health.until - now)
         now = health.until
     assert pauses == [30, 60, 120, 240, 300, 300]
     assert health.paused
-    assert not ProviderHealth().busy(0, asked_at=0, reason="", jitter=0).paused
+    assert not ProviderHealth().failed(Trouble.BUSY, 0, asked_at=0, reason="", jitter=0).paused
 
 
 def test_in_trouble_there_is_one_probe_at_a_time() -> None:
     """Nothing before the pause ends, then one request, and no second beside it."""
-    health = ProviderHealth().refused(0, asked_at=0, reason="401")
+    health = ProviderHealth().failed(Trouble.REFUSED, 0, asked_at=0, reason="401")
     assert health.room(29.9, free=9, in_flight=0) == 0
     assert health.room(30, free=9, in_flight=0) == 1
     assert health.room(30, free=9, in_flight=1) == 0
@@ -55,27 +55,31 @@ def test_in_trouble_there_is_one_probe_at_a_time() -> None:
 
 def test_requests_that_fail_together_are_one_strike() -> None:
     """Those sent before the trouble began do not make the pause longer."""
-    health = ProviderHealth().busy(10, asked_at=9, reason="", jitter=0)
+    health = ProviderHealth().failed(Trouble.BUSY, 10, asked_at=9, reason="", jitter=0)
     for _ in range(8):
-        assert health.busy(10.2, asked_at=9.5, reason="", jitter=0) is health
-        assert health.refused(10.2, asked_at=9.5, reason="") is health
+        assert health.failed(Trouble.BUSY, 10.2, asked_at=9.5, reason="", jitter=0) is health
+        assert health.failed(Trouble.REFUSED, 10.2, asked_at=9.5, reason="") is health
     assert (health.failures, health.until) == (1, 11)
-    health = health.busy(10.5, asked_at=9.5, reason="", jitter=0, retry_after=30)
+    health = health.failed(Trouble.BUSY, 10.5, asked_at=9.5, reason="", jitter=0, retry_after=30)
     assert (health.failures, health.until) == (1, 40.5)
 
 
 def test_only_a_success_asked_after_the_trouble_clears_it() -> None:
     """A late answer to an earlier request is no cure; the probe's is."""
-    health = ProviderHealth().busy(10, asked_at=9, reason="", jitter=0)
+    health = ProviderHealth().failed(Trouble.BUSY, 10, asked_at=9, reason="", jitter=0)
     assert health.answered(asked_at=9.5) == health
     assert health.answered(asked_at=11).ok
-    assert health.answered(asked_at=11).busy(20, asked_at=20, reason="", jitter=0).until == 21
+    assert health.answered(asked_at=11).failed(Trouble.BUSY, 20, asked_at=20, reason="", jitter=0).until == 21
 
 
 def test_another_trouble_counts_from_one() -> None:
     """A key that is refused after an outage starts its own pauses."""
-    health = ProviderHealth().busy(0, asked_at=0, reason="", jitter=0).busy(1, asked_at=1, reason="", jitter=0)
-    health = health.refused(3, asked_at=3, reason="401")
+    health = (
+        ProviderHealth()
+        .failed(Trouble.BUSY, 0, asked_at=0, reason="", jitter=0)
+        .failed(Trouble.BUSY, 1, asked_at=1, reason="", jitter=0)
+    )
+    health = health.failed(Trouble.REFUSED, 3, asked_at=3, reason="401")
     assert (health.trouble, health.failures, health.until) == (Trouble.REFUSED, 1, 33)
 
 
@@ -86,7 +90,7 @@ def test_a_new_registration_ends_the_pause_of_a_provider_that_knew_no_id() -> No
     assert absent.registered(7).until == 7
     assert absent.registered(7).failures == 2
     assert absent.registered(20).until == 15
-    refused = ProviderHealth().refused(0, asked_at=0, reason="401")
+    refused = ProviderHealth().failed(Trouble.REFUSED, 0, asked_at=0, reason="401")
     assert refused.registered(1) == refused
 
 
@@ -100,7 +104,7 @@ def test_a_provider_that_knew_none_is_asked_as_usual_about_those_that_were_not_a
     over = again.absent(9, asked_at=8, reason="none")
     assert over.room(9, free=4, in_flight=0) == 0
     assert over.until == 14
-    assert again.busy(9, asked_at=8, reason="503", jitter=0.0).room(9, free=4, in_flight=0) == 0
+    assert again.failed(Trouble.BUSY, 9, asked_at=8, reason="503", jitter=0.0).room(9, free=4, in_flight=0) == 0
 
 
 def test_many_failures_stay_at_the_longest_pause() -> None:
@@ -179,7 +183,7 @@ def test_pauses_are_short_while_there_are_others_to_ask_about() -> None:
     """403 for three IDs of many may speak of those three: 1 s three times, then 2, 4, and not half a minute."""
     health, pauses, now = ProviderHealth(), [], 10.0
     for _ in range(5):
-        health = health.refused(now, asked_at=now, reason="403", since=9.0, doubted=True)
+        health = health.failed(Trouble.REFUSED, now, asked_at=now, reason="403", since=9.0, doubted=True)
         pauses.append(health.until - now)
         now = health.until
     assert pauses == [1, 1, 1, 2, 4]
@@ -188,7 +192,7 @@ def test_pauses_are_short_while_there_are_others_to_ask_about() -> None:
 
 def test_an_answer_beside_the_failures_ends_doubted_trouble() -> None:
     """What was sent together with the first of them and was answered shows that the others failed for themselves."""
-    health = ProviderHealth().busy(10, asked_at=9, reason="500", jitter=0, since=8.0)
+    health = ProviderHealth().failed(Trouble.BUSY, 10, asked_at=9, reason="500", jitter=0, since=8.0)
     assert health.answered(asked_at=7.9) is health
     assert health.answered(asked_at=8.0).ok
 
@@ -197,7 +201,7 @@ def test_registrations_in_an_outage_ask_less_and_less_often() -> None:
     """A new ID may be answered where the others failed: a second after the last failure, then 2, 4 … up to a minute."""
     health, early = ProviderHealth(), []
     for now in range(0, 100_000, 1_000):
-        health = health.refused(now, asked_at=now, reason="410", since=0.0)
+        health = health.failed(Trouble.REFUSED, now, asked_at=now, reason="410", since=0.0)
         health = health.registered(now + 0.5)
         early.append(health.until - now)
     assert early[:8] == [1, 2, 4, 8, 16, 32, 60, 60]
