@@ -27,9 +27,9 @@ from notifier.domain.model import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppliedDirectory:
-    """What a told endpoint directory did."""
+    """What applying an endpoint directory did."""
 
-    #: How often the directory was another one than before, this time included; 1 for the first.
+    #: How many times the content changed, the first directory included.
     epoch: int
     parked: int
     resumed: int
@@ -39,9 +39,9 @@ class AppliedDirectory:
 class Recorded:
     """What one transition or ending did."""
 
-    #: Messages made, those kept back included.
+    #: Messages enqueued, parked and filtered ones included.
     enqueued: int
-    #: The generation as it is still watched; None where no watch is open any more.
+    #: The generation with the watches that are still open; None if none is.
     open: OpenGeneration | None
 
 
@@ -53,9 +53,9 @@ class Ending:
     generation: GenerationId
     #: EXPIRED or UNKNOWN.
     kind: Kind
-    #: When the look that allows it was answered.
+    #: When the poll that allows it was answered.
     observed_at: datetime
-    #: Why they expire, where it is not the deadline alone.
+    #: Why they expire, if it is not the deadline alone.
     reason: str | None = None
 
 
@@ -65,7 +65,7 @@ class Trouble:
 
     #: One word or two for a provider's, e.g. `refused`; `failing` for a generation's.
     kind: str
-    #: One sentence: what it said last, and what to do where that is known.
+    #: One sentence: what it said last, and what to do if that is known.
     reason: str
     since: datetime
     #: When it was asked last, and how often since then.
@@ -75,7 +75,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freshness:
-    """Which results are too old to be sent before they were read again."""
+    """Which results are too old to be sent without reading them again."""
 
     #: Deliveries that may be held back for it now.
     room: int
@@ -93,7 +93,7 @@ class Slots:
 
     #: In all.
     total: int
-    #: Free slots of destinations that are limited otherwise than by `each`; 0 is "none now".
+    #: Free slots of destinations with a limit other than `each`; 0 is "none now".
     free: Mapping[Destination, int]
     #: Slots of any other destination, those that it holds included.
     each: int
@@ -107,7 +107,7 @@ class Slots:
     pool_of: Callable[[Destination], str] = lambda _: ""
     #: Free slots by pool, shared out by `domain.slot_sharing`; empty is one pool of `total` that may be used up.
     pools: Mapping[str, int] = field(default_factory=dict)
-    #: By pool: slots of which destinations that hold none may have one each, where the pool itself has none left.
+    #: By pool: slots of which destinations that hold none may have one each, if the pool itself has none left.
     first_slots: Mapping[str, int] = field(default_factory=dict)
     #: Whether a destination yields: it gets nothing in this call if one that does not yield can have a slot; or nothing
     #: whatever, if `yields_always`.
@@ -122,41 +122,41 @@ class Exchange:
     """Answer of `DeliveryStore.exchange`."""
 
     claims: Sequence[Claim]
-    #: The earliest time after `now` at which something more falls due; None where nothing will.
+    #: The earliest time after `now` at which something more falls due; None if nothing will.
     next_due: datetime | None
     #: Results that were thrown away because their lease was lost.
     lost: Sequence[MessageId] = ()
-    #: What was held back in place of being claimed.
+    #: What was held back instead of being claimed.
     stale: Sequence[Stale] = ()
     #: True if destinations have something due, and got nothing because they yield.
     yielded: bool = False
-    #: Destinations that stand otherwise because of the results.
+    #: Destinations that are in another state because of the results.
     changed: Sequence[Change] = ()
 
 
 #: Says what becomes of a delivery whose attempt was interrupted.
 Decide = Callable[[Interruption], AttemptResult]
-#: Says what the operator is owed because of a change, inside its transaction; None is nothing.
+#: The message to the operator about a change, enqueued in the same transaction; None: no message.
 Announce = Callable[[Change], NewDelivery | None]
 
 
 def silent(_: Change) -> NewDelivery | None:
-    """Nobody is told."""
+    """No message."""
     return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSummary:
-    """One destination, as a person asks for it."""
+    """One destination, for people."""
 
     health: EndpointHealth
     #: Deliveries that wait or are in flight.
     pending: int
-    #: Deliveries that are kept back.
+    #: Parked deliveries.
     parked: int
     #: Deliveries of a disabled destination that were given up since it began to fail, the one answered by 410 too.
     given_up: int = 0
-    #: When the first was made of those that do not go on by themselves; None where there are none.
+    #: When the first was made of those that do not resume by themselves; None if there are none.
     oldest: datetime | None = None
 
 
@@ -167,7 +167,7 @@ class Pruned:
     deliveries: int = 0
     watches: int = 0
     generations: int = 0
-    #: True where the pass is not at its end yet.
+    #: True if the pass is not at its end yet.
     more: bool = False
 
     def __add__(self, other: "Pruned") -> "Pruned":
@@ -182,19 +182,19 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """What the store takes on the disk, in bytes but for `free_pages`."""
+    """What the store takes on the disk; in bytes, except `free_pages`."""
 
     file: int
-    #: Changes that are not in the main file yet.
+    #: The write-ahead log: changes that are not in the main file yet.
     log: int
-    #: Pages of the file that hold nothing, and are used again.
+    #: Pages of the file that hold nothing and are used again.
     free_pages: int
     page: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Deliveries that a person means: those that every field which is set fits."""
+    """Deliveries that a person selects: those that match every field that is set."""
 
     message: MessageId | None = None
     generation: GenerationId | None = None
@@ -213,7 +213,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """How far a walk through a selection has come. Only the store that made it can read it."""
+    """How far a walk through a selection has come. Only the store that made it reads it."""
 
     after: int
     #: Where the walk ends, whatever was added since it began.
@@ -228,7 +228,7 @@ class Redelivered:
     taken: int
     #: Why others stay as they are -> how many.
     refused: Mapping[str, int]
-    #: Where the next step goes on; None where this was the last one.
+    #: Where the next step continues; None if this was the last one.
     mark: Mark | None
 
 
@@ -237,14 +237,14 @@ class Kept:
     """What the store holds for a selection that asked for less."""
 
     counts: Mapping[DeliveryStatus, int]
-    #: When the first and the last of them came to be owed; None where there is none.
+    #: When the first and the last of them were enqueued; None if there is none.
     oldest: datetime | None
     newest: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchChoice:
-    """Watches that a person means: those that every field which is set fits."""
+    """Watches that a person selects: those that match every field that is set."""
 
     watch: WatchId | None = None
     generation: GenerationId | None = None
@@ -256,7 +256,7 @@ class WatchChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancelled:
-    """What taking back watches did."""
+    """What cancelling watches did."""
 
     #: Watches that were open and are cancelled.
     cancelled: int

@@ -332,7 +332,7 @@ async def test_an_unlisted_destination_has_what_it_does_not_hold(store: Store) -
 
 
 async def test_next_due_is_the_earliest_time_after_now(store: Store) -> None:
-    """What is due already but found no slot does not count; None where nothing will fall due."""
+    """What is due already but found no slot does not count; None if nothing will fall due."""
     assert (await take(store)).next_due is None
     await enqueue(store, "g-1", "g-2")
     answer = await store.exchange(ME, [], slots(1), now=NOW)

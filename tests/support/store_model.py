@@ -197,7 +197,7 @@ class Model:
         return Registered(outcome=outcome, enqueued=False, open=self.open_of(key[:2], watch))
 
     def open_of(self, generation: GenerationKey, *only: ModelWatch) -> OpenGeneration | None:
-        """The generation as it is watched, or by these only; None where no watch is open."""
+        """The generation as it is watched, or by these only; None if no watch is open."""
         watches = only or [watch for key, watch in self.watches.items() if key[:2] == generation and watch.open]
         if not watches:
             return None

@@ -1,11 +1,12 @@
 """Moves the write-ahead log into the main file, on a connection of its own and off the commit path.
 
-A passive checkpoint stops nobody. It leaves the log's length as it is while commits keep coming, so a log that grew
-long is cut: that holds the writer back, but only for the little the passive one left, and for 100 ms at most where a
-reader is in the way.
+A passive checkpoint blocks nobody. It does not shorten the log while commits keep coming, so a log that grew long is
+truncated: that blocks the writer, but only for the little that the passive one left, and for 100 ms at most if a reader
+is in the way.
 
 Nothing bounds the log while somebody reads an old state of the store: what that state still needs cannot be moved. Our
-own reads are short. Another program's may not be, so a log that cannot be cut is said, long before the disk is full.
+own reads are short. Another program's may not be, so a log that cannot be truncated is reported, long before the disk
+is full.
 """
 
 import sqlite3
@@ -15,12 +16,12 @@ from typing import Final
 from notifier.domain.errors import StoreUnavailable
 from notifier.store.sqlite import connection, errors, files
 
-#: A log that is so many times longer than it may be, and still cannot be cut, is trouble.
+#: A log that is so many times longer than it may be, and still cannot be truncated, is reported.
 _TOO_LONG: Final = 4
 
 
 def move(path: str) -> None:
-    """StoreUnavailable where the disk fails, or the log grows and cannot be cut."""
+    """StoreUnavailable if the disk fails, or the log grows and cannot be truncated."""
     try:
         with closing(connection.writer(path)) as conn:
             conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()

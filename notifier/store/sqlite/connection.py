@@ -1,8 +1,8 @@
-"""Opens SQLite connections, each with the settings its user needs, and tells our files from others'.
+"""Opens SQLite connections, each with the settings that its user needs, and tells our files from those of others.
 
 Decision: WAL with `synchronous=FULL` (a commit that returned survives a power cut), checkpoints never on the commit
-path (inline they cost 28-58 ms at the 99th percentile), references declared but not enforced at each write: every row
-is made by us from a row just read, and the integrity check looks for orphans.
+path (inline they cost 28-58 ms at the 99th percentile), references declared but not enforced at each write: we make
+every row from a row just read, and the integrity check looks for orphans.
 """
 
 import os
@@ -29,9 +29,9 @@ LOG_LIMIT: Final = 64 * 1024 * 1024
 
 
 def create(path: str) -> None:
-    """Make the file, readable by its owner alone, unless it is there. StoreRefused where it cannot be made.
+    """Make the file, readable by its owner alone, unless it is there. StoreRefused if it cannot be made.
 
-    Not while a connection of this process has it open: to close it here would end that one's locks.
+    Not while a connection of this process has it open: closing it here would end that one's locks.
     """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -61,11 +61,11 @@ def reader(path: str) -> sqlite3.Connection:
     return _connect(path, "ro")
 
 
-def look(path: str, work: Callable[[sqlite3.Connection], T]) -> T:
+def read_only(path: str, work: Callable[[sqlite3.Connection], T]) -> T:
     """What `work` reads, with nothing made or changed on disk.
 
-    A reader of a store in WAL mode makes its log where there is none, and cannot remove it. Without a log the file is
-    whole by itself and is read as one that nobody writes; where somebody did meanwhile, that reading is thrown away.
+    A reader of a store in WAL mode makes the log if there is none, and cannot remove it. Without a log the file is
+    complete by itself and is read as one that nobody writes. If somebody wrote meanwhile, it is read again.
     """
     before = _unlogged(path)
     if before is not None:
@@ -83,7 +83,7 @@ def look(path: str, work: Callable[[sqlite3.Connection], T]) -> T:
 
 
 def _unlogged(path: str) -> tuple[int, int, int] | None:
-    """What changes with the file, where it has no log beside it; None where it has one, or is not there."""
+    """What changes with the file, if it has no log beside it; None if it has one, or is not there."""
     try:
         found = Path(path).stat()
     except OSError:
@@ -92,7 +92,7 @@ def _unlogged(path: str) -> tuple[int, int, int] | None:
 
 
 def schema_of(connection: sqlite3.Connection, path: str) -> int:
-    """The file's schema number, 0 for an empty file. StoreRefused where it is not ours or newer than this program."""
+    """The file's schema number, 0 for an empty file. StoreRefused if it is not ours or newer than this program."""
     try:
         marks = [connection.execute(f"PRAGMA {mark}").fetchone()[0] for mark in ("application_id", "user_version")]
         empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0

@@ -69,7 +69,7 @@ def exchange(
 def _close(
     conn: sqlite3.Connection, owner: WorkerId, results: Sequence[AttemptResult], announce: Announce, now: datetime
 ) -> tuple[list[MessageId], list[Change]]:
-    """Take results: messages whose lease is lost, and destinations that stand otherwise because of the rest."""
+    """Take results: messages whose lease is lost, and destinations that are in another state because of the rest."""
     asked = {"owner": owner, "messages": bulk.listed([result.message_id for result in results])}
     leases = {(row[0], row[1]): _Lease(*row[2:]) for row in bulk.read(conn, _SQL["open_attempts"], asked)}
     closed, lost = [], []

@@ -1,8 +1,8 @@
-"""What the store was last told of the configured endpoints, inside a transaction, and which deliveries that parks.
+"""The endpoint directory that was applied last, inside a transaction, and which deliveries another one parks.
 
 Every message is made by this directory and not by the configuration of the process that writes it, so that two
-processes never park and resume each other's deliveries. It is stored as JSON with the fields of `EndpointDirectory`: to
-rename one of them takes a migration.
+processes never park and resume each other's deliveries. It is stored as JSON with the fields of `EndpointDirectory`:
+renaming one of them takes a migration.
 """
 
 import sqlite3
@@ -25,30 +25,30 @@ from notifier.store.sqlite.statements import statements
 
 _SQL: Final = statements("directory")
 _JSON: Final = TypeAdapter(EndpointDirectory)
-#: Before anything was told.
-_NOTHING: Final = EndpointDirectory(events={}, callbacks=False)
+#: Before the first one.
+_NONE: Final = EndpointDirectory(events={}, callbacks=False)
 
 
 def current(conn: sqlite3.Connection, destinations: Iterable[Destination]) -> EndpointDirectory:
     """The directory, with those of `destinations` that are disabled now."""
-    _, told = _told(conn)
-    return replace(told, disabled=endpoints.disabled_among(conn, destinations))
+    _, directory = _applied(conn)
+    return replace(directory, disabled=endpoints.disabled_among(conn, destinations))
 
 
 def apply(conn: sqlite3.Connection, directory: EndpointDirectory, *, now: datetime) -> AppliedDirectory:
-    epoch, told = _told(conn)
+    epoch, before = _applied(conn)
     directory = replace(directory, disabled={})
-    if directory != told or not epoch:
+    if directory != before or not epoch:
         content = _JSON.dump_json(directory, exclude={"disabled"}).decode()
         epoch = conn.execute(_SQL["replace_directory"], (content, to_micros(now))).fetchall()[0][0]
     parked, resumed = _park(conn, replace(directory, disabled=endpoints.all_disabled(conn)), to_micros(now))
     return AppliedDirectory(epoch=epoch, parked=parked, resumed=resumed)
 
 
-def _told(conn: sqlite3.Connection) -> tuple[int, EndpointDirectory]:
+def _applied(conn: sqlite3.Connection) -> tuple[int, EndpointDirectory]:
     """Its epoch, 0 before the first, and the directory."""
     found = conn.execute(_SQL["directory"]).fetchall()
-    return (found[0][0], _read(found[0][1])) if found else (0, _NOTHING)
+    return (found[0][0], _read(found[0][1])) if found else (0, _NONE)
 
 
 @lru_cache(maxsize=4)

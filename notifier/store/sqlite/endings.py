@@ -1,4 +1,4 @@
-"""How open watches end and what that makes owed. Every way a watch ends goes through here, by the table in `lifecycle`.
+"""Ends open watches and enqueues their messages. Every way in which a watch ends, but a cancel, goes through here.
 
 Rule: a watch ends and its message is made in the same transaction, or neither happens.
 """
@@ -47,7 +47,7 @@ class GenerationEnding:
     id: GenerationId
     #: As it is recorded now.
     state: State | None
-    #: Why those that are `chosen` end; None where none does.
+    #: Why those that are `chosen` end; None if none does.
     reason: Reason | None
     chosen: Callable[[WatchRow], bool]
 
@@ -57,7 +57,7 @@ Ended = tuple[int, Watch, Reason]
 
 
 def end_open(conn: sqlite3.Connection, endings: Sequence[GenerationEnding], now: datetime) -> list[Recorded]:
-    """End open watches of many generations, each of which stands there once; an answer for each, in order."""
+    """End open watches of many generations, each named once; an answer for each, in order."""
     found = rows.open_watches(conn, [each.key for each in endings])
     ending: list[Ended] = []
     answers: list[tuple[int, list[WatchRow]]] = []
@@ -77,7 +77,7 @@ def end_open(conn: sqlite3.Connection, endings: Sequence[GenerationEnding], now:
 
 
 def _still_open(each: GenerationEnding, left: Sequence[WatchRow]) -> OpenGeneration | None:
-    """The generation as it is still watched; None where no watch is open."""
+    """The generation with the watches that are still open; None if none is."""
     if not left:
         return None
     return OpenGeneration(
@@ -92,18 +92,18 @@ def _still_open(each: GenerationEnding, left: Sequence[WatchRow]) -> OpenGenerat
 
 
 def end_many(conn: sqlite3.Connection, ending: Sequence[Ended], now: datetime) -> list[bool]:
-    """End open watches and make their messages; for each, whether its message was made (False: it is there already)."""
+    """End open watches and enqueue their messages; for each, whether that was done (False: it is there already)."""
     if not ending:
         return []
     micros = to_micros(now)
     bulk.write(conn, SQL["end_watches"], [(key, rules.ENDED[reason.kind].value, micros) for key, _, reason in ending])
     directory = directories.current(conn, {watch.destination for _, watch, _ in ending})
-    owed = [
+    new = [
         new_delivery(watch, reason.seen, reason.kind, now=now, directory=directory, reason=reason.detail)
         for _, watch, reason in ending
     ]
-    there = set(bulk.read(conn, SQL["made_already"], {"messages": bulk.listed([each.message_id for each in owed])}))
-    new = [each.message_id not in there for each in owed]
-    made = [(key, each) for (key, _, _), each, is_new in zip(ending, owed, new, strict=True) if is_new]
-    rows.add_deliveries(conn, made, now)
-    return new
+    there = set(bulk.read(conn, SQL["made_already"], {"messages": bulk.listed([each.message_id for each in new])}))
+    rows.add_deliveries(
+        conn, [(key, each) for (key, _, _), each in zip(ending, new, strict=True) if each.message_id not in there], now
+    )
+    return [each.message_id not in there for each in new]

@@ -51,13 +51,13 @@ def act(
     change = Change(
         before=before, after=after, parked=parked, given_up=given_up, oldest=moment_or_none(_earlier(oldest, first))
     )
-    if (told := announce(change)) is not None:
-        rows.add_deliveries(conn, [(None, parked_if_disabled(told, disabled_among(conn, [told.destination])))], now)
+    if (notice := announce(change)) is not None:
+        rows.add_deliveries(conn, [(None, parked_if_disabled(notice, disabled_among(conn, [notice.destination])))], now)
     return change
 
 
 def _given_up(conn: sqlite3.Connection, disabled: EndpointHealth) -> tuple[int, int | None]:
-    """How many were given up while this destination failed, the one whose 410 disabled it too, since when."""
+    """How many were given up while this destination failed, and when the first of them was made."""
     if (since := rules.given_up_since(disabled)) is None:
         return 0, None
     count, first = conn.execute(
@@ -79,7 +79,7 @@ def disable(
 
 
 def enable(conn: sqlite3.Connection, destination: Destination, announce: Announce, *, now: datetime) -> Change:
-    """What still waits is parked first, so that only what comes from now on flows."""
+    """What is still pending is parked first, so that only what is enqueued from now on is sent."""
     before = _health_of(conn, [destination])[destination]
     if before.state is EndpointState.DISABLED:
         while park_some(conn, destination, before.reason):
@@ -107,7 +107,7 @@ def all_disabled(conn: sqlite3.Connection) -> Mapping[Destination, str]:
 
 
 def park_some(conn: sqlite3.Connection, destination: str, reason: str) -> int:
-    """Park some of what waits for a disabled destination; how many."""
+    """Park some of what is pending for a disabled destination; how many."""
     parked = conn.execute(
         _SQL["park_some"], (rules.PARKED.value, parked_reason(destination, reason), destination, SOME)
     )
@@ -115,13 +115,13 @@ def park_some(conn: sqlite3.Connection, destination: str, reason: str) -> int:
 
 
 def park_next(conn: sqlite3.Connection) -> int:
-    """Park some of what waits for some disabled destination; 0 where nothing does."""
+    """Park some of what is pending for some disabled destination; 0 if nothing is."""
     found = conn.execute(_SQL["disabled_with_pending"]).fetchone()
     return 0 if found is None else park_some(conn, *found)
 
 
 def park_waiting(conn: sqlite3.Connection, destination: Destination) -> int:
-    """Park some of what waits for this destination, if it is disabled; how many."""
+    """Park some of what is pending for this destination, if it is disabled; how many."""
     reason = disabled_among(conn, [destination]).get(destination)
     return 0 if reason is None else park_some(conn, destination, reason)
 
@@ -192,7 +192,7 @@ def _read(row: EndpointRow) -> EndpointHealth:
 
 
 def save(conn: sqlite3.Connection, changed: Sequence[tuple[EndpointHealth, EndpointHealth]]) -> None:
-    """Write (before, after) of destinations down; those of which nothing bad is known any more are forgotten."""
+    """Write (before, after) of destinations; the rows of those of which nothing bad is known any more are deleted."""
     bulk.write(conn, _SQL["save_health"], [_row(after) for _, after in changed if after.worth_keeping])
     well = [(after.destination,) for before, after in changed if before.worth_keeping and not after.worth_keeping]
     conn.executemany(_SQL["forget_health"], well)

@@ -46,12 +46,12 @@ _DISK: Final = {
 
 
 def concerns_storage(error: BaseException) -> bool:
-    """True where the file, not the statement, is at fault: then nothing that shares the commit can succeed."""
+    """True if the file, not the statement, is at fault: then nothing that shares the commit can succeed."""
     return isinstance(error, sqlite3.Error) and _primary(error) in _SENTENCES
 
 
 def unavailable(error: sqlite3.Error | OSError, path: str) -> StoreUnavailable:
-    """`error` met at `path`, as the sentence an operator acts on; SQLite's own words stand behind it."""
+    """`error` at `path` as the sentence that an operator acts on; SQLite's own words follow it."""
     if isinstance(error, OSError):
         why = _DISK.get(error.errno or 0, "it cannot be used")
         return StoreUnavailable(f"store {path}: {why} ({error.strerror})")
@@ -73,7 +73,7 @@ def _no_descriptor() -> bool:
 
 
 def _no_room(path: str) -> str | None:
-    """Why nothing more fits, where that is it: SQLite says of some such errors only that the disk failed."""
+    """Why nothing more fits, if that is the cause: SQLite says of some such errors only that the disk failed."""
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         longest = max(file.stat().st_size for file in (Path(path), Path(f"{path}-wal")) if file.exists())
@@ -86,7 +86,7 @@ def _no_room(path: str) -> str | None:
 
 
 def passes(error: Exception) -> bool:
-    """True where the same connection can go on once there is room, the other program is done or the file is back."""
+    """True if the same connection can go on once there is room, the other program is done or the file is back."""
     if isinstance(error, StoreUnavailable):
         return True
     return isinstance(error, sqlite3.Error) and _primary(error) in (
@@ -97,7 +97,7 @@ def passes(error: Exception) -> bool:
 
 
 def refused(path: str, error: OSError) -> StoreError:
-    """Why the file at `path` cannot be made: StoreUnavailable where the disk may recover, else StoreRefused."""
+    """Why the file at `path` cannot be made: StoreUnavailable if the disk may recover, else StoreRefused."""
     if error.errno in _DISK:
         return unavailable(error, path)
     if error.errno == errno.EISDIR:
@@ -161,5 +161,5 @@ def directory_refused(path: str) -> StoreRefused:
 
 
 def _primary(error: sqlite3.Error) -> int:
-    """The primary result code; 0 where the error is the driver's own."""
+    """The primary result code; 0 if the error is the driver's own."""
     return int(getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF

@@ -1,14 +1,14 @@
-"""The files of a store that is open: whether what stands under their names is still what SQLite has open.
+"""The files of a store that is open: whether their names still belong to the files that SQLite has open.
 
 SQLite keeps its files open and writes on, whatever becomes of their names. What it writes into a file without a name,
-or into a log that was cut short, no start would find. So the names are looked at before and after each commit: a few
+or into a log that was cut short, no start would find. So the names are checked before and after each commit: a few
 `stat` calls and reads of some bytes, 25 microseconds beside a commit's 300 and more.
 
 How much of the log is in use, and whether somebody moves it into the main file, is read from its index (`-shm`, "The
 WAL-Index File Format" of SQLite's documentation). Nothing else writes into the main file of a store that is open: if it
 changed and the log was not moved, somebody copied another file over it.
 
-Rule: a file of the set that this process has opened is not closed before SQLite's own connections are. To close any
+Rule: a file of the set that this process has opened is not closed before SQLite's own connections are. Closing any
 descriptor of a file drops all POSIX locks that the process holds on it, and these are SQLite's.
 """
 
@@ -75,7 +75,7 @@ class _Index:
 
 
 def identity(path: str) -> Identity | None:
-    """Which file stands under `path` now; None where there is none, or nobody can look."""
+    """Which file has the name `path` now; None if there is none, or nobody can look."""
     try:
         found = os.stat(path)  # noqa: PTH116  twice as fast as a Path's, and asked around each commit
     except OSError:
@@ -92,7 +92,7 @@ class Place:
         self._wanted = identity(path)
 
     def lost(self) -> Lost | None:
-        """None where the file stands where the next start would look for it."""
+        """None if the file is where the next start would look for it."""
         for name in self._names:
             if (found := identity(name)) != self._wanted:
                 what = "was removed" if found is None else "was replaced by another file"
@@ -123,7 +123,7 @@ class OpenFiles:
         self._file_read = self._log_read = self._index_read = None
 
     def lost(self) -> Lost | None:
-        """None where every file is where and what it was."""
+        """None if every file is where it was, and is the same."""
         if gone := self._place.lost():
             return gone
         for name, wanted in self._companions.items():
@@ -133,7 +133,7 @@ class OpenFiles:
         return self._cut()
 
     def strangers(self) -> list[str]:
-        """Names of the log and its index under which another file stands."""
+        """Names of the log and its index that another file has now."""
         return [name for name, wanted in self._companions.items() if (found := identity(name)) and found != wanted]
 
     def _unnamed(self, name: str, *, replaced: bool) -> Lost:
@@ -191,7 +191,7 @@ class OpenFiles:
         return found is None or found >= index.log_bytes
 
     def _read_index(self) -> _Index | None:
-        """None where it cannot be read, or is written at this moment."""
+        """None if it cannot be read, or is written at this moment."""
         if self._index_read is None:
             return None
         try:
@@ -215,7 +215,7 @@ def _sum(file: int, size: int) -> int:
 
 
 def _opened(name: str) -> int | None:
-    """None where it has no name: `lost` says so."""
+    """None if it has no name: `lost` says so."""
     try:
         return os.open(name, _READ)
     except OSError:
@@ -242,6 +242,6 @@ def set_aside(name: str) -> str | None:
 
 
 def check(lost: Lost | None) -> None:
-    """StoreUnavailable with the sentence, where something is lost."""
+    """StoreUnavailable with the sentence, if something is lost."""
     if lost is not None:
         raise StoreUnavailable(lost.sentence)

@@ -18,7 +18,7 @@ Row = tuple[Any, ...]
 
 
 def read(conn: sqlite3.Connection, generation: str) -> list[History]:
-    """One history for each provider; compared without case where no exact match exists."""
+    """One history for each provider; compared without case if no exact match exists."""
     found = conn.execute(_SQL["find_generations"], (generation,)).fetchall()
     if not found:
         found = conn.execute(_SQL["find_generations_without_case"], (generation,)).fetchall()
@@ -27,7 +27,7 @@ def read(conn: sqlite3.Connection, generation: str) -> list[History]:
 
 
 def _history(conn: sqlite3.Connection, row: Row, providers: Mapping[ProviderName, Trouble]) -> History:
-    key, provider, id_, state, provider_state, result, failure, registered_at, observed_at, not_before, told = row
+    key, provider, id_, state, provider_state, result, failure, registered_at, observed_at, not_before, trouble = row
     states = [(State(word), from_micros(at)) for word, at in conn.execute(_SQL["states_of"], (key,))]
     return History(
         provider=ProviderName(provider),
@@ -41,7 +41,7 @@ def _history(conn: sqlite3.Connection, row: Row, providers: Mapping[ProviderName
         not_before=moment_or_none(not_before),
         states=sorted(states, key=lambda entry: entry[0].rank),  # they only rise; clocks may not
         watches=[_watch(conn, watch) for watch in conn.execute(_SQL["watches_of"], (key,)).fetchall()],
-        trouble=None if told is None else troubles.read(told),
+        trouble=None if trouble is None else troubles.read(trouble),
         provider_trouble=providers.get(ProviderName(provider)),
     )
 

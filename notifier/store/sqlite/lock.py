@@ -1,14 +1,14 @@
 """The locks that let one daemon at a time use a store.
 
 One is on the store's file itself, whatever name it was opened by: on a byte that SQLite does not use, and owned by the
-open descriptor (`F_OFD_SETLK`, fcntl(2)), so SQLite's own locks, which belong to the process, neither meet it nor end
-it. The other is `flock` on `<path>.lock`, which holds the owner's pid as text: it tells who has the store, and keeps
-out a notifier that does not know the first lock. Where there are no such locks (not on Linux) the second is all.
+open descriptor (`F_OFD_SETLK`, fcntl(2)), so SQLite's own locks, which belong to the process, neither conflict with it
+nor end it. The other is `flock` on `<path>.lock`, which holds the owner's pid as text: it says who has the store, and
+keeps out a notifier that does not know the first lock. Without the first kind (not on Linux) it is the only one.
 
 The kernel gives the locks back when the process dies, however it dies; a lock file that was left behind means nothing.
 It is never removed: a second daemon could hold the removed one while a third makes another.
 
-The descriptor of the store's file is opened before SQLite's and closed after it: to close any descriptor of a file ends
+The descriptor of the store's file is opened before SQLite's and closed after it: closing any descriptor of a file ends
 the locks that SQLite has on it.
 """
 
@@ -33,9 +33,9 @@ _KNOWN: Final = hasattr(fcntl, "F_OFD_SETLK")
 
 @contextmanager
 def owned(path: str) -> Iterator[int]:
-    """Hold the store at `path` for this process; the open file. StoreRefused where another one does, or it cannot be.
+    """Hold the store at `path` for this process; the open file. StoreRefused if another process does, or it cannot be.
 
-    The file is made where there is none.
+    The file is made if there is none.
     """
     with _file(f"{path}.lock", path) as named, _file(path, path) as store:
         try:
@@ -83,7 +83,7 @@ def _closing(opened: int) -> Iterator[int]:
 
 
 def _lock_byte(store: int) -> None:
-    """BlockingIOError where another descriptor has it."""
+    """BlockingIOError if another descriptor has it."""
     if not _KNOWN:
         return
     try:

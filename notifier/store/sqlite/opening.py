@@ -2,7 +2,8 @@
 
 Rules: one owner at a time; the file and its lock are readable by their owner alone; only the owner migrates, forward
 only; a file that is not ours, or newer than this program, is refused with what to do about it. Links are followed once,
-here: the lock, and SQLite's own files, stand beside the real file, whatever it is called by.
+here: the lock, and SQLite's own files, are beside the real file, by whatever name it is opened. Who has the lock knows
+that no worker of an earlier run is left, so the leases that are found belong to nobody.
 """
 
 import os
@@ -30,9 +31,9 @@ _LOG_WAIT: Final = 0.1
 
 @asynccontextmanager
 async def open_store(path: str, *, owner_lock: bool = True) -> AsyncIterator[SqliteStore]:
-    """The store at `path`, made where there is none and brought to this program's schema; closed at the end.
+    """The store at `path`, made if there is none and brought to this program's schema; closed at the end.
 
-    StoreRefused where it must not be opened; StoreUnavailable where the disk fails. `owner_lock` False leaves out the
+    StoreRefused if it must not be opened; StoreUnavailable if the disk fails. `owner_lock` False leaves out the
     lock, for a file that nobody else can know of.
     """
     named, path = path, await anyio.to_thread.run_sync(os.path.realpath, path)
@@ -49,7 +50,7 @@ async def open_store(path: str, *, owner_lock: bool = True) -> AsyncIterator[Sql
 async def open_reader(path: str, *, older: bool = False) -> AsyncIterator[ReportStore]:
     """What the store at `path` knows, beside a running daemon: no lock, no change, no migration.
 
-    StoreRefused where there is no such store or it is of another schema. With `older`, one that this program would
+    StoreRefused if there is no such store or it is of another schema. With `older`, one that this program would
     first bring up to date will do: for what reads no table of it.
     """
     path = await anyio.to_thread.run_sync(os.path.realpath, path)
@@ -58,7 +59,7 @@ async def open_reader(path: str, *, older: bool = False) -> AsyncIterator[Report
 
 
 def store_exists(path: str) -> bool:
-    """Whether something stands at `path`. StoreRefused where nobody can say, and where only its log does."""
+    """Whether there is something at `path`. StoreRefused if nobody can say, or if only its log is there."""
     try:
         Path(path).stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -119,7 +120,7 @@ def _check_readable(path: str, older: bool) -> None:  # noqa: FBT001  threads ar
         raise StoreRefused(f"{path} cannot be read by this user: run this as the user that runs notifier, or as root")
     _wait_for_log(path)
     with _translated(path):
-        schema = connection.look(path, lambda conn: connection.schema_of(conn, path))
+        schema = connection.read_only(path, lambda conn: connection.schema_of(conn, path))
     known = len(migrations())
     if schema < known and not older:
         raise StoreRefused(
@@ -130,7 +131,7 @@ def _check_readable(path: str, older: bool) -> None:  # noqa: FBT001  threads ar
 def _wait_for_log(path: str) -> None:
     """A daemon has the log: without it the file says what was so some time ago.
 
-    One that starts makes it at once, and one whose log was removed makes another. StoreUnavailable where none does.
+    One that starts makes it at once, and one whose log was removed makes another. StoreUnavailable if none does.
     """
     for _ in range(_LOG_LOOKS):
         if Path(f"{path}-wal").exists() or not lock.held(path):

@@ -1,7 +1,7 @@
-"""Records what looks have shown, inside a transaction: the poller's part of the store.
+"""Records what polls have shown, inside a transaction: the poller's part of the store.
 
 Rule: a state only rises, by `lifecycle.advance`; which watches that satisfies is selected in the same transaction, so
-no watch can slip in between. A look that showed nothing new writes nothing.
+no watch is missed in between. A poll that showed nothing new writes nothing.
 """
 
 import sqlite3

@@ -1,4 +1,4 @@
-"""What a person asks for again or takes back: the operations's part of the store.
+"""What a person asks for again or cancels.
 
 Rules: what to touch is searched for on a reader, which holds up nobody; whether it may be touched is asked once more
 inside the writing transaction, of the tables in `lifecycle`. A walk pages on the key that it sorts by, and that key is
@@ -44,7 +44,7 @@ def _generations(conn: sqlite3.Connection, generation: str, provider: str | None
 def page(
     conn: sqlite3.Connection, selection: Selection, mark: Mark | None, most: int
 ) -> tuple[Sequence[int], Mark | None]:
-    """Keys of the next deliveries, and where the walk goes on after them."""
+    """Keys of the next deliveries, and where the walk continues after them."""
     here = mark or Mark(after=0, last=conn.execute(_SQL["last"]).fetchone()[0] or 0)
     keys = _page(conn, selection, {"after": here.after, "last": here.last, "most": most})
     return keys, Mark(after=keys[-1], last=here.last) if len(keys) == most else None
@@ -75,7 +75,7 @@ def ask_again(
     *,
     now: datetime,
 ) -> Redelivered:
-    """Make those of `keys` due that may be; the answer goes on at `mark`."""
+    """Make those of `keys` due that may be; the answer continues at `mark`."""
     taken: list[tuple[int, str, int]] = []
     refused: Counter[str] = Counter()
     found = bulk.read(conn, _SQL["state_of_deliveries"], {"keys": bulk.listed(keys)})
@@ -116,7 +116,7 @@ def kept(conn: sqlite3.Connection, selection: Selection) -> Kept:
     return Kept(counts=counts, oldest=from_micros(min(oldest)), newest=from_micros(max(newest)))
 
 
-# ---- taken back ---------------------------------------------------------------------------------------------------
+# ---- cancelled ----------------------------------------------------------------------------------------------------
 def chosen(conn: sqlite3.Connection, choice: WatchChoice) -> list[int]:
     """Keys of the watches that are meant."""
     if choice.watch is not None:
@@ -129,7 +129,7 @@ def chosen(conn: sqlite3.Connection, choice: WatchChoice) -> list[int]:
 
 
 def cancel(conn: sqlite3.Connection, keys: Sequence[int], *, now: datetime) -> Cancelled:
-    """End those of `keys` that are open; nobody is owed a message for it."""
+    """End those of `keys` that are open; there is no message for it."""
     ending: list[tuple[int, str, int]] = []
     ended: Counter[WatchStatus] = Counter()
     generations: set[int] = set()

@@ -1,8 +1,9 @@
 """Holds back what is about to be sent with an old result, and replaces its body: a part of the store, in a transaction.
 
 Why inside the claim: whatever makes a delivery due (its schedule, a start after a long stop, an endpoint that came
-back) goes through the claim, so none slips by, and nobody has to look ahead. That a delivery was held back is written
-with it, so it is held back once: a crash meanwhile costs the length of the hold, and the stored body goes out.
+back) goes through the claim, so none is missed, and nobody has to look ahead. That a delivery was held back is written
+with it, so it is held back once: after a crash meanwhile it waits for as long as it was held back, and the stored body
+is sent.
 """
 
 import sqlite3
@@ -67,7 +68,7 @@ def refresh(conn: sqlite3.Connection, refreshes: Sequence[Refresh], *, now: date
 
 
 def _refreshed(body: bytes, content_type: str, reread: RereadResult) -> bytes | None:
-    """The new body; None where the stored one is not ours to change."""
+    """The new body; None if the stored one is not ours to change."""
     try:
         return refreshed(body, content_type, rules.seen_again(reread), refreshed_at=reread.seen_at)
     except ValueError:

@@ -54,7 +54,7 @@ class SqliteReports:
         return await self._read(lambda conn: list(_problems(conn, deep=deep)))
 
     async def backup(self, path: str) -> None:
-        """BackupRefused where `path` exists or cannot be made; StoreUnavailable where the disk fails meanwhile."""
+        """BackupRefused if `path` exists or cannot be made; StoreUnavailable if the disk fails meanwhile."""
         await anyio.to_thread.run_sync(_backup, self.path, path, limiter=self._readers)
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -64,7 +64,7 @@ class SqliteReports:
 
 def _read(path: str, work: Callable[[sqlite3.Connection], T]) -> T:
     try:
-        return connection.look(path, lambda conn: _at_one_moment(conn, work))
+        return connection.read_only(path, lambda conn: _at_one_moment(conn, work))
     except sqlite3.Error as error:
         raise StoreUnavailable(str(errors.unavailable(error, path)), reading=True) from error
 
@@ -96,9 +96,9 @@ def _generations(conn: sqlite3.Connection, *, open_only: bool, limit: int) -> li
             registered_at=from_micros(registered_at),
             watches={WatchStatus(status): count for status, count in watches[key].items()},
             deliveries={DeliveryStatus(status): count for status, count in deliveries[key].items()},
-            trouble=None if told is None else troubles.read(told),
+            trouble=None if trouble is None else troubles.read(trouble),
         )
-        for key, provider, id_, state, registered_at, told in found
+        for key, provider, id_, state, registered_at, trouble in found
     ]
 
 
@@ -127,7 +127,7 @@ def _backup(path: str, target: str) -> None:
     except OSError as error:
         raise BackupRefused(str(errors.refused(target, error))) from error
     try:
-        connection.look(path, lambda conn: _vacuum_into(conn, made, target))
+        connection.read_only(path, lambda conn: _vacuum_into(conn, made, target))
         os.fsync(made)
         _sync_directory(Path(target).parent)
     except (sqlite3.Error, OSError) as error:
@@ -138,7 +138,7 @@ def _backup(path: str, target: str) -> None:
 
 
 def _vacuum_into(conn: sqlite3.Connection, made: int, target: str) -> None:
-    os.ftruncate(made, 0)  # a look may be taken twice
+    os.ftruncate(made, 0)  # it may be read twice
     conn.execute("VACUUM INTO ?", (target,))
 
 

@@ -1,14 +1,14 @@
-"""Forgets what was finished long ago, one short transaction at a time.
+"""Deletes what was finished long ago, one short transaction at a time.
 
-A delivery is finished once it is delivered, exhausted or filtered: it goes whole, with its body and attempts, because
-one without a body could neither be sent again nor explained. What is pending or parked is not finished, however old it
-is: nothing that never arrived vanishes by itself. An ended watch goes once nothing of it is left and its generation is
-not watched any more, unless somebody still declares it: that row is what keeps a restart from posting again. A
-generation goes with its last watch. Of a watch that was reopened its round outlives it by a year: the IDs of messages
-depend on it, and one that is registered again must have the IDs that it had.
+A delivery is finished if it is delivered, exhausted or filtered: it goes whole, with its body and attempts, because one
+without a body could neither be sent again nor explained. What is pending or parked is not finished, however old it is:
+nothing that never arrived disappears by itself. An ended watch goes if it has no delivery left and its generation is
+not watched any more, unless somebody still declares it: that row keeps a restart from posting again. A generation goes
+with its last watch. The round of a watch that was reopened is kept for a year longer: the IDs of messages depend on it,
+and a watch that is registered again must have the IDs that it had.
 
-Rule: a step looks at `STEP` rows and no more, walking an index in the order of time; it never meets what is still owed
-or watched, and goes on where the last one stopped. What a step must leave costs it one row's look in a pass.
+Rule: a step looks at `STEP` rows at most, in an index in the order of time that has nothing pending, parked or watched,
+and continues where the last one stopped. A row that a step must leave is looked at once in a pass.
 """
 
 import sqlite3
@@ -21,7 +21,7 @@ from notifier.store.sqlite import bulk
 from notifier.store.sqlite.statements import statements
 
 _SQL: Final = statements("retention")
-#: Rows that one transaction looks at. It is what others wait for: every message's ID stands on a page of its own.
+#: Rows that one transaction looks at; others wait for it, and every message's ID is on a page of its own.
 STEP: Final = 100
 #: For how much longer than a watch its round is kept, microseconds: a year.
 ROUNDS_KEPT: Final = 365 * 86_400 * 1_000_000
@@ -53,7 +53,7 @@ class Step(NamedTuple):
 
 
 def step(conn: sqlite3.Connection, place: Place, before: int, declared: Container[WatchId] | None) -> Step:
-    """Forget a little of what was finished before `before` (microseconds), from `place` on."""
+    """Delete a little of what was finished before `before` (microseconds), from `place` on."""
     if not place.in_watches:
         return _deliveries(conn, place, before)
     if declared is None:

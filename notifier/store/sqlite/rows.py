@@ -1,4 +1,4 @@
-"""Rows of the main tables as words of the model, and back. Owns the order of their columns, and no rule.
+"""Rows of the main tables as records of the model, and back. Owns the order of their columns, and no rule.
 
 Times are stored as whole microseconds, words as text, and a result as JSON.
 """
@@ -186,7 +186,7 @@ def result_from(text: str | None) -> Result:
 
 
 def result_text(result: Result) -> str | None:
-    """The stored form; None where there is no result at all."""
+    """The stored form; None if there is no result at all."""
     if result == _NO_RESULT:
         return None
     return orjson.dumps({"url": result.url, "urls": result.urls, "text": result.text}).decode()

@@ -1,8 +1,11 @@
-"""Moves what waits, and since when endpoints fail, along with the wall clock: one short transaction at a time.
+"""Moves due times, and the times since when endpoints fail, with the wall clock: one short transaction at a time.
 
-Rules: what was due already keeps its place in the order. Nothing is moved twice: destinations are followed by name,
-then deliveries, where the clock was set forward from the latest wait to the next, where it was set back from the next
-to the latest, so what was moved is never met again. Deliveries that are due in the very same microsecond move together.
+Why SQLite alone: its due times follow the clock of the one process that has the lock.
+
+Rules: what was due already keeps its place in the order. Nothing is moved twice: destinations go in the order of their
+names, then deliveries in the order of their due times, from the last to the first if the clock was set forward, from
+the first to the last if it was set back, so that what was moved is not found again. Deliveries that are due in the very
+same microsecond move together.
 """
 
 import sqlite3
@@ -26,21 +29,23 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def step(conn: sqlite3.Connection, by: timedelta, *, now: datetime, done: ShiftProgress | None) -> ShiftProgress | None:
-    """Move the next few; what to hand in as `done` next time, None where all are moved."""
+    """Move the next few; what to hand in as `done` next time, None if all are moved."""
     if isinstance(done, datetime):
-        return _shift_waits(conn, by, now=now, done=done)
-    return _shift_destinations(conn, by, after=done or "") or _shift_waits(conn, by, now=now, done=None)
+        return _shift_due_times(conn, by, now=now, done=done)
+    return _shift_destinations(conn, by, after=done or "") or _shift_due_times(conn, by, now=now, done=None)
 
 
 def _shift_destinations(conn: sqlite3.Connection, by: timedelta, *, after: str) -> Destination | None:
-    """The last one that was moved; None where there are no more."""
+    """The last one that was moved; None if there are no more."""
     last, count = conn.execute(_SQL["next_destinations"], {"above": after, "most": STEP}).fetchone()
     if count:
         conn.execute(_SQL["shift_destinations"], {"above": after, "last": last, "by": by // _MICROSECOND})
     return Destination(last) if count == STEP else None
 
 
-def _shift_waits(conn: sqlite3.Connection, by: timedelta, *, now: datetime, done: datetime | None) -> datetime | None:
+def _shift_due_times(
+    conn: sqlite3.Connection, by: timedelta, *, now: datetime, done: datetime | None
+) -> datetime | None:
     forward, micros = by > timedelta(0), by // _MICROSECOND
     #: Until when everything was due before the clock was set.
     due = to_micros(now - by) if forward else to_micros(now)
@@ -49,7 +54,7 @@ def _shift_waits(conn: sqlite3.Connection, by: timedelta, *, now: datetime, done
         limits = {"above": due, "below": _NEVER if reached is None else reached}
     else:
         limits = {"above": due if reached is None else reached, "below": _NEVER}
-    edge = conn.execute(_SQL["latest_waits" if forward else "next_waits"], limits | {"most": STEP}).fetchone()[0]
+    edge = conn.execute(_SQL["last_due" if forward else "first_due"], limits | {"most": STEP}).fetchone()[0]
     if edge is None:
         return None
     limits |= {"above": edge - 1} if forward else {"below": edge + 1}

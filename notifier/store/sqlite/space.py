@@ -2,9 +2,9 @@
 
 Decision: pages that pruning frees are used again first, so a file whose load is steady keeps its size. Only what is
 free beyond a tenth of the file, and beyond `KEPT`, is given back, a few pages at a time: `VACUUM` would stop every
-write for as long as it takes to copy the whole file, and needs room for a second one. That works in files that were
-made with `auto_vacuum = INCREMENTAL`, as ours are since there is retention; an older file keeps its size until somebody
-stops notifier and runs `VACUUM` by hand.
+write while it copies the whole file, and needs room for a second one. That works in files that were made with
+`auto_vacuum = INCREMENTAL`, as ours are since there is retention; an older file keeps its size until somebody stops
+notifier and runs `VACUUM` by hand.
 """
 
 import sqlite3

@@ -20,7 +20,7 @@ def statements(subject: str) -> Mapping[str, str]:
 
 
 def parse(text: str) -> Mapping[str, str]:
-    """Name -> statement. ValueError where a statement has no purpose, or a name stands twice."""
+    """Name -> statement. ValueError if a statement has no purpose, or a name stands twice."""
     heads = list(_HEAD.finditer(text))
     if len(heads) != text.count("-- name:") or not text.startswith("-- name:"):
         raise ValueError("every statement opens with `-- name: NAME` and a line of purpose")
@@ -32,7 +32,7 @@ def parse(text: str) -> Mapping[str, str]:
 
 
 def migrations() -> Sequence[tuple[int, str]]:
-    """(schema number, script), in order. ValueError where the numbers do not run 1, 2, 3 and so on."""
+    """(schema number, script), in order. ValueError if the numbers do not run 1, 2, 3 and so on."""
     found = sorted(
         (int(matched[1]), entry.read_text(encoding="utf-8"))
         for entry in (files("notifier.store.sqlite") / "migrations").iterdir()

@@ -1,6 +1,6 @@
-"""The store on one SQLite file: every protocol of `store.base`, each call handed to the writing thread or to a reader.
+"""The store on one SQLite file: every protocol of `store.ports`, each call handed to the writing thread or to a reader.
 
-What a call does inside its transaction stands in the module of its subject; here stands only where it runs.
+What a call does inside its transaction is in the module of its subject; here is only where it runs.
 """
 
 import sqlite3
@@ -68,7 +68,7 @@ from notifier.store.turns import Turns
 
 T = TypeVar("T")
 _SQL: Final = statements("upkeep")
-#: How long after its deadline a watch is kept while nobody can look.
+#: How long after its deadline a watch is kept while its provider cannot be polled.
 _UNREACHABLE: Final = timedelta(hours=24)
 #: Watches ended in one transaction by `expire_unreachable`.
 _SOME: Final = 200
@@ -85,7 +85,7 @@ class SqliteStore(SqliteReports):
         self._pruned_to = retention.START
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        self.writer.check_place()  # a reader would make another log where ours has lost its name
+        self.writer.check_place()  # a reader would make another log if ours has lost its name
         return await super()._read(work)
 
     async def add_watches(

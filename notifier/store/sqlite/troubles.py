@@ -1,4 +1,4 @@
-"""Why there is no answer, about one generation or of a provider at all: as the poller tells it, for people."""
+"""Why a provider does not answer, about one generation or at all: what the poller says, for people."""
 
 import sqlite3
 from collections.abc import Mapping

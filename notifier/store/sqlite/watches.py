@@ -1,10 +1,10 @@
 """Registers watches inside a transaction: the registrar's part of the store.
 
-A watch is (provider, generation, target, endpoint). Whether a request makes it, meets it or reopens it is decided here,
-by what is recorded and by the table in `lifecycle`; a list with one bad entry is refused whole.
+A watch is (provider, generation, target, endpoint). What becomes of a request for one that is recorded is decided in
+`rules`; a list with one bad entry is refused whole.
 
 Requests are decided one by one, in their order, but looked up and written many at a time, see `bulk`: a list may hold
-100,000, and everybody else's writes wait for it.
+100,000, and all other writes wait for it.
 """
 
 import sqlite3
@@ -63,7 +63,7 @@ def add(
                 faults.append(rules.contradiction(len(answers), request, answer.differs))
             answers.append(answer)
         together.write()
-        if len(faults) >= MAX_FAULTS:  # nothing of it will stand: everybody else's writes wait for this
+        if len(faults) >= MAX_FAULTS:  # nothing of it will be kept, and all other writes wait for this
             faults[MAX_FAULTS:] = [Fault(message="There may be more of these; looking for them ended here.")]
             break
     if faults:

@@ -4,10 +4,10 @@ Rules: each call runs inside its own savepoint, so one that fails is rolled back
 call of its batch and nothing of it is kept; the event loop is woken once for a batch, in the order the calls came.
 A waiter that is cancelled leaves its call in the batch: the write may still happen.
 
-Nobody is told that a write is durable unless the next start would find it. So the names of all files are looked at
-before a commit, and it is undone if one of them is missing; and after it, before anybody is told. A log that lost its
-name meanwhile still is in our descriptor: it is moved into the main file, and another one is begun. So what was
-committed is durable after all, and what follows is refused once, so that it is said.
+A call returns only if the next start would find what it wrote. So the names of all files are checked before a commit,
+which is undone if one of them is missing, and after it, before its calls return. A log that lost its name meanwhile can
+still be reached by our descriptor: it is moved into the main file, and another one is begun. So what was committed is
+durable after all; the next call is refused once, to report what happened.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ from notifier.store.sqlite import connection, errors, files
 T = TypeVar("T")
 #: Calls that share one commit at most, so that nobody waits for a very long batch.
 _MOST: Final = 1_000
-#: Seconds between two looks at the files while nobody writes.
-_LOOK_EVERY: Final = 0.1
+#: Seconds between two checks of the files while nobody writes.
+_CHECK_EVERY: Final = 0.1
 #: Milliseconds that the saving of a log waits for others who read it.
 _SAVE_BUSY_MS: Final = 1_000
 #: Sets of files that were exchanged and are kept open: no reader lives for so many exchanges.
@@ -62,10 +62,10 @@ class Writer:
         self._files: files.OpenFiles | None = files.OpenFiles(self._place)
         #: Earlier ones, of which a reader of this process may still have SQLite's locks.
         self._left_open: list[files.OpenFiles] = []
-        #: What happened to the files and is not told yet; the next call is refused with it.
-        self._untold: str | None = None
+        #: What happened to the files and was not reported yet; the next call is refused with it.
+        self._unreported: str | None = None
         #: Why nothing can be written until the next start.
-        self._over: str | None = None
+        self._final: str | None = None
         self._loop = asyncio.get_running_loop()
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._closed = False
@@ -80,7 +80,7 @@ class Writer:
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """The answer of `work`, once it is durable. What `work` raises is raised here and its changes are undone.
 
-        StoreUnavailable where the store cannot be written now.
+        StoreUnavailable if the store cannot be written now.
         """
         if self._closed:
             raise StoreUnavailable(f"store {self._path} is closed")
@@ -92,15 +92,15 @@ class Writer:
     async def try_again(self) -> None:
         """StoreUnavailable unless all works that the store could not do lately; nothing of it is kept.
 
-        Their callers do it again when they are told that it works, or nobody needs it any more.
+        Their callers do it again once the store works, or nobody needs it any more.
         """
         await self.run(self._rehearse)
         self._failed.clear()
 
     def check_place(self) -> None:
-        """StoreUnavailable where a file that is open does not stand under its name any more, or was cut short."""
-        if self._over is not None:
-            raise StoreUnavailable(self._over)
+        """StoreUnavailable if a file that is open does not have its name any more, or was cut short."""
+        if self._final is not None:
+            raise StoreUnavailable(self._final)
         files.check(self._lost())
 
     async def close(self) -> None:
@@ -118,15 +118,15 @@ class Writer:
                 self._commit(batch)
                 self._loop.call_soon_threadsafe(_settle, batch)
             else:
-                self._look_after_files()
+                self._mend_files()
             del batch  # it may be large, and the next one may be hours away
         self._close()
 
     def _take(self) -> tuple[list[_Call], bool]:
-        """Everything that waits now; nothing after a while without a call. False where the end was asked for."""
+        """Everything that waits now; nothing after a while without a call. False if the writer is to end."""
         batch: list[_Call] = []
         try:
-            call = self._calls.get(timeout=_LOOK_EVERY)
+            call = self._calls.get(timeout=_CHECK_EVERY)
             while call is not None:
                 batch.append(call)
                 if len(batch) == _MOST:
@@ -140,7 +140,7 @@ class Writer:
         """One transaction for the batch."""
         doing: _Call | None = None
         try:
-            self._tell()
+            self._report()
             opened = self._connection or self._open()
             opened.execute("BEGIN IMMEDIATE")
             for call in batch:
@@ -154,11 +154,11 @@ class Writer:
         except (sqlite3.Error, StoreUnavailable) as error:
             if isinstance(error, sqlite3.Error):
                 self._remember([doing] if doing else batch)
-            told = self._told(error)
+            sentence = self._sentence(error)
             self._undo(error)
-            self._look_after_files(told=True)
+            self._mend_files(reported=True)
             for call in batch:
-                call.error = StoreUnavailable(told)
+                call.error = StoreUnavailable(sentence)
                 call.error.__cause__ = error
 
     def _remember(self, failed: Sequence[_Call]) -> None:
@@ -183,13 +183,13 @@ class Writer:
             with contextlib.suppress(sqlite3.Error):
                 opened.execute(f"PRAGMA cache_size = {connection.CACHE}")
 
-    def _tell(self) -> None:
-        """StoreUnavailable with what happened to the files and was mended meanwhile, once; or cannot be mended."""
-        sentence, self._untold = self._over or self._untold, None
+    def _report(self) -> None:
+        """StoreUnavailable if something happened to the files: once if it was mended, always if it cannot be."""
+        sentence, self._unreported = self._final or self._unreported, None
         if sentence is not None:
             raise StoreUnavailable(sentence)
 
-    def _told(self, error: sqlite3.Error | StoreUnavailable) -> str:
+    def _sentence(self, error: sqlite3.Error | StoreUnavailable) -> str:
         """A file that is missing explains whatever SQLite says."""
         if not isinstance(error, sqlite3.Error):
             return str(error)
@@ -234,36 +234,36 @@ class Writer:
         self._files = files.OpenFiles(self._place)
 
     def _make_sure(self) -> None:
-        """After a commit: it can be told, for the next start finds it. StoreUnavailable where that is not so.
+        """After a commit: check that the next start would find it. StoreUnavailable if not.
 
-        A main file that has no name any more may have lost it a moment later just as well: the next call meets that.
+        A main file that has no name any more may have lost it a moment later just as well: the next call reports that.
         """
         lost = self._lost()
         if lost is None or lost.damage is files.Damage.GONE:
             return
         if not self._mend(lost):
-            self._over = self._over or f"{lost.sentence}. It could not be saved: stop notifier and start it again"
-            raise StoreUnavailable(self._over)
-        self._untold = lost.sentence
+            self._final = self._final or f"{lost.sentence}. It could not be saved: stop notifier and start it again"
+            raise StoreUnavailable(self._final)
+        self._unreported = lost.sentence
 
-    def _look_after_files(self, *, told: bool = False) -> None:
-        """Mend what can be mended; `told` where the calls of this moment are refused with it."""
-        if self._over is not None or self._connection is None or (lost := self._lost()) is None:
+    def _mend_files(self, *, reported: bool = False) -> None:
+        """Mend what can be mended; `reported` if the calls of this moment are refused with it."""
+        if self._final is not None or self._connection is None or (lost := self._lost()) is None:
             return
-        if lost.damage is not files.Damage.GONE and self._mend(lost) and not told:
-            self._untold = lost.sentence
+        if lost.damage is not files.Damage.GONE and self._mend(lost) and not reported:
+            self._unreported = lost.sentence
 
     def _mend(self, lost: files.Lost) -> bool:
-        """Save what a log without a name holds, and begin another one. False where that cannot be done now, or ever."""
+        """Save what a log without a name holds, and begin another one. False if that cannot be done now, or ever."""
         if lost.damage is files.Damage.CUT:
-            self._over = lost.sentence
+            self._final = lost.sentence
             return False
         try:
             saved = self._save_log()
         except sqlite3.Error:
             return False
         if saved:
-            with contextlib.suppress(sqlite3.Error, OSError):  # tried again at the next look
+            with contextlib.suppress(sqlite3.Error, OSError):  # tried again at the next check
                 self._exchange_connection()
         return saved
 
@@ -277,7 +277,7 @@ class Writer:
         return not busy
 
     def _exchange_connection(self) -> None:
-        """Another connection, with a log that has a name. What stands under that name now is not ours."""
+        """Another connection, with a log that has a name. The file that has that name now is not ours."""
         if self._connection is None or self._files is None:
             return
         for name in self._files.strangers():
@@ -289,7 +289,7 @@ class Writer:
     def _close(self) -> None:
         """The last connection moves the log into the main file and removes it, by its name."""
         if self._connection is not None:
-            self._look_after_files(told=True)
+            self._mend_files(reported=True)
             if self._lost() is None:
                 self._connection.close()
             else:
@@ -314,7 +314,7 @@ def _attempt(opened: sqlite3.Connection, call: _Call) -> None:
 
 
 def _settle(batch: Sequence[_Call]) -> None:
-    """In the event loop: tell each waiter that still waits."""
+    """In the event loop: answer each waiter that still waits."""
     for call in batch:
         if call.waiter.done():
             continue

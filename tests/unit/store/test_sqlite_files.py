@@ -164,7 +164,7 @@ async def test_a_log_that_is_missed_while_nobody_writes_is_saved_too(
     writer: Writer, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The writer looks by itself; the next call is told."""
-    monkeypatch.setattr("notifier.store.sqlite.writer._LOOK_EVERY", 0.01)
+    monkeypatch.setattr("notifier.store.sqlite.writer._CHECK_EVERY", 0.01)
     notes = Notes(writer)
     await notes.write("before")
     log(path).unlink()

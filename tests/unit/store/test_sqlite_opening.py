@@ -427,7 +427,7 @@ async def test_a_look_that_was_overtaken_looks_again(path: str) -> None:
             mark(path, "CREATE TABLE more (x)")
         return int(conn.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'more'").fetchone()[0])
 
-    assert connection.look(path, look) == 1
+    assert connection.read_only(path, look) == 1
     assert len(calls) == 2
 
 

@@ -102,7 +102,7 @@ LEFT JOIN watches AS w ON w.key = d.watch
 LEFT JOIN generations AS g ON g.key = w.generation;
 
 -- name: next_due
--- The earliest time after now at which a delivery falls due; null where none will.
+-- The earliest time after now at which a delivery falls due; null if none will.
 SELECT min(due_at) FROM deliveries WHERE status = 'pending' AND leased_until IS NULL AND due_at > ?;
 
 -- name: leases_that_lapsed

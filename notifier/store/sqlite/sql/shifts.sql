@@ -1,12 +1,12 @@
--- name: latest_waits
--- The earliest of the last few times, between two, at which something falls due; null where there is none.
+-- name: last_due
+-- The earliest of the last few times, between two, at which something falls due; null if there is none.
 SELECT min(due_at)
 FROM (SELECT due_at FROM deliveries
       WHERE status = 'pending' AND leased_until IS NULL AND due_at > :above AND due_at < :below
       ORDER BY due_at DESC LIMIT :most);
 
--- name: next_waits
--- The latest of the first few times, between two, at which something falls due; null where there is none.
+-- name: first_due
+-- The latest of the first few times, between two, at which something falls due; null if there is none.
 SELECT max(due_at)
 FROM (SELECT due_at FROM deliveries
       WHERE status = 'pending' AND leased_until IS NULL AND due_at > :above AND due_at < :below
@@ -23,7 +23,7 @@ WHERE status = 'pending' AND leased_until IS NULL AND due_at > :above AND due_at
 SELECT max(destination), count(*) FROM (SELECT destination FROM endpoints WHERE destination > :above ORDER BY destination LIMIT :most);
 
 -- name: shift_destinations
--- The destinations after one and up to another stand as they stand since an earlier or later time; not those that are disabled.
+-- The times of the destinations after one and up to another are earlier or later; not of those that are disabled.
 UPDATE endpoints
 SET first_failure = first_failure + :by, last_failure = last_failure + :by, last_success = last_success + :by,
     warned_at = warned_at + :by

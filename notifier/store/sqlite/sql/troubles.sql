@@ -11,7 +11,7 @@ SELECT trouble FROM troubles WHERE provider = ?;
 SELECT provider, trouble FROM troubles ORDER BY provider;
 
 -- name: set_generations
--- What is wrong with generations now; null where nothing is.
+-- What is wrong with generations now; null if nothing is.
 WITH now (trouble, id, provider) AS (VALUES (?, ?, ?))
 UPDATE generations SET trouble = now.trouble FROM now WHERE generations.id = now.id AND generations.provider = now.provider;
 

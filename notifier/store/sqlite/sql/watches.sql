@@ -28,7 +28,7 @@ CROSS JOIN watches AS w
     AND w.endpoint = json_extract(asked.value, '$[2]');
 
 -- name: last_keys
--- The highest key of a generation and of a watch, 0 where there is none.
+-- The highest key of a generation and of a watch, 0 if there is none.
 SELECT (SELECT coalesce(max(key), 0) FROM generations), (SELECT coalesce(max(key), 0) FROM watches);
 
 -- name: add_generations
