@@ -8,7 +8,7 @@ from notifier.config.records import drop_states
 from notifier.config.values import guess, shown
 from notifier.domain.errors import Fault
 from notifier.domain.model import State
-from notifier.domain.settings import DropSettings, EndpointSettings, ProviderSettings, Settings, TlsSettings
+from notifier.domain.settings import DropSettings, EndpointSettings, ProviderSettings, Settings
 from notifier.net import tls_files
 from notifier.providers.catalogue import KINDS
 from notifier.providers.options import repeated_route, unusable
@@ -18,62 +18,54 @@ from notifier.text.printable import Path, printable, show_path
 
 def faults_between(settings: Settings, written: Mapping[str, Any], document: Document) -> Iterator[Fault]:
     """Faults of values that are each right but wrong together. `written` is the file that the settings are made of."""
-
-    def fault(path: Path, message: str) -> Fault:
-        return Fault(message=message, path=show_path(path), line=document.line(path))
-
-    if not settings.providers:
-        yield fault(("providers",), "No provider is configured, so nothing can be polled. Add one below providers:.")
-    for name, provider in settings.providers.items():
-        said = written["providers"][name]
-        given = {key: getattr(provider, key) for key in said}
-        yield from (fault(("providers", name, key), message) for key, message in unusable(KINDS[provider.kind], given))
-        yield from (fault(("providers", name, "base_url"), message) for message in _base_url_faults(provider, said))
-    for name, endpoint in settings.endpoints.items():
-        yield from (fault(("endpoints", name, *path), message) for path, message in _tls_faults(endpoint))
-    if not settings.endpoints and settings.callbacks is None:
-        message = "Nobody would be called: add an endpoint below endpoints:, or a callbacks: section."
-        yield fault(("endpoints",), message)
-    if settings.operator is not None and settings.operator not in settings.endpoints:
-        yield fault(("operator",), _unknown("Endpoint", written["operator"], settings.endpoints))
-    if settings.drop:
-        yield from (
-            fault(("drop", *path), message) for path, message in _drop_faults(settings.drop, settings, written["drop"])
-        )
+    for path, message in _wrong_together(settings, written):
+        yield Fault(message=message, path=show_path(path), line=document.line(path))
 
 
 def file_faults(settings: Settings, written: Mapping[str, Any], document: Document) -> Iterator[Fault]:
     """Faults of what is in the files that `tls:` names."""
     for name, endpoint in settings.endpoints.items():
         for key, message in tls_files.problems(endpoint.tls) if endpoint.tls else ():
-            path = ("endpoints", name, "tls", key)
-            says = _as_written(message, endpoint.tls, written["endpoints"][name]["tls"])
+            says, path = message, ("endpoints", name, "tls", key)
+            for file, value in written["endpoints"][name]["tls"].items():
+                if isinstance(value, Expanded):  # a path out of the environment is shown as it is written
+                    says = says.replace(printable(getattr(endpoint.tls, file), 200), value.source)
             yield Fault(message=says, path=show_path(path), line=document.line(path))
 
 
-def _as_written(message: str, files: TlsSettings | None, written: Mapping[str, Any]) -> str:
-    """`message` with each path that came out of the environment shown as it is written."""
-    for key, path in written.items():
-        if isinstance(path, Expanded):
-            message = message.replace(printable(getattr(files, key), 200), path.source)
-    return message
+def _wrong_together(settings: Settings, written: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    if not settings.providers:
+        yield ("providers",), "No provider is configured, so nothing can be polled. Add one below providers:."
+    for name, provider in settings.providers.items():
+        said = written["providers"][name]
+        given = {key: getattr(provider, key) for key in said}
+        yield from ((("providers", name, key), message) for key, message in unusable(KINDS[provider.kind], given))
+        yield from _base_url_faults(("providers", name, "base_url"), provider, said)
+    for name, endpoint in settings.endpoints.items():
+        yield from _tls_faults(("endpoints", name, "tls"), endpoint)
+    if not settings.endpoints and settings.callbacks is None:
+        yield ("endpoints",), "Nobody would be called: add an endpoint below endpoints:, or a callbacks: section."
+    if settings.operator is not None and settings.operator not in settings.endpoints:
+        yield ("operator",), _unknown("Endpoint", written["operator"], settings.endpoints)
+    if settings.drop:
+        yield from _drop_faults(settings.drop, settings, written["drop"])
 
 
-def _tls_faults(endpoint: EndpointSettings) -> Iterator[tuple[Path, str]]:
+def _tls_faults(at: Path, endpoint: EndpointSettings) -> Iterator[tuple[Path, str]]:
     """Keys of `tls:` that would not act, or not without another."""
     tls = endpoint.tls
     if tls is None:
         return
     if not tls_files.paths(tls):
-        yield ("tls",), "Nothing stands below tls:. Write cert: and key:, or ca:, or take it out."
+        yield at, "Nothing stands below tls:. Write cert: and key:, or ca:, or take it out."
     elif not endpoint.url.startswith("https:"):
-        yield ("tls",), "The url is not https, so this would not act. Write https:// there, or take tls: out."
+        yield at, "The url is not https, so this would not act. Write https:// there, or take tls: out."
     for key, other in (("cert", "key"), ("key", "cert")):
         if getattr(tls, key) and not getattr(tls, other):
-            yield ("tls", key), f"A {key} needs its {other}. Write {other}: PATH; it may be the same file."
+            yield (*at, key), f"A {key} needs its {other}. Write {other}: PATH; it may be the same file."
 
 
-def _base_url_faults(provider: ProviderSettings, said: Mapping[str, Any]) -> Iterator[str]:
+def _base_url_faults(at: Path, provider: ProviderSettings, said: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     """A base_url that ends in the beginning of a route, which would then be there twice."""
     url = said.get("base_url")
     every = [route for each in KINDS.values() for route in each.routes]  # the other kind's are as wrong
@@ -86,25 +78,23 @@ def _base_url_faults(provider: ProviderSettings, said: Mapping[str, Any]) -> Ite
         write = f"Take {printable(twice, 100)} off the end of what {url.source} stands for"
     else:
         ends, write = "It ends", f"Write {printable(right, 200)}"
-    yield f"{ends} in {printable(twice, 100)}, and {route} is put behind it, with its version. {write}."
+    yield at, f"{ends} in {printable(twice, 100)}, and {route} is put behind it, with its version. {write}."
 
 
 def _drop_faults(drop: DropSettings, whole: Settings, said: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     provider = drop.defaults.provider
     if provider is not None and provider not in whole.providers:
-        yield ("provider",), _unknown("Provider", said["provider"], whole.providers)
+        yield ("drop", "provider"), _unknown("Provider", said["provider"], whole.providers)
     notify = said.get("notify", [])
     for index, name in enumerate(notify if isinstance(notify, list) else [notify]):
         if name not in whole.endpoints:
-            yield ("notify", index), _unknown("Endpoint", name, whole.endpoints)
+            yield ("drop", "notify", index), _unknown("Endpoint", name, whole.endpoints)
     words, state = drop_states(provider, whole.providers), said.get("state", State.COMPLETED)
     if state.lower() == State.FAILED.value:
-        yield (
-            ("state",),
-            "Nobody can wait for failed: whoever waits for completed is told of a failure too. Write completed.",
-        )
+        message = "Nobody can wait for failed: whoever waits for completed is told of a failure too. Write completed."
+        yield ("drop", "state"), message
     elif state.lower() not in words:
-        yield ("state",), f"{shown(state)} is not a state.{guess(state, words)}"
+        yield ("drop", "state"), f"{shown(state)} is not a state.{guess(state, words)}"
 
 
 def _unknown(noun: str, name: str, known: Mapping[str, Any]) -> str:

@@ -17,14 +17,8 @@ _DOLLAR: Final = re.compile(r"\$\$|\$\{([^}]*)(\}?)")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
-class _Broken:
-    """In place of a value that could not be read. Its fault is reported, and no later check reports it again."""
-
-    def __repr__(self) -> str:
-        return "BROKEN"
-
-
-BROKEN: Final = _Broken()
+#: In place of a value that could not be read. Its fault is reported, and no later check reports it again.
+BROKEN: Final = object()
 
 
 class Expanded(str):
@@ -72,10 +66,18 @@ def expand_text(text: str, environ: Mapping[str, str]) -> str:
     def replaced(match: re.Match[str]) -> str:
         if match[0] == "$$":
             return "$"
-        if fault := _fault(match[1] if match[2] else None, environ):
-            wrong.append(fault)
-            return ""
-        return environ[match[1]]
+        name, closed = match.groups()
+        if not closed:
+            wrong.append('"${" has no "}" after it. Write ${NAME}, or $$ for a dollar sign.')
+        elif not _NAME.fullmatch(name):
+            shown = f'"${{{printable(name, 40)}}}"'
+            wrong.append(
+                f"{shown} is not the name of a variable: letters, digits and _ only. Write $$ for a dollar sign."
+            )
+        elif not environ.get(name):
+            lacks = "empty" if name in environ else "not set"
+            wrong.append(f"${{{name}}}: the environment variable {name} is {lacks}. Set it, or write the value itself.")
+        return "" if wrong else environ[name]
 
     made = _DOLLAR.sub(replaced, text)
     if wrong:
@@ -86,20 +88,6 @@ def expand_text(text: str, environ: Mapping[str, str]) -> str:
 def variables(text: str) -> list[str]:
     """The names of the variables in `text`, in order."""
     return [match[1] for match in _DOLLAR.finditer(text) if match[2]]
-
-
-def _fault(name: str | None, environ: Mapping[str, str]) -> str:
-    """What is wrong with `${name}`; empty if nothing is. `None` means a brace that never closes."""
-    if name is None:
-        return '"${" has no "}" after it. Write ${NAME}, or $$ for a dollar sign.'
-    if not _NAME.fullmatch(name):
-        shown = printable(name, 40)
-        return f'"${{{shown}}}" is not the name of a variable: letters, digits and _ only. Write $$ for a dollar sign.'
-    if name not in environ:
-        return f"${{{name}}}: the environment variable {name} is not set. Set it, or write the value itself."
-    if not environ[name]:
-        return f"${{{name}}}: the environment variable {name} is empty. Set it, or write the value itself."
-    return ""
 
 
 def plain(value: Any) -> Any:

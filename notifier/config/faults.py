@@ -26,11 +26,14 @@ _WHOLE: Final = "keys and values: store:, providers:, endpoints:"
 def faults_of(errors: Sequence[Mapping[str, Any]], document: Document) -> list[Fault]:
     """A Fault for each of pydantic's errors, except those already reported and those that follow from another."""
     meant = set(_meant(errors))
-    return [
-        _fault(error, document)
-        for error in errors
-        if not _reported(error) and not (error["type"] == "missing" and tuple(error["loc"]) in meant)
-    ]
+    faults = []
+    for error in errors:
+        kind = error["type"]
+        # An unknown key is a fault of its own, beside the one that is already reported of its value.
+        reported = kind == "broken" or (error["input"] is BROKEN and kind != "extra_forbidden")
+        if not reported and not (kind == "missing" and tuple(error["loc"]) in meant):
+            faults.append(_fault(error, document))
+    return faults
 
 
 def _meant(errors: Sequence[Mapping[str, Any]]) -> Iterator[Path]:
@@ -40,11 +43,6 @@ def _meant(errors: Sequence[Mapping[str, Any]]) -> Iterator[Path]:
             *section, key = error["loc"]
             renamed = RENAMED.get(general(tuple(section)), {}).get(str(key))
             yield (*section, renamed or closest(str(key), list(_keys(tuple(section)))) or key)
-
-
-def _reported(error: Mapping[str, Any]) -> bool:
-    """Whether the value's own fault is already reported. An unknown key is a fault of its own beside it."""
-    return error["type"] == "broken" or (error["input"] is BROKEN and error["type"] != "extra_forbidden")
 
 
 def _fault(error: Mapping[str, Any], document: Document) -> Fault:

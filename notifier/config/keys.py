@@ -8,26 +8,10 @@ from dataclasses import MISSING, fields
 from functools import cached_property
 from typing import Annotated, Any, Final, NamedTuple, Required, get_args, get_origin, get_type_hints
 
-from notifier.config.sections import (
-    ApiKeys,
-    CallbacksKeys,
-    ConfigKeys,
-    DropKeys,
-    EndpointKeys,
-    NeedsRestart,
-    ProviderKeys,
-    TlsKeys,
-)
+from notifier.config import sections
+from notifier.config.sections import NeedsRestart
 from notifier.config.values import Reading
-from notifier.domain.settings import (
-    ApiSettings,
-    CallbackSettings,
-    EndpointSettings,
-    ProviderSettings,
-    Settings,
-    TlsSettings,
-    WatchDefaults,
-)
+from notifier.domain import settings
 from notifier.text.printable import Path
 
 
@@ -80,13 +64,13 @@ def _within(hint: Any) -> Iterator[Any]:
 
 #: Where each section is in the file; "*" is any name.
 SECTIONS: Final[Mapping[Path, Section]] = {
-    (): Section(ConfigKeys, Settings),
-    ("providers", "*"): Section(ProviderKeys, ProviderSettings),
-    ("endpoints", "*"): Section(EndpointKeys, EndpointSettings),
-    ("endpoints", "*", "tls"): Section(TlsKeys, TlsSettings),
-    ("callbacks",): Section(CallbacksKeys, CallbackSettings),
-    ("drop",): Section(DropKeys, WatchDefaults),
-    ("api",): Section(ApiKeys, ApiSettings),
+    (): Section(sections.ConfigKeys, settings.Settings),
+    ("providers", "*"): Section(sections.ProviderKeys, settings.ProviderSettings),
+    ("endpoints", "*"): Section(sections.EndpointKeys, settings.EndpointSettings),
+    ("endpoints", "*", "tls"): Section(sections.TlsKeys, settings.TlsSettings),
+    ("callbacks",): Section(sections.CallbacksKeys, settings.CallbackSettings),
+    ("drop",): Section(sections.DropKeys, settings.WatchDefaults),
+    ("api",): Section(sections.ApiKeys, settings.ApiSettings),
 }
 #: Keys whose change a running daemon does not take over, as `drop.directory`.
 FIXED: Final[Mapping[str, NeedsRestart]] = {
