@@ -51,16 +51,13 @@ def verify(
     if not tolerance >= 0:
         raise ValueError("The tolerance is in seconds: write 0 or more.")
     id_, timestamp, signatures = _required(headers)
-    _check_time(timestamp, tolerance, _now() if now is None else now)
+    now = time.time() if now is None else now  # noqa: TID251  a receiver has no clock of the daemon's
+    _check_time(timestamp, tolerance, now)
     prefix = f"{id_}.{timestamp}.".encode(errors="surrogatepass")
     offered = _offered(signatures, keys)
     if not _fits(prefix + body, offered, keys):
         raise InvalidSignature(_UNFIT + _how_it_changed(prefix, body, offered, keys))
     return _event(body)
-
-
-def _now() -> float:
-    return time.time()  # noqa: TID251  a receiver has no clock of the daemon's, and a test gives `now`
 
 
 def _required(headers: Mapping[str, str]) -> list[str]:
@@ -125,11 +122,12 @@ def _check_time(timestamp: str, tolerance: float, now: float) -> None:
 def _offered(header: str, keys: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
     """The signatures of a version that one of the keys can verify."""
     known = {version for version, _ in keys}
-    offered = [
-        pair
-        for pair in map(_signature, header.split(" ", _MOST_SIGNATURES)[:_MOST_SIGNATURES])
-        if pair and pair[0] in known
-    ]
+    offered = []
+    for signature in header.split(" ", _MOST_SIGNATURES)[:_MOST_SIGNATURES]:
+        version, _, encoded = signature.partition(",")
+        with suppress(ValueError):
+            if version in known:
+                offered.append((version, base64.b64decode(encoded, validate=True)))
     if not offered:
         raise InvalidSignature(f"The header webhook-signature holds no {' or '.join(sorted(known))} signature.")
     return offered
@@ -155,10 +153,8 @@ def _how_it_changed(
     """The most usual changes of a body, as a hint for whoever sets a receiver up."""
     if not body:
         return " The body is empty: something has read it before. Take the body as it was sent."
-    if len(body) > _TRIED:
-        return ""
-    fits = (hint for sent, hint in _as_it_may_have_been(body) if _fits(prefix + sent, offered, keys))
-    return next(fits, "")
+    tried = _as_it_may_have_been(body) if len(body) <= _TRIED else ()
+    return next((hint for sent, hint in tried if _fits(prefix + sent, offered, keys)), "")
 
 
 def _as_it_may_have_been(body: bytes) -> Iterator[tuple[bytes, str]]:
@@ -187,14 +183,6 @@ def _not_raw(body: object) -> str:
             "request.body): text that was decoded may not have the bytes that were signed."
         )
     return f"The body is of type {type(body).__name__}. Hand over the raw bytes of the request, before JSON is parsed."
-
-
-def _signature(text: str) -> tuple[str, bytes] | None:
-    version, _, rest = text.partition(",")
-    try:
-        return version, base64.b64decode(rest, validate=True)
-    except ValueError:
-        return None
 
 
 def _ed25519_holds(content: bytes, public: bytes, offered: bytes) -> bool:

@@ -70,12 +70,9 @@ def _sentence(error: Mapping[str, Any], path: Path) -> str:
     if kind == "missing":
         reading = _keys(path[:-1])[str(path[-1])].reading
         return f"{path[-1]} is missing. Write {reading.example if reading else ''}."
-    if kind == "extra_forbidden":
-        return _unknown(str(path[-1]), path[:-1])
-    return _wrong_shape(error, path)
-
-
-def _unknown(name: str, section: Path) -> str:
+    if kind != "extra_forbidden":
+        return _wrong_shape(error, path)
+    section, name = path[:-1], str(path[-1])
     if (renamed := RENAMED.get(general(section), {}).get(name)) is not None:
         return f'"{name}" is now called "{renamed}": rename it.'
     return f'Unknown key "{printable(name, 64)}".{did_you_mean(name, _keys(section))}'

@@ -128,14 +128,25 @@ def _follows(fault: Fault, offered: Known) -> bool:
 
 
 # ---- the file -----------------------------------------------------------------------------------------------------
+_REMEDIES: Final[Mapping[type, str]] = {
+    FileNotFoundError: "Copy config.example.yaml there, or name another with --config FILE.",
+    PermissionError: "Run this as root or as the user that runs notifier.",
+}
+
+
 def _document(path: str) -> tuple[Document, list[Fault]]:
     """The file and the faults of its text; `ConfigError` if too little of it can be read to find more faults."""
     content = _bytes(path)
     try:
         return read_yaml(content), []
     except TextError as error:
-        hidden = [_discreet(fault) for fault in error.faults]
-        faults = [dataclasses.replace(fault, message=fault.message + hint(fault, content)) for fault in hidden]
+        faults = []
+        for fault in error.faults:
+            message = fault.message + hint(fault, content)
+            # The reader's sentences quote the text. If it is a secret's, the fault gets another sentence.
+            if is_place(fault.path) and not fault.message.endswith(_TWICE):
+                message = "This is not plain text to YAML. Put the secret in quotes."
+            faults.append(dataclasses.replace(fault, message=message))
         if error.document is None:
             raise _error(path, faults) from None
         return error.document, faults
@@ -148,7 +159,9 @@ def _bytes(path: str) -> bytes:
         _refuse_database(error.beginning, path)
         raise _error(path, [Fault(message=f"The file {error}.")]) from None
     except FileRefused as error:
-        raise _error(path, [Fault(message=f"The configuration {error}. {_remedy(error)}")]) from None
+        cause = error.error if isinstance(error, FileUnreadable) else None
+        remedy = _REMEDIES.get(type(cause), "Name another with --config FILE.")
+        raise _error(path, [Fault(message=f"The configuration {error}. {remedy}")]) from None
     _refuse_database(content, path)
     return content
 
@@ -157,23 +170,6 @@ def _refuse_database(content: bytes, path: str) -> None:
     """The store is often beside the configuration, and its name is as quickly written."""
     if content.startswith(b"SQLite format 3"):
         raise _error(path, [Fault(message="This is a database and no configuration. Name that with --config FILE.")])
-
-
-def _remedy(error: FileRefused) -> str:
-    match error:
-        case FileUnreadable(error=FileNotFoundError()):
-            return "Copy config.example.yaml there, or name another with --config FILE."
-        case FileUnreadable(error=PermissionError()):
-            return "Run this as root or as the user that runs notifier."
-        case _:
-            return "Name another with --config FILE."
-
-
-def _discreet(fault: Fault) -> Fault:
-    """The reader's sentences quote the text. If it is a secret's, the fault gets another sentence."""
-    if not is_place(fault.path) or fault.message.endswith(_TWICE):
-        return fault
-    return dataclasses.replace(fault, message="This is not plain text to YAML. Put the secret in quotes.")
 
 
 def _not_a_mapping(document: Document) -> Fault:

@@ -5,7 +5,7 @@ holds the two equal.
 """
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from importlib import resources
 from inspect import cleandoc, getsource
@@ -52,14 +52,11 @@ def _section(path: Path) -> str:
     title = "`" + ".".join("NAME" if step == "*" else str(step) for step in path) + "`" if path else "The file"
     head = ["", f"## {title}", "", cleandoc(section.declared.__doc__ or ""), ""]
     table = ["| key | what it does | default | accepts |", "|---|---|---|---|"]
-    return "\n".join([*head, *table, *_rows(section)]) + "\n"
-
-
-def _rows(section: Section) -> Iterator[str]:
     says = _descriptions(section)
     for name, key in section.keys.items():
         cells = (f"`{name}`", says[name], _default(key), _accepts(name, key))
-        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        table.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join([*head, *table]) + "\n"
 
 
 def _descriptions(section: Section) -> Mapping[str, str]:

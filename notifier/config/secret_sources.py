@@ -72,12 +72,11 @@ class SecretSource:
 
 def sources(document: Document) -> list[SecretSource]:
     """Where each secret of the document comes from, as it is written. A value that cannot be a secret is left out."""
-    found = []
-    for path, holder in places(document.value):
-        written = holder[path[-1]]
-        for kind, name in _origins(written):
-            found.append(SecretSource(path=show_path(path), line=document.line(path), kind=kind, name=name))
-    return found
+    return [
+        SecretSource(path=show_path(path), line=document.line(path), kind=kind, name=name)
+        for path, holder in places(document.value)
+        for kind, name in _origins(holder[path[-1]])
+    ]
 
 
 def _origins(written: Any) -> list[tuple[Origin, str]]:

@@ -132,25 +132,19 @@ def check_headers(value: Any) -> Any:
     """`value`, if its keys are names of headers that may be set; else a `ValueError` that lists each wrong one."""
     if value is BROKEN or not isinstance(value, dict):
         return value
-    wrong = [sentence for name in value if (sentence := _wrong_name(name))]
+    wrong: list[str] = []
     seen: dict[str, str] = {}
     for name in value:
+        shown = f'"{printable(name, 60)}"'
+        if not _TOKEN.fullmatch(name):
+            wrong.append(f"{shown} is not the name of a header: letters, digits and - only.")
+        elif _OURS.fullmatch(name):
+            wrong.append(f"{shown} is set by notifier itself. Take it out.")
+        elif _CONNECTION.fullmatch(name):
+            wrong.append(f"{shown} speaks of the connection, not of the message. Take it out.")
         if name.lower() in seen:
-            wrong.append(
-                f'"{printable(name, 60)}" and "{printable(seen[name.lower()], 60)}" are the same header. Keep one.'
-            )
-        seen[name.lower()] = name
+            wrong.append(f"{shown} and {seen[name.lower()]} are the same header. Keep one.")
+        seen[name.lower()] = shown
     if wrong:
         raise ValueError(" ".join(wrong))
     return value
-
-
-def _wrong_name(name: str) -> str:
-    shown = f'"{printable(name, 60)}"'
-    if not _TOKEN.fullmatch(name):
-        return f"{shown} is not the name of a header: letters, digits and - only."
-    if _OURS.fullmatch(name):
-        return f"{shown} is set by notifier itself. Take it out."
-    if _CONNECTION.fullmatch(name):
-        return f"{shown} speaks of the connection, not of the message. Take it out."
-    return ""

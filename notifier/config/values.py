@@ -92,14 +92,12 @@ def text_of(value: Any, accepts: str) -> str:
 
 def parsed(parse: Callable[[str], _T], text: str, accepts: str) -> _T:
     """`parse(text)`. Its error may quote the text, so a value out of the environment gets another error."""
-    hidden = (
-        f"What {text.source} stands for is not accepted here. It must be {accepts}."
-        if isinstance(text, Expanded)
-        else ""
-    )
     try:
         return parse(str(text))
     except ValueError as error:
+        hidden = (
+            isinstance(text, Expanded) and f"What {text.source} stands for is not accepted here. It must be {accepts}."
+        )
         raise ValueError(hidden or str(error)) from None
 
 
@@ -315,11 +313,11 @@ class EventTypes(Reading):
             raise PydanticCustomError("broken", "already reported")
         if not names:
             raise ValueError("An empty list would send nothing. Name the types, or take the key out to send all.")
-        wrong = [_unknown_type(name) for name in names if not isinstance(name, str) or name not in TYPES]
-        if wrong:
-            raise ValueError(" ".join(wrong))
+        wrong = (
+            f"{shown(name)} is not an event type.{guess(name if isinstance(name, str) else '', TYPES)}"
+            for name in names
+            if not isinstance(name, str) or name not in TYPES
+        )
+        if sentences := " ".join(wrong):
+            raise ValueError(sentences)
         return frozenset(map(str, names))
-
-
-def _unknown_type(name: Any) -> str:
-    return f"{shown(name)} is not an event type.{guess(name if isinstance(name, str) else '', TYPES)}"

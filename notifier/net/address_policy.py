@@ -56,9 +56,8 @@ def _network(entry: str) -> Network | None:
     try:
         return ip_network(entry)
     except ValueError:
-        pass
-    if "/" not in entry:
-        return None
+        if "/" not in entry:
+            return None
     try:
         wider = ip_network(entry, strict=False)
     except ValueError:
@@ -166,19 +165,14 @@ def refusal(address: Address, *, guarded: bool, allow: Allow) -> str | None:
 
 def is_metadata(address: Address) -> bool:
     """Whether `address` is one that gives out credentials, in any notation."""
-    return not METADATA.isdisjoint((*_unwrap(address), *_translated(address)))
-
-
-def _translated(address: Address) -> tuple[IPv4Address, ...]:
-    """Where a translator of this network's own may send what goes to this address; only it knows its prefix's length.
-
-    By RFC 6052 the IPv4 address begins behind the prefix and leaves out the ninth byte. This is checked for metadata
-    addresses only: in all other cases the outer address is refused already, unless the operator allows it.
-    """
-    if address not in _LOCAL_NAT64:
-        return ()
-    bare = address.packed[:8] + address.packed[9:]
-    return tuple(IPv4Address(bare[start : start + 4]) for start in (6, 7, 8))
+    within = [*_unwrap(address)]
+    # A translator of this network's own may send what goes to `address` to any of these; only it knows the length of
+    # its prefix. By RFC 6052 the IPv4 address begins behind the prefix and leaves out the ninth byte. This is checked
+    # for metadata addresses only: otherwise the outer address is refused already, unless the operator allows it.
+    if address in _LOCAL_NAT64:
+        bare = address.packed[:8] + address.packed[9:]
+        within += (IPv4Address(bare[start : start + 4]) for start in (6, 7, 8))
+    return not METADATA.isdisjoint(within)
 
 
 def _unwrap(address: Address) -> tuple[Address, ...]:

@@ -110,8 +110,10 @@ def no_trust(environ: Mapping[str, str]) -> str:
     if trusting(None).cert_store_stats()["x509"]:
         return ""
     directories = (environ.get("SSL_CERT_DIR") or ssl.get_default_verify_paths().openssl_capath).split(os.pathsep)
-    if any(_HASHED.fullmatch(name) for directory in directories for name in _listed(directory)):
-        return ""
+    for directory in directories:
+        with suppress(OSError):
+            if any(map(_HASHED.fullmatch, os.listdir(directory))):  # noqa: PTH208  names are enough
+                return ""
     named = [
         f"{name} names {printable(environ[name], 100)}"
         for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -119,9 +121,3 @@ def no_trust(environ: Mapping[str, str]) -> str:
     ]
     correct = f" ({' and '.join(named)}, where there are none: correct it, or unset it)" if named else ""
     return f"this machine has no CA certificates: install ca-certificates{correct}"
-
-
-def _listed(directory: str) -> list[str]:
-    with suppress(OSError):
-        return os.listdir(directory)  # noqa: PTH208  names are enough
-    return []

@@ -34,19 +34,17 @@ class Side:
     no_trust: Callable[[], str] = str
 
 
+@dataclass(slots=True)
 class Handshake:
     """What is seen of one connection's TLS, beside the errors that the event loop raises."""
 
-    __slots__ = ("begun", "done", "failure", "presented", "take_rest")
-
-    def __init__(self) -> None:
-        self.begun = False
-        self.done = False
-        self.failure: ssl.SSLError | None = None
-        #: The certificates that the server sent, in DER, its own first; only if the handshake failed.
-        self.presented: tuple[bytes, ...] = ()
-        #: Takes bytes that came before the connection was closed and were not read; None before there is TLS.
-        self.take_rest: Callable[[bytes], None] | None = None
+    begun: bool = False
+    done: bool = False
+    failure: ssl.SSLError | None = None
+    #: The certificates that the server sent, in DER, its own first; only if the handshake failed.
+    presented: tuple[bytes, ...] = ()
+    #: Takes bytes that came before the connection was closed and were not read; None before there is TLS.
+    take_rest: Callable[[bytes], None] | None = None
 
 
 def failure_of(error: BaseException, handshake: Handshake) -> ssl.SSLError | None:

@@ -10,7 +10,7 @@ trust, for everybody who has no setting; its files are watched too.
 import os
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -45,29 +45,26 @@ def paths(tls: TlsSettings) -> dict[str, str]:
 # ---- what is wrong ------------------------------------------------------------------------------------------------
 def problems(tls: TlsSettings) -> list[tuple[str, str]]:
     """What is wrong with the files of `tls`: (cert, key or ca; a sentence). Empty if a context can be made."""
-    wrong = list(_wrong_files(tls))
-    if wrong:
-        return wrong
-    try:
-        context_for(tls)
-    except (OSError, ValueError) as error:
-        return [_unfit(tls, error)]
-    return []
-
-
-def _wrong_files(tls: TlsSettings) -> Iterator[tuple[str, str]]:
+    wrong: list[tuple[str, str]] = []
     for name, path in paths(tls).items():
         shown = printable(path, 200)
+        noun, mark = ("private key", _KEY) if name == "key" else ("certificate", _CERTIFICATE)
         try:
             content = read_regular_file(path, MAX_BYTES)
         except FileRefused as error:
-            yield name, f"{shown} {error}."
+            wrong.append((name, f"{shown} {error}."))
             continue
-        if name == "key" and _LOCKED in content and _KEY in content:
-            yield name, f"The key in {shown} needs a password. Write it without one, for notifier alone to read."
-        elif (_KEY if name == "key" else _CERTIFICATE) not in content:
-            noun = "private key" if name == "key" else "certificate"
-            yield name, f"There is no {noun} in PEM form in {shown}. It begins with -----BEGIN."
+        if mark not in content:
+            wrong.append((name, f"There is no {noun} in PEM form in {shown}. It begins with -----BEGIN."))
+        elif name == "key" and _LOCKED in content:
+            needs = f"The key in {shown} needs a password. Write it without one, for notifier alone to read."
+            wrong.append((name, needs))
+    if not wrong:
+        try:
+            context_for(tls)
+        except (OSError, ValueError) as error:
+            wrong.append(_unfit(tls, error))
+    return wrong
 
 
 def _unfit(tls: TlsSettings, error: Exception) -> tuple[str, str]:

@@ -49,8 +49,7 @@ def normalise_url(text: str) -> str:
     _check_tail(tail)
     host, port = read_host_and_port(authority, _DEFAULT_PORT[scheme.lower()])
     path, mark, query = tail.partition("?")
-    shown = f"[{host}]" if ":" in host else host
-    place = shown if port == _DEFAULT_PORT[scheme.lower()] else f"{shown}:{port}"
+    place = show_place(host, port).removesuffix(f":{_DEFAULT_PORT[scheme.lower()]}")
     url = f"{scheme.lower()}://{place}{path or '/'}{mark + query if query else ''}"
     if len(url) > URL_LIMIT:
         raise ValueError(f"A URL may have {URL_LIMIT} characters at most; this one has {len(url)} in punycode.")
@@ -149,7 +148,10 @@ def _ipv6(text: str) -> str:
 
 
 def _host(text: str) -> str:
-    written = _punycode(text).lower()
+    try:
+        written = (text if text.isascii() else idna.encode(text, uts46=True).decode()).lower()
+    except idna.IDNAError:
+        raise ValueError(f"{text!a} is not an internationalised host name: write it in punycode.") from None
     host = written.removesuffix(".")
     labels = host.split(".")
     if not host:
@@ -162,12 +164,3 @@ def _host(text: str) -> str:
     if len(host) > 253 or not all(map(_LABEL.fullmatch, labels)):  # noqa: PLR2004  DNS's own limit
         raise ValueError(f"{text!a} is not a host name: letters, digits, - and _ between dots.")
     return written
-
-
-def _punycode(host: str) -> str:
-    if host.isascii():
-        return host
-    try:
-        return idna.encode(host, uts46=True).decode()
-    except idna.IDNAError:
-        raise ValueError(f"{host!a} is not an internationalised host name: write it in punycode.") from None

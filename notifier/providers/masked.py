@@ -39,9 +39,6 @@ def _masked(seen: Observation, mask: Mask, *, escaped: bool) -> Observation:
         result = replace(old, url=mask.data(old.url), urls=mask.data(old.urls), text=mask.data(old.text))
         seen = replace(seen, record=mask.data(seen.record), result=result)
     if seen.failure or seen.unmapped:
-        failure, state = (
-            seen.failure and mask.text(seen.failure),
-            seen.provider_state and mask.text(seen.provider_state),
-        )
+        failure, state = (text and mask.text(text) for text in (seen.failure, seen.provider_state))
         seen = replace(seen, failure=failure, provider_state=state)
     return seen

@@ -9,6 +9,7 @@ Whatever the reply holds, the work is bounded: wrappers are opened to a fixed de
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from notifier.domain.ids import GenerationId
@@ -93,15 +94,11 @@ def _search_object(value: Record, naming: Naming, keyed: GenerationId | None, de
     if mapped := _from_map(value, naming, depth):
         return mapped
     says_something = state_word(value) is not None or leads_to_a_file(value) or value.get("done") in (True, False)
-    if owner is None or not says_something or _is_about_another(value, naming):
+    # One that holds the state of an ID that was not asked for is about that one.
+    within = (each for name in _STATE_WITHIN if isinstance(each := value.get(name), dict))
+    if owner is None or not says_something or any(_own_id(each, naming) == (True, None) for each in within):
         return []
     return [(owner, value)]
-
-
-def _is_about_another(value: Record, naming: Naming) -> bool:
-    """Whether it names no ID itself, but holds the state of an ID that was not asked for."""
-    inner = (value.get(name) for name in _STATE_WITHIN)
-    return any(isinstance(each, dict) and _own_id(each, naming) == (True, None) for each in inner)
 
 
 def _own_id(record: Record, naming: Naming) -> tuple[bool, GenerationId | None]:
@@ -126,7 +123,7 @@ def names_an_id(record: Record) -> bool:
 def _from_map(value: Record, naming: Naming, depth: int) -> list[_Hit]:
     """Records under their IDs in a map. The key decides, unless the record names another ID that was asked for."""
     hits: list[_Hit] = []
-    for _, (key, entry) in zip(range(_ENTRIES), value.items(), strict=False):
+    for key, entry in islice(value.items(), _ENTRIES):
         id_ = naming(key)
         if id_ is not None and isinstance(entry, dict):
             hits += _search(entry, naming, id_, depth - 1) or [(id_, entry)]

@@ -116,10 +116,8 @@ def what_else(body: bytes) -> str:
         return ""
     if is_page(body):
         return "with a page for people"
-    value = try_json(body)
-    if not isinstance(value, dict | list) and not decoded(body[:64]).lstrip().startswith(
-        ("{", "[")
-    ):  # or JSON that was cut off
+    cut_off = decoded(body[:64]).lstrip().startswith(("{", "["))
+    if not isinstance(try_json(body), dict | list) and not cut_off:
         return f"with the text {beginning(body)}"
     found = _NO_ROUTE.search(decoded(body[:4_096]))
     return f"saying that it has no such route ({printable(found[0], 80)}…)" if found else ""
@@ -207,10 +205,8 @@ def _blanks(text: str, at: int) -> int:
 
 
 def _whole_number(digits: str) -> int | float | None:
-    if len(digits) <= _DIGITS:
-        number = int(digits)
-        if _LEAST_INT <= number <= _MOST_INT:
-            return number
+    if len(digits) <= _DIGITS and _LEAST_INT <= (number := int(digits)) <= _MOST_INT:
+        return number
     return _number(digits)  # as orjson reads it
 
 
@@ -219,8 +215,7 @@ def _number(digits: str) -> float | None:
     return number if abs(number) < float("inf") else None
 
 
-def _nothing(_: str) -> None:
-    """NaN, Infinity and -Infinity."""
-
-
-_DECODER: Final = json.JSONDecoder(strict=False, parse_int=_whole_number, parse_float=_number, parse_constant=_nothing)
+#: A constant is NaN, Infinity or -Infinity.
+_DECODER: Final = json.JSONDecoder(
+    strict=False, parse_int=_whole_number, parse_float=_number, parse_constant=lambda _: None
+)

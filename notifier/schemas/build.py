@@ -64,36 +64,26 @@ def _standard(type_: str) -> Schema:
 
 
 def _cloudevent(type_: str) -> Schema:
-    id_, source, subject = _about_an_endpoint() if type_ in operator_notice.TYPES else _about_a_generation()
+    notice = type_ in operator_notice.TYPES
+    id_ = {
+        "type": "string",
+        "pattern": "^msg_[a-z0-9]{52}$" if notice else "^msg_[a-z2-7]{52}$",
+    }  # a notice's is random
+    source: Schema = {"const": "notifier"}
+    if not notice:
+        source = _said({"type": "string", "pattern": "^notifier/[a-z0-9_-]+$"}, "notifier/ and the provider's name.")
+    subject = "The endpoint, as in data." if notice else "The generation's ID."
     return {
         "specversion": {"const": "1.0"},
         "id": _said(id_, "The webhook-id."),
         "source": source,
         "type": {"const": type_},
         "time": _said(_TIME, "When this message was written down."),
-        "subject": subject,
+        "subject": _said({"type": "string", "minLength": 1}, subject),
         "datacontenttype": {"const": "application/json"},
         "dataschema": {"const": schema_of(type_)},
         "data": _data(type_),
     }
-
-
-def _about_a_generation() -> tuple[Schema, Schema, Schema]:
-    """`id`, `source` and `subject`."""
-    return (
-        {"type": "string", "pattern": "^msg_[a-z2-7]{52}$"},
-        _said({"type": "string", "pattern": "^notifier/[a-z0-9_-]+$"}, "notifier/ and the provider's name."),
-        _said({"type": "string", "minLength": 1}, "The generation's ID."),
-    )
-
-
-def _about_an_endpoint() -> tuple[Schema, Schema, Schema]:
-    """The same; the ID is random."""
-    return (
-        {"type": "string", "pattern": "^msg_[a-z0-9]{52}$"},
-        {"const": "notifier"},
-        _said({"type": "string", "minLength": 1}, "The endpoint, as in data."),
-    )
 
 
 def _data(type_: str) -> Schema:
