@@ -179,7 +179,7 @@ def _table(parts: _Parts) -> Table:
 
 def _sum_up(parts: _Parts, console: Console) -> int:
     verified = len({call.generation_id for call in parts.receiver.callbacks} & set(parts.ids))
-    asked = parts.emulator.stats
+    stats = parts.emulator.stats
     console.print(f"[bold]{verified} of {COUNT} callbacks verified[/bold]", highlight=False)
     if lags := parts.lags():
         middle, most = statistics.median(lags), max(lags)
@@ -188,6 +188,7 @@ def _sum_up(parts: _Parts, console: Console) -> int:
             highlight=False,
         )
     console.print(
-        f"{asked.asked} requests to the provider made {asked.ids_asked} looks at a generation", highlight=False
+        f"{stats.requests.total()} requests to the provider made {stats.ids_asked} polls of a generation",
+        highlight=False,
     )
     return 0 if verified == COUNT else 1

@@ -76,11 +76,11 @@ async def _serve(settings: "ReceiverSettings", host: str, port: int, json: bool)
 
     with stop_signals() as stopped:
         async with serve_receiver(settings, host=host, port=port, on_post=_printer(json=json)) as receiver:
-            typer.echo(_welcome(receiver), err=json)
+            typer.echo(_banner(receiver), err=json)
             await stopped()
 
 
-def _welcome(receiver: "Receiver") -> str:
+def _banner(receiver: "Receiver") -> str:
     title = f"Listening at {receiver.url}"
     if receiver.settings.secrets:
         return f"{title}. An endpoint's url: in the configuration is this, with any path."

@@ -33,10 +33,5 @@ class Stats:
     def long_poll_ends(self) -> None:
         self.long_polls_now -= 1
 
-    @property
-    def asked(self) -> int:
-        """Requests in all."""
-        return self.requests.total()
-
     def as_json(self) -> dict[str, Any]:
         return {each.name: getattr(self, each.name) for each in fields(self)}

@@ -1,7 +1,7 @@
 """What the schemas say. Pure; the files beside this one are its output.
 
-A schema promises: every field that is named is there. It forbids no other, because fields may be added, and a receiver
-that checks bodies must not fall over one. `data` has an `$id` of its own, which is the `dataschema` of a CloudEvent.
+A schema promises that every field which it names is there. It forbids no other, because fields may be added, and a
+receiver that checks bodies must not break then. `data` has an `$id` of its own, which is the `dataschema` of a CloudEvent.
 """
 
 from collections.abc import Mapping
@@ -93,14 +93,14 @@ def _data(type_: str) -> Schema:
 
 def _of_an_endpoint(type_: str) -> Schema:
     if type_ == operator_notice.ENDPOINT_TEST:
-        return {"endpoint": _said({"type": "string", "minLength": 1}, "The name of the endpoint that is tried out.")}
+        return {"endpoint": _said({"type": "string", "minLength": 1}, "The name of the endpoint that is tested.")}
     return {
         "endpoint": _said({"type": "string", "minLength": 1}, "Its name, or the origin of callback URLs."),
-        "state": _said({"const": _STATES[type_]}, "How it stands now."),
-        "reason": _said({"type": "string"}, "Why; of one that is well again, why it was what it was."),
-        "failing_since": _said(_TIME_OR_NULL, "The first failure after the last success; null where there was none."),
+        "state": _said({"const": _STATES[type_]}, "Its state now."),
+        "reason": _said({"type": "string"}, "Why; of one that works again, why it did not."),
+        "failing_since": _said(_TIME_OR_NULL, "The first failure after the last success; null if there was none."),
         "failures": _said(_COUNT, "Attempts that failed since the last success."),
-        "parked": _said(_COUNT, "Callbacks that are kept back."),
+        "parked": _said(_COUNT, "Callbacks that are parked."),
     }
 
 
@@ -109,7 +109,7 @@ def _of_a_generation(type_: str) -> Schema:
         "generation_id": _said({"type": "string", "minLength": 1, "maxLength": 256}, "What was watched."),
         "provider": _said({"type": "string", "minLength": 1}, "The provider's name in the configuration."),
         "target": _said({"enum": [state for state in State if state is not State.FAILED]}, "What the watch waits for."),
-        "state": _said(_state(type_), "Where the generation is; null where it was never seen."),
+        "state": _said(_state(type_), "The state of the generation; null if it was never seen."),
         "provider_state": _said(_TEXT_OR_NULL, "The provider's own word for it."),
         "result": _said(_result(), "What it produced. The URLs are the provider's, and may run out."),
         "failure": _said(_TEXT_OR_NULL, "Why it failed, in the provider's words."),
@@ -117,14 +117,14 @@ def _of_a_generation(type_: str) -> Schema:
         "watch_id": {"type": "string", "pattern": "^wch_[a-z2-7]{32}$"},
         "registered_at": _said(_TIME, "When the watch was registered."),
         "observed_at": _said(_TIME_OR_NULL, "When the reply arrived that showed the state."),
-        "not_before": _said(_TIME_OR_NULL, "When the last look was sent that did not show it yet."),
+        "not_before": _said(_TIME_OR_NULL, "When the last poll was sent that did not show it yet."),
         "generation": _said({"type": ["object", "null"]}, "The provider's record, written anew as compact JSON."),
         "generation_omitted": _said({"type": "boolean"}, "Whether the record was too large and left out."),
     }
     if type_ == "watch.expired":
         fields["deadline"] = _said(_TIME, "When the watch had to have its target.")
         fields["reason"] = {"enum": ["deadline", "provider_unreachable", "provider_error"]}
-    fields["refreshed_at"] = _said(_TIME_OR_NULL, "When the result was brought up to date; null where it is the first.")
+    fields["refreshed_at"] = _said(_TIME_OR_NULL, "When the result was brought up to date; null if it is the first.")
     return fields
 
 

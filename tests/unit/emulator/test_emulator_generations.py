@@ -102,5 +102,5 @@ def test_a_long_poll_ends_with_the_first_or_the_last() -> None:
 
 @given(st.integers(), st.text(), st.integers())
 def test_a_draw_is_a_share(seed: int, word: str, number: int) -> None:
-    """Chance is at least 0 and below 1, so that a share of 0 never hits and a share of 1 always does."""
+    """A draw is at least 0 and below 1, so that a share of 0 never hits and a share of 1 always does."""
     assert 0 <= draw(seed, word, number) < 1
