@@ -1,7 +1,7 @@
 """What the schemas say. Pure; the files beside this one are its output.
 
 A schema promises that every field which it names is there. It forbids no other, because fields may be added, and a
-receiver that checks bodies must not break then. `data` has an `$id` of its own, which is the `dataschema` of a CloudEvent.
+receiver that checks bodies must not break then. `data` has an `$id` of its own: the `dataschema` of a CloudEvent.
 """
 
 from collections.abc import Mapping

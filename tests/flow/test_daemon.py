@@ -224,7 +224,7 @@ async def _state(place: Site, id_: str) -> State | None:
 
 
 async def test_a_reload_adds_an_endpoint_and_unparks_what_it_was_owed(tmp_path: Path) -> None:
-    """Taken out, its message is kept back; the name returns, and the message goes out with the same id."""
+    """Taken out, its message is parked; the name returns, and the message goes out with the same id."""
     async with site(tmp_path) as place:
         both = {"studio": endpoint(place.receiver), "audit": endpoint(place.receiver)}
         place.config["endpoints"] = both

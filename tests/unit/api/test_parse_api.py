@@ -119,7 +119,7 @@ def test_what_is_not_understood_is_refused(read: Callable[[bytes], Any], data: b
 
 
 def test_a_recovery_is_of_what_did_not_succeed_so_far() -> None:
-    """It waits for its next attempt, was given up or kept back; what `events:` left out only where it is asked for."""
+    """It waits for its next attempt, was given up or parked; what `events:` left out only if it is asked for."""
     pending = {DeliveryStatus.PENDING, DeliveryStatus.EXHAUSTED, DeliveryStatus.PARKED}
     keys = {"endpoint": "studio", "since": "2026-11-20"}
     since = datetime(2026, 11, 20, tzinfo=UTC)
