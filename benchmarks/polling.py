@@ -2,11 +2,11 @@
 
     python benchmarks/polling.py [--quick] [PART ...]
 
-Parts: `single` (one ID a request, against a fixed interval), `multi` (100 IDs a request, against a round-robin sweep),
-`young` (an ample budget, and nothing learned), `regime` (durations change), `storm` (429s and an outage), `cost`
-(microseconds and bytes), `holds` (real time: the daemon as a process against an emulated API that holds requests).
-Without a PART all of them. Each prints what it ran, against what, and the ratio. All but `cost` and `holds` print the
-same numbers on every machine.
+Parts: `single` (one ID a request, against a fixed interval), `multi` (100 IDs a request, against a round-robin of batch
+polls), `young` (an ample budget, and nothing learned), `regime` (durations change), `storm` (429s, an outage), `cost`
+(microseconds and bytes), `long_polls` (real time: the daemon as a process against an emulated API with long-polls).
+Without a PART all of them. Each prints what it ran, against what, and the ratio. All but `cost` and `long_polls` print
+the same numbers on every machine.
 """
 
 import argparse
@@ -51,7 +51,7 @@ from notifier.runtime.rate_limiter import TokenBucket
 START = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
 EPOCH = START.timestamp()
 SETTINGS = ProviderSettings(name=ProviderName("p"), kind="aimlapi-luma", base_url="http://x", api_key=Secret("k"))
-LANES = (Destination("studio"),)
+DESTINATIONS = (Destination("studio"),)
 MEDIAN = 100.0
 WARM_UP = 200
 _G = GenerationId("g")
@@ -74,15 +74,15 @@ class World:
         self.bucket = TokenBucket(rate)
         self.batch = batch
         self.now = self.BEGIN
-        #: Looks made.
+        #: Polls made.
         self.taken = 0
         self.requests = 0
         #: ID -> when it is done.
         self.done_at: dict[GenerationId, float] = {}
         self.lags: list[float] = []
-        #: IDs whose lags and looks count.
+        #: IDs whose lags and polls count.
         self.of_interest: set[GenerationId] = set()
-        self.looks = 0
+        self.polls = 0
         self.completed: Callable[[TrackedGeneration], None] = lambda _: None
 
     @property
@@ -103,12 +103,12 @@ class World:
                 registered_at=moment,
                 deadline=moment + timedelta(days=30),
                 target=State.COMPLETED,
-                destinations=LANES,
+                destinations=DESTINATIONS,
             ),
             now=self.now,
         )
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Everything that may be asked now."""
         room = self.bucket.available(self.now)
         if not room:
@@ -125,21 +125,21 @@ class World:
         for entry in planned.rest:
             generations.poll_now(entry, now)
         for request in planned.requests:
-            looks = list(request.entries)
-            if multi and request is planned.requests[-1] and len(looks) < self.batch:
-                looks += generations.fill_batch(now, self.batch - len(looks))
+            polls = list(request.entries)
+            if multi and request is planned.requests[-1] and len(polls) < self.batch:
+                polls += generations.fill_batch(now, self.batch - len(polls))
             self.bucket.take(now)
             self.requests += 1
-            self.answer(looks)
+            self.answer(polls)
 
-    def answer(self, looks: Sequence[TrackedGeneration]) -> None:
+    def answer(self, polls: Sequence[TrackedGeneration]) -> None:
         now = self.now
         moment = START + timedelta(seconds=now)
         times = PollTimes(asked_at=moment, answered_at=moment, sent=now, got=now)
-        self.taken += len(looks)
-        for entry in looks:
+        self.taken += len(polls)
+        for entry in polls:
             counts = entry.id in self.of_interest
-            self.looks += counts
+            self.polls += counts
             done = self.done_at[entry.id] <= now
             seen = COMPLETED if done else RUNNING
             self.generations.learn(entry, seen, times)
@@ -164,9 +164,9 @@ class World:
 
 # ---- one ID a request ---------------------------------------------------------------------------------------------
 def fixed(durations: Sequence[float], interval: float) -> tuple[list[float], int]:
-    """Lags and requests of a loop that looks every `interval` seconds from the registration on."""
-    looks = [ceil(took / interval) for took in durations]
-    return [n * interval - took for n, took in zip(looks, durations, strict=True)], sum(looks)
+    """Lags and requests of a loop that polls every `interval` seconds from the registration on."""
+    polls = [ceil(took / interval) for took in durations]
+    return [n * interval - took for n, took in zip(polls, durations, strict=True)], sum(polls)
 
 
 def learned(durations: Sequence[float], rate: float, rng: random.Random, sigma: float) -> tuple[list[float], int]:
@@ -183,8 +183,8 @@ def learned(durations: Sequence[float], rate: float, rng: random.Random, sigma: 
             world.register(index, durations[index] if index < count else lognormal(rng, sigma), counts=index < count)
             index += 1
             arrival += rng.expovariate(1.0)
-        world.look()
-    return world.lags, world.looks
+        world.poll()
+    return world.lags, world.polls
 
 
 class Known:
@@ -196,32 +196,32 @@ class Known:
             sqrt(_hazard((a + b) / 2, sigma)) * (b - a) for a, b in zip(self._ages, self._ages[1:], strict=False)
         ]
         self._efforts = [0.0]
-        for effort in efforts:
-            self._efforts.append(self._efforts[-1] + effort)
+        for sum_ in efforts:
+            self._efforts.append(self._efforts[-1] + sum_)
 
-    def lags(self, durations: Sequence[float], stride: float) -> tuple[list[float], int]:
-        looks = self._looks(stride)
-        found = [_first_after(looks, took) for took in durations]
-        return [looks[n] - took for n, took in zip(found, durations, strict=True)], sum(n + 1 for n in found)
+    def lags(self, durations: Sequence[float], spacing: float) -> tuple[list[float], int]:
+        polls = self._polls(spacing)
+        found = [_first_after(polls, took) for took in durations]
+        return [polls[n] - took for n, took in zip(found, durations, strict=True)], sum(n + 1 for n in found)
 
     def at(self, durations: Sequence[float], requests: int) -> list[float]:
-        """Lags at this number of requests, by bisection of the stride."""
+        """Lags at this number of requests, by bisection of the spacing."""
         low, high = 1e-3, 1e3
         for _ in range(40):
             middle = sqrt(low * high)
             low, high = (middle, high) if self.lags(durations, middle)[1] > requests else (low, middle)
         return self.lags(durations, high)[0]
 
-    def _looks(self, stride: float) -> list[float]:
-        looks, step = [], 0
-        effort = stride
-        while effort < self._efforts[-1]:
-            while self._efforts[step + 1] < effort:
+    def _polls(self, spacing: float) -> list[float]:
+        polls, step = [], 0
+        sum_ = spacing
+        while sum_ < self._efforts[-1]:
+            while self._efforts[step + 1] < sum_:
                 step += 1
-            part = (effort - self._efforts[step]) / (self._efforts[step + 1] - self._efforts[step])
-            looks.append(self._ages[step] + part * (self._ages[step + 1] - self._ages[step]))
-            effort += stride
-        return [*looks, self._ages[-1]]
+            part = (sum_ - self._efforts[step]) / (self._efforts[step + 1] - self._efforts[step])
+            polls.append(self._ages[step] + part * (self._ages[step + 1] - self._ages[step]))
+            sum_ += spacing
+        return [*polls, self._ages[-1]]
 
 
 def _hazard(age: float, sigma: float) -> float:
@@ -230,11 +230,11 @@ def _hazard(age: float, sigma: float) -> float:
     return exp(-z * z / 2) / (sigma * age * sqrt(2 * pi)) / left if left > 1e-12 else z / (sigma * age)
 
 
-def _first_after(looks: Sequence[float], age: float) -> int:
-    low, high = 0, len(looks) - 1
+def _first_after(polls: Sequence[float], age: float) -> int:
+    low, high = 0, len(polls) - 1
     while low < high:
         middle = (low + high) // 2
-        low, high = (middle + 1, high) if looks[middle] < age else (low, middle)
+        low, high = (middle + 1, high) if polls[middle] < age else (low, middle)
     return low
 
 
@@ -280,7 +280,7 @@ def single(*, quick: bool) -> None:
 
 # ---- many IDs a request -------------------------------------------------------------------------------------------
 def round_robin(open_: int, total: int, sigma: float, *, rate: float, batch: int, rng: random.Random) -> list[float]:
-    """Lags of a sweep that goes round: the IDs looked at longest ago, always."""
+    """Lags of batch polls that go round: always the IDs polled longest ago."""
     queue = deque((-rng.uniform(0, MEDIAN), lognormal(rng, sigma)) for _ in range(open_))
     now = 0.0
     lags: list[float] = []
@@ -305,7 +305,7 @@ def crowd(open_: int, total: int, sigma: float, *, rate: float, batch: int, rng:
     world.completed = lambda _: world.register(next(numbers), lognormal(rng, sigma))
     while len(world.lags) < total:
         world.now += 1 / rate
-        world.look()
+        world.poll()
     return world
 
 
@@ -344,7 +344,7 @@ def at_once(durations: Sequence[float], *, waves: int) -> World:
         while index < len(arrivals) and arrivals[index][0] <= world.now:
             world.register(index, arrivals[index][1])
             index += 1
-        world.look()
+        world.poll()
         world.now = min(world.wait(), arrivals[index][0] if index < len(arrivals) else inf)
     return world
 
@@ -352,7 +352,7 @@ def at_once(durations: Sequence[float], *, waves: int) -> World:
 def young(*, quick: bool) -> None:
     del quick
     title(
-        "Nothing learned", "registered together, 5 requests/s of 100 IDs, `poll_every: 1s`; a look a second: 0.5, 0.9"
+        "Nothing learned", "registered together, 5 requests/s of 100 IDs, `poll_every: 1s`; a poll a second: 0.5, 0.9"
     )
     row("IDs", "take, s", "waves", "p50 in s", "p90 in s", "wanted p90", "requests")
     cases = [(300, ((1, 8),), 1), (300, ((1, 8),), 3), (450, ((1, 8),), 1), (300, ((1, 2), (20, 40)), 1)]
@@ -379,7 +379,7 @@ def one_regime(case: tuple[float, float, float, int]) -> list[float]:
             )
             index += 1
             arrival += rng.expovariate(1.0)
-        world.look()
+        world.poll()
     return world.lags
 
 
@@ -481,15 +481,15 @@ class Storm(World):
 
     def _end(self) -> None:
         while self.under_way and self.under_way[0][0] <= self.now:
-            _, _, sent, looks, error = heapq.heappop(self.under_way)
+            _, _, sent, polls, error = heapq.heappop(self.under_way)
             self.provider.budget.end(took=self.now - sent)
             if error is None:
-                self.provider.answered(sent_at=sent, asked=len(looks), held=len(looks), multi=True)
-                self.answer(looks)
+                self.provider.answered(sent_at=sent, asked=len(polls), held=len(polls), multi=True)
+                self.answer(polls)
                 continue
             hint = 2.0 if error == "429" else None
             self.provider.failed(ProviderBusy(error, retry_after=hint, overloaded=True), sent_at=sent)
-            for entry in looks:
+            for entry in polls:
                 self.generations.poll_now(entry, self.now)
 
 
@@ -562,7 +562,7 @@ def _weather(name: str, accepted: deque[float], begin: float, end: float) -> Cal
 # ---- what it costs ------------------------------------------------------------------------------------------------
 def cost(*, quick: bool) -> None:
     open_ = 200_000 if quick else 1_000_000
-    title("Cost", f"{open_:,} open, looked at 100 IDs a request: taking, planning, learning, the next look")
+    title("Cost", f"{open_:,} open, polled 100 IDs a request: taking, planning, learning, the next poll")
     world = World(rate=1_000, batch=100, every=1.0)
     rng = random.Random(1)
     tracemalloc.start()
@@ -586,17 +586,17 @@ def cost(*, quick: bool) -> None:
     tracemalloc.stop()
     gc.freeze()
     world.done_at = _Never()  # type: ignore[assignment]  # as a mapping it is enough
-    looks, used = [], []
+    polls, used = [], []
     for _ in range(3):
         begin, before = time.process_time(), world.taken
         for _ in range(open_ // 10_000):
             world.now += 1.0
-            world.look()
+            world.poll()
         used.append(time.process_time() - begin)
-        looks.append(world.taken - before)
-    micros = min(1e6 * seconds / count for seconds, count in zip(used, looks, strict=True))
+        polls.append(world.taken - before)
+    micros = min(1e6 * seconds / count for seconds, count in zip(used, polls, strict=True))
     row("", "measured", "wanted at most")
-    row("microseconds a look", f"{micros:.2f}", "6")
+    row("microseconds a poll", f"{micros:.2f}", "6")
     row("bytes an open generation", f"{each:.0f}", "400")
 
 
@@ -607,7 +607,8 @@ class _Never:
         return inf
 
 
-# ---- holds, in real time ------------------------------------------------------------------------------------------
+# ---- long-polls, in real time
+# ------------------------------------------------------------------------------------------
 @contextmanager
 def emulator(*options: str) -> Any:
     """An emulated API as a process; yields its address."""
@@ -623,7 +624,7 @@ def emulator(*options: str) -> Any:
             process.terminate()
 
 
-async def _hold_lags(upstream: str, count: int, at_once: int, **provider: Any) -> list[float]:
+async def _long_poll_lags(upstream: str, count: int, at_once: int, **provider: Any) -> list[float]:
     """Seconds from the moment a generation was there until its callback arrived, with so many open all the time."""
     ends: dict[str, float] = {}
     lags: list[float] = []
@@ -666,19 +667,19 @@ async def _hold_lags(upstream: str, count: int, at_once: int, **provider: Any) -
     return lags
 
 
-def holds(*, quick: bool) -> None:
+def long_polls(*, quick: bool) -> None:
     count = 24 if quick else 80
     title(
-        "LongPolls",
+        "Long-polls",
         f"{count} generations of 3 to 35 s, 8 open at a time, `in_flight: 9`, defaults otherwise; real time",
     )
     print("From the moment it is there to the arrival of the callback, the delivery included; loopback.")
     row("", "p50 in ms", "p99 in ms", "wanted")
-    for name, options in (("held", {"in_flight": 9}), ("long_poll: off", {"in_flight": 9, "long_poll": "off"})):
+    for name, options in (("long-polls", {"in_flight": 9}), ("long_poll: off", {"in_flight": 9, "long_poll": "off"})):
         with emulator() as upstream:
-            lags = sorted(asyncio.run(_hold_lags(upstream, count, 8, **options)))
+            lags = sorted(asyncio.run(_long_poll_lags(upstream, count, 8, **options)))
         p99 = lags[min(len(lags) - 1, int(0.99 * len(lags)))]
-        row(name, f"{1e3 * statistics.median(lags):.0f}", f"{1e3 * p99:.0f}", "50, 250" if name == "held" else "")
+        row(name, f"{1e3 * statistics.median(lags):.0f}", f"{1e3 * p99:.0f}", "50, 250" if name == "long-polls" else "")
 
 
 # ---- the table ----------------------------------------------------------------------------------------------------
@@ -697,7 +698,7 @@ PARTS: dict[str, Callable[..., None]] = {
     "regime": regime,
     "storm": storm,
     "cost": cost,
-    "holds": holds,
+    "long_polls": long_polls,
 }
 
 

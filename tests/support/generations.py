@@ -38,8 +38,8 @@ def opened(
     )
 
 
-def entry(id_: str = "g-1", *, curve: HazardCurve | None = None, begun: float = 0.0) -> TrackedGeneration:
-    return TrackedGeneration.of(opened(id_), curve or HazardCurve(), age_origin=begun, registered=begun)
+def entry(id_: str = "g-1", *, curve: HazardCurve | None = None, age_origin: float = 0.0) -> TrackedGeneration:
+    return TrackedGeneration.of(opened(id_), curve or HazardCurve(), age_origin=age_origin, registered=age_origin)
 
 
 def wall(now: float) -> float:
@@ -70,7 +70,7 @@ def lognormals(rng: Random, count: int, *, median: float = 100.0, spread: float 
 
 
 def teach(curve: HazardCurve, durations: Iterable[float], *, every: float = 5.0) -> int:
-    """Looks every so many seconds at generations that take so long; how often the curve took it for a change."""
+    """Poll generations that take so long every so many seconds; how often the curve took it for a change."""
     changes = 0
     for took in durations:
         without = every * (took // every)

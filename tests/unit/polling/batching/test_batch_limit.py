@@ -19,8 +19,8 @@ def test_a_batch_that_was_too_large_halves_the_limit() -> None:
     assert limit.refused(1).limit == 1
 
 
-def test_the_limit_grows_again_after_twenty_good_sweeps_at_it() -> None:
-    """A quarter more, only for sweeps of the full limit, and never above `max_ids`."""
+def test_the_limit_grows_again_after_twenty_answered_batches_at_it() -> None:
+    """A quarter more, only for batch polls of the full limit, and never above `max_ids`."""
     limit = BatchLimit.of(100).refused(100)
     for _ in range(GOOD_BATCHES - 1):
         limit = limit.proved(50).proved(49)
@@ -33,8 +33,8 @@ def test_the_limit_grows_again_after_twenty_good_sweeps_at_it() -> None:
     assert BatchLimit.of(3).refused(2).limit == 1
 
 
-def sweeps_at(limit: BatchLimit, most: int, count: int) -> tuple[BatchLimit, int]:
-    """After so many full sweeps of a provider that takes `most` IDs; how many were refused."""
+def batches_at(limit: BatchLimit, most: int, count: int) -> tuple[BatchLimit, int]:
+    """After so many full batches of a provider that takes `most` IDs; how many were refused."""
     refused = 0
     for _ in range(count):
         if limit.limit > most:
@@ -63,8 +63,8 @@ def test_what_was_answered_and_is_refused_now_is_halved() -> None:
 
 
 def test_trying_more_in_vain_becomes_rare() -> None:
-    """Each time that more is refused it takes twice as many good sweeps until it is tried again, up to 2,000."""
-    limit, refused = sweeps_at(BatchLimit.of(100), 60, 100_000)
+    """Each time that more is refused it takes twice as many answered batches until it is tried again, up to 2,000."""
+    limit, refused = batches_at(BatchLimit.of(100), 60, 100_000)
     assert limit.limit in (50, 62)
     assert limit.enough == 2_000
     assert refused < 60
@@ -74,13 +74,13 @@ def test_trying_more_in_vain_becomes_rare() -> None:
 @given(st.integers(1, 300), st.integers(1, 300))
 def test_the_limit_comes_near_what_the_provider_takes(max_ids: int, most: int) -> None:
     """Whatever that is: never above `max_ids`, at most halves on the way down, and never for ever far below."""
-    limit, refused = sweeps_at(BatchLimit.of(max_ids), most, 400)
+    limit, refused = batches_at(BatchLimit.of(max_ids), most, 400)
     assert 1 <= limit.limit <= max_ids
     wanted = min(max_ids, most)
     assert wanted / 2 - 1 <= limit.limit <= max(wanted * 1.25, wanted + 1)
-    assert refused <= 9 + 5  # halves of 300; and 20 + 40 + ... + 320 sweeps until more is tried
+    assert refused <= 9 + 5  # halves of 300; and 20 + 40 + ... + 320 batch polls until more is tried
 
 
 def test_what_a_smaller_batch_proved_is_gone_back_to() -> None:
-    """A sweep below the limit that was answered is evidence too: a refusal goes down to it, not to half."""
+    """A batch poll below the limit that was answered is evidence too: a refusal goes down to it, not to half."""
     assert BatchLimit.of(100).proved(60).refused(100).limit == 60

@@ -101,7 +101,7 @@ def test_one_bad_id_of_a_hundred_costs_fourteen_requests_at_most() -> None:
 
 @given(SIZES, st.data())
 def test_a_batch_whose_halves_are_taken_was_too_large(size: int, data: st.DataObject) -> None:
-    """No ID is bad then, whichever of them were found: two batches went through, and nothing was asked alone."""
+    """No ID is bad then, whichever of them were found: two batches went through, and nothing was polled singly."""
     ids = some(size + 2)
     found = data.draw(st.sets(st.sampled_from(ids)))
     bisection = Bisection(ids, "400")

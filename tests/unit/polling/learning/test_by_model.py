@@ -17,7 +17,7 @@ from tests.support.generations import lognormals, teach
 
 #: A busy machine is no failure.
 STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-DONE, BEGUN = State.COMPLETED, State.RUNNING
+DONE, RUNNING = State.COMPLETED, State.RUNNING
 
 
 def taught(
@@ -33,7 +33,7 @@ def taught(
 def test_each_model_and_target_has_its_own_curve() -> None:
     """How long one takes says nothing about another; the same model and target is the same curve."""
     curves = CurvesByModel()
-    found = {id(curves.of(model, target)) for model in ("ray-2", "ray-1", None) for target in (DONE, BEGUN)}
+    found = {id(curves.of(model, target)) for model in ("ray-2", "ray-1", None) for target in (DONE, RUNNING)}
     assert len(found) == 6
     assert curves.of("ray-2", DONE) is curves.of("ray-2", DONE)
     taught(curves, "ray-2", 100, median=20.0)
@@ -43,8 +43,8 @@ def test_each_model_and_target_has_its_own_curve() -> None:
 def test_a_curve_knows_its_model() -> None:
     """So that a generation keeps its model when its target changes."""
     curves = CurvesByModel()
-    assert curves.model_of(curves.of("ray-2", BEGUN)) == "ray-2"
-    assert curves.model_of(curves.of(None, BEGUN)) is None
+    assert curves.model_of(curves.of("ray-2", RUNNING)) == "ray-2"
+    assert curves.model_of(curves.of(None, RUNNING)) is None
     assert curves.model_of(HazardCurve()) is None
 
 
@@ -56,7 +56,7 @@ def test_before_its_record_is_seen_a_generation_goes_by_the_curve_that_learned_m
     best = taught(curves, "ray-2", 50)
     taught(curves, "ray-3", 20)
     assert curves.most_learned(DONE) is best
-    assert curves.most_learned(BEGUN).learned == 0
+    assert curves.most_learned(RUNNING).learned == 0
 
 
 def test_a_new_model_begins_like_the_one_that_is_known_best() -> None:
@@ -89,11 +89,11 @@ def test_what_was_learned_is_kept(model: str | None) -> None:
     """Under whatever name, of each target, with what first polls found."""
     curves, again = CurvesByModel(), CurvesByModel()
     taught(curves, model, 40, median=50.0)
-    taught(curves, model, 30, median=5.0, target=BEGUN)
+    taught(curves, model, 30, median=5.0, target=RUNNING)
     for _ in range(100):
         curves.already_done[DONE].first(done=True, probability=0.0)
     again.load(curves.dump())
-    assert (again.of(model, DONE).learned, again.of(model, BEGUN).learned) == (40, 30)
+    assert (again.of(model, DONE).learned, again.of(model, RUNNING).learned) == (40, 30)
     assert again.most_learned(DONE) is again.of(model, DONE)
     assert again.already_done[DONE].share == pytest.approx(curves.already_done[DONE].share, rel=0.01)
     assert again.dump().keys() == curves.dump().keys()

@@ -13,7 +13,7 @@ NOW = datetime(2026, 11, 22, 5, 14, 7, tzinfo=UTC)
 DAY = 86_400.0
 
 
-def told(before: float, *, patience: float = DAY, usual: float = inf) -> float:
+def lead_of(before: float, *, patience: float = DAY, usual: float = inf) -> float:
     """Of one that was made so many seconds before it was registered."""
     return lead(NOW - timedelta(seconds=before), registered=NOW.timestamp(), patience=patience, usual=usual)
 
@@ -21,14 +21,14 @@ def told(before: float, *, patience: float = DAY, usual: float = inf) -> float:
 @pytest.mark.parametrize("before", [0.5, 40.0, 8 * 60.0, 13 * 60.0, 25 * 60.0, 68 * 60.0, 5.1 * 3_600])
 def test_minutes_and_hours_before_the_registration_are_believed(before: float) -> None:
     """An ID may be registered long after its generation was begun."""
-    assert told(before) == pytest.approx(before)
+    assert lead_of(before) == pytest.approx(before)
 
 
 @pytest.mark.parametrize("zone", [0.25, 0.5, 1.0, 2.0, 5.5, 5.75, 8.0, 9.5, 12.75, 14.0])
 @pytest.mark.parametrize("made", [-20.0, 0.0, 3.0, 150.0])
 def test_a_time_zone_that_was_left_out_is_not_believed(zone: float, made: float) -> None:
     """Whole quarters of an hour, and the seconds that it was really made before its registration."""
-    assert told(3_600 * zone + made) == 0.0
+    assert lead_of(3_600 * zone + made) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ def test_what_a_clock_or_a_program_got_wrong_is_not_believed(created_at: datetim
 
 def test_what_our_own_limits_contradict_is_not_believed() -> None:
     """Longer ago than its watch waits at all, or than one of its kind takes that is stuck."""
-    assert told(500.0, patience=499.0) == told(500.0, usual=499.0) == 0.0
-    assert told(500.0, patience=501.0, usual=501.0) == pytest.approx(500.0)
+    assert lead_of(500.0, patience=499.0) == lead_of(500.0, usual=499.0) == 0.0
+    assert lead_of(500.0, patience=501.0, usual=501.0) == pytest.approx(500.0)
 
 
 @given(st.datetimes(timezones=st.just(UTC)), st.floats(0, 1e10), st.floats(-1e9, 1e9), st.floats(0, inf))

@@ -27,7 +27,7 @@ YOUNG, RIPE = 5.0, 90.0
 
 def aged(age: float, name: str = "g") -> TrackedGeneration:
     """At second 1,000."""
-    return entry(name, curve=CURVE, begun=1_000.0 - age)
+    return entry(name, curve=CURVE, age_origin=1_000.0 - age)
 
 
 @STEADY

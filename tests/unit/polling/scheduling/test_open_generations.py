@@ -1,4 +1,4 @@
-"""The generations in virtual time: who is looked at when, whatever happens."""
+"""The open generations in virtual time: which is polled when, whatever happens."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -37,16 +37,16 @@ class World:
         self.now = 1_000.0
         #: When each request was made.
         self.requests: list[float] = []
-        #: ID -> when it is done, and when it was registered and then looked at.
+        #: ID -> when it is done, and when it was registered and then polled.
         self.done_at: dict[GenerationId, float] = {}
-        self.looks: dict[GenerationId, list[float]] = {}
+        self.polls: dict[GenerationId, list[float]] = {}
         self.completed: Callable[[TrackedGeneration], None] = lambda _: None
 
     def register(
         self, name: str, took: float, *, deadline: float = FOR_EVER, destinations: tuple[Destination, ...] = STUDIO
     ) -> None:
         id_ = GenerationId(name)
-        self.done_at[id_], self.looks[id_] = self.now + took, [self.now]
+        self.done_at[id_], self.polls[id_] = self.now + took, [self.now]
         self.generations.add(
             opened(name, deadline=self.now + deadline, destinations=destinations, registered=self.now), now=self.now
         )
@@ -55,10 +55,10 @@ class World:
         """A tick every `step` seconds."""
         until = self.now + seconds
         while self.now < until:
-            self.look()
+            self.poll()
             self.now += step
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Everything that may be asked now."""
         generations, now, room = self.generations, self.now, self.bucket.available(self.now)
         generations.set_budget(self.bucket.rate * self.batch, now, idle=self.bucket.full(now))
@@ -70,18 +70,18 @@ class World:
         for entry in planned.rest:
             generations.poll_now(entry, now)
         for request in planned.requests:
-            looks = list(request.entries)
+            polls = list(request.entries)
             if multi and request is planned.requests[-1]:
-                looks += generations.fill_batch(now, self.batch - len(looks))
-            assert len(set(looks)) == len(looks) <= self.batch
+                polls += generations.fill_batch(now, self.batch - len(polls))
+            assert len(set(polls)) == len(polls) <= self.batch
             assert self.bucket.take(now)
             self.requests.append(now)
-            for entry in looks:
+            for entry in polls:
                 self.answer(entry)
 
     def answer(self, entry: TrackedGeneration) -> None:
         now = self.now
-        self.looks[entry.id].append(now)
+        self.polls[entry.id].append(now)
         done = self.done_at[entry.id] <= now
         seen = sight(entry.id, State.COMPLETED if done else State.RUNNING)
         self.generations.learn(entry, seen, times(now))
@@ -93,9 +93,9 @@ class World:
             self.generations.schedule_next(entry, polled=now, now=now, singly=self.batch == 1, wall=wall(now))
 
     def gaps(self) -> list[float]:
-        """Seconds from each look at each generation, or its registration, to the next look or to now."""
-        looks = [[*each, self.now] if id_ in self.open else each for id_, each in self.looks.items()]
-        return [later - earlier for each in looks for earlier, later in pairwise(each)]
+        """Seconds from each poll of a generation, or its registration, to the next poll or to now."""
+        polls = [[*each, self.now] if id_ in self.open else each for id_, each in self.polls.items()]
+        return [later - earlier for each in polls for earlier, later in pairwise(each)]
 
     @property
     def open(self) -> set[GenerationId]:
@@ -112,7 +112,7 @@ def crowd(count: int, *, rate: float, batch: int, every: float = 1.0, seed: int 
         world.register(f"g-{next(numbers)}", next(durations) * rng.random())
     world.completed = lambda _: world.register(f"g-{next(numbers)}", next(durations))
     world.run(max(60.0, 4 * count / (rate * batch)), 1 / rate)
-    world.looks = {id_: [world.now] for id_ in world.open}
+    world.polls = {id_: [world.now] for id_ in world.open}
     world.requests.clear()
     return world
 
@@ -153,7 +153,7 @@ def test_the_budget_is_never_exceeded(
 def test_nobody_waits_longer_than_the_crowd_makes_it(
     rate: float, batch: int, every: float, arrivals: list[tuple[float, int]]
 ) -> None:
-    """A look comes within eight even spreads, four times `poll_every` or a fiftieth of the age, and a round of all."""
+    """A poll comes within eight even intervals, four times `poll_every` or a fiftieth of the age, and a round."""
     world, rng = World(rate=rate, batch=batch, every=every), Random(3)
     numbers = iter(range(10**9))
     for seconds, count in arrivals:
@@ -161,14 +161,14 @@ def test_nobody_waits_longer_than_the_crowd_makes_it(
             world.register(f"g-{next(numbers)}", rng.choice([40.0, FOR_EVER]))
         world.run(seconds, 0.5)
     world.run(200.0, 0.5)
-    even = len(world.looks) / (rate * batch)
+    even = len(world.polls) / (rate * batch)
     assert max(world.gaps(), default=0.0) <= max(4 * every, 8 * even, 0.02 * (world.now - 1_000.0)) + 2 * even + 5.0
 
 
 @pytest.mark.parametrize("times_over", [5, 20])
 @pytest.mark.parametrize("batch", [1, 20])
 def test_under_overload_the_lag_grows_evenly(batch: int, times_over: int) -> None:
-    """Many more than can be looked at every `poll_every`: all wait longer, and nobody many times as long as most."""
+    """Many more than can be polled every `poll_every`: all wait longer, and nobody many times as long as most."""
     rate = 4.0
     world = crowd(int(times_over * rate * batch), rate=rate, batch=batch)
     even = times_over
@@ -180,15 +180,15 @@ def test_under_overload_the_lag_grows_evenly(batch: int, times_over: int) -> Non
     assert len(world.requests) >= 0.9 * rate * 20.0 * even
 
 
-def test_those_that_nobody_hears_of_for_long_are_looked_at_still() -> None:
-    """A crowd of them that never gets there does not take the looks of those that do, nor the other way round."""
+def test_those_that_take_very_long_are_still_polled() -> None:
+    """Many that never complete do not take the polls of those that do, nor the other way round."""
     world = crowd(200, rate=4.0, batch=10)
     for number in range(200):
         world.register(f"stuck-{number}", FOR_EVER)
     world.run(600.0, 0.25)
-    stuck = [look for id_, look in world.looks.items() if id_.startswith("stuck")]
-    assert all(len(looks) > 10 for looks in stuck)
-    assert max(later - earlier for looks in stuck for earlier, later in pairwise([*looks, world.now])) <= 8 * 10 + 10
+    stuck = [poll for id_, poll in world.polls.items() if id_.startswith("stuck")]
+    assert all(len(polls) > 10 for polls in stuck)
+    assert max(later - earlier for polls in stuck for earlier, later in pairwise([*polls, world.now])) <= 8 * 10 + 10
 
 
 # ---- deadlines ----
@@ -198,17 +198,17 @@ def test_those_that_nobody_hears_of_for_long_are_looked_at_still() -> None:
     st.sampled_from([0.2, 1.0, 5.0]),
     st.sampled_from([STUDIO, AUDIT]),
 )
-def test_a_look_comes_at_a_deadline_or_soon_after_it(
+def test_a_poll_comes_at_a_deadline_or_soon_after_it(
     deadlines: list[float], every: float, destinations: tuple[Destination, ...]
 ) -> None:
-    """Wherever it falls between looks, also where nobody can be told: that look is what its watches expire by."""
+    """Wherever it falls between polls, and also if it is undeliverable: by that poll its watches expire."""
     world = World(rate=50.0, batch=100, every=every)
     world.generations.apply_endpoint_health(lambda destination: destination in AUDIT, now=world.now)
     for number, seconds in enumerate(deadlines):
         world.register(f"g-{number}", FOR_EVER, deadline=seconds, destinations=destinations)
     world.run(max(deadlines) + 3.0, 0.1)
     for number, seconds in enumerate(deadlines):
-        after = [look for look in world.looks[GenerationId(f"g-{number}")] if look >= 1_000.0 + seconds]
+        after = [poll for poll in world.polls[GenerationId(f"g-{number}")] if poll >= 1_000.0 + seconds]
         assert after[0] <= 1_000.0 + seconds + 2 * min(1.0, every / 5) + 0.2
 
 
@@ -235,18 +235,18 @@ def spread(count: int, *spans: tuple[float, float]) -> list[float]:
 def test_an_ample_budget_is_used_before_anything_is_learned_and_after(
     rate: float, batch: int, every: float, durations: list[float], waves: int
 ) -> None:
-    """Nine of ten are known within `poll_every` and 0.3 s, however long they take: no look is saved on a guess."""
+    """Nine of ten are known within `poll_every` and 0.3 s, however long they take: no poll is saved on a guess."""
     world = World(rate=rate, batch=batch, every=every)
     for wave in range(waves):
         for number, took in enumerate(durations):
             world.register(f"{wave}-{number}", took)
         world.run(max(durations) + 2 * every, 0.1)
     assert not world.open
-    lags = sorted(looks[-1] - world.done_at[id_] for id_, looks in world.looks.items())
+    lags = sorted(polls[-1] - world.done_at[id_] for id_, polls in world.polls.items())
     assert lags[int(0.9 * len(lags))] <= every + 0.3
 
 
-def test_looks_are_saved_where_experience_says_that_nobody_gets_there() -> None:
+def test_polls_are_saved_at_ages_at_which_experience_says_that_none_completes() -> None:
     """Once it is learned that all take a minute or two the first half minute costs less than half of the requests."""
     rng, used = Random(3), []
     world = World(rate=50.0, batch=1, every=1.0)
@@ -261,66 +261,66 @@ def test_looks_are_saved_where_experience_says_that_nobody_gets_there() -> None:
     assert used[-1] < used[0] / 2
 
 
-# ---- whom nobody can tell ----
-def deaf_world(*, everybody: bool = False) -> World:
+# ---- undeliverable ones ----
+def undeliverable_world(*, everybody: bool = False) -> World:
     world = World(rate=20.0, batch=10, every=1.0)
     for number in range(5):
-        world.register(f"heard-{number}", FOR_EVER)
-        world.register(f"unheard-{number}", FOR_EVER, destinations=AUDIT)
+        world.register(f"deliverable-{number}", FOR_EVER)
+        world.register(f"undeliverable-{number}", FOR_EVER, destinations=AUDIT)
         world.register(f"both-{number}", FOR_EVER, destinations=(*AUDIT, *STUDIO))
     world.run(5.0, 0.25)
     world.generations.apply_endpoint_health(lambda destination: everybody or destination in AUDIT, now=world.now)
     return world
 
 
-def test_where_nobody_can_be_told_it_is_looked_at_rarely() -> None:
-    """Once in ten minutes; one of whose destinations any can be told at is looked at as usual."""
-    world = deaf_world()
+def test_what_is_undeliverable_is_polled_rarely() -> None:
+    """Once in ten minutes; one with any deliverable destination is polled as usual."""
+    world = undeliverable_world()
     world.run(60.0, 0.25)
-    world.looks = {id_: [world.now] for id_ in world.looks}
+    world.polls = {id_: [world.now] for id_ in world.polls}
     world.run(3 * RARELY, 0.25)
-    counts = {id_: len(looks) - 1 for id_, looks in world.looks.items()}
-    assert all(2 <= count <= 4 for id_, count in counts.items() if id_.startswith("unheard"))
-    assert all(count > 60 for id_, count in counts.items() if not id_.startswith("unheard"))
+    counts = {id_: len(polls) - 1 for id_, polls in world.polls.items()}
+    assert all(2 <= count <= 4 for id_, count in counts.items() if id_.startswith("undeliverable"))
+    assert all(count > 60 for id_, count in counts.items() if not id_.startswith("undeliverable"))
 
 
-def test_what_can_be_told_again_is_looked_at_at_once() -> None:
-    """And from then on as usual; what could be told all the time is not looked at for that."""
-    world = deaf_world()
+def test_what_is_deliverable_again_is_polled_at_once() -> None:
+    """And from then on as usual; what was deliverable all the time is not polled for that."""
+    world = undeliverable_world()
     world.run(60.0, 0.25)
     world.generations.apply_endpoint_health(lambda _: False, now=world.now)
     before = world.now
     world.run(1.0, 0.25)
-    assert all(looks[-1] >= before for id_, looks in world.looks.items() if id_.startswith("unheard"))
+    assert all(polls[-1] >= before for id_, polls in world.polls.items() if id_.startswith("undeliverable"))
     world.run(60.0, 0.25)
-    assert all(looks[-1] >= world.now - 10.0 for looks in world.looks.values())
+    assert all(polls[-1] >= world.now - 10.0 for polls in world.polls.values())
 
 
-def test_a_new_one_that_nobody_can_be_told_of_waits_after_its_first_look() -> None:
+def test_a_new_one_that_is_undeliverable_waits_after_its_first_poll() -> None:
     """Destinations that are seen for the first time are judged like those that are known."""
     world = World(rate=20.0, batch=10, every=1.0)
     world.generations.apply_endpoint_health(lambda destination: destination in AUDIT, now=world.now)
     world.register("g-1", FOR_EVER, destinations=AUDIT)
     world.run(RARELY - 10.0, 0.25)
-    assert len(world.looks[GenerationId("g-1")]) == 2
+    assert len(world.polls[GenerationId("g-1")]) == 2
 
 
-def test_one_that_is_told_of_elsewhere_too_is_looked_at_at_once() -> None:
-    """A watch that joins brings a destination that can be told at: it does not wait until ten minutes are over."""
-    world = deaf_world()
+def test_one_that_becomes_deliverable_by_a_watch_is_polled_at_once() -> None:
+    """A watch that joins brings a deliverable destination: it does not wait until ten minutes are over."""
+    world = undeliverable_world()
     world.run(60.0, 0.25)
-    entry = world.generations.get(GenerationId("unheard-1"))
+    entry = world.generations.get(GenerationId("undeliverable-1"))
     assert entry is not None
     world.generations.join(
-        entry, opened("unheard-1", destinations=(*AUDIT, *STUDIO)), now=world.now, wall=wall(world.now)
+        entry, opened("undeliverable-1", destinations=(*AUDIT, *STUDIO)), now=world.now, wall=wall(world.now)
     )
     before = world.now
     world.run(1.0, 0.25)
-    assert world.looks[entry.id][-1] >= before
+    assert world.polls[entry.id][-1] >= before
 
 
 def test_thousands_of_watches_told_at_destinations_of_their_own_join_at_a_bounded_cost() -> None:
-    """Few tuples of destinations are kept, none of them long; with so many somebody counts as one that can be told."""
+    """Few tuples of destinations are kept, none of them long; with so many it counts as deliverable."""
     generations = OpenGenerations(1.0)
     generations.apply_endpoint_health(lambda _: True, now=1_000.0)
     entry = generations.add(opened("a", destinations=(Destination("https://first.example.com"),)), now=1_000.0)
@@ -348,12 +348,12 @@ def test_what_joins_never_takes_back_what_others_wait_for() -> None:
 
 # ---- any sequence of events ----
 STATES = st.sampled_from([State.QUEUED, State.RUNNING, State.COMPLETED])
-LANES = st.sampled_from([STUDIO, AUDIT, (*AUDIT, *STUDIO)])
+DESTINATIONS = st.sampled_from([STUDIO, AUDIT, (*AUDIT, *STUDIO)])
 PICKS = st.integers(0, 10**6)
 
 
 class OpenGenerationsMachine(RuleBasedStateMachine):
-    """What the provider loop does to a generations, in any order: every open generation always has a next look."""
+    """What the provider loop does, in any order: every open generation always has a next poll."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -362,30 +362,30 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
         self.numbers = iter(range(10**9))
         #: Requests that are answered at once, and those that wait, under way: since when, and about what.
         self.asked: list[tuple[float, TrackedGeneration]] = []
-        self.held: list[tuple[float, TrackedGeneration]] = []
-        self.deaf: set[Destination] = set()
+        self.long_polled: list[tuple[float, TrackedGeneration]] = []
+        self.undeliverable: set[Destination] = set()
 
     def pick(self, number: int) -> TrackedGeneration | None:
         entries = list(self.generations)
         return entries[number % len(entries)] if entries else None
 
     # ---- who is there ----
-    @rule(wanted=STATES, destinations=LANES, deadline=st.floats(1, 2_000))
-    def welcome(self, wanted: State, destinations: tuple[Destination, ...], deadline: float) -> None:
+    @rule(wanted=STATES, destinations=DESTINATIONS, deadline=st.floats(1, 2_000))
+    def add(self, wanted: State, destinations: tuple[Destination, ...], deadline: float) -> None:
         name = f"g-{next(self.numbers)}"
         generation = opened(
             name, target=wanted, destinations=destinations, deadline=self.now + deadline, registered=self.now
         )
         self.generations.add(generation, now=self.now)
 
-    @rule(wanted=STATES, destinations=LANES, age=st.floats(-5, 30 * 86_400))
+    @rule(wanted=STATES, destinations=DESTINATIONS, age=st.floats(-5, 30 * 86_400))
     def load(self, wanted: State, destinations: tuple[Destination, ...], age: float) -> None:
         generation = opened(
             f"g-{next(self.numbers)}", target=wanted, destinations=destinations, registered=self.now - age
         )
         self.generations.load(generation, now=self.now, age=age)
 
-    @rule(number=PICKS, wanted=STATES, destinations=LANES, deadline=st.floats(1, 2_000))
+    @rule(number=PICKS, wanted=STATES, destinations=DESTINATIONS, deadline=st.floats(1, 2_000))
     def join(self, number: int, wanted: State, destinations: tuple[Destination, ...], deadline: float) -> None:
         if (entry := self.pick(number)) is not None:
             lower = min(wanted, entry.target, key=lambda state: state.rank)
@@ -393,7 +393,7 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
             self.generations.join(entry, generation, now=self.now, wall=wall(self.now))
 
     @rule(number=PICKS)
-    def leave(self, number: int) -> None:
+    def remove(self, number: int) -> None:
         if (entry := self.pick(number)) is not None:
             self.generations.remove(entry)
 
@@ -417,10 +417,10 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
         self.asked += [(self.now, entry) for entry in due]
 
     @rule()
-    def hold(self) -> None:
+    def start_long_poll(self) -> None:
         for entry in self.generations.queues.soonest(1):
             self.generations.start_long_poll(entry)
-            self.held.append((self.now, entry))
+            self.long_polled.append((self.now, entry))
 
     # ---- what comes back ----
     @precondition(lambda self: self.asked)
@@ -430,7 +430,7 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
         model=st.sampled_from([None, "ray-2", "ray-1"]),
         age=st.one_of(st.none(), st.floats(-1e6, 1e7)),
         took=st.floats(0, 60),
-        destinations=st.one_of(st.none(), LANES),
+        destinations=st.one_of(st.none(), DESTINATIONS),
     )
     def answer(
         self,
@@ -453,7 +453,7 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
         if self.generations.tracks(entry):
             if destinations is not None:
                 self.generations.set_destinations(entry, destinations)
-            self.again(sent, entry)
+            self.schedule_next(sent, entry)
 
     @precondition(lambda self: self.asked)
     @rule(number=PICKS)
@@ -462,10 +462,10 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
         if self.generations.tracks(entry) and not entry.long_polled:
             self.generations.poll_now(entry, self.now)
 
-    @precondition(lambda self: self.held)
+    @precondition(lambda self: self.long_polled)
     @rule(number=PICKS, state=st.one_of(st.none(), STATES), took=st.floats(2, 31))
-    def answer_hold(self, number: int, state: State | None, took: float) -> None:
-        since, entry = self.held.pop(number % len(self.held))
+    def answer_long_poll(self, number: int, state: State | None, took: float) -> None:
+        since, entry = self.long_polled.pop(number % len(self.long_polled))
         self.now = max(self.now, since + took)
         entry.long_polled = False
         if not self.generations.tracks(entry):
@@ -475,7 +475,7 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
         else:
             self.take_in(since, entry, state, "ray-2", None, kept=True)
             if self.generations.tracks(entry):
-                self.again(since if entry.polled_at is None else entry.polled_at, entry)
+                self.schedule_next(since if entry.polled_at is None else entry.polled_at, entry)
 
     def take_in(
         self, sent: float, entry: TrackedGeneration, state: State, model: str | None, age: float | None, *, kept: bool
@@ -488,21 +488,21 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
         if entry.state is not None and entry.state.rank >= entry.target.rank:
             self.generations.remove(entry)
 
-    def again(self, looked: float, entry: TrackedGeneration) -> None:
+    def schedule_next(self, polled: float, entry: TrackedGeneration) -> None:
         self.generations.schedule_next(
-            entry, polled=looked, now=self.now, singly=entry.poll_singly, wall=wall(self.now)
+            entry, polled=polled, now=self.now, singly=entry.poll_singly, wall=wall(self.now)
         )
 
     # ---- what changes for all ----
     @rule(every=st.sampled_from([0.1, 1.0, 5.0, 60.0]))
-    def settle(self, every: float) -> None:
+    def set_poll_every(self, every: float) -> None:
         self.generations.set_poll_every(every, now=self.now)
 
-    @rule(deaf=st.sets(st.sampled_from([*AUDIT, *STUDIO])))
-    def hear(self, deaf: set[Destination]) -> None:
+    @rule(undeliverable=st.sets(st.sampled_from([*AUDIT, *STUDIO])))
+    def apply_endpoint_health(self, undeliverable: set[Destination]) -> None:
         before = {entry: entry.destinations in self.generations.undeliverable for entry in self.generations}
-        self.deaf = deaf
-        self.generations.apply_endpoint_health(lambda destination: destination in deaf, now=self.now)
+        self.undeliverable = undeliverable
+        self.generations.apply_endpoint_health(lambda destination: destination in undeliverable, now=self.now)
         for entry in self.generations:
             if before[entry] and entry.destinations not in self.generations.undeliverable and entry.bucket is not None:
                 assert entry in self.due_now()
@@ -516,12 +516,12 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
 
     # ---- what must hold ----
     @invariant()
-    def every_open_generation_has_a_next_look(self) -> None:
-        """It is on the agenda, or a request for it is under way: exactly one of the three, and none is there twice."""
-        asked, held = [entry for _, entry in self.asked], [entry for _, entry in self.held]
+    def every_open_generation_has_a_next_poll(self) -> None:
+        """It is in a queue, or a request for it is under way: exactly one of the three, and none is there twice."""
+        asked, long_polled = [entry for _, entry in self.asked], [entry for _, entry in self.long_polled]
         for entry in self.generations:
-            assert (entry.bucket is not None) + (entry in asked) + (entry in held) == 1
-            assert entry.long_polled is (entry in held)
+            assert (entry.bucket is not None) + (entry in asked) + (entry in long_polled) == 1
+            assert entry.long_polled is (entry in long_polled)
         waiting = [entry for entry in self.generations if entry.bucket is not None]
         assert (
             {entry for entry in waiting if not entry.excluded}
@@ -532,7 +532,7 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
         assert nothing is (not waiting)
 
     @invariant()
-    def no_next_look_is_far_away(self) -> None:
+    def no_next_poll_is_far_away(self) -> None:
         """Ten minutes, eight even spreads as they were when it was planned, or a fiftieth of a greatest age."""
         for entry in self.generations:
             if (due := self.generations.queues.due(entry)) is not None:
@@ -544,32 +544,32 @@ class OpenGenerationsMachine(RuleBasedStateMachine):
 
     @invariant()
     def a_deadline_is_not_slept_over(self) -> None:
-        """What waits falls due soon after the deadline that is to come, wherever its next look would have been."""
+        """What waits falls due soon after the deadline that is to come, wherever its next poll would have been."""
         for entry in self.generations:
             left = entry.deadline - wall(self.now)
             if (due := self.generations.queues.due(entry)) is not None and left > 0:
                 assert due <= self.now + left + 3 * min(1.0, self.generations.pace.every / 5)
 
     @invariant()
-    def who_can_be_told_nowhere_is_known(self) -> None:
+    def what_is_undeliverable_is_known(self) -> None:
         """By the destinations of its watches, and what is said of them now."""
         for entry in self.generations:
             undeliverable = entry.destinations in self.generations.undeliverable
-            assert undeliverable is all(destination in self.deaf for destination in entry.destinations)
+            assert undeliverable is all(destination in self.undeliverable for destination in entry.destinations)
 
     @invariant()
-    def the_crowds_are_those_that_are_there(self) -> None:
+    def the_demand_is_that_of_those_that_are_there(self) -> None:
         """Everybody counts once, in the curve that it goes by; those that are missed, or were never seen, do not."""
-        crowds: dict[int, int] = {}
+        demand: dict[int, int] = {}
         for entry in self.generations:
             assert entry.counted + entry.excluded <= 1
             assert entry.counted or entry.excluded or not entry.model_known
             if entry.counted:
-                crowds[id(entry.curve)] = crowds.get(id(entry.curve), 0) + 1
-        assert {id(curve): count for curve, count in self.generations.pace.demand.items()} == crowds
+                demand[id(entry.curve)] = demand.get(id(entry.curve), 0) + 1
+        assert {id(curve): count for curve, count in self.generations.pace.demand.items()} == demand
 
 
-def test_every_open_generation_always_has_a_next_look() -> None:
+def test_every_open_generation_always_has_a_next_poll() -> None:
     """Whatever happens, in any order; and all that the machine says must hold, holds."""
     run_state_machine_as_test(
         OpenGenerationsMachine, settings=hypothesis.settings(STEADY, max_examples=60, stateful_step_count=50)
@@ -578,18 +578,18 @@ def test_every_open_generation_always_has_a_next_look() -> None:
 
 # ---- one by one ----
 def scarce(every: float = 1.0, *, even: float = 100.0) -> OpenGenerations:
-    """A generations whose looks are far apart; the curve of those that it holds is known."""
+    """Open generations whose polls are far apart, and whose curve is known."""
     generations = OpenGenerations(every)
     teach(generations.curves.of("ray-2", State.COMPLETED), lognormals(Random(1), 200, spread=0.3))
     for _ in range(100):
         generations.curves.already_done[State.COMPLETED].first(done=False, probability=0.0)
-    looked_at(generations, 1, now=1_000.0)
+    polled(generations, 1, now=1_000.0)
     generations.set_budget(1 / even, 1_000.0, idle=False)
     return generations
 
 
-def test_a_new_one_goes_first_where_that_is_worth_a_look() -> None:
-    """Before all that is overdue, for it may be there already; while looks are scarce it waits like the others."""
+def test_a_new_one_goes_first_if_that_is_worth_a_poll() -> None:
+    """Before all that is overdue, for it may be done already; while polls are scarce it waits like the others."""
     generations = OpenGenerations(1.0)
     generations.load(opened("old"), now=900.0, age=0.0)
     new = generations.add(opened("new", registered=1_000.0), now=1_000.0)
@@ -611,8 +611,8 @@ def test_what_was_open_before_this_run_is_due_at_once() -> None:
     ]
 
 
-def test_a_new_one_is_looked_at_by_its_deadline_though_looks_are_scarce() -> None:
-    """Its first regular look would be far beyond."""
+def test_a_new_one_is_polled_by_its_deadline_though_polls_are_scarce() -> None:
+    """Its first regular poll would be far beyond."""
     generations = scarce()
     entry = generations.add(opened("young", registered=1_000.0, deadline=1_020.0), now=1_000.0)
     due = generations.queues.due(entry)
@@ -620,7 +620,7 @@ def test_a_new_one_is_looked_at_by_its_deadline_though_looks_are_scarce() -> Non
     assert 1_020.0 < due <= 1_022.0
 
 
-def test_a_watch_that_joins_with_a_nearer_deadline_brings_the_look_forward() -> None:
+def test_a_watch_that_joins_with_a_nearer_deadline_brings_the_poll_forward() -> None:
     """To that deadline; one that joins with a later one leaves it where it is."""
     generations = scarce()
     entry = generations.add(opened("young", registered=1_000.0), now=1_000.0)
@@ -643,8 +643,8 @@ def test_a_watch_that_joins_waits_for_its_own_target_by_its_own_curve() -> None:
     assert entry.curve is generations.curves.of("ray-2", State.RUNNING)
 
 
-def test_who_stands_twice_in_its_bucket_fills_one_seat() -> None:
-    """One that was moved and moved back leaves places behind; a sweep asks for it once."""
+def test_who_is_twice_in_its_bucket_fills_one_slot() -> None:
+    """One that was moved and moved back leaves places behind; a batch poll asks for it once."""
     generations = OpenGenerations(1.0)
     entry = generations.add(opened("a"), now=1_000.0)
     generations.queues.take(1_000.0, 1)
@@ -654,7 +654,7 @@ def test_who_stands_twice_in_its_bucket_fills_one_seat() -> None:
 
 
 def test_what_is_done_within_its_first_hold_teaches() -> None:
-    """A request that was kept found it short of its target: it was not done before we were told of it."""
+    """A request that was kept found it short of its target: it was not done before its registration."""
     generations = OpenGenerations(1.0)
     for number in range(60):
         sent = 1_000.0 + 100 * number
@@ -667,8 +667,8 @@ def test_what_is_done_within_its_first_hold_teaches() -> None:
     assert generations.curves.already_done[State.COMPLETED].share < 0.1
 
 
-def test_what_passed_its_deadline_during_a_look_is_looked_at_soon() -> None:
-    """The look was sent before it, and lets nothing expire; nor does what is looked at rarely wait for ten minutes."""
+def test_what_passed_its_deadline_during_a_poll_is_polled_soon() -> None:
+    """The poll was sent before it, and lets nothing expire; nor does what is polled rarely wait for ten minutes."""
     generations = OpenGenerations(1.0)
     generations.apply_endpoint_health(lambda destination: destination in AUDIT, now=1_000.0)
     entry = generations.add(opened(destinations=AUDIT, deadline=1_010.0, registered=1_000.0), now=1_000.0)
@@ -690,8 +690,8 @@ def test_a_free_seat_is_taken_by_what_fits_and_by_nothing_else() -> None:
     assert [generations.queues.due(entry) for entry in entries] == [None, before, before]
 
 
-def test_who_waits_behind_new_ones_is_late_all_the_same() -> None:
-    """New ones are looked at before all that is overdue, and do not hide it."""
+def test_who_waits_behind_new_ones_is_late_nevertheless() -> None:
+    """New ones are polled before all that is overdue, and do not hide it."""
     generations = OpenGenerations(1.0)
     old = generations.add(opened("old", registered=1_000.0), now=1_000.0)
     generations.queues.take(1_000.0, 1)
@@ -701,22 +701,22 @@ def test_who_waits_behind_new_ones_is_late_all_the_same() -> None:
     assert generations.late(1_010.0, irregular=False)
 
 
-def test_a_free_seat_is_not_for_what_was_looked_at_just_now() -> None:
-    """Nor for one that stands alone, nor for one that nobody can be told of."""
+def test_a_free_slot_is_not_for_what_was_polled_just_now() -> None:
+    """Nor for one that is polled singly, nor for one that is undeliverable."""
     generations = OpenGenerations(5.0)
     generations.apply_endpoint_health(lambda destination: destination in AUDIT, now=1_000.0)
-    fresh, alone, unheard, old = (
-        generations.add(opened(name, destinations=AUDIT if name == "unheard" else STUDIO), now=1_000.0)
-        for name in ("fresh", "alone", "unheard", "old")
+    fresh, alone, undeliverable, old = (
+        generations.add(opened(name, destinations=AUDIT if name == "undeliverable" else STUDIO), now=1_000.0)
+        for name in ("fresh", "alone", "undeliverable", "old")
     )
     alone.isolate()
-    fresh.polled_at, old.polled_at, unheard.polled_at = 1_007.0, 1_001.0, 1_001.0
+    fresh.polled_at, old.polled_at, undeliverable.polled_at = 1_007.0, 1_001.0, 1_001.0
     assert generations.fill_batch(1_009.0, 9) == [old]
     assert alone.bucket is not None
 
 
 @pytest.mark.parametrize(("every", "longest"), [(1.0, SINGLE_LIMIT), (600.0, 2_400.0)])
-def test_an_id_that_stands_alone_is_looked_at_less_and_less_often(every: float, longest: float) -> None:
+def test_an_id_that_is_polled_singly_is_polled_less_and_less_often(every: float, longest: float) -> None:
     """Each miss doubles the interval, up to two minutes; an interval that is longer than that is never shortened."""
     generations = OpenGenerations(every)
     entry = generations.add(opened("a"), now=1_000.0)
@@ -734,9 +734,9 @@ def test_an_id_that_stands_alone_is_looked_at_less_and_less_often(every: float, 
 
 
 def test_what_is_missed_has_no_part_in_the_budget_until_it_is_seen() -> None:
-    """IDs that nobody knows do not make the looks at the others rarer."""
+    """IDs that nobody knows do not make the polls of the others rarer."""
     generations = OpenGenerations(1.0)
-    entries = looked_at(generations, 10, now=1_000.0)
+    entries = polled(generations, 10, now=1_000.0)
     for entry in entries[1:]:
         generations.exclude(entry)
         generations.exclude(entry)
@@ -772,12 +772,12 @@ def test_one_that_takes_far_longer_than_its_kind_is_warned_of_once() -> None:
     entry, other = generations.add(opened("a"), now=0.0), generations.add(opened("b"), now=0.0)
     stalled = [generations.learn(entry, sight("a"), times(late * part)) for part in (1.0, 2.9, 3.1, 3.2, 9.0)]
     assert stalled == [False, False, True, False, False]
-    assert not generations.learn(other, sight("b", model="unheard of"), times(late * 9.0))
+    assert not generations.learn(other, sight("b", model="undeliverable of"), times(late * 9.0))
 
 
 @pytest.mark.parametrize("older", [8 * 86_400.0, 3_605.0, 19_800.0, -7_200.0, 56 * 365 * 86_400.0, 40_000.0])
-def test_a_creation_that_does_not_agree_slows_no_look_and_warns_of_nobody(older: float) -> None:
-    """Eight days, a time zone, the year 1970 or what no other takes: who is new is looked at like anyone who is."""
+def test_a_creation_that_does_not_agree_slows_no_poll_and_warns_of_nobody(older: float) -> None:
+    """Eight days, a time zone, the year 1970 or what no other takes: who is new is polled like anyone who is."""
     world = World(rate=5.0, batch=100, every=1.0)
     teach(world.generations.curves.of("ray-2", State.COMPLETED), lognormals(Random(1), 200, spread=0.3))
     for number in range(50):
@@ -788,8 +788,8 @@ def test_a_creation_that_does_not_agree_slows_no_look_and_warns_of_nobody(older:
     world.run(100.0, 0.25)
     assert not stalled
     assert not any(entry.stalled for entry in world.generations)
-    ripe = [[look for look in looks if look >= 1_060.0] for looks in world.looks.values()]
-    assert max(later - earlier for looks in ripe for earlier, later in pairwise(looks)) <= 1.5
+    ripe = [[poll for poll in polls if poll >= 1_060.0] for polls in world.polls.values()]
+    assert max(later - earlier for polls in ripe for earlier, later in pairwise(polls)) <= 1.5
 
 
 def test_a_creation_that_was_believed_before_anything_was_learned_is_no_reason_for_a_warning() -> None:
@@ -805,7 +805,7 @@ def test_a_creation_that_was_believed_before_anything_was_learned_is_no_reason_f
 
 
 def test_what_was_there_before_we_were_told_teaches_no_duration() -> None:
-    """A first look at once that finds it done says that such ones are there already, and not that they take no time."""
+    """A first poll at once that finds it done says that such ones are done already, and not that they take no time."""
     generations = OpenGenerations(1.0)
     curve, met = generations.curves.of("ray-2", State.COMPLETED), generations.curves.already_done[State.COMPLETED]
     for number in range(50):
@@ -816,8 +816,8 @@ def test_what_was_there_before_we_were_told_teaches_no_duration() -> None:
     assert met.share > 0.8
 
 
-def test_what_was_open_before_this_run_teaches_only_from_its_first_look_on() -> None:
-    """When it got there nobody knows, where the first look finds it there."""
+def test_what_was_open_before_this_run_teaches_only_from_its_first_poll_on() -> None:
+    """If the first poll finds it done, nobody knows since when."""
     generations = OpenGenerations(1.0)
     for name in ("a", "b"):
         generations.load(opened(name), now=1_000.0, age=500.0)
@@ -830,21 +830,21 @@ def test_what_was_open_before_this_run_teaches_only_from_its_first_look_on() -> 
     assert curve.learned == 1
 
 
-def test_a_change_of_regime_brings_looks_forward_and_no_look_back() -> None:
-    """What waits for an age that nobody reaches any more waits no longer; who is unheard of goes on waiting."""
+def test_a_change_of_regime_brings_polls_forward_and_no_poll_back() -> None:
+    """What waits for an age that nobody reaches any more waits no longer; what is undeliverable goes on waiting."""
     generations = OpenGenerations(0.1)
     rng, now = Random(5), 1_000.0
     generations.apply_endpoint_health(lambda destination: destination in AUDIT, now=now)
     waiting = [generations.add(opened(f"w-{number}"), now=now) for number in range(20)]
-    unheard = generations.add(opened("unheard", destinations=AUDIT), now=now)
+    undeliverable = generations.add(opened("undeliverable", destinations=AUDIT), now=now)
     teach(generations.curves.of("ray-2", State.COMPLETED), lognormals(rng, 300, median=600.0, spread=0.1))
     generations.queues.take(now, 99)
-    for entry in (*waiting, unheard):
+    for entry in (*waiting, undeliverable):
         generations.learn(entry, sight(entry.id), times(now))
-    for entry in (*waiting, unheard):
+    for entry in (*waiting, undeliverable):
         generations.set_budget(0.1, now, idle=False)
         generations.schedule_next(entry, polled=now, now=now, singly=False, wall=wall(now))
-    before = {entry: generations.queues.due(entry) or 0.0 for entry in (*waiting, unheard)}
+    before = {entry: generations.queues.due(entry) or 0.0 for entry in (*waiting, undeliverable)}
     for number in range(30):
         entry = generations.add(opened(f"g-{number}"), now=now)
         generations.queues.take(now, 1)
@@ -854,12 +854,12 @@ def test_a_change_of_regime_brings_looks_forward_and_no_look_back() -> None:
         generations.remove(entry)
         after = {entry: generations.queues.due(entry) or 0.0 for entry in before}
         assert all(after[entry] <= due for entry, due in before.items())
-    assert after[unheard] == before[unheard]
+    assert after[undeliverable] == before[undeliverable]
     assert all(after[entry] < before[entry] for entry in waiting)
 
 
 def test_a_change_of_regime_takes_nobody_past_a_deadline() -> None:
-    """They have become slower, and looks go further apart: the look that is planned for a deadline stays."""
+    """They have become slower, and polls go further apart: the poll that is planned for a deadline stays."""
     generations, rng, now = OpenGenerations(0.1), Random(5), 1_000.0
     curve = generations.curves.of("ray-2", State.COMPLETED)
     teach(curve, lognormals(rng, 300, median=10.0, spread=0.1), every=0.5)
@@ -880,8 +880,8 @@ def test_a_change_of_regime_takes_nobody_past_a_deadline() -> None:
     assert curve.quantile(0.5) > 10 * learned
 
 
-def test_new_generations_say_nothing_of_how_late_looks_are() -> None:
-    """While a flood of new IDs waits for its first looks the pace of all the others is left as it is."""
+def test_new_generations_say_nothing_of_how_late_polls_are() -> None:
+    """While a flood of new IDs waits for its first polls the pace of all the others is left as it is."""
     generations = OpenGenerations(1.0)
     for number in range(200):
         generations.add(opened(f"g-{number}"), now=1_000.0)
@@ -893,7 +893,7 @@ def test_new_generations_say_nothing_of_how_late_looks_are() -> None:
 
 
 def test_who_waits_for_room_of_its_own_makes_nobody_late() -> None:
-    """IDs that stand alone or are missed wait apart, and do not slow the looks at all others down."""
+    """IDs that are polled singly or are missed wait in queues of their own, and slow the polls of no others down."""
     generations = OpenGenerations(1.0)
     lonely, missed, other = (generations.add(opened(id_), now=1_000.0) for id_ in ("lonely", "missed", "other"))
     generations.queues.take(1_000.0, 3)
@@ -909,8 +909,8 @@ def test_who_waits_for_room_of_its_own_makes_nobody_late() -> None:
 
 
 # ---- waits that agree with what is known, and with the budget ----
-def looked_at(generations: OpenGenerations, count: int, *, now: float) -> list[TrackedGeneration]:
-    """So many that were looked at just now, and are short of their target."""
+def polled(generations: OpenGenerations, count: int, *, now: float) -> list[TrackedGeneration]:
+    """So many that were polled just now, and are short of their target."""
     entries = [generations.add(opened(f"g-{number}"), now=now) for number in range(count)]
     generations.queues.take(now, count)
     for entry in entries:
@@ -920,9 +920,9 @@ def looked_at(generations: OpenGenerations, count: int, *, now: float) -> list[T
 
 @pytest.mark.parametrize("ends", [1, 29, 40])
 def test_completions_in_a_reply_leave_nobody_of_that_reply_behind(ends: int) -> None:
-    """What one completion teaches of thousands that still run changes how far apart looks are at once, for all."""
+    """What one completion teaches of thousands that still run changes how far apart polls are at once, for all."""
     generations, now = OpenGenerations(1.0), 1_000.0
-    entries = looked_at(generations, 1_000, now=now)
+    entries = polled(generations, 1_000, now=now)
     generations.set_budget(100.0, now, idle=False)
     now += 30.0
     for entry in entries[:ends]:
@@ -933,7 +933,7 @@ def test_completions_in_a_reply_leave_nobody_of_that_reply_behind(ends: int) -> 
         generations.learn(entry, sight(entry.id), times(now))
         generations.schedule_next(entry, polled=now, now=now, singly=False, wall=wall(now))
         waits.append((generations.queues.due(entry) or 0.0) - now)
-    if ends < 30:  # nothing is known yet: all are looked at alike, in ten seconds
+    if ends < 30:  # nothing is known yet: all are polled alike, in ten seconds
         assert max(waits) <= 12.0
     generations.set_budget(100.0, now, idle=False)
     assert max(waits) <= 1.5 * generations.pace.wait(entries[-1].curve, 30.0)
@@ -941,9 +941,9 @@ def test_completions_in_a_reply_leave_nobody_of_that_reply_behind(ends: int) -> 
 
 @pytest.mark.parametrize("count", [50, 5_000])
 def test_once_there_is_budget_again_nobody_waits_as_long_as_in_the_storm(count: int) -> None:
-    """ClockShift that were fixed at a tenth of the budget are reckoned anew, some thousand at a time."""
+    """Waits that were fixed at a tenth of the budget are computed anew, some thousand at a time."""
     generations, now = OpenGenerations(1.0), 1_000.0
-    entries = looked_at(generations, count, now=now)
+    entries = polled(generations, count, now=now)
     generations.set_budget(count / 100, now, idle=False)
     for entry in entries:
         generations.schedule_next(entry, polled=now, now=now, singly=False, wall=wall(now))
@@ -955,27 +955,27 @@ def test_once_there_is_budget_again_nobody_waits_as_long_as_in_the_storm(count: 
 
 
 def test_a_budget_that_eases_brings_nobody_forward_who_waits_for_other_reasons() -> None:
-    """Who is unheard of, and who is missed, waits on."""
+    """What is undeliverable, and what is missed, waits on."""
     generations, now = OpenGenerations(1.0), 1_000.0
     generations.apply_endpoint_health(lambda destination: destination in AUDIT, now=now)
-    unheard = generations.add(opened("unheard", destinations=AUDIT), now=now)
-    missed, other = looked_at(generations, 2, now=now)
+    undeliverable = generations.add(opened("undeliverable", destinations=AUDIT), now=now)
+    missed, other = polled(generations, 2, now=now)
     miss(missed, now, single=True)
     generations.exclude(missed)
     generations.set_budget(0.01, now, idle=False)
-    for entry in (unheard, missed, other):
+    for entry in (undeliverable, missed, other):
         generations.schedule_next(entry, polled=now, now=now, singly=entry is missed, wall=wall(now))
-    before = [generations.queues.due(entry) for entry in (unheard, missed)]
+    before = [generations.queues.due(entry) for entry in (undeliverable, missed)]
     generations.set_budget(100.0, now + 1.0, idle=False)
-    assert [generations.queues.due(entry) for entry in (unheard, missed)] == before
+    assert [generations.queues.due(entry) for entry in (undeliverable, missed)] == before
     assert (generations.queues.due(other) or 0.0) < now + 10.0
 
 
 @pytest.mark.parametrize(("rate", "batch"), [(5.0, 100), (0.5, 100), (1.0, 10)])
 def test_to_wait_for_the_next_request_is_not_to_be_late(rate: float, batch: int) -> None:
-    """Who falls due between two requests waits for the second: that makes no stride longer, however few there are."""
+    """Who falls due between two requests waits for the second: that makes no spacing larger, however few there are."""
     generations, now, apart = OpenGenerations(1.0), 1_000.0, 1 / rate
-    for entry in looked_at(generations, 4 * batch, now=now):
+    for entry in polled(generations, 4 * batch, now=now):
         generations.poll_now(entry, now)
     generations.set_budget(rate * batch, now, idle=False, apart=apart)
     before = generations.pace.spacing
@@ -989,10 +989,10 @@ def test_to_wait_for_the_next_request_is_not_to_be_late(rate: float, batch: int)
         assert generations.pace.spacing <= before, turn
 
 
-def test_a_flood_of_new_ones_counts_only_as_far_as_it_was_looked_at() -> None:
-    """Until then looks at the others stay as close together as before."""
+def test_a_flood_of_new_ones_counts_only_as_far_as_it_was_polled() -> None:
+    """Until then polls of the others stay as close together as before."""
     generations, now = OpenGenerations(1.0), 1_000.0
-    entries = looked_at(generations, 10, now=now)
+    entries = polled(generations, 10, now=now)
     flood = [generations.add(opened(f"new-{number}"), now=now) for number in range(1_000)]
     generations.set_budget(1.0, now, idle=False)
     assert generations.pace.even_interval == 10.0
@@ -1006,7 +1006,7 @@ def test_a_flood_of_new_ones_counts_only_as_far_as_it_was_looked_at() -> None:
 def test_a_flood_of_new_ones_takes_half_and_lets_a_few_that_come_after_it_go_first(limit: int) -> None:
     """Those that are overdue have the other half; and the oldest of the flood are not forgotten."""
     generations, now = OpenGenerations(1.0), 1_000.0
-    known = looked_at(generations, 10, now=now)
+    known = polled(generations, 10, now=now)
     flood = [generations.add(opened(f"flood-{number}"), now=now) for number in range(1_000)]
     late = [generations.add(opened(f"late-{number}"), now=now) for number in range(5)]
     taken: list[TrackedGeneration] = []
