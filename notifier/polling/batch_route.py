@@ -100,7 +100,7 @@ class BatchRoute:
     def learn(self, bisection: Bisection) -> Diagnosis:
         """What a refused batch taught of the route, once all its parts were answered."""
         diagnosis = bisection.diagnosis()
-        if diagnosis is Diagnosis.MULTI_UNUSABLE:
+        if diagnosis is Diagnosis.BATCH_ROUTE_UNUSABLE:
             if not bisection.failed or self._halved:
                 self.do_without(bisection.reason)
                 return diagnosis

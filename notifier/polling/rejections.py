@@ -316,7 +316,7 @@ class Rejections:
         if not bisection.done or bisection not in self._bisections:
             return
         diagnosis = self._provider.learn(bisection, untried=self._generations.queues.untried)
-        if diagnosis is Diagnosis.MULTI_UNUSABLE:
+        if diagnosis is Diagnosis.BATCH_ROUTE_UNUSABLE:
             self._end(self._bisections, cleared=self._generations)  # the others would only teach the same
         elif diagnosis is Diagnosis.BAD_IDS:
             self._end([bisection])

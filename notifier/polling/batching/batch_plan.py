@@ -7,7 +7,7 @@ sends the plan. Rules:
 - There are never more requests than there is room for.
 - The ID that is overdue for longest goes first.
 - An ID that is polled singly never joins a batch. Beside batches such IDs use only the room that is reserved for them,
-  so that bad IDs cannot starve good ones. Without a multi route every ID is asked for by itself, and nothing is
+  so that bad IDs cannot starve good ones. Without a batch route every ID is asked for by itself, and nothing is
   reserved.
 """
 
@@ -34,7 +34,7 @@ class PlannedRequest(Generic[D]):
     """One request to make."""
 
     entries: Sequence[D]
-    #: True for the multi route.
+    #: True for the batch route.
     multi: bool
 
     @property

@@ -7,8 +7,8 @@ must be known after few requests.
 
 The diagnosis is made when every part was answered:
 - Both halves were answered: the batch was too large, and no ID is bad. The same if the reply was too large and no ID
-  alone has such a reply, however small the parts had to be; pairs then say nothing about the multi route.
-- Single IDs are found while even pairs of them are refused: the multi route is unusable.
+  alone has such a reply, however small the parts had to be; pairs then say nothing about the batch route.
+- Single IDs are found while even pairs of them are refused: the batch route is unusable.
 - No ID was found at all: it is not the IDs, it is the provider (its key, its address or its kind).
 - Otherwise the IDs that were missed, or failed, when they were asked for alone are the bad ones.
 """
@@ -26,7 +26,7 @@ Part = tuple[GenerationId, ...]
 
 class Diagnosis(Enum):
     TOO_LARGE = auto()
-    MULTI_UNUSABLE = auto()
+    BATCH_ROUTE_UNUSABLE = auto()
     PROVIDER_KNOWS_NONE = auto()
     BAD_IDS = auto()
 
@@ -137,7 +137,7 @@ class Bisection:
         if self.too_large and self._found and not self._single_missed:
             return Diagnosis.TOO_LARGE
         if self._route_unusable():
-            return Diagnosis.MULTI_UNUSABLE
+            return Diagnosis.BATCH_ROUTE_UNUSABLE
         if not self._found and not self._single_failed:
             return Diagnosis.PROVIDER_KNOWS_NONE
         return Diagnosis.BAD_IDS

@@ -1,4 +1,4 @@
-"""Whether requests for several IDs hang because of the multi route, and not because of one of the IDs. Pure.
+"""Whether requests for several IDs hang because of the batch route, and not because of one of the IDs. Pure.
 
 If a batch is not answered, its halves show which ID is the reason. If the route is the reason, each half hangs too,
 down to the pairs, for half a minute at each step. So once a batch is late, and the route has answered nothing since the
@@ -46,7 +46,7 @@ class RouteTrial:
         self._candidates = from_the_middle(ids)[:_MOST]
 
     def answered(self, now: float) -> None:
-        """The multi route answered: it does not hang."""
+        """The batch route answered: it does not hang."""
         self._answered_at = now
         self._reset()
 
@@ -64,7 +64,7 @@ class RouteTrial:
         return not under_way and bool(self._candidates or len(self._found) == _TOGETHER)
 
     def next(self, now: float, *, fit: Callable[[GenerationId], bool]) -> tuple[GenerationId, ...] | None:
-        """The IDs to ask for now if a trial is `pending`: one by the single route, or two by the multi route."""
+        """The IDs to ask for now if a trial is `pending`: one by the single route, or two by the batch route."""
         if len(self._found) == _TOGETHER:
             self._together_at = now
             return tuple(self._found)

@@ -146,7 +146,7 @@ def see(entry: TrackedGeneration, seen: Observation, times: PollTimes, settings:
 
 
 def miss(entry: TrackedGeneration, now: float, *, single: bool) -> None:
-    """Take in a reply without it. After some misses in batches it is polled singly: a multi route may leave IDs out."""
+    """Take in a reply without it. After some misses in batches it is polled singly: a batch route may leave IDs out."""
     entry.misses = entry.misses.missed(now, single=single)
     if entry.misses.to_confirm and not entry.poll_singly:
         entry.isolate()

@@ -125,7 +125,7 @@ def test_a_provider_that_refuses_every_batch_has_no_multi_route(size: int) -> No
     """Single requests find IDs whose pair was refused: it is the route, not the IDs."""
     bisection = Bisection(some(size), "404")
     asked = play(bisection, lambda ids: list(ids) if len(ids) == 1 else None)
-    assert bisection.diagnosis() is Diagnosis.MULTI_UNUSABLE
+    assert bisection.diagnosis() is Diagnosis.BATCH_ROUTE_UNUSABLE
     assert len(asked) == 2 * size - 2
 
 
