@@ -10,7 +10,9 @@ from tests.support.store_builders import (
     HOUR,
     ME,
     NOW,
+    OTHER,
     SECOND,
+    Opening,
     again_at,
     deliveries,
     enqueue,
@@ -37,14 +39,26 @@ async def test_a_lapsed_lease_is_freed_and_not_a_moment_before(store: Store) -> 
     assert (again.number, again.interruptions, again.failures) == (2, 1, 0)
 
 
-async def test_every_lease_is_freed_on_demand(store: Store) -> None:
-    """At start no worker of the last run is left: not `lapsed_only` ends them all."""
-    await enqueue(store, "g-1", "g-2")
-    claimed = await take(store)
+async def test_a_worker_that_stops_releases_its_own_leases(store: Store) -> None:
+    """All of them, however long they would last; those of another worker are left alone."""
+    await enqueue(store, "g-1", "g-2", "g-3")
+    claimed = await store.exchange(ME, [], slots(2), now=NOW)
+    (other,) = (await store.exchange(OTHER, [], slots(2), now=NOW)).claims
     freed = await store.release(ME, again_at(NOW), now=NOW)
     assert sorted(entry.message_id for entry in freed) == sorted(messages(claimed))
-    assert sorted(ids(await take(store))) == ["g-1", "g-2"]
-    assert await store.end_lapsed(again_at(NOW), now=NOW - HOUR) == []
+    assert sorted(ids(await take(store))) == sorted(claim.generation for claim in claimed.claims)
+    assert (await store.exchange(OTHER, [outcome(other)], slots(0), now=NOW)).lost == []
+
+
+async def test_no_lease_of_an_earlier_run_is_anybodys(opening: Opening) -> None:
+    """A store that one process at a time opens knows that: they end at once, by a clock that was set back too."""
+    async with opening() as store:
+        await enqueue(store, "g-1")
+        (claim,) = (await take(store)).claims
+    async with opening() as store:
+        (freed,) = await store.end_lapsed(again_at(NOW - HOUR), now=NOW - HOUR, sparing=ME)
+        assert freed.message_id == claim.message_id
+        assert ids(await take(store)) == ["g-1"]
 
 
 async def test_nothing_leased_nothing_freed(store: Store) -> None:

@@ -58,7 +58,7 @@ def _read(content: str) -> EndpointDirectory:
 
 def _park(conn: sqlite3.Connection, directory: EndpointDirectory, now: int) -> tuple[int, int]:
     """(parked, resumed)."""
-    parking = rules.parking(conn.execute(_SQL["waiting"]).fetchall(), conn.execute(_SQL["parked"]), directory)
+    parking = rules.parking(conn.execute(_SQL["pending"]).fetchall(), conn.execute(_SQL["parked"]), directory)
     parked, pending = rules.PARKED.value, DELIVERY[DeliveryStatus.PARKED][DeliverySignal.RESUME].value
     conn.executemany(_SQL["park"], [(parked, why, True, key) for key, why in parking.gone])
     conn.executemany(_SQL["park"], [(parked, why, False, key) for key, why in parking.stuck])

@@ -102,7 +102,7 @@ def end_many(conn: sqlite3.Connection, ending: Sequence[Ended], now: datetime) -
         new_delivery(watch, reason.seen, reason.kind, now=now, directory=directory, reason=reason.detail)
         for _, watch, reason in ending
     ]
-    there = set(bulk.read(conn, SQL["made_already"], {"messages": bulk.listed([each.message_id for each in new])}))
+    there = set(bulk.read(conn, SQL["messages_among"], {"messages": bulk.listed([each.message_id for each in new])}))
     rows.add_deliveries(
         conn, [(key, each) for (key, _, _), each in zip(ending, new, strict=True) if each.message_id not in there], now
     )

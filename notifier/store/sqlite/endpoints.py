@@ -46,7 +46,7 @@ def act(
         park_some(conn, after.destination, after.reason)
     parked, oldest = conn.execute(_SQL["count_parked"], {"destination": after.destination}).fetchone()
     if after.state is EndpointState.DISABLED:
-        parked += conn.execute(_SQL["count_waiting"], (after.destination,)).fetchone()[0]
+        parked += conn.execute(_SQL["count_pending"], (after.destination,)).fetchone()[0]
     given_up, first = _given_up(conn, before) if after.state is EndpointState.WORKING else (0, None)
     change = Change(
         before=before, after=after, parked=parked, given_up=given_up, oldest=moment_or_none(_earlier(oldest, first))

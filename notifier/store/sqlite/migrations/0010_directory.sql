@@ -1,5 +1,5 @@
--- What the store was last told of the configured endpoints: it decides which messages leave, whoever writes them. At most
--- one row; no row: nothing was told yet.
+-- The endpoint directory that was applied last: it decides which messages leave, whoever writes them. At most one row;
+-- no row: none was applied yet.
 
 CREATE TABLE directory (
     one        INTEGER PRIMARY KEY CHECK (one = 1),
@@ -8,6 +8,6 @@ CREATE TABLE directory (
     applied_at INTEGER NOT NULL
 ) STRICT;
 
--- Who an attempt is made for is called its trigger everywhere else.
+-- Who an attempt is made for is called its trigger.
 ALTER TABLE attempts RENAME COLUMN asked_by TO trigger;
 ALTER TABLE deliveries RENAME COLUMN asked_by TO trigger;

@@ -34,7 +34,7 @@ FROM (SELECT destination FROM deliveries
 
 -- name: last_due_destinations
 -- The destinations of deliveries that fell due last, the last one first, as a JSON list: of those that did not fail before, as
--- thousands do together where their endpoints hang. Disabled destinations are left out.
+-- thousands do together if their endpoints hang. Disabled destinations are left out.
 SELECT json_group_array(DISTINCT destination) FILTER (WHERE NOT EXISTS (
     SELECT 1 FROM endpoints AS e WHERE e.destination = due.destination AND e.state = 'disabled'))
 FROM (SELECT destination FROM (
@@ -69,7 +69,7 @@ WHERE EXISTS (
 AND NOT EXISTS (SELECT 1 FROM endpoints AS e WHERE e.destination = asked.value AND e.state = 'disabled');
 
 -- name: due_in_destination
--- Keys of one destination's longest overdue deliveries, after so many that are taken already; none where it is disabled, whoever
+-- Keys of one destination's longest overdue deliveries, after so many that are taken already; none if it is disabled, whoever
 -- asks.
 SELECT json_group_array(key)
 FROM (SELECT key FROM deliveries

@@ -37,20 +37,20 @@ CROSS JOIN endpoints AS e ON e.destination = asked.value AND e.state = 'disabled
 SELECT destination, reason FROM endpoints WHERE state = 'disabled';
 
 -- name: disabled_with_pending
--- A disabled destination for which something still waits that nobody works on.
+-- A disabled destination that still has something pending that is not leased.
 SELECT e.destination, e.reason FROM endpoints AS e
 WHERE e.state = 'disabled' AND EXISTS (
     SELECT 1 FROM deliveries AS d WHERE d.status = 'pending' AND d.leased_until IS NULL AND d.destination = e.destination)
 LIMIT 1;
 
 -- name: park_some
--- Keep back some of what waits for a destination and nobody works on. It does not go on by itself.
+-- Park some of what is pending for a destination and not leased. It does not resume by itself.
 UPDATE deliveries SET status = ?, reason = ?, due_at = NULL, resumes = 0
 WHERE key IN (
     SELECT key FROM deliveries WHERE status = 'pending' AND leased_until IS NULL AND destination = ? LIMIT ?);
 
 -- name: count_parked
--- Deliveries of a destination that are kept back, and when the first was made of those that do not go on by themselves.
+-- Parked deliveries of a destination, and when the first was made of those that do not resume by themselves.
 SELECT count(*), (SELECT min(created_at) FROM deliveries WHERE status = 'parked' AND destination = :destination AND resumes = 0)
 FROM deliveries WHERE status = 'parked' AND destination = :destination;
 
@@ -60,8 +60,8 @@ SELECT count(*), min(d.created_at)
 FROM deliveries AS d JOIN attempts AS a ON a.delivery = d.key AND a.number = d.attempts
 WHERE d.status = 'exhausted' AND d.destination = :destination AND a.started_at >= :since;
 
--- name: count_waiting
--- Deliveries of a destination that wait and that nobody works on.
+-- name: count_pending
+-- Pending deliveries of a destination that are not leased.
 SELECT count(*) FROM deliveries WHERE status = 'pending' AND leased_until IS NULL AND destination = ?;
 
 -- name: unfinished_by_destination

@@ -17,7 +17,7 @@ SELECT json_group_array(key) FROM generations
 WHERE id = :generation AND (:provider IS NULL OR provider = :provider);
 
 -- name: generations_without_case
--- The same where a person wrote the ID in another case; reads the whole index.
+-- The same if a person wrote the ID in another case; reads the whole index.
 SELECT json_group_array(key) FROM generations
 WHERE id = :generation COLLATE NOCASE AND (:provider IS NULL OR provider = :provider);
 
@@ -54,7 +54,7 @@ FROM (SELECT d.key
       ORDER BY d.key LIMIT :most);
 
 -- name: kept
--- How many deliveries of each status there are, and when the first and the last of them came to be owed.
+-- How many deliveries of each status there are, and when the first and the last of them were enqueued.
 SELECT status, count(*), min(created_at), max(created_at) FROM deliveries
 WHERE (:endpoint IS NULL OR endpoint = :endpoint) AND (:destination IS NULL OR destination = :destination)
   AND (:type IS NULL OR type = :type)

@@ -40,7 +40,7 @@ SELECT key, provider, id, state, provider_state, result, failure, registered_at,
 FROM generations WHERE id = ? ORDER BY provider;
 
 -- name: find_generations_without_case
--- The same where a person wrote the ID in another case; reads the whole index.
+-- The same if a person wrote the ID in another case; reads the whole index.
 SELECT key, provider, id, state, provider_state, result, failure, registered_at, observed_at, not_before, trouble
 FROM generations WHERE id = ? COLLATE NOCASE ORDER BY provider, id;
 

@@ -82,14 +82,14 @@ WITH ended (key, status, ended_at) AS (
 )
 UPDATE watches SET status = ended.status, ended_at = ended.ended_at FROM ended WHERE watches.key = ended.key;
 
--- name: made_already
--- Which messages of a JSON list are owed already.
+-- name: messages_among
+-- Which messages of a JSON list there are already.
 SELECT json_group_array(d.message_id)
 FROM json_each(:messages) AS asked
 CROSS JOIN deliveries AS d ON d.message_id = asked.value;
 
 -- name: add_deliveries
--- Messages are owed.
+-- Messages are enqueued.
 INSERT INTO deliveries (message_id, watch, kind, type, endpoint, destination, status, reason, created_at, due_at, resumes)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
