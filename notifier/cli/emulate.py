@@ -4,16 +4,18 @@ The options are declared with the fields of `EmulatorSettings` and `FaultSetting
 act. The server is imported when it runs: the daemon shares this command line.
 """
 
-import importlib.util
 import json
 from collections.abc import Iterable
 from dataclasses import fields
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from notifier.cli.options import LISTEN_PORT, takes
 from notifier.emulator.settings import EmulatorSettings, FaultSettings
+
+if TYPE_CHECKING:
+    from notifier.emulator.upstream import Emulator
 
 _Host = Annotated[
     str, typer.Option(metavar="HOST", help="Address to listen on. Beyond this machine only if you mean it.")
@@ -33,21 +35,13 @@ def emulate(*, host: _Host = "127.0.0.1", port: _Port = 8788, create: _Create = 
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
-    import anyio
-
-    uvloop = importlib.util.find_spec("uvloop") is not None
-    anyio.run(_serve, settings, host, port, create, backend_options={"use_uvloop": uvloop})
-
-
-async def _serve(settings: EmulatorSettings, host: str, port: int, create: int) -> None:
     from notifier.emulator.server import serve_emulator
-    from notifier.emulator.serving import stop_signals
+    from notifier.emulator.serving import run_until_stopped
 
-    with stop_signals() as stopped:
-        async with serve_emulator(settings, host=host, port=port) as emulator:
-            ids = emulator.create(create) if create else ()
-            typer.echo(_configuration(emulator.url, settings.api_key, ids))
-            await stopped()
+    def announce(emulator: "Emulator") -> None:
+        typer.echo(_configuration(emulator.url, settings.api_key, emulator.create(create) if create else ()))
+
+    run_until_stopped(serve_emulator(settings, host=host, port=port), announce)
 
 
 def _configuration(url: str, key: str, ids: Iterable[str]) -> str:

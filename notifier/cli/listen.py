@@ -5,7 +5,6 @@ a line, and nothing else on standard output. All that came from outside is made 
 move the cursor of whoever looks at it.
 """
 
-import importlib.util
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from notifier.emulator.receiver import Received, Receiver, ReceiverSettings
+    from notifier.emulator.receiver import Received, Receiver
 
 #: Characters of one field that are shown.
 _SHOWN: Final = 100
@@ -58,26 +57,17 @@ def listen(
     json: _Json = False,
 ) -> None:
     """Receive callbacks on this machine and verify each. Prints one line for each; Ctrl-C ends it."""
-    import anyio
-
-    from notifier.emulator.receiver import ReceiverSettings
+    from notifier.emulator.receiver import ReceiverSettings, serve_receiver
+    from notifier.emulator.serving import run_until_stopped
 
     try:
         settings = ReceiverSettings(secrets=tuple(secret), fail=fail, delay=delay, status=status, seed=seed, keep=False)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    uvloop = importlib.util.find_spec("uvloop") is not None
-    anyio.run(_serve, settings, host, port, json, backend_options={"use_uvloop": uvloop})
-
-
-async def _serve(settings: "ReceiverSettings", host: str, port: int, json: bool) -> None:  # noqa: FBT001  anyio.run has no keywords
-    from notifier.emulator.receiver import serve_receiver
-    from notifier.emulator.serving import stop_signals
-
-    with stop_signals() as stopped:
-        async with serve_receiver(settings, host=host, port=port, on_post=_printer(json=json)) as receiver:
-            typer.echo(_banner(receiver), err=json)
-            await stopped()
+    run_until_stopped(
+        serve_receiver(settings, host=host, port=port, on_post=_printer(json=json)),
+        lambda receiver: typer.echo(_banner(receiver), err=json),
+    )
 
 
 def _banner(receiver: "Receiver") -> str:

@@ -17,7 +17,6 @@ from notifier.domain.errors import (
     ConfigError,
     DaemonRefused,
     DaemonUnavailable,
-    Fault,
     InvalidRequest,
     NotifierError,
     StoreRefused,
@@ -57,7 +56,9 @@ def main() -> None:
         if (code := code_of(cause)) is None:
             raise
         if isinstance(cause, ConfigError):
-            sys.stderr.write(_listed("The configuration cannot be used", cause.faults))
+            count = "1 fault" if len(cause.faults) == 1 else f"{len(cause.faults)} faults"
+            faults = "".join(f"  {fault}\n" for fault in cause.faults)
+            sys.stderr.write(f"The configuration cannot be used ({count}):\n{faults}")
         elif isinstance(cause, NotifierError):
             sys.stderr.write(f"{cause}\n")
         raise SystemExit(code) from None
@@ -81,7 +82,8 @@ def cause_of(error: BaseException) -> BaseException:
     causes = list(_leaves(error))
     if not all(isinstance(cause, (NotifierError, KeyboardInterrupt)) for cause in causes):
         return error
-    return min(causes, key=_urgency)
+    kinds = [kind for kind, _ in _EXIT_CODES]
+    return min(causes, key=lambda cause: next(place for place, kind in enumerate(kinds) if isinstance(cause, kind)))
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
@@ -90,16 +92,6 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
             yield from _leaves(each)
     else:
         yield error
-
-
-def _urgency(error: BaseException) -> int:
-    """The lower, the sooner."""
-    return next(place for place, (kind, _) in enumerate(_EXIT_CODES) if isinstance(error, kind))
-
-
-def _listed(title: str, faults: tuple[Fault, ...]) -> str:
-    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-    return "".join([f"{title} ({count}):\n", *(f"  {fault}\n" for fault in faults)])
 
 
 if __name__ == "__main__":

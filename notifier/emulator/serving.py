@@ -1,12 +1,13 @@
-"""An aiohttp application on a local address for as long as a block lasts, and the signals that end it in a process."""
+"""An aiohttp application on a local address, for as long as a block lasts or until a signal ends the process."""
 
 import errno
+import importlib.util
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Final
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final, TypeVar
 
 import anyio
 from aiohttp import web
@@ -14,6 +15,7 @@ from aiohttp import web
 from notifier.domain.errors import NotifierError
 from notifier.emulator.settings import MAX_LINE
 
+T = TypeVar("T")
 #: What is still being answered when the block ends gets so long, seconds.
 _GRACE: Final = 1.0
 
@@ -55,13 +57,14 @@ def _why(error: OSError) -> str:
             return f"{os.strerror(code)}. Choose another host or port."
 
 
-@contextmanager
-def stop_signals() -> Iterator[Callable[[], Awaitable[None]]]:
-    """Catch Ctrl-C and SIGTERM in this block; yields a function that waits for the first of them."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+def run_until_stopped(server: AbstractAsyncContextManager[T], announce: Callable[[T], None]) -> None:
+    """Serve in this process until Ctrl-C or SIGTERM; `announce` is called once it listens."""
 
-        async def stopped() -> None:
-            async for _ in signals:
-                return
+    async def run() -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with server as served:
+                announce(served)
+                async for _ in signals:
+                    return
 
-        yield stopped
+    anyio.run(run, backend_options={"use_uvloop": importlib.util.find_spec("uvloop") is not None})
