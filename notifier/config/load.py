@@ -24,13 +24,12 @@ from notifier.domain.model import WatchRequest
 from notifier.domain.settings import Settings
 from notifier.intake.entry import Known
 from notifier.intake.parse import MAX_BYTES, requests_from
-from notifier.text.document import Document, TextError
+from notifier.text.document import TWICE, Document, TextError
 from notifier.text.printable import Path, show_path
 from notifier.text.reader import FileRefused, FileTooLarge, FileUnreadable, read_regular_file
 from notifier.text.strict_yaml import read_yaml
 
 #: The end of the reader's sentence about a repeated key. It quotes the key, not the secret.
-_TWICE: Final = " stands twice here; keep one."
 _WHOLE: Final = (
     "The configuration is a mapping that begins with store:, providers: and endpoints:; see config.example.yaml."
 )
@@ -144,7 +143,7 @@ def _document(path: str) -> tuple[Document, list[Fault]]:
         for fault in error.faults:
             message = fault.message + hint(fault, content)
             # The reader's sentences quote the text. If it is a secret's, the fault gets another sentence.
-            if is_place(fault.path) and not fault.message.endswith(_TWICE):
+            if is_place(fault.path) and not fault.message.endswith(TWICE):
                 message = "This is not plain text to YAML. Put the secret in quotes."
             faults.append(dataclasses.replace(fault, message=message))
         if error.document is None:

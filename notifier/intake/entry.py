@@ -2,12 +2,13 @@
 
 The words of an entry (`id`, `provider`, `state`, `notify`, `callback_url`, `timeout`, `metadata`) are the same in a
 drop file, in a watch file and in the configuration. One entry makes a watch for each of its states and endpoints. Names
-are checked against what is configured (`Known`): a misspelt one is told at once, not when a callback fails to come.
+are checked against what is configured (`Known`): a misspelt one is refused at once, not when a callback fails to come.
 """
 
 import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
@@ -30,14 +31,14 @@ MAX_WATCHES: Final = 100_000
 _KEYS: Final = ("id", "provider", "state", "notify", "callback_url", "timeout", "metadata")
 _KEY_SET: Final = frozenset(_KEYS)
 _NOTHING: Final[frozenset[str]] = frozenset()
-_TERMS: Final = ("provider", "state", "notify", "callback_url", "timeout")
+_OPTIONS: Final = ("provider", "state", "notify", "callback_url", "timeout")
 _MAX_ID: Final = 256
 #: What an example says in place of an ID.
 _PLACEHOLDER: Final = re.compile(
     r"(?i)<.*>|.*(…|\.\.\.).*|change[-_ ]?me|todo|placeholder|(your|replace|insert)[-_ ].*"
 )
-#: Of one list, so many different terms are kept.
-_MOST_TERMS: Final = 256
+#: Of one list, so many different options are kept.
+_MOST_OPTIONS: Final = 256
 #: What `state` takes in any case; failed is not to be waited for.
 _TARGETS: Final = {state.value: state for state in State if state is not State.FAILED}
 _FAILED: Final = (
@@ -85,7 +86,7 @@ _Target = tuple[EndpointIdentity, Destination]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Terms:
+class _Options:
     """What an entry says beside its ID and metadata; None for what is wrong."""
 
     provider: ProviderName | None
@@ -101,8 +102,8 @@ class Reading:
         self.known = known
         self.faults: list[Fault] = []
         self.requests: list[WatchRequest] = []
-        #: What is said of them -> terms without a fault.
-        self._same: dict[tuple[Any, ...], _Terms] = {}
+        #: What is said of them -> options without a fault.
+        self._same: dict[tuple[Any, ...], _Options] = {}
         self._lines = lines
         self._source = source
 
@@ -131,15 +132,14 @@ class Reading:
 
     # ---- entries
     def read(self, value: Any, root: Path) -> None:
-        try:
-            if type(value) is dict:
-                self._entry(value, root)
-            elif type(value) is list:
+        """Fill `requests` and `faults` from one entry, a list of them, or None for none."""
+        with suppress(_Enough):
+            if type(value) is list:
                 self._list(value, root)
+            elif type(value) is dict:
+                self._entry(value, root)
             elif value is not None:
                 self.fault(root, 'A watch is a mapping such as {id: "…"}, or a list of them.')
-        except _Enough:
-            pass
 
     def _list(self, entries: list[Any], root: Path) -> None:
         if len(entries) > MAX_WATCHES:
@@ -155,70 +155,76 @@ class Reading:
                 return
 
     def _entry(self, entry: Mapping[str, Any], path: Path) -> None:
-        """All parts are read before any stops the entry, so that each of them tells its faults."""
+        """All parts are read before any of them ends the entry, so that every fault is noted."""
         if not path and "watches" in entry:
             self.fault(("watches",), 'Write the list itself, without "watches:" above it.')
             return
         meant = _NOTHING if entry.keys() <= _KEY_SET else self._unknown_keys(entry, path)
-        terms = None if meant else self._same_terms(entry)
+        options = None if meant else self._same_options(entry)
         provider = None
-        if terms is not None:
-            provider = terms.provider
+        if options is not None:
+            provider = options.provider
         elif "provider" not in meant:
             provider = self._part(self._provider, entry, path)
         settings = None if provider is None else self.known.providers[provider]
         id_ = None if "id" in meant else self._part(self._id, entry, path, settings)
-        terms = terms or self._read_terms(provider, entry, path, meant)
+        options = options or self._read_options(provider, entry, path, meant)
         metadata = b"{}" if entry.get("metadata") is None else self._part(self._metadata, entry, path)
-        if terms.provider is None or id_ is None or not terms.states or not terms.targets or terms.timeout is None:
+        if (
+            options.provider is None
+            or id_ is None
+            or not options.states
+            or not options.targets
+            or options.timeout is None
+        ):
             return
         if metadata is None or self.faults:  # nothing of a list with a fault is registered
             return
-        for state in terms.states:
-            for endpoint, destination in terms.targets:
+        for state in options.states:
+            for endpoint, destination in options.targets:
                 self.requests.append(
                     WatchRequest(
-                        provider=terms.provider,
+                        provider=options.provider,
                         generation=id_,
                         target=state,
                         endpoint=endpoint,
                         destination=destination,
-                        timeout=terms.timeout,
+                        timeout=options.timeout,
                         metadata=metadata,
                     )
                 )
 
     def _unknown_keys(self, entry: Mapping[str, Any], path: Path) -> frozenset[str]:
-        """Tell of each; the keys that are meant by them, and so are not missing."""
+        """Note a fault for each; the keys that are meant by them, and so are not missing."""
         unknown = [key for key in entry if key not in _KEY_SET]
         for key in unknown:
             shown = printable(key, 64)
             self.fault((*path, key), f'"{shown}" is not a part of a watch.{did_you_mean(key, _KEYS)}')
         return frozenset(meant for key in unknown if (meant := closest(key, _KEYS)) and meant not in entry)
 
-    def _same_terms(self, entry: Mapping[str, Any]) -> _Terms | None:
+    def _same_options(self, entry: Mapping[str, Any]) -> _Options | None:
         """Those of an entry before that said the same, word for word: most of a list do."""
         try:
-            return self._same.get(tuple(map(entry.get, _TERMS)))
+            return self._same.get(tuple(map(entry.get, _OPTIONS)))
         except TypeError:  # a list or a mapping in it
             return None
 
-    def _read_terms(
+    def _read_options(
         self, provider: ProviderName | None, entry: Mapping[str, Any], path: Path, meant: Collection[str]
-    ) -> _Terms:
+    ) -> _Options:
         settings = None if provider is None else self.known.providers[provider]
         unclear = "notify" in meant or "callback_url" in meant
-        terms = _Terms(
+        options = _Options(
             provider=provider,
             states=self._part(self._states, entry, path, settings),
             targets=None if unclear else self._part(self._targets, entry, path),
             timeout=self._part(self._timeout, entry, path, settings),
         )
-        said = tuple(map(entry.get, _TERMS))
+        said = tuple(map(entry.get, _OPTIONS))
         plain = all(type(each) is str or each is None for each in said)
-        if plain and not self.faults and len(self._same) < _MOST_TERMS:
-            self._same[said] = terms
-        return terms
+        if plain and not self.faults and len(self._same) < _MOST_OPTIONS:
+            self._same[said] = options
+        return options
 
     @staticmethod
     def _part(read: Callable[..., Any], *rest: Any) -> Any:
@@ -268,16 +274,17 @@ class Reading:
             settings.words if settings else {w: s for p in self.known.providers.values() for w, s in p.words.items()}
         )
         words = {**asked, **_TARGETS, State.FAILED.value: State.FAILED}
-        return self._each(entry["state"], (*path, "state"), lambda text, at: self._state(text, at, words))
 
-    def _state(self, text: str, path: Path, words: Mapping[str, State]) -> State:
-        state = words.get(text)
-        if state is State.FAILED:
-            raise self.wrong(path, _FAILED.format(text))
-        if state is None:
-            offered = [word for word, meant in words.items() if meant is not State.FAILED]
-            raise self.wrong(path, f'"{printable(text, 64)}" is not a state to wait for.{did_you_mean(text, offered)}')
-        return state
+        def read(text: str, at: Path) -> State:
+            state = words.get(text)
+            if state is State.FAILED:
+                raise self.wrong(at, _FAILED.format(text))
+            if state is None:
+                hint = did_you_mean(text, [word for word, meant in words.items() if meant is not State.FAILED])
+                raise self.wrong(at, f'"{printable(text, 64)}" is not a state to wait for.{hint}')
+            return state
+
+        return self._each(entry["state"], (*path, "state"), read)
 
     def _each(self, value: Any, path: Path, read: Callable[[str, Path], Any]) -> list[Any]:
         """One text or a list of them, read one by one; equal ones count once."""
@@ -288,26 +295,23 @@ class Reading:
         found: dict[Any, None] = {}
         bad = False
         for index, item in enumerate(value):
+            at = (*path, index)
             try:
-                at = (*path, index)
-                found[read(self._item(item, at), at)] = None
+                if isinstance(item, (dict, list)) or item is None:
+                    raise self.wrong(at, f"{path[-1]} must be text or a list of texts.")
+                if type(item) is not str:
+                    raise self.wrong(at, f'{path[-1]} must be text; quote it: "{printable(str(item), 64)}".')
+                found[read(item.strip(), at)] = None
             except _Wrong:
                 bad = True
         if bad:
             raise _Wrong
         return list(found)
 
-    def _item(self, item: Any, path: Path) -> str:
-        if isinstance(item, (dict, list)) or item is None:
-            raise self.wrong(path, f"{path[-2]} must be text or a list of texts.")
-        if type(item) is not str:
-            raise self.wrong(path, f'{path[-2]} must be text; quote it: "{printable(str(item), 64)}".')
-        return item.strip()
-
     def _targets(self, entry: Mapping[str, Any], path: Path) -> list[_Target]:
         url, notify = entry.get("callback_url"), entry.get("notify")
         if url is not None and notify is not None:
-            raise self.wrong((*path, "callback_url"), "callback_url stands in place of notify; keep one of them.")
+            raise self.wrong((*path, "callback_url"), "callback_url takes the place of notify; keep one of them.")
         if url is not None:
             at = (*path, "callback_url")
             text = self.text(url, at)
@@ -315,18 +319,14 @@ class Reading:
             if isinstance(found, str):
                 raise self.wrong(at, found)
             return [found]
-        if notify is None:
-            return [(EndpointIdentity(name), Destination(name)) for name in self._usual(path)]
-        return self._each(notify, (*path, "notify"), self._endpoint)
-
-    def _usual(self, path: Path) -> Collection[str]:
+        if notify is not None:
+            return self._each(notify, (*path, "notify"), self._endpoint)
         known = self.known.endpoints
         usual = self.known.defaults.notify or (tuple(known) if len(known) == 1 else ())
-        missing = [name for name in usual if name not in known]
-        if missing or not usual:
+        if not usual or not all(name in known for name in usual):
             nothing = "No endpoint is configured" + ("; give a callback_url." if self.known.callbacks else ".")
             raise self.wrong((*path, "notify"), f"notify is missing.{_known(known, nothing)}")
-        return usual
+        return [(EndpointIdentity(name), Destination(name)) for name in usual]
 
     def _endpoint(self, text: str, path: Path) -> _Target:
         if text in self.known.endpoints:

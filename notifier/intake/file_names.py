@@ -24,7 +24,7 @@ _MAC_SAVE: Final = re.compile(r".+\.sb-[0-9a-f]{8}-[A-Za-z0-9]{6}")
 
 
 def ignored(name: str) -> bool:
-    """True where `name` is not meant for us, or not yet."""
+    """True if `name` is not meant for us, or not yet."""
     lower = name.lower()
     return (
         name.startswith(_BEGINNINGS)

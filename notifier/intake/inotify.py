@@ -117,7 +117,7 @@ def _events(raw: bytes) -> Iterator[Event]:
 
 
 def log_unavailable(source: str, error: OSError) -> None:
-    """Say that nobody tells `source` (`drop` or `watch_files`) of changes, why, and how that is mended."""
+    """Log that `source` (`drop` or `watch_files`) learns of changes by its rescan only, why, and how that is mended."""
     note = "changes are found by the rescan only, some seconds later"
     _log.warning(log_events.INOTIFY_UNAVAILABLE, source=source, why=why(error), note=note)
 

@@ -14,7 +14,7 @@ MAX_INT: Final = 2**53
 
 
 def compact(value: Any) -> bytes:
-    """`value` as compact JSON. `ValueError` with a sentence where it is no object or beyond a bound."""
+    """`value` as compact JSON. `ValueError` with a sentence if it is no object or beyond a bound."""
     if type(value) is not dict:
         raise ValueError("metadata must be a mapping (a JSON object).")
     _check(value)

@@ -34,7 +34,7 @@ def requests_from(
 ) -> list[WatchRequest]:
     """The watches of `value`: one entry, a list of them, or None for none.
 
-    `root` is where `value` stands in `lines`. Raises `InvalidWatch` with every fault, the first 200 of them at most.
+    `root` is the path of `value` in `lines`. Raises `InvalidWatch` with every fault, the first 200 of them at most.
     """
     reading = Reading(known, lines, source)
     reading.read(value, root)
@@ -68,7 +68,7 @@ def parse_drop(name: str, data: bytes, known: Known) -> list[WatchRequest]:
 def parse_document(
     data: bytes, known: Known, *, json: bool, source: str, empty: str | None = None
 ) -> list[WatchRequest]:
-    """The watches in a JSON or YAML document. Where there is none, `empty` is the fault; None allows it."""
+    """The watches in a JSON or YAML document. If there is none, `empty` is the fault; None allows it."""
     try:
         document = read_json(data) if json else read_yaml(data)
     except TextError as error:
@@ -83,11 +83,11 @@ def _all_faults(error: TextError, known: Known, source: str) -> list[Fault]:
     """The faults of the text, and those of what could be read in spite of them; by line."""
     faults = [Fault(message=f.message, path=f.path, line=f.line, source=source) for f in error.faults]
     if error.document is not None:
-        told = {fault.path for fault in faults}
+        noted = {fault.path for fault in faults}
         try:
             requests_from(error.document.value, known, lines=error.document, source=source)
         except InvalidWatch as more:
-            faults += [fault for fault in more.faults if fault.path not in told]
+            faults += [fault for fault in more.faults if fault.path not in noted]
     return sorted(faults, key=lambda fault: fault.line or 0)
 
 

@@ -45,7 +45,7 @@ class RegistrarPort(Protocol):
 
 
 class Registrar:
-    """Registers watches in `store`; `add_open` is told of generations that are watched from now on."""
+    """Registers watches in `store`; `add_open` gets the generations that are watched from now on."""
 
     def __init__(
         self,

@@ -135,7 +135,7 @@ class WatchFiles:
         return set(self._declared_in)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Until cancelled. Started once every file was read, so that readiness can tell."""
+        """Until cancelled. Started once every file was read, so that readiness knows them."""
         with self._changes.opened():
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._changes.run, self._wakeup.notify)

@@ -111,7 +111,7 @@ class _Search:
 
 
 def _identity(directory: str) -> tuple[int, int] | None:
-    """None if it is not there; that it cannot be looked at is told by listing it."""
+    """None if it is not there; that it cannot be looked at is found by listing it."""
     try:
         found = status_of(directory)
     except CannotLook:

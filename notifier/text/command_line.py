@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from notifier.domain.times import iso
 
-#: What a command reads where nothing else is said.
+#: What a command reads if no other is named.
 DEFAULT_CONFIG: Final = "/etc/notifier/config.yaml"
 
 
@@ -22,7 +22,7 @@ class Option:
 
     #: What it means, in one sentence.
     help: str
-    #: What stands for its value in a help text; None for a flag and for a choice.
+    #: What a help text shows for its value; None for a flag and for a choice.
     metavar: str | None = None
     #: What the command line takes for it, if that is not what the field holds.
     type: Any = None
@@ -33,7 +33,7 @@ class Option:
 
 
 def command(*words: str, config: str) -> str:
-    """`notifier` and `words`, quoted; `config` is left out where it is empty."""
+    """`notifier` and `words`, quoted; `config` is left out if it is empty."""
     given = [] if not config else ["--config", config]
     return shlex.join(["notifier", *words, *given])
 

@@ -21,28 +21,30 @@ MAX_VALUES: Final = 1_200_000
 TOO_MANY: Final = f"It holds too many values: about {MAX_VALUES:,} may be in one file. Split it."
 #: Items of its outermost list at most: as many as may be watched.
 MAX_ITEMS: Final = 100_000
+#: Behind a key, in quotes.
+TWICE: Final = " is here twice; keep one."
 TOO_LONG: Final = f"There are more than {MAX_ITEMS:,} items in this list; split it."
 
 
 class Document:
-    """A document's value, and where its parts stand in the text."""
+    """A document's value, and where its parts are in the text."""
 
     __slots__ = ("_spots", "value")
 
     def __init__(self, value: Any, spots: Any = None) -> None:
         self.value = value
         #: A tree like `value`: (line, [spots in the order of keys or items]) for a collection, (line, written) for a
-        #: scalar that is not text, a line for text; None where lines are not known.
+        #: scalar that is not text, a line for text; None if lines are not known.
         self._spots = spots
 
     def line(self, path: Path) -> int | None:
-        """The 1-based line of what stands at `path`, or of its nearest ancestor that is there; None without lines."""
+        """The 1-based line of what is at `path`, or of its nearest ancestor that is there; None without lines."""
         spot = self._spot(path, nearest=True)
         line: int | None = spot[0] if isinstance(spot, tuple) else spot
         return line
 
     def written(self, path: Path) -> str | None:
-        """How the scalar at `path` stands in the text, where it is not text itself (`0x1F`, `yes`); else None."""
+        """How the scalar at `path` is written, if it is not text (`0x1F`, `yes`); else None."""
         spot = self._spot(path, nearest=False)
         return spot[1] if isinstance(spot, tuple) and isinstance(spot[1], str) else None
 
@@ -58,12 +60,12 @@ class Document:
 
 
 class TextError(NotifierError):
-    """The document cannot be read as it stands. Callers make it InvalidWatch or ConfigError."""
+    """The document cannot be read as it is. Callers make it InvalidWatch or ConfigError."""
 
     def __init__(self, faults: Sequence[Fault], document: Document | None = None) -> None:
         super().__init__("\n".join(map(str, faults)))
         self.faults = tuple(faults)
-        #: What could be read all the same, doubtful parts as text: for finding more faults, and for nothing else.
+        #: What could be read in spite of the faults, doubtful parts as text: only for finding more faults.
         self.document = document
 
 

@@ -7,7 +7,7 @@ answers with every header that it got. Rules:
   `\055`, `%2D`, `%u002d`, `&#45;`, `&sol;`, in UTF-16, also if that was done twice. What is found is replaced whole by
   `***`.
 - Of a header like `Bearer abc` or `sid=abc; lang=en` the parts are secrets too, and of a login in base64 its password.
-- Where text was cut, the beginning of a secret that stood at the cut is one as well: at the end of the text, before "…"
+- Where text was cut, the beginning of a secret at the cut is one as well: at the end of the text, before "…"
   and before a quote, also if the cut went through one of these signs.
 - What is shorter than six characters is not looked for: it would be found everywhere, and hardly keeps anything secret.
 """
@@ -27,7 +27,7 @@ SHORTEST: Final = 6
 #: What takes the place of a URL's query, and of a secret.
 _QUERY: Final = "?…"
 _MASK: Final = b"***"
-#: A text of so many bytes does not stand in a result by chance.
+#: A text of so many bytes is not in a result by chance.
 _SURE: Final = 16
 #: How often what was written as something else is read again.
 _LAYERS: Final = 3
@@ -99,7 +99,7 @@ class Mask:
         #: Text without any of these holds none, in no way of writing it.
         signs = (*_MARKS, *dict.fromkeys(form[:SHORTEST] for form in self._forms))
         self._signs = re.compile(b"|".join(map(re.escape, signs)))
-        #: Bytes after a place that must be known to tell whether a secret begins there.
+        #: Bytes after a place that must be known to know whether a secret begins there.
         self.reach = min(4_096, 6 * max(map(len, self._forms), default=0))
 
     def text(self, text: str) -> str:
@@ -120,7 +120,7 @@ class Mask:
         return bytes(kept + raw[done:limit])
 
     def plain(self, raw: bytes) -> bytes:
-        """`raw`, which may be large and is data, without long ones that stand in it letter by letter."""
+        """`raw`, which may be large and is data, without long ones that are in it letter by letter."""
         for form in self._sure:
             if form in raw:
                 raw = raw.replace(form, _MASK)
@@ -147,7 +147,7 @@ class Mask:
         return len(raw) >= SHORTEST and bool(self._forms) and self._signs.search(raw) is not None
 
     def _spans(self, raw: bytes) -> Iterator[Span]:
-        """Where they stand, in any way of writing them."""
+        """Where they are, in any way of writing them."""
         text, origin = raw, None
         for _ in range(_LAYERS):
             for begin, end in self._found(text, _CUT if origin is None else _CUT_SIGN):
@@ -168,7 +168,7 @@ class Mask:
 
 
 def _alike(text: bytes, begin: int, form: bytes) -> int:
-    """How much of `form` stands there."""
+    """How much of `form` is there."""
     if text.startswith(form, begin):
         return len(form)
     pairs = zip(text[begin : begin + len(form)], form, strict=False)
@@ -204,7 +204,7 @@ def _joined(spans: Iterable[Span]) -> Sequence[Span]:
 
 
 def _decoded(text: bytes, origin: Sequence[Span] | None) -> tuple[bytes, list[Span]] | None:
-    """The text as it was before it was escaped, and where each byte of it comes from; None where nothing was."""
+    """The text as it was before it was escaped, and where each byte of it comes from; None if nothing was."""
     plain, places, done = bytearray(), list[Span](), 0
     for found in _ESCAPED.finditer(text):
         begin, end = found.span()
@@ -223,7 +223,7 @@ def _decoded(text: bytes, origin: Sequence[Span] | None) -> tuple[bytes, list[Sp
 
 
 def _read(found: "re.Match[bytes]") -> bytes:
-    """What one escape stands for."""
+    """What one escape means."""
     wide, braced, narrow, percent, octal, letter, number, name = found.groups()
     if wide or braced:
         return chr(min(int(wide or braced, 16), sys.maxunicode)).encode(errors="replace")

@@ -54,7 +54,7 @@ def closest(word: str, names: Sequence[str]) -> str | None:
 
 
 def _ends(word: str, name: str) -> tuple[str, list[str]]:
-    """What stands behind the parts that both begin with."""
+    """What comes after the parts that both begin with."""
     common = next((at for at, pair in enumerate(zip(word, name, strict=False)) if pair[0] != pair[1]), 0)
     shared = max(word.rfind(mark, 0, common) for mark in ".-") + 1
     return word[shared:], [name[shared:]]

@@ -21,6 +21,7 @@ from notifier.text.document import (
     MAX_VALUES,
     TOO_LONG,
     TOO_MANY,
+    TWICE,
     Document,
     TextError,
     decode,
@@ -120,7 +121,7 @@ def _too_deep(text: str) -> bool:
 
 
 def _cure(error: json.JSONDecodeError) -> str:
-    """What to write instead, where what stands there shows what was meant; with a blank before it."""
+    """What to write instead, if the text there shows what was meant; with a blank before it."""
     there = error.doc[error.pos : error.pos + 64]
     is_key = error.msg.startswith("Expecting property name")
     word = re.match(r"[A-Za-z_][\w-]*", there)
@@ -133,8 +134,8 @@ def _cure(error: json.JSONDecodeError) -> str:
     if word and word[0] in _CONSTANTS:
         return f" Write {_CONSTANTS[word[0]]}."
     before_end = there[:1] in ("}", "]") and error.doc[: error.pos][-64:].rstrip().endswith(",")
-    if before_end or re.match(r",\s*[}\]]", there):  # where it stands: Python 3.13 points at the comma itself
-        return " No comma stands after the last one."
+    if before_end or re.match(r",\s*[}\]]", there):  # Python 3.13 points at the comma itself
+        return " There is no comma after the last one."
     return ""
 
 
@@ -185,14 +186,14 @@ def _past(text: str, at: int) -> int:
 
 
 def _walk(value: Any, twice: dict[int, str], *, surrogates: bool) -> list[Fault]:
-    """Faults of depth, of keys that stand twice, and of half surrogate pairs, with their paths."""
+    """Faults of depth, of keys that are there twice, and of half surrogate pairs, with their paths."""
     faults: list[Fault] = []
     for path, item in _parts(value, ()):
         if len(path) > MAX_DEPTH:
             return [Fault(message=_TOO_DEEP, path=show_path(path[:4]))]
         if id(item) in twice:
             key = twice[id(item)]
-            faults.append(Fault(message=f'"{printable(key, 64)}" stands twice here; keep one.', path=show_path(path)))
+            faults.append(Fault(message=f'"{printable(key, 64)}"{TWICE}', path=show_path(path)))
         if surrogates:
             at = (at for at, text in _texts(item, path) if _HALF.search(text))
             faults += [Fault(message="Half of a surrogate pair (\\ud8…) is not text.", path=show_path(p)) for p in at]
@@ -216,7 +217,7 @@ def _members(item: Any) -> Iterable[tuple[str | int, Any]]:
 
 
 def _texts(item: Any, path: Path) -> Iterator[tuple[Path, str]]:
-    """The texts that stand in `item` itself, its keys among them."""
+    """The texts directly in `item`, its keys among them."""
     if type(item) is str:
         yield path, item
     for step, member in _members(item):

@@ -24,6 +24,7 @@ from notifier.text.document import (
     MAX_VALUES,
     TOO_LONG,
     TOO_MANY,
+    TWICE,
     Document,
     TextError,
     decode,
@@ -63,7 +64,7 @@ class _Doubt(Exception):
 
 
 def _plain(text: str) -> Any:
-    """What a plain (unquoted) scalar means; `_Doubt` where people and parsers disagree."""
+    """What a plain (unquoted) scalar means; `_Doubt` if people and parsers disagree."""
     if not text or text in _NULL:
         return None
     if text[0] not in _NOT_TEXT:
@@ -76,7 +77,7 @@ def _plain(text: str) -> Any:
 
 
 def _number(text: str) -> Any:
-    """The number that it is to everybody; `_Doubt` where it is not one to everybody."""
+    """The number that everybody reads in it; `_Doubt` if not everybody reads the same one."""
     shown = printable(text, 64)
     if _INT.fullmatch(text) and len(text) <= MAX_DIGITS:
         return int(text, 16 if "x" in text else 10)
@@ -103,7 +104,7 @@ class _Frame:
         self.spots: list[Any] = []
         #: The key read last.
         self.key = ""
-        #: True where the value of `key` comes next.
+        #: True if the value of `key` comes next.
         self.pending = False
         self.key_line = 0
 
@@ -123,7 +124,7 @@ class _Reading:
         self._documents = 0
         #: An anchor, an alias or a tag was met: what the parser cannot read behind it may only follow from that.
         self._undone = False
-        #: Here keys count too, and a list or mapping thrice: 100,000 whole watches must fit all the same.
+        #: Here keys count too, and a list or mapping thrice: 100,000 whole watches must fit nevertheless.
         self._room = 2 * MAX_VALUES
         #: Keys that were met first: the parser makes a new text of each.
         self._keys: dict[str, str] = {}
@@ -156,7 +157,7 @@ class _Reading:
                 self.frames.pop()
             elif kind is yaml.AliasEvent:
                 self._undone = True
-                if not (self.frames and self.frames[-1].pending and self.frames[-1].key == "<<"):  # that is told
+                if not (self.frames and self.frames[-1].pending and self.frames[-1].key == "<<"):  # that has a fault
                     self._fault(event, f"Aliases (*name) are {NOT_SUPPORTED.format('*')}")
                 self._put(None, event.start_mark.line + 1)
             elif kind is yaml.DocumentStartEvent:
@@ -236,7 +237,7 @@ class _Reading:
                 self._keys[frame.key] = frame.key
             if value in frame.value:
                 path = (*self._path(), value)
-                self._add(f'"{printable(value, 64)}" stands twice here; keep one.', path, line)
+                self._add(f'"{printable(value, 64)}"{TWICE}', path, line)
         elif type(spot) is tuple and isinstance(spot[1], str):
             shown = printable(spot[1], 64)
             self._add(f'A key must be text; quote it: "{shown}".', self._path(), line)
@@ -271,7 +272,7 @@ class _Reading:
 
 
 def _bound_directives(text: str) -> None:
-    """`TextError` where there are more than anybody writes."""
+    """`TextError` if there are more than anybody writes."""
     for count, found in enumerate(_DIRECTIVE.finditer(text)):
         if count == _DIRECTIVES:
             message = f"More than {_DIRECTIVES} lines begin with %, as directives do; take them out."

@@ -1,7 +1,7 @@
 """What the YAML parser complains of, as a sentence of ours: its own words help nobody who does not know the grammar.
 
 A complaint that is not known here keeps the parser's words. Pure; nothing of the document is quoted but one character
-that no text can begin with: a secret may stand there.
+that no text can begin with: the rest may be a secret.
 """
 
 from itertools import islice
@@ -16,10 +16,10 @@ from notifier.text.printable import printable
 TOO_DEEP: Final = f"Lists and mappings are more than {MAX_DEPTH} deep here."
 NOT_SUPPORTED: Final = "not supported; write the value out. Text that begins with {} goes in quotes."
 #: These three may get a hint that only the lines above can give.
-COLON: Final = 'Not YAML: a ":" stands here where no key can be.'
-STRAY: Final = "Not YAML: this line does not fit what stands above it."
+COLON: Final = 'Not YAML: a ":" is here, where no key can be.'
+STRAY: Final = "Not YAML: this line does not fit what is above it."
 OPEN: Final = 'Not YAML: a "," or a closing bracket is missing{}.'
-_TAB: Final = "A tab stands before the text of this line; YAML takes spaces only. Put spaces in its place."
+_TAB: Final = "A tab is before the text of this line; YAML takes spaces only. Put spaces in its place."
 #: What the parser says -> what we say. {} is where the thing began, if that is another line.
 _WORDS: Final = {
     "mapping values are not allowed in this context": COLON,
@@ -28,7 +28,7 @@ _WORDS: Final = {
     "did not find expected ',' or ']'": OPEN,
     "did not find expected ',' or '}'": OPEN,
     "did not find expected node content": "Not YAML: a value is missing here, or a bracket has no partner.",
-    "did not find expected '-' indicator": "Not YAML: this line stands in a list, and begins with no dash.",
+    "did not find expected '-' indicator": "Not YAML: this line is in a list, and does not begin with a dash.",
     "block sequence entries are not allowed in this context": "Not YAML: a list begins on a line of its own, below its "
     "key.",
     "could not find expected ':'": 'Not YAML: a ":" is missing{}.',
@@ -36,7 +36,7 @@ _WORDS: Final = {
     "did not find expected comment or line break": "Not YAML: text that begins with | or > goes in quotes.",
 }  # fmt: skip
 _ANCHORS: Final = {"while scanning an alias": "*", "while scanning an anchor": "&", "while scanning a tag": "!"}
-#: Its complaints about what stands behind a backslash.
+#: Its complaints about what comes after a backslash.
 _ESCAPES: Final = ("found unknown escape character", "did not find expected hex")
 _ESCAPE: Final = "Not YAML: a backslash in double quotes begins an escape. Write two of them, or use single quotes."
 _FIRST: Final = "found character that cannot start any token"
@@ -91,7 +91,7 @@ def _character(text: str, mark: yaml.Mark) -> str:
 
 
 def _tab_at(text: str, mark: yaml.Mark) -> bool:
-    """Whether a tab stands before the text of the line that the parser could not go on in."""
+    """Whether a tab is before the text of the line that the parser could not go on in."""
     line = _line_at(text, mark)
     begins = len(line) - len(line.lstrip(" \t-?"))
     return "\t" in line[:begins]

@@ -157,7 +157,7 @@ def inspect_file(
     except FileNotFoundError:
         return Nothing.GONE
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):  # another thing than a moment ago: the next time tells what
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # another thing than a moment ago: the next time shows what
             return Nothing.INCOMPLETE
         if error.errno in (errno.EMFILE, errno.ENFILE):
             return NoDescriptor(f"its files cannot be read: {reason(error)}")

@@ -2,7 +2,7 @@
 
 Other users write here, so a name may become another file between two calls. Hence: the directory and its two
 subdirectories are held open; a file is opened with O_NOFOLLOW|O_NONBLOCK, must be regular with one link, and stays open
-until after its move, when a second look tells whether that very file was moved and is as it was read; nothing is ever
+until after its move, when a second look shows whether that very file was moved and is as it was read; nothing is ever
 moved over another file.
 
 Moves are renameat2(RENAME_NOREPLACE): atomic, so a crash leaves the file in one place. link+unlink would not do: the
@@ -209,7 +209,7 @@ def _write_new(directory: int, name: str, text: str) -> None:
 
 # ---- writers -------------------------------------------------------------------------------------------------------
 def has_writer(fd: int) -> bool | None:
-    """True if somebody has the open file `fd` open for writing; None if that cannot be told. Takes microseconds.
+    """True if somebody has the open file `fd` open for writing; None if that cannot be known. Takes microseconds.
 
     The kernel is asked by a lease. It grants a read lease only on a file that nobody has open for writing, or mapped
     into memory for it: exactly the question, with an answer for every writer on this machine. A lease may be asked for

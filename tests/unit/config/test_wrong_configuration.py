@@ -100,13 +100,13 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         GOOD.replace(": sqlite:", ":sqlite:"),
-        '2: Not YAML: a ":" stands here where no key can be. The line above has no ": " in it, a colon and a blank: write KEY: VALUE there.',
+        '2: Not YAML: a ":" is here, where no key can be. The line above has no ": " in it, a colon and a blank: write KEY: VALUE there.',
     ),
     (
         STORE + "providers:\n  luma:\n    kind=aimlapi-luma\n    api_key: k-123\n",
-        '5: Not YAML: a ":" stands here where no key can be. The line above has no ": " in it, a colon and a blank: write KEY: VALUE there.',
+        '5: Not YAML: a ":" is here, where no key can be. The line above has no ": " in it, a colon and a blank: write KEY: VALUE there.',
     ),
-    (GOOD + "watches:\n  - id: a\n  id: b\n", "8: Not YAML: this line stands in a list, and begins with no dash."),
+    (GOOD + "watches:\n  - id: a\n  id: b\n", "8: Not YAML: this line is in a list, and does not begin with a dash."),
     (GOOD + "watches: - id: a\n", "6: Not YAML: a list begins on a line of its own, below its key."),
     (
         "",
@@ -118,7 +118,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (b"\xff\xfea", "1: The file is UTF-16 or UTF-32. Save it as UTF-8."),
     ("store: [\n", "2: Not YAML: a value is missing here, or a bracket has no partner."),
-    (GOOD + "store: sqlite:x\n", '6: store: "store" stands twice here; keep one.'),
+    (GOOD + "store: sqlite:x\n", '6: store: "store" is here twice; keep one.'),
     (GOOD + "? [a]\n: b\n", "6: A key must be text, not a list or a mapping."),
     (
         STORE,
@@ -379,7 +379,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
         "8: providers.luma.base_url: A base URL has no query: routes are put behind it. Write a URL that begins with http:// or https://, without a query.",
     ),
     (provider("api_keys: x"), '8: providers.luma.api_keys: Unknown key "api_keys". Did you mean "api_key"?'),
-    (provider("kind: x"), '8: providers.luma.kind: "kind" stands twice here; keep one.'),
+    (provider("kind: x"), '8: providers.luma.kind: "kind" is here twice; keep one.'),
     (
         endpoint("concurrency: 0"),
         "8: endpoints.studio.concurrency: 0 is too small. Write a whole number from 1 to 256.",
@@ -571,7 +571,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         GOOD.replace("api_key: k-123", "api_key: k, api_key: l"),
-        '3: providers.luma.api_key: "api_key" stands twice here; keep one.',
+        '3: providers.luma.api_key: "api_key" is here twice; keep one.',
     ),
     (
         GOOD.replace(KEY, "*hook"),
@@ -587,37 +587,37 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         STORE + "providers:\n  luma:\n   kind: aimlapi-luma\n    api_key: ${KEY}\n" + ENDPOINTS,
-        '5: Not YAML: a ":" stands here where no key can be. Keys of one mapping begin in the same column; compare with the line above.',
+        '5: Not YAML: a ":" is here, where no key can be. Keys of one mapping begin in the same column; compare with the line above.',
     ),
     (
         STORE + 'providers:\n  luma:\n   kind: aimlapi-luma # ours:\n\n    headers: {A: "${KEY}"}\n' + ENDPOINTS,
-        "6: Not YAML: this line does not fit what stands above it. Keys of one mapping begin in the same column; compare with the line above.",
+        "6: Not YAML: this line does not fit what is above it. Keys of one mapping begin in the same column; compare with the line above.",
     ),
     (
         STORE + "providers:\n  luma:\n    kind: aimlapi-luma\n   api_key: ${KEY}\n" + ENDPOINTS,
-        "5: Not YAML: this line does not fit what stands above it. Keys of one mapping begin in the same column; compare with the line above.",
+        "5: Not YAML: this line does not fit what is above it. Keys of one mapping begin in the same column; compare with the line above.",
     ),
     (
         "  " + GOOD,
-        "2: Not YAML: this line does not fit what stands above it. Keys of one mapping begin in the same column; compare with the line above.",
+        "2: Not YAML: this line does not fit what is above it. Keys of one mapping begin in the same column; compare with the line above.",
     ),
     (
         GOOD + "watches:\n  - id: a\n     notify: studio\n",
-        '8: Not YAML: a ":" stands here where no key can be. Keys of one mapping begin in the same column; compare with the line above.',
+        '8: Not YAML: a ":" is here, where no key can be. Keys of one mapping begin in the same column; compare with the line above.',
     ),
     (
         GOOD + "watches:\n  - id: a\n    notify: stu: dio\n",
-        '8: Not YAML: a ":" stands here where no key can be. Put text that has ": " in it in quotes.',
+        '8: Not YAML: a ":" is here, where no key can be. Put text that has ": " in it in quotes.',
     ),
     (
         provider("base_url: http: //${KEY}"),
-        '8: Not YAML: a ":" stands here where no key can be. Put text that has ": " in it in quotes.',
+        '8: Not YAML: a ":" is here, where no key can be. Put text that has ": " in it in quotes.',
     ),
     (
         "#\u2028a: b: c\n\n\n",
-        '2: Not YAML: a ":" stands here where no key can be. Put text that has ": " in it in quotes.',
+        '2: Not YAML: a ":" is here, where no key can be. Put text that has ": " in it in quotes.',
     ),
-    (provider('base_url: "${KEY}" x'), "8: Not YAML: this line does not fit what stands above it."),
+    (provider('base_url: "${KEY}" x'), "8: Not YAML: this line does not fit what is above it."),
     (
         STORE + "providers:\n  luma: {kind: aimlapi-luma,\n    api_key: ${KEY}}\n" + ENDPOINTS,
         '4: Not YAML: a "," or a closing bracket is missing; look from line 3 on. Inside { } and [ ] put quotes around "${NAME}".',

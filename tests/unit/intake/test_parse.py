@@ -216,7 +216,7 @@ TABLE: list[tuple[str, Known, list[str]]] = [
     (
         "{id: a, provider: luma, notify: lab, callback_url: 'https://x.example/'}",
         MANY,
-        ["1: callback_url: callback_url stands in place of notify; keep one of them."],
+        ["1: callback_url: callback_url takes the place of notify; keep one of them."],
     ),
     (
         "{id: a, provider: luma, callback_url: 'ftp://x.example/'}",

@@ -20,7 +20,7 @@ def faults_of(read: Any, data: bytes) -> list[str]:
     return [str(fault) for fault in refused.value.faults]
 
 
-TAB = "{}: A tab stands before the text of this line; YAML takes spaces only. Put spaces in its place."
+TAB = "{}: A tab is before the text of this line; YAML takes spaces only. Put spaces in its place."
 YAML_FAULTS: list[tuple[bytes, list[str]]] = [
     (b"id: 0123", ['1: id: 0123 is read as different numbers by different YAML parsers; quote it: "0123".']),
     (b"a:\n  - 12:30", ['2: a[0]: 12:30 is read as different numbers by different YAML parsers; quote it: "12:30".']),
@@ -30,7 +30,7 @@ YAML_FAULTS: list[tuple[bytes, list[str]]] = [
     (b"a: .nan", ['1: a: .nan is not a finite number; quote it if it is text: ".nan".']),
     (b"a: -.inf", ['1: a: -.inf is not a finite number; quote it if it is text: "-.inf".']),
     (b"a: 1.0e+999", ['1: a: 1.0e+999 is not a finite number; quote it if it is text: "1.0e+999".']),
-    (b"a: 1\nb: 2\na: 3", ['3: a: "a" stands twice here; keep one.']),
+    (b"a: 1\nb: 2\na: 3", ['3: a: "a" is here twice; keep one.']),
     (b"1: 2", ['1: A key must be text; quote it: "1".']),
     (b"yes: 2", ['1: A key must be text; quote it: "yes".']),
     (b"? [a]\n: 1", ["1: A key must be text, not a list or a mapping."]),
@@ -87,8 +87,8 @@ def test_yaml_that_may_be_misread_is_refused(data: bytes, expected: list[str]) -
         ("{\u201cid\u201d: \u201cx\u201d}", 'JSON knows the plain double quote only: write ", around keys too.'),
         ('{"id": \u00abx\u00bb}', 'JSON knows the plain double quote only: write ", around keys too.'),
         ('{\\"id\\": 1}', 'Write " without a backslash before it.'),
-        ('[{"id": "x"},]', "No comma stands after the last one."),
-        ('{"id": "x",\n}', "No comma stands after the last one."),
+        ('[{"id": "x"},]', "There is no comma after the last one."),
+        ('{"id": "x",\n}', "There is no comma after the last one."),
         ('{"id": "x", "a": True}', "Write true."),
         ('{"id": "x", "a": None}', "Write null."),
     ],
@@ -170,7 +170,7 @@ def test_yaml_that_is_too_deep_is_called_that(deep: bytes) -> None:
 
 def test_json_is_as_strict() -> None:
     """Keys that stand twice, NaN, depth and half characters are refused in JSON too."""
-    assert faults_of(read_json, b'{"a": 1, "b": {"a": 1, "a": 2}}') == ['b: "a" stands twice here; keep one.']
+    assert faults_of(read_json, b'{"a": 1, "b": {"a": 1, "a": 2}}') == ['b: "a" is here twice; keep one.']
     assert faults_of(read_json, b"[NaN, -Infinity]") == [
         "NaN is not a JSON number; quote it if it is text.",
         "-Infinity is not a JSON number; quote it if it is text.",
