@@ -38,11 +38,7 @@ from notifier.store.records import Freshness
 #: An attempt began at most so long before its answer.
 _LONGEST_ATTEMPT: Final = timedelta(minutes=15)
 #: What a kind of message means for its watch.
-_SIGNALS: Final = {
-    Kind.RESULT: WatchSignal.SATISFY,
-    Kind.EXPIRED: WatchSignal.EXPIRE,
-    Kind.UNKNOWN: WatchSignal.LOSE,
-}
+_SIGNALS: Final = {Kind.RESULT: WatchSignal.SATISFY, Kind.EXPIRED: WatchSignal.EXPIRE, Kind.UNKNOWN: WatchSignal.LOSE}
 #: State -> the targets that it satisfies.
 SATISFIED: Final = {state: frozenset(target for target in State if satisfies(state, target)) for state in State}
 #: What a watch becomes when it ends, by the kind of its message.

@@ -126,10 +126,5 @@ def _connect(path: str, mode: str) -> sqlite3.Connection:
     """`check_same_thread` is off: each connection is used by one thread at a time, but not always by the same one."""
     uri = f"file:{quote(os.path.abspath(path))}?mode={mode}"  # noqa: PTH100  abspath keeps links, as the lock's name does
     return sqlite3.connect(
-        uri,
-        uri=True,
-        timeout=BUSY_MS / 1000,
-        isolation_level=None,
-        check_same_thread=False,
-        cached_statements=256,
+        uri, uri=True, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=256
     )

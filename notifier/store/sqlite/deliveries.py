@@ -16,14 +16,7 @@ import orjson
 
 from notifier.domain.endpoint_health import Change
 from notifier.domain.ids import Destination, MessageId, WorkerId
-from notifier.domain.model import (
-    AttemptResult,
-    Claim,
-    Interruption,
-    Stale,
-    Trigger,
-    Verdict,
-)
+from notifier.domain.model import AttemptResult, Claim, Interruption, Stale, Trigger, Verdict
 from notifier.domain.slot_sharing import Demand, allot
 from notifier.domain.times import from_micros, to_micros
 from notifier.store import rules

@@ -12,13 +12,7 @@ from typing import Final
 
 from notifier.domain.ids import Destination, GenerationId, ProviderName
 from notifier.domain.message import new_delivery
-from notifier.domain.model import (
-    Kind,
-    OpenGeneration,
-    SeenGeneration,
-    State,
-    Watch,
-)
+from notifier.domain.model import Kind, OpenGeneration, SeenGeneration, State, Watch
 from notifier.domain.times import to_micros
 from notifier.store import rules
 from notifier.store.records import Recorded

@@ -46,34 +46,29 @@ def page(
 ) -> tuple[Sequence[int], Mark | None]:
     """Keys of the next deliveries, and where the walk continues after them."""
     here = mark or Mark(after=0, last=conn.execute(_SQL["last"]).fetchone()[0] or 0)
-    keys = _page(conn, selection, {"after": here.after, "last": here.last, "most": most})
-    return keys, Mark(after=keys[-1], last=here.last) if len(keys) == most else None
-
-
-def _page(conn: sqlite3.Connection, selection: Selection, place: dict[str, int]) -> list[int]:
-    if selection.message is not None:
-        return bulk.read(conn, _SQL["page_of_message"], place | {"message": selection.message})
-    asked: dict[str, Any] = place | {
+    asked: dict[str, Any] = {
+        "after": here.after,
+        "last": here.last,
+        "most": most,
         "endpoint": selection.endpoint,
         "destination": selection.destination,
         "type": selection.type,
-        "since": None if selection.since is None else to_micros(selection.since),
-        "until": None if selection.until is None else to_micros(selection.until),
+        "since": rows.micros_or_none(selection.since),
+        "until": rows.micros_or_none(selection.until),
         "statuses": bulk.listed(sorted(selection.statuses)) if selection.statuses else None,
     }
-    if selection.generation is None:
-        return bulk.read(conn, _SQL["page"], asked | {"provider": selection.provider})
-    meant = _generations(conn, selection.generation, selection.provider)
-    return bulk.read(conn, _SQL["page_of_generations"], asked | {"generations": meant})
+    if selection.message is not None:
+        keys = bulk.read(conn, _SQL["page_of_message"], asked | {"message": selection.message})
+    elif selection.generation is None:
+        keys = bulk.read(conn, _SQL["page"], asked | {"provider": selection.provider})
+    else:
+        meant = _generations(conn, selection.generation, selection.provider)
+        keys = bulk.read(conn, _SQL["page_of_generations"], asked | {"generations": meant})
+    return keys, Mark(after=keys[-1], last=here.last) if len(keys) == most else None
 
 
 def ask_again(
-    conn: sqlite3.Connection,
-    keys: Sequence[int],
-    selection: Selection,
-    mark: Mark | None,
-    *,
-    now: datetime,
+    conn: sqlite3.Connection, keys: Sequence[int], selection: Selection, mark: Mark | None, *, now: datetime
 ) -> Redelivered:
     """Make those of `keys` due that may be; the answer continues at `mark`."""
     taken: list[tuple[int, str, int]] = []
@@ -143,7 +138,5 @@ def cancel(conn: sqlite3.Connection, keys: Sequence[int], *, now: datetime) -> C
     bulk.write(conn, rows.SQL["end_watches"], ending)
     left = bulk.read(conn, _SQL["unwatched"], {"generations": bulk.listed(sorted(generations))})
     return Cancelled(
-        cancelled=len(ending),
-        ended=ended,
-        left=[(ProviderName(provider), GenerationId(id_)) for provider, id_ in left],
+        cancelled=len(ending), ended=ended, left=[(ProviderName(provider), GenerationId(id_)) for provider, id_ in left]
     )

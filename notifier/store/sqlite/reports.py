@@ -12,14 +12,13 @@ from typing import Final, TypeVar
 
 import anyio
 import anyio.to_thread
-import orjson
 
 from notifier.domain.errors import BackupRefused, StoreUnavailable
 from notifier.domain.ids import GenerationId, ProviderName
 from notifier.domain.model import DeliveryStatus, State, WatchStatus
 from notifier.domain.times import from_micros
 from notifier.store.records import Counts, EndpointSummary, GenerationSummary, History, Trouble
-from notifier.store.sqlite import connection, endpoints, errors, history, troubles
+from notifier.store.sqlite import bulk, connection, endpoints, errors, history, troubles
 from notifier.store.sqlite.statements import statements
 
 T = TypeVar("T")
@@ -85,7 +84,7 @@ def _counts(conn: sqlite3.Connection) -> Counts:
 def _generations(conn: sqlite3.Connection, *, open_only: bool, limit: int) -> list[GenerationSummary]:
     name = "newest_open_generations" if open_only else "newest_generations"
     found = conn.execute(_SQL[name], (limit,)).fetchall()
-    keys = orjson.dumps([row[0] for row in found]).decode()
+    keys = bulk.listed([key for key, *_ in found])
     watches = _tallies(conn, "watches_by_generation", keys)
     deliveries = _tallies(conn, "deliveries_by_generation", keys)
     return [
@@ -119,7 +118,12 @@ def _problems(conn: sqlite3.Connection, *, deep: bool) -> Iterator[str]:
 
 
 def _backup(path: str, target: str) -> None:
-    """`VACUUM INTO` a file of the owner's alone, and only then call it done: on the disk, whole."""
+    """`VACUUM INTO` a file of the owner's alone; it returns once that is on the disk, whole."""
+
+    def vacuum_into(conn: sqlite3.Connection) -> None:
+        os.ftruncate(made, 0)  # it may be read twice
+        conn.execute("VACUUM INTO ?", (target,))
+
     try:
         made = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
@@ -127,25 +131,15 @@ def _backup(path: str, target: str) -> None:
     except OSError as error:
         raise BackupRefused(str(errors.refused(target, error))) from error
     try:
-        connection.read_only(path, lambda conn: _vacuum_into(conn, made, target))
+        connection.read_only(path, vacuum_into)
         os.fsync(made)
-        _sync_directory(Path(target).parent)
+        directory = os.open(Path(target).parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)  # a new file's name is durable only when its directory is
+        finally:
+            os.close(directory)
     except (sqlite3.Error, OSError) as error:
         Path(target).unlink(missing_ok=True)
         raise errors.unavailable(error, target) from error
     finally:
         os.close(made)
-
-
-def _vacuum_into(conn: sqlite3.Connection, made: int, target: str) -> None:
-    os.ftruncate(made, 0)  # it may be read twice
-    conn.execute("VACUUM INTO ?", (target,))
-
-
-def _sync_directory(directory: Path) -> None:
-    """A new file's name is durable only when its directory is."""
-    opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

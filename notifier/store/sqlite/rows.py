@@ -13,15 +13,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from notifier.domain.ids import Destination, EndpointIdentity, GenerationId, ProviderName, WatchId
-from notifier.domain.model import (
-    DeliveryStatus,
-    NewDelivery,
-    Result,
-    SeenGeneration,
-    State,
-    Watch,
-    WatchStatus,
-)
+from notifier.domain.model import DeliveryStatus, NewDelivery, Result, SeenGeneration, State, Watch, WatchStatus
 from notifier.domain.times import from_micros, to_micros
 from notifier.store.sqlite import bulk
 from notifier.store.sqlite.statements import statements

@@ -15,16 +15,7 @@ from typing import Final
 from notifier.domain.errors import MAX_FAULTS, Fault, InvalidWatch
 from notifier.domain.ids import Destination, WatchId, watch_id
 from notifier.domain.lifecycle import satisfies
-from notifier.domain.model import (
-    Kind,
-    OpenGeneration,
-    Outcome,
-    Registration,
-    State,
-    Watch,
-    WatchRequest,
-    WatchStatus,
-)
+from notifier.domain.model import Kind, OpenGeneration, Outcome, Registration, State, Watch, WatchRequest, WatchStatus
 from notifier.domain.times import to_micros
 from notifier.store import rules
 from notifier.store.sqlite import bulk, rows
@@ -40,11 +31,7 @@ _SATISFIED: Final = rules.ENDED[Kind.RESULT].value
 
 
 def add(
-    conn: sqlite3.Connection,
-    requests: Sequence[WatchRequest],
-    *,
-    now: datetime,
-    keep_first: bool,
+    conn: sqlite3.Connection, requests: Sequence[WatchRequest], *, now: datetime, keep_first: bool
 ) -> list[Registration]:
     """One answer for each request, in order. InvalidWatch has a fault for each that contradicts an open watch.
 
@@ -120,13 +107,7 @@ class _Together:
         status, registered_at = rows.WATCH_STATUSES[found.status], rows.moment(found.registered_at)
         timeout = found.timeout * _MICROSECOND
         outcome, differs = rules.outcome(
-            request,
-            status,
-            rows.metadata(found),
-            timeout,
-            registered_at,
-            keep_first=self._keep_first,
-            now=self._now,
+            request, status, rows.metadata(found), timeout, registered_at, keep_first=self._keep_first, now=self._now
         )
         if outcome is Outcome.REOPENED:
             row = self._row(request, found.key, found.id, found.round + 1)

@@ -152,9 +152,11 @@ class Writer:
             self.commits += 1
             self._make_sure()
         except (sqlite3.Error, StoreUnavailable) as error:
+            sentence = str(error)
             if isinstance(error, sqlite3.Error):
                 self._remember([doing] if doing else batch)
-            sentence = self._sentence(error)
+                lost = self._lost()  # a file that is missing explains whatever SQLite says
+                sentence = lost.sentence if lost else str(errors.unavailable(error, self._path))
             self._undo(error)
             self._mend_files(reported=True)
             for call in batch:
@@ -189,13 +191,6 @@ class Writer:
         if sentence is not None:
             raise StoreUnavailable(sentence)
 
-    def _sentence(self, error: sqlite3.Error | StoreUnavailable) -> str:
-        """A file that is missing explains whatever SQLite says."""
-        if not isinstance(error, sqlite3.Error):
-            return str(error)
-        lost = self._lost()
-        return lost.sentence if lost else str(errors.unavailable(error, self._path))
-
     def _undo(self, error: Exception) -> None:
         """Roll the batch back. A connection that met worse than a full or a busy file is given up."""
         if self._connection is None:
@@ -223,15 +218,12 @@ class Writer:
         files.check(self._place.lost())
         self._connection = connection.writer(self._path)
         self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        self._note_files()
-        return self._connection
-
-    def _note_files(self) -> None:
         if self._files is not None:
             self._left_open.append(self._files)
         if len(self._left_open) > _LEFT_OPEN:
             self._left_open.pop(0).close()
         self._files = files.OpenFiles(self._place)
+        return self._connection
 
     def _make_sure(self) -> None:
         """After a commit: check that the next start would find it. StoreUnavailable if not.
@@ -258,33 +250,23 @@ class Writer:
         if lost.damage is files.Damage.CUT:
             self._final = lost.sentence
             return False
-        try:
-            saved = self._save_log()
+        if self._connection is None or self._files is None:
+            return False
+        try:  # through the descriptors that are open; the log is empty after that
+            self._connection.execute(f"PRAGMA busy_timeout = {_SAVE_BUSY_MS}")
+            busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._connection.execute(f"PRAGMA busy_timeout = {connection.BUSY_MS}")
         except sqlite3.Error:
             return False
-        if saved:
-            with contextlib.suppress(sqlite3.Error, OSError):  # tried again at the next check
-                self._exchange_connection()
-        return saved
-
-    def _save_log(self) -> bool:
-        """Move all of the log into the main file, through the descriptors that are open; it is empty after that."""
-        if self._connection is None:
+        if busy:
             return False
-        self._connection.execute(f"PRAGMA busy_timeout = {_SAVE_BUSY_MS}")
-        busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        self._connection.execute(f"PRAGMA busy_timeout = {connection.BUSY_MS}")
-        return not busy
-
-    def _exchange_connection(self) -> None:
-        """Another connection, with a log that has a name. The file that has that name now is not ours."""
-        if self._connection is None or self._files is None:
-            return
-        for name in self._files.strangers():
-            files.set_aside(name)
-        self._connection.close()
-        self._connection = None
-        self._open()
+        with contextlib.suppress(sqlite3.Error, OSError):  # tried again at the next check
+            for name in self._files.strangers():  # the file that has that name now is not ours
+                files.set_aside(name)
+            self._connection.close()
+            self._connection = None
+            self._open()
+        return True
 
     def _close(self) -> None:
         """The last connection moves the log into the main file and removes it, by its name."""
