@@ -13,27 +13,16 @@ sends the plan. Rules:
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
 
 from notifier.domain.ids import GenerationId
-
-
-class Due(Protocol):
-    """One ID that is due."""
-
-    id: GenerationId
-    #: True if it must be asked for by itself: a batch was refused because of it, or it is to be confirmed as unknown.
-    poll_singly: bool
-
-
-D = TypeVar("D", bound=Due)
+from notifier.polling.scheduling.open_generation import TrackedGeneration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedRequest(Generic[D]):
+class PlannedRequest:
     """One request to make."""
 
-    entries: Sequence[D]
+    entries: Sequence[TrackedGeneration]
     #: True for the batch route.
     multi: bool
 
@@ -48,21 +37,21 @@ class PlannedRequest(Generic[D]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan(Generic[D]):
-    requests: Sequence[PlannedRequest[D]]
+class Plan:
+    requests: Sequence[PlannedRequest]
     #: Entries that there was no room for, in the order given: due at once again.
-    rest: Sequence[D]
+    rest: Sequence[TrackedGeneration]
 
 
 def plan(
-    due: Sequence[D],
+    due: Sequence[TrackedGeneration],
     *,
     fit: Callable[[Sequence[GenerationId]], int],
     batch_limit: int,
     multi: bool,
     room: int,
     single_room: int,
-) -> Plan[D]:
+) -> Plan:
     """The requests to make now for `due`, which is in order (longest overdue first) and has each ID once.
 
     `fit` says how many of some IDs, from the first, fit in one batch poll (at least 1). `batch_limit` caps that.
@@ -91,10 +80,10 @@ def plan(
 
 
 def _batches(
-    together: Sequence[D], fit: Callable[[Sequence[GenerationId]], int], limit: int, most: int
-) -> tuple[list[Sequence[D]], list[D]]:
+    together: Sequence[TrackedGeneration], fit: Callable[[Sequence[GenerationId]], int], limit: int, most: int
+) -> tuple[list[Sequence[TrackedGeneration]], list[TrackedGeneration]]:
     """At most `most` batches, and the entries that are in none of them."""
-    batches: list[Sequence[D]] = []
+    batches: list[Sequence[TrackedGeneration]] = []
     begin = 0
     while begin < len(together) and len(batches) < most:
         some = together[begin : begin + limit]

@@ -1,41 +1,40 @@
 """What the planner chooses."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import hypothesis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.domain.ids import GenerationId
 from notifier.polling.batching.batch_plan import Plan, plan
+from notifier.polling.learning.hazard import HazardCurve
+from notifier.polling.scheduling.open_generation import TrackedGeneration
+from tests.support.generations import entry
 
 #: A busy machine is no failure.
 STEADY = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 
 
-@dataclass(kw_only=True)
-class DueId:
-    """The least that can be planned."""
-
-    id: GenerationId
-    poll_singly: bool
+CURVE = HazardCurve()
 
 
-def due_ids(*names: str) -> list[DueId]:
+def due_ids(*names: str) -> list[TrackedGeneration]:
     """A name that begins with "!" is polled singly."""
-    return [DueId(id=GenerationId(name.lstrip("!")), poll_singly=name.startswith("!")) for name in names]
+    entries = [entry(name.lstrip("!"), curve=CURVE) for name in names]
+    for each, name in zip(entries, names, strict=True):
+        each.poll_singly = name.startswith("!")
+    return entries
 
 
 def planned(
-    due: Sequence[DueId],
+    due: Sequence[TrackedGeneration],
     *,
     fit: int = 100,
     batch_limit: int = 100,
     multi: bool = True,
     room: int = 9,
     single_room: int = 9,
-) -> Plan[DueId]:
+) -> Plan:
     return plan(
         due,
         fit=lambda ids: min(fit, len(ids)),
@@ -46,7 +45,7 @@ def planned(
     )
 
 
-def shown(result: Plan[DueId]) -> list[str]:
+def shown(result: Plan) -> list[str]:
     return [("*" if request.multi else "") + "".join(request.ids) for request in result.requests]
 
 
@@ -95,7 +94,7 @@ def test_nothing_is_lost_or_asked_twice(
     alone: list[bool], fit: int, batch_limit: int, *, multi: bool, room: int, single_room: int
 ) -> None:
     """Every due ID is in exactly one request or in the rest; all the limits hold; the longest overdue is served."""
-    due = [DueId(id=GenerationId(str(n)), poll_singly=flag) for n, flag in enumerate(alone)]
+    due = due_ids(*[f"{'!' * flag}{number}" for number, flag in enumerate(alone)])
     result = planned(due, fit=fit, batch_limit=batch_limit, multi=multi, room=room, single_room=single_room)
     asked = [entry for request in result.requests for entry in request.entries]
     assert sorted(asked + list(result.rest), key=lambda entry: int(entry.id)) == due
