@@ -131,24 +131,24 @@ class LongPolls:
         if room <= 0 and (free > 0 or now < self._review_at):
             return ()
         candidates = self._candidates(now, wall, max(_SOME, (max(free, 0) + 1) * per_long_poll))
-        begun: list[LongPoll] = []
+        started: list[LongPoll] = []
         if several and room > 0:
-            begun = self._several(candidates, room, per_long_poll, now)
+            started = self._several(candidates, room, per_long_poll, now)
         elif room > 0:
-            begun = self._trial(candidates[room - 1 :], now)
-            begun += self._singles(candidates[: room - len(begun)], now)
+            started = self._trial(candidates[room - 1 :], now)
+            started += self._singles(candidates[: room - len(started)], now)
         elif candidates:
             self._review_at = now + _REVIEW_EVERY
             self._hand_over(candidates, per_long_poll, now)
         fresh = now - self._generations.pace.every
         self._over = {entry: at for entry, at in self._over.items() if at > fresh}
         self._unfound = {entry for entry in self._unfound if self._generations.tracks(entry) and entry.state is None}
-        for each in begun:
+        for each in started:
             if not each.trial:
                 for entry in each.entries:
                     self._generations.start_long_poll(entry)
-        self._under_way += begun
-        return begun
+        self._under_way += started
+        return started
 
     def _takes_several(self, now: float) -> bool:
         """Whether one long-poll may have several IDs, and ends with the first of them."""
@@ -189,26 +189,26 @@ class LongPolls:
 
     def _singles(self, candidates: Sequence[TrackedGeneration], now: float) -> list[LongPoll]:
         pace, patience = self._generations.pace, self._provider.long_poll.support.patience or 1.0
-        begun = []
+        started = []
         for entry in candidates:
             if pace.scarce and not worthwhile(
                 likelihood(entry, now), spacing=pace.spacing, per_request=self._per_request(now), patience=patience
             ):
                 break  # the others are less likely still
-            begun.append(LongPoll([entry], entry.target, now))
-        return begun
+            started.append(LongPoll([entry], entry.target, now))
+        return started
 
     def _several(self, candidates: Sequence[TrackedGeneration], room: int, most: int, now: float) -> list[LongPoll]:
-        begun: list[LongPoll] = []
+        started: list[LongPoll] = []
         left = [entry for entry in candidates if not entry.poll_singly]
-        while left and len(begun) < room:
+        while left and len(started) < room:
             target = left[0].target
             some = [entry for entry in left if entry.target is target][:most]
             some = some[: self._fit([entry.id for entry in some])]
-            begun.append(LongPoll(some, target, now))
+            started.append(LongPoll(some, target, now))
             taken = set(some)
             left = [entry for entry in left if entry not in taken]
-        return begun
+        return started
 
     def _trial(self, candidates: Sequence[TrackedGeneration], now: float) -> list[LongPoll]:
         """One to see what a long-poll of several IDs does, if more are open than can be long-polled one by one."""

@@ -16,10 +16,10 @@ def ids(*numbers: int) -> list[GenerationId]:
 
 
 def evidence(*sets: list[GenerationId], sent_at: float = 10.0) -> Evidence:
-    held = Evidence()
+    found = Evidence()
     for failed in sets:
-        held.failed(failed, sent_at=sent_at)
-    return held
+        found.failed(failed, sent_at=sent_at)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -56,23 +56,23 @@ def test_where_everything_failed_nothing_is_left_to_ask_about() -> None:
 
 def test_an_answer_ends_all_doubt() -> None:
     """To a request that was sent with the first that failed, or later; an older one says nothing of the time since."""
-    held = evidence(ids(1), ids(2))
-    assert not held.answered(sent_at=9.9)
-    assert held
-    assert held.answered(sent_at=10.0)
-    assert not held
-    held.failed(ids(3), sent_at=11.0)
-    assert not held.against_provider(watched=MANY)
+    found = evidence(ids(1), ids(2))
+    assert not found.answered(sent_at=9.9)
+    assert found
+    assert found.answered(sent_at=10.0)
+    assert not found
+    found.failed(ids(3), sent_at=11.0)
+    assert not found.against_provider(watched=MANY)
 
 
 def test_a_failure_beside_later_answers_is_no_evidence() -> None:
     """A request that hung for half a minute while others were answered failed for itself."""
-    held = Evidence()
-    held.answered(sent_at=20.0)
-    held.failed(ids(1), sent_at=20.0)
-    assert not held
-    held.failed(ids(1), sent_at=20.1)
-    assert held
+    found = Evidence()
+    found.answered(sent_at=20.0)
+    found.failed(ids(1), sent_at=20.0)
+    assert not found
+    found.failed(ids(1), sent_at=20.1)
+    assert found
 
 
 def test_who_failed_again_failed_last() -> None:
@@ -86,10 +86,10 @@ def test_evidence_is_bounded() -> None:
 
 
 def setback(count: int = 1) -> Setback:
-    held = Setback(since=NOW, last=NOW, sent_at=10.0, reason="500")
+    failures = Setback(since=NOW, last=NOW, sent_at=10.0, reason="500")
     for number in range(count):
-        held = held.again("502", last=NOW + timedelta(seconds=number))
-    return held
+        failures = failures.again("502", last=NOW + timedelta(seconds=number))
+    return failures
 
 
 def test_waits_of_a_bad_id_double_to_five_minutes() -> None:
@@ -100,8 +100,13 @@ def test_waits_of_a_bad_id_double_to_five_minutes() -> None:
 
 def test_a_setback_tells_since_when_how_often_and_what_last() -> None:
     """What a person asks about an ID that is never answered."""
-    held = setback(3)
-    assert (held.count, held.since, held.last, held.reason) == (3, NOW, NOW + timedelta(seconds=2), "502")
+    failures = setback(3)
+    assert (failures.count, failures.since, failures.last, failures.reason) == (
+        3,
+        NOW,
+        NOW + timedelta(seconds=2),
+        "502",
+    )
 
 
 def test_it_is_the_id_once_another_was_answered() -> None:

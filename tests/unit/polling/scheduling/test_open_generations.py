@@ -319,7 +319,7 @@ def test_one_that_becomes_deliverable_by_a_watch_is_polled_at_once() -> None:
     assert world.polls[entry.id][-1] >= before
 
 
-def test_thousands_of_watches_told_at_destinations_of_their_own_join_at_a_bounded_cost() -> None:
+def test_thousands_of_watches_with_destinations_of_their_own_join_at_a_bounded_cost() -> None:
     """Few tuples of destinations are kept, none of them long; with so many it counts as deliverable."""
     generations = OpenGenerations(1.0)
     generations.apply_endpoint_health(lambda _: True, now=1_000.0)
@@ -751,13 +751,13 @@ def test_what_is_missed_has_no_part_in_the_budget_until_it_is_seen() -> None:
 def test_the_first_record_tells_the_model_and_the_age() -> None:
     """Its curve is its model's; it may be older than its registration, if that is believed, and is never younger."""
     generations = OpenGenerations(1.0)
-    for made, begun in ((900.0, 900.0), (1_500.0, 1_000.0), (-1e7, 1_000.0)):
+    for made, origin in ((900.0, 900.0), (1_500.0, 1_000.0), (-1e7, 1_000.0)):
         name = f"made-{made}"
         entry = generations.add(opened(name), now=1_000.0)
         seen = sight(name, model="ray-3", created_at=NOW + timedelta(seconds=made))
         generations.learn(entry, seen, times(1_001.0, 1_002.0))
         assert entry.curve is generations.curves.of("ray-3", State.COMPLETED)
-        assert entry.age_origin == pytest.approx(begun)
+        assert entry.age_origin == pytest.approx(origin)
         again = sight(name, model="ray-1", created_at=NOW)
         generations.learn(entry, again, times(1_003.0))
         assert entry.curve is generations.curves.of("ray-3", State.COMPLETED)
@@ -804,16 +804,19 @@ def test_a_creation_that_was_believed_before_anything_was_learned_is_no_reason_f
     assert entry.age_origin == 0.0
 
 
-def test_what_was_there_before_we_were_told_teaches_no_duration() -> None:
+def test_what_was_done_before_its_registration_teaches_no_duration() -> None:
     """A first poll at once that finds it done says that such ones are done already, and not that they take no time."""
     generations = OpenGenerations(1.0)
-    curve, met = generations.curves.of("ray-2", State.COMPLETED), generations.curves.already_done[State.COMPLETED]
+    curve, already_done = (
+        generations.curves.of("ray-2", State.COMPLETED),
+        generations.curves.already_done[State.COMPLETED],
+    )
     for number in range(50):
         entry = generations.add(opened(f"g-{number}"), now=1_000.0)
         generations.learn(entry, sight(entry.id, State.COMPLETED), times(1_000.0, 1_000.2))
         generations.remove(entry)
     assert curve.learned == 0
-    assert met.share > 0.8
+    assert already_done.share > 0.8
 
 
 def test_what_was_open_before_this_run_teaches_only_from_its_first_poll_on() -> None:
