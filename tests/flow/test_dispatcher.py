@@ -474,7 +474,7 @@ async def test_a_lease_outlives_the_attempt(store: SqliteStore) -> None:
         assert timedelta(microseconds=until) == 20 * SECOND + LEASE_MARGIN
 
 
-async def test_hand_back_leaves_nothing_open(store: SqliteStore) -> None:
+async def test_release_leaves_nothing_open(store: SqliteStore) -> None:
     """After a stop in the middle of attempts each is an interrupted row, due at once for the next run."""
     async with sending(store, endpoint(), endpoint("audit")) as stage:
         stage.callbacks.gates["studio.example.com"] = anyio.Event()
@@ -594,7 +594,7 @@ async def test_outcomes_outlive_their_leases(store: SqliteStore) -> None:
         assert len(stage.callbacks.posts) == 3
 
 
-async def test_hand_back_writes_outcomes_that_waited(store: SqliteStore) -> None:
+async def test_release_writes_outcomes_that_waited(store: SqliteStore) -> None:
     """A stop right after the store came back loses no outcome either."""
     async with sending(store) as stage:
         gate = stage.callbacks.gates["studio.example.com"] = anyio.Event()
