@@ -12,7 +12,7 @@ wall clock was set, due times follow it before anything is handed in or claimed.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import KW_ONLY, InitVar, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -56,55 +56,45 @@ class MessageSender(Protocol):
     ) -> Answer: ...
 
 
+@dataclass(slots=True, eq=False)
 class Dispatcher:
     """Owns the loop; `wakeup` wakes it when a message is due or the configuration changed."""
 
-    def __init__(
-        self,
-        store: DeliveryStore,
-        sender: MessageSender,
-        endpoints: Endpoints,
-        *,
-        monitor: EndpointMonitor,
-        owner: WorkerId,
-        clock: JumpClock,
-        random: Callable[[], float],
-        wakeup: Wakeup,
-        health: Health,
-        heartbeat: Heartbeat,
-        refresher: Refresher | None = None,
-        outage: OutageDetector | None = None,
-        in_flight: int = IN_FLIGHT,
-    ) -> None:
-        self._store = store
-        self._sender = sender
-        self._endpoints = endpoints
-        self._monitor = monitor
-        self._owner = owner
-        self._clock = clock
-        self._random = random
-        self._wakeup = wakeup
-        self._health = health
-        self._heartbeat = heartbeat
-        self._refresher = refresher
-        self._outage = outage or OutageDetector()
-        self._clock_shift = ClockShift(store.due_times, clock, heartbeat)
-        self._finished: list[AttemptResult] = []
-        #: Claims that no task works on yet: a task is on its way for each.
-        self._queue: deque[tuple[Claim, EndpointSettings | None]] = deque()
-        #: Tasks without an attempt.
-        self._idle_tasks: list[anyio.Event] = []
-        self._capacity = Capacity(endpoints, clock.monotonic(), in_flight=in_flight)
-        self._claiming = True
-        self._drained = anyio.Event()
+    store: DeliveryStore
+    sender: MessageSender
+    endpoints: Endpoints
+    _: KW_ONLY
+    monitor: EndpointMonitor
+    owner: WorkerId
+    clock: JumpClock
+    random: Callable[[], float]
+    wakeup: Wakeup
+    health: Health
+    heartbeat: Heartbeat
+    refresher: Refresher | None = None
+    outage: OutageDetector = field(default_factory=OutageDetector)
+    in_flight: InitVar[int] = IN_FLIGHT
+    _clock_shift: ClockShift = field(init=False)
+    _capacity: Capacity = field(init=False)
+    _finished: list[AttemptResult] = field(default_factory=list)
+    #: Claims that no task works on yet: a task is on its way for each.
+    _queue: deque[tuple[Claim, EndpointSettings | None]] = field(default_factory=deque)
+    #: Tasks without an attempt.
+    _idle_tasks: list[anyio.Event] = field(default_factory=list)
+    _claiming: bool = True
+    _drained: anyio.Event = field(default_factory=anyio.Event)
+
+    def __post_init__(self, in_flight: int) -> None:
+        self._clock_shift = ClockShift(self.store.due_times, self.clock, self.heartbeat)
+        self._capacity = Capacity(self.endpoints, self.clock.monotonic(), in_flight=in_flight)
 
     # ---- for the app ----
     def apply(self, endpoints: Endpoints) -> None:
         """Use these from the next attempt on."""
-        self._endpoints = endpoints
-        self._capacity.apply(endpoints, self._clock.monotonic())
-        self._monitor.apply(endpoints)
-        self._wakeup.notify()
+        self.endpoints = endpoints
+        self._capacity.apply(endpoints, self.clock.monotonic())
+        self.monitor.apply(endpoints)
+        self.wakeup.notify()
 
     def deprioritised(self, destination: Destination) -> bool:
         """Whether its messages yield to those of others."""
@@ -113,19 +103,19 @@ class Dispatcher:
     def stop_claiming(self) -> None:
         """Claim nothing more. `drained` returns when every attempt in flight has been recorded."""
         self._claiming = False
-        self._wakeup.notify()
+        self.wakeup.notify()
 
     async def drained(self) -> None:
         await self._drained.wait()
 
     async def release(self) -> None:
         """The last write: what finished is recorded, and what is still open is interrupted and due at once."""
-        now = self._clock.now()
-        announce = self._monitor.announcing(now)
-        exchange = await self._store.exchange(self._owner, self._finished, _NO_SLOTS, now=now, announce=announce)
+        now = self.clock.now()
+        announce = self.monitor.announcing(now)
+        exchange = await self.store.exchange(self.owner, self._finished, _NO_SLOTS, now=now, announce=announce)
         self._finished = []
-        self._monitor.tell(exchange.changed)
-        _log_interrupted(await self._store.release(self._owner, self._after_interruption, now=self._clock.now()))
+        self.monitor.tell(exchange.changed)
+        _log_interrupted(await self.store.release(self.owner, self._after_interruption, now=self.clock.now()))
 
     async def end_lapsed(self) -> int:
         """End attempts of other workers whose lease expired; how many.
@@ -133,59 +123,59 @@ class Dispatcher:
         Our own are in flight, or wait to be handed in, even if the clock was set forward or the store could not write
         for long.
         """
-        ended = await self._store.end_lapsed(self._after_interruption, now=self._clock.now(), sparing=self._owner)
+        ended = await self.store.end_lapsed(self._after_interruption, now=self.clock.now(), sparing=self.owner)
         _log_interrupted(ended)
         if ended:
-            self._wakeup.notify()
+            self.wakeup.notify()
         return len(ended)
 
     def _after_interruption(self, interruption: Interruption) -> AttemptResult:
-        policy = self._endpoints.named.get(interruption.destination)
+        policy = self.endpoints.named.get(interruption.destination)
         schedule = DEFAULT_RETRY if policy is None else policy.retry
-        return retry.after_interruption(interruption, schedule, now=self._clock.now(), jitter=self._random())
+        return retry.after_interruption(interruption, schedule, now=self.clock.now(), jitter=self.random())
 
     # ---- the loop ----
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. Started once the attempts that the last run left open are interrupted."""
-        await self._monitor.begin()
+        await self.monitor.begin()
         await self.end_lapsed()
         async with anyio.create_task_group() as attempts:
             task_status.started()
             while True:
-                self._heartbeat.beat()
-                await self._wakeup.wait(await self._turn(attempts))
+                self.heartbeat.beat()
+                await self.wakeup.wait(await self._turn(attempts))
 
     async def _turn(self, attempts: TaskGroup) -> float:
         """One exchange with the store; seconds until the next turn is due without a wakeup."""
         self._follow_clock()
-        now = self._clock.now()
+        now = self.clock.now()
         results, self._finished = self._finished, []
         slots = _NO_SLOTS
         if self._claiming:
-            room = None if self._refresher is None else self._refresher.room
-            slots = self._capacity.slots(self._clock.monotonic(), room_to_refresh=room)
+            room = None if self.refresher is None else self.refresher.room
+            slots = self._capacity.slots(self.clock.monotonic(), room_to_refresh=room)
         try:
             await self._clock_shift.follow()
-            exchange = await self._store.exchange(
-                self._owner, results, slots, now=now, announce=self._monitor.announcing(now)
+            exchange = await self.store.exchange(
+                self.owner, results, slots, now=now, announce=self.monitor.announcing(now)
             )
         except StoreUnavailable as error:
             self._finished = results + self._finished
-            self._health.store_failed(error)
+            self.health.store_failed(error)
             if not self._claiming and not self._capacity.in_flight:
                 self._drained.set()  # a stop does not wait for a store that cannot write: the attempts are made again
-            await self._health.wait_for_store(LONGEST_WAIT)
+            await self.health.wait_for_store(LONGEST_WAIT)
             return 0
-        self._monitor.tell(exchange.changed)
-        self._capacity.yielded(self._clock.monotonic(), some=exchange.yielded)
+        self.monitor.tell(exchange.changed)
+        self._capacity.yielded(self.clock.monotonic(), some=exchange.yielded)
         for claim in sorted(exchange.claims, key=lambda claim: self.deprioritised(claim.destination)):
             self._begin(attempts, claim)
-        if exchange.stale and self._refresher is not None:
-            self._refresher.take(exchange.stale)
+        if exchange.stale and self.refresher is not None:
+            self.refresher.take(exchange.stale)
             return 0  # other deliveries may have the slots meanwhile
         if not self._claiming and not self._finished and not self._capacity.in_flight:
             self._drained.set()
-        waits = [LONGEST_WAIT, *self._capacity.waits(self._clock.monotonic())]
+        waits = [LONGEST_WAIT, *self._capacity.waits(self.clock.monotonic())]
         if exchange.next_due is not None:
             waits.append(max(0.0, (exchange.next_due - now).total_seconds()))
         return min(waits)
@@ -199,8 +189,8 @@ class Dispatcher:
 
     # ---- one attempt ----
     def _begin(self, attempts: TaskGroup, claim: Claim) -> None:
-        self._capacity.begin(claim, self._clock.monotonic())
-        self._queue.append((claim, self._endpoints.policy(claim.endpoint)))
+        self._capacity.begin(claim, self.clock.monotonic())
+        self._queue.append((claim, self.endpoints.policy(claim.endpoint)))
         if self._idle_tasks:
             self._idle_tasks.pop().set()
         else:
@@ -213,17 +203,17 @@ class Dispatcher:
                 claim, policy = self._queue.popleft()
                 result = retry.not_configured(claim) if policy is None else await self._post(claim, policy)
                 self._finished.append(result)
-                self._capacity.end(claim, result.verdict, self._clock.monotonic())
-                self._wakeup.notify()
+                self._capacity.end(claim, result.verdict, self.clock.monotonic())
+                self.wakeup.notify()
             more = anyio.Event()
             self._idle_tasks.append(more)
             await more.wait()
 
     async def _post(self, claim: Claim, policy: EndpointSettings) -> AttemptResult:
-        began = self._clock.monotonic()
+        began = self.clock.monotonic()
         message = Message(id=claim.message_id, content_type=claim.content_type, body=claim.body)
-        answer = await self._sender.post(message, policy, now=self._clock.now(), fresh=claim.number > 1)
-        ended = self._clock.monotonic()
+        answer = await self.sender.post(message, policy, now=self.clock.now(), fresh=claim.number > 1)
+        ended = self.clock.monotonic()
         self._follow_clock()
         verdict = judge(answer)
         self._capacity.pause(claim.destination, retry.pause(answer, verdict).total_seconds(), ended)
@@ -232,11 +222,11 @@ class Dispatcher:
             claim,
             answer,
             verdict,
-            affects_health=self._outage.affects_health(verdict, self._clock.elapsed()),
+            affects_health=self.outage.affects_health(verdict, self.clock.elapsed()),
             retry=policy.retry,
             took=timedelta(seconds=ended - began),
-            now=self._clock.now(),
-            jitter=self._random(),
+            now=self.clock.now(),
+            jitter=self.random(),
             resource_wait=timedelta(seconds=max(0.0, self._capacity.backoff.wait(ended))),
         )
         _log_attempt(claim, result, len(policy.retry))
@@ -247,9 +237,9 @@ class Dispatcher:
         backoff = self._capacity.backoff
         if verdict is Verdict.OUT_OF_RESOURCES:
             backoff.failed(began=began, now=ended, in_flight=self._capacity.in_flight.total())
-            self._health.resources_exhausted(answer.detail, ended)
+            self.health.resources_exhausted(answer.detail, ended)
         elif backoff.succeeded(began=began):
-            self._health.resources_recovered()
+            self.health.resources_recovered()
 
 
 def _log_interrupted(attempts: Sequence[Interruption]) -> None:

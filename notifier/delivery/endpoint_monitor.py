@@ -6,6 +6,7 @@ module, after a restart too. Readiness shows configured endpoints only: origins 
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 
 import structlog
@@ -25,30 +26,22 @@ from notifier.text.command_line import enable_command, recover_command
 _log = structlog.get_logger()
 
 
+@dataclass(slots=True, eq=False)
 class EndpointMonitor:
     """`begin` once; then `tell` it of changes. `token` is random text.
 
     `config` is the path of the configuration, for the commands that it prints.
     """
 
-    def __init__(
-        self,
-        store: EndpointStore,
-        endpoints: Endpoints,
-        *,
-        clock: Clock,
-        health: Health,
-        token: Callable[[], str],
-        config: str = "",
-    ) -> None:
-        self._store = store
-        self._endpoints = endpoints
-        self._clock = clock
-        self._health = health
-        self._token = token
-        self._config = config
-        #: Also origins, and names that are not configured (any more).
-        self._disabled: dict[Destination, EndpointHealth] = {}
+    store: EndpointStore
+    endpoints: Endpoints
+    _: KW_ONLY
+    clock: Clock
+    health: Health
+    token: Callable[[], str]
+    config: str = ""
+    #: Also origins, and names that are not configured (any more).
+    _disabled: dict[Destination, EndpointHealth] = field(default_factory=dict)
 
     @property
     def disabled(self) -> Mapping[Destination, str]:
@@ -57,42 +50,42 @@ class EndpointMonitor:
 
     async def begin(self) -> None:
         """Read what is disabled already."""
-        for line in await self._store.endpoint_summaries():
+        for line in await self.store.endpoint_summaries():
             self._remember(line.health)
 
     def apply(self, endpoints: Endpoints) -> None:
         """Readiness is about these from now on."""
-        gone = self._endpoints.named.keys() - endpoints.named.keys()
-        self._endpoints = endpoints
+        gone = self.endpoints.named.keys() - endpoints.named.keys()
+        self.endpoints = endpoints
         for name in gone:
-            self._health.clear(_part(name))
+            self.health.clear(_part(name))
         for health in self._disabled.values():
             self._show(health)
 
     def announcing(self, now: datetime) -> Announce:
         """What makes the operator's message for a change, for the store to call in the transaction of the change."""
-        operator = self._endpoints.operator
-        return lambda change: notice(change, operator, now=now, token=self._token())
+        operator = self.endpoints.operator
+        return lambda change: notice(change, operator, now=now, token=self.token())
 
     def tell(self, changes: Iterable[Change]) -> None:
         """Report changes that are durable now."""
         for change in changes:
             self._remember(change.after)
             if change.event:
-                _log_change(change, self._config)
+                _log_change(change, self.config)
 
     # ---- by a person ----
     async def disable(self, destination: Destination, reason: str) -> Change:
         """Send nothing there from now on; its messages are parked. `Change.before` is the health before."""
-        now = self._clock.now()
-        change = await self._store.disable_endpoint(destination, now=now, reason=reason, announce=self.announcing(now))
+        now = self.clock.now()
+        change = await self.store.disable_endpoint(destination, now=now, reason=reason, announce=self.announcing(now))
         self.tell([change])
         return change
 
     async def enable(self, destination: Destination) -> Change:
         """Send new messages there again; what is parked stays parked. `Change.before` is the health before."""
-        now = self._clock.now()
-        change = await self._store.enable_endpoint(destination, now=now, announce=self.announcing(now))
+        now = self.clock.now()
+        change = await self.store.enable_endpoint(destination, now=now, announce=self.announcing(now))
         self.tell([change])
         return change
 
@@ -102,13 +95,13 @@ class EndpointMonitor:
             self._disabled[health.destination] = health
             self._show(health)
         elif self._disabled.pop(health.destination, None) is not None and named(health.destination):
-            self._health.clear(_part(health.destination))
+            self.health.clear(_part(health.destination))
 
     def _show(self, health: EndpointHealth) -> None:
-        if health.destination in self._endpoints.named and health.disabled_at is not None:
+        if health.destination in self.endpoints.named and health.disabled_at is not None:
             sentence = f"disabled since {iso(health.disabled_at)}: {health.reason}"
-            again = enable_command(health.destination, config=self._config)
-            self._health.trouble(_part(health.destination), f"{sentence}; `{again}` ends that")
+            again = enable_command(health.destination, config=self.config)
+            self.health.trouble(_part(health.destination), f"{sentence}; `{again}` ends that")
 
 
 def _part(name: str) -> str:

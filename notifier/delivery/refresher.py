@@ -9,6 +9,7 @@ A body is replaced only if the generation is still completed and has a URL.
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Final
 
 import anyio
@@ -34,19 +35,18 @@ MOST: Final = 1_000
 Reread = Callable[[ProviderName, GenerationId], Awaitable[RereadResult | None]]
 
 
+@dataclass(slots=True, eq=False)
 class Refresher:
     """Owns the tasks; `deliveries` is notified when something may go out."""
 
-    def __init__(
-        self, store: DeliveryStore, reread: Reread, *, clock: Clock, deliveries: Wakeup, health: Health
-    ) -> None:
-        self._store = store
-        self._reread = reread
-        self._clock = clock
-        self._deliveries = deliveries
-        self._health = health
-        self._under_way = 0
-        self._tasks: TaskGroup | None = None
+    store: DeliveryStore
+    reread: Reread
+    _: KW_ONLY
+    clock: Clock
+    deliveries: Wakeup
+    health: Health
+    _under_way: int = 0
+    _tasks: TaskGroup | None = None
 
     @property
     def room(self) -> int:
@@ -74,18 +74,18 @@ class Refresher:
         try:
             reread: RereadResult | None = None
             with anyio.move_on_after(REFRESH_WAIT.total_seconds()):
-                reread = await self._reread(provider, generation)
+                reread = await self.reread(provider, generation)
             seen = None if reread is None else reread.observation
             if seen is None or seen.state is not State.COMPLETED or seen.result.url is None:
                 reread = None
             refreshes = [Refresh(message_id=each.message_id, number=each.number, reread=reread) for each in stale]
-            replaced = await self._store.refresh_bodies(refreshes, now=self._clock.now())
+            replaced = await self.store.refresh_bodies(refreshes, now=self.clock.now())
         except StoreUnavailable as error:  # nothing is sent now either, and `REFRESH_WAIT` ends by itself
-            self._health.store_failed(error)
+            self.health.store_failed(error)
             return
         finally:
             self._under_way -= len(stale)
-        self._deliveries.notify()
+        self.deliveries.notify()
         _log.info(
             log_events.DELIVERIES_REFRESHED,
             provider=provider,

@@ -88,17 +88,17 @@ class _Seen:
         return f"{part} within {seconds:g} s"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sender:
     """Posts to configured endpoints over `open_wire`, and to callback URLs over `guarded_wire`."""
 
-    def __init__(self, *, open_wire: httpx.AsyncBaseTransport, guarded_wire: httpx.AsyncBaseTransport) -> None:
-        self._open = open_wire
-        self._guarded = guarded_wire
+    open_wire: httpx.AsyncBaseTransport
+    guarded_wire: httpx.AsyncBaseTransport
 
     async def post(self, message: Message, policy: EndpointSettings, *, now: datetime, fresh: bool = False) -> Answer:
         """Make one attempt, signed for `now`, over a new connection if `fresh`. Only cancellation is raised."""
         seen = _Seen(mask=mask_of_endpoint(policy))
-        wire = self._guarded if policy.guarded else self._open
+        wire = self.guarded_wire if policy.guarded else self.open_wire
         with anyio.move_on_after(policy.timeout.total_seconds()):
             fault = _UNBUILT
             try:

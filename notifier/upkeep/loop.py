@@ -5,6 +5,7 @@ The probe repeats what failed, because another write that works says little of a
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -34,6 +35,7 @@ _ORIGINS_KEPT: Final = timedelta(days=30)
 _PRUNE_EVERY: Final = 3600.0
 
 
+@dataclass(slots=True, eq=False)
 class Upkeep:
     """Runs the chores whenever `wakeup` is notified, and at least every 15 s.
 
@@ -41,85 +43,77 @@ class Upkeep:
     what was finished long ago.
     """
 
-    def __init__(
-        self,
-        store: UpkeepStore,
-        *,
-        end_lapsed: Callable[[], Awaitable[int]],
-        clock: JumpClock,
-        wakeup: Wakeup,
-        prune: Callable[[], Awaitable[int]],
-        retain: Callable[[], Awaitable[None]],
-        deliveries: Wakeup,
-        health: Health,
-        heartbeat: Heartbeat,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-    ) -> None:
-        self._store = store
-        self._sleep = sleep
+    store: UpkeepStore
+    _: KW_ONLY
+    end_lapsed: Callable[[], Awaitable[int]]
+    clock: JumpClock
+    wakeup: Wakeup
+    prune: Callable[[], Awaitable[int]]
+    retain: Callable[[], Awaitable[None]]
+    deliveries: Wakeup
+    health: Health
+    heartbeat: Heartbeat
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    _backoff: "StoreBackoff" = field(init=False)
+    _prune_at: float = float("-inf")
+    _expire_from: float = field(init=False)
+    _jumps: ClockJumps = field(init=False)
+
+    def __post_init__(self) -> None:
         self._backoff = StoreBackoff()
-        self._end_lapsed = end_lapsed
-        self._clock = clock
-        self._wakeup = wakeup
-        self._prune = prune
-        self._retain = retain
-        self._prune_at = float("-inf")
-        self._expire_from = clock.monotonic() + _FIRST_POLLS
-        self._jumps = ClockJumps(clock.now(), clock.elapsed())
-        self._deliveries = deliveries
-        self._health = health
-        self._heartbeat = heartbeat
+        self._expire_from = self.clock.monotonic() + _FIRST_POLLS
+        self._jumps = ClockJumps(self.clock.now(), self.clock.elapsed())
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
         while True:
-            self._heartbeat.beat()
-            if self._health.store_up:
-                await self._wakeup.wait(INTERVAL)
-            if not self._health.store_up:
-                await self._sleep(self._backoff.next(self._clock.monotonic()))
+            self.heartbeat.beat()
+            if self.health.store_up:
+                await self.wakeup.wait(INTERVAL)
+            if not self.health.store_up:
+                await self.sleep(self._backoff.next(self.clock.monotonic()))
             try:
                 await self.run_once()
             except StoreUnavailable as error:
-                self._health.store_failed(error)
+                self.health.store_failed(error)
 
     async def run_once(self) -> None:
         """Every chore once. `StoreUnavailable` if the store cannot write."""
-        if not self._health.store_up:
-            await self._store.probe(now=self._clock.now())
-            self._backoff.succeeded(self._clock.monotonic())
-            self._health.clear(STORE)
+        if not self.health.store_up:
+            await self.store.probe(now=self.clock.now())
+            self._backoff.succeeded(self.clock.monotonic())
+            self.health.clear(STORE)
             _log.info(log_events.STORE_RECOVERED)
-        await self._end_lapsed()
+        await self.end_lapsed()
         await self._park()
         await self._expire()
-        await self._retain()
+        await self.retain()
         await self._checkpoint()
         await self._prune_drop_and_origins()
 
     async def _park(self) -> None:
         """Park the rest of what was pending when its endpoint was disabled. None of it is claimed meanwhile."""
-        if count := await self._store.park_disabled():
+        if count := await self.store.park_disabled():
             note = "their endpoints are disabled; `notifier endpoints` says which and why"
             _log.warning(log_events.DELIVERIES_PARKED, count=count, note=note)
 
     async def _checkpoint(self) -> None:
         """Checkpoint the store's log. If that fails the log grows, but everything else works for now."""
         try:
-            await self._store.checkpoint()
+            await self.store.checkpoint()
         except StoreUnavailable as error:
-            if self._health.trouble(_CHECKPOINT, str(error)):
+            if self.health.trouble(_CHECKPOINT, str(error)):
                 _log.error(log_events.STORE_UNAVAILABLE, error=str(error))
         else:
-            self._health.clear(_CHECKPOINT)
+            self.health.clear(_CHECKPOINT)
 
     async def _prune_drop_and_origins(self) -> None:
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         if now < self._prune_at:
             return
         self._prune_at = now + _PRUNE_EVERY
-        await self._store.forget_endpoints(before=self._clock.now() - _ORIGINS_KEPT)
-        if count := await self._prune():
+        await self.store.forget_endpoints(before=self.clock.now() - _ORIGINS_KEPT)
+        if count := await self.prune():
             _log.info(log_events.DROP_PRUNED, count=count)
 
     async def _expire(self) -> None:
@@ -127,11 +121,11 @@ class Upkeep:
 
         Not soon after the start or a set clock: a provider is not unreachable because we were down.
         """
-        if self._jumps.since_last(self._clock.now(), self._clock.elapsed()):
-            self._expire_from = self._clock.monotonic() + _FIRST_POLLS
-        if self._clock.monotonic() < self._expire_from:
+        if self._jumps.since_last(self.clock.now(), self.clock.elapsed()):
+            self._expire_from = self.clock.monotonic() + _FIRST_POLLS
+        if self.clock.monotonic() < self._expire_from:
             return
-        count = await self._store.expire_unreachable(now=self._clock.now())
+        count = await self.store.expire_unreachable(now=self.clock.now())
         if count:
             _log.warning(
                 log_events.WATCHES_ENDED,
@@ -140,7 +134,7 @@ class Upkeep:
                 reason="provider_unreachable",
                 note="their deadline passed a day ago and the provider could not be asked since",
             )
-            self._deliveries.notify()
+            self.deliveries.notify()
 
 
 class StoreBackoff:

@@ -11,6 +11,7 @@ corrected before everything looks old.
 """
 
 from collections.abc import Callable, Container
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -33,49 +34,48 @@ SETTLING: Final = 3600.0
 ROUND: Final = 5_000
 
 
+@dataclass(slots=True, eq=False)
 class Retention:
     """`keep` is how long what is finished is kept; `declared` answers None if that is unknown now."""
 
-    def __init__(
-        self,
-        store: UpkeepStore,
-        *,
-        clock: JumpClock,
-        keep: Callable[[], timedelta],
-        declared: Callable[[], Container[WatchId] | None],
-    ) -> None:
-        self._store = store
-        self._clock = clock
-        self._keep = keep
-        self._declared = declared
-        self._settled = clock.monotonic() + SETTLING
-        self._next_pass = clock.monotonic()
-        self._jumps = ClockJumps(clock.now(), clock.elapsed())
-        #: What the current pass has forgotten so far.
-        self._done = Pruned()
-        #: Whether there was nothing more to forget in it.
-        self._forgotten = False
+    store: UpkeepStore
+    _: KW_ONLY
+    clock: JumpClock
+    keep: Callable[[], timedelta]
+    declared: Callable[[], Container[WatchId] | None]
+    _settled: float = field(init=False)
+    _next_pass: float = field(init=False)
+    _jumps: ClockJumps = field(init=False)
+    #: What the current pass has forgotten so far.
+    _done: Pruned = field(default_factory=Pruned)
+    #: Whether there was nothing more to forget in it.
+    _forgotten: bool = False
+
+    def __post_init__(self) -> None:
+        self._next_pass = self.clock.monotonic()
+        self._settled = self._next_pass + SETTLING
+        self._jumps = ClockJumps(self.clock.now(), self.clock.elapsed())
 
     async def run_once(self) -> None:
         """A little of the pass that is due, if one is. `StoreUnavailable` if the store cannot write."""
-        now = self._clock.monotonic()
-        if self._jumps.since_last(self._clock.now(), self._clock.elapsed()):
+        now = self.clock.monotonic()
+        if self._jumps.since_last(self.clock.now(), self.clock.elapsed()):
             self._next_pass = now + PASS_EVERY
         if now < self._next_pass:
             return
         if not self._forgotten:
             await self._forget(now)
-        if self._forgotten and await self._store.give_back(most=ROUND) < ROUND:
+        if self._forgotten and await self.store.give_back(most=ROUND) < ROUND:
             await self._end(now)
 
     async def _forget(self, now: float) -> None:
-        known = self._declared() if now >= self._settled else None
-        some = await self._store.prune(before=self._clock.now() - self._keep(), declared=known, most=ROUND)
+        known = self.declared() if now >= self._settled else None
+        some = await self.store.prune(before=self.clock.now() - self.keep(), declared=known, most=ROUND)
         self._done += some
         self._forgotten = not some.more
 
     async def _end(self, now: float) -> None:
-        size = await self._store.size()
+        size = await self.store.size()
         done, self._done, self._next_pass, self._forgotten = self._done, Pruned(), now + PASS_EVERY, False
         _log.info(
             log_events.STORE_SIZE,

@@ -341,7 +341,7 @@ async def test_a_clock_set_back_spares_nothing(store: SqliteStore) -> None:
 async def test_a_person_disables_and_enables(store: SqliteStore) -> None:
     """Nothing goes while it is disabled; afterwards what comes goes, what is parked stays, and the command is named."""
     async with sending(store, endpoint(), endpoint("ops"), operator="ops") as stage, heard() as log:
-        monitor = stage.dispatcher._monitor
+        monitor = stage.dispatcher.monitor
         await stage.enqueue("g-1")
         change = await monitor.disable(STUDIO, "the app moves")
         assert (change.before.state, change.parked) == (EndpointState.WORKING, 1)
@@ -366,7 +366,7 @@ async def test_a_person_disables_and_enables(store: SqliteStore) -> None:
 async def test_to_ask_for_what_is_so_already_says_nothing(store: SqliteStore, name: str) -> None:
     """Disabled twice, or enabled while it works: the answer shows it, and neither log nor operator is troubled."""
     async with sending(store, endpoint(), endpoint("ops"), operator="ops") as stage:
-        monitor = stage.dispatcher._monitor
+        monitor = stage.dispatcher.monitor
         await monitor.disable(STUDIO, "the app moves")
         async with heard() as log:
             again = monitor.disable(STUDIO, "again") if name == "studio" else monitor.enable(Destination(name))
