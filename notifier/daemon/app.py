@@ -224,7 +224,7 @@ class Daemon:
         """Consumers before producers."""
         settings = self._configured.settings
         self._expiry.report_all(settings, self._clock.now())
-        await self._reload.settle_parked()
+        await self._reload.apply_directory()
         await self._loops.start(self._refresher.run, name="refresher")
         await self._loops.start(self._dispatcher.run, name="dispatcher")
         await self._loops.start(self._upkeep.run, name="upkeep")

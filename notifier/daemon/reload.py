@@ -43,9 +43,9 @@ class Reload:
     health: Health
     stopping: anyio.Event
     #: Of the reload under way.
-    _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    _scope: anyio.CancelScope = field(init=False, default_factory=anyio.CancelScope)
     #: Set while none is under way.
-    _over: anyio.Event = field(default_factory=anyio.Event)
+    _over: anyio.Event = field(init=False, default_factory=anyio.Event)
 
     def __post_init__(self) -> None:
         self._over.set()
@@ -79,7 +79,7 @@ class Reload:
         while True:
             try:
                 await self.poller.apply(settings.providers)
-                await self.settle_parked()
+                await self.apply_directory()
                 await self.declare()
                 break
             except StoreUnavailable as error:
@@ -88,7 +88,7 @@ class Reload:
         _tell_undeclared(before.watches, settings.watches)
         await self.sources.apply()
 
-    async def settle_parked(self) -> None:
+    async def apply_directory(self) -> None:
         """Park what is pending for endpoints that are gone; resume what is parked for those that returned."""
         applied = await self.store.apply_directory(self.configured.directory(), now=self.clock.now())
         if applied.parked:
