@@ -5,6 +5,7 @@ It judges for the user who runs it: if that user may not write something, it say
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Final
 
 import anyio
@@ -30,6 +31,8 @@ from notifier.text.printable import printable
 _SHOWN: Final = 20
 #: Where a watch is declared, and the watch.
 _Declared = tuple[str, WatchRequest]
+#: The part, what was found, and whether the daemon can work with it.
+_Finding = tuple[str, object, bool]
 
 
 def check_all(config: str, *, deep: bool, online: bool) -> int:
@@ -38,19 +41,22 @@ def check_all(config: str, *, deep: bool, online: bool) -> int:
     settings = opened.settings()
     _summary(settings, opened.secret_sources())
     watches = [("watches:", request) for request in settings.watches]
-    found = [
-        _check_tls(settings),
-        _check_watch_files(settings, watches),
-        _check_drop(settings),
-        _check_api(settings),
-        anyio.run(_check_store, settings.store, deep),
-    ]
-    _print_watches(settings, watches)
+    well = True
+    for part, sentence, good in chain(
+        _tls(settings),
+        _watch_files(settings, watches),
+        _drop(settings),
+        _api(settings),
+        _store(settings, deep=deep),
+        _watches(settings, watches),
+    ):
+        _say(part, sentence)
+        well = well and good
     if online:
         from notifier.cli.check_online import check_providers
 
-        found.append(anyio.run(check_providers, settings.providers.values()))
-    return 0 if all(found) else 1
+        well = anyio.run(check_providers, settings.providers.values()) and well
+    return 0 if well else 1
 
 
 def _say(part: str, sentence: object) -> None:
@@ -72,64 +78,91 @@ def _summary(settings: Settings, secrets: Sequence[SecretSource]) -> None:
                 typer.echo(f"  endpoints.{name}.tls.{key}: {said}")
 
 
-def _check_tls(settings: Settings) -> bool:
-    """False if a certificate is of no use now, or nobody is trusted. One that ends soon is printed and may wait."""
-    now, well = SystemClock().now(), True
+def _tls(settings: Settings) -> Iterator[_Finding]:
+    """A certificate that ends soon is named, and may wait."""
+    now = SystemClock().now()
     for _, place, file in certificate_files(settings):
         if not file.usable(now) or file.ends_soon(now):
-            _say("tls", f"{place}: {printable(file.path, 200)} {file.says(now)}")
-            well = well and file.usable(now)
+            yield "tls", f"{place}: {printable(file.path, 200)} {file.says(now)}", file.usable(now)
     if why := lacking_trust(settings):
-        _say("tls", why)
-    return well and not why
+        yield "tls", why, False
 
 
-# ---- watch files --------------------------------------------------------------------------------------------------
-def _check_watch_files(settings: Settings, watches: list[_Declared]) -> bool:
-    """False if a file would be skipped. A pattern that matches nothing is printed, and may be right.
-
-    What the files hold is added to `watches`.
-    """
-    offered, seen, well = known(settings), set[str](), True
+def _watch_files(settings: Settings, watches: list[_Declared]) -> Iterator[_Finding]:
+    """A pattern that matches nothing is named, and may be right. What the files hold is added to `watches`."""
+    offered, seen = known(settings), set[str]()
     for index, pattern in enumerate(settings.watch_files):
         listing = list_files([pattern])
         if not listing.files and not listing.unseen:
-            _say("watch files", f"watch_files[{index}]: matches no file ({printable(pattern, 300)})")
+            yield "watch files", f"watch_files[{index}]: matches no file ({printable(pattern, 300)})", True
         for path, why in listing.unseen.items():
-            _say("watch files", f"{printable(path, 300)} {why}")
-            well = False
+            yield "watch files", f"{printable(path, 300)} {why}", False
         for path in listing.files:
             if path not in seen:
                 seen.add(path)
-                well = _check_watch_file(path, offered, watches) and well
-    return well
+                yield from _watch_file(path, offered, watches)
 
 
-def _check_watch_file(path: str, offered: Known, watches: list[_Declared]) -> bool:
+def _watch_file(path: str, offered: Known, watches: list[_Declared]) -> Iterator[_Finding]:
     source = printable(path, 300)
     try:
         requests = read_watch_file(path, offered)
     except InvalidWatch as error:
         for fault in error.faults[:_SHOWN]:
-            _say("watch files", fault)
+            yield "watch files", fault, False
         if (more := len(error.faults) - _SHOWN) > 0:
-            _say("watch files", f"{source}: and {more} more")
-        return False
-    _say("watch files", f"{source}: good (watch: {len(requests)})")
-    watches += [(source, request) for request in requests]
-    return True
+            yield "watch files", f"{source}: and {more} more", False
+    else:
+        yield "watch files", f"{source}: good (watch: {len(requests)})", True
+        watches += [(source, request) for request in requests]
+
+
+def _drop(settings: Settings) -> Iterator[_Finding]:
+    if settings.drop is not None:
+        try:
+            examine(settings.drop.directory)
+        except ConfigError as error:
+            yield from (("drop", fault, False) for fault in error.faults)
+        else:
+            yield "drop", f"{settings.drop.directory}: good", True
+
+
+def _api(settings: Settings) -> Iterator[_Finding]:
+    """Only a path that the configuration names is judged: the usual one depends on who runs the daemon."""
+    if settings.api is not None and settings.api.listen is not None:
+        why = obstacle(settings.api.listen)
+        yield "api", why or f"{settings.api.listen}: good", why is None
+
+
+def _store(settings: Settings, *, deep: bool) -> Iterator[_Finding]:
+    yield from anyio.run(_examine, settings.store, deep)
+
+
+async def _examine(path: str, deep: bool) -> list[_Finding]:  # noqa: FBT001  anyio.run passes positions only
+    problems: list[str] = []
+    good = f"{path}: not there yet; the first start makes it"
+    try:
+        if await anyio.to_thread.run_sync(store_exists, path):
+            async with open_reader(path) as store:
+                problems += [f"{path}: {problem}" for problem in await store.problems(deep=deep)]
+                count = (await store.counts()).open_generations
+            good = f"{path}: good ({count} generation{'' if count == 1 else 's'} watched)"
+    except StoreError as error:
+        return [("store", error, False)]
+    problems += write_obstacles(await anyio.to_thread.run_sync(os.path.realpath, path))
+    return [("store", problem, False) for problem in problems] or [("store", good, True)]
 
 
 # ---- what is watched ----------------------------------------------------------------------------------------------
-def _print_watches(settings: Settings, watches: Sequence[_Declared]) -> None:
+def _watches(settings: Settings, watches: Sequence[_Declared]) -> Iterator[_Finding]:
     """What may be right and often is not: no watch at all, or the same watch twice."""
     if not settings.watches and not settings.watch_files and settings.drop is None:
-        _say("watches", "nothing says what to watch: write watches:, watch_files: or drop: into the configuration")
+        nothing = "nothing says what to watch: write watches:, watch_files: or drop: into the configuration"
+        yield "watches", nothing, True
     twice = list(_repeated(watches))
-    for sentence in twice[:_SHOWN]:
-        _say("watches", sentence)
+    yield from (("watches", sentence, True) for sentence in twice[:_SHOWN])
     if (more := len(twice) - _SHOWN) > 0:
-        _say("watches", f"and {more} more that are declared twice")
+        yield "watches", f"and {more} more that are declared twice", True
 
 
 def _repeated(watches: Sequence[_Declared]) -> Iterator[str]:
@@ -144,52 +177,3 @@ def _repeated(watches: Sequence[_Declared]) -> Iterator[str]:
         differs = "" if before == request else ", with another timeout or metadata: the first counts"
         to = printable(without_query(request.endpoint), 200)
         yield f"{printable(request.generation, 256)} until {request.target}, for {to}, is declared {where}{differs}"
-
-
-# ---- drop directory -----------------------------------------------------------------------------------------------
-def _check_drop(settings: Settings) -> bool:
-    if settings.drop is None:
-        return True
-    try:
-        examine(settings.drop.directory)
-    except ConfigError as error:
-        for fault in error.faults:
-            _say("drop", fault)
-        return False
-    _say("drop", f"{settings.drop.directory}: good")
-    return True
-
-
-def _check_api(settings: Settings) -> bool:
-    """Only a path that the configuration names is judged: the usual one depends on who runs the daemon."""
-    if settings.api is None or settings.api.listen is None:
-        return True
-    if why := obstacle(settings.api.listen):
-        _say("api", why)
-        return False
-    _say("api", f"{settings.api.listen}: good")
-    return True
-
-
-# ---- store --------------------------------------------------------------------------------------------------------
-async def _check_store(path: str, deep: bool) -> bool:  # noqa: FBT001  anyio.run passes positions only
-    try:
-        there = await anyio.to_thread.run_sync(store_exists, path)
-        problems, counts = await _examine(path, deep=deep) if there else ([], "")
-    except StoreError as error:
-        _say("store", error)
-        return False
-    problems += write_obstacles(await anyio.to_thread.run_sync(os.path.realpath, path))
-    for problem in problems:
-        _say("store", problem)
-    if not problems:
-        _say("store", f"{path}: good ({counts})" if there else f"{path}: not there yet; the first start makes it")
-    return not problems
-
-
-async def _examine(path: str, *, deep: bool) -> tuple[list[str], str]:
-    """What is wrong with the store, and how much it watches."""
-    async with open_reader(path) as store:
-        problems = [f"{path}: {problem}" for problem in await store.problems(deep=deep)]
-        count = (await store.counts()).open_generations
-    return problems, f"{count} generation{'' if count == 1 else 's'} watched"
