@@ -20,7 +20,7 @@ from notifier.store.records import Selection
 from notifier.store.sqlite import SqliteStore, open_store
 
 NOW: Final = datetime(2026, 11, 22, tzinfo=UTC)
-BOOK: Final = EndpointDirectory(events={"studio": None, "audit": None}, callbacks=True)
+DIRECTORY: Final = EndpointDirectory(events={"studio": None, "audit": None}, callbacks=True)
 LOST: Final = Selection(endpoint=EndpointIdentity("audit"), statuses=frozenset({DeliveryStatus.EXHAUSTED}))
 FILL: Final = """
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?),
@@ -61,7 +61,7 @@ async def keep_writing(store: SqliteStore, waits: list[float]) -> None:
 async def main(count: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         async with open_store(str(Path(directory) / "notifier.db")) as store, anyio.create_task_group() as others:
-            await store.apply_directory(BOOK, now=NOW)
+            await store.apply_directory(DIRECTORY, now=NOW)
             await fill(store, count)
             waits: list[float] = []
             others.start_soon(keep_writing, store, waits)

@@ -20,7 +20,7 @@ from notifier.store.records import Slots
 from notifier.store.sqlite import SqliteStore, open_store
 
 COUNT: Final = 50_000
-BOOK: Final = EndpointDirectory(events={"studio": None}, callbacks=False)
+DIRECTORY: Final = EndpointDirectory(events={"studio": None}, callbacks=False)
 ME: Final = WorkerId("benchmark")
 SLOTS: Final = Slots(total=1_000, free={}, each=1_000, lease={}, lease_each=timedelta(seconds=30))
 
@@ -52,7 +52,7 @@ def tell(what: str, took: list[float]) -> None:
 async def main(directory: str | None) -> None:
     with tempfile.TemporaryDirectory(dir=directory) as place:
         async with open_store(str(Path(place) / "notifier.db")) as store:
-            await store.apply_directory(BOOK, now=NOW)
+            await store.apply_directory(DIRECTORY, now=NOW)
             await fill(store)
             alone: list[float] = []
             with anyio.move_on_after(3):

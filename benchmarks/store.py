@@ -21,7 +21,7 @@ from notifier.domain.model import AttemptResult, EndpointDirectory, WatchRequest
 from notifier.store.records import Slots
 from notifier.store.sqlite import SqliteStore, open_store
 
-BOOK: Final = EndpointDirectory(events={}, callbacks=True)
+DIRECTORY: Final = EndpointDirectory(events={}, callbacks=True)
 
 
 def for_one_of(destinations: int, number: int) -> WatchRequest:
@@ -87,7 +87,7 @@ async def deliver(store: SqliteStore, what: str, numbers: range, *, destinations
 async def main(directory: str | None) -> None:
     with tempfile.TemporaryDirectory(dir=directory) as place:
         async with open_store(str(Path(place) / "notifier.db")) as store:
-            await store.apply_directory(BOOK, now=NOW)
+            await store.apply_directory(DIRECTORY, now=NOW)
             await register(store)
             await deliver(store, "exchange of 64, one destination", range(400_000, 402_000), destinations=1)
             await deliver(store, "exchange of 64, 10,000 destinations", range(500_000, 510_000), destinations=10_000)

@@ -10,7 +10,7 @@ from notifier.domain.model import DeliveryStatus, EndpointDirectory, State, Verd
 from notifier.store.ports import Store
 from notifier.store.records import Slots
 from tests.support.store_builders import (
-    BOOK,
+    DIRECTORY,
     HOUR,
     ME,
     NOBODY,
@@ -133,7 +133,7 @@ async def test_a_result_without_its_lease_is_lost(store: Store) -> None:
 
 
 async def test_many_results_in_one_call(store: Store) -> None:
-    """Hundreds at once, some of them lost: each that stands closes its own attempt, each lost one changes nothing."""
+    """Hundreds at once: each that still has its lease closes its own attempt, each lost one changes nothing."""
     await enqueue(store, *(f"g-{number}" for number in range(300)))
     claims = (await store.exchange(ME, [], slots(300), now=NOW)).claims
     results = [
@@ -293,7 +293,7 @@ async def test_destinations_that_yield_come_after_the_others(store: Store) -> No
 
 
 async def test_a_crowd_of_strangers_hides_no_configured_destination(store: Store) -> None:
-    """Thousands of origins are due since long ago and their pool is empty: the endpoint is found all the same."""
+    """Thousands of origins are due since long ago and their pool is empty: the endpoint is found nevertheless."""
     await owe_each(store, *(f"https://{number}.example.com" for number in range(3_000)))
     await enqueue(store, "late", endpoint="studio", now=NOW + SECOND)
     answer = await store.exchange(ME, [], pooled("studio", held=0, named=64), now=NOW + SECOND)
@@ -301,7 +301,7 @@ async def test_a_crowd_of_strangers_hides_no_configured_destination(store: Store
 
 
 async def test_a_crowd_of_slow_destinations_hides_no_other(store: Store) -> None:
-    """Origins that are known to be slow and have no slot are passed over, in as many calls as it takes."""
+    """Origins that are known to be slow and have no slot are skipped, in as many calls as it takes."""
     urls = [f"https://{number:04}.example.com" for number in range(2_500)]
     await owe_each(store, *urls, "https://quick.example.com")
     limits = dataclasses.replace(pooled(" ".join(urls), held=0, named=0, others=9))
@@ -310,7 +310,7 @@ async def test_a_crowd_of_slow_destinations_hides_no_other(store: Store) -> None
 
 
 async def test_a_newcomer_does_not_stand_behind_a_crowd(store: Store) -> None:
-    """Every second slot goes to who fell due last; the others have their turn all the same, what failed is not new."""
+    """Every second slot goes to who fell due last; the others have their turn too, what failed is not new."""
     crowd = [f"https://{number:04}.example.com" for number in range(1_200)]
     await owe_each(store, *crowd)
     await owe_each(store, "https://zz.example.com", now=NOW + SECOND)
@@ -343,7 +343,7 @@ async def test_next_due_is_the_earliest_time_after_now(store: Store) -> None:
 
 
 async def test_parking_and_resuming(store: Store) -> None:
-    """What is owed to a removed endpoint is parked, and due at once when the name returns; a lease is left alone."""
+    """Deliveries of a removed endpoint are parked, and due at once when the name returns; a lease is left alone."""
     await enqueue(store, "g-1", "g-2")
     await add(store, request("g-3", endpoint="https://app.example.com/hook"))
     await store.record_transitions([seen("g-3")], now=NOW)
@@ -358,7 +358,7 @@ async def test_parking_and_resuming(store: Store) -> None:
     later = NOW + HOUR
     only_names = EndpointDirectory(events={"studio": None}, callbacks=False)
     assert await apply(store, only_names, now=later) == (0, 1)
-    assert await apply(store, BOOK, now=later) == (0, 1)
+    assert await apply(store, DIRECTORY, now=later) == (0, 1)
     answer = await take(store, outcome(claim), now=later)
     assert sorted(ids(answer)) == sorted({"g-1", "g-2", "g-3"} - {claim.generation})
     (line,) = await deliveries(store, "g-3")
@@ -366,12 +366,12 @@ async def test_parking_and_resuming(store: Store) -> None:
 
 
 async def test_parked_at_creation_resumes_too(store: Store) -> None:
-    """A message made while its endpoint was not configured flows when it is; a filtered one stays."""
+    """A message made while its endpoint was not configured is sent when it is; a filtered one stays."""
     await apply(store, EndpointDirectory(events={"studio": frozenset()}, callbacks=True))
     await enqueue(store, "g-2")
     await apply(store, NOBODY)
     await enqueue(store, "g-1")
-    assert await apply(store, BOOK, now=NOW) == (0, 1)
+    assert await apply(store, DIRECTORY, now=NOW) == (0, 1)
     assert ids(await take(store)) == ["g-1"]
 
 
@@ -384,7 +384,7 @@ async def test_message_ids_are_stable(store: Store) -> None:
 
 
 async def test_the_first_step_of_the_schedule_precedes_the_first_attempt(store: Store) -> None:
-    """A message for an endpoint whose schedule begins with a wait falls due after it, however it came to be owed."""
+    """A message for an endpoint whose schedule begins with a wait falls due after it, however it was enqueued."""
     directory = EndpointDirectory(events={"studio": None}, callbacks=False, first_wait={"studio": HOUR})
     await apply(store, directory)
     await enqueue(store, "g-1")

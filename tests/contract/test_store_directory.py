@@ -6,7 +6,7 @@ from notifier.domain.ids import Destination
 from notifier.domain.model import DeliveryStatus, EndpointDirectory, Format
 from notifier.store.ports import Store
 from tests.support.store_builders import (
-    BOOK,
+    DIRECTORY,
     HOUR,
     ME,
     NOBODY,
@@ -31,10 +31,10 @@ RICH = EndpointDirectory(
 
 async def test_another_content_begins_another_epoch(store: Store) -> None:
     """The same one again does not; `disabled` is no part of it, since the store knows that itself."""
-    first = (await store.apply_directory(BOOK, now=NOW)).epoch
-    same = replace(BOOK, events=dict(BOOK.events), disabled={Destination("studio"): "it said so"})
+    first = (await store.apply_directory(DIRECTORY, now=NOW)).epoch
+    same = replace(DIRECTORY, events=dict(DIRECTORY.events), disabled={Destination("studio"): "it said so"})
     assert (await store.apply_directory(same, now=NOW + HOUR)).epoch == first
-    assert [(await store.apply_directory(each, now=NOW)).epoch for each in (RICH, BOOK)] == [first + 1, first + 2]
+    assert [(await store.apply_directory(each, now=NOW)).epoch for each in (RICH, DIRECTORY)] == [first + 1, first + 2]
 
 
 async def test_it_survives_a_restart_whole(opening: Opening) -> None:

@@ -60,7 +60,7 @@ async def test_an_expired_message_carries_the_last_state_seen(store: Store) -> N
 
 
 async def test_an_unknown_id_ends_all_its_watches(store: Store) -> None:
-    """Whatever their deadlines; each is owed `generation.unknown`."""
+    """Whatever their deadlines; each gets a `generation.unknown`."""
     await add(store, request(), request(endpoint="audit", timeout=9 * HOUR))
     (recorded,) = await store.end_watches([ending("g-1", Kind.UNKNOWN)], now=NOW)
     assert (recorded.enqueued, recorded.open) == (2, None)
@@ -90,7 +90,7 @@ async def test_an_expired_message_says_that_requests_about_the_id_failed(store: 
 
 
 async def test_a_watch_ends_once(store: Store) -> None:
-    """The same ending again, or another kind after it, owes nothing more."""
+    """The same ending again, or another kind after it, enqueues nothing more."""
     await add(store, request())
     late = NOW + HOUR
     again = [ending("g-1", kind, at=late) for kind in (Kind.EXPIRED, Kind.EXPIRED, Kind.UNKNOWN)]

@@ -1,4 +1,4 @@
-"""How endpoints stand, and what that does to what they are owed: disabled, enabled, parked, and told of."""
+"""The health of endpoints, and what it does to their deliveries: disabled, enabled, parked, announced."""
 
 from datetime import datetime, timedelta
 
@@ -10,7 +10,7 @@ from notifier.domain.model import DeliveryStatus, EndpointDirectory, Kind, NewDe
 from notifier.store.ports import Store
 from notifier.store.records import EndpointSummary, Exchange
 from tests.support.store_builders import (
-    BOOK,
+    DIRECTORY,
     HOUR,
     ME,
     NOBODY,
@@ -73,7 +73,7 @@ async def fail(store: Store, times: int, *, at: datetime) -> list[Change]:
 
 # ---- what attempts make of an endpoint ----------------------------------------------------------------------------
 async def test_of_an_endpoint_that_was_sent_nothing_nothing_is_known(store: Store) -> None:
-    """An empty store has no destinations; one that is owed something and nothing more counts as working."""
+    """An empty store has no destinations; one that has a delivery and nothing more counts as working."""
     assert list(await store.endpoint_summaries()) == []
     await enqueue(store, "g-1")
     assert list(await store.endpoint_summaries()) == [
@@ -116,7 +116,7 @@ async def test_an_attempt_without_an_outcome_does_not_count(store: Store) -> Non
 
 
 async def test_a_failure_that_does_not_count_is_an_attempt_all_the_same(store: Store) -> None:
-    """While nobody could be reached: it stands in the history and uses up its step, and the endpoint is not blamed."""
+    """While nobody could be reached: it is in the history and uses up its step, and the endpoint is not blamed."""
     await enqueue(store, "g-1")
     (claim,) = (await take(store)).claims
     await take(store, outcome(claim, Verdict.CONNECT_FAILED, affects_health=False))
@@ -223,7 +223,7 @@ async def test_gone_ends_one_callback_and_never_an_origin(store: Store) -> None:
 
 
 async def test_a_disabled_endpoint_is_disabled_after_a_restart(opening: Opening) -> None:
-    """It stands in the store, not in a worker's memory."""
+    """It is in the store, not in a worker's memory."""
     async with opening() as store:
         await enqueue(store, "g-1", "g-2")
         await gone(store)
@@ -300,7 +300,7 @@ async def test_a_message_that_events_leaves_out_is_parked_all_the_same(store: St
 
 # ---- by a person --------------------------------------------------------------------------------------------------
 async def test_a_person_disables_an_endpoint(store: Store) -> None:
-    """The answer says what it was; what waits is parked, with the person's words."""
+    """The answer says what it was; what is pending is parked, with the person's words."""
     await enqueue(store, "g-1")
     change = await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
     assert (change.before, change.parked) == (EndpointHealth(destination=STUDIO), 1)
@@ -323,14 +323,14 @@ async def test_after_enabling_only_new_messages_flow(store: Store) -> None:
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
     change = await store.enable_endpoint(STUDIO, now=NOW + HOUR)
     assert (change.event, change.before.reason, change.parked) == ("endpoint.recovered", "the app moves", 2)
-    assert await apply(store, BOOK, now=NOW + HOUR) == (0, 0)
+    assert await apply(store, DIRECTORY, now=NOW + HOUR) == (0, 0)
     await enqueue(store, "g-3", now=NOW + HOUR)
     assert ids(await take(store, now=NOW + HOUR)) == ["g-3"]
     assert await standing(store) == EndpointHealth(destination=STUDIO)
 
 
 async def test_what_was_given_up_is_counted_and_dated_with_what_is_parked(store: Store) -> None:
-    """The message that got the 410 too, though it is no longer owed; not one that was given up long before."""
+    """The message that got the 410 too, though it is not pending any more; not one that was given up long before."""
     await enqueue(store, "old")
     old = (await store.exchange(ME, [], slots(1), now=NOW)).claims[0]
     ended = outcome(old, Verdict.SERVER_ERROR, status=DeliveryStatus.EXHAUSTED, due_at=None)
@@ -371,10 +371,10 @@ async def test_what_is_parked_for_a_disabled_endpoint_does_not_resume_when_its_n
     """Taken out of the configuration and put back, while disabled and after it was enabled."""
     await enqueue(store, "g-1")
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
-    for directory in (NOBODY, BOOK):
+    for directory in (NOBODY, DIRECTORY):
         assert await apply(store, directory, now=NOW) == (0, 0)
     await store.enable_endpoint(STUDIO, now=NOW)
-    for directory in (NOBODY, BOOK):
+    for directory in (NOBODY, DIRECTORY):
         assert await apply(store, directory, now=NOW) == (0, 0)
     assert (await status(store))[0] is DeliveryStatus.PARKED
 
@@ -384,14 +384,14 @@ async def test_what_was_parked_for_want_of_a_name_stays_when_that_is_disabled(st
     await enqueue(store, "g-1")
     assert await apply(store, NOBODY, now=NOW) == (1, 0)
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
-    assert await apply(store, BOOK, now=NOW) == (0, 0)
+    assert await apply(store, DIRECTORY, now=NOW) == (0, 0)
     assert await status(store) == (DeliveryStatus.PARKED, "endpoint studio is disabled: the app moves")
     await store.enable_endpoint(STUDIO, now=NOW)
-    assert await apply(store, BOOK, now=NOW) == (0, 0)
+    assert await apply(store, DIRECTORY, now=NOW) == (0, 0)
 
 
 async def test_what_lost_its_endpoint_resumes_beside_what_was_disabled(store: Store) -> None:
-    """The one goes on by itself, as ever; the other does not."""
+    """The one resumes by itself; the other does not."""
     await enqueue(store, "g-1")
     await store.disable_endpoint(STUDIO, now=NOW, reason="the app moves")
     await store.enable_endpoint(STUDIO, now=NOW)
@@ -399,7 +399,7 @@ async def test_what_lost_its_endpoint_resumes_beside_what_was_disabled(store: St
     await apply(store, NOBODY)
     await enqueue(store, "g-2")
     await take(store, outcome(claim, Verdict.INTERRUPTED, status=DeliveryStatus.PARKED, due_at=None, detail="left out"))
-    assert await apply(store, BOOK, now=NOW) == (0, 2)
+    assert await apply(store, DIRECTORY, now=NOW) == (0, 2)
     assert sorted(ids(await take(store))) == ["g-2", "g-3"]
 
 
@@ -495,7 +495,7 @@ async def test_messages_of_no_watch_stand_in_no_history_and_in_the_counts(store:
 
 
 async def test_destinations_are_listed_by_name(store: Store) -> None:
-    """Each once, whatever is known of it: how it stands, what waits or is under way, what is kept back."""
+    """Each once, whatever is known of it: its health, what is pending or in flight, what is parked."""
     await enqueue(store, "g-1", "g-2", endpoint="slow")
     await store.exchange(ME, [], slots(1), now=NOW)
     await enqueue(store, "g-3", endpoint=URL)

@@ -1,4 +1,4 @@
-"""A watch that joins at the very moment its generation gets there is owed exactly one message, whoever comes first."""
+"""A watch that is registered at the very moment its generation gets there gets one message, whoever comes first."""
 
 import anyio
 import pytest
@@ -64,16 +64,16 @@ async def test_the_same_watch_registered_many_times_at_once(store: Store) -> Non
 async def test_the_same_transition_recorded_many_times_at_once(store: Store) -> None:
     """Two pollers that overlap for a moment do no harm: one of them moves it."""
     await add(store, request(target=State.RUNNING))
-    owed: list[int] = []
+    enqueued: list[int] = []
 
     async def complete(state: State) -> None:
         (recorded,) = await store.record_transitions([seen(state=state)], now=NOW)
-        owed.append(recorded.enqueued)
+        enqueued.append(recorded.enqueued)
 
     async with anyio.create_task_group() as racing:
         for number in range(50):
             racing.start_soon(complete, State.COMPLETED if number % 2 else State.RUNNING)
-    assert sum(owed) == 1
+    assert sum(enqueued) == 1
     assert len(await deliveries(store)) == 1
 
 
@@ -81,22 +81,22 @@ async def test_an_ending_races_a_transition(store: Store) -> None:
     """A watch ends once: by its target or without it."""
     names = [f"g-{number}" for number in range(ROUNDS)]
     await add(store, *map(request, names))
-    owed: list[int] = []
+    enqueued: list[int] = []
 
     async def lose(name: str) -> None:
         entry = Ending(
             provider=request().provider, generation=request(name).generation, kind=Kind.UNKNOWN, observed_at=NOW
         )
-        owed.extend(recorded.enqueued for recorded in await store.end_watches([entry], now=NOW))
+        enqueued.extend(recorded.enqueued for recorded in await store.end_watches([entry], now=NOW))
 
     async def complete(name: str) -> None:
-        owed.extend(recorded.enqueued for recorded in await store.record_transitions([seen(name)], now=NOW))
+        enqueued.extend(recorded.enqueued for recorded in await store.record_transitions([seen(name)], now=NOW))
 
     async with anyio.create_task_group() as racing:
         for number, name in enumerate(names):
             for step in (lose, complete) if number % 2 else (complete, lose):
                 racing.start_soon(step, name)
-    assert sum(owed) == ROUNDS
+    assert sum(enqueued) == ROUNDS
     for name in names:
         assert len(await deliveries(store, name)) == 1
 

@@ -101,7 +101,7 @@ async def test_the_judge_decides_what_becomes_of_the_delivery(store: Store) -> N
 
 
 async def test_a_judge_that_fails_changes_nothing(store: Store) -> None:
-    """A call that raised changed nothing: the lease stands."""
+    """A call that raised changed nothing: the lease is kept."""
     await enqueue(store, "g-1", "g-2")
     claims = (await take(store)).claims
 

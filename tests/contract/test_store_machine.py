@@ -33,7 +33,7 @@ from notifier.domain.model import (
 )
 from notifier.store.records import DeliverySummary, History, Recorded, Selection, Slots, WatchChoice, WatchSummary
 from tests.support.store_builders import (
-    BOOK,
+    DIRECTORY,
     HOUR,
     LUMA,
     NOBODY,
@@ -72,7 +72,7 @@ DESTINATIONS = [Destination("studio"), Destination("audit"), Destination("https:
 EVERY = 5
 
 # ---- what is drawn ------------------------------------------------------------------------------------------------
-directories = st.sampled_from([BOOK, BOOK, BOOK, SOME, NOBODY])
+directories = st.sampled_from([DIRECTORY, DIRECTORY, DIRECTORY, SOME, NOBODY])
 requests = st.builds(
     request,
     st.sampled_from(GENERATIONS),
@@ -207,7 +207,7 @@ class StoreMachine(RuleBasedStateMachine):
         directory=directories,
     )
     def watch_and_complete(self, endpoints: list[str], by: timedelta, directory: EndpointDirectory) -> None:
-        """What happens most, in one step and with a new generation, so that there is always something owed."""
+        """What happens most, in one step and with a new generation, so that there is always something enqueued."""
         id_ = f"new-{len(self.ids)}"
         self.ids.append(id_)
         self.add_watches([request(id_, endpoint=name) for name in endpoints], directory, keep_first=True)
@@ -331,7 +331,7 @@ class StoreMachine(RuleBasedStateMachine):
         self, selection: Selection, owner: WorkerId, turns: list[tuple[Callable[[Claim], AttemptResult], timedelta]]
     ) -> None:
         """What a person waits for, in one step."""
-        self.redeliver(selection, 3, BOOK)
+        self.redeliver(selection, 3, DIRECTORY)
         self.work(owner, WIDE, turns)
 
     @rule(back=st.integers(0, 5), directory=directories)
@@ -347,7 +347,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(age=st.sampled_from([SECOND, HOUR, 26 * HOUR]), declared=st.sampled_from([None, frozenset(), DECLARED]))
     def prune(self, age: timedelta, declared: frozenset[WatchId] | None) -> None:
-        """What is still owed, parked or watched is never among it: the model would keep it."""
+        """What is pending, parked or watched is never among it: the model would keep it."""
         self.it_knows_what_the_model_knows()
         pruned = self.ask(self.store.prune, before=self.now - age, declared=declared, most=100_000)
         gone = self.model.prune(before=self.now - age, declared=declared)

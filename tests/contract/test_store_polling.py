@@ -1,4 +1,4 @@
-"""What a look changes: states rise, watches are satisfied or end, and messages are owed, all in one transaction."""
+"""What a poll changes: states rise, watches are satisfied or end, messages are enqueued, all in one transaction."""
 
 import json
 
@@ -30,7 +30,7 @@ from tests.support.store_builders import (
 
 
 async def test_a_transition_satisfies_its_watches(store: Store) -> None:
-    """The state is recorded, every watch at or below it satisfied and owed one message; the others stay open."""
+    """The state is recorded, every watch at or below it satisfied, with one message each; the others stay open."""
     await add(
         store,
         request(target=State.RUNNING),
@@ -50,7 +50,7 @@ async def test_a_transition_satisfies_its_watches(store: Store) -> None:
 
 
 async def test_failed_answers_who_waits_for_completed(store: Store) -> None:
-    """A watch is owed as soon as the rank is at or above its target's; the message names the state actually reached."""
+    """A watch gets its message once the rank is at or above its target's; the message names the state reached."""
     await add(store, request())
     (recorded,) = await store.record_transitions([seen(state=State.FAILED, failure="nsfw")], now=NOW)
     assert (recorded.enqueued, recorded.open) == (1, None)
@@ -75,7 +75,7 @@ async def test_one_step_back_changes_nothing(store: Store) -> None:
 
 @pytest.mark.parametrize("state", list(State))
 async def test_a_repeated_transition_changes_nothing(store: Store, state: State) -> None:
-    """The same state again, in another call or in the same one, owes nothing more."""
+    """The same state again, in another call or in the same one, enqueues nothing more."""
     await add(store, request(target=State.QUEUED))
     first, second = await store.record_transitions([seen(state=state), seen(state=state)], now=NOW)
     (third,) = await store.record_transitions([seen(state=state, at=NOW + SECOND)], now=NOW + SECOND)
@@ -214,7 +214,7 @@ async def test_a_generation_without_result_has_none(store: Store) -> None:
 
 
 async def test_messages_are_filtered_or_parked_when_they_are_made(store: Store) -> None:
-    """What `events` leaves out is FILTERED, what has no configured endpoint PARKED: owed, but never claimed."""
+    """What `events` leaves out is FILTERED, what has no configured endpoint PARKED: kept, but never claimed."""
     directory = EndpointDirectory(events={"studio": frozenset({"generation.failed"}), "audit": None}, callbacks=False)
     await apply(store, directory)
     wanted = ("studio", "audit", "gone", "https://app.example.com/hook")

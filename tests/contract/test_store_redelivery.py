@@ -10,7 +10,7 @@ from notifier.domain.model import DeliveryStatus, EndpointDirectory, State, Trig
 from notifier.store.ports import Store
 from notifier.store.records import Mark, Redelivered, Selection, WatchChoice
 from tests.support.store_builders import (
-    BOOK,
+    DIRECTORY,
     HOUR,
     LUMA,
     ME,
@@ -36,8 +36,8 @@ LATER = NOW + 2 * HOUR
 
 async def end(store: Store, status: DeliveryStatus, *generations: str, endpoint: str = "studio") -> None:
     """A delivery of each generation that came to `status`, with one attempt behind it where it had one."""
-    filters = EndpointDirectory(events={**BOOK.events, "studio": frozenset({"watch.expired"})}, callbacks=True)
-    await apply(store, filters if status is DeliveryStatus.FILTERED else BOOK)
+    filters = EndpointDirectory(events={**DIRECTORY.events, "studio": frozenset({"watch.expired"})}, callbacks=True)
+    await apply(store, filters if status is DeliveryStatus.FILTERED else DIRECTORY)
     await enqueue(store, *generations, endpoint=endpoint)
     if status is DeliveryStatus.FILTERED:
         return
@@ -144,7 +144,7 @@ async def test_what_would_only_be_parked_again_is_refused(store: Store) -> None:
 
 
 async def test_what_a_disabled_endpoint_is_owed_comes_back_when_a_person_asks(store: Store) -> None:
-    """Refused while it is disabled, with the reason; after it is enabled it flows, and may be parked anew later."""
+    """Refused while it is disabled, with the reason; after it is enabled it is sent, and may be parked again later."""
     await enqueue(store, "g-1")
     await store.disable_endpoint(Destination("studio"), now=NOW, reason="too loud")
     refused = await one(store, Selection(generation=GenerationId("g-1")))
@@ -260,7 +260,7 @@ async def test_a_full_last_page_ends_the_walk(store: Store) -> None:
 
 
 async def test_a_walk_does_not_run_after_what_comes_meanwhile(store: Store) -> None:
-    """What is owed after it began is not part of it, however late it ends."""
+    """What is enqueued after it began is not part of it, however late it ends."""
     await end(store, DeliveryStatus.DELIVERED, *(f"g-{number}" for number in range(3)))
     step = await store.redeliver_some(Selection(), mark=None, most=2, now=LATER)
     await enqueue(store, "g-new")
@@ -363,7 +363,7 @@ async def test_a_generation_is_left_when_its_last_watch_is(store: Store) -> None
 
 
 async def test_what_has_ended_is_not_cancelled(store: Store) -> None:
-    """A satisfied watch stays satisfied, its delivery stays owed."""
+    """A satisfied watch stays satisfied, its delivery stays pending."""
     await enqueue(store, "g-1")
     answer = await store.cancel_watches(WatchChoice(generation=GenerationId("g-1")), now=NOW)
     assert (answer.cancelled, answer.ended, answer.left) == (0, {WatchStatus.SATISFIED: 1}, [])

@@ -23,7 +23,7 @@ from notifier.domain.model import (
 from notifier.store.ports import Store
 from notifier.store.records import Exchange, Freshness, Selection, Slots
 from tests.support.store_builders import (
-    BOOK,
+    DIRECTORY,
     HOUR,
     ME,
     NOBODY,
@@ -111,7 +111,7 @@ async def test_a_younger_result_is_claimed(store: Store) -> None:
 
 
 async def test_a_first_attempt_may_be_late_too(store: Store) -> None:
-    """A watch that joins a generation which was done long ago is owed what was seen then."""
+    """A watch that joins a generation which was done long ago gets what was seen then."""
     await enqueue(store, "g-1")
     await take(store)
     await add(store, request("g-1", endpoint="audit"), now=NOW + AGE)
@@ -238,7 +238,7 @@ async def test_what_was_parked_meanwhile_is_left_alone(store: Store) -> None:
     assert await store.refresh_bodies([refresh(stale, reread())], now=NOW + AGE) == 0
     (line,) = await deliveries(store)
     assert line.status is DeliveryStatus.PARKED
-    await apply(store, BOOK, now=NOW + AGE)
+    await apply(store, DIRECTORY, now=NOW + AGE)
     (claim,) = (await take(store, now=NOW + AGE)).claims
     assert claim.body == first.body
 
@@ -254,7 +254,7 @@ async def test_nothing_is_lost_by_a_stop_while_something_is_held_back(opening: O
 
 
 async def test_a_refresh_of_many_is_one_for_each(store: Store) -> None:
-    """Two messages about one generation have a body each, and what nobody knows is passed over."""
+    """Two messages about one generation have a body each, and what nobody knows is skipped."""
     await enqueue(store, "g-1")
     await enqueue(store, "g-2")
     await add(store, request("g-1", endpoint="audit"))

@@ -18,7 +18,7 @@ from notifier.store.ports import Store
 from notifier.store.records import Pruned, Selection
 from tests.support.blank_store import lay
 from tests.support.store_builders import (
-    BOOK,
+    DIRECTORY,
     HOUR,
     ME,
     NOBODY,
@@ -132,7 +132,7 @@ async def test_what_is_owed_stays_however_old(store: Store) -> None:
     (claim,) = (await take(store, slow=0)).claims
     assert await prune(store) == Pruned()
     assert (await store.exchange(ME, [outcome(claim)], slots(0), now=NOW)).lost == []
-    returned = EndpointDirectory(events={**BOOK.events, "gone": None}, callbacks=True)
+    returned = EndpointDirectory(events={**DIRECTORY.events, "gone": None}, callbacks=True)
     assert await apply(store, returned, now=LATER) == (0, 1)
     sent = (await take(store, now=LATER)).claims
     assert sorted(claim.generation for claim in sent) == ["parked", "pending"]
@@ -164,7 +164,7 @@ async def test_a_declared_watch_is_remembered(store: Store) -> None:
 
 
 async def test_without_knowledge_of_declarations_every_watch_stays(store: Store) -> None:
-    """A watch file that cannot be read now may declare any of them; deliveries go all the same."""
+    """A watch file that cannot be read now may declare any of them; deliveries go nevertheless."""
     await enqueue(store, "g-1")
     await deliver(store)
     assert await prune(store, declared=None) == Pruned(deliveries=1)
@@ -330,7 +330,7 @@ class _World:
 
     async def live(self, what: str, generation: str, endpoint: str, state: State, *, filtered: bool) -> None:
         self.configured = what == "resume" or (self.configured and what != "park")
-        await apply(self.store, NOBODY if not self.configured else FILTERS if filtered else BOOK, now=self.now)
+        await apply(self.store, NOBODY if not self.configured else FILTERS if filtered else DIRECTORY, now=self.now)
         wanted = request(generation, endpoint=endpoint, target=state)
         match what:
             case "declare" | "register":
@@ -361,7 +361,7 @@ class _World:
         await self.store.exchange(ME, results, slots(0), now=self.now)
 
     async def standing(self) -> tuple[object, ...]:
-        """What must outlive any pruning: open watches, owed messages, declared identities."""
+        """What must outlive any pruning: open watches, unfinished messages, declared identities."""
         lines = [
             (watch, line)
             for name in ("g-1", "g-2", "g-3")
@@ -369,10 +369,14 @@ class _World:
             for watch in found.watches
             for line in [*watch.deliveries, None]
         ]
-        owed = (DeliveryStatus.PENDING, DeliveryStatus.PARKED)
+        unfinished = (DeliveryStatus.PENDING, DeliveryStatus.PARKED)
         return (
             {watch.id for watch, _ in lines if watch.status is WatchStatus.OPEN},
-            {(line.message_id, line.status, len(line.attempts)) for _, line in lines if line and line.status in owed},
+            {
+                (line.message_id, line.status, len(line.attempts))
+                for _, line in lines
+                if line and line.status in unfinished
+            },
             {watch.id for watch, _ in lines} & self.declared,
         )
 
@@ -385,13 +389,13 @@ class _World:
         """Every promise is kept, and a month passes."""
         for generation in ("g-1", "g-2", "g-3"):
             await self.store.record_transitions([seen(generation, at=self.now)], now=self.now)
-        await apply(self.store, BOOK, now=self.now)
+        await apply(self.store, DIRECTORY, now=self.now)
         await self._recover()
         await deliver(self.store, now=self.now + DAY)
         assert not await still_open(self.store)
 
     async def _recover(self) -> None:
-        """A 410 takes an endpoint out of use: what is kept back for it waits for a person."""
+        """A 410 disables an endpoint: what is parked for it waits for a person."""
         for destination in (Destination("studio"), Destination("audit")):
             await self.store.enable_endpoint(destination, now=self.now)
             kept = Selection(destination=destination, statuses=frozenset({DeliveryStatus.PARKED}))
@@ -407,7 +411,7 @@ class _World:
 def test_no_promise_is_ever_forgotten_and_all_else_is(
     steps: list[tuple[str, str, str, State, bool]], opening_copy: OpeningCopy, memory: Path
 ) -> None:
-    """Whatever happens: open watches, what is owed and declared identities stay; in the end everything else is gone."""
+    """Open watches, unfinished deliveries and declared identities stay; in the end everything else is gone."""
 
     async def live() -> None:
         async with opening_copy(lay(memory / f"{uuid.uuid4()}.db")) as store:

@@ -1,4 +1,4 @@
-"""Where the wall clock was set, what waits is moved along with it: once, and nothing else is."""
+"""If the wall clock was set, the due times of what waits move with it: once, and nothing else does."""
 
 from datetime import datetime, timedelta
 
@@ -9,7 +9,7 @@ from notifier.domain.ids import Destination
 from notifier.domain.model import DeliveryStatus, EndpointDirectory, Verdict
 from notifier.store.ports import Store
 from tests.support.store_builders import (
-    BOOK,
+    DIRECTORY,
     HOUR,
     ME,
     NOBODY,
@@ -42,7 +42,7 @@ async def shift(store: Store, by: timedelta, *, now: datetime) -> int:
 
 
 async def fail(store: Store, *generations: str, wait: timedelta) -> None:
-    """Each is owed, and its first attempt failed: due again after `wait`."""
+    """Each has a delivery, and its first attempt failed: due again after `wait`."""
     await enqueue(store, *generations)
     claims = (await take(store)).claims
     results = [outcome(claim, Verdict.RESET, due_at=NOW + wait) for claim in claims]
@@ -77,7 +77,7 @@ async def test_what_is_made_by_the_new_time_is_right_already(store: Store) -> No
     """Between the moment the clock was set forward and the moment that is noticed: due at once stays due at once."""
     now = NOW + HOUR
     await enqueue(store, "g-1", now=now)
-    patient = EndpointDirectory(events=BOOK.events, callbacks=True, first_wait={"studio": 30 * SECOND})
+    patient = EndpointDirectory(events=DIRECTORY.events, callbacks=True, first_wait={"studio": 30 * SECOND})
     await apply(store, patient, now=now)
     await add(store, request("g-2"), now=now)
     await store.record_transitions([seen("g-2", at=now)], now=now)
@@ -90,7 +90,7 @@ async def test_what_was_resumed_by_the_new_time_is_right_already(store: Store) -
     """However long ago it was made: an endpoint that returned just before the jump was noticed gets it now."""
     await apply(store, NOBODY)
     await enqueue(store, "g-1")
-    assert await apply(store, BOOK, now=NOW + HOUR) == (0, 1)
+    assert await apply(store, DIRECTORY, now=NOW + HOUR) == (0, 1)
     await shift(store, HOUR, now=NOW + HOUR + 3 * SECOND)
     assert ids(await take(store, now=NOW + HOUR + 3 * SECOND)) == ["g-1"]
 
@@ -127,7 +127,7 @@ async def test_nothing_that_waits_is_nothing_to_move(store: Store) -> None:
     assert await shift(store, HOUR, now=NOW) == 1
 
 
-# ---- how endpoints stand ------------------------------------------------------------------------------------------
+# ---- the health of endpoints --------------------------------------------------------------------------------------
 async def fail_at(store: Store, *times: datetime) -> None:
     """The one delivery of `g-1` is attempted at each, in vain."""
     await enqueue(store, "g-1", now=times[0])
@@ -181,7 +181,7 @@ async def test_a_disabled_endpoint_keeps_its_times(store: Store) -> None:
 
 @pytest.mark.parametrize("by", [HOUR, -HOUR])
 async def test_many_destinations_are_moved_in_steps_and_once(store: Store, by: timedelta) -> None:
-    """More origins than a step moves, and what is owed to them: each moved once."""
+    """More origins than a step moves, and their deliveries: each moved once."""
     origins = [f"https://app-{number}.example.com" for number in range(600)]
     requests = [
         request(f"g-{number}", endpoint=f"{origin}/done", destination=Destination(origin))

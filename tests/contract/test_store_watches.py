@@ -50,7 +50,7 @@ async def test_an_empty_list_is_answered_by_an_empty_list(store: Store) -> None:
 
 
 async def test_a_repeated_watch_is_the_same_watch(store: Store) -> None:
-    """Equal content: EXISTING, still one watch, and the deadline of the first registration stands."""
+    """Equal content: EXISTING, still one watch, and the deadline of the first registration is kept."""
     await add(store, request())
     (answer,) = await add(store, request(), now=NOW + SECOND)
     assert answer.outcome is Outcome.EXISTING
@@ -175,7 +175,7 @@ async def test_a_watch_that_joins_at_its_target_is_owed_at_once(store: Store, st
 
 
 async def test_a_watch_that_joins_below_its_target_waits(store: Store) -> None:
-    """A recorded state below the target is answered with the open generation and owes nothing."""
+    """A recorded state below the target is answered with the open generation, and nothing is enqueued."""
     await add(store, request(endpoint="audit"))
     await store.record_transitions([seen(state=State.RUNNING)], now=NOW)
     (answer,) = await add(store, request())
@@ -202,7 +202,7 @@ async def test_an_expired_watch_is_reopened(store: Store) -> None:
 
 
 async def test_an_unknown_watch_is_reopened_each_time(store: Store) -> None:
-    """Every round that ends owes a message of its own."""
+    """Every round that ends has a message of its own."""
     for round_ in range(3):
         (answer,) = await add(store, request())
         assert answer.outcome is (Outcome.REOPENED if round_ else Outcome.CREATED)
@@ -222,7 +222,7 @@ async def test_what_a_watch_was_made_of_does_not_reopen_it(store: Store, kind: K
 
 
 async def test_what_was_put_down_later_reopens_a_watch(store: Store) -> None:
-    """Also where the watch was open still when it was: nobody who asks is passed over."""
+    """Also if the watch was still open when it was: nobody who asks is skipped."""
     await add(store, request())
     await store.end_watches([ending("g-1", Kind.EXPIRED, at=NOW + HOUR)], now=NOW + HOUR)
     (answer,) = await add(store, request(put_at=NOW + SECOND), now=NOW + 2 * HOUR)

@@ -19,7 +19,7 @@ from notifier.domain.settings import CallbackSettings, Secret
 from notifier.store.sqlite.store import SqliteStore
 from notifier.verify import InvalidSignature, verify
 from tests.support.dispatcher_rig import taking, worker
-from tests.support.fakes import BOOK, SECRET, START, Callbacks, deliveries, endpoint, enqueue, quiet
+from tests.support.fakes import DIRECTORY, SECRET, START, Callbacks, deliveries, endpoint, enqueue, quiet
 from tests.support.sending import policies
 from tests.support.store_builders import apply
 
@@ -91,7 +91,7 @@ async def test_what_the_configuration_says_of_formats_reaches_the_wire(store: Sq
 @pytest.mark.parametrize("format_", Format)
 async def test_what_goes_out_is_as_the_shipped_schema_says(store: SqliteStore, format_: Format) -> None:
     """Judged on the bytes that a receiver gets."""
-    await apply(store, EVENTS if format_ is Format.CLOUDEVENTS else BOOK)
+    await apply(store, EVENTS if format_ is Format.CLOUDEVENTS else DIRECTORY)
     await enqueue(store, "g-1", at=START)
     callbacks, wire = taking()
     async with worker(store, wire):

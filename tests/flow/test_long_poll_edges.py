@@ -7,7 +7,7 @@ import pytest
 
 from notifier.domain.model import State
 from notifier.store.sqlite.store import SqliteStore
-from tests.support.fakes import BOOK, MINUTE, begin, error, long_polls, quiet, request, some, watching
+from tests.support.fakes import DIRECTORY, MINUTE, begin, error, long_polls, quiet, request, some, watching
 
 
 @pytest.mark.parametrize("in_flight", [1, 3])
@@ -120,7 +120,7 @@ async def test_who_can_be_told_again_by_a_watch_that_joins_is_polled_at_once(sto
         await stage.watch(request(endpoint="gone"))
         await stage.ticks(30)
         polls = len(stage.upstream.asked)
-        assert "gone" not in BOOK.events
+        assert "gone" not in DIRECTORY.events
         assert polls <= 2
         stage.upstream.states["g-1"] = "completed"
         await stage.watch(request(endpoint="studio"))

@@ -24,7 +24,7 @@ from notifier.store.sqlite import open_store
 from notifier.store.sqlite.store import SqliteStore
 from tests.support.dispatcher_rig import aiohttp_wire, taking, worker
 from tests.support.fakes import (
-    BOOK,
+    DIRECTORY,
     LUMA,
     START,
     HandClock,
@@ -196,7 +196,7 @@ async def test_trap_04_a_crash_right_after_the_state_is_recorded_loses_no_messag
     """Nobody was woken: the next process that opens the store finds it pending, and sends it."""
     path = str(tmp_path / "crashed.db")
     async with open_store(path) as store:
-        await store.apply_directory(BOOK, now=START)
+        await store.apply_directory(DIRECTORY, now=START)
         await store.add_watches([request()], now=START)
         await store.record_transitions([completed()], now=START)
     callbacks, wire = taking()

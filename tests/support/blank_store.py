@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from notifier.store.sqlite import directories
 from notifier.store.sqlite.opening import _open_writer
-from tests.support.store_builders import BOOK, NOW
+from tests.support.store_builders import DIRECTORY, NOW
 
 
 def lay(path: Path) -> str:
@@ -28,6 +28,6 @@ def _content() -> bytes:
     with TemporaryDirectory(prefix="notifier-tests-") as place:
         path = Path(place, "notifier.db")
         connection = _open_writer(str(path))
-        directories.apply(connection, BOOK, now=NOW)
+        directories.apply(connection, DIRECTORY, now=NOW)
         connection.close()
         return path.read_bytes()

@@ -47,7 +47,7 @@ from notifier.store.sqlite.store import SqliteStore
 START = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
 LUMA = ProviderName("luma")
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-BOOK = EndpointDirectory(events={"studio": None, "audit": None}, callbacks=True)
+DIRECTORY = EndpointDirectory(events={"studio": None, "audit": None}, callbacks=True)
 MINUTE = 60.0
 
 
@@ -399,7 +399,7 @@ def around(
         readers=READERS,
         clock=clock,
         random=lambda: 0.0,
-        directory=lambda: BOOK,
+        directory=lambda: DIRECTORY,
         deliveries=deliveries,
         health=health,
         heartbeat=Heartbeat("poller", clock, limit=25),

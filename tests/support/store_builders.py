@@ -36,7 +36,7 @@ LUMA = ProviderName("luma")
 ME = WorkerId("worker-1")
 OTHER = WorkerId("worker-2")
 #: Every endpoint that tests name is configured and wants everything. Stores of `blank_store` were told this.
-BOOK = EndpointDirectory(events=dict.fromkeys(("studio", "audit", "slow")), callbacks=True)
+DIRECTORY = EndpointDirectory(events=dict.fromkeys(("studio", "audit", "slow")), callbacks=True)
 NOBODY = EndpointDirectory(events={}, callbacks=False)
 
 
@@ -133,7 +133,7 @@ def again_at(moment: datetime, *, failures: int | None = None, status: DeliveryS
     return decide
 
 
-async def apply(store: Store, directory: EndpointDirectory = BOOK, *, now: datetime = NOW) -> tuple[int, int]:
+async def apply(store: Store, directory: EndpointDirectory = DIRECTORY, *, now: datetime = NOW) -> tuple[int, int]:
     """(parked, resumed)."""
     applied = await store.apply_directory(directory, now=now)
     return applied.parked, applied.resumed

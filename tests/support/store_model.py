@@ -5,7 +5,7 @@ everything but one thing: which deliveries an exchange claims. There the contrac
 so the model is told what was claimed, and says whether that was allowed.
 
 A call that the contract gains is one more method here and one more rule in the machine. Not in it yet, and held by
-tests of their own: bodies that are refreshed, waits that follow the clock, pools of slots.
+tests of their own: bodies that are refreshed, due times that follow the clock, pools of slots.
 """
 
 from collections import Counter
@@ -44,7 +44,7 @@ from notifier.domain.model import (
     WatchStatus,
 )
 from notifier.store.records import Ending, Selection, Slots, WatchChoice
-from tests.support.store_builders import BOOK, id_of
+from tests.support.store_builders import DIRECTORY, id_of
 
 UNREACHABLE: Final = timedelta(hours=24)
 FINISHED: Final = {DeliveryStatus.DELIVERED, DeliveryStatus.EXHAUSTED, DeliveryStatus.FILTERED}
@@ -108,7 +108,7 @@ class ModelDelivery:
     interruptions: int = 0
     #: (number, when it was begun, verdict) of closed attempts.
     closed: list[tuple[int, datetime, Verdict]] = field(default_factory=list)
-    #: Parked, and goes on by itself once its endpoint is configured.
+    #: Parked, and resumes by itself once its endpoint is configured.
     resumes: bool = False
     #: As the first claim showed it; it never changes after.
     body: bytes | None = None
@@ -151,7 +151,7 @@ class Model:
         self.generations: dict[GenerationKey, State | None] = {}
         self.watches: dict[WatchKey, ModelWatch] = {}
         self.deliveries: dict[MessageId, ModelDelivery] = {}
-        self.directory = BOOK
+        self.directory = DIRECTORY
         self.endpoint_health: dict[Destination, EndpointHealth] = {}
 
     def reopen(self) -> None:
@@ -255,7 +255,7 @@ class Model:
         return len(ending), self.open_of(generation)
 
     def _end(self, key: WatchKey, kind: Kind, now: datetime) -> None:
-        """A watch ends and its one message is owed."""
+        """A watch ends and its one message is enqueued."""
         provider, generation, target, endpoint = key
         watch = self.watches[key]
         watch.status, watch.ended_at = WATCH[watch.status][_SIGNALS[kind]], now
@@ -310,7 +310,7 @@ class Model:
             assert count <= room[destination], f"{count} of {destination}, which has {room[destination]} slots"
         with_something = [destination for destination in due if room[destination]]
         if slots.total >= len(with_something):
-            assert set(taken) == set(with_something), "a destination was passed over"
+            assert set(taken) == set(with_something), "a destination was skipped"
         for claim in claims:
             self._lease(owner, claim, slots, now)
         for destination, in_order in due.items():
@@ -421,7 +421,7 @@ class Model:
         return True
 
     def cancel(self, choice: WatchChoice, *, now: datetime) -> tuple[int, Counter[WatchStatus], set[GenerationKey]]:
-        """How many are cancelled, how those stand that had ended, and generations that nobody watches any more."""
+        """How many are cancelled, the status of those that had ended, and generations that nobody watches any more."""
         meant = {key: watch for key, watch in self.watches.items() if _chosen(choice, key, watch)}
         ended = Counter(watch.status for watch in meant.values() if not watch.open)
         cancelled = {key: watch for key, watch in meant.items() if watch.open}
@@ -445,9 +445,9 @@ class Model:
 
     def _over(self, key: WatchKey, before: datetime, declared: Container[str]) -> bool:
         watch = self.watches[key]
-        owed = any(delivery.watch == key for delivery in self.deliveries.values())
+        kept = any(delivery.watch == key for delivery in self.deliveries.values())
         ended = watch.ended_at is not None and watch.ended_at < before
-        return ended and not owed and self.open_of(key[:2]) is None and id_of(watch.request) not in declared
+        return ended and not kept and self.open_of(key[:2]) is None and id_of(watch.request) not in declared
 
     # ---- endpoints ----
     def disable(self, destination: Destination, reason: str, *, now: datetime) -> tuple[EndpointHealth, EndpointHealth]:
@@ -475,7 +475,7 @@ class Model:
         return self._stands(destination).state is EndpointState.DISABLED
 
     def _park_disabled(self) -> None:
-        """What waits for a disabled destination is kept back, and does not go on by itself."""
+        """What is pending for a disabled destination is parked, and does not resume by itself."""
         for each in self.deliveries.values():
             if each.status is DeliveryStatus.PENDING and not each.lease and self._disabled(each.destination):
                 _park(each, resumes=False)

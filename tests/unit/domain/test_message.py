@@ -28,7 +28,7 @@ REGISTERED = datetime(2026, 11, 22, 5, 10, tzinfo=UTC)
 NOT_BEFORE = datetime(2026, 11, 22, 5, 13, 55, tzinfo=UTC)
 OBSERVED = datetime(2026, 11, 22, 5, 14, 0, 123_456, tzinfo=UTC)
 NOW = datetime(2026, 11, 22, 5, 14, 0, 200_000, tzinfo=UTC)
-BOOK = EndpointDirectory(events={"studio": None}, callbacks=True)
+DIRECTORY = EndpointDirectory(events={"studio": None}, callbacks=True)
 VIDEO = "https://cdn.example.com/v.mp4"
 
 
@@ -67,7 +67,7 @@ def seen(state: State | None = State.COMPLETED, **more: Any) -> SeenGeneration:
 
 
 def delivery(kind: Kind = Kind.RESULT, state: State | None = State.COMPLETED, **more: Any) -> NewDelivery:
-    return new_delivery(watch(**more), seen(state), kind, now=NOW, directory=BOOK)
+    return new_delivery(watch(**more), seen(state), kind, now=NOW, directory=DIRECTORY)
 
 
 HEAD = '"generation_id":"g-1","provider":"luma","target":"completed"'
@@ -180,7 +180,7 @@ def test_the_format_is_not_in_the_message_id(named: bool) -> None:  # noqa: FBT0
     )
     one, other = (
         new_delivery(watch(endpoint=endpoint), seen(), Kind.RESULT, now=NOW, directory=directory)
-        for directory in (BOOK, formats)
+        for directory in (DIRECTORY, formats)
     )
     assert one.message_id == other.message_id
     assert (one.content_type, other.content_type) == (
@@ -211,7 +211,7 @@ def test_failure_names_the_state_reached() -> None:
 
 def test_an_expiry_nobody_could_look_for_says_so() -> None:
     """The reason tells a late generation from a provider that could not be asked."""
-    made = new_delivery(watch(), seen(None), Kind.EXPIRED, now=NOW, directory=BOOK, reason="provider_unreachable")
+    made = new_delivery(watch(), seen(None), Kind.EXPIRED, now=NOW, directory=DIRECTORY, reason="provider_unreachable")
     assert orjson.loads(made.body)["data"]["reason"] == "provider_unreachable"
     assert orjson.loads(made.body)["data"]["state"] is None
 
@@ -227,7 +227,7 @@ def test_metadata_comes_back_as_it_was_sent(metadata: bytes) -> None:
 def test_a_record_that_was_left_out_is_said_to_be() -> None:
     """A receiver can tell "too large" from "there was none"."""
     content = orjson.loads(
-        new_delivery(watch(), seen(record=None, record_omitted=True), Kind.RESULT, now=NOW, directory=BOOK).body
+        new_delivery(watch(), seen(record=None, record_omitted=True), Kind.RESULT, now=NOW, directory=DIRECTORY).body
     )
     assert content["data"]["generation"] is None
     assert content["data"]["generation_omitted"] is True
@@ -250,7 +250,9 @@ def test_the_message_id_is_of_its_facts() -> None:
 
 def test_metadata_and_time_are_not_in_the_message_id() -> None:
     """A rebuilt store that makes the message later, with other metadata, repeats the same ID."""
-    later = new_delivery(watch(metadata=b'{"b":2}'), seen(), Kind.RESULT, now=NOW + timedelta(days=1), directory=BOOK)
+    later = new_delivery(
+        watch(metadata=b'{"b":2}'), seen(), Kind.RESULT, now=NOW + timedelta(days=1), directory=DIRECTORY
+    )
     assert later.message_id == delivery().message_id
 
 
@@ -322,7 +324,7 @@ def test_every_body_is_minified_json_that_says_what_was_seen(
 ) -> None:
     """Whatever comes from outside, the body parses, holds it unchanged and wastes no byte."""
     facts = seen(state, record=orjson.dumps(record), failure=failure, provider_state=word)
-    made = new_delivery(watch(metadata=orjson.dumps(metadata)), facts, kind, now=NOW, directory=BOOK)
+    made = new_delivery(watch(metadata=orjson.dumps(metadata)), facts, kind, now=NOW, directory=DIRECTORY)
     body = orjson.loads(made.body)
     assert body["type"] == made.type
     assert made.type in TYPES
@@ -345,7 +347,7 @@ def test_every_body_is_minified_json_that_says_what_was_seen(
 def test_links_beyond_what_a_body_holds_are_left_out_and_that_is_said(urls: list[str], kept: int) -> None:
     """60 long links made a body of 246 kB, which web frameworks refuse: the first ones stay, in their order."""
     result = Result(url=urls[0] if urls else None, urls=tuple(urls))
-    body = orjson.loads(new_delivery(watch(), seen(result=result), Kind.RESULT, now=NOW, directory=BOOK).body)
+    body = orjson.loads(new_delivery(watch(), seen(result=result), Kind.RESULT, now=NOW, directory=DIRECTORY).body)
     told = body["data"]["result"]
     assert told == {"url": result.url, "urls": urls[:kept], "text": None, "truncated": kept < len(urls)}
 
@@ -359,7 +361,7 @@ def test_no_body_is_larger_than_web_frameworks_take(text: str, link: str, format
     made: dict[str, Any] = {"result": Result(url=links[0], urls=links, text=text * 50_000), "failure": "😀" * 1_000}
     record = orjson.dumps({"x": "y" * (RECORD_LIMIT - 10)})
     metadata = orjson.dumps({"m": "m" * 4_000})
-    directory = replace(BOOK, formats={"studio": format_})
+    directory = replace(DIRECTORY, formats={"studio": format_})
     owed_ = new_delivery(
         watch(metadata=metadata), seen(record=record, **made), Kind.RESULT, now=NOW, directory=directory
     )
@@ -382,6 +384,6 @@ def test_no_body_is_larger_than_web_frameworks_take(text: str, link: str, format
 )
 def test_a_long_text_is_cut_and_that_is_said(text: str, kept: int) -> None:
     """A text up to the limits is whole: 10,000 characters, and 32 kB as JSON has them."""
-    made = new_delivery(watch(), seen(result=Result(text=text)), Kind.RESULT, now=NOW, directory=BOOK)
+    made = new_delivery(watch(), seen(result=Result(text=text)), Kind.RESULT, now=NOW, directory=DIRECTORY)
     told = orjson.loads(made.body)["data"]["result"]
     assert (told["text"], told["truncated"]) == (text[:kept], kept < len(text))

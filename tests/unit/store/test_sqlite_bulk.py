@@ -43,7 +43,7 @@ def test_a_statement_without_a_row_of_question_marks_is_refused(conn: sqlite3.Co
 
 
 def test_rows_are_read_as_one_list(conn: sqlite3.Connection) -> None:
-    """None stands for null, whole numbers stay whole however long, and no row is an empty list."""
+    """None is null, whole numbers stay whole however long, and no row is an empty list."""
     statement = "SELECT json_group_array(json_array(n, word)) FROM t WHERE n IN (SELECT value FROM json_each(:keys))"
     bulk.write(conn, "INSERT INTO t (n, word) VALUES (?, ?)", [(2**62, 'é "quoted" \U0001f600'), (2, None), (3, "x")])
     assert bulk.read(conn, statement, {"keys": bulk.listed([2, 2**62])}) == [

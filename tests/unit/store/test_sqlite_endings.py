@@ -10,7 +10,7 @@ from notifier.store.sqlite import directories, endings, rows, watches
 from notifier.store.sqlite.statements import migrations
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
-BOOK = EndpointDirectory(events={"studio": None}, callbacks=False)
+DIRECTORY = EndpointDirectory(events={"studio": None}, callbacks=False)
 
 
 def request(generation: str) -> WatchRequest:
@@ -29,7 +29,7 @@ def test_a_message_that_is_there_already_is_not_made_again() -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as conn:
         for _, script in migrations():
             conn.executescript(script)
-        directories.apply(conn, BOOK, now=NOW)
+        directories.apply(conn, DIRECTORY, now=NOW)
         watches.add(conn, [request("g-1"), request("g-2")], now=NOW, keep_first=False)
         ending = []
         for name in ("g-1", "g-2"):

@@ -1,4 +1,4 @@
-"""A store of before endpoints had a health is brought up to date with all that it owes."""
+"""A store of before endpoints had a health is brought up to date with all that is pending."""
 
 import sqlite3
 from contextlib import closing
@@ -13,7 +13,7 @@ from notifier.store.sqlite.statements import migrations
 from tests.support.store_builders import apply
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
-BOOK = EndpointDirectory(events={"studio": None}, callbacks=False)
+DIRECTORY = EndpointDirectory(events={"studio": None}, callbacks=False)
 ROWS = """
 INSERT INTO generations (key, provider, id, state, registered_at) VALUES (7, 'luma', 'g-1', 'completed', 1);
 INSERT INTO watches (key, id, generation, target, endpoint, lane, status, metadata, timeout, registered_at, deadline)
@@ -61,5 +61,5 @@ async def test_what_was_parked_resumes_as_it_would_have(tmp_path: Path) -> None:
     async with open_store(path) as store:
         (line,) = await store.endpoint_summaries()
         assert (line.health.destination, line.parked, line.oldest) == (Destination("studio"), 1, None)
-        assert await apply(store, BOOK, now=NOW) == (0, 1)
+        assert await apply(store, DIRECTORY, now=NOW) == (0, 1)
         assert (await store.counts()).deliveries == {DeliveryStatus.PENDING: 2, DeliveryStatus.DELIVERED: 1}

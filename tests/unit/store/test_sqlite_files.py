@@ -131,7 +131,7 @@ async def test_a_log_without_its_name_is_saved(writer: Writer, path: Path, harm:
 
 @pytest.mark.parametrize("harm", UNNAMED.values(), ids=UNNAMED)
 async def test_a_log_that_loses_its_name_inside_a_commit_is_saved(writer: Writer, path: Path, harm: Harm) -> None:
-    """After the last look and before the commit's end: what is told is durable all the same."""
+    """After the last check and before the commit's end: what a call wrote is durable nevertheless."""
     notes = Notes(writer)
 
     def at_commit(statement: str) -> None:

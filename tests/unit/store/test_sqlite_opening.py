@@ -147,7 +147,7 @@ async def test_the_lock_on_the_file_leaves_sqlites_alone(path: str) -> None:
 
 @pytest.mark.parametrize("fresh", [True, False])
 async def test_a_store_that_is_named_by_a_link_is_the_real_one(path: str, tmp_path: Path, *, fresh: bool) -> None:
-    """Made and opened by it; read by either name it tells the same, and everything stands beside the real file."""
+    """Made and opened by it; read by either name it tells the same, and everything is beside the real file."""
     link = tmp_path / "links" / "store.db"
     link.parent.mkdir()
     link.symlink_to(path)

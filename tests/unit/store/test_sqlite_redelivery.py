@@ -13,7 +13,7 @@ from notifier.store.sqlite import directories, redelivery
 from notifier.store.sqlite.statements import migrations, statements
 
 NOW = datetime(2026, 11, 22, 5, 14, tzinfo=UTC)
-BOOK = EndpointDirectory(events={"studio": None}, callbacks=True)
+DIRECTORY = EndpointDirectory(events={"studio": None}, callbacks=True)
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def conn() -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(":memory:")) as opened:
         for _, script in migrations():
             opened.executescript(script)
-        directories.apply(opened, BOOK, now=NOW)
+        directories.apply(opened, DIRECTORY, now=NOW)
         opened.execute(
             "INSERT INTO deliveries (message_id, watch, kind, type, endpoint, destination, status, reason, created_at)"
             " VALUES ('msg_a', 1, 'result', 'generation.completed', 'studio', 'studio', 'delivered', '', 0)"

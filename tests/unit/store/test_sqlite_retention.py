@@ -29,7 +29,7 @@ from notifier.store.sqlite.statements import migrations, statements
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 LATER = NOW + timedelta(days=60)
-BOOK = EndpointDirectory(events={"studio": None}, callbacks=False)
+DIRECTORY = EndpointDirectory(events={"studio": None}, callbacks=False)
 LUMA = ProviderName("luma")
 NAMES = ("at", "key", "before", "most", "above", "below", "by", "made", "fresh", "now", "last")
 MANY = 1_000
@@ -62,7 +62,7 @@ async def finish(store: SqliteStore, count: int) -> None:
         )
         for id_ in ids
     ]
-    await store.apply_directory(BOOK, now=NOW)
+    await store.apply_directory(DIRECTORY, now=NOW)
     await store.add_watches(requests, now=NOW)
     sights = [
         Transition(

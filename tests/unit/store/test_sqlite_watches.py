@@ -15,7 +15,7 @@ from notifier.store.sqlite import directories, polling, redelivery, watches
 from notifier.store.sqlite.statements import migrations
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
-BOOK = EndpointDirectory(events={}, callbacks=True)
+DIRECTORY = EndpointDirectory(events={}, callbacks=True)
 PROVIDER, ONE = ProviderName("luma"), GenerationId("g-1")
 #: Steps that are counted as one.
 GRAIN = 10
@@ -26,7 +26,7 @@ def conn() -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as made:
         for _, script in migrations():
             made.executescript(script)
-        directories.apply(made, BOOK, now=NOW)
+        directories.apply(made, DIRECTORY, now=NOW)
         yield made
 
 
@@ -98,7 +98,7 @@ def test_to_reopen_many_watches_of_one_generation_is_linear(conn: sqlite3.Connec
 
 
 def test_to_join_a_generation_that_is_done_is_linear(conn: sqlite3.Connection) -> None:
-    """Each is owed at once, and makes a message of its own."""
+    """Each is satisfied at once, and has a message of its own."""
     register(conn, range(1), at_once=1)
     done = Observation(id=ONE, state=State.COMPLETED, result=Result(url="https://cdn.example.com/v.mp4"))
     seen = Transition(provider=PROVIDER, observation=done, observed_at=NOW, not_before=None)

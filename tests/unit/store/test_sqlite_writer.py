@@ -298,7 +298,7 @@ async def test_of_each_kind_the_newest_failure_is_tried(writer: Writer) -> None:
 
 @pytest.mark.parametrize("replaced", [False, True])
 async def test_a_file_that_is_not_there_any_more_takes_nothing(writer: Writer, path: str, *, replaced: bool) -> None:
-    """SQLite would go on in the file that has no name; we say so, and go on once it stands where it was."""
+    """SQLite would go on in the file that has no name; we say so, and go on once it is where it was."""
     await writer.run(note("before"))
     aside = Path(path).rename(f"{path}.aside")
     if replaced:
