@@ -416,7 +416,7 @@ class HandClock:
 
 
 class Storm(World):
-    """The same with the daemon's conduct in front; requests take 0.2 s, or time out after 10 in an outage."""
+    """The same with the provider's state in front; requests take 0.2 s, or time out after 10 in an outage."""
 
     def __init__(self, *, rate: float, in_flight: int, batch: int) -> None:
         super().__init__(rate=rate, batch=batch, every=1.0)
@@ -607,8 +607,7 @@ class _Never:
         return inf
 
 
-# ---- long-polls, in real time
-# ------------------------------------------------------------------------------------------
+# ---- long-polls, in real time -------------------------------------------------------------------------------------
 @contextmanager
 def emulator(*options: str) -> Any:
     """An emulated API as a process; yields its address."""
