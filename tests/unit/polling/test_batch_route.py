@@ -71,7 +71,7 @@ def test_a_route_that_fails_for_two_ids_that_are_there_is_done_without_the_secon
     """Once may be chance: then the batch counts as too large."""
     clock = HandClock()
     one = route(clock)
-    for expected in (Diagnosis.TOO_LARGE, Diagnosis.MULTI_UNUSABLE):
+    for expected in (Diagnosis.TOO_LARGE, Diagnosis.BATCH_ROUTE_UNUSABLE):
         assert one.usable(clock.monotonic())
         assert one.learn(refused_pair()) is expected
     assert not one.usable(clock.monotonic())
