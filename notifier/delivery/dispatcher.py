@@ -88,7 +88,7 @@ class Dispatcher:
         self._clock_shift = ClockShift(self.store.due_times, self.clock, self.heartbeat)
         self._capacity = Capacity(self.endpoints, self.clock.monotonic(), in_flight=in_flight)
 
-    # ---- for the app ----
+    # ---- for the composition root and upkeep ----
     def apply(self, endpoints: Endpoints) -> None:
         """Use these from the next attempt on."""
         self.endpoints = endpoints
@@ -150,12 +150,12 @@ class Dispatcher:
         self._follow_clock()
         now = self.clock.now()
         results, self._finished = self._finished, []
-        slots = _NO_SLOTS
-        if self._claiming:
-            room = None if self.refresher is None else self.refresher.room
-            slots = self._capacity.slots(self.clock.monotonic(), room_to_refresh=room)
         try:
             await self._clock_shift.follow()
+            slots = _NO_SLOTS
+            if self._claiming:
+                room = None if self.refresher is None else self.refresher.room
+                slots = self._capacity.slots(self.clock.monotonic(), room_to_refresh=room)
             exchange = await self.store.exchange(
                 self.owner, results, slots, now=now, announce=self.monitor.announcing(now)
             )
