@@ -25,7 +25,7 @@ from notifier.domain.settings import Settings
 from notifier.intake.entry import Known
 from notifier.intake.parse import MAX_BYTES, requests_from
 from notifier.text.document import TWICE, Document, TextError
-from notifier.text.printable import Path, show_path
+from notifier.text.printable import show_path
 from notifier.text.reader import FileRefused, FileTooLarge, FileUnreadable, read_regular_file
 from notifier.text.strict_yaml import read_yaml
 
@@ -65,30 +65,28 @@ class ConfigFile:
 
     def store_path(self) -> str:
         """The store that it names; nothing else of it is checked, and no secret is read."""
-        value = self._at("store")
-        if value is None:
+        path = self._path_at(Store(), "store")
+        if path is None:
             missing = Fault(message=f"store is missing. Write {Store().example}.", path="store")
             whole = isinstance(self._document.value, dict)
             raise _error(self._path, self._faults or [missing if whole else _not_a_mapping(self._document)])
-        return self._path_at(("store",), value, Store())
+        return path
 
     def listen_path(self) -> str | None:
         """The socket that it names, None if it names none; nothing else of it is checked."""
-        value = self._at("api", "listen")
-        return None if value is None else self._path_at(("api", "listen"), value, Listen())
+        return self._path_at(Listen(), "api", "listen")
 
     def secret_sources(self) -> list[SecretSource]:
         """Where each secret comes from, as it is written; none of them is read."""
         return sources(self._document)
 
-    def _at(self, *keys: str) -> Any:
+    def _path_at(self, reading: Reading, *at: str) -> str | None:
+        """One path of the configuration, read as `settings` reads it; None if it is not written."""
         value = self._document.value
-        for key in keys:
+        for key in at:
             value = value.get(key) if isinstance(value, dict) else None
-        return value
-
-    def _path_at(self, at: Path, value: Any, reading: Reading) -> str:
-        """One path of the configuration, read as `settings` reads it."""
+        if value is None:
+            return None
         try:
             expanded = expand_text(value, self._environ) if isinstance(value, str) else value
             return absolute(reading.read(expanded), base_of(self._path))

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from notifier.config.values import FilePath, Reading, parsed, refuse_tilde, shown, text_of
 from notifier.net.address_policy import is_metadata, parse_allow
-from notifier.net.urls import literal_address, normalise_url
+from notifier.net.urls import host_and_port, normalise_url, read_literal
 
 
 class Store(FilePath):
@@ -64,7 +64,7 @@ class EndpointUrl(Reading):
 
     def read(self, value: Any) -> str:
         url = parsed(normalise_url, text_of(value, self.accepts), self.accepts)
-        address = literal_address(url)
+        address = read_literal(host_and_port(url)[0])
         if address is not None and is_metadata(address):
             raise ValueError("This is a cloud metadata address, which is never called. Write the address of your app.")
         return url
@@ -76,8 +76,7 @@ class BaseUrl(Reading):
     accepts = "a URL that begins with http:// or https://, without a query"
 
     def read(self, value: Any) -> str:
-        text = text_of(value, self.accepts)
-        url = parsed(normalise_url, text, self.accepts)
+        url = parsed(normalise_url, text_of(value, self.accepts), self.accepts)
         if "?" in url:
             raise ValueError(f"A base URL has no query: routes are put behind it. Write {self.accepts}.")
         return url.rstrip("/")

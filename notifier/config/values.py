@@ -138,8 +138,7 @@ class Duration(Reading):
     def read(self, value: Any) -> timedelta:
         if is_number(value):
             raise ValueError(f"{shown(value)} has no unit. Write {self.accepts}, e.g. {shown(value)}s.")
-        text = text_of(value, self.accepts)
-        length = parsed(parse_duration, text, self.accepts)
+        length = parsed(parse_duration, text_of(value, self.accepts), self.accepts)
         if not self._low <= length <= self._high:
             raise ValueError(
                 f"{shown(value)} is too {'short' if length < self._low else 'long'}. Write {self.accepts}."

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-from notifier.net.urls import Address, host_and_port, literal_address, read_host_and_port, read_literal, show_place
+from notifier.net.urls import Address, host_and_port, read_host_and_port, read_literal, show_place
 
 Network = IPv4Network | IPv6Network
 
@@ -78,20 +78,16 @@ def _allowed_host(entry: str) -> tuple[str, int]:
     return host.removesuffix("."), port
 
 
-def port_refusal(url: str, allow: Allow) -> str | None:
-    """Why a callback may not go to the port of this normalised URL; None if it may."""
-    host, port = host_and_port(url)
-    if port in PORTS or allow.names(url):
-        return None
-    listed, entry = ", ".join(map(str, PORTS)), show_place(host, port)
-    return f"Port {port} is not one of {listed}: use one of them, or have the operator add {entry} to callbacks.allow."
-
-
 def url_refusal(url: str, allow: Allow) -> str | None:
     """Why a callback may not go to this normalised URL, by its port and a literal address; None if it may."""
-    address = literal_address(url)
-    why = None if address is None else refusal(address, guarded=not allow.names(url), allow=allow)
-    return port_refusal(url, allow) or why
+    host, port = host_and_port(url)
+    named = allow.names(url)
+    if port not in PORTS and not named:
+        listed, entry = ", ".join(map(str, PORTS)), show_place(host, port)
+        ask = f"use one of them, or have the operator add {entry} to callbacks.allow"
+        return f"Port {port} is not one of {listed}: {ask}."
+    address = read_literal(host)
+    return None if address is None else refusal(address, guarded=not named, allow=allow)
 
 
 # ---- addresses ----------------------------------------------------------------------------------------------------

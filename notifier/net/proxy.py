@@ -13,10 +13,11 @@ from urllib.parse import unquote
 
 from notifier.domain.settings import Secret
 from notifier.net.address_policy import Allow, refusal
-from notifier.net.urls import host_and_port, literal_address, normalise_url, show_place
+from notifier.net.urls import host_and_port, normalise_url, read_literal, show_place
 
 _FORM: Final = "http://host:port, or http://user:password@host:port"
-_WANTS_PASSWORD: Final = 407
+#: The status by which only a proxy asks for user and password.
+WANTS_PASSWORD: Final = 407
 _NOT_REACHED: Final = frozenset({502, 503, 504})
 
 
@@ -52,7 +53,7 @@ class Proxy:
 
     def refusal(self, status: int) -> str:
         """What it means that it answered a request with `status`, as one line."""
-        if status == _WANTS_PASSWORD:
+        if status == WANTS_PASSWORD:
             return f"{self} wants another user or password ({status})"
         if status in _NOT_REACHED:
             return f"{self} could not reach the server ({status})"
@@ -83,7 +84,7 @@ def _place(place: str) -> tuple[str, int]:
     host, port = host_and_port(url)
     if any(mark in place for mark in "/?#") or not place.endswith(f":{port}"):
         raise ValueError(f"A proxy has a port and nothing behind it. Write {_FORM}.")
-    address = literal_address(url)
+    address = read_literal(host)
     if address and refusal(address, guarded=False, allow=Allow()):
         raise ValueError("This is a cloud metadata address, which is never called. Write the address of the proxy.")
     return host, port

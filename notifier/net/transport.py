@@ -54,7 +54,7 @@ from notifier.domain.settings import TlsSettings
 from notifier.net.aiohttp_hooks import Connector, Request, repeat_nothing
 from notifier.net.connection_attempt import ConnectionAttempt, ReportingSocket, connection_attempt
 from notifier.net.malformed import HEADERS_LIMIT, LINE_LIMIT
-from notifier.net.proxy import Proxy, read_proxy
+from notifier.net.proxy import WANTS_PASSWORD, Proxy, read_proxy
 from notifier.net.resolver import CheckedResolver, Guard, SystemResolver, check_address
 from notifier.net.socket_state import Exchange, exchange
 from notifier.net.tls import no_trust
@@ -79,8 +79,6 @@ _SUCCESS: Final = 2
 _ASKED_AGAIN: Final = frozenset({408, 410, 421})
 #: What a request meets on a kept connection that was lost while it was idle.
 _LOST: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError, StrayError)
-#: As the status of a request that was handed to a proxy: only a proxy answers so.
-_PROXY_WANTS_PASSWORD: Final = 407
 
 
 class _Body(httpx.AsyncByteStream):
@@ -160,7 +158,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             raise translate(error, request, proxy=proxy, attempt=seen, side=_side(request), silent=silent) from error
         finally:
             mine.end()
-        if proxy and request.url.scheme == "http" and answer.status == _PROXY_WANTS_PASSWORD:
+        if proxy and request.url.scheme == "http" and answer.status == WANTS_PASSWORD:
             answer.close()
             raise ProxyRefused(proxy.refusal(answer.status), request=request)
         return httpx.Response(

@@ -96,12 +96,8 @@ def show_place(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def literal_address(url: str) -> Address | None:
-    """The address that a normalised URL itself names; None if it names a host."""
-    return read_literal(host_and_port(url)[0])
-
-
 def read_literal(host: str) -> Address | None:
+    """The address that `host` is, without brackets; None if it is a name."""
     try:
         return ip_address(host)
     except ValueError:

@@ -8,7 +8,5 @@ from notifier.providers.base import Codec
 from notifier.providers.kinds.aimlapi_luma import AimlapiLuma
 from notifier.providers.kinds.aimlapi_video import AimlapiVideo
 
-_CODECS: Final[tuple[Codec, ...]] = (AimlapiLuma(), AimlapiVideo())
-
 #: Every kind that the configuration may name.
-KINDS: Final[Mapping[str, Codec]] = MappingProxyType({codec.kind: codec for codec in _CODECS})
+KINDS: Final[Mapping[str, Codec]] = MappingProxyType({codec.kind: codec for codec in (AimlapiLuma(), AimlapiVideo())})

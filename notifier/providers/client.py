@@ -43,7 +43,6 @@ BODY_MANY: Final = 8 * 1024 * 1024
 ERROR_LIMIT: Final = 64 * 1024
 #: A body of so many bytes is masked within 2 ms, whatever it holds.
 _SHORT: Final = 2 * 1024
-_REDIRECTS: Final = 3
 _GZIP: Final = 16 + zlib.MAX_WBITS
 #: Whatever else a transport may raise. `OSError` covers the time limit and what a transport forgot to translate.
 _WIRE_ERRORS: Final = (httpx.HTTPError, httpx.StreamError, OSError)
@@ -174,7 +173,7 @@ async def _read(response: httpx.Response, limit: int, settings: ProviderSettings
 
 
 def _refuse_redirect(response: httpx.Response, request: PollRequest, settings: ProviderSettings) -> None:
-    if response.status_code // 100 != _REDIRECTS:
+    if not response.is_redirect:
         return
     # A query may carry a token: only what leads to the right base_url is shown.
     address = mask_of_provider(settings).text(response.headers.get("location", "").partition("?")[0])

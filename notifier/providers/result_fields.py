@@ -166,8 +166,7 @@ def failure_of(record: Record, *, failed: bool = True) -> str | None:
     places = [value for name in (_ALL if failed else STRONG) if (value := record.get(name)) not in _NO_REASON]
     if not (places or failed):
         return None
-    texts = (_reason(value, _REASON_DEPTH) for value in places)
-    said = next((text for text in texts if text), None)
+    said = next((text for value in places if (text := _reason(value, _REASON_DEPTH))), None)
     if said is None and failed:
         said = _inner_reason(record) or next(filter(None, map(_compact, places)), None) or _spoken(record)
     return printable(said, FAILURE_LIMIT) if said else None
@@ -190,11 +189,8 @@ _NO_REASON: Final[tuple[Any, ...]] = (None, "", 0, False, [], {})
 
 
 def _inner_reason(record: Record) -> str | None:
-    for name in _INNER:
-        inner = record.get(name)
-        if isinstance(inner, dict) and (said := failure_of(inner | dict.fromkeys(_INNER))):
-            return said
-    return None
+    inner = (each for name in _INNER if isinstance(each := record.get(name), dict))
+    return next(filter(None, (failure_of(each | dict.fromkeys(_INNER)) for each in inner)), None)
 
 
 def _reason(value: Any, depth: int) -> str:

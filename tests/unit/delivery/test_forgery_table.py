@@ -11,7 +11,7 @@ import pytest
 
 from notifier.config.targets import EndpointUrl
 from notifier.net.address_policy import Allow, parse_allow, refusal, url_refusal
-from notifier.net.urls import host_and_port, literal_address, normalise_url
+from notifier.net.urls import host_and_port, normalise_url, read_literal
 
 FINE = ""
 NOTHING = Allow()
@@ -175,7 +175,7 @@ def answer(url: str, *, guarded: bool) -> str:
         return str(error)
     refused = url_refusal(normal, NOTHING) if guarded else None
     host = normal.split("/")[2].partition(":")[0]
-    literal = literal_address(normal)
+    literal = read_literal(host_and_port(normal)[0])
     leads_to = [literal] if literal else map(ip_address, NAMES.get(host.removesuffix("."), ["1.1.1.1"]))
     return refused or next(filter(None, (refusal(each, guarded=guarded, allow=NOTHING) for each in leads_to)), FINE)
 

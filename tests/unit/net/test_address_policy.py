@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from notifier.net.address_policy import METADATA, Allow, parse_allow, port_refusal, refusal, url_refusal
+from notifier.net.address_policy import METADATA, Allow, parse_allow, refusal, url_refusal
 from notifier.net.urls import normalise_url
 
 NOTHING = Allow()
@@ -145,18 +145,18 @@ def test_what_is_allowed_is_allowed_in_every_disguise_that_is_allowed_too() -> N
 @pytest.mark.parametrize("port", ["", ":80", ":443", ":8080", ":8443"])
 def test_the_usual_ports_are_open_to_callbacks(port: str) -> None:
     """80, 443, 8080 and 8443 need no permission."""
-    assert port_refusal(normalise_url(f"http://h.example{port}/"), NOTHING) is None
+    assert url_refusal(normalise_url(f"http://h.example{port}/"), NOTHING) is None
 
 
 def test_another_port_needs_the_operators_permission_for_that_very_host() -> None:
     """The refusal names the entry that would allow it, and that entry does."""
     url = normalise_url("http://App.internal:9000/x")
-    assert "app.internal:9000" in (port_refusal(url, NOTHING) or "")
+    assert "app.internal:9000" in (url_refusal(url, NOTHING) or "")
     allow = parse_allow(["APP.internal:9000", "[fd00::1]:9001"])
-    assert port_refusal(url, allow) is None
-    assert port_refusal("http://[fd00::1]:9001/", allow) is None
-    assert "[fd00::1]:9002" in (port_refusal("http://[fd00::1]:9002/", allow) or "")
-    assert port_refusal("http://other.internal:9000/", allow) is not None
+    assert url_refusal(url, allow) is None
+    assert url_refusal("http://[fd00::1]:9001/", allow) is None
+    assert "[fd00::1]:9002" in (url_refusal("http://[fd00::1]:9002/", allow) or "")
+    assert url_refusal("http://other.internal:9000/", allow) is not None
 
 
 def test_a_literal_private_address_is_refused_before_anything_is_resolved() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from notifier.net.urls import URL_LIMIT, host_and_port, literal_address, normalise_url, origin
+from notifier.net.urls import URL_LIMIT, host_and_port, normalise_url, origin, read_literal
 
 
 @pytest.mark.parametrize(
@@ -131,6 +131,6 @@ def test_the_origin_is_scheme_host_and_port(url: str, expected: str) -> None:
 
 def test_a_literal_address_is_recognised() -> None:
     """A host name is none."""
-    assert literal_address("http://[::1]:80/") == ip_address("::1")
-    assert literal_address("http://10.0.0.1/") == ip_address("10.0.0.1")
-    assert literal_address("http://localhost/") is None
+    assert read_literal(host_and_port("http://[::1]:80/")[0]) == ip_address("::1")
+    assert read_literal(host_and_port("http://10.0.0.1/")[0]) == ip_address("10.0.0.1")
+    assert read_literal(host_and_port("http://localhost/")[0]) is None
