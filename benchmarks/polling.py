@@ -484,7 +484,7 @@ class Storm(World):
             _, _, sent, polls, error = heapq.heappop(self.under_way)
             self.provider.budget.end(took=self.now - sent)
             if error is None:
-                self.provider.answered(sent_at=sent, asked=len(polls), held=len(polls), multi=True)
+                self.provider.answered(sent_at=sent, asked=len(polls), held=len(polls), batch=True)
                 self.answer(polls)
                 continue
             hint = 2.0 if error == "429" else None

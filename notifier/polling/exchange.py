@@ -147,11 +147,11 @@ class Exchanges:
             if granted in self._repeats:
                 self._repeats.remove(granted)
 
-    def _answered(self, sent: Sent, held: Sequence[GenerationId], *, asked: int, multi: bool) -> None:
+    def _answered(self, sent: Sent, held: Sequence[GenerationId], *, asked: int, batch: bool) -> None:
         """A reply to `asked` IDs held these: what that says of the provider."""
         if held and self.provider.absent:
             self.generations.readmit()
-        outage_since = self.provider.answered(sent_at=sent.at, asked=asked, held=len(held), multi=multi)
+        outage_since = self.provider.answered(sent_at=sent.at, asked=asked, held=len(held), batch=batch)
         self.rejections.outage_over(outage_since)
         self.provider.trusted.extend(held)
 
@@ -165,7 +165,7 @@ class Exchanges:
     def _context(self, sent: Sent, *, kept: bool = False) -> PollContext:
         clock = self.clock
         times = PollTimes(asked_at=sent.asked_at, answered_at=clock.now(), sent=sent.at, got=clock.monotonic())
-        return PollContext(times=times, multi=sent.request.batch, part=sent.part_of is not None, kept=kept)
+        return PollContext(times=times, batch=sent.request.batch, part=sent.part_of is not None, kept=kept)
 
     # ---- polls ----
     async def _poll(self, sent: Sent) -> None:
@@ -225,7 +225,7 @@ class Exchanges:
             self._requeue(sent.ids)
             return
         self.rejections.seen(sent.request, held)
-        self._answered(sent, held, asked=asked, multi=sent.request.batch)
+        self._answered(sent, held, asked=asked, batch=sent.request.batch)
         self.rejections.weigh_batch_route(sent.request, held)
         self.forget(await self.recorder.take_in(self._context(sent), observations))
         if ours == 1 and not held:
@@ -258,7 +258,7 @@ class Exchanges:
             if not self.long_polls.unfound(unseen):
                 self.provider.long_poll.answered(took=took, reached=reached, asked=len(observations))
         if held:
-            self._answered(sent, [seen.id for seen in held], asked=len(observations), multi=False)
+            self._answered(sent, [seen.id for seen in held], asked=len(observations), batch=False)
             context = self._context(sent, kept=kept and not long_poll.trial)
             self.forget(await self.recorder.take_in(context, held))
             self._requeue(absent)

@@ -168,7 +168,7 @@ class ProviderState:
         """Whether such a reply speaks against the provider and not against the IDs."""
         return knows_none(asked=asked, held=held, now=self._clock.monotonic(), answered_at=self.answered_at)
 
-    def answered(self, *, sent_at: float, asked: int, held: int, multi: bool) -> float | None:
+    def answered(self, *, sent_at: float, asked: int, held: int, batch: bool) -> float | None:
         """A reply to `asked` IDs held `held` of them. Since when there was an outage that it ended, if it ended one."""
         self.budget.asked(sent_at)
         self.evidence.answered(sent_at=sent_at)
@@ -181,7 +181,7 @@ class ProviderState:
         elif held:  # whenever it was asked: it knows one
             self._recover(self._clock.monotonic())
         self.budget.answered()
-        if multi:
+        if batch:
             self.batch_route.answered(asked, sent_at=sent_at)
         return outage_since
 
@@ -252,11 +252,8 @@ class ProviderState:
         since = now - next(iter(missed.values()))
         tried = len(missed) >= watched or since >= LONG_ENOUGH  # the next one may be known
         if since >= PATIENT and tried and self.knows_none(asked=len(missed), held=0):
-            self.knew_none(
-                f"none of the {len(missed)} IDs asked, such as {id_}, is there",
-                sent_at=sent_at,
-                untried=untried,
-            )
+            what = f"none of the {len(missed)} IDs asked, such as {id_}, is there"
+            self.knew_none(what, sent_at=sent_at, untried=untried)
 
     def knew_none(self, what: str, *, sent_at: float, untried: bool) -> None:
         """It answered, and about none of the IDs asked; `untried`: there are others, not asked about yet."""

@@ -55,7 +55,7 @@ class PollContext:
 
     times: PollTimes
     #: True if it used the batch route.
-    multi: bool
+    batch: bool
     #: True if it was part of a refused batch.
     part: bool = False
     #: True if it was a long-poll that the provider kept.
@@ -107,9 +107,9 @@ class Recorder:
     def _sight(self, entry: TrackedGeneration, seen: Observation, round_: _Round) -> None:
         context = round_.context
         if seen.absent:
-            miss(entry, context.times.got, single=not context.multi)
+            miss(entry, context.times.got, single=not context.batch)
             self.generations.exclude(entry)
-            if context.part and not context.multi and not entry.poll_singly:
+            if context.part and not context.batch and not entry.poll_singly:
                 entry.isolate()  # now, not when the bisection is done: it would rejoin a batch meanwhile
             return
         if seen.unmapped:
@@ -117,7 +117,14 @@ class Recorder:
         if not believes(entry, seen, context.times):
             return
         if self.generations.learn(entry, seen, context.times, kept=context.kept):
-            self._warn_stalled(entry, context.times)
+            _log.warning(
+                log_events.GENERATION_STALLED,
+                provider=self.settings.name,
+                generation=entry.id,
+                age_s=round(context.times.got - entry.age_origin),
+                usual_s=round(entry.curve.p99),
+                note="99 of 100 of its kind are there sooner: it may be stuck at the provider; its watches go on",
+            )
         if transition := see(entry, seen, context.times, self.settings):
             round_.transitions.append(transition)
 
@@ -130,7 +137,7 @@ class Recorder:
                 continue
             polled = context.times.sent if entry.polled_at is None else max(entry.polled_at, context.times.sent)
             self.generations.schedule_next(
-                entry, polled=polled, now=now, singly=entry.poll_singly or not context.multi, wall=wall
+                entry, polled=polled, now=now, singly=entry.poll_singly or not context.batch, wall=wall
             )
 
     async def _record(self, round_: _Round) -> Sequence[TrackedGeneration]:
@@ -141,7 +148,13 @@ class Recorder:
         for transition, outcome in zip(transitions, recorded, strict=True):
             seen = transition.observation
             if seen.state is State.COMPLETED and seen.confirmations == NO_RESULT:
-                self._warn_empty(seen)
+                _log.warning(  # the callback goes out, with the record as it came
+                    log_events.RESULT_MISSING,
+                    provider=self.settings.name,
+                    generation=seen.id,
+                    word=seen.provider_state,
+                    note=f"{NO_RESULT} polls showed it completed, and no URL or text where results are looked for",
+                )
             before = transition.not_before
             late = None if before is None else (transition.observed_at - before).total_seconds()
             self._lags.add(late, long_polled=round_.context.kept)
@@ -268,26 +281,6 @@ class Recorder:
         except StoreUnavailable as error:
             self._unsaved = True
             self.health.store_failed(error)
-
-    def _warn_stalled(self, entry: TrackedGeneration, times: PollTimes) -> None:
-        _log.warning(
-            log_events.GENERATION_STALLED,
-            provider=self.settings.name,
-            generation=entry.id,
-            age_s=round(times.got - entry.age_origin),
-            usual_s=round(entry.curve.p99),
-            note="99 of 100 of its kind are there sooner: it may be stuck at the provider; its watches go on",
-        )
-
-    def _warn_empty(self, seen: Observation) -> None:
-        """The callback goes out, with the record as it came."""
-        _log.warning(
-            log_events.RESULT_MISSING,
-            provider=self.settings.name,
-            generation=seen.id,
-            word=seen.provider_state,
-            note=f"{NO_RESULT} polls showed it completed, and no URL or text in any place where results are looked for",
-        )
 
     def _warn_unmapped(self, seen: Observation) -> None:
         """Once for each word: it counts as running until somebody says what it means."""

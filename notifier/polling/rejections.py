@@ -49,7 +49,7 @@ class Rejections:
         #: Those of them that the single route then held.
         self._held_alone: set[GenerationId] = set()
         #: IDs whose single polls failed and that the batch route held, since the single route last held any.
-        self._held_by_multi: set[GenerationId] = set()
+        self._held_by_batch_route: set[GenerationId] = set()
 
     def parts(self, *, batches: Callable[[], bool]) -> Iterator[tuple[Bisection, tuple[GenerationId, ...]]]:
         """What to ask for next, part by part; parts of several IDs only while `batches`.
@@ -218,7 +218,7 @@ class Rejections:
     def seen(self, request: PollRequest, held: Sequence[GenerationId]) -> None:
         """A reply says of the IDs of this request that they are there (`held`), or not."""
         if not request.batch and held:
-            self._held_by_multi.clear()
+            self._held_by_batch_route.clear()
         if not self.setbacks:
             return
         for id_ in request.ids:
@@ -228,17 +228,17 @@ class Rejections:
                     self._doubt_single(id_)
 
     # ---- the single route ----
-    def by_multi(self, ids: Sequence[GenerationId]) -> bool:
+    def by_batch_route(self, ids: Sequence[GenerationId]) -> bool:
         """Whether this one ID is asked for by the batch route: it failed by the other. Later by both in turn."""
         setback = self.setbacks.get(ids[0])
         return setback is not None and setback.count % 2 == 1
 
     def _doubt_single(self, id_: GenerationId) -> None:
         """IDs failed alone that the batch route holds, and the single route held none since: that route is broken."""
-        self._held_by_multi.add(id_)
-        if len(self._held_by_multi) < PROOF:
+        self._held_by_batch_route.add(id_)
+        if len(self._held_by_batch_route) < PROOF:
             return
-        self._held_by_multi.clear()
+        self._held_by_batch_route.clear()
         self._provider.long_poll.forgo_single()
         suspected, self.setbacks = self.setbacks, {}
         for entry in self._generations.tracked(suspected):

@@ -139,8 +139,8 @@ class Turn:
             for entry in planned.rest:
                 self.generations.poll_now(entry, now)
             for each in planned.requests:
-                by_multi = each.multi or (multi and self.rejections.by_multi(each.ids))
-                self.exchanges.poll(each.ids, now, batch=by_multi, irregular=True)
+                by_batch_route = each.multi or (multi and self.rejections.by_batch_route(each.ids))
+                self.exchanges.poll(each.ids, now, batch=by_batch_route, irregular=True)
 
     def _poll_parts(self, now: float) -> None:
         """Parts of batches that were refused or failed."""
