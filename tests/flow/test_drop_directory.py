@@ -136,7 +136,7 @@ async def test_other_files_are_left_alone(tmp_path: Path) -> None:
 
 
 async def test_many_files_are_one_line_of_the_log(tmp_path: Path) -> None:
-    """A lone file is told of by its name; of many that are taken together, how many; their names for debugging."""
+    """A lone file is logged by its name; of many that are taken together, how many; their names for debugging."""
     async with drop_box(tmp_path / "d", start=False) as box:
         for number in range(20):
             (box.path / f"{number}.json").write_text(json.dumps({"id": f"id{number}"}))
@@ -169,7 +169,7 @@ async def test_thousands_of_files_are_all_taken(tmp_path: Path) -> None:
 
 # ---- refusing -----------------------------------------------------------------------------------------------------
 async def test_a_refused_file_says_why_beside_it(tmp_path: Path) -> None:
-    """Every fault stands in the .error file, with its line; nothing of the file was registered."""
+    """Every fault is in the .error file, with its line; nothing of the file was registered."""
     async with drop_box(tmp_path / "d") as box:
         box.rename_in("a.yaml", "- id: good\n- id: 0123\n- {id: x, notify: studoi}\n")
         assert await box.why("a.yaml") == textwrap.dedent("""\
@@ -476,7 +476,7 @@ def test_subdirectories_are_made_like_their_parent(tmp_path: Path) -> None:
 async def test_a_subdirectory_on_another_file_system_is_found_by_check_and_stops_the_source(
     tmp_path: Path, name: str
 ) -> None:
-    """A file cannot be moved there at once; also where it is the same file system, mounted twice."""
+    """A file cannot be moved there at once; also if it is the same file system, mounted twice."""
     path, other = tmp_path / "d", tmp_path / "other"
     (path / name).mkdir(parents=True)
     other.mkdir()
@@ -546,7 +546,7 @@ def test_moves_work_where_the_file_system_cannot_keep_from_replacing(
 
 
 class Swapping(Spool):
-    """A directory where somebody puts another file under the name just before it is opened."""
+    """A directory in which somebody puts another file under the name just before it is opened."""
 
     def open(self, name: str) -> int:
         other = Path(self.directory) / "b"
@@ -586,7 +586,7 @@ def foreign(fd: int) -> bool | None:
 
 
 @pytest.fixture
-def told(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+def leases(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     if not request.param:
         monkeypatch.setattr("notifier.intake.drop.inspect_file.has_writer", foreign)
         monkeypatch.setattr("notifier.intake.drop.spool.has_writer", foreign)
@@ -601,7 +601,7 @@ async def passes(box: Box, seconds: float) -> None:
         await anyio.sleep(0.01)
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["ours", "theirs"], indirect=True)
+@pytest.mark.parametrize("leases", [True, False], ids=["ours", "theirs"], indirect=True)
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
@@ -615,10 +615,10 @@ async def passes(box: Box, seconds: float) -> None:
     ],
 )
 async def test_a_file_is_taken_once_its_writer_closed_it(
-    tmp_path: Path, name: str, parts: list[str], *, told: bool
+    tmp_path: Path, name: str, parts: list[str], *, leases: bool
 ) -> None:
     """However long it rests in between, nothing of it is registered before; then all of it, in one file."""
-    del told
+    del leases
     async with drop_box(tmp_path / "d", settle=0.03) as box:
         with (box.path / name).open("w") as file:
             for part in parts:
@@ -633,7 +633,7 @@ async def test_a_file_is_taken_once_its_writer_closed_it(
 
 
 async def test_a_file_that_is_still_written_when_notifier_starts_is_waited_for(tmp_path: Path) -> None:
-    """No event told of it; the kernel does."""
+    """No event says so; the kernel does."""
     path = tmp_path / "d"
     path.mkdir()
     with (path / "x.txt").open("w") as file:
@@ -667,10 +667,10 @@ async def test_a_file_of_which_nobody_can_say_rests_longer(tmp_path: Path, monke
         assert box.registrar.tries == 0
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["ours", "theirs"], indirect=True)
-async def test_a_writer_that_never_closes_is_not_waited_for_for_ever(tmp_path: Path, *, told: bool) -> None:
-    """After sixty times the settling time without change it is taken, and that is told."""
-    del told
+@pytest.mark.parametrize("leases", [True, False], ids=["ours", "theirs"], indirect=True)
+async def test_a_writer_that_never_closes_is_not_waited_for_for_ever(tmp_path: Path, *, leases: bool) -> None:
+    """After sixty times the settling time without change it is taken, and that is logged."""
+    del leases
     async with drop_box(tmp_path / "d", settle=0.004) as box:
         with capture_logs() as logs, (box.path / "x.txt").open("w") as file:
             file.write("a\n")
@@ -691,11 +691,13 @@ async def test_half_a_line_of_a_writer_that_never_closes_is_refused(tmp_path: Pa
         assert box.registrar.tries == 0
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["ours", "theirs"], indirect=True)
+@pytest.mark.parametrize("leases", [True, False], ids=["ours", "theirs"], indirect=True)
 @pytest.mark.parametrize("first", ["a\n", ""])
-async def test_renamed_in_while_it_is_still_written_is_not_complete(tmp_path: Path, first: str, *, told: bool) -> None:
+async def test_renamed_in_while_it_is_still_written_is_not_complete(
+    tmp_path: Path, first: str, *, leases: bool
+) -> None:
     """`mv` of a file that a program holds open: what it writes after the rename belongs to it."""
-    del told
+    del leases
     async with drop_box(tmp_path / "d", settle=0.03) as box:
         with (box.path / "x.tmp").open("w") as file:
             file.write(first)
@@ -757,7 +759,7 @@ async def test_large_files_do_not_stop_small_ones(tmp_path: Path) -> None:
 
 
 async def test_a_large_file_that_changes_while_it_waits_for_its_turn_is_read_as_it_is(tmp_path: Path) -> None:
-    """What was told of it meanwhile is not forgotten."""
+    """What happened to it meanwhile is not forgotten."""
     async with drop_box(tmp_path / "d", settle=0.03) as box:
         box.registrar.holding = {"a"}
         box.rename_in("a.txt", "a\n" + "#" * 300_000)
@@ -794,13 +796,13 @@ def opened_in_done(box: Box) -> TextIO | None:
     return None
 
 
-@pytest.mark.parametrize("told", [False], ids=["theirs"], indirect=True)
+@pytest.mark.parametrize("leases", [False], ids=["theirs"], indirect=True)
 @pytest.mark.parametrize("begin", [opened_before_its_rename, kept_open, opened_in_done])
-async def test_what_is_written_to_an_accepted_file_is_told(
-    tmp_path: Path, begin: Callable[[Box], TextIO | None], *, told: bool
+async def test_what_is_written_to_an_accepted_file_is_logged(
+    tmp_path: Path, begin: Callable[[Box], TextIO | None], *, leases: bool
 ) -> None:
-    """Nobody could know that its writer was not done. It is not read, and whoever meant it is told, once."""
-    del told
+    """Nobody could know that its writer was not done. It is not read, and that is logged, once."""
+    del leases
     async with drop_box(tmp_path / "d", settle=0.004) as box:
         file = begin(box)
         await box.until_moved("done", "x.txt")

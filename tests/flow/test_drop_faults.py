@@ -143,7 +143,7 @@ async def test_what_is_no_regular_file_is_refused_unopened(tmp_path: Path) -> No
     ids=ascii,
 )
 async def test_a_refused_name_is_shown_harmlessly(tmp_path: Path, name: str) -> None:
-    """Its .error file stands beside it under a name that fits, and no line end or escape of it reaches a terminal."""
+    """Its .error file is beside it under a name that fits, and no line end or escape of it reaches a terminal."""
     async with drop_box(tmp_path / "d", settle=0.02) as box:
         with capture_logs() as logs:
             (box.path / name).write_bytes(b"x")
@@ -184,7 +184,7 @@ async def test_a_file_that_is_written_again_and_again_is_read_as_it_was_left(tmp
 
 
 async def test_files_that_vanish_are_forgotten(tmp_path: Path) -> None:
-    """Before they are read, or between their commit and their move: what was committed stays so, and it is told."""
+    """Before they are read, or between their commit and their move: what was committed stays so, and that is logged."""
     async with drop_box(tmp_path / "d", settle=0.05) as box:
         (box.path / "gone.yaml").write_text("id: never")
         (box.path / "gone.yaml").unlink()
@@ -237,7 +237,7 @@ def test_a_full_disk_leaves_a_refused_file_where_it_is(tmp_path: Path) -> None:
 
 
 async def test_files_that_cannot_be_moved_stop_no_watch(tmp_path: Path) -> None:
-    """A full disk under rejected/: the file stays, is told of once, readiness says why; later it goes."""
+    """A full disk under rejected/: the file stays, is logged once, readiness says why; later it goes."""
     async with drop_box(tmp_path / "d", settle=0.01) as box:
         with capture_logs() as logs:
             with no_room_for_files():

@@ -190,7 +190,7 @@ async def test_a_faulty_file_is_skipped_whole_and_said(tmp_path: Path) -> None:
 
 
 async def test_a_watch_that_is_taken_out_is_not_cancelled_and_that_is_said_once(tmp_path: Path) -> None:
-    """Neither where its line goes nor where the file goes; but not where it stands in another file."""
+    """Neither where its line goes nor where the file goes; but not if it is in another file."""
     with capture_logs() as logs:
         async with watched(tmp_path, a="- id: one\n- id: two\n- id: both\n", b="- id: both") as it:
             it.write("a.yaml", "- id: one")

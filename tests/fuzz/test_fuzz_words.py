@@ -77,7 +77,7 @@ CLOCKS = st.one_of(st.just(1_764_000_000.0), st.floats())
 def test_no_message_that_nobody_signed_is_believed(
     body: bytes, received: dict[str, str], secret: str, now: float
 ) -> None:
-    """Whatever stands in its headers."""
+    """Whatever is in its headers."""
     try:
         event = bounded(len(body), lambda: verify(bytes(body), received, secret, now=now))
     except InvalidSignature as error:

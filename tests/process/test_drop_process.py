@@ -12,7 +12,7 @@ from tests.support.process_rig import Receiver, Stage, Upstream, some_ids, stage
 
 
 def test_a_file_leads_to_callbacks_and_moves(stage: Stage, upstream: Upstream, receiver: Receiver) -> None:
-    """JSON, YAML and text, renamed in: each watch has its callback with its metadata, and the files stand in done/."""
+    """JSON, YAML and text, renamed in: each watch has its callback with its metadata, and the files are in done/."""
     ids = some_ids(5)
     upstream.begin("api", dict.fromkeys(ids, "completed"))
     receiver.begin("app")
@@ -55,7 +55,7 @@ def test_a_bad_file_is_refused_whole_with_the_reason(stage: Stage, upstream: Ups
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 16 MiB; skipped where we may not mount one."""
+    """A file system of 16 MiB; skipped if we may not mount one."""
     if os.geteuid() != 0:
         pytest.skip("only root may mount a file system that can be filled")
     place = tmp_path / "tiny"

@@ -36,7 +36,7 @@ class FakeRegistrar:
         #: Generations that are registered only once `released` is set.
         self.holding: set[str] = set()
         self.released = anyio.Event()
-        #: Awaited before anything is registered, where set.
+        #: Awaited before anything is registered, if set.
         self.before: anyio.Event | None = None
         self._changed = anyio.Event()
 

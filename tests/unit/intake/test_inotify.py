@@ -21,7 +21,7 @@ from notifier.intake.inotify import CREATE, MOVED_FROM, MOVED_TO, Inotify, why
     ],
 )
 def test_a_limit_that_is_used_up_is_named_with_its_cure(code: int, words: str) -> None:
-    """Never by its number; what has no cure of its own is told in the system's words."""
+    """Never by its number; what has no cure of its own is named in the system's words."""
     assert words in why(OSError(code, os.strerror(code)))
 
 

@@ -107,7 +107,7 @@ def test_what_is_allowed_is_read_once_for_many_urls(monkeypatch: pytest.MonkeyPa
 
 
 def test_defaults_fill_what_an_entry_leaves_out() -> None:
-    """The drop section's defaults stand in for provider, endpoints and state."""
+    """The drop section's defaults take the place of provider, endpoints and state."""
     known = replace(MANY, defaults=WatchDefaults(provider="other", notify=("lab", "studio"), state=State.RUNNING))
     requests = parse_drop("a.txt", b"# three\n\n-A\r\nb \n", known)
     assert [(r.provider, r.generation, r.endpoint, r.target) for r in requests] == [
@@ -253,7 +253,7 @@ TABLE: list[tuple[str, Known, list[str]]] = [
 
 @pytest.mark.parametrize(("text", "known", "expected"), TABLE)
 def test_a_wrong_entry_is_told_what_to_write(text: str, known: Known, expected: list[str]) -> None:
-    """Every fault stands with its line, its path and a sentence that a person can act on."""
+    """Every fault comes with its line, its path and a sentence that a person can act on."""
     assert faults_of(text, known) == expected
 
 
@@ -274,7 +274,7 @@ def test_all_faults_of_all_entries_come_at_once() -> None:
     "part", ["timeout: 1", "timeout: {}", "state: [done]", "notify: []", "callback_url: x", "provider: no"]
 )
 def test_an_entry_beside_many_alike_tells_its_own_faults(part: str) -> None:
-    """What most of a list say is read once; whoever says something else is read by itself, and is told its line."""
+    """What most of a list say is read once; whoever says something else is read by itself, with its line."""
     alike = "- {id: a, timeout: 1h}\n" * 3
     (fault,) = faults_of(f"{alike}- {{id: b, {part}}}\n{alike}")
     assert fault.startswith(f"4: [3].{part.partition(':')[0]}")
@@ -298,7 +298,7 @@ def test_entries_that_say_the_same_and_others_keep_their_own() -> None:
 
 
 def test_private_callbacks_and_odd_ports_are_refused_unless_listed() -> None:
-    """What the guard would refuse by the URL alone is told to the sender at once."""
+    """What the guard would refuse by the URL alone is refused at once."""
     assert "Port 99" in faults_of("{id: a, provider: luma, callback_url: 'http://x.example:99/'}", MANY)[0]
     assert "127.0.0.1" in faults_of("{id: a, provider: luma, callback_url: 'http://127.0.0.1/'}", MANY)[0]
     assert one("{id: a, provider: luma, callback_url: 'http://10.1.2.3/'}", MANY).destination == "http://10.1.2.3"
@@ -350,7 +350,7 @@ def test_text_that_cannot_be_read_may_be_incomplete() -> None:
 
 
 def test_watches_of_a_configuration_are_found_at_their_root() -> None:
-    """`root` says where the list stands in a larger document; nothing at all is an empty list."""
+    """`root` says where the list is in a larger document; nothing at all is an empty list."""
     document = read_yaml(b"x: 1\nwatches:\n  - {id: a}\n  - {id: b, stat: c}\n")
     with pytest.raises(InvalidWatch) as refused:
         requests_from(document.value["watches"], ONE, lines=document, source="config.yaml", root=("watches",))

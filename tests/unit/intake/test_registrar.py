@@ -1,4 +1,4 @@
-"""The registrar on a real store: nothing is acknowledged before it is durable, and all who must know are told."""
+"""The registrar on a real store: nothing is acknowledged before it is durable, and all who must know it learn of it."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ G1 = GenerationId("g-1")
 
 
 class _Still:
-    """A clock that stands."""
+    """A clock that does not go on."""
 
     def now(self) -> datetime:
         return NOW
@@ -137,7 +137,7 @@ async def test_a_reopened_watch_is_looked_at_again(rig: Rig) -> None:
 
 
 async def test_other_content_is_refused_whole(rig: Rig) -> None:
-    """One conflict in a list and nothing of the list is registered; nobody is told of it."""
+    """One conflict in a list and nothing of the list is registered; nobody learns of it."""
     await rig.register(request())
     rig.opened.clear()
     with pytest.raises(InvalidWatch) as refused:
@@ -159,7 +159,7 @@ async def test_the_operators_own_files_keep_the_first_and_say_so(rig: Rig) -> No
 
 
 async def test_a_store_that_cannot_write_accepts_nothing_and_is_told_of(rig: Rig) -> None:
-    """The sender may try again, readiness says why, and nobody was told of a watch that is not there."""
+    """The sender may try again, readiness says why, and nobody learned of a watch that is not there."""
     await rig.store.writer.run(lambda conn: conn.execute("PRAGMA query_only = on").close())
     with pytest.raises(StoreUnavailable):
         await rig.register(request())
@@ -179,7 +179,7 @@ async def test_one_line_tells_of_a_whole_list(rig: Rig) -> None:
 
 
 async def test_what_is_declared_is_remembered_for_the_run(rig: Rig) -> None:
-    """Also where it was finished already or is taken out later; what others register is not declared."""
+    """Also if it was finished already or is taken out later; what others register is not declared."""
     registrar = Registrar(
         rig.store,
         clock=_Still(),
@@ -199,7 +199,7 @@ async def test_what_is_declared_is_remembered_for_the_run(rig: Rig) -> None:
 
 
 async def test_others_have_turns_while_the_poller_is_told_of_many(rig: Rig) -> None:
-    """A list may hold 100,000 watches: what is told of them at once is bounded, and all are told in order."""
+    """A list may hold 100,000 watches: what is handed on at once is bounded, and all are handed on in order."""
     turns: list[int] = []
     told: list[str] = []
     stop = anyio.Event()

@@ -36,7 +36,7 @@ def test_a_file_that_holds_more_than_its_size_says_is_read_to_its_end() -> None:
 
 
 def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
-    """One byte more than the limit is told as too much, not cut off."""
+    """One byte more than the limit is refused as too much, not cut off."""
     file = tmp_path / "w.yaml"
     file.touch()
     with file.open("rb+") as opened:

@@ -33,7 +33,7 @@ def laid(root: Path, *names: str) -> None:
     ],
 )
 def test_patterns_name_files_as_a_shell_does(tmp_path: Path, pattern: str, found: list[str]) -> None:
-    """Hidden names and those of editors only where they are written whole; directories never."""
+    """Hidden names and those of editors only if they are written whole; directories never."""
     laid(tmp_path, "d/a.yaml", "d/b.yaml", "d/.hidden.yaml", "d/~$a.yaml", "d/sub/c.yaml", "d/sub/deep/e.yaml")
     (tmp_path / "d/dir.yaml").mkdir()
     listing = list_files([f"{tmp_path}/{pattern}"])

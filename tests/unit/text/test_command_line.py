@@ -34,7 +34,7 @@ def test_what_a_command_finds_by_itself_is_not_written() -> None:
 def test_the_configuration_is_written_where_another_would_be_found(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Whole, because the shell that it is pasted into may stand elsewhere."""
+    """Whole, because the shell that it is pasted into may be elsewhere."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NOTIFIER_CONFIG", raising=False)
     assert to_print(DEFAULT_CONFIG) == ""

@@ -155,7 +155,7 @@ def test_a_large_list_is_the_same_list() -> None:
     ],
 )
 def test_a_large_list_has_the_faults_of_a_small_one(end: str, words: str) -> None:
-    """With the line, wherever they stand."""
+    """With the line, wherever they are."""
     text = "[\n" + ",\n".join([json.dumps(ITEM)] * 6_000) + "\n\n" + end
     with pytest.raises(TextError) as refused:
         read_json(text.encode())

@@ -88,7 +88,7 @@ def test_a_cut_through_a_sign_hides_no_beginning(sign: str, length: int) -> None
 
 @pytest.mark.parametrize("text", ["", "ok", '{"ok": true}', "sk-liv is a prefix", "100% & \\ more", "sk-live/abx " * 9])
 def test_other_text_is_left_as_it_is(text: str) -> None:
-    """Also where it has the marks of an escape, or a beginning like it in its middle."""
+    """Also if it has the marks of an escape, or a beginning like it in its middle."""
     assert MASK.text(text) == text
     assert Mask([]).text(text) == text
 
@@ -113,7 +113,7 @@ def test_the_parts_of_a_header_are_secrets_too(value: str, parts: set[str]) -> N
 
 
 def test_the_values_of_a_query_are_secrets() -> None:
-    """As they stand in the URL, and as they are read."""
+    """As they are in the URL, and as they are read."""
     assert {"tok%2Fen-123", "tok/en-123"} <= set(parts_of_url("https://a.example.com/x?token=tok%2Fen-123&b=1#c"))
     assert set(parts_of_url("https://a.example.com/x")) == {""}
     assert without_query("https://a.example.com/x?y") == "https://a.example.com/x?…"
@@ -126,19 +126,19 @@ def test_the_values_of_a_query_are_secrets() -> None:
     after=st.binary(max_size=30),
 )
 def test_no_text_around_a_secret_hides_it(secret: str, before: bytes, after: bytes) -> None:
-    """Whatever stands beside it, broken escapes too; and no text is too strange to be read."""
+    """Whatever is beside it, broken escapes too; and no text is too strange to be read."""
     head = Mask([secret]).head(before + secret.encode() + after)
     assert secret.encode() not in head or secret.encode() in before + b"***" + after
 
 
 @given(raw=st.binary(max_size=200))
 def test_any_bytes_are_taken(raw: bytes) -> None:
-    """Nothing of it is lost where no secret is in it."""
+    """Nothing of it is lost if no secret is in it."""
     assert Mask(["never-in-there-0123456789"]).head(raw) == raw
 
 
 def test_a_reply_that_is_data_loses_only_what_is_surely_a_secret() -> None:
-    """A short key may be a word of a result; a long one may not, and goes wherever it stands."""
+    """A short key may be a word of a result; a long one may not, and goes wherever it is."""
     data = b'{"url": "https://x.example.com/emulator/sk-live/abc+DEF-0123456789.mp4"}'
     assert Mask(["emulator"]).plain(data) == data
     assert Mask(["emulator"]).data({"a": ["emulator", 1, None]}) == {"a": ["emulator", 1, None]}

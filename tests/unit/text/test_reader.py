@@ -34,7 +34,7 @@ def test_a_file_that_holds_more_than_its_size_says_is_read_to_its_end() -> None:
     ("limit", "words"), [(16 * 1024 * 1024, "is larger than 16 MiB"), (16 * 1024, "is larger than 16 KiB")]
 )
 def test_a_file_that_is_too_large_is_refused(tmp_path: Path, limit: int, words: str) -> None:
-    """One byte more than the limit is told as too much, not cut off; how it begins, the caller may look at."""
+    """One byte more than the limit is refused as too much, not cut off; how it begins, the caller may look at."""
     file = tmp_path / "file"
     file.write_bytes(b"SQLite")
     os.truncate(file, limit + 1)

@@ -169,7 +169,7 @@ def test_yaml_that_is_too_deep_is_called_that(deep: bytes) -> None:
 
 
 def test_json_is_as_strict() -> None:
-    """Keys that stand twice, NaN, depth and half characters are refused in JSON too."""
+    """Keys that are there twice, NaN, depth and half characters are refused in JSON too."""
     assert faults_of(read_json, b'{"a": 1, "b": {"a": 1, "a": 2}}') == ['b: "a" is here twice; keep one.']
     assert faults_of(read_json, b"[NaN, -Infinity]") == [
         "NaN is not a JSON number; quote it if it is text.",

@@ -77,7 +77,7 @@ def test_a_file_that_was_put_back_is_not_complete_by_its_rename() -> None:
 
 
 def test_lost_events_call_for_a_scan_and_void_what_was_known_of_writers() -> None:
-    """A writer may have closed its file without our being told."""
+    """A writer may have closed its file unseen."""
     pending = PendingFiles()
     (made,) = handled(pending, event(inotify.CREATE, "a.json"), event(inotify.MODIFY, "a.json")).values()
     assert (made.made, made.written) == (True, True)
