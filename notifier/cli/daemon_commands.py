@@ -90,7 +90,7 @@ def disable(name: Name, config: Config = DEFAULT_CONFIG, socket: Socket = None, 
     typer.echo(f"{_number(answer['parked'], 'message is', 'messages are')} parked.")
 
 
-def try_out(name: Name, config: Config = DEFAULT_CONFIG, socket: Socket = None) -> None:
+def send_test(name: Name, config: Config = DEFAULT_CONFIG, socket: Socket = None) -> None:
     """Send one test message to an endpoint and say what it answers.
 
     It is signed like any other, sent once and stored nowhere.
@@ -113,7 +113,7 @@ COMMANDS: Final[Sequence[tuple[str, Callable[..., None], str]]] = [
     ("cancel", cancel, "--generation YOUR-GENERATION-ID"),
     ("enable", enable, "studio"),
     ("disable", disable, "studio --reason 'moves to another host'"),
-    ("test", try_out, "studio"),
+    ("test", send_test, "studio"),
 ]
 
 
