@@ -83,7 +83,7 @@ def identity(path: str) -> Identity | None:
     return found.st_dev, found.st_ino
 
 
-class Place:
+class MainFile:
     """The main file under its names: `path` is the real one, `named` what the configuration says."""
 
     def __init__(self, path: str, named: str) -> None:
@@ -104,11 +104,11 @@ class Place:
 class OpenFiles:
     """The whole set, as it is at this moment; made while a connection is open that has used it."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
-        self.log, self.index = f"{place.path}-wal", f"{place.path}-shm"
+    def __init__(self, main: MainFile) -> None:
+        self._main = main
+        self.log, self.index = f"{main.path}-wal", f"{main.path}-shm"
         self._companions = {name: identity(name) for name in (self.log, self.index)}
-        self._file_read, self._log_read, self._index_read = map(_opened, (place.path, self.log, self.index))
+        self._file_read, self._log_read, self._index_read = map(_opened, (main.path, self.log, self.index))
         #: How far the log was moved when the main file was last known again: its salt, and frames.
         self._moved: tuple[bytes, int] | None = None
         #: Size and time of the last change at that moment, and a sum of its content.
@@ -124,7 +124,7 @@ class OpenFiles:
 
     def lost(self) -> Lost | None:
         """None if every file is where it was, and is the same."""
-        if gone := self._place.lost():
+        if gone := self._main.lost():
             return gone
         for name, wanted in self._companions.items():
             found = identity(name)
@@ -139,7 +139,7 @@ class OpenFiles:
     def _unnamed(self, name: str, *, replaced: bool) -> Lost:
         what = "was replaced by another file" if replaced else "was removed"
         advice = "leave the files beside the store alone; what was in it is saved from memory, if that still works"
-        sentence = f"store {self._place.path}: {Path(name).name} {what} while it is in use: {advice}"
+        sentence = f"store {self._main.path}: {Path(name).name} {what} while it is in use: {advice}"
         return Lost(damage=Damage.UNNAMED, sentence=sentence)
 
     def _cut(self) -> Lost | None:
@@ -151,7 +151,7 @@ class OpenFiles:
             before = index
         if before is None:
             return None
-        file, log = Path(self._place.path).name, Path(self.log).name
+        file, log = Path(self._main.path).name, Path(self.log).name
         if self._log_whole(before):
             what, advice = file, f"stop notifier, remove {file}, {log} and {file}-shm, and put a backup in their place"
         else:
@@ -161,7 +161,7 @@ class OpenFiles:
             )
         return Lost(
             damage=Damage.CUT,
-            sentence=f"store {self._place.path}: {what} was cut short or written over by another program while it is"
+            sentence=f"store {self._main.path}: {what} was cut short or written over by another program while it is"
             f" in use, and what it held is lost: {advice}",
         )
 

@@ -5,7 +5,7 @@ no watch is missed in between. A poll that showed nothing new writes nothing.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -135,17 +135,9 @@ def _ending(generation: GenerationRow, reason: Reason, chosen: Callable[[WatchRo
 
 def expire_some(conn: sqlite3.Connection, before: int, most: int, *, now: datetime) -> int:
     """End watches whose deadline was before `before` (microseconds); about `most` of them. How many were ended."""
-    endings = [
-        _ending(
-            generation,
-            Reason(Kind.EXPIRED, rows.seen(generation), detail="provider_unreachable"),
-            lambda row: row.deadline < before,
-        )
-        for generation in _overdue(conn, before, most)
-    ]
-    return sum(recorded.enqueued for recorded in end_open(conn, endings, now))
-
-
-def _overdue(conn: sqlite3.Connection, before: int, most: int) -> Iterator[GenerationRow]:
+    endings = []
     for (key,) in conn.execute(_SQL["overdue_generations"], (before, most)).fetchall():
-        yield rows.generation_by_key(conn, key)
+        generation = rows.generation_by_key(conn, key)
+        reason = Reason(Kind.EXPIRED, rows.seen(generation), detail="provider_unreachable")
+        endings.append(_ending(generation, reason, lambda row: row.deadline < before))
+    return sum(recorded.enqueued for recorded in end_open(conn, endings, now))

@@ -8,12 +8,13 @@ is sent.
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 
 from notifier.domain.body_refresh import refreshed
 from notifier.domain.ids import GenerationId, MessageId, ProviderName
-from notifier.domain.model import Refresh, RereadResult, Stale
+from notifier.domain.model import Refresh, Stale
 from notifier.domain.times import to_micros
 from notifier.store import rules
 from notifier.store.records import Freshness
@@ -52,7 +53,7 @@ def hold_back(
 
 
 def refresh(conn: sqlite3.Connection, refreshes: Sequence[Refresh], *, now: datetime) -> int:
-    """Let what was held back go; how many bodies were replaced."""
+    """Make what was held back due; how many bodies were replaced."""
     held, bodies = [], []
     for each in refreshes:
         found = conn.execute(_SQL["held_back"], (each.message_id, each.number)).fetchone()
@@ -60,16 +61,10 @@ def refresh(conn: sqlite3.Connection, refreshes: Sequence[Refresh], *, now: date
             continue
         key, content_type, body = found
         held.append((key, to_micros(now)))
-        if each.reread is not None and (new := _refreshed(body, content_type, each.reread)) is not None:
-            bodies.append((key, new))
+        if (reread := each.reread) is not None:
+            with suppress(ValueError):  # a body that is not ours to change stays
+                new = refreshed(body, content_type, rules.seen_again(reread), refreshed_at=reread.seen_at)
+                bodies.append((key, new))
     bulk.write(conn, _SQL["replace_bodies"], bodies)
     bulk.write(conn, _SQL["let_go"], held)
     return len(bodies)
-
-
-def _refreshed(body: bytes, content_type: str, reread: RereadResult) -> bytes | None:
-    """The new body; None if the stored one is not ours to change."""
-    try:
-        return refreshed(body, content_type, rules.seen_again(reread), refreshed_at=reread.seen_at)
-    except ValueError:
-        return None

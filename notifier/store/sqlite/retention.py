@@ -29,7 +29,7 @@ ROUNDS_KEPT: Final = 365 * 86_400 * 1_000_000
 _BEGINNING: Final = -(2**62)
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """How far a pass has come: deliveries first, then watches, each in order of (time, key)."""
 
     in_watches: bool = False
@@ -38,8 +38,8 @@ class Place(NamedTuple):
 
 
 #: Where a pass begins.
-START: Final = Place()
-_WATCHES: Final = Place(in_watches=True)
+START: Final = Position()
+_WATCHES: Final = Position(in_watches=True)
 
 
 class Step(NamedTuple):
@@ -49,29 +49,29 @@ class Step(NamedTuple):
     #: Rows it looked at.
     looked: int
     #: Where the next one begins; `START` once everything was walked through.
-    next: Place
+    next: Position
 
 
-def step(conn: sqlite3.Connection, place: Place, before: int, declared: Container[WatchId] | None) -> Step:
-    """Delete a little of what was finished before `before` (microseconds), from `place` on."""
-    if not place.in_watches:
-        return _deliveries(conn, place, before)
+def step(conn: sqlite3.Connection, position: Position, before: int, declared: Container[WatchId] | None) -> Step:
+    """Delete a little of what was finished before `before` (microseconds), from `position` on."""
+    if not position.in_watches:
+        return _deliveries(conn, position, before)
     if declared is None:
         return Step(Pruned(), 0, START)
-    return _watches(conn, place, before, declared)
+    return _watches(conn, position, before, declared)
 
 
-def _deliveries(conn: sqlite3.Connection, place: Place, before: int) -> Step:
-    found = _next(conn, "finished_deliveries", place, before)
+def _deliveries(conn: sqlite3.Connection, position: Position, before: int) -> Step:
+    found = _next(conn, "finished_deliveries", position, before)
     keys = [key for _, key, finished_at in found if finished_at < before]
     listed = {"keys": bulk.listed(keys)}
     for name in ("drop_attempts", "drop_bodies", "drop_deliveries"):
         conn.execute(_SQL[name], listed)
-    return Step(Pruned(deliveries=len(keys)), len(found), _after(found, place, then=_WATCHES))
+    return Step(Pruned(deliveries=len(keys)), len(found), _after(found, position, then=_WATCHES))
 
 
-def _watches(conn: sqlite3.Connection, place: Place, before: int, declared: Container[WatchId]) -> Step:
-    found = _next(conn, "ended_watches", place, before)
+def _watches(conn: sqlite3.Connection, position: Position, before: int, declared: Container[WatchId]) -> Step:
+    found = _next(conn, "ended_watches", position, before)
     going = [(key, generation) for _, key, id_, generation, held in found if not held and id_ not in declared]
     keys = {"keys": bulk.listed([key for key, _ in going])}
     for name in ("keep_rounds", "drop_watches"):
@@ -80,13 +80,13 @@ def _watches(conn: sqlite3.Connection, place: Place, before: int, declared: Cont
     left = {"generations": bulk.listed(list({generation for _, generation in going}))}
     conn.execute(_SQL["drop_states"], left)
     generations = conn.execute(_SQL["drop_generations"], left).rowcount
-    return Step(Pruned(watches=len(going), generations=generations), len(found), _after(found, place, then=START))
+    return Step(Pruned(watches=len(going), generations=generations), len(found), _after(found, position, then=START))
 
 
-def _next(conn: sqlite3.Connection, name: str, place: Place, before: int) -> list[tuple[Any, ...]]:
-    asked = {"at": place.at, "key": place.key, "before": before, "most": STEP}
+def _next(conn: sqlite3.Connection, name: str, position: Position, before: int) -> list[tuple[Any, ...]]:
+    asked = {"at": position.at, "key": position.key, "before": before, "most": STEP}
     return conn.execute(_SQL[name], asked).fetchall()
 
 
-def _after(found: list[tuple[Any, ...]], place: Place, *, then: Place) -> Place:
-    return then if len(found) < STEP else Place(place.in_watches, *max((at, key) for at, key, *_ in found))
+def _after(found: list[tuple[Any, ...]], position: Position, *, then: Position) -> Position:
+    return then if len(found) < STEP else Position(position.in_watches, *max((at, key) for at, key, *_ in found))

@@ -85,7 +85,7 @@ class SqliteStore(SqliteReports):
         self._pruned_to = retention.START
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        self.writer.check_place()  # a reader would make another log if ours has lost its name
+        self.writer.check_files()  # a reader would make another log if ours has lost its name
         return await super()._read(work)
 
     async def add_watches(
@@ -94,7 +94,7 @@ class SqliteStore(SqliteReports):
         return await self.writer.run(lambda conn: watches.add(conn, requests, now=now, keep_first=keep_first))
 
     async def open_generations(self, provider: ProviderName) -> AsyncIterator[Sequence[OpenGeneration]]:
-        self.writer.check_place()
+        self.writer.check_files()
         try:
             with closing(connection.reader(self.path)) as conn:
                 cursor = await anyio.to_thread.run_sync(polling.begin_open_generations, conn, provider)
@@ -207,7 +207,7 @@ class SqliteStore(SqliteReports):
         await self.writer.run(write)
 
     async def checkpoint(self) -> None:
-        self.writer.check_place()  # our log does not belong to another file
+        self.writer.check_files()  # our log does not belong to another file
         await anyio.to_thread.run_sync(checkpoints.move, self.path)
 
     async def prune(self, *, before: datetime, declared: Container[WatchId] | None, most: int) -> Pruned:

@@ -23,8 +23,8 @@ from notifier.store.sqlite.endings import Reason, end_many
 from notifier.store.sqlite.rows import SQL, WatchRow
 
 _MICROSECOND: Final = timedelta(microseconds=1)
-#: Requests that are looked up and written together.
-_TOGETHER: Final = 256
+#: Requests that are looked up and written batch.
+_BATCH: Final = 256
 _OPEN: Final = WatchStatus.OPEN.value
 #: What a watch is at once that opens while the recorded state satisfies it.
 _SATISFIED: Final = rules.ENDED[Kind.RESULT].value
@@ -41,15 +41,15 @@ def add(
     forgotten = bool(conn.execute(SQL["any_round"]).fetchall())
     answers: list[Registration] = []
     faults: list[Fault] = []
-    for begin in range(0, len(requests), _TOGETHER):
-        some = requests[begin : begin + _TOGETHER]
-        together = _Together(conn, some, now, keep_first=keep_first, forgotten=forgotten)
+    for begin in range(0, len(requests), _BATCH):
+        some = requests[begin : begin + _BATCH]
+        batch = _Batch(conn, some, now, keep_first=keep_first, forgotten=forgotten)
         for request in some:
-            answer = together.register(request)
+            answer = batch.register(request)
             if answer.outcome is Outcome.KEPT and not keep_first:
                 faults.append(rules.contradiction(len(answers), request, answer.differs))
             answers.append(answer)
-        together.write()
+        batch.write()
         if len(faults) >= MAX_FAULTS:  # nothing of it will be kept, and all other writes wait for this
             faults[MAX_FAULTS:] = [Fault(message="There may be more of these; looking for them ended here.")]
             break
@@ -58,8 +58,8 @@ def add(
     return answers
 
 
-class _Together:
-    """What is recorded of the things that some requests name, and what becomes of it."""
+class _Batch:
+    """Some requests, what is recorded of the watches that they name, and what becomes of these."""
 
     def __init__(
         self,

@@ -55,11 +55,11 @@ class Writer:
     def __init__(self, path: str, opened: sqlite3.Connection, *, named: str = "") -> None:
         """`path` is the file's real path; `named` is the one by which it is configured, if that is another."""
         self._path = path
-        self._place = files.Place(path, named or path)
+        self._main_file = files.MainFile(path, named or path)
         #: None after trouble that a connection may not survive; the next batch opens another.
         self._connection: sqlite3.Connection | None = opened
         #: What the connection has open; None without one, and while one is exchanged.
-        self._files: files.OpenFiles | None = files.OpenFiles(self._place)
+        self._files: files.OpenFiles | None = files.OpenFiles(self._main_file)
         #: Earlier ones, of which a reader of this process may still have SQLite's locks.
         self._left_open: list[files.OpenFiles] = []
         #: What happened to the files and was not reported yet; the next call is refused with it.
@@ -97,7 +97,7 @@ class Writer:
         await self.run(self._rehearse)
         self._failed.clear()
 
-    def check_place(self) -> None:
+    def check_files(self) -> None:
         """StoreUnavailable if a file that is open does not have its name any more, or was cut short."""
         if self._final is not None:
             raise StoreUnavailable(self._final)
@@ -211,18 +211,18 @@ class Writer:
     # ---- the files ----
     def _lost(self) -> files.Lost | None:
         opened = self._files
-        return self._place.lost() if opened is None or self._connection is None else opened.lost()
+        return self._main_file.lost() if opened is None or self._connection is None else opened.lost()
 
     def _open(self) -> sqlite3.Connection:
         """A connection that has used its log, so that all files are there to be looked at."""
-        files.check(self._place.lost())
+        files.check(self._main_file.lost())
         self._connection = connection.writer(self._path)
         self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if self._files is not None:
             self._left_open.append(self._files)
         if len(self._left_open) > _LEFT_OPEN:
             self._left_open.pop(0).close()
-        self._files = files.OpenFiles(self._place)
+        self._files = files.OpenFiles(self._main_file)
         return self._connection
 
     def _make_sure(self) -> None:

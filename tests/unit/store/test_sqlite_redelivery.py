@@ -37,7 +37,7 @@ def test_a_message_without_its_body_is_refused(conn: sqlite3.Connection) -> None
     assert conn.execute("SELECT status, due_at FROM deliveries").fetchone() == ("delivered", None)
 
 
-def test_what_lost_its_place_in_the_selection_is_passed_over(conn: sqlite3.Connection) -> None:
+def test_what_lost_its_place_in_the_selection_is_skipped(conn: sqlite3.Connection) -> None:
     """Found as exhausted and delivered by now: it is not what was asked for, and no refusal either."""
     selection = Selection(statuses=frozenset({DeliveryStatus.EXHAUSTED}))
     answer = redelivery.ask_again(conn, [1], selection, None, now=NOW)

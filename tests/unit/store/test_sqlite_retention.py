@@ -124,17 +124,17 @@ def test_only_finished_deliveries_are_walked() -> None:
 async def test_a_step_is_small(store: SqliteStore) -> None:
     """No transaction forgets more than a step's rows, and each has a commit of its own: others write in between."""
     await finish(store, MANY)
-    before, place, changed = to_micros(LATER), retention.START, []
+    before, position, changed = to_micros(LATER), retention.START, []
 
     def measured(conn: sqlite3.Connection) -> retention.Step:
         begun = conn.total_changes
-        step = retention.step(conn, place, before, ())
+        step = retention.step(conn, position, before, ())
         changed.append(conn.total_changes - begun)
         return step
 
     commits = store.writer.commits
     while (step := await store.writer.run(measured)).next != retention.START:
-        place = step.next
+        position = step.next
     assert max(changed) <= 3 * retention.STEP
     assert store.writer.commits - commits == len(changed) >= 2 * MANY / retention.STEP
     assert not (await store.counts()).watches

@@ -305,7 +305,7 @@ async def test_a_file_that_is_not_there_any_more_takes_nothing(writer: Writer, p
         connection.create(path)
     (error,) = await note_all(writer, "lost")
     with pytest.raises(StoreUnavailable):
-        writer.check_place()
+        writer.check_files()
     assert isinstance(error, StoreUnavailable)
     assert ("was replaced" if replaced else "was removed") in str(error)
     aside.rename(path)
