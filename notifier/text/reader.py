@@ -15,6 +15,8 @@ from notifier.domain.os_errors import reason
 
 _KIB: Final = 1024
 _MIB: Final = 1024 * 1024
+#: Bytes read at once of what does not know its size.
+_PIECE: Final = 64 * 1024
 _OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -66,8 +68,11 @@ def _content(fd: int, most: int, *, pipe: bool) -> bytes:
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode) and not (pipe and stat.S_ISFIFO(found.st_mode)):
         raise FileRefused("is not a regular file")
-    with os.fdopen(fd, "rb", closefd=False) as opened:
-        content = opened.read(min(found.st_size, most) + 1)  # room for 16 MiB takes longer than most files
-        if len(content) > found.st_size:  # it grew meanwhile, or it is one that does not know its size
-            content += opened.read(most + 1 - len(content))
-    return content
+    content = os.read(fd, min(found.st_size, most) + 1)  # as a rule all of it, and held once
+    if len(content) == found.st_size:
+        return content
+    pieces, left = [content], most + 1 - len(content)  # it changed meanwhile, or does not know its size
+    while left and (piece := os.read(fd, min(left, _PIECE))):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
