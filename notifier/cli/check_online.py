@@ -1,4 +1,4 @@
-"""`notifier check --online`: one single and one multi request to each provider, about IDs that nobody has."""
+"""`notifier check --online`: one single and one batch poll of each provider, about IDs that nobody has."""
 
 import uuid
 from collections.abc import Iterable
@@ -47,7 +47,7 @@ async def _ask_both(client: ProviderClient, settings: ProviderSettings) -> dict[
     answers = {"single": await _ask(client, settings, codec.poll(ids[0], settings))}
     if settings.batch and codec.capabilities.batch:
         there = answers["single"][0]
-        answers["multi"] = await _ask(client, settings, codec.batch_poll(ids, settings), there=there)
+        answers["batch"] = await _ask(client, settings, codec.batch_poll(ids, settings), there=there)
     return answers
 
 
@@ -70,5 +70,5 @@ async def _ask(
 
 def _hint(error: BatchRejected) -> str:
     if error.status == _NOT_FOUND:
-        return " If its IDs are good, the multi route is gone: set `batch: off` for this provider."
+        return " If its IDs are good, the batch route is gone: set `batch: off` for this provider."
     return " It may refuse a batch for one unknown ID: such batches are split, which is slower."

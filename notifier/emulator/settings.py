@@ -121,7 +121,7 @@ class FaultSettings:
     rate: Annotated[float, Option("Requests per second before 429; 0 is no limit.", "NUMBER")] = 0.0
     retry_after: Annotated[RetryAfter, Option("How a 429 says when to come again.")] = RetryAfter.SECONDS
     refuse: Annotated[int, Option("Answer everything with this status, as 401 or 403; 0 is off.", "STATUS")] = 0
-    batch: Annotated[bool, Option("Whether the multi route is there; without it, it answers 404.")] = True
+    batch: Annotated[bool, Option("Whether the batch route is there; without it, it answers 404.")] = True
 
     def __post_init__(self) -> None:
         _need_finite(self, (each.name for each in fields(self)))

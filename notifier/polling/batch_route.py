@@ -55,7 +55,7 @@ class BatchRoute:
 
     @property
     def _part(self) -> str:
-        return f"provider {self._settings.name} multi route"
+        return f"provider {self._settings.name} batch route"
 
     @property
     def limit(self) -> int:

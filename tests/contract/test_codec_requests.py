@@ -214,7 +214,7 @@ def luma_settings(**more: Any) -> ProviderSettings:
     ],
 )
 def test_a_long_poll_of_luma_names_the_state_in_its_own_words(target: State, word: str) -> None:
-    """One ID by the single route with `state`; many by the multi route, with `state` and `status` as sources differ."""
+    """One ID by the single route with `state`; many by the batch route, with `state` and `status` as sources differ."""
     luma, ids = KINDS["aimlapi-luma"], [GenerationId("a"), GenerationId("b")]
     one, many = luma.long_poll(ids[:1], target, luma_settings()), luma.long_poll(ids, target, luma_settings())
     base = "https://api.aimlapi.com/v2/generate/video/luma-ai"

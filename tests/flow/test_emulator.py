@@ -72,7 +72,7 @@ def _envelope(reply: httpx.Response) -> dict[str, Any]:
 
 
 async def test_create_answers_201_with_an_id_that_both_routes_know() -> None:
-    """POST makes a generation, queued at first; its ID is then found by the single and the multi route."""
+    """POST makes a generation, queued at first; its ID is then found by the single and the batch route."""
     async with _served() as (_, client):
         sent = {"prompt": "a fox", "aspect_ratio": "16:9", "loop": False, "model": "ray-flash-2", "duration": "5s"}
         made = await client.post(_SINGLE, json=sent)
@@ -324,7 +324,7 @@ async def test_too_long_a_request_is_414() -> None:
 
 @pytest.mark.parametrize("form", [RecordForm.LEGACY, RecordForm.UNIVERSAL])
 async def test_the_single_route_may_use_other_field_names(form: RecordForm) -> None:
-    """The single route's fields change by setting while the multi route's stay."""
+    """The single route's fields change by setting while the batch route's stay."""
     async with _served(EmulatorSettings(single_record=form)) as (emulator, client):
         ids = emulator.create(1, complete_at=0.0)
         assert "assets" not in (await _single(client, ids[0])).json()
@@ -536,7 +536,7 @@ async def test_a_healthy_provider_is_told_as_healthy(capsys: pytest.CaptureFixtu
     assert well
     right = "single route: answers (404, as it should: the ID is made up; it says: Generation not found)"
     assert lines[0].endswith(right)
-    assert lines[1].endswith("multi route: answers (200)")
+    assert lines[1].endswith("batch route: answers (200)")
 
 
 @pytest.mark.parametrize("path", ["/v1", "/v2/", "/v2/generate/video", "/nothing/here"])
@@ -598,4 +598,4 @@ async def test_what_both_routes_say_is_said_once(capsys: pytest.CaptureFixture[s
     well, lines = await _checked(capsys, **wrong)
     assert not well
     assert len(lines) == 1
-    assert "single and multi routes: " in lines[0]
+    assert "single and batch routes: " in lines[0]

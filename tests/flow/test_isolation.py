@@ -304,7 +304,7 @@ async def test_one_failure_at_the_deadline_is_no_reason_to_expire(store: SqliteS
 
 
 async def test_a_single_route_that_only_fails_is_done_without(store: SqliteStore) -> None:
-    """The multi route answers about IDs that fail alone, so nothing is held, and no ID is taken for a bad one."""
+    """The batch route answers about IDs that fail alone, so nothing is held, and no ID is taken for a bad one."""
     ids = some(40)
     async with watching(store, rate=10.0, poll_every=timedelta(seconds=1)) as stage:
         stage.upstream.states |= dict.fromkeys(ids, "queued")
@@ -398,7 +398,7 @@ async def test_one_batch_that_fails_by_chance_teaches_nothing(store: SqliteStore
 
 
 async def test_two_ids_that_fail_together_by_chance_are_asked_together_again(store: SqliteStore) -> None:
-    """A pair that failed once and whose IDs are held alone does not mean that the multi route is gone."""
+    """A pair that failed once and whose IDs are held alone does not mean that the batch route is gone."""
     async with watching(store, rate=5.0, poll_every=timedelta(seconds=5)) as stage:
         stage.upstream.states |= dict.fromkeys(some(2), "queued")
         stage.upstream.script.append(error(500))
@@ -432,7 +432,7 @@ async def test_a_multi_route_that_hangs_is_done_without(store: SqliteStore, plac
         await register(stage, ids)
         await stage.ticks(seconds, step=0.5)
         assert await told(stage) == {WatchStatus.SATISFIED: 60}
-        assert "asked one by one for 10 minutes" in stage.health.troubles["provider luma multi route"]
+        assert "asked one by one for 10 minutes" in stage.health.troubles["provider luma batch route"]
         assert stage.upstream.under_way == 0
 
 

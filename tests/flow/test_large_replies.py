@@ -90,7 +90,7 @@ async def test_a_large_record_beside_small_ones_is_just_read(store: SqliteStore)
 
 
 async def test_a_batch_of_long_records_is_made_smaller(store: SqliteStore) -> None:
-    """Each is fine by itself: all are told, in smaller batches from then on, and the multi route stays in use."""
+    """Each is fine by itself: all are told, in smaller batches from then on, and the batch route stays in use."""
     async with watching(store, rate=20.0) as stage:
         stage.upstream.judge = weighing({}, usual=1_500)
         await stage.watch(*map(request, some(40)))

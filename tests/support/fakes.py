@@ -192,7 +192,7 @@ class Upstream:
         self.cut: tuple[float, httpx.Response] | None = None
         #: Requests about any of these are given up after half a minute.
         self.hangs: set[str] = set()
-        #: Whether all requests by the multi route are.
+        #: Whether all requests by the batch route are.
         self.multi_hangs = False
         #: Connections that are lost before anything is answered: so many requests are made again.
         self.lost = 0

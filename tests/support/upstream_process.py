@@ -42,7 +42,7 @@ class Habit:
     upper: bool = False
     #: omit, null, error, or a status with which the whole batch is refused.
     unknown: str | int = "omit"
-    #: The multi route answers 404.
+    #: The batch route answers 404.
     no_multi: bool = False
     #: Forms of several IDs that are understood.
     ids_as: tuple[str, ...] = ("array", "comma")

@@ -3,7 +3,7 @@
 Owns the routes, and the words that are sent. What the documentation leaves open is accepted in every form: shapes,
 words, fields and status codes are read by `providers.reply`. Only a long-poll sends `state`, because with it the server
 keeps the request for up to 30 seconds. It is sent under each name that `long_poll_single_as` and `long_poll_multi_as`
-list: sources disagree on what the multi route calls it.
+list: sources disagree on what the batch route calls it.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Whether batches hang because of the multi route: what is asked to find out, and when it is proved."""
+"""Whether batches hang because of the batch route: what is asked to find out, and when it is proved."""
 
 from notifier.domain.ids import GenerationId
 from notifier.polling.batching.route_trial import RouteTrial

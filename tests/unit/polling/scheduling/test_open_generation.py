@@ -97,7 +97,7 @@ def test_a_sight_ends_all_doubt() -> None:
 
 
 def test_an_id_that_two_batches_left_out_is_asked_alone() -> None:
-    """A multi route may leave IDs out; only a single request can tell."""
+    """A batch route may leave IDs out; only a single request can tell."""
     tracked = known()
     miss(tracked, 1.0, single=False)
     assert not tracked.poll_singly
