@@ -160,16 +160,12 @@ def _how_it_changed(
 def _as_it_may_have_been(body: bytes) -> Iterator[tuple[bytes, str]]:
     """What may have been sent if `body` was changed, and the sentence for it."""
     yield body.rstrip(b"\r\n"), " It fits without the line end behind the body: take the body as it was sent."
-    yield (
-        body.removeprefix(b"\xef\xbb\xbf"),
-        " It fits without the byte order mark before it: take the body as it was sent.",
-    )
+    unmarked = body.removeprefix(b"\xef\xbb\xbf")
+    yield unmarked, " It fits without the byte order mark before it: take the body as it was sent."
     with suppress(ValueError, RecursionError):  # no JSON, or half a character in it
         minified = json.dumps(json.loads(body), separators=(",", ":"), ensure_ascii=False).encode()
-        yield (
-            minified,
-            " It fits the same JSON without its blanks: take the raw body, not one that was parsed and written anew.",
-        )
+        hint = " It fits the same JSON without its blanks: take the raw body, not one that was parsed and written anew."
+        yield minified, hint
     for charset in ("latin-1", "cp1252"):
         with suppress(ValueError):
             sent = body.decode().encode(charset)

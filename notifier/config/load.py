@@ -177,10 +177,8 @@ def _once(of_text: list[Fault], found: list[Fault]) -> list[Fault]:
     """Every fault, by line, but for those at a path whose text is already refused."""
     places = {fault.path for fault in of_text if fault.path}
     merged = {fault.path for fault in of_text if "<<" in fault.message}
-    return sorted(
-        [*of_text, *(fault for fault in found if fault.path not in places and not _merged(fault, merged))],
-        key=lambda fault: (fault.line or 0, fault.path),
-    )
+    more = (fault for fault in found if fault.path not in places and not _merged(fault, merged))
+    return sorted([*of_text, *more], key=lambda fault: (fault.line or 0, fault.path))
 
 
 def _merged(fault: Fault, places: Container[str]) -> bool:

@@ -71,9 +71,13 @@ class NeedsRestart(NamedTuple):
 
 # ---- the sections: a string below a key says what it does, for the reference and the schema -----------------------
 _strict: Final = with_config(ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True))
+_IDS_AS: Final = OneOf(("array", "comma"), noun='a way to write IDs: "array" repeats the parameter, "comma" joins them')
 _FORMAT: Final = OneOf(Format, noun="a format")
 _REFRESH_AFTER: Final = DurationOrOff("1s", "30d")
 _PEM: Final = FilePath("the path of a file in PEM form")
+_DIRECTORY: Final = FilePath("the path of a directory", example="directory: /var/spool/notifier/drop")
+_WATCH_FILES: Final = FilePath("the path of watch files; * and ? are wildcards", pattern=True)
+_PROVIDER: Final = Name("providers: with a name of yours below it, and below that kind: and api_key:")
 
 
 @_strict
@@ -90,10 +94,7 @@ class ProviderKeys(TypedDict, total=False):
     """IDs in one multi-ID request, at most."""
     max_url: Annotated[int, Whole(500, 65_536)]
     """Bytes in the URL of one request, at most. It caps the IDs in it too."""
-    ids_as: Annotated[
-        str,
-        OneOf(("array", "comma"), noun='a way to write IDs: "array" repeats the parameter, "comma" joins them'),
-    ]
+    ids_as: Annotated[str, _IDS_AS]
     """How several IDs are written: the parameter repeated, or joined by commas."""
     rate: Annotated[float, Rate()]
     """Requests in a time, at most. A burst is one second's worth."""
@@ -187,13 +188,7 @@ class CallbacksKeys(TypedDict, total=False):
 class DropKeys(TypedDict, total=False):
     """`drop:` is a directory where other programs put files that register watches."""
 
-    directory: Required[
-        Annotated[
-            str,
-            FilePath("the path of a directory", example="directory: /var/spool/notifier/drop"),
-            NeedsRestart(),
-        ]
-    ]
+    directory: Required[Annotated[str, _DIRECTORY, NeedsRestart()]]
     """The directory; a relative path starts at the configuration file."""
     provider: Annotated[str, Text("the name of a provider")]
     """For entries that name none. By default the only provider there is."""
@@ -218,15 +213,7 @@ class ConfigKeys(TypedDict, total=False):
 
     store: Required[Annotated[str, Store(), NeedsRestart()]]
     """Where notifier keeps what it knows. A relative path starts at this file."""
-    providers: Required[
-        Annotated[
-            dict[
-                Annotated[str, Name("providers: with a name of yours below it, and below that kind: and api_key:")],
-                ProviderKeys,
-            ],
-            NULL_IS_EMPTY,
-        ]
-    ]
+    providers: Required[Annotated[dict[Annotated[str, _PROVIDER], ProviderKeys], NULL_IS_EMPTY]]
     """APIs to poll, each under a name of yours."""
     endpoints: Annotated[dict[Annotated[str, Name()], EndpointKeys], NULL_IS_EMPTY]
     """Where callbacks are sent, each under a name of yours."""
@@ -236,10 +223,7 @@ class ConfigKeys(TypedDict, total=False):
     """The endpoint that gets a message when another one fails, is disabled or has recovered."""
     watches: Any
     """A list of watches, written here."""
-    watch_files: Annotated[
-        list[Annotated[str, FilePath("the path of watch files; * and ? are wildcards", pattern=True)]],
-        NULL_IS_NO_LIST,
-    ]
+    watch_files: Annotated[list[Annotated[str, _WATCH_FILES]], NULL_IS_NO_LIST]
     """Files with more watches, read again when they change. Wildcards are allowed."""
     drop: DropKeys | None
     """A directory where other programs drop watches."""

@@ -114,10 +114,7 @@ def no_trust(environ: Mapping[str, str]) -> str:
         with suppress(OSError):
             if any(map(_HASHED.fullmatch, os.listdir(directory))):  # noqa: PTH208  names are enough
                 return ""
-    named = [
-        f"{name} names {printable(environ[name], 100)}"
-        for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")
-        if environ.get(name)
-    ]
+    variables = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+    named = [f"{name} names {printable(environ[name], 100)}" for name in variables if environ.get(name)]
     correct = f" ({' and '.join(named)}, where there are none: correct it, or unset it)" if named else ""
     return f"this machine has no CA certificates: install ca-certificates{correct}"

@@ -69,6 +69,8 @@ class MalformedError(aiohttp.ClientError):
 
 
 _BROKE: Final = "the connection broke before the answer was complete"
+_ENDED: Final = "the server closed the connection before its answer was complete"
+_ENDED_IN_BODY: Final = "the server closed the connection inside its answer's body"
 _NO_URL: Final = "this url cannot be called: write http:// or https:// and a host"
 _LATE_WRITE: Final = "the connection was closed before the request was written"
 _MALFORMED: Final = "the answer is malformed"
@@ -83,18 +85,10 @@ _ERRORS: Final[Sequence[tuple[type[BaseException], type[httpx.TransportError], s
     (aiohttp.InvalidURL, httpx.UnsupportedProtocol, _NO_URL),
     (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol, _NO_URL),
     (StrayError, ConnectionLost, "the server sent something that was no answer to this request"),
-    (
-        aiohttp.ServerDisconnectedError,
-        ConnectionLost,
-        "the server closed the connection before its answer was complete",
-    ),
+    (aiohttp.ServerDisconnectedError, ConnectionLost, _ENDED),
     (aiohttp.ClientConnectionResetError, ConnectionLost, _LATE_WRITE),
     (aiohttp.ClientConnectionError, ConnectionLost, _BROKE),
-    (
-        aiohttp.ClientPayloadError,
-        httpx.RemoteProtocolError,
-        "the server closed the connection inside its answer's body",
-    ),
+    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError, _ENDED_IN_BODY),
     (aiohttp.ClientError, httpx.RemoteProtocolError, _MALFORMED),
     (HttpProcessingError, httpx.RemoteProtocolError, _MALFORMED),
     (OSError, ConnectionLost, _BROKE),
@@ -127,11 +121,8 @@ def translate(
     """
     # A fault of the proxy's own name, address or port begins with the proxy; any other may be its or the server's.
     before, behind = "", f" (through {proxy})" if proxy else ""
-    if (
-        proxy
-        and isinstance(error, aiohttp.ClientConnectorError)
-        and (error.host, error.port) == (proxy.host, proxy.port)
-    ):
+    at = (error.host, error.port) if proxy and isinstance(error, aiohttp.ClientConnectorError) else None
+    if proxy and at == (proxy.host, proxy.port):
         before, behind = f"{proxy}: ", ""
     cause = getattr(error, "os_error", error)
     if isinstance(cause, GuardRefusedError):

@@ -33,22 +33,17 @@ _STATES: Final[Mapping[str, EndpointState]] = {
 def schema(type_: str, format_: Format) -> Schema:
     """The schema of a whole body."""
     parts = _standard(type_) if format_ is Format.STANDARD else _cloudevent(type_)
-    return {
-        "$schema": _DRAFT,
-        "$id": f"{schema_of(type_)}:{format_}",
-        "title": f"{type_} ({CONTENT_TYPES[format_]})",
-        **_object(parts),
-    }
+    return {**_head(type_, type_, format_), **_object(parts)}
 
 
 def any_schema(format_: Format) -> Schema:
     """The schema of a body of any type."""
-    return {
-        "$schema": _DRAFT,
-        "$id": f"{schema_of('any')}:{format_}",
-        "title": f"Any callback ({CONTENT_TYPES[format_]})",
-        "oneOf": [schema(type_, format_) for type_ in TYPES],
-    }
+    return {**_head("any", "Any callback", format_), "oneOf": [schema(type_, format_) for type_ in TYPES]}
+
+
+def _head(type_: str, title: str, format_: Format) -> Schema:
+    id_ = f"{schema_of(type_)}:{format_}"
+    return {"$schema": _DRAFT, "$id": id_, "title": f"{title} ({CONTENT_TYPES[format_]})"}
 
 
 def file_name(type_: str, format_: Format) -> str:
@@ -65,17 +60,14 @@ def _standard(type_: str) -> Schema:
 
 def _cloudevent(type_: str) -> Schema:
     notice = type_ in operator_notice.TYPES
-    id_ = {
-        "type": "string",
-        "pattern": "^msg_[a-z0-9]{52}$" if notice else "^msg_[a-z2-7]{52}$",
-    }  # a notice's is random
+    id_ = "^msg_[a-z0-9]{52}$" if notice else "^msg_[a-z2-7]{52}$"  # a notice's is random
     source: Schema = {"const": "notifier"}
     if not notice:
         source = _said({"type": "string", "pattern": "^notifier/[a-z0-9_-]+$"}, "notifier/ and the provider's name.")
     subject = "The endpoint, as in data." if notice else "The generation's ID."
     return {
         "specversion": {"const": "1.0"},
-        "id": _said(id_, "The webhook-id."),
+        "id": _said({"type": "string", "pattern": id_}, "The webhook-id."),
         "source": source,
         "type": {"const": type_},
         "time": _said(_TIME, "When this message was written down."),
@@ -139,14 +131,13 @@ def _state(type_: str) -> Schema:
 
 
 def _result() -> Schema:
-    return _object(
-        {
-            "url": {**_URL, "type": ["string", "null"]},
-            "urls": {"type": "array", "items": _URL},
-            "text": _TEXT_OR_NULL,
-            "truncated": _said({"type": "boolean"}, "Whether links or text beyond the limits were left out."),
-        }
-    )
+    fields = {
+        "url": {**_URL, "type": ["string", "null"]},
+        "urls": {"type": "array", "items": _URL},
+        "text": _TEXT_OR_NULL,
+        "truncated": _said({"type": "boolean"}, "Whether links or text beyond the limits were left out."),
+    }
+    return _object(fields)
 
 
 def _object(properties: Schema) -> dict[str, Any]:
