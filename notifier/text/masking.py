@@ -109,7 +109,7 @@ class Mask:
     def head(self, raw: bytes, keep: int | None = None) -> bytes:
         """The first `keep` bytes without them; the rest of `raw`, at least `reach` of it, shows what was cut in two."""
         limit = len(raw) if keep is None else keep
-        if not self._may_hold(raw):
+        if len(raw) < SHORTEST or not self._forms or not self._signs.search(raw):  # as a rule, and quick to find out
             return raw[:limit]
         kept, done = bytearray(), 0
         for begin, end in _joined(self._spans(raw)):
@@ -122,29 +122,20 @@ class Mask:
     def plain(self, raw: bytes) -> bytes:
         """`raw`, which may be large and is data, without long ones that are in it letter by letter."""
         for form in self._sure:
-            if form in raw:
-                raw = raw.replace(form, _MASK)
+            raw = raw.replace(form, _MASK)
         return raw
 
     def data(self, value: Any) -> Any:
         """The same of data that has been read: its escapes are undone."""
         if isinstance(value, str):
-            return self._plain_text(value) if len(value) >= _SURE else value
+            for form in self._sure_texts if len(value) >= _SURE else ():
+                value = value.replace(form, _MASK.decode())
+            return value
         if isinstance(value, list | tuple):
             return type(value)(map(self.data, value))
         if isinstance(value, dict):
             return {self.data(key): self.data(each) for key, each in value.items()}
         return value
-
-    def _plain_text(self, text: str) -> str:
-        for form in self._sure_texts:
-            if form in text:
-                text = text.replace(form, _MASK.decode())
-        return text
-
-    def _may_hold(self, raw: bytes) -> bool:
-        """False says that there is none; quick, because it is asked of every answer."""
-        return len(raw) >= SHORTEST and bool(self._forms) and self._signs.search(raw) is not None
 
     def _spans(self, raw: bytes) -> Iterator[Span]:
         """Where they are, in any way of writing them."""

@@ -78,7 +78,9 @@ def read_json(data: bytes) -> Document:
     if sum(map(data.count, (b",", b"{", b"["))) > MAX_VALUES:
         raise TextError([Fault(message=TOO_MANY)])
     text = decode(data)
-    if _left_open(data) > MAX_DEPTH and _too_deep(text):
+    # Brackets that nothing closes; those inside texts count too.
+    left_open = sum(map(data.count, (b"[", b"{"))) - sum(map(data.count, (b"]", b"}")))
+    if left_open > MAX_DEPTH and _too_deep(text):
         raise TextError([Fault(message=_TOO_DEEP)])
     hooks = _Json()
     decoder = json.JSONDecoder(
@@ -100,11 +102,6 @@ def read_json(data: bytes) -> Document:
         deep = any("deep" in fault.message for fault in faults)
         raise TextError(faults, None if deep else Document(value))
     return Document(value)
-
-
-def _left_open(data: bytes) -> int:
-    """Brackets that nothing closes; those inside texts count too."""
-    return sum(map(data.count, (b"[", b"{"))) - sum(map(data.count, (b"]", b"}")))
 
 
 def _too_deep(text: str) -> bool:

@@ -45,15 +45,11 @@ _DIRECTIVE: Final = "while scanning a directive"
 
 def syntax_fault(error: yaml.YAMLError, text: str) -> Fault:
     """The complaint in one sentence, with its line."""
-    if isinstance(error, yaml.MarkedYAMLError):
-        return _marked(error, text)
-    position = getattr(error, "position", None)
-    line = None if not isinstance(position, int) else text.encode().count(b"\n", 0, position) + 1
-    reason = printable(str(getattr(error, "reason", "")) or "it cannot be read", 200)
-    return Fault(message=f"Not YAML: {reason}.", line=line)
-
-
-def _marked(error: yaml.MarkedYAMLError, text: str) -> Fault:
+    if not isinstance(error, yaml.MarkedYAMLError):
+        position = getattr(error, "position", None)
+        line = None if not isinstance(position, int) else text.encode().count(b"\n", 0, position) + 1
+        reason = printable(str(getattr(error, "reason", "")) or "it cannot be read", 200)
+        return Fault(message=f"Not YAML: {reason}.", line=line)
     mark = error.problem_mark or error.context_mark
     line = None if mark is None else mark.line + 1
     if "nesting depth" in (error.problem or ""):  # libyaml's own limit: its scanner reads ahead of the events
@@ -72,13 +68,11 @@ def _said(error: yaml.MarkedYAMLError, text: str) -> str:
     if problem.startswith(_ESCAPES):
         return _ESCAPE
     if (words := _WORDS.get(problem)) is not None:
-        return words.format(_began(error))
+        begun, met = error.context_mark, error.problem_mark
+        if begun is None or met is None or begun.line == met.line:
+            return words.format("")
+        return words.format(f"; look from line {begun.line + 1} on")
     return f"Not YAML: {printable(', '.join(part for part in (context, problem) if part), 200)}."
-
-
-def _began(error: yaml.MarkedYAMLError) -> str:
-    begun, met = error.context_mark, error.problem_mark
-    return "" if begun is None or met is None or begun.line == met.line else f"; look from line {begun.line + 1} on"
 
 
 def _line_at(text: str, mark: yaml.Mark) -> str:
