@@ -18,6 +18,8 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
 from typing import Final
 
 from notifier.domain.errors import StoreRefused
@@ -37,19 +39,19 @@ def owned(path: str) -> Iterator[int]:
 
     The file is made if there is none.
     """
-    with _file(f"{path}.lock", path) as named, _file(path, path) as store:
+    with _opened(f"{path}.lock", path) as named, _opened(path, path) as store:
         try:
             fcntl.flock(named, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StoreRefused(_in_use(path, os.pread(named, 32, 0))) from None
+            raise StoreRefused(_in_use(path, named.read(32))) from None
         try:
-            _lock_byte(store)
+            _lock_byte(store.fileno())
         except (BlockingIOError, PermissionError):
             raise StoreRefused(_in_use(path, b"")) from None
-        os.fchmod(named, 0o600)
-        os.ftruncate(named, 0)
-        os.pwrite(named, f"{os.getpid()}\n".encode(), 0)
-        yield store
+        os.fchmod(named.fileno(), 0o600)
+        named.truncate(0)
+        named.write(f"{os.getpid()}\n".encode())
+        yield store.fileno()
 
 
 def held(path: str) -> bool:
@@ -57,29 +59,18 @@ def held(path: str) -> bool:
     if not _KNOWN:
         return False
     try:
-        with _closing(os.open(path, os.O_RDONLY | os.O_CLOEXEC)) as store:
+        with Path(path).open("rb", buffering=0) as store:
             found = fcntl.fcntl(store, fcntl.F_OFD_GETLK, _byte_lock())
     except OSError:
         return False
     return bool(struct.unpack(_FLOCK, found)[0] != fcntl.F_UNLCK)
 
 
-@contextmanager
-def _file(name: str, store: str) -> Iterator[int]:
+def _opened(name: str, store: str) -> FileIO:
     try:
-        opened = os.open(name, _FLAGS, 0o600)
+        return os.fdopen(os.open(name, _FLAGS, 0o600), "r+b", buffering=0)
     except OSError as error:
         raise errors.not_opened(name, store, error) from error
-    with _closing(opened):
-        yield opened
-
-
-@contextmanager
-def _closing(opened: int) -> Iterator[int]:
-    try:
-        yield opened
-    finally:
-        os.close(opened)
 
 
 def _lock_byte(store: int) -> None:
