@@ -12,11 +12,10 @@ Schema and the record follow. Nothing is guessed: an unknown key, or a value tha
 
 from notifier.config.load import ConfigFile, load
 from notifier.config.records import known, known_to_drop, needs_restart
-from notifier.config.secret_sources import Origin, SecretSource
+from notifier.config.secret_sources import SecretSource
 
 __all__ = [
     "ConfigFile",
-    "Origin",
     "SecretSource",
     "known",
     "known_to_drop",

@@ -55,11 +55,6 @@ class SecretSource:
     name: str
 
     @property
-    def reread(self) -> bool:
-        """Whether a reload reads it again; if not, a change needs a restart."""
-        return self.kind in (Origin.FILE, Origin.LITERAL)
-
-    @property
     def origin(self) -> str:
         """In words, e.g. `environment variable AIMLAPI_KEY`."""
         return f"{self.kind} {self.name}".rstrip()
@@ -67,7 +62,8 @@ class SecretSource:
     @property
     def renewal(self) -> str:
         """When a change of it takes effect, in words."""
-        return "read again on reload" if self.reread else "a change needs a restart"
+        reread = self.kind in (Origin.FILE, Origin.LITERAL)
+        return "read again on reload" if reread else "a change needs a restart"
 
 
 def sources(document: Document) -> list[SecretSource]:

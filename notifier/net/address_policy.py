@@ -33,9 +33,6 @@ class Allow:
         host, port = host_and_port(url)
         return (host.removesuffix("."), port) in self.hosts
 
-    def holds(self, address: Address) -> bool:
-        return any(address in network for network in self.networks)
-
 
 def parse_allow(entries: Iterable[str]) -> Allow:
     """Read `host:port`, addresses and networks; `ValueError` with a sentence on anything else."""
@@ -153,7 +150,7 @@ def refusal(address: Address, *, guarded: bool, allow: Allow) -> str | None:
         return None
     for layer in _unwrap(address):
         why = next((why for why, networks in _REFUSED.items() if any(layer in each for each in networks)), None)
-        if why and not allow.holds(layer):
+        if why and not any(layer in network for network in allow.networks):
             within = "" if layer == address else f", which stands for {layer}"
             return f"{address}{within} is {why}"
     return None

@@ -13,7 +13,7 @@ in it is given as compact JSON, which is more than nothing.
 
 import re
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
@@ -32,11 +32,17 @@ _UNSEEN: Final = "\u200b\ufeff"
 _URL: Final = re.compile(r"https?://[^\x00-\x20\x7f-\x9f\u2028\u2029]+", re.IGNORECASE)
 
 
-class _Names(NamedTuple):
+def names(text: str) -> tuple[str, ...]:
+    """Names of fields, written as one text, the best first."""
+    return tuple(text.split())
+
+
+class _Names:
     """Names of fields: the best first, and as a set, which tells quickly which of them a record has."""
 
-    ordered: tuple[str, ...]
-    any: frozenset[str]
+    def __init__(self, text: str) -> None:
+        self.ordered = names(text)
+        self.any = frozenset(self.ordered)
 
     def in_(self, record: Record) -> Iterable[str]:
         """Those that the record has, the best first."""
@@ -44,35 +50,26 @@ class _Names(NamedTuple):
         return found if len(found) < 2 else sorted(found, key=self.ordered.index)  # noqa: PLR2004  nothing to sort
 
 
-def names(text: str) -> tuple[str, ...]:
-    """Names of fields, written as one text, the best first."""
-    return tuple(text.split())
-
-
-def _fields(text: str) -> _Names:
-    return _Names(names(text), frozenset(names(text)))
-
-
 #: What a record, or an object in it, calls a video or a sound.
-_MEDIA: Final = _fields("""
+_MEDIA: Final = _Names("""
     video videos video_url video_urls videoUrl videoUrls videoURL video_file videoFile final_video_url
     generated_video generated_videos generateVideoResponse download_url downloadUrl audio_file audio audio_url audioUrl
 """)
 #: What may be anything, so it counts only if there is nothing better.
-_FILES: Final = _fields("""
+_FILES: Final = _Names("""
     url urls uri result_url resultUrl output_url outputUrl file_url fileUrl file_urls media_url mediaUrl media_urls
     link links href src sample results files artifacts media creations
 """)
-_IMAGES: Final = _fields("image images image_url image_urls imageUrl generated_images")
+_IMAGES: Final = _Names("image images image_url image_urls imageUrl generated_images")
 #: What contains results in a record.
-_WITHIN: Final = _fields("assets data content output outputs result results response task_result file")
+_WITHIN: Final = _Names("assets data content output outputs result results response task_result file")
 _ANYWHERE: Final = _MEDIA.any | _FILES.any | _WITHIN.any
 #: What one entry of a list, or an object in a field, calls its URL.
 _LINK: Final = names("""
     url uri video_url videoUrl videoURL video download_url downloadUrl download href src sample generatedSamples
 """)
 #: What may lead to the record itself.
-_OWN: Final = _fields("url uri link links href")
+_OWN: Final = _Names("url uri link links href")
 _DEPTH: Final = 4
 #: The end of the path of a URL that leads to a file which was made, and not to a record of it.
 _FILE: Final = re.compile(

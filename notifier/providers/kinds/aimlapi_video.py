@@ -16,6 +16,7 @@ An ID is opaque, and need not be a uuid: `60ac7c34-…:luma/ray-2`, `34987220134
   the watch's expiry.
 """
 
+from functools import partial
 from typing import Final
 from urllib.parse import quote
 
@@ -23,7 +24,7 @@ from notifier.domain.ids import GenerationId
 from notifier.domain.model import Observation, State
 from notifier.domain.settings import ProviderSettings
 from notifier.providers.base import Capabilities, Codec, PollRequest, Reply
-from notifier.providers.records import Naming, fold_uuid
+from notifier.providers.records import fold_uuid
 from notifier.providers.reply import observe
 from notifier.providers.result_fields import Record
 from notifier.providers.state_words import NONE_TAUGHT, Taught
@@ -58,17 +59,13 @@ class AimlapiVideo(Codec):
         return PollRequest(ids=(id_,), url=url, batch=False)
 
     def decode(self, request: PollRequest, reply: Reply, taught: Taught = NONE_TAUGHT) -> list[Observation]:
-        return observe(request, reply, taught, text_of_result=_text, naming=_naming(request.ids[0]))
+        return observe(request, reply, taught, text_of_result=_text, naming=partial(_naming, request.ids[0]))
 
 
-def _naming(asked: GenerationId) -> Naming:
+def _naming(asked: GenerationId, text: str) -> GenerationId | None:
     """By the third rule of this module's header."""
-
-    def naming(text: str) -> GenerationId | None:
-        same = fold_uuid(text) == asked or asked.startswith(f"{text}:") or text.startswith(f"{asked}:")
-        return asked if same else None
-
-    return naming
+    same = fold_uuid(text) == asked or asked.startswith(f"{text}:") or text.startswith(f"{asked}:")
+    return asked if same else None
 
 
 def _text(record: Record) -> str | None:

@@ -7,14 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from notifier.config import (
-    ConfigFile,
-    Origin,
-    known,
-    known_to_drop,
-    load,
-    needs_restart,
-)
+from notifier.config import ConfigFile, known, known_to_drop, load, needs_restart
+from notifier.config.secret_sources import Origin
 from notifier.domain.errors import ConfigError
 from notifier.domain.model import State
 from notifier.domain.settings import DEFAULT_RETRY, ApiSettings, ProviderSettings, Secret, Settings
@@ -179,14 +173,14 @@ endpoints:
     secret: [{{file: nothere}}, {{credential: hook}}, {KEY}]
 """
     found = ConfigFile(written(tmp_path, text), environ={}).secret_sources()
-    assert [(each.path, each.line, each.kind, each.name, each.reread) for each in found] == [
-        ("providers.luma.api_key", 2, Origin.ENVIRONMENT, "KEY", False),
-        ("endpoints.studio.secret[0]", 5, Origin.FILE, "nothere", True),
-        ("endpoints.studio.secret[1]", 5, Origin.CREDENTIAL, "hook", False),
-        ("endpoints.studio.secret[2]", 5, Origin.LITERAL, "", True),
+    restart, reload = "a change needs a restart", "read again on reload"
+    assert [(each.path, each.line, each.kind, each.name, each.renewal) for each in found] == [
+        ("providers.luma.api_key", 2, Origin.ENVIRONMENT, "KEY", restart),
+        ("endpoints.studio.secret[0]", 5, Origin.FILE, "nothere", reload),
+        ("endpoints.studio.secret[1]", 5, Origin.CREDENTIAL, "hook", restart),
+        ("endpoints.studio.secret[2]", 5, Origin.LITERAL, "", reload),
     ]
     assert [each.origin for each in found][:2] == ["environment variable KEY", "file nothere"]
-    assert found[0].renewal == "a change needs a restart"
 
 
 def test_a_secret_by_credential_or_file_is_one_secret(tmp_path: Path) -> None:
