@@ -66,7 +66,7 @@ def _required(headers: Mapping[str, str]) -> list[str]:
     texts = _texts(headers)
     for name, value in texts:
         if name.lower() in _HEADERS and found.setdefault(name.lower(), value) != value:
-            raise InvalidSignature(f"The header {name.lower()} stands twice, and the two differ.")
+            raise InvalidSignature(f"The header {name.lower()} is there twice, and the two differ.")
     for name in _HEADERS:
         if not found.get(name):
             raise InvalidSignature(f"The header {name} is missing.{_under_another_name(name, texts)}")
@@ -208,7 +208,7 @@ def _key(secret: object) -> tuple[str, bytes]:
         raise ValueError('A secret is text that begins with "whsec_" or "whpk_": decode it first.')  # noqa: TRY004  one class for all that the caller must change
     secret = secret.strip()
     if secret[:1] in ("'", '"') and secret[-1:] == secret[:1]:
-        raise ValueError("The secret stands in quotes: hand it over without them.")
+        raise ValueError("The secret is in quotes: pass it without them.")
     prefix, _, rest = secret.partition("_")
     if prefix == "whsk":
         raise ValueError('That is the signing key: receivers verify with the public one, "whpk_…".')

@@ -209,9 +209,9 @@ class Redelivery(Request):
         if not given:
             raise InvalidRequest(self.incomplete)
         if self.message is not None and len(given) > 1:
-            raise InvalidRequest("message is one message: give no other key beside it.")
+            raise InvalidRequest("message selects one message: give no other key with it.")
         if self.since is not None and self.until is not None and self.since >= self.until:
-            raise InvalidRequest("until must be later than since: nothing lies between them.")
+            raise InvalidRequest("until must be later than since: there is no time between them.")
 
     def selection(self) -> "Selection":
         from notifier.store.records import Selection  # noqa: PLC0415  a command line needs the keys only
@@ -259,7 +259,7 @@ class Cancellation(Request):
 
     def __post_init__(self) -> None:
         if self.watch is not None and (self.generation or self.provider or self.endpoint):
-            raise InvalidRequest("watch is one watch: give no other key beside it.")
+            raise InvalidRequest("watch selects one watch: give no other key with it.")
         if self.watch is None and self.generation is None:
             raise InvalidRequest(self.incomplete)
 

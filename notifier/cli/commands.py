@@ -120,7 +120,7 @@ def backup(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Where to; must not exist yet.")],
     config: Config = DEFAULT_CONFIG,
 ) -> None:
-    """Write a consistent copy of the store. The daemon may run meanwhile."""
+    """Write a consistent copy of the store. The daemon may be running."""
     from notifier.cli.reports import back_up
 
     back_up(config, file)

@@ -51,7 +51,7 @@ def recover(config: Config = DEFAULT_CONFIG, socket: Socket = None, **params: An
 def cancel(config: Config = DEFAULT_CONFIG, socket: Socket = None, **params: Any) -> None:
     """Take back a watch, or all open ones of a generation. No message is sent."""
     answer = ask(config, socket, ["cancel"], params)
-    typer.echo(f"{_number(answer['cancelled'], 'watch is', 'watches are')} cancelled; nobody is sent a message.")
+    typer.echo(f"{_number(answer['cancelled'], 'watch is', 'watches are')} cancelled; no message is sent.")
     if answer["ended"]:
         ends = ", ".join(f"{count} {status}" for status, count in answer["ended"].items())
         typer.echo(f"Others had ended before: {ends}.")

@@ -22,7 +22,7 @@ _Host = Annotated[
 ]
 _Port = Annotated[int, typer.Option(min=0, max=65_535, metavar="PORT", help="Port to listen on; 0 takes a free one.")]
 _Create = Annotated[
-    int, typer.Option(min=0, max=1_000_000, metavar="COUNT", help="Make so many generations at the start; prints IDs.")
+    int, typer.Option(min=0, max=1_000_000, metavar="COUNT", help="Make this many generations first; prints their IDs.")
 ]
 
 

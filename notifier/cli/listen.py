@@ -37,7 +37,7 @@ _Secret = Annotated[
 _Fail = Annotated[
     float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of callbacks answered 500, to see them come again.")
 ]
-_Delay = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Answer so much later, seconds.")]
+_Delay = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Delay each answer by this, seconds.")]
 _Status = Annotated[
     int, typer.Option(min=200, max=599, metavar="STATUS", help="Answer verified callbacks with this status.")
 ]

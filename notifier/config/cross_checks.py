@@ -44,7 +44,7 @@ def _wrong_together(settings: Settings, written: Mapping[str, Any]) -> Iterator[
     for name, endpoint in settings.endpoints.items():
         yield from _tls_faults(("endpoints", name, "tls"), endpoint)
     if not settings.endpoints and settings.callbacks is None:
-        yield ("endpoints",), "Nobody would be called: add an endpoint below endpoints:, or a callbacks: section."
+        yield ("endpoints",), "There is no destination: add an endpoint below endpoints:, or a callbacks: section."
     if settings.operator is not None and settings.operator not in settings.endpoints:
         yield ("operator",), _unknown("Endpoint", written["operator"], settings.endpoints)
     if settings.drop:
@@ -57,7 +57,7 @@ def _tls_faults(at: Path, endpoint: EndpointSettings) -> Iterator[tuple[Path, st
     if tls is None:
         return
     if not tls_files.paths(tls):
-        yield at, "Nothing stands below tls:. Write cert: and key:, or ca:, or take it out."
+        yield at, "There is nothing below tls:. Write cert: and key:, or ca:, or take it out."
     elif not endpoint.url.startswith("https:"):
         yield at, "The url is not https, so this would not act. Write https:// there, or take tls: out."
     for key, other in (("cert", "key"), ("key", "cert")):
@@ -74,8 +74,8 @@ def _base_url_faults(at: Path, provider: ProviderSettings, said: Mapping[str, An
     twice, right = wrong
     route = KINDS[provider.kind].routes[0].partition("?")[0]
     if isinstance(url, Expanded):
-        ends = "What it stands for ends"
-        write = f"Take {printable(twice, 100)} off the end of what {url.source} stands for"
+        ends = "Its value ends"
+        write = f"Take {printable(twice, 100)} off the end of the value of {url.source}"
     else:
         ends, write = "It ends", f"Write {printable(right, 200)}"
     yield at, f"{ends} in {printable(twice, 100)}, and {route} is put behind it, with its version. {write}."
@@ -91,7 +91,7 @@ def _drop_faults(drop: DropSettings, whole: Settings, said: Mapping[str, Any]) -
             yield ("drop", "notify", index), _unknown("Endpoint", name, whole.endpoints)
     words, state = drop_states(provider, whole.providers), said.get("state", State.COMPLETED)
     if state.lower() == State.FAILED.value:
-        message = "Nobody can wait for failed: whoever waits for completed is told of a failure too. Write completed."
+        message = "A watch cannot wait for failed: one that waits for completed reports a failure too. Write completed."
         yield ("drop", "state"), message
     elif state.lower() not in words:
         yield ("drop", "state"), f"{shown(state)} is not a state.{guess(state, words)}"

@@ -83,9 +83,9 @@ def _wrong_shape(error: Mapping[str, Any], path: Path) -> str:
     match error["type"]:
         case "dict_type":
             below = f"{printable(str(path[-1]), 64)}: and its keys on indented lines below it" if path else _WHOLE
-            return f"{value} stands where a mapping belongs. Write {below}."
+            return f"{value} is given where a mapping is needed. Write {below}."
         case "list_type":
-            return f"{value} stands where a list belongs. Write it in [brackets], or as lines that begin with a dash."
+            return f"{value} is given where a list is needed. Write it in [brackets], or as lines with a dash."
         case "too_short":
             return "The list is empty. Write at least one entry."
         case "too_long":

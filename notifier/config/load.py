@@ -114,7 +114,7 @@ class ConfigFile:
             return requests_from(plain(value), offered, lines=self._document, source="", root=("watches",)), []
         except InvalidWatch as error:
             faults = [fault for fault in error.faults if not _follows(fault, offered)]
-            hidden = {path: f"What {source} stands for is not accepted here." for path, source in expanded.items()}
+            hidden = {path: f"The value of {source} is not accepted here." for path, source in expanded.items()}
             return [], [dataclasses.replace(each, message=hidden.get(each.path, each.message)) for each in faults]
 
 

@@ -32,7 +32,7 @@ class StateWords(Reading):
     def read(self, value: Any) -> Mapping[str, State]:
         if not isinstance(value, dict):
             raise ValueError(  # noqa: TRY004  pydantic collects ValueErrors
-                f"{shown(value)} stands where a mapping belongs. Write {self.accepts}."
+                f"{shown(value)} is given where a mapping is needed. Write {self.accepts}."
             )
         taught: dict[str, State] = {}
         for name, words in value.items():
@@ -41,7 +41,7 @@ class StateWords(Reading):
             state = State(name)
             for key, word in _words(name, words):
                 if taught.setdefault(key, state) is not state:
-                    raise ValueError(f"{word} stands below {taught[key]} and below {state}; keep one.")
+                    raise ValueError(f"{word} is below {taught[key]} and below {state}; keep one.")
         if not 1 <= len(taught) <= _MOST:
             raise ValueError(f"{len(taught)} words are taught. Write 1 to {_MOST}, or take the key out.")
         return taught
@@ -51,7 +51,7 @@ def _words(name: str, words: Any) -> Iterator[tuple[str, str]]:
     """Each word as it is compared, and as a person may see it."""
     each = words if isinstance(words, list) else [words]
     if not each:
-        raise ValueError(f"Nothing stands below {name}. Write a word, or take {name} out.")
+        raise ValueError(f"There is nothing below {name}. Write a word, or take {name} out.")
     for word in each:
         if word is BROKEN:
             raise PydanticCustomError("broken", "already reported")

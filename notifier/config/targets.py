@@ -29,7 +29,7 @@ class Store(FilePath):
         if path.startswith("//"):
             raise ValueError(f"{shown(value)} begins the path with two slashes. Write {self.accepts}.")
         if path == ":memory:":
-            raise ValueError(f"A store in memory would forget what it owes. Write {self.accepts}.")
+            raise ValueError(f"A store in memory would lose pending callbacks. Write {self.accepts}.")
         refuse_tilde(path)
         if path.endswith("/"):
             raise ValueError(f"{shown(value)} is a directory. Write {self.accepts}.")

@@ -2,7 +2,7 @@
 
 A `Reading` in the annotation of a key (`sections`) validates the value, and is what the reference and the JSON Schema
 say of it, so they cannot disagree. `read` raises ValueError with a sentence that says what is wrong and what to write
-instead. A value out of the environment is shown as it is written, never as what it stands for.
+instead. A value from the environment is shown as it is written (`${NAME}`), never what the variable holds.
 """
 
 import glob
@@ -64,7 +64,7 @@ class Reading:
             raise PydanticCustomError("broken", "already reported")
         if value is None:
             write = self.example or f"{self.accepts}, or take the key out"
-            raise ValueError(f"Nothing stands here. Write {write}.")
+            raise ValueError(f"There is nothing here. Write {write}.")
         read = self.read(value)
         return str(read) if isinstance(read, Expanded) else read
 
@@ -96,7 +96,7 @@ def parsed(parse: Callable[[str], _T], text: str, accepts: str) -> _T:
         return parse(str(text))
     except ValueError as error:
         hidden = (
-            isinstance(text, Expanded) and f"What {text.source} stands for is not accepted here. It must be {accepts}."
+            isinstance(text, Expanded) and f"The value of {text.source} is not accepted here. It must be {accepts}."
         )
         raise ValueError(hidden or str(error)) from None
 

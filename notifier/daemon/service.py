@@ -101,11 +101,11 @@ async def _reload(daemon: Daemon, reread: Callable[[], Settings]) -> None:
     except ConfigError as error:
         faults = [str(fault) for fault in error.faults]
         others = f" ({len(faults) - 1} more in the log)" if faults[1:] else ""
-        first = f"the last reload was refused, and what ran before goes on: {printable(faults[0], 400)}{others}"
+        first = f"the last reload was refused, and the old configuration stays: {printable(faults[0], 400)}{others}"
         daemon.health.trouble(_CONFIGURATION, first)
-        _log.error(log_events.CONFIG_REFUSED, note="the configuration that was running goes on", faults=faults)
+        _log.error(log_events.CONFIG_REFUSED, note="the old configuration stays", faults=faults)
     except StoreUnavailable as error:
-        note = "the configuration that was running goes on; reload again when the store can write"
+        note = "the old configuration stays; reload again when the store can write"
         daemon.health.trouble(_CONFIGURATION, f"the last reload was refused, because the store cannot write: {note}")
         _log.error(log_events.STORE_UNAVAILABLE, error=str(error), note=note)
     finally:

@@ -42,7 +42,7 @@ class ClockShift:
             note = "what is due, and since when endpoints fail, goes by the store's own clock: neither changes"
             if self._store is not None:
                 self._jumped.append((by, now))
-                note = "pending callbacks, and since when endpoints fail, are moved with it: both last as long as ever"
+                note = "pending callbacks, and since when endpoints fail, move with it: no wait gets longer or shorter"
             _log.warning(log_events.CLOCK_JUMPED, by_s=round(by.total_seconds()), note=note)
         return by
 

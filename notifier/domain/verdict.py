@@ -53,9 +53,9 @@ def explain(answer: Answer, verdict: Verdict) -> str:
     if status == _BAD_REQUEST and _WANTS_TLS.search(answer.head):
         return "this port speaks TLS: write https:// in the url"
     if status in _NOT_TRUSTED:
-        return "is the secret the same at both ends? `notifier verify` tells"
+        return "is the secret the same at both ends? `notifier verify` checks that"
     if verdict is Verdict.PROTOCOL_ERROR:
-        switched = "it switched to another protocol (101), which nobody asked for: is the url one of a WebSocket?"
+        switched = "it switched to another protocol (101), which nobody asked for: is the url that of a WebSocket?"
         unknown = f"{status} is no status of HTTP: let it answer 2xx once it has the callback, 4xx or 5xx otherwise"
         return switched if status == _SWITCHING else unknown
     if verdict is not Verdict.REDIRECTED:

@@ -149,7 +149,7 @@ class EmulatorSettings:
     longest: Annotated[float, Option("No generation is longer, seconds.", "SECONDS")] = 540.0
     failures: Annotated[float, Option("Share of generations that fail, 0 to 1.", "SHARE")] = 0.1
     #: Not divided by `speed`.
-    readable_after: Annotated[float, Option("A new ID is unknown for so long, seconds.", "SECONDS")] = 0.0
+    readable_after: Annotated[float, Option("A new ID is unknown for this long, seconds.", "SECONDS")] = 0.0
     long_poll_limit: Annotated[float, Option("The longest that a request may wait, seconds.", "SECONDS")] = 30.0
     shape: Annotated[Shape, Option("What a multi reply looks like.")] = Shape.ARRAY
     record: Annotated[RecordForm, Option("Field names of a record in a multi reply.")] = RecordForm.LUMA

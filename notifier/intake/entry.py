@@ -42,7 +42,7 @@ _MOST_OPTIONS: Final = 256
 #: What `state` takes in any case; failed is not to be waited for.
 _TARGETS: Final = {state.value: state for state in State if state is not State.FAILED}
 _FAILED: Final = (
-    "Nobody can wait for {}: wait for completed, "
+    "A watch cannot wait for {}: wait for completed, "
     "and a generation that fails is answered at once with generation.failed."
 )
 _NO_CALLBACKS: Final = "callback_url needs a callbacks: section with a secret in the configuration, and there is none."

@@ -151,7 +151,7 @@ def refusal(address: Address, *, guarded: bool, allow: Allow) -> str | None:
     for layer in _unwrap(address):
         why = next((why for why, networks in _REFUSED.items() if any(layer in each for each in networks)), None)
         if why and not any(layer in network for network in allow.networks):
-            within = "" if layer == address else f", which stands for {layer}"
+            within = "" if layer == address else f", which leads to {layer}"
             return f"{address}{within} is {why}"
     return None
 

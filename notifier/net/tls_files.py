@@ -117,7 +117,7 @@ class TlsContexts:
         try:
             kept.context = _made(tls)
         except TlsUnusable as error:
-            _log.warning(log_events.TLS_RELOAD_FAILED, error=str(error), note="what was read before goes on")
+            _log.warning(log_events.TLS_RELOAD_FAILED, error=str(error), note="the files as read before stay in use")
         else:
             _log.info(log_events.TLS_RELOADED, cert=tls.cert, ca=tls.ca)
 

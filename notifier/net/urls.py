@@ -71,7 +71,7 @@ def _wrong_scheme(scheme: str, text: str) -> str:
             f"A WebSocket is not called: each callback is one POST. Write http{scheme[2:]}:// in place of {scheme}://."
         )
     if re.fullmatch(r"[a-z][a-z0-9+.-]{0,31}", scheme) and scheme != text.lower():
-        return f"A URL begins with http:// or https://; {scheme}:// is not spoken here."
+        return f"A URL begins with http:// or https://; {scheme}:// is not supported."
     return "A URL begins with http:// or https://." + ("" if "http" in scheme else " Write one of them in front.")
 
 

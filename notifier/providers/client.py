@@ -164,9 +164,9 @@ async def _read(response: httpx.Response, limit: int, settings: ProviderSettings
             if gunzip and arrived > limit:
                 raise ProviderBusy(f"Provider {settings.name}: the packed reply is longer than what is in it may be.")
             if gunzip and gunzip.unused_data:  # zlib would gather it, and copy all of it at each chunk
-                raise ProviderBusy(f"Provider {settings.name}: the packed reply goes on after its end.")
+                raise ProviderBusy(f"Provider {settings.name}: more follows after the end of the packed reply.")
     except zlib.error as error:
-        raise ProviderBusy(f"Provider {settings.name}: the reply calls itself gzip and is not.") from error
+        raise ProviderBusy(f"Provider {settings.name}: the reply says that it is gzip, and is not.") from error
     if gunzip and not gunzip.eof:
         raise ProviderBusy(f"Provider {settings.name}: the packed reply was cut off.")
     return bytes(body)

@@ -214,7 +214,7 @@ async def test_a_refused_reload_is_a_trouble_until_the_next_good_one(
         config.write_text(good + "".join(f"wrong{number}: 1\n" for number in range(faults)))
         os.kill(os.getpid(), signal.SIGHUP)
         line = good.count("\n") + 1
-        await until_status(True, "configuration: the last reload was refused, and what ran before goes on: ")
+        await until_status(True, "configuration: the last reload was refused, and the old configuration stays: ")
         assert f'{config}:{line}: wrong0: Unknown key "wrong0".' in last
         assert ("(2 more in the log)" in last) is (faults == 3)
         config.write_text(good)

@@ -108,7 +108,7 @@ async def test_nobody_can_wait_for_error(tmp_path: Path) -> None:
         drop(tmp_path, {"id": SORA, "state": "error"})
         while not any(said := [file.read_text() for file in tmp_path.glob("drop/rejected/*.error")]):  # noqa: ASYNC110  what it waits for is a file
             await sleep(0.01)
-        assert "Nobody can wait for error" in said[0]
+        assert "A watch cannot wait for error" in said[0]
         assert running.watched == {"video": 0}
 
 

@@ -109,7 +109,7 @@ def test_a_watch_is_cancelled(stage: Stage, upstream: Upstream, receiver: Receiv
     watch = shown.split("watch       ")[1].split(":")[0]
     stage.told("show", *CONFIG, ids[1], until="wch_")
     done = stage.command("cancel", watch, *CONFIG)
-    assert (done.returncode, done.stdout) == (0, "1 watch is cancelled; nobody is sent a message.\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "1 watch is cancelled; no message is sent.\n"), done.stderr
     assert stage.command("cancel", "--generation", ids[0], *CONFIG).returncode == 1
     upstream.move("api", "completed")
     assert [entry["generation"] for entry in receiver.wait("app", delivered=1)] == ids[1:]

@@ -48,7 +48,7 @@ ANSWERS: list[tuple[list[str], dict[str, Any], int, list[str]]] = [
         ["cancel", "--generation", "g-1"],
         {"cancelled": 2, "ended": {"satisfied": 1, "expired": 3}},
         0,
-        ["2 watches are cancelled; nobody is sent a message.", "Others had ended before: 1 satisfied, 3 expired."],
+        ["2 watches are cancelled; no message is sent.", "Others had ended before: 1 satisfied, 3 expired."],
     ),
     (
         ["enable", "studio"],

@@ -82,7 +82,7 @@ def test_several_secrets_of_both_kinds_may_be_given(verify: Run, tmp_path: Path)
         ([*signed(OTHER), *EVER], BODY, "No signature fits: another key"),
         (signed(), BODY, "too old"),
         (EVER, BODY, "The header webhook-id is missing"),
-        ([*signed(), *EVER, "--header", "Webhook-Id: msg_b"], BODY, "webhook-id stands twice"),
+        ([*signed(), *EVER, "--header", "Webhook-Id: msg_b"], BODY, "webhook-id is there twice"),
         ([*signed(body=b"no"), *EVER], b"no", "the body is not JSON"),
         ([*signed(), *EVER], BODY + b"\n", "It fits without the line end"),
         ([*signed(), *EVER], BODY + b"\r\n", "It fits without the line end"),

@@ -66,7 +66,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     (GOOD.replace("url:", "ulr:"), '5: endpoints.studio.ulr: Unknown key "ulr". Did you mean "url"?'),
     (
         STORE + PROVIDERS + "watches:\n  - id: a\n",
-        "1: endpoints: Nobody would be called: add an endpoint below endpoints:, or a callbacks: section.",
+        "1: endpoints: There is no destination: add an endpoint below endpoints:, or a callbacks: section.",
     ),
     (
         GOOD + "watches:\n  - {idd: a}\n",
@@ -127,7 +127,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     (PROVIDERS + ENDPOINTS, "1: store: store is missing. Write store: sqlite:/var/lib/notifier/notifier.db."),
     (
         STORE + PROVIDERS,
-        "1: endpoints: Nobody would be called: add an endpoint below endpoints:, or a callbacks: section.",
+        "1: endpoints: There is no destination: add an endpoint below endpoints:, or a callbacks: section.",
     ),
     (
         STORE + "providers:\n" + ENDPOINTS,
@@ -135,7 +135,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         STORE + "providers: [luma]\n" + ENDPOINTS,
-        "2: providers: A list stands where a mapping belongs. Write providers: and its keys on indented lines below it.",
+        "2: providers: A list is given where a mapping is needed. Write providers: and its keys on indented lines below it.",
     ),
     (
         GOOD.replace("sqlite:n.db", "postgresql://me@host/db"),
@@ -151,7 +151,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         GOOD.replace("sqlite:n.db", '"sqlite::memory:"'),
-        "1: store: A store in memory would forget what it owes. Write sqlite: and the path of a file, e.g. sqlite:/var/lib/notifier/notifier.db.",
+        "1: store: A store in memory would lose pending callbacks. Write sqlite: and the path of a file, e.g. sqlite:/var/lib/notifier/notifier.db.",
     ),
     (
         GOOD.replace("sqlite:n.db", "sqlite:dir/"),
@@ -189,7 +189,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     (GOOD + "api: {tokens: []}\n", '6: api.tokens: Unknown key "tokens". Known: listen.'),
     (
         provider("state_words: [done]"),
-        "8: providers.luma.state_words: A list stands where a mapping belongs. Write a mapping with any of completed, failed, running and queued, each with one word or a list, e.g. {completed: [complete, 2], failed: broken}.",
+        "8: providers.luma.state_words: A list is given where a mapping is needed. Write a mapping with any of completed, failed, running and queued, each with one word or a list, e.g. {completed: [complete, 2], failed: broken}.",
     ),
     (
         provider("state_words: {komplet: [x]}"),
@@ -197,7 +197,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         provider("state_words: {completed: []}"),
-        "8: providers.luma.state_words: Nothing stands below completed. Write a word, or take completed out.",
+        "8: providers.luma.state_words: There is nothing below completed. Write a word, or take completed out.",
     ),
     (
         provider("state_words: {}"),
@@ -205,7 +205,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         provider("state_words: {completed: [All Done], failed: all-done}"),
-        '8: providers.luma.state_words: "all-done" stands below completed and below failed; keep one.',
+        '8: providers.luma.state_words: "all-done" is below completed and below failed; keep one.',
     ),
     (
         provider("state_words: {completed: [x, [y]]}"),
@@ -240,7 +240,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         STORE + ENDPOINTS + "providers:\n  luma:\n    kind: aimlapi-luma\n    api_key:\n",
-        "7: providers.luma.api_key: Nothing stands here. Write api_key: ${AIMLAPI_KEY}.",
+        "7: providers.luma.api_key: There is nothing here. Write api_key: ${AIMLAPI_KEY}.",
     ),
     (
         GOOD.replace("api_key: k-123", "api_key: 123"),
@@ -312,7 +312,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         provider("max_ids:"),
-        "8: providers.luma.max_ids: Nothing stands here. Write a whole number from 1 to 1,000, or take the key out.",
+        "8: providers.luma.max_ids: There is nothing here. Write a whole number from 1 to 1,000, or take the key out.",
     ),
     (provider("max_url: 10"), "8: providers.luma.max_url: 10 is too small. Write a whole number from 500 to 65,536."),
     (
@@ -368,7 +368,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         provider("base_url: https://${NUMBER}.example/V2"),
-        "8: providers.luma.base_url: What it stands for ends in /V2, and /v2/generate/video/luma-ai/generation is put behind it, with its version. Take /V2 off the end of what https://${NUMBER}.example/V2 stands for.",
+        "8: providers.luma.base_url: Its value ends in /V2, and /v2/generate/video/luma-ai/generation is put behind it, with its version. Take /V2 off the end of the value of https://${NUMBER}.example/V2.",
     ),
     (
         PROVIDERS.replace("aimlapi-luma, ", "aimlapi-video, base_url: 'https://a.example/v1/v2', ") + STORE + ENDPOINTS,
@@ -390,7 +390,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     (endpoint("retry: []"), "8: endpoints.studio.retry: The list is empty. Write at least one entry."),
     (
         endpoint("retry: 5s"),
-        '8: endpoints.studio.retry: "5s" stands where a list belongs. Write it in [brackets], or as lines that begin with a dash.',
+        '8: endpoints.studio.retry: "5s" is given where a list is needed. Write it in [brackets], or as lines with a dash.',
     ),
     (
         endpoint("retry: [0s, 8d, 5]"),
@@ -427,12 +427,12 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         endpoint("headers: [X-A]"),
-        "8: endpoints.studio.headers: A list stands where a mapping belongs. Write headers: and its keys on indented lines below it.",
+        "8: endpoints.studio.headers: A list is given where a mapping is needed. Write headers: and its keys on indented lines below it.",
     ),
     (endpoint("header: {X-A: b}"), '8: endpoints.studio.header: Unknown key "header". Did you mean "headers"?'),
     (
         GOOD.replace("https://a.example/h", "ftp://a.example/h"),
-        "5: endpoints.studio.url: A URL begins with http:// or https://; ftp:// is not spoken here.",
+        "5: endpoints.studio.url: A URL begins with http:// or https://; ftp:// is not supported.",
     ),
     (
         GOOD.replace("https://a.example/h", "http://169.254.169.254/"),
@@ -440,7 +440,7 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         GOOD.replace("https://a.example/h", "${LEAK}"),
-        "5: endpoints.studio.url: What ${LEAK} stands for is not accepted here. It must be a URL that begins with http:// or https://.",
+        "5: endpoints.studio.url: The value of ${LEAK} is not accepted here. It must be a URL that begins with http:// or https://.",
     ),
     (
         GOOD.replace("https://a.example/h", "${MISSING}"),
@@ -520,23 +520,23 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         GOOD + f"callbacks: {{secret: {KEY}, allow: app:443}}\n",
-        '6: callbacks.allow: "app:443" stands where a list belongs. Write it in [brackets], or as lines that begin with a dash.',
+        '6: callbacks.allow: "app:443" is given where a list is needed. Write it in [brackets], or as lines with a dash.',
     ),
     (GOOD + "drop: {}\n", "6: drop.directory: directory is missing. Write directory: /var/spool/notifier/drop."),
     (
         GOOD + "drop: /spool\n",
-        '6: drop: "/spool" stands where a mapping belongs. Write drop: and its keys on indented lines below it.',
+        '6: drop: "/spool" is given where a mapping is needed. Write drop: and its keys on indented lines below it.',
     ),
     (
         GOOD + '  "\\e[2J": ${KEY}\n',
         '6: endpoints["\\x1b[2J"]: "\\x1b[2J" is not a name. Write a name of 1 to 64 characters out of a-z, 0-9, _ and -, that begins with a letter or a digit.',
-        '6: endpoints["\\x1b[2J"]: ${KEY} stands where a mapping belongs. Write \\x1b[2J: and its keys on indented lines below it.',
+        '6: endpoints["\\x1b[2J"]: ${KEY} is given where a mapping is needed. Write \\x1b[2J: and its keys on indented lines below it.',
     ),
     (
         GOOD + "drop: {directory: d, provider: lumma, notify: [studio, stdio], state: failed}\n",
         '6: drop.notify[1]: Endpoint "stdio" is not configured. Did you mean "studio"?',
         '6: drop.provider: Provider "lumma" is not configured. Did you mean "luma"?',
-        "6: drop.state: Nobody can wait for failed: whoever waits for completed is told of a failure too. Write completed.",
+        "6: drop.state: A watch cannot wait for failed: one that waits for completed reports a failure too. Write completed.",
     ),
     (
         GOOD + "drop: {directory: d, state: done}\n",
@@ -545,19 +545,19 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     (GOOD + 'drop: {directory: ""}\n', "6: drop.directory: The text is empty. Write the path of a directory."),
     (
         GOOD + "watch_files: w.yaml\n",
-        '6: watch_files: "w.yaml" stands where a list belongs. Write it in [brackets], or as lines that begin with a dash.',
+        '6: watch_files: "w.yaml" is given where a list is needed. Write it in [brackets], or as lines with a dash.',
     ),
     (GOOD + "watches: 5\n", '6: watches: A watch is a mapping such as {id: "…"}, or a list of them.'),
     (
         GOOD + "watches:\n  - {id: 12}\n  - {id: a, notify: stduio, state: failed, x: 1}\n",
         '7: watches[0].id: id must be text; quote it: "12".',
         '8: watches[1].notify: Endpoint "stduio" is not configured. Did you mean "studio"?',
-        "8: watches[1].state: Nobody can wait for failed: wait for completed, and a generation that fails is answered at once with generation.failed.",
+        "8: watches[1].state: A watch cannot wait for failed: wait for completed, and a generation that fails is answered at once with generation.failed.",
         '8: watches[1].x: "x" is not a part of a watch. Known: id, provider, state, notify, callback_url, timeout, metadata.',
     ),
     (
         GOOD + 'watches: [{id: a, notify: "${LEAK}"}, {id: "${MISSING}"}]\n',
-        "6: watches[0].notify: What ${LEAK} stands for is not accepted here.",
+        "6: watches[0].notify: The value of ${LEAK} is not accepted here.",
         "6: watches[1].id: ${MISSING}: the environment variable MISSING is not set. Set it, or write the value itself.",
     ),
     (
@@ -681,11 +681,11 @@ WRONG: list[tuple[str | bytes, *tuple[str, ...]]] = [
     ),
     (
         endpoint("tls: {}"),
-        "8: endpoints.studio.tls: Nothing stands below tls:. Write cert: and key:, or ca:, or take it out.",
+        "8: endpoints.studio.tls: There is nothing below tls:. Write cert: and key:, or ca:, or take it out.",
     ),
     (
         endpoint("tls: client.pem"),
-        '8: endpoints.studio.tls: "client.pem" stands where a mapping belongs. Write tls: and its keys on indented lines below it.',
+        '8: endpoints.studio.tls: "client.pem" is given where a mapping is needed. Write tls: and its keys on indented lines below it.',
     ),
     (
         endpoint("tls: {cert: c.pem}"),

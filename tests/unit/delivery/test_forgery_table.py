@@ -85,8 +85,8 @@ TABLE = [
     ("http://[64:ff9b:1::10.0.0.1]/", "NAT64", FINE),
     ("http://[2002:7f00:1::]/", "6to4", FINE),
     ("http://[2002:c0a8:101::1]/", "6to4", FINE),
-    ("http://[2001:0:808:808::80ff:fffe]/", "which stands for 127.0.0.1", FINE),
-    ("http://[2001:0:a00:1::f7f7:f7f7]/", "which stands for 10.0.0.1", FINE),
+    ("http://[2001:0:808:808::80ff:fffe]/", "which leads to 127.0.0.1", FINE),
+    ("http://[2001:0:a00:1::f7f7:f7f7]/", "which leads to 10.0.0.1", FINE),
     ("http://[2001:0:808:808::f7f7:f7f7]/", FINE, FINE),
     # ---- cloud metadata: nobody's, in any disguise
     ("http://169.254.169.254/latest/meta-data/", "metadata", "metadata"),

@@ -81,13 +81,13 @@ def test_a_receiver_that_does_not_trust_us_is_asked_for_its_secret(status: int, 
     """Another secret at its end is the usual reason, and `verify` shows it."""
     answer = Answer(status_code=status)
     said = explain(answer, judge(answer))
-    assert ("is the secret the same at both ends? `notifier verify` tells" in said) is tells
+    assert ("is the secret the same at both ends? `notifier verify` checks that" in said) is tells
 
 
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        (101, "it switched to another protocol (101), which nobody asked for: is the url one of a WebSocket?"),
+        (101, "it switched to another protocol (101), which nobody asked for: is the url that of a WebSocket?"),
         (600, "600 is no status of HTTP: let it answer 2xx once it has the callback, 4xx or 5xx otherwise"),
         (999, "999 is no status of HTTP: let it answer 2xx once it has the callback, 4xx or 5xx otherwise"),
     ],

@@ -160,7 +160,7 @@ TABLE: list[tuple[str, Known, list[str]]] = [
         ONE,
         [
             (
-                "1: state: Nobody can wait for failed: wait for completed, "
+                "1: state: A watch cannot wait for failed: wait for completed, "
                 "and a generation that fails is answered at once with generation.failed."
             )
         ],
@@ -170,7 +170,7 @@ TABLE: list[tuple[str, Known, list[str]]] = [
         ONE,
         [
             (
-                "1: state[0]: Nobody can wait for error: wait for completed, "
+                "1: state[0]: A watch cannot wait for error: wait for completed, "
                 "and a generation that fails is answered at once with generation.failed."
             ),
             '1: state[1]: "dreamin" is not a state to wait for. Did you mean "dreaming"?',
@@ -221,7 +221,7 @@ TABLE: list[tuple[str, Known, list[str]]] = [
     (
         "{id: a, provider: luma, callback_url: 'ftp://x.example/'}",
         MANY,
-        ["1: callback_url: A URL begins with http:// or https://; ftp:// is not spoken here."],
+        ["1: callback_url: A URL begins with http:// or https://; ftp:// is not supported."],
     ),
     ("{id: a, timeout: 60}", ONE, ['1: timeout: timeout needs a unit: write e.g. "60s".']),
     (
