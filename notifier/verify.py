@@ -78,17 +78,14 @@ def _required(headers: Mapping[str, str]) -> list[str]:
 def _texts(headers: object) -> list[tuple[str, str]]:
     """The headers that are text; `ValueError` if one of ours is there and is none."""
     if not isinstance(headers, Mapping) and not hasattr(headers, "items"):
-        raise ValueError(
-            "The headers are no mapping of names to values. Hand over the headers of the request "
-            "(request.headers), or a dict of the three headers webhook-…."
-        )
+        cure = "Hand over the headers of the request (request.headers), or a dict of the three headers webhook-…."
+        raise ValueError(f"The headers are no mapping of names to values. {cure}")
     items = list(headers.items())
     for name, value in items:
         plain = name.decode("latin-1") if isinstance(name, bytes) else str(name)
         if plain.lower() in _HEADERS and not (isinstance(name, str) and isinstance(value, str | None)):
-            raise ValueError(
-                f"The header {plain.lower()} is not text: decode its name and value, one text for each name."
-            )
+            cure = "decode its name and value, one text for each name"
+            raise ValueError(f"The header {plain.lower()} is not text: {cure}.")
     return [(name, value or "") for name, value in items if isinstance(name, str) and isinstance(value, str | None)]
 
 
@@ -98,10 +95,8 @@ def _under_another_name(name: str, headers: Sequence[tuple[str, str]]) -> str:
     svix = name.replace("webhook-", "svix-")
     wsgi = name.replace("-", "_")
     if svix in names:
-        return (
-            f" There is {svix}: the sender uses Svix's own names. If that is meant, hand over the three headers "
-            "svix-… as webhook-…; what they hold is the same."
-        )
+        cure = "If that is meant, hand over the three headers svix-… as webhook-…; what they hold is the same."
+        return f" There is {svix}: the sender uses Svix's own names. {cure}"
     if found := names.get(wsgi) or names.get(f"http_{wsgi}"):
         return f" There is {found[:40]}, a name of WSGI: hand over the headers of the request, not its environment."
     return ""
@@ -174,10 +169,8 @@ def _as_it_may_have_been(body: bytes) -> Iterator[tuple[bytes, str]]:
 
 def _not_raw(body: object) -> str:
     if isinstance(body, str):
-        return (
-            "The body is text. Hand over the raw bytes of the request (request.get_data(), await request.body(), "
-            "request.body): text that was decoded may not have the bytes that were signed."
-        )
+        raw = "the raw bytes of the request (request.get_data(), await request.body(), request.body)"
+        return f"The body is text. Hand over {raw}: text that was decoded may not have the bytes that were signed."
     return f"The body is of type {type(body).__name__}. Hand over the raw bytes of the request, before JSON is parsed."
 
 

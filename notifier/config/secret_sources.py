@@ -157,10 +157,9 @@ def _credential(name: str, credentials: str | None) -> str:
         raise ValueError("The name of a credential is letters, digits and . _ @ : - only, as in LoadCredential=.")
     shown = name.source if isinstance(name, Expanded) else name
     if not credentials:
-        raise ValueError(
-            f"{{credential: {shown}}}: $CREDENTIALS_DIRECTORY is not set; the service manager sets it. "
-            f"Write LoadCredential={shown}:PATH in the unit, or use {{file: PATH}}."
-        )
+        cure = f"Write LoadCredential={shown}:PATH in the unit, or use {{file: PATH}}."
+        wrong = "$CREDENTIALS_DIRECTORY is not set; the service manager sets it."
+        raise ValueError(f"{{credential: {shown}}}: {wrong} {cure}")
     return _read(File(credentials) / name, f"$CREDENTIALS_DIRECTORY/{shown}")
 
 

@@ -58,8 +58,6 @@ def _words(name: str, words: Any) -> Iterator[tuple[str, str]]:
         text = text_of(word)
         key = key_of(text) if text is not None and len(text) <= LONGEST else ""
         if not key:
-            raise ValueError(
-                f"{shown(word)} is not a word for a state. Write text of 1 to {LONGEST} characters, a whole "
-                "number, true or false."
-            )
+            write = f"text of 1 to {LONGEST} characters, a whole number, true or false"
+            raise ValueError(f"{shown(word)} is not a word for a state. Write {write}.")
         yield from ((spelled, shown(word)) for spelled in (_SPELLED[word] if isinstance(word, bool) else (key,)))

@@ -155,10 +155,8 @@ def _untrusted(code: int, side: Side, chain: Sequence[Certificate]) -> str:
         missing = f"an intermediate certificate is missing: the server does not send that of {signer}"
         beside = f", and {_trusting(side)}" if side.tls.ca is not None else ""
         return f"{missing}{beside}: {send}. If it is a CA of yours, {_name_it('it', side)}"
-    return (
-        f"its certificate is signed by {signer}, which {_trusting(side)}: {_name_it('its CA', side)}. If that is an "
-        f"intermediate of a public CA, {send}"
-    )
+    signed = f"its certificate is signed by {signer}, which {_trusting(side)}"
+    return f"{signed}: {_name_it('its CA', side)}. If that is an intermediate of a public CA, {send}"
 
 
 def _trusting(side: Side) -> str:

@@ -87,11 +87,9 @@ class Codec(Protocol):
         key = settings.api_key.reveal()
         if key and key.isascii() and key.isprintable() and key == key.strip():
             return {"Authorization": f"Bearer {key}"}
-        raise ProviderRefused(
-            f"Provider {settings.name}: the api_key is empty or holds characters that a header cannot carry. "
-            "Look for a line break or a blank that was pasted with it.",
-            any_id=True,
-        )
+        wrong = "the api_key is empty or holds characters that a header cannot carry"
+        cure = "Look for a line break or a blank that was pasted with it."
+        raise ProviderRefused(f"Provider {settings.name}: {wrong}. {cure}", any_id=True)
 
     def poll(self, id_: GenerationId, settings: ProviderSettings) -> PollRequest:
         """The request about one ID, answered at once."""

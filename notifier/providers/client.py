@@ -105,11 +105,9 @@ class ProviderClient:
                     _refuse_redirect(response, request, settings)
                     body = await _body(response, request.ids, settings)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise ProviderRefused(
-                f"Provider {settings.name}: its base_url, {printable(settings.base_url, 200)}, "
-                "does not make a URL that can be asked. Write it as https://host.",
-                any_id=True,
-            ) from error
+            wrong = f"its base_url, {printable(settings.base_url, 200)}, does not make a URL that can be asked"
+            said = f"Provider {settings.name}: {wrong}. Write it as https://host."
+            raise ProviderRefused(said, any_id=True) from error
         except _WIRE_ERRORS as error:
             if isinstance(error, OutOfResources) or missing(error):
                 raise NotAsked(missing(error) or str(error)) from error
