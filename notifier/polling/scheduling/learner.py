@@ -19,7 +19,8 @@ _LONG_POLL_GRAIN: Final = 0.5
 
 
 class Finding(Enum):
-    NOTHING = auto()
+    """What is rarely found; a poll that finds neither gives None."""
+
     #: It has just become stalled: its watchers are warned once.
     STALLED = auto()
     #: Generations of its kind take much longer, or much less long, than before.
@@ -33,7 +34,7 @@ class Learner:
         self._curves = curves
         self._pace = pace
 
-    def learn(self, entry: TrackedGeneration, seen: Observation, times: PollTimes, *, kept: bool) -> Finding:
+    def learn(self, entry: TrackedGeneration, seen: Observation, times: PollTimes, *, kept: bool) -> Finding | None:
         """Take in a poll. `kept`: a long-poll, kept until the target was reached or the provider's patience ended."""
         assert seen.state is not None, "an absent ID teaches nothing"
         if not entry.model_known:
@@ -52,10 +53,12 @@ class Learner:
             since = short
         if there:
             entry.polled_at = times.got
-            return Finding.NOTHING if since is None else self._reached(entry, since, times.got)
+            return None if since is None else self._reached(entry, since, times.got)
         if entry.polled_at is None or short > entry.polled_at:
             entry.polled_at = short
-        return self._check_stalled(entry, short)
+        if entry.stalled or short - entry.age_origin <= _STALLED * entry.curve.p99:
+            return None
+        return self._note_stalled(entry, short)
 
     def _note_record(self, entry: TrackedGeneration, seen: Observation, times: PollTimes) -> None:
         """Its first record shows its model, and when it was made."""
@@ -74,23 +77,20 @@ class Learner:
         since = self._curves.already_done[entry.target].first(done=there, probability=probability)
         return registered if since or not there else None
 
-    def _reached(self, entry: TrackedGeneration, since: float, got: float) -> Finding:
+    def _reached(self, entry: TrackedGeneration, since: float, got: float) -> Finding | None:
         curve = entry.curve
         before = curve.density
         changed = curve.reached(max(0.0, since - entry.age_origin), got - entry.age_origin)
         self._curves.update_most_learned(entry.target, curve)
         if curve.density is not before:
             self._pace.update()
-        return Finding.REGIME_CHANGED if changed else Finding.NOTHING
+        return Finding.REGIME_CHANGED if changed else None
 
     @staticmethod
-    def _check_stalled(entry: TrackedGeneration, at: float) -> Finding:
+    def _note_stalled(entry: TrackedGeneration, at: float) -> Finding | None:
         """A `created_at` that was believed before anything was learned is no reason to call it stalled."""
-        limit = _STALLED * entry.curve.p99
-        if entry.stalled or at - entry.age_origin <= limit:
-            return Finding.NOTHING
-        if entry.registered is not None and at - entry.registered <= limit:
+        if entry.registered is not None and at - entry.registered <= _STALLED * entry.curve.p99:
             entry.age_origin = entry.registered
-            return Finding.NOTHING
+            return None
         entry.stalled = True
         return Finding.STALLED

@@ -267,7 +267,8 @@ class OpenGenerations:
 
         `kept`: a long-poll, which the provider kept until the target was reached or its patience ended.
         """
-        finding = self._learner.learn(entry, seen, times, kept=kept)
+        if (finding := self._learner.learn(entry, seen, times, kept=kept)) is None:
+            return False
         if finding is Finding.REGIME_CHANGED:  # some wait for an age at which nothing is expected any more
             self._review.begin(self, self.pace.even_interval)
             self._review_some(times.got)
