@@ -384,11 +384,9 @@ class StoreMachine(RuleBasedStateMachine):
             for message, each in self.model.deliveries.items()
         }
         assert len(lines) == len(self.model.deliveries), "one message for each identity and round"
-        standings = {line.health.destination: line.health for line in self.ask(self.store.endpoint_summaries)}
+        health = {line.health.destination: line.health for line in self.ask(self.store.endpoint_summaries)}
         assert {
-            destination: each
-            for destination, each in standings.items()
-            if each != EndpointHealth(destination=destination)
+            destination: each for destination, each in health.items() if each != EndpointHealth(destination=destination)
         } == self.model.endpoint_health
         watches = {str(watch.id): watch.status for _, watch in found}
         self._moved_legally(watches | {str(line.message_id): line.status for _, line in lines})

@@ -27,7 +27,7 @@ Identity = tuple[int, int]
 
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 #: Of the index: two equal copies of its header, then how many frames were moved into the main file. How many of them
-#: somebody began to move stands further behind.
+#: somebody began to move is further behind.
 _HEADER: Final = 48
 _BEGUN: Final = 2 * _HEADER + 32
 _INDEX: Final = _BEGUN + 4

@@ -20,7 +20,7 @@ def statements(subject: str) -> Mapping[str, str]:
 
 
 def parse(text: str) -> Mapping[str, str]:
-    """Name -> statement. ValueError if a statement has no purpose, or a name stands twice."""
+    """Name -> statement. ValueError if a statement has no purpose, or a name is there twice."""
     heads = list(_HEAD.finditer(text))
     if len(heads) != text.count("-- name:") or not text.startswith("-- name:"):
         raise ValueError("every statement opens with `-- name: NAME` and a line of purpose")
