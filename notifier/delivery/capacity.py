@@ -1,8 +1,8 @@
-"""How many attempts may begin now, and where. Decides and does no I/O: the dispatcher tells it what begins and ends.
+"""How many attempts may begin now, and where. Decides and does no I/O: the dispatcher reports what begins and ends.
 
 It combines the limits, each of which has a module of its own: `slot_sharing` shares the slots between destinations,
-`rates` limits attempts a second, `retry.pause` says how long an endpoint asked for fewer requests, and
-`resource_backoff` what to do if this machine has too few resources. Times are monotonic seconds.
+`rates` limits attempts a second, `retry.pause` says how long an endpoint that asked for fewer requests is left alone,
+and `resource_backoff` what to do if this machine has too few resources. Times are monotonic seconds.
 """
 
 from collections import Counter
@@ -17,13 +17,13 @@ from notifier.domain.model import Claim, Verdict
 from notifier.runtime.resource_backoff import ResourceBackoff
 from notifier.store.records import Freshness, Slots
 
-#: A lease lasts so much longer than the timeout of its attempt, so that no second worker sends meanwhile.
+#: Time by which a lease is longer than the timeout of its attempt, so that no second worker sends at the same time.
 LEASE_MARGIN: Final = timedelta(seconds=15)
-#: An attempt waits so long at most until its result was read again.
+#: The longest time that an attempt waits for its result to be read again.
 REFRESH_WAIT: Final = timedelta(seconds=10)
 #: Paused destinations that are remembered at a time.
 _MOST_PAUSED: Final = 1024
-#: Seconds to look later than the moment at which a destination turns slow, so that it is slow by then.
+#: Seconds added to the moment at which a destination turns slow, so that it is slow when looked at.
 _MARGIN: Final = 0.01
 
 
@@ -39,7 +39,7 @@ class Capacity:
         self._latency = slot_sharing.LatencyTracker()
         self._rates = Rates()
         self.backoff = ResourceBackoff()
-        #: Since when destinations with due messages yield; None if none does.
+        #: Since when destinations with due messages yield; None if none yields.
         self._yielding_since: float | None = None
         self.apply(endpoints, now)
 
@@ -54,7 +54,7 @@ class Capacity:
         return self._latency.deprioritised(destination)
 
     def yielded(self, now: float, *, some: bool) -> None:
-        """The last exchange claimed not all that is due, because `some` destinations yielded."""
+        """Note whether `some` destinations yielded in the last exchange, so that not all that was due was claimed."""
         if not some or self._yielding_since is None:
             self._yielding_since = now if some else None
 
@@ -66,7 +66,7 @@ class Capacity:
         self._rates.begin(claim.destination, now)
 
     def end(self, claim: Claim, verdict: Verdict, now: float) -> None:
-        """An attempt for which this machine had too few resources says nothing of its destination."""
+        """End an attempt for which this machine had too few resources: it says nothing about its destination."""
         attempt = (claim.message_id, claim.number)
         if verdict is Verdict.OUT_OF_RESOURCES:
             self._latency.discard(claim.destination, attempt)
@@ -77,7 +77,7 @@ class Capacity:
             del self.in_flight[claim.destination]
 
     def pause(self, destination: Destination, seconds: float, now: float) -> None:
-        """Begin no other attempt there for so many seconds."""
+        """Begin no other attempt there for this many seconds."""
         if not seconds:
             return
         self._paused[destination] = max(self._paused.get(destination, 0.0), now + seconds)
@@ -86,7 +86,7 @@ class Capacity:
 
     # ---- what may begin ----
     def waits(self, now: float) -> list[float]:
-        """Seconds after which more attempts may begin than now, as far as time decides it."""
+        """Seconds until more attempts may begin than now, even if none ends."""
         waits = [until - now for until in self._paused.values() if until > now] + self._rates.waits(now)
         if (turns_slow := self._latency.wait(now)) is not None:  # a destination that turns slow leaves its pool
             waits.append(turns_slow + _MARGIN)
@@ -99,7 +99,7 @@ class Capacity:
     def slots(self, now: float, *, room_to_refresh: int | None) -> Slots:
         """What may begin now. Configured and paused destinations are listed; any other is a callback URL's.
 
-        `room_to_refresh` is how many results may be read again meanwhile; None: every body is sent as it is stored.
+        `room_to_refresh` is how many results may be read again; None: every body is sent as it is stored.
         """
         in_flight = self.in_flight.total()
         total = self._most - in_flight

@@ -1,8 +1,8 @@
-"""Shifts due times when the wall clock is set, so that every wait stays as long as it was meant to be.
+"""Shifts due times when the wall clock is set, so that every wait keeps its length.
 
-Due times are stored as wall time, for people and for the next run. So if the clock is set back by an hour, what is due
-in five seconds would wait an hour and five seconds. If it is set forward by an hour, the retries of an hour would all
-be due at once; by five days, and an endpoint that failed for a minute would be disabled. Instead, the due times in the
+Due times are stored as wall time, for people and for the next run. So if the clock is set back by an hour, a message
+due in five seconds would wait an hour and five seconds. If it is set forward by an hour, the retries of an hour would
+all be due at once; by five days, and an endpoint that failed for a minute would be disabled. So the due times in the
 store, and since when endpoints fail, are moved with the clock, before anything is handed in or claimed.
 
 Debt: a clock that is set while notifier is not running is not noticed.
@@ -30,7 +30,7 @@ class ClockShift:
         self._clock = clock
         self._heartbeat = heartbeat
         self._jumps = ClockJumps(clock.now(), clock.elapsed())
-        #: (how far, what the clock showed then), of jumps that the store has not followed yet.
+        #: (how far, what the clock showed then) for each jump that the store has not followed yet.
         self._jumped: deque[tuple[timedelta, datetime]] = deque()
         #: How far the store has followed the first of them.
         self._done: ShiftProgress | None = None

@@ -1,10 +1,10 @@
-"""Has every due delivery attempted, and every outcome recorded: it drains the outbox. Steps 9 to 13 of the path.
+"""Has every due delivery attempted and every outcome recorded: it drains the outbox. Steps 9 to 13 of the path.
 
 One loop takes turns with the store: each turn hands in the attempts that finished since the last one and claims as many
-deliveries as there are free slots, in one transaction (`DeliveryStore.exchange`). Attempts run beside it, a task each.
-So one commit serves many attempts, nothing is claimed without a slot, and outcomes are recorded before anything is
-claimed. `delivery.capacity` says how many attempts may begin, and where, so that an endpoint that hangs costs only
-itself.
+deliveries as there are free slots, in one transaction (`DeliveryStore.exchange`). Attempts run beside it, each in a
+task. So one commit serves many attempts, nothing is claimed without a slot, and outcomes are recorded before anything
+new is claimed. `delivery.capacity` says how many attempts may begin, and where, so that an endpoint that hangs costs
+only itself.
 
 While the store cannot write, finished attempts wait here (no more than were in flight) and nothing is claimed. If the
 wall clock was set, due times follow it before anything is handed in or claimed.
@@ -43,13 +43,13 @@ from notifier.store.records import Slots
 
 _log = structlog.get_logger()
 
-#: Seconds after which the loop takes another turn, even if the clock was set meanwhile.
+#: Seconds after which the loop takes another turn, even if the clock is set.
 LONGEST_WAIT: Final = 5.0
 _NO_SLOTS: Final = Slots(total=0, free={}, each=0, lease={}, lease_each=timedelta(0))
 
 
 class MessageSender(Protocol):
-    """`delivery.sender`, as its users know it."""
+    """The part of `delivery.sender` that its users call."""
 
     async def post(
         self, message: Message, policy: EndpointSettings, *, now: datetime, fresh: bool = False
@@ -101,7 +101,7 @@ class Dispatcher:
         return self._capacity.deprioritised(destination)
 
     def stop_claiming(self) -> None:
-        """Claim nothing more. `drained` returns when every attempt in flight has been recorded."""
+        """Claim nothing more. `drained` returns once every attempt in flight is recorded."""
         self._claiming = False
         self.wakeup.notify()
 
@@ -197,7 +197,7 @@ class Dispatcher:
             attempts.start_soon(self._work)
 
     async def _work(self) -> None:
-        """One attempt after the other. To keep a task costs a quarter of a new one for each attempt."""
+        """Make one attempt after the other. Reusing a task costs a quarter of starting one for each attempt."""
         while True:
             while self._queue:
                 claim, policy = self._queue.popleft()

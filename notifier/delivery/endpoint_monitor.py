@@ -28,7 +28,7 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True, eq=False)
 class EndpointMonitor:
-    """`begin` once; then `tell` it of changes. `token` is random text.
+    """Call `begin` once, then `tell` for each change. `token` gives random text.
 
     `config` is the path of the configuration, for the commands that it prints.
     """
@@ -63,7 +63,7 @@ class EndpointMonitor:
             self._show(health)
 
     def announcing(self, now: datetime) -> Announce:
-        """What makes the operator's message for a change, for the store to call in the transaction of the change."""
+        """Makes the operator's message for a change; the store calls it in the transaction of the change."""
         operator = self.endpoints.operator
         return lambda change: notice(change, operator, now=now, token=self.token())
 

@@ -2,8 +2,8 @@
 
 A callback URL's destination is its origin, and each origin has a key of its own, so that no receiver can sign for
 another; a `whsk_` secret signs for all, because its public half may be known to everybody. A URL whose host and port
-the operator lists in `callbacks.allow` is as trusted as a configured endpoint: it is not guarded, whatever address its
-name resolves to. For every other URL the full list of refused addresses holds.
+the operator lists in `callbacks.allow` is as trusted as a configured endpoint: it is not guarded, to whichever address
+its name resolves. For every other URL the full list of refused addresses holds.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class Endpoints:
     ) -> None:
         #: The configured ones, by name.
         self.named: Mapping[str, EndpointSettings] = dict(endpoints)
-        #: The one that is told of the health of the others; None if there is none.
+        #: The endpoint that gets notices about the health of the others; None if there is none.
         self.operator = None if operator is None else self.named[operator]
         self._callbacks = callbacks
         self.allow: Allow = parse_allow(() if callbacks is None else callbacks.allow)
@@ -54,7 +54,7 @@ class Endpoints:
         return defaults if self._callbacks is None else replace(defaults, refresh_after=self._callbacks.refresh_after)
 
     def directory(self) -> EndpointDirectory:
-        """What decides whether and how a message goes out."""
+        """The part that decides whether and how a message is sent."""
         events = {name: settings.events for name, settings in self.named.items()}
         waits = {name: settings.retry[0] for name, settings in self.named.items() if settings.retry[0]}
         formats = {name: each.format for name, each in self.named.items() if each.format is not Format.STANDARD}

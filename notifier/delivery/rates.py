@@ -1,9 +1,9 @@
 """How many attempts a second each endpoint gets, by its `rate`. Pure: monotonic seconds are arguments.
 
-A destination's token bucket is kept while its limit may matter: no second, wherever it begins, has more attempts than
-its rate allows. So a reload changes the rate of the same bucket; a new bucket would start full and allow a second
-burst. This also holds if the rate is removed for a while (attempts made meanwhile count), if the endpoint is removed
-and comes back, and if it gets another name: the bucket goes with the `url`.
+A destination's token bucket is kept while its limit may matter: no interval of one second has more attempts than its
+rate allows. So a reload changes the rate of the same bucket; a new bucket would start full and allow a second burst.
+This also holds if the rate is removed for a while (attempts made meanwhile count), if the endpoint is removed and comes
+back, and if it gets another name: the bucket goes with the `url`.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ class Rates:
 
     def __init__(self) -> None:
         self._buckets: dict[Destination, TokenBucket] = {}
-        #: The limits of now.
+        #: The limits that apply now.
         self._limits: dict[Destination, float] = {}
-        #: Also of destinations that are gone, while their buckets are kept.
+        #: Also for destinations that are gone, while their buckets are kept.
         self._urls: dict[Destination, str] = {}
 
     def apply(self, policies: Mapping[Destination, EndpointSettings], now: float) -> None:
@@ -57,7 +57,7 @@ class Rates:
         return self._buckets[destination].available(now) if destination in self._limits else None
 
     def begin(self, destination: Destination, now: float) -> None:
-        """An attempt begins."""
+        """Count an attempt that begins."""
         if bucket := self._buckets.get(destination):
             bucket.spend(now)
 

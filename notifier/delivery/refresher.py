@@ -1,8 +1,8 @@
-"""Has results read again that are too old to be sent: links to what was made run out at the provider.
+"""Has results that are too old to be sent read again: the provider's links to them expire.
 
 The claim finds them (`DeliveryStore.exchange`) and postpones their attempts by `REFRESH_WAIT`. Meanwhile the poller
-reads each generation again; the stored bodies are replaced in one transaction, which makes the attempts due. Whatever
-goes wrong (provider, store, a crash), a postponed attempt is made after `REFRESH_WAIT` with the body that is stored.
+reads each generation again; the stored bodies are replaced in one transaction, which makes the attempts due. If
+anything goes wrong (provider, store, a crash), a postponed attempt is made after `REFRESH_WAIT` with the stored body.
 
 A body is replaced only if the generation is still completed and has a URL.
 """

@@ -1,10 +1,10 @@
-"""One POST: build it, send it, read a bounded answer. Whatever happens is returned as an Answer.
+"""One POST: build it, send it, read a bounded answer. Every outcome is returned as an Answer.
 
 One deadline covers everything, the answer's body included: a receiver that never ends its body costs one timeout, not a
 slot for ever. The exchange is complete at the end of the body or after 16 KiB of it. If it breaks off before, it is a
 failure even after a 2xx status, because nobody knows what the rest would have said; the message is then sent again
-(at-least-once). An attempt after the first uses a new connection and a new look-up: the old one may have been what went
-wrong.
+(at-least-once). An attempt after the first uses a new connection and a new look-up, because the old one may be the
+cause of the failure.
 
 It calls `handle_async_request` itself with a ready request: a client above it would add cookies, redirects and parsing
 to the one path that must be exact and fast.
@@ -42,7 +42,7 @@ _DETAIL_LIMIT: Final = 300
 _LOCATION_LIMIT: Final = 2_048
 _USER_AGENT: Final = f"notifier/{__version__}"
 
-#: The first row that fits counts; an error that fits none is no HTTP.
+#: The first row that fits counts; an error that fits none is a malformed answer.
 _VERDICTS: Final = (
     (OutOfResources, Verdict.OUT_OF_RESOURCES),
     (AddressRefused, Verdict.ADDRESS_REFUSED),
@@ -59,7 +59,7 @@ _FAULT: Final = "a fault in notifier itself ended this attempt; its log holds th
 
 @dataclass(slots=True, kw_only=True)
 class _Seen:
-    """What has arrived so far; it is still there if the deadline ends the exchange in the middle."""
+    """What has arrived so far. It stays readable if the deadline ends the exchange."""
 
     status: int | None = None
     retry_after: float | None = None

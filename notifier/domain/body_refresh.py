@@ -1,7 +1,7 @@
-"""A stored body brought up to date: result links that ran out are replaced, and nothing else changes. Pure.
+"""Refreshes a stored body: result links that expired are replaced, and nothing else changes. Pure.
 
 Only `data.result`, `data.generation`, `data.generation_omitted` and `data.refreshed_at` change, in either format. All
-other bytes stay, in their place: a body is split at the borders of its members and joined again. It is never parsed and
+other bytes stay in their place: a body is split at the borders of its members and joined again. It is never parsed and
 serialized again, because that could change the digits of a number in the user's metadata.
 """
 
@@ -22,10 +22,10 @@ _TOKEN: Final = re.compile(_STRING.pattern + rb"|[\[\]{},]")
 
 
 def refreshed(body: bytes, content_type: str, seen: SeenGeneration, *, refreshed_at: datetime) -> bytes:
-    """`body`, stored with `content_type`, with the result as `seen` has it now.
+    """`body`, stored with `content_type`, with the result that `seen` has now.
 
-    `refreshed_at` is when the reply came that showed it. `ValueError` if this is no message about a generation, as
-    `message` makes them.
+    `refreshed_at` is when the reply came that showed it. `ValueError` if this is no message
+    about a generation, as `message` makes them.
     """
     if content_type.lower() not in CONTENT_TYPES.values():  # older versions wrote it in capitals
         raise ValueError(f"A body of type {content_type!a} is none of ours: nothing in it can be refreshed.")

@@ -4,13 +4,13 @@ This is the circuit breaker: a disabled endpoint is sent nothing until a person 
 destination: a configured endpoint by its name, or an origin of callback URLs. Rules:
 
 - *Failing* is a warning: no success since an attempt that failed a day ago or more, and at least five failed ones.
-- *Disabled* is no success for five days and at least ten failed attempts. The warning comes at least a day before:
-  an endpoint that is sent little may meet both conditions at once, and is then warned of first.
+- *Disabled* is no success for five days and at least ten failed attempts. The warning comes at least a day before: an
+  endpoint that is sent little may meet both conditions at once, and then the warning comes first.
 - 410 disables a configured endpoint at once. It never disables an origin, which serves other URLs too.
-- Only attempts count, never time alone: an endpoint that was sent nothing did not fail. An interrupted attempt does
-  not count, because the worker stopped and not the endpoint. Attempts while nobody answered at all do not come here:
-  `delivery.outage` says which.
-- A success makes a failing endpoint a working one. Only a person ends "disabled": the answer to an attempt that was
+- Only attempts count, never time alone: an endpoint that was sent nothing did not fail. An interrupted attempt does not
+  count, because the worker stopped, not the endpoint. Attempts during an outage on our side are not counted here:
+  `delivery.outage` says which those are.
+- A success makes a failing endpoint a working one. Only a person ends "disabled"; a late answer to an attempt that was
   already under way does not.
 """
 
@@ -24,15 +24,15 @@ from notifier.domain.ids import Destination
 from notifier.domain.model import Verdict
 from notifier.domain.times import iso
 
-#: From the first failure after the last success to the warning, and how many failures that takes.
+#: Time from the first failure after the last success to the warning, and how many failures that takes.
 WARN_AFTER: Final = timedelta(days=1)
 WARN_FAILURES: Final = 5
 #: The same for disabling.
 DISABLE_AFTER: Final = timedelta(days=5)
 DISABLE_FAILURES: Final = 10
-#: From the warning to disabling, at least.
+#: The least time from the warning to disabling.
 WARNED_FOR: Final = timedelta(days=1)
-#: A success is noted again after this: a busy endpoint is not written down with each of its answers.
+#: A success is stored again only after this time, so a busy endpoint does not cost a write for each answer.
 SUCCESS_EVERY: Final = timedelta(minutes=1)
 
 
@@ -87,7 +87,7 @@ TRANSITIONS: Final[Mapping[EndpointState, Mapping[EndpointSignal, EndpointState]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointHealth:
-    """What is known of the health of one destination."""
+    """What is known about the health of one destination."""
 
     destination: Destination
     state: EndpointState = EndpointState.WORKING
@@ -98,7 +98,7 @@ class EndpointHealth:
     failures: int = 0
     #: To the minute. None if there was none, and for an origin that began to fail: origins that work are not kept.
     last_success: datetime | None = None
-    #: Since when it is failing; None if nobody was warned.
+    #: Since when it is failing; None if there was no warning.
     warned_at: datetime | None = None
     disabled_at: datetime | None = None
     #: Why it is failing or disabled, in words; empty otherwise.
@@ -112,16 +112,16 @@ class EndpointHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A destination whose health changed, or what a person's request came to: then both may be the same."""
+    """A destination whose health changed, or the result of a person's request: then both may be the same."""
 
     before: EndpointHealth
     after: EndpointHealth
-    #: Parked deliveries, those included that this change is going to park.
+    #: Parked deliveries, including those that this change is going to park.
     parked: int
-    #: If a destination works again: deliveries that were given up since it began to fail, one answered by 410 too.
+    #: If a destination works again: deliveries given up since it began to fail, including one that got a 410.
     given_up: int = 0
-    #: When the first of those was made that were given up, or are parked and do not resume by themselves; None if there
-    #: is none.
+    #: When the oldest of the deliveries was created that were given up, or are parked and do not resume by themselves;
+    #: None if there are none.
     oldest: datetime | None = None
 
     @property
@@ -131,11 +131,11 @@ class Change:
 
     @property
     def explaining(self) -> EndpointHealth:
-        """The one that says why: if an endpoint works again, the one before."""
+        """The health that has the reason: if an endpoint works again, the health before."""
         return self.before if self.after.state is EndpointState.WORKING else self.after
 
     def facts(self) -> dict[str, Any]:
-        """What the log and the operator's message say of it."""
+        """The fields about it for the log and for the operator's message."""
         told = self.explaining
         return {
             "endpoint": self.after.destination,
@@ -159,7 +159,7 @@ def named(destination: str) -> bool:
 
 
 def after_attempt(before: EndpointHealth, verdict: Verdict, *, now: datetime) -> EndpointHealth:
-    """The destination's health after an attempt that came to `verdict`; `before` itself if that changes nothing."""
+    """The destination's health after an attempt with this `verdict`; `before` itself if that changes nothing."""
     if verdict is Verdict.INTERRUPTED or before.state is EndpointState.DISABLED:
         return before
     if verdict is not Verdict.DELIVERED:
@@ -172,7 +172,7 @@ def after_attempt(before: EndpointHealth, verdict: Verdict, *, now: datetime) ->
 
 
 def disabled(before: EndpointHealth, reason: str, *, now: datetime) -> EndpointHealth:
-    """A person disables it. One that is disabled already keeps its reason."""
+    """A person disables it. If it is disabled already, it keeps its reason."""
     return _move(before, EndpointSignal.DISABLE, reason, now)
 
 
@@ -210,7 +210,7 @@ def _signal(counted: EndpointHealth, now: datetime) -> EndpointSignal:
 
 
 def _move(before: EndpointHealth, signal: EndpointSignal, reason: str, now: datetime) -> EndpointHealth:
-    """Move by the table; a new state has its time and its reason."""
+    """The next health by the table; a new state has its time and its reason."""
     state = TRANSITIONS[before.state][signal]
     if state is before.state:
         return before

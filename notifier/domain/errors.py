@@ -21,8 +21,8 @@ NotifierError
     ├── StoreRefused    the operator         -> in use by another daemon, too new, not a store: exit 78
     └── BackupRefused   whoever asked for it -> the copy cannot be made at that place: exit 1
 
-Two failures are results and no errors, because nobody acts on them here: an address that the guard refuses is the
-verdict of an attempt, and the store lists a result whose lease was lost, which is then thrown away.
+Two failures are results, not errors, because no caller must act on them: an address that the guard refuses becomes the
+verdict of an attempt, and a result whose lease was lost is listed by the store and then thrown away.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ class Fault:
     path: str = ""
     #: 1-based line in the document; None if it has no lines (an API body) or the fault is not on one.
     line: int | None = None
-    #: The document: a file's path; empty where the reader already knows.
+    #: The document: a file's path; empty if the reader already knows it.
     source: str = ""
 
     def __str__(self) -> str:
@@ -76,7 +76,7 @@ class ProviderError(NotifierError):
 
     def __init__(self, message: str, *, any_id: bool = False, fix: str = "") -> None:
         super().__init__(f"{message} {fix}" if fix else message)
-        #: Without the `fix`, which says what to do if it is the provider and not one ID.
+        #: The sentence without the `fix`, which says what to do if the provider is the cause and not one ID.
         self.said = message
         #: True if it fails for any ID (the key, the network, too many requests). Otherwise one of the IDs asked for may
         #: be the reason.
@@ -104,7 +104,7 @@ class ProviderBusy(ProviderError):
 
 
 class ReplyTooLarge(ProviderBusy):
-    """The provider's reply about these IDs is larger than what is read. It says nothing of the provider."""
+    """The provider's reply about these IDs is larger than what is read. It says nothing about the provider."""
 
 
 class ProviderRefused(ProviderError):
@@ -124,7 +124,7 @@ class BatchRejected(ProviderError):
 
 
 class NotAsked(ProviderError):
-    """We have too few resources to ask: it says nothing of the provider, nor of the IDs."""
+    """We have too few resources to ask: it says nothing about the provider or the IDs."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, any_id=True)
@@ -151,11 +151,11 @@ class DaemonError(NotifierError):
 
 
 class DaemonUnavailable(DaemonError):
-    """Nobody answers now. It may later."""
+    """No daemon answers now. It may later."""
 
 
 class DaemonRefused(DaemonError):
-    """It does not answer this user, or what answers is another daemon, or no daemon of ours."""
+    """It does not answer this user, or another daemon answers, or another program."""
 
 
 class StoreError(NotifierError):
@@ -167,7 +167,7 @@ class StoreUnavailable(StoreError):
 
     def __init__(self, message: str, *, reading: bool = False) -> None:
         super().__init__(message)
-        #: True if a read for a person failed: that says nothing of writing.
+        #: True if a read for a person failed: that says nothing about writing.
         self.reading = reading
 
 

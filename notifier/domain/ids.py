@@ -9,7 +9,7 @@ ProviderName = NewType("ProviderName", str)
 GenerationId = NewType("GenerationId", str)
 #: A configured endpoint's name, or the normalised full callback URL. A URL has "://" and a name cannot.
 EndpointIdentity = NewType("EndpointIdentity", str)
-#: What concurrency, rate and health are kept for: an endpoint's name, or a callback URL's origin.
+#: Has its own concurrency, rate and health: an endpoint's name, or a callback URL's origin.
 Destination = NewType("Destination", str)
 #: `wch_…`: one watch.
 WatchId = NewType("WatchId", str)

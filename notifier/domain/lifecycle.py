@@ -1,7 +1,7 @@
 """THE state tables. Nothing else changes a status: every caller asks here, and a signal without a row is refused.
 
-A row says which status each signal leads to. A final status is left by no *automatic* signal, but a person's signal may
-leave it: `redeliver`, `reopen`.
+A row says which status each signal leads to. No *automatic* signal leaves a final status, but a person's signal may:
+`redeliver`, `reopen`.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from notifier.domain.model import DeliveryStatus, State, WatchStatus
 class WatchSignal(StrEnum):
     #: The generation's rank is at or above the target's.
     SATISFY = "satisfy"
-    #: A poll at or after the deadline was answered, or failed for this ID alone; or no poll came for a day more.
+    #: A poll at or after the deadline was answered, or failed for this ID alone; or none came within a day after it.
     EXPIRE = "expire"
     #: The provider does not know the ID, or not any more.
     LOSE = "lose"

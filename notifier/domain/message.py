@@ -71,7 +71,7 @@ def new_delivery(
     directory: EndpointDirectory,
     reason: str | None = None,
 ) -> NewDelivery:
-    """The message that `watch` gets for `kind`; `reason` says why a watch expired, if not by its deadline."""
+    """The message for `watch` about `kind`; `reason` says why a watch expired, if not by its deadline."""
     type_ = event_type(kind, seen)
     status, why = _status(watch, type_, directory)
     callback = "://" in watch.endpoint
@@ -112,7 +112,7 @@ def parked_if_disabled(delivery: NewDelivery, disabled: Mapping[Destination, str
 def parked_because(endpoint: EndpointIdentity, destination: Destination, directory: EndpointDirectory) -> str | None:
     """Why messages to this endpoint are parked; None if they may go out.
 
-    A disabled destination is the first reason: what is parked for it does not resume by itself.
+    A disabled destination is the first reason: messages parked for it do not resume by themselves.
     """
     if (why := directory.disabled.get(destination)) is not None:
         return parked_reason(destination, why)

@@ -1,7 +1,7 @@
 """The words of the product as frozen, keyword-only records: what is passed from one step to the next.
 
-They have no behaviour beyond what a word means; the tables of what may follow what are in `lifecycle`. A thing before
-its insert is another type (`WatchRequest`, `NewDelivery`) than the thing itself. Times are aware and in UTC.
+They have no behaviour beyond what a word means; the tables of what may follow what are in `lifecycle`. Before its
+insert a thing has another type (`WatchRequest`, `NewDelivery`). Times are aware and in UTC.
 """
 
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ class WatchStatus(StrEnum):
 
 
 class DeliveryStatus(StrEnum):
-    """Our record of one delivery. `PENDING` is waiting or being sent: a lease tells which."""
+    """Our record of one delivery. `PENDING` is waiting, or being sent if it has a lease."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -73,7 +73,7 @@ class Format(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What one attempt came to. The same word is in the attempt's row and in the log."""
+    """The result of one attempt. The same word is in the attempt's row and in the log."""
 
     DELIVERED = "delivered"
     GONE = "endpoint gone"
@@ -117,7 +117,7 @@ class WatchRequest:
     timeout: timedelta
     #: Compact JSON object in UTF-8, as it comes back in `data.metadata`.
     metadata: bytes = b"{}"
-    #: If the request is a file that stays until it is registered: since when it is there. None for any other.
+    #: When the file appeared, if the request is a file that stays until it is registered; None for any other.
     put_at: datetime | None = None
 
 
@@ -140,7 +140,7 @@ class OpenGeneration:
 
 
 class Outcome(StrEnum):
-    """What registering one watch came to."""
+    """The result of registering one watch."""
 
     CREATED = "created"
     REOPENED = "reopened"
@@ -158,7 +158,7 @@ class Registration:
     watch_id: WatchId
     outcome: Outcome
     #: If the watch is open now: what the poller needs to know of this one watch. Other watches of the generation may
-    #: ask for more, and the poller was told of them when they were registered.
+    #: ask for more, and the poller got them when they were registered.
     open: OpenGeneration | None
     #: True if a delivery was made at once, because the generation was at its target already.
     enqueued: bool = False
@@ -186,7 +186,7 @@ class Observation:
     provider_state: str | None = None
     #: True if `provider_state` is a word that the codec does not know; it counts as running.
     unmapped: bool = False
-    #: So many polls in a row must show this before it is believed; above 1 if the reply says less than it should.
+    #: Polls in a row that must show this before it is recorded; above 1 if the reply says less than it should.
     confirmations: int = 1
     result: Result = Result()
     failure: str | None = None
@@ -289,7 +289,7 @@ class NewDelivery:
     reason: str = ""
     #: For PARKED: whether it resumes by itself once its endpoint is configured.
     resumes: bool = False
-    #: From now to the first attempt.
+    #: The wait from now to the first attempt.
     wait: timedelta = timedelta(0)
 
 
@@ -331,7 +331,7 @@ class Stale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refresh:
-    """What came of the re-read for a `Stale` delivery."""
+    """The result of the re-read for a `Stale` delivery."""
 
     message_id: MessageId
     #: Of the attempt that is postponed.
@@ -342,7 +342,7 @@ class Refresh:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came of one POST, before its verdict."""
+    """The outcome of one POST, before its verdict."""
 
     status_code: int | None = None
     #: The first 2 KiB of the answer's body.
@@ -375,7 +375,7 @@ class AttemptResult:
     failures: int
     #: When to try again; None unless `status` is PENDING.
     due_at: datetime | None = None
-    #: False if it says nothing of its endpoint, see `delivery.outage`.
+    #: False if it says nothing about its endpoint's health, see `delivery.outage`.
     affects_health: bool = True
 
 
@@ -393,7 +393,7 @@ class Interruption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointDirectory:
-    """What the configuration says of endpoints, as far as it decides whether and how a message goes out."""
+    """The part of the endpoints' configuration that decides whether and how a message is sent."""
 
     #: Name -> event types it wants; None is all. A name that is not here is not configured.
     events: Mapping[str, frozenset[str] | None]
@@ -405,5 +405,6 @@ class EndpointDirectory:
     formats: Mapping[str, Format] = field(default_factory=dict)
     #: Format of the bodies for callback URLs.
     callback_format: Format = Format.STANDARD
-    #: Disabled destinations -> why. Not of the configuration: the store fills it in, inside the transaction that asks.
+    #: Disabled destinations -> why. Not from the configuration: the store fills it in, inside the transaction that
+    #: asks.
     disabled: Mapping[Destination, str] = field(default_factory=dict)

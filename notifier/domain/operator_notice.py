@@ -2,8 +2,8 @@
 
 An operator notice is a message like any other: signed, durable, and attempted by the schedule of the endpoint that
 `operator:` names. It belongs to no watch and its ID is random. `events:` of that endpoint does not filter it, because
-`events:` is about generations. It has that endpoint's format. The health of the operator's own endpoint is not told by
-a message to that endpoint: only the log has it. A test message is stored nowhere.
+`events:` is about generations. It has that endpoint's format. No message reports the health of the operator's own
+endpoint to that endpoint: only the log has it. A test message is not stored.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ TYPES: Final = ("endpoint.failing", "endpoint.disabled", "endpoint.recovered", E
 
 
 def notice(change: Change, operator: EndpointSettings | None, *, now: datetime, token: str) -> NewDelivery | None:
-    """The message that tells `operator` of `change`; None if there is none. `token`, random, makes the ID."""
+    """The message to `operator` about `change`; None if there is none. `token`, random, makes the ID."""
     if operator is None or not change.event or change.after.destination == operator.destination:
         return None
     facts = {"endpoint": change.after.destination, "state": change.after.state} | change.facts()

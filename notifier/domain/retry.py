@@ -19,12 +19,13 @@ from notifier.domain.verdict import explain, retryable
 
 #: An endpoint's hint is at most this.
 LONGEST_HINT: Final = timedelta(hours=24)
-#: How long a destination that asked for fewer requests is sent nothing: if it does not say how long, and at most.
+#: How long a destination that asked for fewer requests is sent nothing: the default if it does not say, and the
+#: maximum.
 PAUSE: Final = timedelta(seconds=1)
 LONGEST_PAUSE: Final = timedelta(minutes=1)
 #: Jitter adds this share of the wait at most.
 JITTER: Final = 0.1
-#: From so many interrupted attempts in a row on, each counts as a failure.
+#: From this many interrupted attempts in a row on, each counts as a failure.
 FORGIVEN: Final = 3
 _ZERO: Final = timedelta(0)
 #: An attempt is only open while its delivery is pending.
@@ -41,9 +42,9 @@ def next_attempt_at(
 
 
 def pause(answer: Answer, verdict: Verdict) -> timedelta:
-    """How long no other attempt begins at the destination of this answer.
+    """How long no other attempt to the destination of this answer begins.
 
-    For the message itself its hint counts, without this bound.
+    For the message itself the hint counts, without this bound.
     """
     if verdict is not Verdict.THROTTLED:
         return _ZERO
@@ -62,7 +63,7 @@ def settle(
     jitter: float,
     resource_wait: timedelta = _ZERO,
 ) -> AttemptResult:
-    """Close the attempt of `claim`, which came to `answer` and so to `verdict`. `outage` says what `affects_health`.
+    """Close the attempt of `claim`, which ended with `answer` and so with `verdict`. `outage` decides `affects_health`.
 
     `resource_wait` is how long this machine begins no attempts, if it had too few resources.
     """

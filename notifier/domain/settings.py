@@ -47,7 +47,7 @@ DEFAULT_RETRY: Final[tuple[timedelta, ...]] = (
 )
 
 
-#: A result that was seen longer ago than this is read again before it is sent.
+#: A result seen longer ago than this is read again before it is sent.
 DEFAULT_REFRESH_AFTER: Final = timedelta(minutes=15)
 
 

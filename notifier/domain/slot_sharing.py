@@ -1,27 +1,27 @@
-"""How the send slots are shared between destinations, so that nobody starves a healthy endpoint. Pure.
+"""How the send slots are shared between destinations, so that no destination starves a healthy endpoint. Pure.
 
-A slot is in use until its attempt is answered: if an endpoint hangs, for its whole timeout. It cannot be taken back.
-So what keeps slots for the healthy ones is what is *not* given out. The rules:
+A slot is in use until its attempt is answered: if an endpoint hangs, for its whole timeout. It cannot be taken back. So
+slots for healthy endpoints are those that are *not* given out. The rules:
 
-1. There are four pools, by what is known of a destination: endpoints of the configuration; proven origins of callback
-   URLs, which took their last message in time; other origins; and slow destinations. A destination takes slots from
-   its own pool only.
+1. There are four pools, by what is known about a destination: endpoints of the configuration; proven origins of
+   callback URLs, which took their last message in time; other origins; and slow destinations. A destination takes slots
+   from its own pool only.
 2. A destination is slow while one of its attempts in flight is older than `SLOW_AFTER`, and after an attempt that took
-   longer, until one is quick again. The attempts of a destination that turns slow count in the slow pool from then on:
-   whatever hangs, and however much of it, returns the slots of the other pools after `SLOW_AFTER`.
-3. In a pool a destination gets no more slots than stay free: one alone may have half of the pool, twenty that hang at
-   once have 24 of 512 each, and as many stay free for the next one. Unused slots are lent, but never all of them.
+   longer, until one is quick again. The attempts of a destination that turns slow count in the slow pool from then on.
+   So attempts that hang, however many, return the slots of the other pools after `SLOW_AFTER`.
+3. In a pool a destination gets no more slots than remain free: one alone may have half of the pool, twenty that hang at
+   once have 24 of 512 each, and as many remain free for the next one. Unused slots are lent, but never all of them.
 4. A destination that is not slow and has no slot may have a first one, even if those before it have used up its pool
    one after the other. If there are fewer slots than destinations, they take turns.
 5. Destinations are deprioritised if their last attempt was slow or failed, or one in flight makes them slow. They
    yield: none of their messages is claimed while others claim, nor while what these claimed is in flight, for `YIELD`
-   at most. Of what is claimed together their messages are sent last. So what completes for all at once costs a healthy
-   destination little more than its own part.
+   at most. Among messages claimed together, theirs are sent last. So if many generations complete at once, a healthy
+   destination waits little longer than for its own messages.
 6. The last slots of all are reserved for endpoints of the configuration, and those before them for these and proven
    origins.
-7. Of origins that are not proven, `UNPROVEN_AT_ONCE` at most are in an attempt that began within `UNPROVEN_WINDOW`,
-   and no more than a quarter of the slots that are free for them. There are enough slots for thousands that hang to
-   have one each. The last ones are given out ever more slowly, so that the next origin is always tried.
+7. At most `UNPROVEN_AT_ONCE` attempts to origins that are not proven may have begun within `UNPROVEN_WINDOW`, and no
+   more than a quarter of the slots that are free for them. So thousands of origins that hang can have one slot each,
+   and the last slots are given out ever more slowly: the next origin is always tried.
 8. If more destinations have something due than can be looked at, every second slot of a pool goes to those whose
    messages fell due last: a new destination does not queue behind thousands that hang.
 
@@ -36,7 +36,7 @@ from typing import Final
 
 from notifier.domain.ids import Destination, MessageId
 
-#: The pools. A destination that is in no list is an origin that is not proven.
+#: The pools. A destination in no list is an origin that is not proven.
 NAMED: Final = "named"
 PROVEN: Final = "proven"
 ORIGINS: Final = ""
@@ -55,7 +55,7 @@ UNPROVEN_WINDOW: Final = 0.5
 SLOW_AFTER: Final = 2.0
 #: Seconds for which deprioritised destinations yield at most: a burst of dozens of messages is on its way by then.
 YIELD: Final = 0.02
-#: So many slow, failing and proven destinations are each remembered while they have nothing in flight.
+#: How many slow, failing and proven destinations each are remembered while they have nothing in flight.
 REMEMBERED: Final = 16_384
 
 
@@ -73,8 +73,8 @@ class Demand:
 def allot(asking: Sequence[Demand], left: int, *, first_slots: int = 0, reserve: int = 1) -> dict[str, int]:
     """Slots for each destination of one pool that has `left` free ones; the first destination is the next in turn.
 
-    At least `reserve` times what a destination then uses stays free; 0 gives all slots out. Destinations that use none
-    may have one beyond `left`, until `first_slots` are given out in all.
+    At least `reserve` times the slots of any one destination stay free; 0 gives all slots out. Destinations that use
+    none may have one beyond `left`, until `first_slots` are given out in all.
     """
     level = _fair_level(asking, left, reserve)
     given = {each.destination: _up_to(level, each) for each in asking}
@@ -110,19 +110,19 @@ def _up_to(level: int, each: Demand) -> int:
 
 
 def free_in_pools(held: Mapping[str, int], in_flight: int = IN_FLIGHT) -> dict[str, int]:
-    """Free slots of each pool, of which so many are in use now; `in_flight` is the limit of all attempts."""
+    """Free slots of each pool, given how many are in use now; `in_flight` is the limit of all attempts."""
     open_ = _free_for(held, in_flight)
     return {pool: max(0, min(size - held.get(pool, 0), open_[pool])) for pool, size in POOLS.items()}
 
 
 def first_slots_in_pools(held: Mapping[str, int], in_flight: int = IN_FLIGHT, *, recent: int = 0) -> dict[str, int]:
-    """How many slots destinations may have that use none, by rules 4 and 7."""
+    """How many first slots may be given out, to destinations that use none, by rules 4 and 7."""
     open_ = _free_for(held, in_flight)
     return open_ | {ORIGINS: max(0, min(open_[ORIGINS] // 4, UNPROVEN_AT_ONCE) - recent), SLOW: 0}
 
 
 def _free_for(held: Mapping[str, int], in_flight: int) -> dict[str, int]:
-    """Of all free slots, how many the destinations of each pool may have, by rule 6."""
+    """How many of all free slots the destinations of each pool may have, by rule 6."""
     open_, kept = in_flight - sum(held.values()), min(RESERVED, in_flight // 4)
     less = {NAMED: 0, PROVEN: kept}
     return {pool: max(0, open_ - less.get(pool, 2 * kept)) for pool in POOLS}
@@ -134,7 +134,7 @@ Attempt = tuple[MessageId, int]
 
 
 class LatencyTracker:
-    """Which destinations are slow, failing or proven. Times are monotonic seconds; what hangs costs nothing."""
+    """Which destinations are slow, failing or proven. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         #: Open attempts to origins that are not proven -> when they began, the oldest first, while they are recent.
@@ -149,7 +149,7 @@ class LatencyTracker:
         self._proven: dict[Destination, None] = {}
 
     def pool(self, destination: Destination, usual: str) -> str:
-        """The pool it takes slots from, as of the last time that was told; `usual` if nothing is known of it."""
+        """The pool it takes slots from, as of the last call with a time; `usual` if nothing is known about it."""
         if destination in self._slow or destination in self._slow_open:
             return SLOW
         return PROVEN if usual == ORIGINS and destination in self._proven else usual
@@ -161,7 +161,7 @@ class LatencyTracker:
             self._recent[attempt] = now
 
     def discard(self, destination: Destination, attempt: Attempt) -> bool:
-        """End an attempt that says nothing of its destination. Whether it was slow, as of the last time told."""
+        """End an attempt that says nothing about its destination; True if it was slow at the last call with a time."""
         self._recent.pop(attempt, None)
         if self._open.pop(attempt, None) is not None:
             return False
@@ -178,7 +178,7 @@ class LatencyTracker:
         _note(self._proven, destination, delivered and not slow)
 
     def deprioritised(self, destination: Destination) -> bool:
-        """Whether it yields to others, by rule 5, as of the last time that was told."""
+        """Whether it yields to others, by rule 5, as of the last call with a time."""
         return destination in self._slow or destination in self._failed or destination in self._slow_open
 
     def recent(self, now: float) -> int:
@@ -189,7 +189,7 @@ class LatencyTracker:
         return len(self._recent)
 
     def wait(self, now: float) -> float | None:
-        """Seconds until an attempt turns slow, or is no longer recent, if nothing is answered; None if none can."""
+        """Seconds until an attempt turns slow, or is no longer recent, if none is answered; None if none can."""
         self._age(now)
         if not self._open:
             return None
@@ -198,7 +198,7 @@ class LatencyTracker:
         return min(slow, UNPROVEN_WINDOW - (now - next(iter(self._recent.values())))) if self.recent(now) else slow
 
     def _age(self, now: float) -> None:
-        """Attempts that are older than `SLOW_AFTER` by now make their destinations slow."""
+        """Make the destinations slow that have an attempt older than `SLOW_AFTER`."""
         while self._open:
             attempt, (destination, began) = next(iter(self._open.items()))
             if now - began <= SLOW_AFTER:

@@ -6,7 +6,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_micros(moment: datetime) -> int:
-    """Whole microseconds since 1970-01-01 UTC, exactly: the form times are stored in."""
+    """Whole microseconds since 1970-01-01 UTC, exactly: the stored form of a time."""
     gone = moment - _EPOCH
     return (gone.days * 86_400 + gone.seconds) * 1_000_000 + gone.microseconds
 

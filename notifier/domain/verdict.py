@@ -1,7 +1,7 @@
 """What an answer means. Pure.
 
-Only 2xx is success: a redirect is not (it is never followed, because a POST would turn into a GET), nor is 304. 410 is
-the only failure that ends a delivery at once. 429, 502 and 504 say that the endpoint wants fewer requests.
+Only 2xx is success. A redirect is a failure (it is never followed, because a POST would turn into a GET), and so is
+304. 410 is the only failure that ends a delivery at once. 429, 502 and 504 say that the endpoint wants fewer requests.
 """
 
 import re
@@ -12,14 +12,14 @@ from notifier.domain.model import Answer, Verdict
 _GONE: Final = 410
 _BAD_REQUEST: Final = 400
 _SWITCHING: Final = 101
-#: What a receiver answers that does not accept our signature.
+#: The statuses by which a receiver refuses our signature.
 _NOT_TRUSTED: Final = frozenset({401, 403})
 #: What nginx, Apache and Go answer to a plain request on a port that speaks TLS.
 _WANTS_TLS: Final = re.compile(
     rb"(?i)HTTP request (was sent )?to (an )?HTTPS (port|server)|HTTP to an SSL-enabled server"
 )
 _THROTTLED: Final = frozenset({429, 502, 504})
-#: Anything else is no HTTP status, or an interim one in place of the final one.
+#: Anything else is not an HTTP status, or an interim one in place of the final one.
 _BY_HUNDRED: Final = {
     2: Verdict.DELIVERED,
     3: Verdict.REDIRECTED,

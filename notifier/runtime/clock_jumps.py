@@ -1,7 +1,7 @@
 """Whether the wall clock was set. Pure: both of a clock's times are arguments.
 
-Wall time and elapsed time advance alike. If they differ by more than `TOLERANCE` between two looks, somebody set the
-clock. Less than that is a clock that is being slewed, which does no harm; each look is compared with the one before.
+Wall time and elapsed time advance alike. If they differ by more than `TOLERANCE` between two looks, the clock was set.
+If they differ by less, it is being slewed, which does no harm. Each look is compared with the one before.
 """
 
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ class ClockJumps:
     """Remembers the difference between the two times at the last look."""
 
     def __init__(self, now: datetime, elapsed: float) -> None:
-        #: What the wall clock, as it goes now, would have shown when no time had elapsed.
+        #: The wall time minus the elapsed time, at the last look.
         self._began = now - timedelta(seconds=elapsed)
 
     def since_last(self, now: datetime, elapsed: float) -> timedelta:

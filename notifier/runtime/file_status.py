@@ -1,9 +1,9 @@
 """What is at a path: something, nothing, or "unknown" with the reason. Blocking.
 
 `Path.exists`, `is_dir`, `is_file` and `glob` have two answers only: for some errors they say "no", others they raise,
-and which ones depends on Python's version. A wrong "no" would forget what is there, and an unexpected error would end
-the daemon. So the daemon and its commands ask here. The answer is "nothing" only if the system says so (ENOENT,
-ENOTDIR).
+and which ones depends on Python's version. After a wrong "no" the daemon would forget a file that exists, and an
+unexpected error would end it. So the daemon and its commands ask here. The answer is "nothing" only if the system says
+so (ENOENT, ENOTDIR).
 """
 
 import errno
@@ -39,13 +39,13 @@ def status_of(path: str | Path, *, follow: bool = True) -> os.stat_result | None
 
 
 def is_directory(path: str | Path) -> bool:
-    """False if something else is there, or nothing. Raises `CannotLook`."""
+    """False if there is something else, or nothing. Raises `CannotLook`."""
     found = status_of(path)
     return found is not None and stat.S_ISDIR(found.st_mode)
 
 
 def _why(error: OSError, path: str) -> str:
-    """With the directory that this user may not enter, if that is the cause: it is often far above the file."""
+    """The reason; it names the directory that this user may not enter, which is often far above the file."""
     if error.errno != errno.EACCES:
         return reason(error)
     for directory in reversed(Path(path).absolute().parents):

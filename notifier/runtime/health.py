@@ -1,4 +1,4 @@
-"""The troubles of the process, by part. In memory only; readiness and STATUS are made of it.
+"""The troubles of the process, by part. In memory only; readiness and STATUS are made from it.
 
 A part reports its trouble in a sentence that says what to do, and clears it when it is over. The store is special:
 while it cannot write, nothing is polled, claimed or accepted, so loops wait here for it.
@@ -63,8 +63,8 @@ class Health:
     def store_failed(self, error: StoreUnavailable) -> None:
         """The store cannot write: each reason is logged once, until it can again. A later one is often clearer.
 
-        What could not be read for a person is told to that person and logged, but is no trouble: the store is probed by
-        a write, which would clear it at once.
+        A failed read for a person is reported to that person and logged, but is no trouble: the store is probed by a
+        write, which would clear it at once.
         """
         if error.reading:
             if str(error) != self._read_error:
@@ -79,14 +79,14 @@ class Health:
     def resources_exhausted(self, sentence: str, now: float) -> None:
         """The machine has too few resources for another connection; `now` is monotonic seconds.
 
-        It is logged once a minute at most: what uses a kept connection works meanwhile, and seems to end the trouble.
+        It is logged once a minute at most: requests on kept connections still work, and seem to end the trouble.
         """
         if self.trouble(RESOURCES, sentence) and now - self._resources_logged >= _RESOURCES_LOGGED_EVERY:
             self._resources_logged = now
             _log.error(log_events.RESOURCES_EXHAUSTED, error=sentence)
 
     def resources_recovered(self) -> None:
-        """A connection could be made again."""
+        """Note that a connection could be made again."""
         if self.clear(RESOURCES):
             _log.info(log_events.RESOURCES_RECOVERED)
 
@@ -105,6 +105,6 @@ class Health:
         self._recovery.append(act)
 
     async def wait_for_store(self, at_most: float) -> None:
-        """Until the store can write again, but no longer than `at_most` seconds."""
+        """Wait until the store can write again, but no longer than `at_most` seconds."""
         with anyio.move_on_after(at_most):
             await self._store_up.wait()

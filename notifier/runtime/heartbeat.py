@@ -4,7 +4,7 @@ from notifier.runtime.clock import Clock
 
 
 class Heartbeat:
-    """One loop's. A loop that has not called `beat` for `limit` seconds hangs."""
+    """The heartbeat of one loop. A loop that has not called `beat` for `limit` seconds hangs."""
 
     def __init__(self, name: str, clock: Clock, *, limit: float) -> None:
         self.name = name
@@ -16,7 +16,7 @@ class Heartbeat:
         self._last = self._clock.monotonic()
 
     def excuse(self, seconds: float) -> None:
-        """The whole process was stopped for so long: this loop could not turn meanwhile."""
+        """Allow for the time for which the whole process was stopped: no loop could turn then."""
         self._last = min(self._last + seconds, self._clock.monotonic())
 
     @property
@@ -25,7 +25,7 @@ class Heartbeat:
 
 
 class Heartbeats:
-    """Those of all loops."""
+    """The heartbeats of all loops."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

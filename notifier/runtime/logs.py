@@ -1,6 +1,6 @@
 """The form of log lines: for a person on a terminal, JSON elsewhere, with journald's priority prefix under systemd.
 
-Events and their fields are an interface: operators grep for them. The names of events are in `log_events`.
+Events and their fields are an interface, because operators grep for them. `log_events` has the names of the events.
 
 A JSON line has at most `LINE_LIMIT` bytes: journald cuts longer ones, and a line that was cut is not JSON any more. If
 a list is too long for one line, it is written as several lines, each whole and numbered (`part`). If a text is too
@@ -21,7 +21,7 @@ from notifier.runtime.systemd import journal_prefix, under_journal
 _FIRST: Final = ("at", "level", "event")
 #: Bytes of one line. Journald cuts at 48 KiB, and syslog daemons and log shippers sooner.
 LINE_LIMIT: Final = 16 * 1024
-#: Bytes of it that are reserved for the number of a part and the priority's prefix.
+#: Bytes of a line that are reserved for the number of a part and the priority's prefix.
 _RESERVED: Final = 64
 #: Characters: one takes four bytes at most.
 _SURELY_FITS: Final = (LINE_LIMIT - _RESERVED) // 4

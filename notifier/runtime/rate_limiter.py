@@ -11,9 +11,9 @@ _ROUNDING: Final = 1e-6
 class TokenBucket:
     """At most `rate` requests a second over time. It holds the tokens of one second, at least one, and starts full.
 
-    A plain token bucket lets twice that through in the second after a pause: its content, and what fills it meanwhile.
-    So the tokens taken within the last second count too: no second, wherever it begins, has more than `rate` requests,
-    rounded up to a whole number.
+    A plain token bucket lets twice that through in the second after a pause: its content, and the refill of that
+    second. So the tokens taken within the last second count too: no interval of one second has more than `rate`
+    requests, rounded up to a whole number.
     """
 
     def __init__(self, rate: float) -> None:
@@ -50,14 +50,14 @@ class TokenBucket:
         return True
 
     def spend(self, now: float, n: int = 1) -> None:
-        """Count `n` requests, even if there are not so many tokens."""
+        """Count `n` requests, even if there are fewer tokens."""
         self._unused(now)  # otherwise the list would grow while nobody asks what is available
         self._fill(now)
         self._tokens = max(0.0, self._tokens - n)
         self._taken.extend([now] * n)
 
     def unused(self, now: float) -> bool:
-        """Whether it is as good as a new one."""
+        """Whether it equals a new one."""
         return self.full(now) and self._unused(now) == self._most
 
     def wait(self, now: float) -> float:
@@ -68,7 +68,7 @@ class TokenBucket:
         return max(tokens, 0.0 if self._unused(now) else self._taken[-self._most] + 1.0 - now)
 
     def _unused(self, now: float) -> int:
-        """The tokens that this second still has."""
+        """The tokens that are left for this second."""
         taken = self._taken
         while taken and taken[0] <= now - 1.0 + _ROUNDING:
             taken.popleft()

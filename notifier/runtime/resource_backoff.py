@@ -4,8 +4,8 @@ Rules:
 - No attempt begins for `FIRST * 2 ** (failures in a row - 1)` seconds, up to `LONGEST`: a machine without descriptors
   fails so quickly that a loop would do nothing else.
 - After that there are half as many attempts at a time as when it failed, for `CAREFUL` seconds.
-- Many that fail together count once: an attempt that began before the wait ended says nothing new, neither that it
-  failed again nor that it is over.
+- Many that fail together count once: an attempt that began before the wait ended says nothing new, whether it fails or
+  succeeds.
 """
 
 from typing import Final
@@ -19,7 +19,7 @@ _DOUBLINGS: Final = 10
 
 
 class ResourceBackoff:
-    """Of all attempts together, or of all requests to one provider."""
+    """For all attempts together, or for all requests to one provider."""
 
     def __init__(self) -> None:
         #: Failures in a row.
@@ -31,11 +31,11 @@ class ResourceBackoff:
 
     @property
     def active(self) -> bool:
-        """Whether an attempt failed so, and none succeeded since."""
+        """Whether an attempt failed for lack of resources, and none succeeded since."""
         return self._failures > 0
 
     def failed(self, *, began: float, now: float, in_flight: int) -> None:
-        """An attempt that began at `began` failed for this reason; `in_flight` counts it too."""
+        """Note that an attempt that began at `began` failed for this reason; `in_flight` counts it too."""
         if began < self._until:
             return
         self._failures += 1
@@ -44,7 +44,7 @@ class ResourceBackoff:
         self._most = max(1, in_flight // 2)
 
     def succeeded(self, *, began: float) -> bool:
-        """An attempt got through; True if that shows that it is over."""
+        """Note that an attempt was made; True if that shows that the shortage is over."""
         if not self.active or began < self._until:
             return False
         self._failures = 0

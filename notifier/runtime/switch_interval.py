@@ -1,8 +1,8 @@
 """How long a thread may keep the interpreter (`sys.setswitchinterval`) while others wait for it.
 
-Python's 5 ms are right as a rule: shorter turns slow a burst of callbacks by a tenth. But while another thread only
-computes, because it reads a large file, the store's thread does 6 times less, since it releases the interpreter at
-every statement. So turns are short while such a file is read, and only then.
+Python's 5 ms are right as a rule: shorter turns slow a burst of callbacks by a tenth. But the store's thread releases
+the interpreter at every statement, so while another thread only computes (parses a large file) it does 6 times less. So
+turns are short while such a file is read, and only then.
 """
 
 import sys
@@ -23,7 +23,7 @@ class ShortTurns:
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        """Short turns while another thread reads something large."""
+        """Short turns while another thread reads a large file."""
         if not self._readers:
             self._usual = sys.getswitchinterval()
             sys.setswitchinterval(_SHORT)

@@ -1,11 +1,11 @@
-"""What the daemon says to systemd, and what systemd tells it: the notify protocol, watchdog, credentials, journal.
+"""The daemon's interface to systemd: the notify protocol, watchdog, credentials, journal.
 
-Owns the words of sd_notify(3) and the variables that systemd sets. Does not decide when something is sent: that is
-`daemon.service`. No dependency, and no I/O but one datagram: the protocol is eight lines of text, and a library would
-hide the one rule that matters here: *nothing that systemd does or fails to do may stop the daemon*. So a notice that
-cannot be sent raises nothing, and the socket never blocks: a full queue must not stop the loop that feeds the watchdog.
-The sender learns whether it was sent, because one notice must not be lost: without READY a start, or a reload, is never
-over for systemd.
+Owns the words of sd_notify(3) and the variables that systemd sets. Does not decide when a notice is sent:
+`daemon.service` does. No dependency, and no I/O but one datagram: the protocol is eight lines of text, and a library
+would hide the one rule that matters here: *nothing that systemd does or fails to do may stop the daemon*. So a notice
+that cannot be sent raises nothing, and the socket never blocks: a full queue must not stop the loop that feeds the
+watchdog. The sender learns whether it was sent, because READY must not be lost: without it systemd waits for the end of
+a start or a reload.
 
 All but the last two functions are pure: the caller passes `os.environ` and the clock's time.
 """
@@ -35,15 +35,15 @@ def status(text: str) -> str:
 def reloading(monotonic: float) -> tuple[str, str]:
     """The two lines that open a reload; `READY` closes it. `monotonic` is `Clock.monotonic()`, in seconds.
 
-    systemd 253 and later (Type=notify-reload) match the time with their own; older ones ignore it.
+    systemd 253 and later (Type=notify-reload) compares the time with its own; older versions ignore it.
     """
     return "RELOADING=1", f"MONOTONIC_USEC={int(monotonic * 1_000_000)}"
 
 
 def watchdog_interval(environ: Mapping[str, str], *, pid: int | None = None) -> float | None:
-    """Seconds between two `WATCHDOG` notices: half of what systemd allows. None if it does not watch us.
+    """Seconds between two `WATCHDOG` notices: half of what systemd allows. None if systemd does not watch this process.
 
-    `pid` is this process unless given. A child inherits the variables, and must not feed its parent's watchdog.
+    `pid` is this process unless given. A child process inherits the variables, and must not feed its parent's watchdog.
     """
     if environ.get("WATCHDOG_PID", own := str(os.getpid() if pid is None else pid)) != own:
         return None
@@ -59,7 +59,7 @@ def journal_prefix(level: str) -> str:
 
 
 def is_journal(environ: Mapping[str, str], opened: os.stat_result) -> bool:
-    """Whether what is opened is the socket that journald reads.
+    """Whether the opened file is the socket that journald reads.
 
     $JOURNAL_STREAM alone is not enough: children and shells inherit it though their output goes elsewhere.
     """
@@ -67,7 +67,7 @@ def is_journal(environ: Mapping[str, str], opened: os.stat_result) -> bool:
 
 
 def notify_address(environ: Mapping[str, str]) -> str | None:
-    """The address in $NOTIFY_SOCKET as Python connects to it ("@name" is abstract); None if nobody listens."""
+    """The address in $NOTIFY_SOCKET as Python connects to it ("@name" is abstract); None without the variable."""
     named = environ.get("NOTIFY_SOCKET", "")
     if named.startswith("@"):
         return "\0" + named[1:]
@@ -85,7 +85,7 @@ def under_journal(environ: Mapping[str, str], stream: IO[str]) -> bool:
 def notify(*lines: str) -> bool:
     """Send these lines as one notice. False if it was not sent; never blocks and never raises.
 
-    True without $NOTIFY_SOCKET: nobody waits for it.
+    True without $NOTIFY_SOCKET: no service manager waits for it.
     """
     address = notify_address(os.environ)
     if address is None:

@@ -1,6 +1,6 @@
 """The timer: APScheduler, and its only importer. Its jobs notify wakeups; they do no work and have no state.
 
-There is one job for each recurring duty, never one for each watch. Calls that were missed are made up by one call.
+There is one job for each recurring duty, never one for each watch. One call makes up for all that were missed.
 """
 
 from collections.abc import Callable
@@ -27,6 +27,6 @@ class Timer:
         self._scheduler.start()
 
     def stop(self) -> None:
-        """May be called if it was never started: a failed start reports its own error."""
+        """May be called without a start: a failed start reports its own error."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)

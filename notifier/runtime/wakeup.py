@@ -13,7 +13,7 @@ class Wakeup:
         self._notified.set()
 
     async def wait(self, at_most: float) -> bool:
-        """Until it is notified, but no longer than `at_most` seconds. True if it was notified."""
+        """Wait until it is notified, but no longer than `at_most` seconds. True if it was notified."""
         with anyio.move_on_after(at_most):
             await self._notified.wait()
         notified = self._notified.is_set()

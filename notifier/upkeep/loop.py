@@ -1,7 +1,8 @@
 """Upkeep: chores that keep the store tidy. Each logs what it did, and nothing if it did nothing.
 
-A store that cannot write is probed here, after 1, 2, 4 and at most 30 seconds, and everyone who waits for it is told.
-The probe repeats what failed, because another write that works says little of a damaged page or a full disk.
+A store that cannot write is probed here, after 1, 2, 4 and at most 30 seconds, and every loop that waits for it is
+notified. The probe repeats the write that failed, because the success of another one says little about a damaged page
+or a full disk.
 """
 
 from collections.abc import Awaitable, Callable
@@ -29,7 +30,7 @@ INTERVAL: Final = 15.0
 #: Seconds after the start, or after the wall clock was set, in which overdue watches are polled before they expire.
 _FIRST_POLLS: Final = 3600.0
 _CHECKPOINT: Final = "checkpoint"
-#: The health of an origin that failed is kept so long after its last failure.
+#: How long the health of an origin is kept after its last failure.
 _ORIGINS_KEPT: Final = timedelta(days=30)
 #: Seconds between two looks at the drop directory for files to remove; each lists all of it.
 _PRUNE_EVERY: Final = 3600.0
@@ -92,7 +93,7 @@ class Upkeep:
         await self._prune_drop_and_origins()
 
     async def _park(self) -> None:
-        """Park the rest of what was pending when its endpoint was disabled. None of it is claimed meanwhile."""
+        """Park the rest of what was pending when its endpoint was disabled. None of it is claimed before that."""
         if count := await self.store.park_disabled():
             note = "their endpoints are disabled; `notifier endpoints` says which and why"
             _log.warning(log_events.DELIVERIES_PARKED, count=count, note=note)
@@ -119,7 +120,8 @@ class Upkeep:
     async def _expire(self) -> None:
         """Expire watches whose provider could not be asked since their deadline.
 
-        Not soon after the start or a set clock: a provider is not unreachable because we were down.
+        Not soon after the start, or after the clock was set: the time in which we did not run shows nothing about the
+        provider.
         """
         if self._jumps.since_last(self.clock.now(), self.clock.elapsed()):
             self._expire_from = self.clock.monotonic() + _FIRST_POLLS
@@ -154,7 +156,7 @@ class StoreBackoff:
         self._succeeded_at: float | None = None
 
     def next(self, now: float) -> float:
-        """It failed; `now` is monotonic seconds."""
+        """Note a failure; `now` is monotonic seconds."""
         if self._succeeded_at is not None and now - self._succeeded_at >= self._STEADY:
             self._wait = 0.0
         self._succeeded_at = None

@@ -4,10 +4,10 @@ A pass begins every hour. It does a little at each round of chores until it is d
 other chores wait for it. Then it returns free space to the disk, a little at each round too: 20 MB about every ten
 seconds. At the end one log line says what was forgotten and how large the store is.
 
-Which watches are declared is asked at each round. While that is unknown (a watch file cannot be read), and in the first
-hour of a run (its directory may not be mounted yet), every watch stays: if a declared one was forgotten, its result
-would be posted again. If the wall clock was set, nothing is forgotten for an hour, so that a wrong clock can be
-corrected before everything looks old.
+Each round asks which watches are declared. While that is unknown (a watch file cannot be read), and in the first hour
+of a run (its directory may not be mounted yet), every watch stays: if a declared one was forgotten, its result would be
+posted again. If the wall clock was set, nothing is forgotten for an hour, so that a wrong clock can be corrected before
+everything looks old.
 """
 
 from collections.abc import Callable, Container
