@@ -20,7 +20,7 @@ from typing import Any, Final
 TOLERANCE: Final = 300.0
 #: Signatures that are tried of one header; senders rotate a few keys, not more.
 _MOST_SIGNATURES: Final = 32
-#: A body up to so many bytes is examined for what was changed in it.
+#: Bytes of a body, at most, that is examined for what was changed in it.
 _TRIED: Final = 256 * 1024
 _UNFIT: Final = "No signature fits: another key signed this message, or its body was changed on the way."
 _HEADERS: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
@@ -145,7 +145,7 @@ def _one_fits(content: bytes, signatures: Sequence[bytes], version: str, key: by
 def _how_it_changed(
     prefix: bytes, body: bytes, offered: Sequence[tuple[str, bytes]], keys: Sequence[tuple[str, bytes]]
 ) -> str:
-    """The most usual changes of a body, as a hint for whoever sets a receiver up."""
+    """The most usual changes of a body, as a hint for setting a receiver up."""
     if not body:
         return " The body is empty: something has read it before. Take the body as it was sent."
     tried = _as_it_may_have_been(body) if len(body) <= _TRIED else ()

@@ -1,10 +1,10 @@
 """What a person may ask for while the daemon runs: redeliver, cancel, enable, disable, test.
 
-Rules: what is answered is durable; what is refused changed nothing, and the sentence says why. A large selection is
-worked through in small transactions, and the dispatcher is notified after each, so delivery goes on meanwhile. A
-redelivered message is only made due: it goes out at its endpoint's own pace.
+Rules: what is answered is durable; a refused request changed nothing, and the sentence says why. A large selection is
+worked through in small transactions, and the dispatcher is notified after each, so delivery continues. A redelivered
+message is only made due: it goes out at its endpoint's own pace.
 
-It does not decide what may move: the store asks `lifecycle` inside its transaction.
+It does not decide which status may change: the store asks `lifecycle` inside its transaction.
 """
 
 from collections import Counter
@@ -68,7 +68,7 @@ class Tested:
 
 
 class Operations:
-    """`remove_open` is called for each generation that nobody watches any more."""
+    """`remove_open` is called for each generation that is not watched any more."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class Operations:
 
     @contextmanager
     def _report_store_failure(self) -> Iterator[None]:
-        """A store that cannot write becomes a trouble of the daemon, whoever finds out."""
+        """If the store cannot write, note that as a trouble of the daemon."""
         try:
             yield
         except StoreUnavailable as error:
@@ -144,7 +144,7 @@ class Operations:
                 return RedeliveryResult(taken=taken, refused=dict(refused))
 
     async def _nothing_fits(self, selection: Selection) -> NotFound:
-        """A selection that led to nothing may have been misspelt, or asks for another time or status."""
+        """Say why a selection is empty: a name is misspelt, or the time or the status is another one."""
         with self._report_store_failure():
             kept = await self._store.kept(selection)
             instead = "" if kept.counts else await self._instead(selection)

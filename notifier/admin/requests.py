@@ -1,8 +1,7 @@
 """What may be asked of a running daemon. Each request is declared once, with every key that it may have.
 
 The command line takes its options from here (`cli.options`) and the API its parsing (`api.parse`), so no filter can be
-known to one of them and not to the other. A request has the keys that it has a meaning for and no other: a misspelt
-filter would select more than was meant.
+known to one of them and not to the other. Any other key is refused: a misspelt filter would select more than was meant.
 
 Times are `2026-11-22`, `2026-11-22T05:14:00Z` (UTC if no zone is given), or how long ago: `3h`, `2d`. Pure.
 """
@@ -49,7 +48,7 @@ class Request:
 
     __slots__ = ()
 
-    #: What is said if a key is missing.
+    #: The sentence if a required key is missing.
     incomplete: ClassVar[str] = ""
 
 
@@ -69,7 +68,7 @@ def _text(value: Any, key: str, _: datetime) -> str:
 
 
 def _id_with(beginning: str) -> Callable[[Any, str, datetime], str]:
-    """So that one kind of ID is not taken for another."""
+    """An ID with this beginning, so that one kind of ID is not taken for another."""
 
     def read(value: Any, key: str, now: datetime) -> str:
         text = _text(value, key, now)
@@ -93,7 +92,7 @@ class Recipient:
 
 
 def _recipient(value: Any, key: str, now: datetime) -> Recipient:
-    """A URL that goes no further than its origin is all of that origin."""
+    """A URL without a path selects all callback URLs of its origin."""
     text = _text(value, key, now)
     if "://" not in text:
         return Recipient(endpoint=EndpointIdentity(text))

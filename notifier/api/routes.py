@@ -145,7 +145,7 @@ class _Routes:
 
 
 async def _body(request: web.Request) -> bytes:
-    """It is read once; whoever asks later has it at once."""
+    """The body is read once; a later call returns it at once."""
     try:
         with anyio.fail_after(WHOLE_WITHIN):
             return await request.read()
@@ -157,7 +157,7 @@ async def _body(request: web.Request) -> bytes:
 
 def _report(form: TypeAdapter[T], ask: Callable[[Any], Awaitable[T]]) -> Answer:
     async def answer(params: Request) -> web.Response:
-        # in a thread: the list of a full store is long, and the loops go on meanwhile
+        # in a thread, so that the loops continue: the list of a full store is long
         body = await anyio.to_thread.run_sync(form.dump_json, await ask(params))
         return web.Response(body=body, content_type="application/json")
 
@@ -188,7 +188,7 @@ def _failed(status: HTTPStatus, sentence: str) -> web.Response:
 
 @web.middleware
 async def _log_commands(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Who asked for what, for whoever wonders later why an endpoint is disabled."""
+    """Log who asked for what: it shows later why an endpoint is disabled."""
     uid = _uid(request)
     answer = await handler(request)
     if request.method == "POST":
@@ -221,7 +221,7 @@ def _uid(request: web.Request) -> int | None:
 
 @web.middleware
 async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Whatever goes wrong is answered in the same form."""
+    """Answer every error in the same form."""
     try:
         return await handler(request)
     except NotifierError as error:

@@ -1,7 +1,7 @@
 """Serves the API at a unix socket: makes its file, takes it over from a daemon that died, removes it at the end.
 
 The file alone decides who may ask: 0660, so the daemon's user and group, and the directory it is in. A socket at which
-somebody answers is never replaced; one at which nobody answers is what a killed daemon left behind.
+a daemon answers is never replaced; one without an answer was left behind by a killed daemon.
 
 Each connection is a descriptor, and the store and the callbacks need theirs. So their number has a limit, and so has
 the time until all of a request is here. Beyond the limit the oldest connection without a whole request is closed for
@@ -31,7 +31,7 @@ from notifier.domain.errors import ConfigError, Fault
 from notifier.runtime.file_status import CannotLook, is_directory, status_of
 
 _MODE: Final = 0o660
-#: For what aiohttp logs of requests that are no HTTP: whoever sent them is answered, and the operator need not know.
+#: For what aiohttp logs about requests that are not HTTP: the sender is answered, and the operator need not know.
 _QUIET: Final = logging.getLogger("notifier.api")
 _QUIET.setLevel(logging.CRITICAL + 1)
 #: Seconds that requests in progress get at the end; aiohttp waits for them twice as long, and then cancels them.
@@ -80,7 +80,7 @@ def obstacle(path: str) -> str | None:
 
 
 def most_connections(files: int) -> int:
-    """How many there may be if the process may have so many `files` open."""
+    """How many connections there may be if the process may have `files` files open."""
     return MOST if files < 0 else max(1, min(MOST, files // _PART))
 
 
@@ -171,7 +171,7 @@ def _socket_at(path: str) -> Iterator[socket.socket]:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         try:
             listening.bind(path)
-            Path(path).chmod(_MODE)  # before it listens: nobody came in through another mode
+            Path(path).chmod(_MODE)  # before it listens, so that no connection is made under another mode
             listening.listen()
         except OSError:
             listening.close()
@@ -188,7 +188,7 @@ def _socket_at(path: str) -> Iterator[socket.socket]:
 
 
 def _clear(path: str) -> None:
-    """Remove what a killed daemon left behind; `ConfigError` if somebody answers."""
+    """Remove what a killed daemon left behind; `ConfigError` if a daemon answers."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as asking:
         code = asking.connect_ex(path)
     if code in (0, errno.EAGAIN):

@@ -30,7 +30,7 @@ async def check_providers(providers: Iterable[ProviderSettings]) -> bool:
 
 
 async def _check(client: ProviderClient, settings: ProviderSettings) -> bool:
-    """A sentence that holds for both routes, as of a wrong key or a silent host, is printed once."""
+    """A sentence that holds for both routes, for example about a wrong key or a silent host, is printed once."""
     answers = await _ask_both(client, settings)
     told: dict[str, list[str]] = {}
     for route, (_, sentence) in answers.items():

@@ -1,8 +1,8 @@
 """`notifier listen`: a receiver on this machine that verifies callbacks and prints one line for each.
 
 For a person: when, what, which generation, how late, how often, verified or why not. With --json the same as one object
-a line, and nothing else on standard output. All that came from outside is made printable first: a callback must not
-move the cursor of whoever looks at it.
+a line, and nothing else on standard output. All text from outside is made printable first: a callback must not move the
+cursor of the terminal.
 """
 
 from typing import TYPE_CHECKING, Annotated, Any, Final

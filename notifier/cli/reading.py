@@ -1,7 +1,7 @@
 """Reads what the store knows: from the daemon that keeps it, or from its file if none answers.
 
-Whoever may use the daemon's socket need not be able to read its files. The daemon answers what the file would say; an
-answer that cannot be used, as of an older daemon, counts as none.
+A user who may use the daemon's socket need not be able to read its files. The daemon answers what the file would say;
+an answer that cannot be used, for example from an older daemon, counts as none.
 """
 
 import os
@@ -82,7 +82,7 @@ def read_store(config: str, question: Callable[[Reports], Awaitable[T]]) -> T:
 
 
 def _answering(config: ConfigFile) -> str | None:
-    """The socket at which somebody answers, of those that the store's daemon may have."""
+    """The socket at which a daemon answers, of those that the store's daemon may have."""
     try:
         paths = paths_of(config)
     except ConfigError:  # `store:` is right, and that is all that a reader needs

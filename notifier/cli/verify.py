@@ -2,7 +2,7 @@
 
 For setting a receiver up, and for a callback that was captured. It judges with `notifier.verify`, as receivers do. A
 secret is never an argument, which everybody on the machine could read: it comes from a file or from the environment.
-All that came from outside is made printable first.
+All text from outside is made printable first.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""What the command line says of wrong words: which ones were meant, and what to write. And its help, without types.
+"""What the command line says about wrong words: which ones were meant, and what to write. And its help, without types.
 
-typer parses and prints; here are only the sentences, for a person who uses this program for the first time. A guess is
-made only if the word is close to one that exists.
+typer parses and prints; this module has only the sentences, for a person who uses this program for the first time. A
+guess is made only if the word is close to one that exists.
 """
 
 import difflib

@@ -22,7 +22,7 @@ BROKEN: Final = object()
 
 
 class Expanded(str):
-    """Text that came out of the environment. `source` is the text as it is written, which may be shown."""
+    """Text that came from the environment. `source` is the text as it is written, which may be shown."""
 
     __slots__ = ("source",)
     source: str

@@ -1,6 +1,6 @@
 """Why a line is not YAML, and what to write instead: the parser's own message says neither to an operator.
 
-Owns the sentence that follows the parser's message; refuses to decide what is YAML. A hint is given only if the lines
+Owns the sentence that follows the parser's message; does not decide what is YAML. A hint is given only if the lines
 themselves show that it is right, because a wrong one makes people look for brackets that are not there. It quotes
 nothing, because the lines may contain a secret.
 """

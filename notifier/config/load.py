@@ -1,6 +1,6 @@
 """From a configuration file to `Settings`, or to one ConfigError with every fault: read, expand, resolve, check, build.
 
-A fault does not end the checks: whatever can still be checked is checked, and what depends on the faulty value is not.
+A fault does not end the checks: everything that does not depend on the faulty value is still checked.
 """
 
 import dataclasses

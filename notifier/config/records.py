@@ -1,4 +1,4 @@
-"""Makes the settings from checked keys, and says what of them `intake` offers to watches and a reload cannot change."""
+"""Makes the settings from checked keys, and says which of them watches may use and which a reload cannot change."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping

@@ -70,7 +70,7 @@ class Reading:
 
 
 def shown(value: Any) -> str:
-    """A value as a person may see it: never a secret, never what came out of the environment."""
+    """A value as a person may see it: never a secret, never a value from the environment."""
     if isinstance(value, Expanded):
         return value.source
     if isinstance(value, str):
@@ -161,7 +161,7 @@ class DurationOrOff(Duration):
 
 
 class Rate(Reading):
-    """So many a second; `read` gives requests per second."""
+    """A rate; `read` gives requests per second."""
 
     accepts = 'a rate such as "5/s", "300/m" or "1000/h", above 0 and at most 100,000/s'
     schema = _TEXT | {"pattern": r"^\s*[0-9.]+\s*/\s*[smh]\s*$"}

@@ -1,7 +1,7 @@
 """The composition root: the one place that constructs the parts and ties them together. `cli` parses, `app` wires.
 
 One task group is the daemon. Consumers start before producers: pending deliveries go out first, sources open last, then
-READY. A loop that crashes ends the process, and systemd starts it again: no part is watched over by another.
+READY. A loop that crashes ends the process, and systemd starts it again: no part supervises another.
 
 It stops in two steps. First sources and polls end at once, so that a long request never delays the stop, and attempts
 in flight get `GRACE`. Then everything is cancelled, and what is still open is recorded as interrupted, within
@@ -120,7 +120,7 @@ class Daemon:
         self._stopping.set()
 
     async def _build(self, opened: AsyncExitStack) -> None:
-        """Every part; what holds a resource is closed in reverse, whatever happens."""
+        """Make every part; those that hold a resource are always closed, in reverse order."""
         configured = self._configured
         store = self._store = await opened.enter_async_context(open_store(configured.settings.store))
         wire = partial(AiohttpTransport, contexts=TlsContexts())  # the machine's certificates are read once

@@ -1,4 +1,4 @@
-"""The configuration that is in force now, and what the parts ask of it. A reload replaces it whole."""
+"""The current configuration, and what the parts ask it. A reload replaces it whole."""
 
 from notifier.config import known, known_to_drop
 from notifier.delivery.policies import Endpoints

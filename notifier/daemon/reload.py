@@ -1,4 +1,4 @@
-"""Takes a configuration over while the daemon runs: whole, or not at all."""
+"""Takes over a configuration while the daemon runs: whole, or not at all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ _STORE_WAIT: Final = 5.0
 
 @dataclass(kw_only=True)
 class Reload:
-    """What the configuration declares is settled here, at the start and again at every reload."""
+    """Applies what the configuration declares, at the start and at every reload."""
 
     configured: Configured
     store: Store

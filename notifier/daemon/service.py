@@ -1,11 +1,11 @@
 """The daemon as a service: signals in, systemd's notices out.
 
-READY when the sources are open, and again until it was sent; STATUS as things change; WATCHDOG only while every loop
+READY when the sources are open, repeated until it was sent; STATUS as things change; WATCHDOG only while every loop
 turns and the scheduler beats; RELOADING around a reload; STOPPING at the first signal to stop. SIGHUP rereads the
-configuration, and a bad one changes nothing; that it was refused is a trouble until the next good one.
+configuration. A bad one changes nothing, and its refusal is a trouble until the next good one.
 
-A process that stood still (SIGSTOP, a debugger, a machine that was paused) finds every loop late when it goes on. The
-watchdog sees that by its own sleep, and excuses the loops: each may turn before it is judged.
+After a process was stopped (SIGSTOP, a debugger, a paused machine) every loop is late. The watchdog notices that by the
+length of its own sleep, and allows each loop one turn before it counts as hanging.
 """
 
 import ctypes
@@ -38,7 +38,7 @@ _SEND_EVERY: Final = 0.5
 _CONFIGURATION: Final = "configuration"
 #: glibc's number of that option.
 _M_ARENA_MAX: Final = -8
-#: A sleep that took so many seconds longer than it should says that the process stood still.
+#: If a sleep took this many seconds longer than it should, the process was stopped.
 _STALL: Final = 2.0
 
 
@@ -93,7 +93,7 @@ async def _reload_when_asked(asked: Wakeup, daemon: Daemon, reread: Callable[[],
 
 
 async def _reload(daemon: Daemon, reread: Callable[[], Settings]) -> None:
-    """Between RELOADING and READY, whatever comes of it."""
+    """Reload between RELOADING and READY, also if it fails."""
     systemd.notify(*systemd.reloading(SystemClock().monotonic()))
     try:
         await daemon.reload(await anyio.to_thread.run_sync(reread, abandon_on_cancel=True))

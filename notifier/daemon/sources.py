@@ -1,4 +1,4 @@
-"""What new work comes from: the watch files, the drop directory and the API's socket. Opened last, closed first."""
+"""Where new work comes from: the watch files, the drop directory and the API's socket. Opened last, closed first."""
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,7 +24,7 @@ _log = structlog.get_logger()
 
 
 class Sources:
-    """They may be asked before `start`: then nothing is open, and there is no trouble."""
+    """Their methods may be called before `start`: then nothing is open, and there is no trouble."""
 
     def __init__(self, configured: Configured, *, clock: Clock, health: Health) -> None:
         self._configured = configured
@@ -76,7 +76,7 @@ class Sources:
     async def _open_api(self) -> None:
         """A path that the configuration names must open; without the usual one, callbacks are delivered nevertheless.
 
-        A command finds the usual one by the store's real path, whatever its configuration calls the store.
+        A command finds the usual one by the store's real path, not by the path in its configuration.
         """
         settings = self._configured.settings
         named = settings.api.listen if settings.api else None
@@ -129,7 +129,7 @@ class Sources:
         return self._watch_files is not None and self._watch_files.incomplete
 
     async def prune_drop(self) -> int:
-        """Forget old files of `done/` and `rejected/`; how many."""
+        """Remove old files from `done/` and `rejected/`; how many."""
         return await self._drop.prune(self._clock.now()) if self._drop else 0
 
     async def dropped(self) -> Mapping[str, int]:

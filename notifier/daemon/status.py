@@ -1,6 +1,6 @@
 """The line that `systemctl status` shows: what is wrong, what is watched and what waits.
 
-Nobody is worse off without it: no fault in it ends anything.
+Nothing depends on it: no fault in it ends anything.
 """
 
 from typing import Final
@@ -17,7 +17,7 @@ _log = structlog.get_logger()
 
 #: Seconds; all but the totals is in memory.
 _EVERY: Final = 1.0
-#: Totals are counted anew every so many lines.
+#: Totals are counted again after this many lines.
 _COUNT_EVERY: Final = 30
 _SHOWN: Final = (DeliveryStatus.PENDING, DeliveryStatus.PARKED, DeliveryStatus.EXHAUSTED)
 
@@ -34,7 +34,7 @@ async def tell_status(daemon: Daemon) -> None:
             line = "; ".join([*troubles, watched, *filter(None, [totals])])
             if line != sent and systemd.notify(systemd.status(line)):
                 sent = line
-        except Exception as error:  # noqa: BLE001  even for want of memory
+        except Exception as error:  # noqa: BLE001  even a lack of memory
             if type(error).__name__ != failed:  # once for each kind
                 failed = type(error).__name__
                 _log.exception(log_events.STATUS_FAILED)

@@ -1,6 +1,6 @@
-"""A generation's life as a function of time: no timer moves it, it is computed when it is asked for. Pure.
+"""A generation's life as a function of time: no timer moves it, it is computed at each request. Pure.
 
-So ten thousand generations cost nothing while nobody asks. Times are seconds on one monotonic clock.
+So ten thousand generations cost nothing between requests. Times are seconds on one monotonic clock.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Random numbers without a generator: one in [0, 1) as a function of a seed and of what it is drawn for.
 
 Nothing here has a state, so the n-th generation of a seed is the same however many requests came before it, and a test
-that failed can be run again. It refuses to be a source of secrets.
+that failed can be run again. It is no source of secrets.
 """
 
 import hashlib

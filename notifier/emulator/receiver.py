@@ -1,8 +1,8 @@
 """A verifying receiver of callbacks: what `notifier listen` runs, and what a test waits on.
 
-Every POST, to any path, is checked by `notifier.verify`, the same code that is offered to receivers. What is verified
-and answered 2xx counts as a callback, once per `webhook-id`, because that is what an app that follows the rules does: a
-message that comes again is the same message. It can be made to fail, to see the sender's retries.
+Every POST, to any path, is checked by `notifier.verify`, the same code that is offered to receivers. A POST that is
+verified and answered 2xx counts as a callback, once per `webhook-id`, as in an app that follows the rules: a message
+that comes again is the same message. It can be made to fail, to see the sender's retries.
 """
 
 import base64
@@ -36,7 +36,7 @@ class ReceiverSettings:
     status: int = 204
     #: Share of verified callbacks that are answered 500, in [0, 1], drawn by `seed` and the number of the POST.
     fail: float = 0.0
-    #: Every answer comes so late, seconds.
+    #: Seconds by which every answer is delayed.
     delay: float = 0.0
     seed: int = 1
     #: Seconds between the signature's time and ours that are accepted.
@@ -102,7 +102,7 @@ class Received:
 
 
 class Receiver:
-    """What arrived so far, and a way to wait for more. For the event loop's own thread."""
+    """The POSTs that arrived so far, and a way to wait for more. For the event loop's own thread."""
 
     def __init__(
         self,
@@ -187,7 +187,7 @@ class Receiver:
         return 500 if fails else self.settings.status
 
     def _take(self, received: Received) -> None:
-        """Count it, keep it, and wake who waits."""
+        """Count it, keep it, and wake those who wait."""
         self.post_count += 1
         if self.settings.keep:
             self.posts.append(received)

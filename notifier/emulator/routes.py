@@ -1,4 +1,4 @@
-"""The routes of the API, as its documents and samples have them, with whatever is set to go wrong.
+"""The routes of the API, as its documents and samples have them, with the faults that are set.
 
 Luma's three, and the universal endpoint's two, which serve the same generations one at a time, never wait, and have
 words of their own.
@@ -229,7 +229,7 @@ def _is_cut(request: web.Request) -> bool:
 
 
 def _dropped(request: web.Request) -> web.Response:
-    """Cut the connection; the answer that is returned reaches nobody."""
+    """Cut the connection; the returned answer is never sent."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)

@@ -16,7 +16,7 @@ from notifier.domain.errors import NotifierError
 from notifier.emulator.settings import MAX_LINE
 
 T = TypeVar("T")
-#: What is still being answered when the block ends gets so long, seconds.
+#: Seconds that requests in progress get when the block ends.
 _GRACE: Final = 1.0
 
 

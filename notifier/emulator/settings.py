@@ -1,7 +1,7 @@
 """What can be set about the emulated API: what its documents say by default, and each freedom they leave open.
 
 Frozen records only. The names of the fields are the names of the options of `notifier emulate` and of the keys that
-`POST /_emulator/faults` takes; a value that makes no sense is refused here with a sentence, whoever wrote it.
+`POST /_emulator/faults` takes; a value that makes no sense is refused here with a sentence, in both places.
 """
 
 import math

@@ -1,7 +1,7 @@
 """The provider behind the routes: which generations there are, the state of each now, and how long a request waits.
 
-`Emulator` is also what a test holds in its hand: it makes generations, moves them, forgets them and reads the counts.
-All of it is meant for the event loop's own thread. HTTP is none of its business.
+A test uses `Emulator` directly to make generations, move them, forget them and read the counts. All of it is meant for
+the event loop's own thread. It knows nothing about HTTP.
 """
 
 from collections import Counter

@@ -25,7 +25,7 @@ class Allow:
     """`callbacks.allow`, parsed."""
 
     networks: tuple[Network, ...] = ()
-    #: Hosts (without a final dot) trusted on one port, wherever they lead (metadata addresses excepted).
+    #: Hosts (without a final dot) trusted on one port, for any address but metadata addresses.
     hosts: frozenset[tuple[str, int]] = frozenset()
 
     def names(self, url: str) -> bool:

@@ -1,9 +1,9 @@
 """Every private hook of aiohttp that is used, because it has no setting for it. A test fails if one of them disappears.
 
 No other module uses a private name of aiohttp. What it does wrong for us, and what is done here instead:
-- aiohttp takes whatever came on a kept connection as the answer to the next request. Here bytes that nobody waits for
-  close the connection, a kept connection must be silent directly before a request is written, and an answer that began
-  before any of the request could be read is refused (`Exchange` says so).
+- aiohttp takes any bytes that came on a kept connection as the answer to the next request. Here unexpected bytes close
+  the connection, a kept connection must be silent directly before a request is written, and an answer that began before
+  any of the request could be read is refused (`Exchange` says so).
 - A connection is used for `longest_age` seconds at most, because the name may lead elsewhere by then. A request may ask
   for a new one, and all idle connections to a host can be dropped.
 - A connection whose peer confirms nothing of what was sent for some seconds is lost at once, not silent until the
@@ -14,7 +14,7 @@ No other module uses a private name of aiohttp. What it does wrong for us, and w
   most.
 - Interim answers are counted and skipped, heads are bounded, and malformed answers are described in words.
 - Any 2xx opens a proxy's tunnel, not 200 alone.
-- aiohttp repeats a GET whose connection is lost, even a new one, and nobody could count that: it is turned off.
+- aiohttp repeats a GET whose connection is lost, even a new one, and no budget would count that: it is turned off.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ _FINAL: Final = 200
 _SWITCHING: Final = 101
 #: In place of the length of a request without a body.
 _UNKNOWN: Final = 1
-#: On a connection that is given up, what comes is thrown away: for so many seconds and bytes, on so many connections.
+#: On a connection that is given up, what comes is thrown away: the limits in seconds, bytes and connections.
 LINGER: Final = 2.0
 _LINGER_BYTES: Final = 256 * 1024
 _LINGERING: Final = 256
@@ -53,7 +53,7 @@ _LINGERING: Final = 256
 
 # ---- one request --------------------------------------------------------------------------------------------------
 class Request(aiohttp.ClientRequest):
-    """Asks the connection whether it may write, and tells it when everything was handed to the kernel."""
+    """Asks the connection whether it may write, and reports to it that everything was handed to the kernel."""
 
     #: Keeps aiohttp from adding a Content-Type.
     _skip_auto_headers = CIMultiDict({"Content-Type": None})
@@ -68,7 +68,7 @@ class Request(aiohttp.ClientRequest):
         if not protocol.ready():
             raise protocol.exception() or StrayError()
         response = await super().send(conn)
-        protocol.written(_UNKNOWN)  # without a body nobody answers before all of it has come
+        protocol.written(_UNKNOWN)  # without a body no server answers before all of it has come
         return response
 
     async def write_bytes(self, writer: AbstractStreamWriter, conn: Connection, *rest: Any, **more: Any) -> None:
@@ -107,7 +107,7 @@ class _Answer:
 
 
 class Protocol(ResponseHandler):
-    """Reads one answer for each request, and nothing that nobody waits for."""
+    """Reads one answer for each request, and nothing else."""
 
     def __init__(
         self,
@@ -283,7 +283,7 @@ class Protocol(ResponseHandler):
             self._drop()
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        """In words if it is malformed, and also for the body's reader: aiohttp tells only whoever waits for a head."""
+        """In words if it is malformed, for the body's reader too: aiohttp reports it only to the reader of a head."""
         if isinstance(exc, aiohttp.http.HttpProcessingError):
             exc = MalformedError(malformed(None if self._answer.headed else bytes(self._answer.head)))
         super().set_exception(exc, *cause)

@@ -1,4 +1,4 @@
-"""When the certificates of `tls:` files expire, and whether this machine trusts anybody: reported before attempts fail.
+"""When the certificates of `tls:` files expire, and whether this machine trusts any CA: reported before attempts fail.
 
 At the start and at each reload every file is reported. While the daemon runs, only changes are: a file that will expire
 soon, one that expired, one that was renewed. A file that is of no use now is a trouble of the daemon's until it is
@@ -79,7 +79,7 @@ def certificate_files(settings: Settings) -> Iterator[tuple[str, str, Validity]]
 
 
 def lacking_trust(settings: Settings) -> str:
-    """Why some https of the configuration can reach nobody; empty if all can."""
+    """Why https requests of the configuration cannot be verified; empty if they can."""
     wanted = any(each.base_url.startswith("https:") for each in settings.providers.values()) or any(
         each.url.startswith("https:") and not (each.tls and each.tls.ca) for each in settings.endpoints.values()
     )
@@ -95,7 +95,7 @@ class ExpiryReports:
         self._reported: dict[str, tuple[bool, bool, datetime]] = {}
 
     def report_all(self, settings: Settings, now: datetime) -> None:
-        """Every file, and whether anybody is trusted."""
+        """Report every file, and whether any CA is trusted."""
         for place in self._reported:
             self._health.clear(place)
         self._reported.clear()

@@ -1,6 +1,6 @@
 """What a certificate says of itself: whose it is, who signed it, for which names, from when to when. Pure.
 
-The ssl module tells this only of certificates that it trusted, and sentences are needed about the others. So these few
+The ssl module gives this only for certificates that it trusted, and sentences are needed about the others. So these few
 fields are read here, out of DER (RFC 5280). Nothing is decided by them: they only fill sentences, and what cannot be
 read is a `ValueError`. Not by `cryptography`: it takes 8 MB of memory, and one certificate that it finds irregular, as
 some roots in bundles are, would hide a whole file.

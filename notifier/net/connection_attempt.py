@@ -48,7 +48,7 @@ connection_attempt: Final[ContextVar[ConnectionAttempt]] = ContextVar("connectio
 
 
 def current() -> ConnectionAttempt:
-    """Of the request that this task makes; one that nobody reads if it makes none."""
+    """The attempt of the request that this task makes; if it makes none, one that is never read."""
     return connection_attempt.get(None) or ConnectionAttempt()
 
 

@@ -6,15 +6,15 @@ every other name waiting, for half a minute. There are never many threads: conne
 looked up is not looked up twice, and no more are asked for than there are attempts in flight. A thread that still hangs
 when the daemon ends is not waited for.
 
-Every address of a name is asked for, A and AAAA, whatever addresses this machine has: no AI_ADDRCONFIG. That flag
-hides ::1 in most containers, so that a server of the same machine is not found. And it makes a name that has only AAAA
-one without an address: the look-up then goes on through the search list, and may end at another host. The system sorts
+Every address of a name is asked for, A and AAAA, even if this machine has only one kind: no AI_ADDRCONFIG. That flag
+hides ::1 in most containers, so that a server of the same machine is not found. And with it a name that has only AAAA
+has no address: the look-up then continues through the search list, and may end at another host. The system sorts
 addresses that this machine cannot reach last, so they cost nothing. (If name servers never answer AAAA, `options
 no-aaaa` in /etc/resolv.conf is the cure for every program.)
 
 `CheckedResolver` refuses a name as a whole if one of its addresses is refused; `address_policy` decides which are.
 `localhost` is both 127.0.0.1 and ::1 (RFC 6761), even if the machine's files name only one of them: a server of this
-machine is found at either. The one that is added is left out if it is refused, because nobody wrote it.
+machine is found at either. The added address is left out if it is refused, because no configuration names it.
 """
 
 import asyncio

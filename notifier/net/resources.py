@@ -1,7 +1,7 @@
 """What this machine may run out of while it makes a request, in words with the cure. Pure.
 
-Then no request was made, and nobody else is to blame. An exception says so by its `errno`, or by that of its cause,
-because the layers between here and the system wrap it.
+Then no request was made, and no other machine is the cause. An exception says so by its `errno`, or by that of its
+cause, because the layers between here and the system wrap it.
 """
 
 import errno

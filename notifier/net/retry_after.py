@@ -1,4 +1,4 @@
-"""How long a `Retry-After` header asks to wait, whoever sent it. Pure."""
+"""How long a `Retry-After` header asks to wait, from an endpoint or a provider. Pure."""
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime

@@ -31,8 +31,8 @@ def queued(descriptor: int) -> int:
     return int.from_bytes(found, sys.byteorder)
 
 
-#: Of the kernel's tcp_info: probes of a closed window that nobody answered; microseconds until it sends again; packets
-#: under way; milliseconds since the last confirmation.
+#: Of the kernel's tcp_info: probes of a closed window that were not answered; microseconds until it sends again;
+#: packets under way; milliseconds since the last confirmation.
 _INFO: Final = struct.Struct("=3xB4xI12xI28xI")
 _PROBES: Final = 2
 
@@ -40,8 +40,8 @@ _PROBES: Final = 2
 def unresponsive(connection: socket.socket, seconds: float) -> bool:
     """Whether the peer's machine has confirmed nothing for so long, not even what was sent to it twice.
 
-    A server that is slow to read is not meant: its machine goes on answering, though it takes no more for now. (That is
-    why TCP_USER_TIMEOUT does not do: it ends such a connection too.) False if the system does not tell.
+    A server that is slow to read is not meant: its machine still answers, though it takes no more for now. (That is why
+    TCP_USER_TIMEOUT does not do: it ends such a connection too.) False if the system does not tell.
     """
     try:
         probes, again, under_way, silent = _INFO.unpack(

@@ -6,7 +6,7 @@ Certificates are verified alike on every Python, so the flags are set here and n
 - VERIFY_X509_PARTIAL_CHAIN, also a default of 3.13: any certificate in `ca` vouches, be it an intermediate certificate
   or the server's own. An operator who names it there means that, and curl does the same.
 
-Nothing here writes TLS keys to a file, whatever SSLKEYLOGFILE says: who sets a variable must not learn what is sent.
+Nothing here writes TLS keys to a file, even if SSLKEYLOGFILE is set: who sets a variable must not learn what is sent.
 """
 
 import os
@@ -106,7 +106,7 @@ def _presented(connection: ssl.SSLObject) -> tuple[bytes, ...]:
 
 # ---- whom this machine trusts -------------------------------------------------------------------------------------
 def no_trust(environ: Mapping[str, str]) -> str:
-    """Why this machine trusts nobody, as one line with the cure; empty if it has certificates of CAs."""
+    """Why this machine trusts no CA, as one line with the cure; empty if it has certificates of CAs."""
     if trusting(None).cert_store_stats()["x509"]:
         return ""
     directories = (environ.get("SSL_CERT_DIR") or ssl.get_default_verify_paths().openssl_capath).split(os.pathsep)

@@ -30,7 +30,7 @@ class Side:
     tls: TlsSettings
     #: The endpoint has a `tls:` section in the configuration, or may have one.
     configurable: bool = True
-    #: Why this machine trusts nobody; empty if it has certificates of CAs. Called if needed only: it reads files.
+    #: Why this machine trusts no CA; empty if it has certificates of CAs. Called only if needed: it reads files.
     no_trust: Callable[[], str] = str
 
 
@@ -66,7 +66,7 @@ CUT_OFF: Final = "the server closed the connection inside the TLS handshake"
 def sentence(error: ssl.SSLError, side: Side, presented: Sequence[bytes] = (), *, established: bool = False) -> str:
     """One line. `presented` are the certificates that the server sent, its own first.
 
-    If TLS was `established`, whatever came later is no sign that the server does not speak it.
+    If TLS was `established`, no later failure is a sign that the server does not speak it.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         try:
@@ -104,7 +104,7 @@ _NOT_YET: Final = 9
 _ENDED: Final = 10
 _SELF_SIGNED: Final = 18
 _OTHER_ROOT: Final = 19
-#: No certificate of whoever signed the last one that we have.
+#: The certificate of the signer is missing.
 _NO_ISSUER: Final = frozenset({2, 20, 21})
 _OTHER_NAME: Final = frozenset({62, 64})
 _WEAK: Final = frozenset({66, 67, 68})

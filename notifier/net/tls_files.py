@@ -33,7 +33,7 @@ _LOCKED: Final = b"ENCRYPTED"
 #: Seconds between two checks whether the files of one setting changed.
 _CHECK_EVERY: Final = 1.0
 
-#: What tells one version of the files from another.
+#: The identity of one version of the files.
 _Stamp = tuple[tuple[int, int, int] | None, ...]
 
 

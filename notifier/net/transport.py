@@ -7,7 +7,7 @@ here), and its hooks come too late to choose the address. This transport owns
   pass either. What was resolved is what is connected to: there is no second look-up in between.
 - the deadline: `extensions["timeout"]["total"]` in seconds, over everything from the look-up to the last byte of the
   body. httpx's own four numbers have no such word: without "total" the longest of them counts, and a None is no limit.
-- the errors: whatever aiohttp raises becomes one httpx exception, by the tables in `transport_errors`.
+- the errors: every exception of aiohttp becomes one of httpx, by the tables in `transport_errors`.
 
 It adds nothing: no redirects, cookies, decompression, headers or proxies of the environment.
 `extensions["url"]`, if given, is sent letter by letter (httpx.URL would re-encode some of it).
@@ -29,9 +29,9 @@ What is kept, and what is repeated:
   a new one. A new connection has a new look-up: nothing here remembers where a name led.
 - A request on a kept connection that is lost before any answer is sent once more, on a new connection, and the idle
   connections to that host are closed: they are most likely lost too. (aiohttp would repeat a GET by itself, on the next
-  kept one; that is off.) A request that got 408, 410 or 421 on a kept connection is repeated likewise: these may speak
-  of the connection, or come from a server that the name has left. If the server has read the first request after all,
-  it sees the same `webhook-id` twice, which at-least-once allows.
+  kept one; that is off.) A request that got 408, 410 or 421 on a kept connection is repeated in the same way: these may
+  be about the connection, or come from a server that the name has left. If the server has read the first request after
+  all, it sees the same `webhook-id` twice, which at-least-once allows.
 - `extensions["before_repeat"]`, if there is one, is awaited before: a repeat counts in the caller's budget as any
   request does.
 
@@ -74,8 +74,8 @@ _UNCONFIRMED: Final = 5.0
 #: Seconds between two checks whether it has.
 _CHECK_EVERY: Final = 0.005
 _SUCCESS: Final = 2
-#: 408 Request Timeout and 421 Misdirected Request may speak of the connection rather than of the request. And 410 Gone
-#: ends deliveries for good, so it is asked for again if it came from a server that the name may have left.
+#: 408 Request Timeout and 421 Misdirected Request may be about the connection, not the request. And 410 Gone ends
+#: deliveries for good, so it is asked for again if it came from a server that the name may have left.
 _ASKED_AGAIN: Final = frozenset({408, 410, 421})
 #: What a request meets on a kept connection that was lost while it was idle.
 _LOST: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError, StrayError)
@@ -255,7 +255,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             longest_age=LONGEST_AGE,
             unconfirmed=self._unconfirmed,
             resolver=CheckedResolver(self._resolver or SystemResolver(), self._guard),
-            ttl_dns_cache=0,  # a look-up is shared by those who wait for it, and by nobody later
+            ttl_dns_cache=0,  # a look-up is shared by those who wait for it, and is not kept
             socket_factory=self._open_socket,
             limit=0,
             limit_per_host=self._connections,

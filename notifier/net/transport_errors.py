@@ -1,4 +1,4 @@
-"""Whatever aiohttp raises, as one httpx exception with a sentence for a person: by one table.
+"""Every exception of aiohttp as one of httpx, with a sentence for a person: by one table.
 
 No sentence repeats the text of an exception, because that may hold a Python literal, a class name, an error number or
 bytes of a server. An exception that is not in the table has a sentence that says little and is true.
@@ -57,7 +57,7 @@ class GuardRefusedError(OSError):
 
 
 class StrayError(aiohttp.ClientConnectionError):
-    """Bytes that nobody waited for came on a kept connection: nothing on it is an answer to this request."""
+    """Unexpected bytes came on a kept connection: nothing on it is an answer to this request."""
 
 
 class UnreadError(aiohttp.ClientConnectionError):
@@ -171,7 +171,7 @@ def _cut_short(error: aiohttp.ClientPayloadError) -> bool:
     return "not completed" in str(error)
 
 
-#: Of a connection that was made. What a connect meets is told by `_say_system`.
+#: For a connection that was made. `_say_system` has the sentences for a connect.
 _BROKEN: Final[Mapping[int, str]] = {
     errno.ECONNRESET: "the server reset the connection before its answer was complete",
     errno.EPIPE: "the server closed the connection before the request was written",

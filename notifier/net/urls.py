@@ -8,7 +8,7 @@ A final dot of the host is kept: it keeps the look-up away from the resolver's s
 may lead elsewhere, and a callback URL with it is an endpoint of its own. But Host, SNI and certificates are written
 without the dot, and so are origins: URLs of one origin have one destination and one key.
 
-A fragment is refused, not dropped: it is never sent, so whoever writes one expects something that will not happen.
+A fragment is refused, not dropped: it is never sent, so its author expects something that will not happen.
 """
 
 import re

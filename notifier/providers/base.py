@@ -4,7 +4,7 @@ A codec owns the requests of its API, how each of them authenticates, which opti
 what a reply says. Batch polls and long-polls are capabilities that it declares; who polls reads them there.
 
 Rules for every codec, tested in `tests/contract/`:
-- Replies are untrusted. `decode` returns or raises one of the errors below for any bytes whatever, in bounded time.
+- Replies are untrusted. For any bytes `decode` returns, or raises one of the errors below, in bounded time.
 - `decode` gives exactly one Observation for each ID asked, in the order asked; an ID that the reply does not hold is
   absent. It matches by ID, never by position.
 - A state word that neither `words` nor the settings know is running, with `unmapped`: never success, never failure.

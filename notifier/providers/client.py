@@ -41,17 +41,17 @@ BODY_ONE: Final = 4 * 1024 * 1024
 BODY_MANY: Final = 8 * 1024 * 1024
 #: Bytes of a body that are kept if the status is not 2xx.
 ERROR_LIMIT: Final = 64 * 1024
-#: A body of so many bytes is masked within 2 ms, whatever it holds.
+#: Bytes of a body that are masked within 2 ms at most.
 _SHORT: Final = 2 * 1024
 _GZIP: Final = 16 + zlib.MAX_WBITS
-#: Whatever else a transport may raise. `OSError` covers the time limit and what a transport forgot to translate.
+#: What else a transport may raise. `OSError` covers the time limit and what a transport forgot to translate.
 _WIRE_ERRORS: Final = (httpx.HTTPError, httpx.StreamError, OSError)
 
 
 class ProviderClient:
     """Any number of requests at a time, to any number of providers. Closing it closes the transport.
 
-    `answered` is called at each complete answer: somebody can be reached.
+    `answered` is called at each complete answer: it shows that the network works.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class ProviderClient:
     async def ask(
         self, request: PollRequest, settings: ProviderSettings, before_repeat: BeforeRepeat | None = None
     ) -> Reply:
-        """The complete answer, whatever its status but 3xx; `ProviderBusy` or `ProviderRefused` if there is none.
+        """The complete answer, of any status but 3xx; `ProviderBusy` or `ProviderRefused` if there is none.
 
         `before_repeat` is awaited before the request is made a second time: see `transport`.
         """
@@ -118,7 +118,7 @@ class ProviderClient:
         mask = mask_of_provider(settings)
         self._answered()
         masked = mask.plain if response.is_success else mask.head
-        # A long body is masked in a thread: it takes a tenth of a second, and the event loop goes on meanwhile.
+        # A long body is masked in a thread, so that the event loop continues: it takes a tenth of a second.
         return Reply(
             status=response.status_code,
             body=masked(body) if len(body) <= _SHORT else await anyio.to_thread.run_sync(masked, body),
@@ -144,7 +144,7 @@ async def _body(response: httpx.Response, ids: Sequence[GenerationId], settings:
 
 
 async def _read(response: httpx.Response, limit: int, settings: ProviderSettings) -> bytes:
-    """The body, unpacked; no more of it than tells that it is above `limit`."""
+    """The body, unpacked; if it is above `limit`, only as much of it as shows that."""
     if response.is_stream_consumed:  # a transport that answers from memory has read and unpacked it already
         return response.content
     encoding = response.headers.get("content-encoding", "").strip().lower()

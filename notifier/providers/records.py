@@ -4,7 +4,7 @@ Owns the shapes of replies: a bare list, a list or a map under a wrapper's name,
 any order. It never matches by position. A record belongs to an ID if it names that ID, if it is that ID's entry in a
 map, or if the request was about one ID only and the record names none.
 
-Whatever the reply holds, the work is bounded: wrappers are opened to a fixed depth, lists are read to a fixed length.
+The work is bounded for any reply: wrappers are opened to a fixed depth, lists are read to a fixed length.
 """
 
 import re
@@ -116,7 +116,7 @@ def _own_id(record: Record, naming: Naming) -> tuple[bool, GenerationId | None]:
 
 
 def names_an_id(record: Record) -> bool:
-    """Whether it has a field for its ID, whatever it holds."""
+    """Whether it has a field for its ID, with any value."""
     return any(field in record for field in _ID_FIELDS)
 
 

@@ -1,11 +1,11 @@
-"""Reads replies whose shape nobody promised: what each ID's state is, or which error the reply is. Pure.
+"""Reads replies without a documented shape: what each ID's state is, or which error the reply is. Pure.
 
 Shared by the codecs. It owns what a record says of its ID, and what a status code means. `records` finds the records,
 `state_words` says what words mean, `result_fields` finds results and reasons; which routes there are the codec says.
 
 Readings that no documentation settles, and why:
-- A record without a word for its state that has a result, no error, and does not say that it goes on, is *completed*,
-  once two polls in a row show it so: a provider that never says a word would otherwise never be done.
+- A record without a word for its state that has a result, no error, and does not say that it is still running, is
+  *completed*, once two polls in a row show it so: a provider that never says a word would otherwise never be done.
 - A record without such a word and without a result that shows other signs of a generation (a model, a date) is
   *running*, unmapped: it exists, and nothing says that it ended. A bare `{"id": …}` is absent: a reply that only
   repeats the question knows nothing. A number is no word unless `state_words:` has it: it may be an HTTP status.

@@ -1,4 +1,4 @@
-"""Parses the bytes of a reply as JSON, whatever is wrong in fields that nobody needs. Pure.
+"""Parses the bytes of a reply as JSON, and tolerates faults in fields that are not needed. Pure.
 
 orjson reads what is right, which is nearly everything. A tolerant parser reads what orjson refuses, because half an
 emoji in one echoed prompt would otherwise hide a hundred generations:
@@ -39,7 +39,8 @@ _LEAST_INT, _MOST_INT = -(2**63), 2**64 - 1
 _DIGITS: Final = 20
 _BOMS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _PAIR: Final = r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-#: In JSON text: whole pairs and all other escapes. So many at a time: no other thread runs during a match.
+#: In JSON text: whole pairs and all other escapes. The number at a time is bounded: no other thread runs during a
+#: match.
 _WHOLE: Final = re.compile(rf"(?:[^\\]++|{_PAIR}|\\(?!u[dD][89a-fA-F][0-9a-fA-F]{{2}}).){{0,20000}}+", re.DOTALL)
 _HALF: Final = re.compile(rf"(?!{_PAIR})\\u[dD][89a-fA-F][0-9a-fA-F]{{2}}")
 _TOKEN: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)

@@ -38,7 +38,7 @@ def names(text: str) -> tuple[str, ...]:
 
 
 class _Names:
-    """Names of fields: the best first, and as a set, which tells quickly which of them a record has."""
+    """Names of fields: the best first, and as a set, for a quick look at which of them a record has."""
 
     def __init__(self, text: str) -> None:
         self.ordered = names(text)
@@ -123,7 +123,7 @@ def urls_of(candidates: Iterable[Any]) -> tuple[str, ...]:
 
 
 def says_unfinished(record: Record) -> bool:
-    """Whether it says, other than by a word for its state, that it goes on."""
+    """Whether it says, other than by a word for its state, that it is still running."""
     progress = record.get("progress")
     if isinstance(progress, int | float) and not isinstance(progress, bool) and progress < 100 and progress != 1:  # noqa: PLR2004  per cent, or a share of one
         return True
@@ -140,7 +140,7 @@ _WEAK: Final = names("""
     errors base_resp status_details failure_code failureCode error_code errorCode code
 """)
 _ALL: Final = (*STRONG, *_WEAK)
-#: Names that speak of an error, whatever else they say.
+#: Names that are about an error, together with any other word.
 _SPEAKING: Final = re.compile(
     r"err(?!and)|fail|reason|exception|traceback|moderation|violation|(?:^|_)cause(?:_|$)", re.IGNORECASE
 )

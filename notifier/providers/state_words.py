@@ -91,7 +91,7 @@ def key_of(text: str) -> str:
 
 
 def meaning(text: str, taught: Taught) -> tuple[str, State | None]:
-    """(the word that counted, its state); None if nobody said what it means, and for `not_found` and the like."""
+    """(the word that counted, its state); None if its meaning is not known, and for `not_found` and the like."""
     readings = _known(text) if len(text) <= LONGEST else _readings(key_of(text))
     for word in readings:
         if (state := taught.get(word) or VOCABULARY.get(word)) is not None:

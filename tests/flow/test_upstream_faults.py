@@ -108,7 +108,9 @@ MANY = LIMIT // 3 - 1
         pytest.param(flooding(b"10000\r\n" + LINE + b"\r\n", CHUNKED), "above 8 MiB", id="chunks without end"),
         pytest.param(saying(packed(BOMB)), "above 8 MiB", id="a packed bomb"),
         pytest.param(saying(packed(gzip.compress(BOMB))), "not the JSON", id="a bomb packed twice"),
-        pytest.param(saying(packed(gzip.compress(b"[") * 50_000)), "more follows after the end", id="packed many times"),
+        pytest.param(
+            saying(packed(gzip.compress(b"[") * 50_000)), "more follows after the end", id="packed many times"
+        ),
         pytest.param(
             flooding(b"\0\0\0\xff\xff" * 9_000, OK + b"Content-Encoding: gzip\r\n\r\n" + BOMB[:10]),
             "longer than what is in it",

@@ -1,9 +1,9 @@
 """Codec of AIMLAPI's universal video endpoint: one route, one ID a request, an answer at once. Pure.
 
 Owns the route, the words that users may write and what an ID is here. Shapes, words, fields and status codes are read
-by `providers.reply`. The documentation has four words; samples show more, and failure is `error`, not `failed`: whoever
-waits for `failed` alone waits for ever. Audio and speech-to-text share the envelope; the spoken words are the result's
-text.
+by `providers.reply`. The documentation has four words; samples show more, and failure is `error`, not `failed`: a
+client that waits for `failed` alone waits for ever. Audio and speech-to-text share the envelope; the spoken words are
+the result's text.
 
 An ID is opaque, and need not be a uuid: `60ac7c34-…:luma/ray-2`, `349872201343396:minimax/hailuo-2.3-fast`,
 `-G3b3vVKdoC42fMNeK1T5`. So:
@@ -12,8 +12,8 @@ An ID is opaque, and need not be a uuid: `60ac7c34-…:luma/ray-2`, `34987220134
   folded: a uuid has no case, and two spellings would be two generations to us, each with its callback.
 - A reply may leave out the `:model` that the request had, or add one that it had not: the request was about one ID, and
   the same text up to the colon is that ID. A record that names anything else is another's, even if it is the only one:
-  a wrong result that was sent could not be taken back. Whoever misses a result is told by `generation.unknown` or by
-  the watch's expiry.
+  a wrong result that was sent could not be taken back. `generation.unknown` or the watch's expiry reports a missed
+  result.
 """
 
 from functools import partial
