@@ -1,6 +1,7 @@
 """`notifier check`: says before the start what would stop the daemon, or make it miss watches.
 
-It changes nothing. It judges for the user who runs it: if that user may not write something, it says so, even if the daemon's user may.
+It changes nothing. It judges for the user who runs it: if that user may not write something, it says so, even if the
+daemon's user may.
 """
 
 import os
